@@ -1,0 +1,1 @@
+"""Messages in, events out, and back: pure functions, one module a binding."""

@@ -1,0 +1,76 @@
+"""The HTTP protocol binding (CloudEvents HTTP Binding 1.0.2): binary, structured and batched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from urllib.parse import quote, unquote
+
+from eventing.codecs import json
+from eventing.errors import InvalidEvent
+from eventing.event import Event, check, to_text
+
+# Printable ASCII but for space, the double quote and the percent sign goes as it is (section 3.1.3.2).
+_SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
+
+
+class Mode(Enum):
+    BINARY = "binary"
+    STRUCTURED = "structured"
+    BATCH = "batch"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What an HTTP request or response carries: headers by lower-case name, and a body."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def mode_of(headers: Mapping[str, str]) -> Mode | None:
+    """How the message carries its event, or None when it carries none. The content type decides, not stray `ce-` headers (section 3)."""
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == json.BATCH_MEDIA_TYPE:
+        return Mode.BATCH
+    if media_type == json.MEDIA_TYPE:
+        return Mode.STRUCTURED
+    if media_type.startswith("application/cloudevents"):
+        raise InvalidEvent(f"the event format {media_type} is not understood; send {json.MEDIA_TYPE} or {json.BATCH_MEDIA_TYPE}.")
+    return Mode.BINARY if any(name.startswith("ce-") for name in headers) else None
+
+
+def decode(message: Message, mode: Mode) -> list[Event]:
+    """The events of a message: one, unless it is a batch. Raises InvalidEvent."""
+    if mode is Mode.BATCH:
+        return json.decode_batch(message.body)
+    if mode is Mode.STRUCTURED:
+        return [json.decode(message.body)]
+    return [_from_binary(message)]
+
+
+def encode(events: Sequence[Event], mode: Mode) -> Message:
+    """A message with these events; any other mode than a batch takes exactly one."""
+    if mode is Mode.BATCH:
+        return Message({"content-type": json.BATCH_MEDIA_TYPE}, json.encode_batch(events))
+    (event,) = events
+    if mode is Mode.STRUCTURED:
+        return Message({"content-type": json.MEDIA_TYPE}, json.encode(event))
+    return _to_binary(event)
+
+
+def _from_binary(message: Message) -> Event:
+    attributes = {name[3:]: unquote(value) for name, value in message.headers.items() if name.startswith("ce-")}
+    if "content-type" in message.headers:
+        attributes["datacontenttype"] = message.headers["content-type"]
+    check(attributes)
+    return Event(attributes, message.body or None)
+
+
+def _to_binary(event: Event) -> Message:
+    headers = {f"ce-{name}": quote(to_text(value), safe=_SAFE) for name, value in event.attributes.items() if name != "datacontenttype"}
+    body = event.payload()
+    if body is not None:
+        headers["content-type"] = event.get("datacontenttype") or "application/json"
+    return Message(headers, body or b"")

@@ -1,0 +1,109 @@
+"""The Kafka protocol binding (CloudEvents Kafka Binding 1.0.2), and what becomes of a record that is no CloudEvent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import orjson
+
+from eventing.codecs import json
+from eventing.errors import InvalidEvent
+from eventing.event import SPECVERSION, AttributeValue, Event, check, to_text
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class Record(Protocol):
+    """The part of a consumed Kafka record that a codec reads."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Headers: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What goes into a record: key, value and headers."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+def decode(record: Record) -> Event:
+    """The record's event; its key becomes `partitionkey` where the event has none. Raises InvalidEvent.
+
+    A record without `ce_` headers is wrapped with the attributes that a Knative KafkaSource would give it.
+    """
+    headers = dict(record.headers)
+    content_type = _text("content-type", headers.get("content-type"))
+    value = record.value
+    if (content_type or "").lower().startswith("application/cloudevents"):
+        return _with_key(json.decode(value or b""), record.key)
+    attributes: dict[str, AttributeValue] = {name[3:]: _text(name, raw) or "" for name, raw in headers.items() if name.startswith("ce_")}
+    if not attributes:
+        attributes = _wrap(record)
+    if content_type is not None:
+        attributes["datacontenttype"] = content_type
+    check(attributes)
+    event = Event(attributes, value)
+    if value is not None and event.is_json:
+        # A batch is put together from untouched values: one that is not JSON would spoil its neighbours.
+        try:
+            orjson.loads(value)
+        except orjson.JSONDecodeError as error:
+            raise InvalidEvent(f"the event's data is not JSON: {error}; publish one JSON value, or set its datacontenttype.") from None
+    return _with_key(event, record.key)
+
+
+def encode(event: Event, key: bytes | None = None) -> Message:
+    """The event in binary mode. The key is the event's `partitionkey` unless one is given."""
+    headers = [(f"ce_{name}", to_text(value).encode()) for name, value in event.attributes.items() if name != "datacontenttype"]
+    content_type = event.get("datacontenttype")
+    if content_type is not None:
+        headers.append(("content-type", content_type.encode()))
+    partition_key = event.get("partitionkey")
+    if key is None and partition_key is not None:
+        key = partition_key.encode()
+    return Message(key, event.payload(), headers)
+
+
+def _wrap(record: Record) -> dict[str, AttributeValue]:
+    # facts of Knative's KafkaSource: type, source, subject and id of a record that is no CloudEvent
+    return {
+        "specversion": SPECVERSION,
+        "id": f"partition:{record.partition}/offset:{record.offset}",
+        "source": f"/kafka/{record.topic}",
+        "type": "dev.knative.kafka.event",
+        "subject": f"partition:{record.partition}#{record.offset}",
+        "datacontenttype": "application/json",
+    }
+
+
+def _with_key(event: Event, key: bytes | None) -> Event:
+    if not key or "partitionkey" in event.attributes:
+        return event
+    try:
+        return event.with_attributes(partitionkey=key.decode())
+    except UnicodeDecodeError:
+        return event
+
+
+def _text(name: str, value: bytes | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise InvalidEvent(f"the record's header {name} is not UTF-8.") from None

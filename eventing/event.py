@@ -1,0 +1,101 @@
+"""The event: CloudEvents 1.0 context attributes and data, as a value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from eventing.errors import InvalidEvent
+
+AttributeValue = str | int | bool
+
+SPECVERSION = "1.0"
+REQUIRED = ("id", "source", "specversion", "type")
+_NAME = re.compile(r"[a-z0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One CloudEvent (CloudEvents 1.0.2, section 3).
+
+    `attributes` holds every context attribute, extensions included, by name. `data` is either `bytes`, exactly as they were
+    transported, or any other JSON value, already parsed; `None` is no data. JSON has no bytes, so the two cannot be confused.
+    """
+
+    attributes: Mapping[str, AttributeValue]
+    data: Any = None
+
+    @property
+    def id(self) -> str:
+        return str(self.attributes["id"])
+
+    @property
+    def source(self) -> str:
+        return str(self.attributes["source"])
+
+    @property
+    def type(self) -> str:
+        return str(self.attributes["type"])
+
+    def get(self, name: str) -> str | None:
+        """An attribute in its canonical string form (section 3.1), or None."""
+        value = self.attributes.get(name)
+        return None if value is None else to_text(value)
+
+    def with_attributes(self, **attributes: AttributeValue) -> Event:
+        return replace(self, attributes={**self.attributes, **attributes})
+
+    @property
+    def is_json(self) -> bool:
+        return is_json(self.get("datacontenttype"))
+
+    def value(self) -> Any:
+        """The data as a JSON value. Raises InvalidEvent when it is not JSON."""
+        if not isinstance(self.data, bytes):
+            return self.data
+        try:
+            return orjson.loads(self.data)
+        except orjson.JSONDecodeError as error:
+            raise InvalidEvent(f"the event's data is not JSON: {error}; send one JSON value as the data.") from None
+
+    def payload(self) -> bytes | None:
+        """The data as bytes, or None where there is none."""
+        if self.data is None or isinstance(self.data, bytes):
+            return self.data
+        return orjson.dumps(self.data)
+
+
+def is_json(content_type: str | None) -> bool:
+    """Whether a media type means JSON; none at all does (CloudEvents 1.0.2, section 3.1.1, `datacontenttype`)."""
+    if content_type is None:
+        return True
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type.endswith(("/json", "+json"))
+
+
+def to_text(value: AttributeValue) -> str:
+    """The canonical string of an attribute value (section 3.1): `true` rather than `True`."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def check(attributes: Mapping[str, AttributeValue]) -> None:
+    """Raise InvalidEvent, naming the attribute, unless these can be the context attributes of an event."""
+    for name in REQUIRED:
+        value = attributes.get(name)
+        if value is None:
+            raise InvalidEvent(f"the event has no {name}; a CloudEvent needs {', '.join(REQUIRED)}.")
+        if not isinstance(value, str) or not value:
+            raise InvalidEvent(f"the event's {name} is {value!r}; it must be a text that is not empty.")
+    if attributes["specversion"] != SPECVERSION:
+        raise InvalidEvent(f"the event's specversion is {attributes['specversion']!r}; only {SPECVERSION!r} is understood.")
+    for name, value in attributes.items():
+        if not _NAME.fullmatch(name):
+            raise InvalidEvent(f"the event's attribute {name!r} has a name that is not lower-case letters and digits.")
+        if not isinstance(value, (str, int)):
+            raise InvalidEvent(f"the event's attribute {name} is {value!r}; it must be a text, a whole number or a boolean.")

@@ -1,0 +1,1 @@
+"""What the functions share: the inference data plane, its protocols, settings, errors, and the Knative client."""

@@ -1,0 +1,71 @@
+"""What can go wrong with a request, in the words of inference; one table says what HTTP makes of it."""
+
+from __future__ import annotations
+
+from eventing.errors import InvalidEvent, TidegateError
+from eventing.reply import Problem
+
+
+class InvalidInput(TidegateError):
+    """The request is not what the model's signature asks for."""
+
+
+class UnknownModel(TidegateError):
+    """No model, or no version of it, has this name here."""
+
+
+class TooLarge(TidegateError):
+    """The request has more bytes or rows than this function takes."""
+
+
+class Overloaded(TidegateError):
+    """More requests wait than may; later the same request can succeed."""
+
+
+class NotReady(TidegateError):
+    """The model is being loaded, or the function is stopping."""
+
+
+class Unreachable(TidegateError):
+    """The revision that should answer does not."""
+
+
+class TimedOut(TidegateError):
+    """The answer did not come within the request's time."""
+
+
+class InvalidModel(TidegateError):
+    """A model's card or artifact cannot be used; the function does not start with it."""
+
+
+_STATUS: dict[type[TidegateError], int] = {
+    InvalidInput: 400,
+    InvalidEvent: 400,
+    UnknownModel: 404,
+    TooLarge: 413,
+    Overloaded: 429,
+    NotReady: 503,
+    Unreachable: 503,
+    TimedOut: 504,
+}
+_TITLES: dict[type[TidegateError], str] = {
+    InvalidInput: "invalid input",
+    InvalidEvent: "invalid event",
+    UnknownModel: "unknown model",
+    TooLarge: "too large",
+    Overloaded: "overloaded",
+    NotReady: "not ready",
+    Unreachable: "upstream unreachable",
+    TimedOut: "timed out",
+}
+
+
+def status_of(error: TidegateError) -> int:
+    """The HTTP status of a domain error."""
+    return _STATUS.get(type(error), 500)
+
+
+def problem_of(error: TidegateError) -> Problem:
+    """The problem that goes into the answer to an event. An unknown model is 422 there, since Knative retries a 404."""
+    status = 422 if isinstance(error, UnknownModel) else status_of(error)
+    return Problem(status, _TITLES.get(type(error), "failed"), str(error))
