@@ -1,0 +1,7 @@
+"""`python -m functions.flights`: the model function of the flights model."""
+
+import sys
+
+from functions.runtime.main import main
+
+sys.exit(main())

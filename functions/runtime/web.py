@@ -1,0 +1,77 @@
+"""What the functions' HTTP applications share: bodies with a limit, JSON answers, and errors as their protocol wants them."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Any
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from eventing.errors import TidegateError
+from eventing.reply import PROBLEM_MEDIA_TYPE, Problem
+from functions.runtime.errors import InvalidInput, Overloaded, TooLarge, status_of
+
+log = logging.getLogger("tidegate.http")
+
+RETRY_AFTER_SECONDS = "1"
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The whole body. Raises TooLarge as soon as it is known to pass the limit, in bytes."""
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > limit:
+        raise TooLarge(f"the body has {declared} bytes; at most {limit} fit: send several requests.")
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise TooLarge(f"the body has more than {limit} bytes: send several requests.")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def parse_json(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(f"the body is not JSON: {error}.") from None
+
+
+def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(value), status, headers, media_type="application/json")
+
+
+def problem_response(problem: Problem) -> Response:
+    """A problem (RFC 9457) as the answer to an event."""
+    return Response(orjson.dumps(problem.to_json()), problem.status, _retry_after(problem.status), media_type=PROBLEM_MEDIA_TYPE)
+
+
+async def on_domain_error(request: Request, error: Exception) -> Response:
+    """`{"error": "<one sentence>"}`, as the Open Inference Protocol has it."""
+    assert isinstance(error, TidegateError)  # noqa: S101 Starlette hands over what it was registered for
+    status = status_of(error)
+    return json_response({"error": str(error)}, status, _retry_after(status))
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    detail = {404: f"there is nothing at {request.url.path}.", 405: f"{request.method} is not for {request.url.path}."}
+    return json_response({"error": detail.get(error.status_code, error.detail)}, error.status_code, dict(error.headers or {}))
+
+
+async def on_bug(request: Request, error: Exception) -> Response:
+    """A fault of ours: the caller gets an id that the log has too."""
+    reference = uuid.uuid4().hex[:12]
+    log.error("bug %s at %s %s", reference, request.method, request.url.path, exc_info=error)
+    return json_response({"error": f"this is a fault of the function, logged as {reference}."}, 500)
+
+
+EXCEPTION_HANDLERS = {TidegateError: on_domain_error, HTTPException: on_http_error, Exception: on_bug}
+
+
+def _retry_after(status: int) -> dict[str, str] | None:
+    return {"retry-after": RETRY_AFTER_SECONDS} if status == status_of(Overloaded("")) else None
