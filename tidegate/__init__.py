@@ -1,0 +1,1 @@
+"""The workbench: the `tidegate` command, and the manifests as processes."""

@@ -65,7 +65,7 @@ def check_digest(path: Path, sha256: str | None) -> None:
 def match_features(card: Card, signature: Signature, artifact: Path) -> Sequence[str]:
     """The features in the artifact's order. Raises InvalidModel when card and artifact do not mean the same ones."""
     if signature.features:
-        wanted, named = set(signature.features), set(card.features)
+        wanted, named = set(signature.features), set(card.columns)
         if wanted != named:
             parts = [
                 f"it needs {_listed(wanted - named)}, which the card does not name" if wanted - named else "",
@@ -75,11 +75,11 @@ def match_features(card: Card, signature: Signature, artifact: Path) -> Sequence
                 f"the artifact {artifact} is not the card's: {'; '.join(filter(None, parts))}; train again or mend {CARD_NAME}."
             )
         return signature.features
-    if signature.width != len(card.features):
+    if signature.width != len(card.columns):
         raise InvalidModel(
-            f"the artifact {artifact} takes {signature.width} features, its card names {len(card.features)}; mend {CARD_NAME}."
+            f"the artifact {artifact} takes {signature.width} features, its card names {len(card.columns)}; mend {CARD_NAME}."
         )
-    return card.features
+    return card.columns
 
 
 def _card_of(path: Path) -> Path | None:
@@ -103,7 +103,7 @@ def _load_bare(path: Path) -> Loaded:
     kind = runtime("xgboost")
     model = kind.load(path, threads=1)
     card = card_from(model.signature, path)
-    return Loaded(card, Encoder(card, card.features), model, kind, path)
+    return Loaded(card, Encoder(card, card.columns), model, kind, path)
 
 
 def card_from(signature: Signature, path: Path) -> Card:

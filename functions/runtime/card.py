@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -63,18 +62,10 @@ class Card(_Part):
     importance: dict[str, float] = {}
     evaluation: dict[str, Any] = {}
 
-    @model_validator(mode="before")
-    @classmethod
-    def _features_default_to_inputs(cls, value: Any) -> Any:
-        if (
-            isinstance(value, Mapping)
-            and not value.get("features")
-            and not value.get("transform")
-            and isinstance(value.get("inputs"), list)
-        ):
-            names = [item.get("name") for item in value["inputs"] if isinstance(item, Mapping)]
-            return {**value, "features": names}
-        return value
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the artifact: the features, or the inputs where no transform stands between."""
+        return self.features or tuple(item.name for item in self.inputs)
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Card:

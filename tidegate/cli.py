@@ -1,0 +1,69 @@
+"""The command `tidegate`: what it offers, and how it ends.
+
+Exit status: 0 done, 1 failed, 2 wrong use, 130 interrupted. Data goes to standard output, messages to standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+import typer
+
+from eventing.errors import TidegateError
+from tidegate.commands import batch, demo, publish, serve, status, tail, up
+
+DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    name="tidegate",
+    help="Event-driven, scale-to-zero inference: on this machine from the manifests of your cluster.",
+    epilog="Every option can be set by an environment variable too: TIDEGATE_<OPTION>. `--debug` shows where an error comes from.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("up")(up.up)
+app.command("serve")(serve.serve)
+app.command("demo")(demo.demo)
+app.command("batch")(batch.batch)
+app.command("publish")(publish.publish)
+app.command("tail")(tail.tail)
+app.command("status")(status.status)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit status; `--debug` may stand anywhere."""
+    debug = "--debug" in arguments or bool(os.environ.get("TIDEGATE_DEBUG"))
+    command = typer.main.get_command(app)
+    try:
+        result = command.main([item for item in arguments if item != "--debug"], prog_name="tidegate", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        print("tidegate: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 whoever read us has gone: nothing is left to flush
+        return DONE
+    except TidegateError as error:
+        return _fail(str(error), debug)
+    except Exception as error:  # noqa: BLE001 a person sees one sentence, not a traceback
+        return _fail(f"this is a fault of tidegate itself: {error!r}; `--debug` shows where.", debug)
+    return result if isinstance(result, int) else DONE
+
+
+def _fail(sentence: str, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"tidegate: {sentence}", file=sys.stderr)
+    return FAILED
+
+
+def main() -> None:
+    sys.exit(run(sys.argv[1:]))

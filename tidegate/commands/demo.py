@@ -1,0 +1,56 @@
+"""`tidegate demo`: the main job on real data, run and held to account."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tidegate.commands.options import AsJson, BootstrapServers
+
+
+def demo(
+    bootstrap_servers: BootstrapServers = None,
+    state_dir: Annotated[
+        Path, typer.Option("--state-dir", envvar="TIDEGATE_DEMO_STATE_DIR", help="Where the report, the logs and the batch's files go.")
+    ] = Path(".tidegate/demo"),
+    events: Annotated[
+        int | None, typer.Option(envvar="TIDEGATE_EVENTS", min=100, help="Stream only the first so many departures of the month.")
+    ] = None,
+    kill: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="TIDEGATE_KILL",
+            metavar="NAME",
+            help="Kill this once while the stream runs: flights, router or stream-flights. May be given several times.",
+        ),
+    ] = None,
+    train: Annotated[
+        bool, typer.Option("--train/--no-train", envvar="TIDEGATE_TRAIN", help="Train the models first, or use what is there.")
+    ] = True,
+    as_json: AsJson = False,
+) -> int:
+    """Train two models on real flights, stream a month of departures through a canary, score another month as a batch, and check it all.
+
+    Ends with 1 when a promise was not kept: an event lost or doubled, a score that differs, a process left behind.
+    """
+    import sys
+
+    import orjson
+    from rich.console import Console
+
+    from tidegate.demo import report
+    from tidegate.demo.run import DemoSettings, run
+    from tidegate.narration import Narration
+
+    settings = DemoSettings(state_dir, bootstrap_servers, events, tuple(kill or ()), train)
+    found, checks = run(settings, Narration())
+    if as_json:
+        print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+    else:
+        report.show(found, checks, settings.report, Console(highlight=False))
+    broken = [check.name for check in checks if not check.kept]
+    if broken:
+        print(f"tidegate: the demo failed: {'; '.join(broken)}.", file=sys.stderr)
+    return 1 if broken else 0

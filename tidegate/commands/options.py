@@ -1,0 +1,59 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eventing.errors import TidegateError
+
+if TYPE_CHECKING:
+    from eventing.kafka import Broker
+    from tidegate.local.state import Running
+
+StateDir = Annotated[
+    Path, typer.Option("--state-dir", envvar="TIDEGATE_STATE_DIR", help="Where a running `tidegate up` leaves its address and its logs.")
+]
+BootstrapServers = Annotated[
+    str | None,
+    typer.Option(
+        "--bootstrap-servers",
+        envvar="TIDEGATE_BOOTSTRAP_SERVERS",
+        metavar="HOST:PORT,…",
+        help="Kafka brokers. Left out: those of the running `tidegate up`.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", envvar="TIDEGATE_JSON", help="Print JSON, for a program to read.")]
+
+DEFAULT_STATE_DIR = Path(".tidegate")
+
+
+class NotRunning(TidegateError):
+    """The command needs a running `tidegate up`."""
+
+
+def running(state_dir: Path) -> Running:
+    """What a running `tidegate up` says of itself. Raises NotRunning."""
+    from tidegate.local import state
+
+    found = state.read(state_dir)
+    if found is None:
+        raise NotRunning(f"no tidegate is running here ({state_dir}); start it with `tidegate up`, or name its folder with --state-dir.")
+    return found
+
+
+def broker(bootstrap_servers: str | None, state_dir: Path) -> Broker:
+    """The broker that was named, or that of the running `tidegate up`."""
+    from eventing.kafka import Broker
+
+    return Broker(bootstrap_servers) if bootstrap_servers else broker_of(running(state_dir))
+
+
+def broker_of(found: Running) -> Broker:
+    """The Kafka that a running `tidegate up` uses."""
+    from eventing.kafka import Broker
+
+    version = found.kafka_api_version
+    return Broker(found.bootstrap_servers, tuple(int(part) for part in version.split(".")) if version else None)

@@ -1,0 +1,90 @@
+"""`tidegate tail`: the events of a topic, as they come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tidegate.commands.options import DEFAULT_STATE_DIR, AsJson, BootstrapServers, StateDir
+
+if TYPE_CHECKING:
+    from kafka import KafkaConsumer
+
+_POLL_MILLISECONDS = 200
+
+
+def tail(
+    topic: Annotated[str, typer.Argument(help="The Kafka topic.")],
+    count: Annotated[int | None, typer.Option("--count", "-c", envvar="TIDEGATE_COUNT", min=1, help="Stop after so many events.")] = None,
+    from_beginning: Annotated[
+        bool, typer.Option("--from-beginning", envvar="TIDEGATE_FROM_BEGINNING", help="Start with the oldest event that the broker has.")
+    ] = False,
+    bootstrap_servers: BootstrapServers = None,
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Print events as they come, until Ctrl-C or --count. With --json: each in the CloudEvents JSON format, one a line."""
+    from tidegate.commands.options import broker
+
+    consumer = _open(broker(bootstrap_servers, state_dir), topic, from_beginning)
+    shown = 0
+    try:
+        while count is None or shown < count:
+            for records in consumer.poll(timeout_ms=_POLL_MILLISECONDS).values():
+                for record in records[: None if count is None else count - shown]:
+                    print(_as_json(record) if as_json else _as_text(record), flush=True)
+                    shown += 1
+    finally:
+        consumer.close()
+
+
+def _open(broker: Any, topic: str, from_beginning: bool) -> KafkaConsumer:
+    from kafka import TopicPartition
+
+    from eventing import kafka
+    from eventing.errors import TidegateError
+
+    consumer = kafka.consumer(broker)
+    partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
+    if not partitions:
+        consumer.close()
+        raise TidegateError(f"there is no topic {topic} at {broker.bootstrap_servers}; publish to it first, or check its name.")
+    consumer.assign(partitions)
+    if from_beginning:
+        consumer.seek_to_beginning(*partitions)
+    else:
+        consumer.seek_to_end(*partitions)
+    return consumer
+
+
+def _as_json(record: Any) -> str:
+    from eventing.codecs import json, kafka
+    from eventing.errors import InvalidEvent
+
+    try:
+        return json.encode(kafka.decode(record)).decode()
+    except InvalidEvent as error:
+        return _no_event(record, str(error)).decode()
+
+
+def _no_event(record: Any, problem: str) -> bytes:
+    import orjson
+
+    place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+    return orjson.dumps({**place, "problem": problem, "value": (record.value or b"").decode(errors="replace")})
+
+
+def _as_text(record: Any) -> str:
+    from eventing.codecs import kafka
+    from eventing.errors import InvalidEvent
+
+    place = f"{record.partition}/{record.offset}"
+    problem = dict(record.headers).get("tidegate_problem")
+    try:
+        event = kafka.decode(record)
+    except InvalidEvent as error:
+        return f"{place}  no event: {error}  {(record.value or b'').decode(errors='replace')}"
+    data = (event.payload() or b"").decode(errors="replace")
+    why = f"  failed: {problem.decode(errors='replace')}" if problem else ""
+    return f"{place}  {event.type}  {event.id}  key={event.get('partitionkey') or '-'}  {data}{why}"

@@ -1,0 +1,39 @@
+"""`tidegate up`: the manifests of your cluster as processes on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tidegate.commands.options import DEFAULT_STATE_DIR, StateDir
+
+
+def up(
+    manifests: Annotated[
+        Path, typer.Argument(help="A folder (its kustomization.yaml is followed), a file, or - for standard input.", allow_dash=True)
+    ] = Path("manifests/base"),
+    port: Annotated[int, typer.Option(envvar="TIDEGATE_PORT", min=0, max=65535, help="The gateway's port; 0 takes a free one.")] = 8080,
+    api_port: Annotated[
+        int, typer.Option(envvar="TIDEGATE_API_PORT", min=0, max=65535, help="The Kubernetes API's port; 0 takes a free one.")
+    ] = 0,
+    bootstrap_servers: Annotated[
+        str | None,
+        typer.Option(envvar="TIDEGATE_BOOTSTRAP_SERVERS", metavar="HOST:PORT,…", help="Kafka brokers. Left out: one is embedded."),
+    ] = None,
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+) -> None:
+    """Run the manifests without a cluster: each revision is a process, at zero until a request comes.
+
+    Services answer at http://<service>.localhost:PORT, revisions with a tag at http://<tag>-<service>.localhost:PORT. Ctrl-C drains and
+    ends everything; pressed twice, at once.
+    """
+    import asyncio
+
+    from tidegate.local.up import UpSettings, run
+    from tidegate.narration import log_to_stderr
+
+    log_to_stderr()
+    settings = UpSettings(manifests=str(manifests), port=port, api_port=api_port, bootstrap_servers=bootstrap_servers, state_dir=state_dir)
+    asyncio.run(run(settings))

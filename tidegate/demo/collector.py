@@ -1,0 +1,105 @@
+"""Reading what comes out of the stream while it runs: the embedded broker remembers only the newest of it."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+import orjson
+from kafka import KafkaConsumer, TopicPartition
+
+from eventing import kafka
+from eventing.codecs import kafka as codec
+from eventing.kafka import Broker
+from tidegate.demo.broken import CASE_HEADER
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One reply. `written_ms` is when the worker wrote it, in ms since the epoch."""
+
+    version: str
+    key: str
+    score: float
+    written_ms: int
+
+
+@dataclass(slots=True)
+class Collected:
+    """Replies by the id of their event, reasons of dead letters by their case, and how often each came."""
+
+    scored: dict[str, Scored] = field(default_factory=dict)
+    dead: dict[str, str] = field(default_factory=dict)
+    copies: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def events(self) -> int:
+        return len(self.scored) + len(self.dead)
+
+
+class Collector:
+    """A context manager whose thread reads both topics from now on."""
+
+    def __init__(self, broker: Broker, scored: str, deadletter: str) -> None:
+        self.collected = Collected()
+        self.error: Exception | None = None
+        self._scored, self._deadletter = scored, deadletter
+        self._consumer: KafkaConsumer = kafka.consumer(broker)
+        self._changed = threading.Condition()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
+
+    def __enter__(self) -> Collector:
+        partitions = [
+            TopicPartition(topic, number)
+            for topic in (self._scored, self._deadletter)
+            for number in self._consumer.partitions_for_topic(topic)
+        ]
+        self._consumer.assign(partitions)
+        self._consumer.seek_to_end(*partitions)
+        for partition in partitions:
+            self._consumer.position(partition)
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stopping.set()
+        self._thread.join()
+        self._consumer.close()
+
+    def wait(self, events: int, seconds: float) -> bool:
+        """Wait a while until so many different events have come out; say whether they have."""
+        with self._changed:
+            done = self._changed.wait_for(lambda: self.error is not None or self.collected.events >= events, seconds)
+        if self.error is not None:
+            raise self.error
+        return done
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                batches = self._consumer.poll(timeout_ms=100).values()
+                with self._changed:
+                    for record in (record for batch in batches for record in batch):
+                        self._take(record)
+                    self._changed.notify_all()
+        except Exception as error:  # noqa: BLE001 it is raised again where somebody waits
+            with self._changed:
+                self.error = error
+                self._changed.notify_all()
+
+    def _take(self, record: Any) -> None:
+        if record.topic == self._deadletter:
+            headers = dict(record.headers)
+            case = headers.get(CASE_HEADER, b"").decode() or f"event {headers.get('ce_id', b'without an id').decode()}"
+            self.collected.dead[case] = str(orjson.loads(headers["tidegate_problem"])["detail"])
+            self.collected.copies[case] += 1
+            return
+        event = codec.decode(record)
+        event_id = event.get("causationid") or ""
+        score = float(event.value()["late"])
+        self.collected.scored[event_id] = Scored(event.get("modelversion") or "", event.get("partitionkey") or "", score, record.timestamp)
+        self.collected.copies[event_id] += 1

@@ -1,0 +1,65 @@
+"""What the demo found, as a file for programs and as a summary for people."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from tidegate.demo.checks import Check
+
+Report = dict[str, Any]
+
+
+def percentiles(values: Sequence[float], *, maximum: bool = False) -> dict[str, float | None]:
+    """p50 and p99, or p50 and the maximum; in the unit of the values, to a tenth. None where there are none."""
+    name, high = ("max", 1.0) if maximum else ("p99", 0.99)
+    ordered = sorted(values)
+    if not ordered:
+        return {"p50": None, name: None}
+    at = min(int(high * len(ordered)), len(ordered) - 1)
+    return {"p50": round(statistics.median(ordered), 1), name: round(ordered[at], 1)}
+
+
+def write(report: Report, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2) + b"\n")
+    part.replace(path)
+
+
+def show(report: Report, checks: Sequence[Check], path: Path, console: Console) -> None:
+    """The readable summary: what was promised, then what was measured."""
+    promises = Table(title="What must hold", title_justify="left", box=None, pad_edge=False, show_header=False)
+    for check in checks:
+        promises.add_row("kept" if check.kept else "BROKEN", check.name, check.seen, style=None if check.kept else "bold red")
+    console.print(promises)
+    console.print()
+    figures = Table(title="What was measured", title_justify="left", box=None, pad_edge=False, show_header=False)
+    for name, value in _figures(report):
+        figures.add_row(name, value)
+    console.print(figures)
+    console.print(f"\nThe whole report is in {path}.", soft_wrap=True)
+
+
+def _figures(report: Report) -> list[tuple[str, str]]:
+    cold, latency = report["cold_start_ms"], report["latency_ms"]
+    lines = [
+        ("stream", f"{report['events_in']:,} events in, {report['events_per_second']:,.0f} a second, from zero"),
+        ("latency, published to scored", f"p50 {_ms(latency['p50'])}, p99 {_ms(latency['p99'])}"),
+        ("cold start of the model function", f"p50 {_ms(cold['p50'])}, max {_ms(cold['max'])}"),
+        ("batch", f"{report['batch_rows']:,} rows, {report['batch_rows_per_second']:,.0f} a second"),
+    ]
+    for version, quality in report["versions"].items():
+        lines.append((f"{version} on {quality['events']:,} flights", f"log loss {quality['log_loss']:.4f}, AUC {quality['auc']:.4f}"))
+    memory = ", ".join(f"{name} {mib:.0f}" for name, mib in report["peak_rss_mib"].items())
+    return [*lines, ("peak memory, MiB", memory), ("Kafka", report["kafka"]), ("seconds in all", f"{report['seconds']:.1f}")]
+
+
+def _ms(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:,.0f} ms"

@@ -1,0 +1,102 @@
+"""Publishing to a topic, never further ahead of its reader than its broker can remember."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any
+
+from eventing import kafka
+from eventing.codecs.kafka import Message
+from eventing.errors import TidegateError
+from eventing.kafka import Broker
+from eventing.lag import LagReader
+
+# The embedded broker keeps about 5 MB of each partition: 4,000 events of a kilobyte fit into one, should they all share it.
+EMBEDDED_MAX_LAG = 4_000
+_CHECK_EVERY = 250
+_FIRST_COMMIT_SECONDS = 8.0
+_POLL_SECONDS = 0.02
+
+
+class NotPublished(TidegateError):
+    """The broker did not take an event."""
+
+
+def group_of(topic: str) -> str:
+    """The consumer group of the stream worker of a topic, unless it was named otherwise."""
+    return f"tidegate-{topic}"
+
+
+class Publisher:
+    """A context manager; leaving it waits until the broker has taken everything. `max_lag` 0 means no bound."""
+
+    def __init__(self, broker: Broker, topic: str, *, group: str, max_lag: int) -> None:
+        self._broker = broker
+        self._topic = topic
+        self._group = group
+        self._max_lag = max_lag
+        self._error: BaseException | None = None
+        self.sent = 0
+        self.taken = 0
+        self.has_reader = False
+
+    def __enter__(self) -> Publisher:
+        self._producer = kafka.producer(self._broker, linger_ms=5)
+        self._lag = LagReader(self._broker, self._group) if self._max_lag else None
+        self.has_reader = self._lag is not None and self._wait_for_reader(self._lag)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self.flush()
+        finally:
+            self._producer.close(timeout=5)
+            if self._lag is not None:
+                self._lag.close()
+
+    def send(self, message: Message) -> None:
+        """Send one record, when there is room. Raises NotPublished, for this one or an earlier one."""
+        self._raise_error()
+        if self.has_reader and self.sent % _CHECK_EVERY == 0:
+            self._wait_for_room()
+        future = self._producer.send(self._topic, key=message.key, value=message.value, headers=message.headers)
+        self.sent += 1
+        future.add_callback(self._count)
+        future.add_errback(self._keep_error)
+
+    def flush(self) -> None:
+        self._producer.flush(timeout=60)
+        self._raise_error()
+        if self.taken != self.sent:
+            raise NotPublished(f"the broker took {self.taken} of {self.sent} events; publish again, readers drop repetitions.")
+
+    def _count(self, _: Any) -> None:
+        self.taken += 1
+
+    def _keep_error(self, error: BaseException) -> None:
+        self._error = error
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            name = type(self._error).__name__
+            raise NotPublished(
+                f"the broker at {self._broker.bootstrap_servers} did not take an event ({name}); see its log, then publish again."
+            )
+
+    def _wait_for_room(self) -> None:
+        """Until the reader is at most `max_lag` behind."""
+        assert self._lag is not None  # noqa: S101 there is a reader only where its lag is read
+        while sum(partition.records for partition in self._lag.read(self._topic).values()) > self._max_lag - _CHECK_EVERY:
+            self._raise_error()
+            time.sleep(_POLL_SECONDS)
+
+    def _wait_for_reader(self, lag: LagReader) -> bool:
+        """Whether the group reads this topic: a worker that has just started says so by its first commit."""
+        deadline = time.monotonic() + _FIRST_COMMIT_SECONDS
+        while time.monotonic() < deadline:
+            if any(partition.committed is not None for partition in lag.read(self._topic).values()):
+                return True
+            time.sleep(10 * _POLL_SECONDS)
+        return False
