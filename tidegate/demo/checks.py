@@ -29,7 +29,7 @@ def accounting(sent: Iterable[str], cases: Iterable[str], collected: Collected) 
     total = len(good) + len(bad)
     return [
         Check(
-            "events in = scored + dead-lettered",
+            "events in = scored + dead letters",
             total == len(collected.scored) + len(collected.dead) and not strange,
             f"{total:,} = {len(collected.scored):,} + {len(collected.dead):,}{_examples(strange, '; nobody sent')}",
         ),
@@ -44,7 +44,7 @@ def dead_letters(reasons: Mapping[str, str], collected: Collected) -> Check:
     others = collected.dead.keys() - reasons.keys()
     kept = not wrong and not others
     seen = f"{len(reasons) - len(wrong)} of {len(reasons)}{_examples(wrong, '; not')}{_examples(others, '; and also')}"
-    return Check("every broken event is a dead letter with its reason", kept, seen)
+    return Check("broken events are dead letters with reasons", kept, seen)
 
 
 def equal(name: str, served: Iterable[float], offline: Iterable[float]) -> Check:

@@ -1,4 +1,4 @@
-"""Driving `tidegate up` from outside, as a user would: its command, its Kubernetes API, its status."""
+"""Driving `tidegate up` from outside, as a user would: its command, its signals, its status."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from eventing.errors import TidegateError
 from eventing.kafka import Broker
@@ -23,9 +22,6 @@ from tidegate.local.status import Status
 _START_SECONDS = 30.0
 _STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.1
-_GROUP, _VERSION, _NAMESPACE, _PLURAL = "serving.knative.dev", "v1", "default", "services"
-
-Object = dict[str, Any]
 
 
 class DemoFailed(TidegateError):
@@ -42,6 +38,7 @@ class Workbench:
         if bootstrap_servers:
             self._command += ["--bootstrap-servers", bootstrap_servers]
         self._process: subprocess.Popen[bytes] | None = None
+        self.pids: set[int] = set()
 
     def __enter__(self) -> Workbench:
         self.state_dir.mkdir(parents=True, exist_ok=True)
@@ -59,8 +56,10 @@ class Workbench:
         return broker_of(self.running)
 
     def status(self) -> Status:
-        """What `tidegate status --json` prints."""
-        return read_status(self.running)
+        """What `tidegate status --json` prints; the processes in it are remembered."""
+        seen = read_status(self.running)
+        self.pids |= {replica["pid"] for _, replica in replicas(seen)}
+        return seen
 
     def pid_of(self, name: str) -> int | None:
         """The process of a service's or a deployment's replica that is at work; None when there is none at the moment."""
@@ -80,14 +79,12 @@ class Workbench:
             process.kill()
             raise DemoFailed(f"`tidegate up` had not ended {_STOP_SECONDS:.0f} s after Ctrl-C and was killed; see {self._log}.") from None
 
-    def wait_until(self, what: str, seconds: float, holds: Callable[[Status], bool]) -> Status:
-        """The first status for which it holds. Raises DemoFailed, naming what was waited for."""
+    def wait_until(self, seconds: float, holds: Callable[[Status], bool]) -> Status:
+        """The first status for which it holds, or the last one before the time is up."""
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if holds(status := self.status()):
-                return status
+        while not holds(status := self.status()) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
-        raise DemoFailed(f"after {seconds:.0f} s {what} was still not so; see {self._log}.")
+        return status
 
     def _wait_for_start(self, process: subprocess.Popen[bytes]) -> Running:
         deadline = time.monotonic() + _START_SECONDS
@@ -100,57 +97,6 @@ class Workbench:
             process.kill()
         lines = self._log.read_text(errors="replace").strip().splitlines()
         raise DemoFailed(f"`tidegate up` did not start: {lines[-1] if lines else 'it said nothing'} (its log is {self._log}).")
-
-
-class KnativeServices:
-    """Knative Services by the official Kubernetes client, as on any cluster."""
-
-    def __init__(self, kubeconfig: Path) -> None:
-        # The package ships annotations for a part of itself only.
-        from kubernetes import client, config, watch
-
-        self._client: Any = config.new_client_from_config(str(kubeconfig))  # type: ignore[no-untyped-call]
-        self._api: Any = client.CustomObjectsApi(self._client)
-        self._watch: Any = watch.Watch
-
-    def close(self) -> None:
-        self._client.close()
-
-    def get(self, name: str) -> Object:
-        found: Object = self._api.get_namespaced_custom_object(_GROUP, _VERSION, _NAMESPACE, _PLURAL, name)
-        return found
-
-    def set_traffic(self, name: str, traffic: list[Object]) -> Object:
-        """Patch the traffic of the object as it was read: whoever changed it in between is not overwritten."""
-        version = self.get(name)["metadata"]["resourceVersion"]
-        body = {"metadata": {"resourceVersion": version}, "spec": {"traffic": traffic}}
-        self._api.patch_namespaced_custom_object(_GROUP, _VERSION, _NAMESPACE, _PLURAL, name, body)
-        return self.wait_ready(name)
-
-    def set_env(self, name: str, variable: str, value: str) -> Object:
-        """Change one environment variable of the template, which makes a new revision."""
-        found = self.get(name)
-        (container,) = found["spec"]["template"]["spec"]["containers"]
-        next(item for item in container["env"] if item["name"] == variable)["value"] = value
-        self._api.replace_namespaced_custom_object(_GROUP, _VERSION, _NAMESPACE, _PLURAL, name, found)
-        return self.wait_ready(name)
-
-    def wait_ready(self, name: str, seconds: int = 30) -> Object:
-        """Watch until the object's status is that of its newest spec, and ready."""
-        watcher = self._watch()
-        stream = watcher.stream(self._api.list_namespaced_custom_object, _GROUP, _VERSION, _NAMESPACE, _PLURAL, timeout_seconds=seconds)
-        for event in stream:
-            found: Object = event["object"]
-            if found["metadata"]["name"] == name and _is_ready(found):
-                watcher.stop()
-                return found
-        raise DemoFailed(f"the Knative Service {name} was not ready after {seconds} s; `tidegate status` says why.")
-
-
-def _is_ready(found: Object) -> bool:
-    status = found.get("status", {})
-    conditions = {item["type"]: item["status"] for item in status.get("conditions", ())}
-    return status.get("observedGeneration") == found["metadata"]["generation"] and conditions.get("Ready") == "True"
 
 
 def is_alive(pid: int) -> bool:

@@ -1,0 +1,87 @@
+"""A second version beside the first, by the official Kubernetes client, as on any cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tidegate.demo.control import DemoFailed, Workbench
+from tidegate.narration import Narration
+
+MODEL, STABLE, CANARY, WEIGHT = "flights", "v1", "v2", 0.10
+MODELS = Path("functions/flights/models")
+_GROUP, _VERSION, _NAMESPACE, _PLURAL = "serving.knative.dev", "v1", "default", "services"
+
+Object = dict[str, Any]
+
+
+def roll_out(workbench: Workbench, narration: Narration) -> None:
+    """v1 came with the manifests. Pin it by name, then make v2, then give it its share: no request ever meets an unpinned version."""
+    narration.step(f"Rolling out {CANARY} beside {STABLE}, through the Kubernetes API: {1 - WEIGHT:.0%} and {WEIGHT:.0%} by revision name")
+    services = KnativeServices(Path(workbench.running.kubeconfig))
+    try:
+        stable = services.wait_ready(MODEL)["status"]["latestReadyRevisionName"]
+        services.set_traffic(MODEL, [{"revisionName": stable, "percent": 100, "tag": STABLE}])
+        canary = services.set_env(MODEL, "TIDEGATE_MODEL", str(MODELS / CANARY))["status"]["latestReadyRevisionName"]
+        percent = round(100 * WEIGHT)
+        services.set_traffic(
+            MODEL,
+            [
+                {"revisionName": stable, "percent": 100 - percent, "tag": STABLE},
+                {"revisionName": canary, "percent": percent, "tag": CANARY},
+            ],
+        )
+    finally:
+        services.close()
+    narration.say(f"  {stable} is {STABLE}, {canary} is {CANARY}")
+
+
+class KnativeServices:
+    """Knative Services by the official Kubernetes client, as on any cluster."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        # The package ships annotations for a part of itself only.
+        from kubernetes import client, config, watch
+
+        self._client: Any = config.new_client_from_config(str(kubeconfig))  # type: ignore[no-untyped-call]
+        self._api: Any = client.CustomObjectsApi(self._client)
+        self._watch: Any = watch.Watch
+
+    def close(self) -> None:
+        self._client.close()
+
+    def get(self, name: str) -> Object:
+        found: Object = self._api.get_namespaced_custom_object(_GROUP, _VERSION, _NAMESPACE, _PLURAL, name)
+        return found
+
+    def set_traffic(self, name: str, traffic: list[Object]) -> Object:
+        """Patch the traffic of the object as it was read: whoever changed it in between is not overwritten."""
+        version = self.get(name)["metadata"]["resourceVersion"]
+        body = {"metadata": {"resourceVersion": version}, "spec": {"traffic": traffic}}
+        self._api.patch_namespaced_custom_object(_GROUP, _VERSION, _NAMESPACE, _PLURAL, name, body)
+        return self.wait_ready(name)
+
+    def set_env(self, name: str, variable: str, value: str) -> Object:
+        """Change one environment variable of the template, which makes a new revision."""
+        found = self.get(name)
+        (container,) = found["spec"]["template"]["spec"]["containers"]
+        next(item for item in container["env"] if item["name"] == variable)["value"] = value
+        self._api.replace_namespaced_custom_object(_GROUP, _VERSION, _NAMESPACE, _PLURAL, name, found)
+        return self.wait_ready(name)
+
+    def wait_ready(self, name: str, seconds: int = 30) -> Object:
+        """Watch until the object's status is that of its newest spec, and ready."""
+        watcher = self._watch()
+        stream = watcher.stream(self._api.list_namespaced_custom_object, _GROUP, _VERSION, _NAMESPACE, _PLURAL, timeout_seconds=seconds)
+        for event in stream:
+            found: Object = event["object"]
+            if found["metadata"]["name"] == name and _is_ready(found):
+                watcher.stop()
+                return found
+        raise DemoFailed(f"the Knative Service {name} was not ready after {seconds} s; `tidegate status` says why.")
+
+
+def _is_ready(found: Object) -> bool:
+    status = found.get("status", {})
+    conditions = {item["type"]: item["status"] for item in status.get("conditions", ())}
+    return status.get("observedGeneration") == found["metadata"]["generation"] and conditions.get("Ready") == "True"

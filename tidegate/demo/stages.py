@@ -1,0 +1,161 @@
+"""The steps of the main job that are judged: each does its part, and leaves checks and figures in what was seen."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from eventing.event import Event
+from functions.flights.departures import Departure, to_parquet
+from functions.flights.evaluation import auc, log_loss
+from functions.runtime import card as cards
+from tidegate.demo import calls, checks, report
+from tidegate.demo.broken import broken
+from tidegate.demo.checks import Check
+from tidegate.demo.collector import Collected
+from tidegate.demo.control import DemoFailed, Workbench
+from tidegate.demo.offline import Offline
+from tidegate.demo.rollout import CANARY, MODEL, MODELS, STABLE, WEIGHT
+from tidegate.demo.streaming import Streamed, stream
+from tidegate.narration import Narration
+
+BATCH_MONTH = 12
+BROKEN = 20
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the steps leave for the summary and the report."""
+
+    checks: list[Check] = field(default_factory=list)
+    report: dict[str, Any] = field(default_factory=dict)
+
+
+def to_event(departure: Departure) -> Event:
+    """What an airline would publish: keyed by the aircraft, so that one aircraft's events stay in order and with one version."""
+    return Event(
+        {
+            "specversion": "1.0",
+            "id": departure.id,
+            "source": f"/airlines/{departure.record['carrier']}",
+            "type": "com.example.flight.departed",
+            "subject": f"{departure.record['carrier']}{departure.record['flight']}",
+            "partitionkey": departure.record["tailnum"],
+            "datacontenttype": "application/json",
+        },
+        departure.record,
+    )
+
+
+def score_stream(
+    workbench: Workbench, month: Sequence[Departure], offline: Offline, kill: Sequence[str], seen: Seen, narration: Narration
+) -> None:
+    events = [to_event(departure) for departure in month]
+    spoilt = broken(events[:BROKEN])
+    narration.step(f"Publishing {len(events):,} departures of November 2013 and {len(spoilt)} broken ones; scoring them through the stream")
+    streamed = stream(workbench, events, spoilt, kill, narration)
+    workbench.status()  # who is at work now must be gone at the end
+    collected = streamed.collected
+    arms = checks.by_key((scored.key, scored.version) for scored in collected.scored.values())
+    seen.checks += checks.accounting((event.id for event in events), (item.case for item in spoilt), collected)
+    seen.checks.append(checks.dead_letters({item.case: item.reason for item in spoilt}, collected))
+    seen.checks.append(_equal_offline(month, collected, offline))
+    seen.checks += checks.canary("stream", arms, CANARY, WEIGHT)
+    seen.report |= _stream_figures(streamed, len(events) + len(spoilt), arms)
+    seen.report["versions"] = _quality(month, collected)
+
+
+def _equal_offline(month: Sequence[Departure], collected: Collected, offline: Offline) -> Check:
+    served: list[float] = []
+    expected: list[float] = []
+    for version in (STABLE, CANARY):
+        mine = [item for item in month if (scored := collected.scored.get(item.id)) and scored.version == version]
+        if mine:
+            served += [collected.scored[item.id].score for item in mine]
+            expected += offline.scores(version, [item.record for item in mine]).tolist()
+    return checks.equal("stream: scores equal offline scores", served, expected)
+
+
+def _stream_figures(streamed: Streamed, events_in: int, arms: dict[str, set[str]]) -> dict[str, Any]:
+    collected = streamed.collected
+    out = len(collected.scored) + len(collected.dead)
+    return {
+        "events_in": events_in,
+        "scored": len(collected.scored),
+        "dead_lettered": len(collected.dead),
+        "lost": events_in - out,
+        "duplicated": sum(copies - 1 for copies in collected.copies.values()),
+        "events_per_second": round(out / streamed.seconds, 1),
+        "latency_ms": report.percentiles(streamed.latencies_ms),
+        "canary_share_of_keys": round(checks.share_of_keys(arms, CANARY), 4),
+        "killed": streamed.killed,
+    }
+
+
+def _quality(month: Sequence[Departure], collected: Collected) -> dict[str, dict[str, float]]:
+    """Each version on what it scored, joined with what really happened."""
+    quality = {}
+    for version in (STABLE, CANARY):
+        pairs = [
+            (item.late, scored.score)
+            for item in month
+            if item.late is not None and (scored := collected.scored.get(item.id)) and scored.version == version
+        ]
+        if pairs:
+            outcomes, scores = zip(*pairs, strict=True)
+            quality[version] = {"events": len(pairs), "log_loss": log_loss(outcomes, scores), "auc": auc(outcomes, scores)}
+    return quality
+
+
+def score_batch(workbench: Workbench, folder: Path, offline: Offline, seen: Seen, narration: Narration) -> None:
+    import pyarrow.parquet as pq
+
+    narration.step("Scoring December 2013 as a batch, from one Parquet file into another")
+    source, target = folder / "december.parquet", folder / "december-scored.parquet"
+    rows = to_parquet(BATCH_MONTH, source)
+    target.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "tidegate", "batch", str(source), str(target), "--model", MODEL, "--key", "tailnum"]
+    command += ["--state-dir", str(workbench.state_dir), "--json"]
+    process = subprocess.run(command, stdout=subprocess.PIPE, check=False)  # noqa: S603 our own command
+    if process.returncode != 0:
+        raise DemoFailed("the batch job failed; the lines above say why.")
+    summary = orjson.loads(process.stdout)
+    table = pq.read_table(target)
+    revisions, scores = table["revision"].to_pylist(), table["late"].to_pylist()
+    records = [{name: value for name, value in row.items() if value is not None} for row in pq.read_table(source).to_pylist()]
+    names = dict(zip(sorted(set(revisions)), (STABLE, CANARY), strict=False))
+    served: list[float] = []
+    expected: list[float] = []
+    for revision, version in names.items():
+        mine = [index for index, name in enumerate(revisions) if name == revision]
+        served += [scores[index] for index in mine]
+        expected += offline.scores(version, [records[index] for index in mine]).tolist()
+    seen.checks.append(Check("batch: every row is scored", table.num_rows == rows == len(served), f"{table.num_rows:,} of {rows:,}"))
+    seen.checks.append(checks.equal("batch: scores equal offline scores", served, expected))
+    arms = checks.by_key((record["tailnum"], names[revision]) for record, revision in zip(records, revisions, strict=True))
+    seen.checks += checks.canary("batch", arms, CANARY, WEIGHT)
+    seen.report["batch_rows"] = rows
+    seen.report["batch_rows_per_second"] = round(rows / summary["seconds"], 1)
+
+
+def call_by_http(workbench: Workbench, departure: Departure, offline: Offline, seen: Seen, narration: Narration) -> None:
+    narration.step("One Open Inference call and one CloudEvent call by HTTP")
+    record, key = departure.record, departure.record["tailnum"]
+    inputs = {item.name: item.datatype for item in cards.load(MODELS / CANARY / "model.yaml").inputs}
+    gateway = workbench.running.gateway
+    answers = {
+        "Open Inference": calls.open_inference(gateway, MODEL, record, inputs, key),
+        "CloudEvent": calls.cloudevent(gateway, MODEL, to_event(departure)),
+    }
+    for name, (version, score) in answers.items():
+        expected = float(offline.scores(version, [record])[0])
+        narration.say(f"  {name}: {departure.id} by {version}: {score:.4f}")
+        seen.checks.append(Check(f"{name}: the offline score", score == expected, f"{score!r} by {version}"))
+    versions = {version for version, _ in answers.values()}
+    seen.checks.append(Check("both calls met the key's version", len(versions) == 1, ", ".join(sorted(versions))))
