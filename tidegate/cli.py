@@ -10,7 +10,6 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-import click
 import typer
 
 from eventing.errors import TidegateError
@@ -42,10 +41,10 @@ def run(arguments: Sequence[str]) -> int:
     command = typer.main.get_command(app)
     try:
         result = command.main([item for item in arguments if item != "--debug"], prog_name="tidegate", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
+    except typer.TyperException as error:
+        print(f"tidegate: {error.format_message().rstrip('.')}; `tidegate {_named(arguments)}--help` lists what there is.", file=sys.stderr)
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         print("tidegate: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
@@ -56,6 +55,12 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 a person sees one sentence, not a traceback
         return _fail(f"this is a fault of tidegate itself: {error!r}; `--debug` shows where.", debug)
     return result if isinstance(result, int) else DONE
+
+
+def _named(arguments: Sequence[str]) -> str:
+    """The command of these arguments and a space, if they begin with one."""
+    known = {command.name for command in app.registered_commands}
+    return f"{arguments[0]} " if arguments and arguments[0] in known else ""
 
 
 def _fail(sentence: str, debug: bool) -> int:

@@ -23,7 +23,10 @@ def batch(
     state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
-    """Score a Parquet file through a model into another. The output appears when it is whole, or not at all."""
+    """Score a Parquet file through a model.
+
+    The output appears when it is whole, or not at all.
+    """
     import asyncio
     from urllib.parse import urlsplit
 

@@ -31,8 +31,9 @@ def demo(
     ] = True,
     as_json: AsJson = False,
 ) -> int:
-    """Train two models on real flights, stream a month of departures through a canary, score another month as a batch, and check it all.
+    """Run the main job on real data, and check it.
 
+    It trains two models on real flights, streams a month of departures through a canary, scores another month as a batch, and checks it all.
     Ends with 1 when a promise was not kept: an event lost or doubled, a score that differs, a process left behind.
     """
     import sys

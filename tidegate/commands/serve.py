@@ -13,8 +13,9 @@ def serve(
     port: Annotated[int, typer.Option(envvar="TIDEGATE_PORT", min=0, max=65535, help="0 takes a free port.")] = 8080,
     host: Annotated[str, typer.Option(envvar="TIDEGATE_HOST", help="The address to listen on.")] = "127.0.0.1",
 ) -> int:
-    """Serve a model of your own by the Open Inference Protocol (V2), V1 and CloudEvents.
+    """Serve an XGBoost model of your own by HTTP.
 
+    It speaks the Open Inference Protocol (V2), V1 and CloudEvents.
     Without a model.yaml its name comes from the file and its inputs from the artifact.
     """
     import sys

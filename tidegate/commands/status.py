@@ -26,7 +26,10 @@ def status(
     state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
-    """Show each service's revisions, traffic, replicas and why, and the streams' lag."""
+    """Show what runs, why, and the streams' lag.
+
+    For each service its revisions, traffic and replicas, and the reason why there are so many.
+    """
     import orjson
 
     from tidegate.commands.options import running
@@ -47,7 +50,7 @@ def read_status(found: Running) -> Status:
 
     import orjson
 
-    with urlopen(f"{found.api}/tidegate/status", timeout=10) as response:  # noqa: S310 the address is on loopback and our own
+    with urlopen(f"{found.api}/tidegate/status", timeout=10) as response:
         return cast("Status", orjson.loads(response.read()))
 
 

@@ -24,7 +24,10 @@ def tail(
     state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
-    """Print events as they come, until Ctrl-C or --count. With --json: each in the CloudEvents JSON format, one a line."""
+    """Print a topic's events as they come.
+
+    It goes on until Ctrl-C or --count. With --json, each is in the CloudEvents JSON format, one a line.
+    """
     from tidegate.commands.options import broker
 
     consumer = _open(broker(bootstrap_servers, state_dir), topic, from_beginning)

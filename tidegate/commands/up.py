@@ -24,8 +24,9 @@ def up(
     ] = None,
     state_dir: StateDir = DEFAULT_STATE_DIR,
 ) -> None:
-    """Run the manifests without a cluster: each revision is a process, at zero until a request comes.
+    """Run the manifests on this machine, without a cluster.
 
+    Each revision is a process, at zero until a request comes.
     Services answer at http://<service>.localhost:PORT, revisions with a tag at http://<tag>-<service>.localhost:PORT. Ctrl-C drains and
     ends everything; pressed twice, at once.
     """

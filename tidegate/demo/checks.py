@@ -62,7 +62,11 @@ def canary(name: str, versions_by_key: Mapping[str, set[str]], version: str, wei
     tolerance = 4 * math.sqrt(weight * (1 - weight) / max(keys, 1))
     return [
         Check(f"{name}: each key stays with one version", not torn, f"{len(torn)} of {keys:,} keys saw two{_examples(torn)}"),
-        Check(f"{name}: the canary has {weight:.0%} of the keys", abs(share - weight) <= tolerance, f"{share:.2%} ± {tolerance:.2%}"),
+        Check(
+            f"{name}: the canary has {weight:.0%} of the keys",
+            bool(keys) and abs(share - weight) <= tolerance,
+            f"{share:.2%} ± {tolerance:.2%}",
+        ),
     ]
 
 

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+Tidegate = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def tidegate() -> Tidegate:
+    """Runs the command `tidegate` in the project's folder, as a process of its own."""
+
+    def call(*arguments: str, timeout: float = 300, cwd: Path = ROOT, **environ: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "tidegate", *arguments]
+        return subprocess.run(command, cwd=cwd, env={**os.environ, **environ}, capture_output=True, text=True, timeout=timeout, check=False)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def flights_models() -> Path:
+    """The trained versions of the example, where the manifests look for them; trained if they are not there."""
+    models = ROOT / "functions/flights/models"
+    if not (models / "v2/model.yaml").exists():
+        subprocess.run([sys.executable, "-m", "functions.flights.train"], cwd=ROOT, check=True)
+    return models

@@ -1,0 +1,52 @@
+"""The main job in small, with everything that can be killed killed once on the way."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+Tidegate = Callable[..., subprocess.CompletedProcess[str]]
+
+
+VICTIMS = ("flights", "router", "stream-flights")
+FIGURES = {
+    "batch_rows",
+    "batch_rows_per_second",
+    "canary_share_of_keys",
+    "cold_start_ms",
+    "dead_lettered",
+    "duplicated",
+    "events_in",
+    "events_per_second",
+    "kafka",
+    "latency_ms",
+    "lost",
+    "peak_rss_mib",
+    "scored",
+    "seconds",
+    "versions",
+}
+
+
+def test_nothing_is_lost_or_doubled_when_each_part_is_killed_once(tidegate: Tidegate, flights_models: Path, tmp_path: Path) -> None:
+    kills = [word for name in VICTIMS for word in ("--kill", name)]
+
+    done = tidegate("demo", "--no-train", "--events", "9000", "--state-dir", str(tmp_path), *kills)
+
+    assert done.returncode == 0, done.stdout + done.stderr + (tmp_path / "up.log").read_text()
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report.keys() >= FIGURES
+    assert (report["events_in"], report["scored"], report["dead_lettered"], report["lost"], report["duplicated"]) == (9020, 9000, 20, 0, 0)
+    assert report["killed"] == list(VICTIMS)
+    assert all(check["kept"] for check in report["checks"])
+    assert {"v1", "v2"} == report["versions"].keys()
+    log = (tmp_path / "up.log").read_text()
+    assert log.count("was killed by SIGKILL; restarting") == len(VICTIMS)
+
+
+def test_the_demo_says_where_it_must_be_run(tidegate: Tidegate, tmp_path: Path) -> None:
+    done = tidegate("demo", "--no-train", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "there is no manifests/base here; run the demo from the project's own folder" in done.stderr

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tidegate.cli import run
+
+Tidegate = Callable[..., subprocess.CompletedProcess[str]]
+
+COMMANDS = ["up", "serve", "demo", "batch", "publish", "tail", "status"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_and_every_option_has_its_variable(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    options = set(re.findall(r"^\s+(?:-\w, )?--([a-z][a-z-]+)", shown, re.MULTILINE)) - {"help"}
+    assert options
+    assert len(re.findall(r"env var: +TIDEGATE_\w+", " ".join(shown.split()))) == len(options)
+
+
+def test_the_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(re.search(rf"^  {command}  ", shown, re.MULTILINE) for command in COMMANDS)
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["up", "--nonsense"], ["serve"], ["up", "--port", "70000"], ["publish", "topic"]])
+def test_wrong_use_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_failure_is_one_sentence_and_debug_shows_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["status", "--state-dir", str(tmp_path)]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert (
+        said.err
+        == f"tidegate: no tidegate is running here ({tmp_path}); start it with `tidegate up`, or name its folder with --state-dir.\n"
+    )
+    assert run(["status", "--state-dir", str(tmp_path), "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["serve", "nowhere.ubj"], "there is no model at nowhere.ubj"),
+        (["serve", "pyproject.toml"], "pyproject.toml is neither a card (.yaml) nor an XGBoost model (.json, .ubj)"),
+        (["up", "nowhere"], "nowhere"),
+        (["publish", "topic", "pyproject.toml", "--bootstrap-servers", "127.0.0.1:1"], "is none of .jsonl"),
+        (["publish", "topic", "nowhere.csv", "--bootstrap-servers", "127.0.0.1:1"], "there is no file nowhere.csv"),
+        (["tail", "topic", "--bootstrap-servers", "127.0.0.1:1"], "no Kafka broker answers at 127.0.0.1:1"),
+        (["up", "--bootstrap-servers", "127.0.0.1:1", "--port", "0"], "no Kafka broker answers at 127.0.0.1:1"),
+        (["batch", "nowhere.parquet", "out.parquet", "--model", "flights", "--url", "http://127.0.0.1:1"], "nowhere.parquet"),
+    ],
+)
+def test_what_is_not_there_is_named(arguments: list[str], sentence: str, tidegate: Tidegate, tmp_path: Path) -> None:
+    done = tidegate(*arguments, TIDEGATE_STATE_DIR=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["up", "serve"])
+def test_a_port_that_is_taken_is_named(command: str, tidegate: Tidegate, flights_models: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        extra = [str(flights_models / "v1")] if command == "serve" else []
+        done = tidegate(command, *extra, "--port", port, TIDEGATE_STATE_DIR=str(tmp_path))
+    assert done.returncode == 1
+    assert port in done.stderr
+    assert "--port" in done.stderr or "choose another port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_serving_says_how_to_call_and_what_it_says_works(flights_models: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tidegate", "serve", str(flights_models / "v2"), "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout is not None
+    try:
+        assert re.match(r"Serving flights v2 \(\d+ inputs\) at http://127\.0\.0\.1:\d+/v2/models/flights", process.stdout.readline())
+        called = subprocess.run(process.stdout.readline().strip(), shell=True, capture_output=True, check=True)  # noqa: S602 it is to be pasted into a shell
+        (score,) = json.loads(called.stdout)["predictions"]
+        assert 0 < score < 1
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        process.stdout.close()
