@@ -21,12 +21,3 @@ def tidegate() -> Tidegate:
         return subprocess.run(command, cwd=cwd, env={**os.environ, **environ}, capture_output=True, text=True, timeout=timeout, check=False)
 
     return call
-
-
-@pytest.fixture(scope="session")
-def flights_models() -> Path:
-    """The trained versions of the example, where the manifests look for them; trained if they are not there."""
-    models = ROOT / "functions/flights/models"
-    if not (models / "v2/model.yaml").exists():
-        subprocess.run([sys.executable, "-m", "functions.flights.train"], cwd=ROOT, check=True)
-    return models

@@ -33,7 +33,7 @@ def demo(
 ) -> int:
     """Run the main job on real data, and check it.
 
-    It trains two models on real flights, streams a month of departures through a canary, scores another month as a batch, and checks it all.
+    It trains two models on real flights, streams a month of departures through a canary, scores another as a batch, and checks it all.
     Ends with 1 when a promise was not kept: an event lost or doubled, a score that differs, a process left behind.
     """
     import sys

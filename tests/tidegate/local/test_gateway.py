@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from tidegate.local.up import Up
+
+Object = dict[str, Any]
+Make = Callable[..., Object]
+Running = Callable[..., AbstractAsyncContextManager[Up]]
+Until = Callable[[Callable[[], Any]], Awaitable[None]]
+Client = aiohttp.ClientSession
+
+
+def url(here: Up, path: str = "/", host: str = "hello.localhost") -> str:
+    return f"http://{host}:{here.running.gateway.rpartition(':')[2]}{path}"
+
+
+async def test_a_request_wakes_the_revision_and_is_passed_through(running: Running, service: Make, client: Client) -> None:
+    async with running(service(version="7")) as here:
+        headers = {"traceparent": "00-1", "Connection": "close, X-Private", "X-Private": "1", "X-Forwarded-For": "10.0.0.1"}
+        async with client.post(url(here, "/a%2Fb?c=%20d"), data=b"hello", headers=headers) as response:
+            answer = await response.json()
+        assert (answer["version"], answer["revision"], answer["method"], answer["size"]) == ("7", "hello-00001", "POST", 5)
+        assert answer["path"] == "/a%2Fb?c=%20d"
+        got = {name.lower(): value for name, value in answer["headers"].items()}
+        assert got["traceparent"] == "00-1"
+        assert got["k-proxy-request"] == "activator"
+        assert got["host"].startswith("hello.localhost:")
+        assert got["x-forwarded-for"] == "10.0.0.1, 127.0.0.1"
+        assert "x-private" not in got
+
+
+async def test_bodies_of_any_size_and_kind_pass(running: Running, service: Make, client: Client) -> None:
+    async with running(service()) as here:
+        async with client.post(url(here), data=io.BytesIO(bytes(3 << 20)), headers={"Content-Encoding": "gzip"}) as response:
+            assert (await response.json())["size"] == 3 << 20
+        async with client.post(url(here), data=b"x" * 10, expect100=True) as response:
+            assert (await response.json())["size"] == 10
+        async with client.get(url(here, "/stream")) as response:
+            assert await response.read() == b"onetwo"
+        async with client.head(url(here)) as response:
+            assert response.status == 200
+            assert int(response.headers["Content-Length"]) > 0
+        async with client.get(url(here, "/same")) as response:
+            assert response.status == 304
+
+
+async def test_a_tag_and_a_percentage_choose_the_revision(running: Running, service: Make, client: Client) -> None:
+    async with running(service(version="1")) as here:
+        changed = service(version="2")
+        changed["spec"]["traffic"] = [
+            {"revisionName": "hello-00001", "percent": 100, "tag": "v1"},
+            {"revisionName": "hello-00002", "percent": 0, "tag": "v2"},
+        ]
+        here.fleet.apply(changed)
+        for host, tag, version in (("hello", None, "1"), ("v2-hello", None, "2"), ("hello", "v2", "2")):
+            headers = {"Knative-Serving-Tag": tag} if tag else {}
+            async with client.get(url(here, host=f"{host}.localhost"), headers=headers) as response:
+                assert (await response.json())["version"] == version
+
+
+async def test_an_unknown_host_is_told_the_known_ones(running: Running, service: Make, client: Client) -> None:
+    async with running(service()) as here, client.get(url(here, host="helo.localhost")) as response:
+        assert response.status == 404
+        assert (await response.json())["error"].endswith("known hosts: hello.localhost.")
+
+
+async def test_the_bare_address_shows_what_runs(running: Running, service: Make, client: Client) -> None:
+    async with running(service()) as here:
+        async with client.get(here.running.gateway) as response:
+            assert list((await response.json())["services"]) == ["hello"]
+        async with client.get(here.running.gateway, headers={"Accept": "text/html"}) as response:
+            assert "hello-00001" in await response.text()
+
+
+async def test_a_replica_that_dies_in_the_middle_is_told_and_replaced(running: Running, service: Make, client: Client) -> None:
+    async with running(service()) as here:
+        async with client.post(url(here, "/die")) as response:
+            assert response.status == 502
+            assert "hello-00001 broke in the middle of a request" in (await response.json())["error"]
+        async with client.get(url(here)) as response:
+            assert response.status == 200
+        revision = here.status()["services"]["hello"]["revisions"][0]
+        assert (revision["starts"], revision["crashes"]) == (2, 1)
+
+
+async def test_a_request_that_takes_too_long_is_ended(running: Running, service: Make, client: Client) -> None:
+    async with running(service(timeoutSeconds=1)) as here, client.get(url(here, "/sleep")) as response:
+        assert response.status == 504
+        assert "request timeout" in (await response.json())["error"]
+
+
+async def test_the_hard_limit_holds_and_more_replicas_come(
+    running: Running, service: Make, client: Client, root: Path, until: Until
+) -> None:
+    item = service(annotations={"max-scale": "2", "window": "6s"}, containerConcurrency=1)
+    async with running(item) as here:
+        calls = [asyncio.create_task(_read(client, url(here, "/sleep"))) for _ in range(4)]
+        await until(lambda: len(list(root.glob("asleep-*"))) == 2)
+        revision = here.status()["services"]["hello"]["revisions"][0]
+        assert [replica["in_flight"] for replica in revision["replicas"]] == [1, 1]
+        assert revision["held"] == 2
+        (root / "go").touch()
+        assert len({answer["pid"] for answer in await asyncio.gather(*calls)}) == 2
+
+
+async def test_a_caller_that_goes_away_ends_its_request(running: Running, service: Make, client: Client, root: Path, until: Until) -> None:
+    async with running(service()) as here:
+        call = asyncio.create_task(_read(client, url(here, "/sleep")))
+        await until(lambda: list(root.glob("asleep-*")))
+        call.cancel()
+        await until(lambda: here.in_flight == 0)
+        (root / "go").touch()
+
+
+async def test_what_cannot_start_is_told_with_its_last_words(running: Running, service: Make, client: Client) -> None:
+    broken = service(command=["python", "-c", "raise SystemExit('the artifact is missing')"])
+    async with running(broken) as here:
+        async with client.get(url(here)) as response:
+            assert response.status == 503
+            error = (await response.json())["error"]
+        assert "hello-00001 cannot be started" in error
+        assert "the artifact is missing" in error
+        conditions = here.fleet.store.get("revisions", "hello-00001")["status"]["conditions"]
+        ready = next(condition for condition in conditions if condition["type"] == "Ready")
+        assert ready["status"] == "False"
+        assert "the artifact is missing" in ready["message"]
+
+
+async def test_a_program_that_is_not_there_is_named(running: Running, service: Make, client: Client) -> None:
+    async with running(service(command=["no-such-program"])) as here, client.get(url(here)) as response:
+        assert response.status == 503
+        assert "cannot run no-such-program: No such file or directory" in (await response.json())["error"]
+
+
+async def _read(client: Client, address: str) -> Object:
+    async with client.get(address) as response:
+        answer: Object = await response.json()
+        return answer
