@@ -11,3 +11,7 @@ class InvalidEvent(TidegateError):
 
 class BrokerUnreachable(TidegateError):
     """No Kafka broker answers at the given address."""
+
+
+class InvalidSetting(TidegateError):
+    """An environment variable is missing, or has a value that cannot be used."""

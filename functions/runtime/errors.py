@@ -34,6 +34,10 @@ class TimedOut(TidegateError):
     """The answer did not come within the request's time."""
 
 
+class BadAnswer(TidegateError):
+    """A revision answered, but not what its own metadata says."""
+
+
 class InvalidModel(TidegateError):
     """A model's card or artifact cannot be used; the function does not start with it."""
 
@@ -45,6 +49,7 @@ _STATUS: dict[type[TidegateError], int] = {
     TooLarge: 413,
     Overloaded: 429,
     NotReady: 503,
+    BadAnswer: 502,
     Unreachable: 503,
     TimedOut: 504,
 }
@@ -55,6 +60,7 @@ _TITLES: dict[type[TidegateError], str] = {
     TooLarge: "too large",
     Overloaded: "overloaded",
     NotReady: "not ready",
+    BadAnswer: "bad answer",
     Unreachable: "upstream unreachable",
     TimedOut: "timed out",
 }

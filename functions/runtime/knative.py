@@ -120,9 +120,12 @@ class Client:
                     failures = 0
                     if _apply(event, objects):
                         yield dict(objects)
+                failures = 0
             except Gone:
                 version = ""
             except ApiError as error:
+                # Perhaps another server answers next: what it has is asked for anew.
+                version = ""
                 failures += 1
                 log.warning("%s; trying again", str(error).rstrip("."))
             await asyncio.sleep(_delay(self._first_delay, failures))

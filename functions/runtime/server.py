@@ -20,7 +20,8 @@ class PortTaken(TidegateError):
 
 def listen(port: int, host: str = "0.0.0.0") -> socket.socket:  # noqa: S104 a container is reached from outside
     """A listening socket. Raises PortTaken; port 0 takes a free one."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # The protocol is named so that asyncio recognises TCP and turns Nagle's delay off.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

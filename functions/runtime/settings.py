@@ -3,38 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from eventing.environ import number, one_of, required, whole
 
-from eventing.errors import TidegateError
-from functions.runtime.card import in_one_sentence
-
-
-class InvalidSetting(TidegateError):
-    """An environment variable has a value that cannot be used."""
+LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
-class Settings(BaseModel):
-    """Each field is read from the environment variable in its alias."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    # A folder with model.yaml, a model.yaml, or an XGBoost file; relative to the working directory.
-    model: Path = Field(alias="TIDEGATE_MODEL")
-    # Knative tells the port; 8080 is what it tells by default.
-    port: int = Field(8080, alias="PORT", ge=0, le=65535)
-    log_level: str = Field("info", alias="TIDEGATE_LOG_LEVEL", pattern="^(debug|info|warning|error)$")
-    # Bytes of a request's body. 100,000 rows of 30 features in JSON are about 60 MiB.
-    max_body_bytes: int = Field(64 * 2**20, alias="TIDEGATE_MAX_BODY_BYTES", gt=0)
-    # Seconds that requests in flight may take after SIGTERM; Knative grants timeoutSeconds, of which this leaves a little.
-    drain_seconds: int = Field(25, alias="TIDEGATE_DRAIN_SECONDS", ge=0)
+@dataclass(frozen=True, slots=True)
+class Settings:
+    # TIDEGATE_MODEL: a folder with model.yaml, a model.yaml, or an XGBoost file; relative to the working directory.
+    model: Path
+    # PORT: Knative tells it; 8080 is what it tells by default.
+    port: int = 8080
+    # TIDEGATE_LOG_LEVEL
+    log_level: str = "info"
+    # TIDEGATE_MAX_BODY_BYTES of a request: 100,000 rows of 30 features in JSON are about 60 MiB.
+    max_body_bytes: int = 64 * 2**20
+    # TIDEGATE_DRAIN_SECONDS that requests in flight may take after SIGTERM; Knative grants timeoutSeconds, of which this leaves a little.
+    drain_seconds: float = 25.0
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
         """Raises InvalidSetting, naming the variable."""
-        known = {field.alias for field in cls.model_fields.values()}
-        try:
-            return cls.model_validate({name: value for name, value in environ.items() if name in known})
-        except ValidationError as error:
-            raise InvalidSetting(f"the environment variable {in_one_sentence(error)}.") from None
+        return cls(
+            Path(required(environ, "TIDEGATE_MODEL")),
+            whole(environ, "PORT", 8080),
+            one_of(environ, "TIDEGATE_LOG_LEVEL", "info", LOG_LEVELS),
+            whole(environ, "TIDEGATE_MAX_BODY_BYTES", 64 * 2**20, least=1),
+            number(environ, "TIDEGATE_DRAIN_SECONDS", 25.0),
+        )

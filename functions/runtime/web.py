@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from eventing.errors import TidegateError
@@ -70,7 +70,12 @@ async def on_bug(request: Request, error: Exception) -> Response:
     return json_response({"error": f"this is a fault of the function, logged as {reference}."}, 500)
 
 
-EXCEPTION_HANDLERS = {TidegateError: on_domain_error, HTTPException: on_http_error, Exception: on_bug}
+async def on_disconnect(request: Request, error: Exception) -> Response:
+    """Nobody reads this: the caller went away before the body was whole."""
+    return Response(status_code=400)
+
+
+EXCEPTION_HANDLERS = {TidegateError: on_domain_error, HTTPException: on_http_error, ClientDisconnect: on_disconnect, Exception: on_bug}
 
 
 def _retry_after(status: int) -> dict[str, str] | None:

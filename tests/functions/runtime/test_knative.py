@@ -122,9 +122,9 @@ async def test_what_is_too_old_is_listed_again(gone: Any, client: Any) -> None:
 
 
 async def test_a_watch_survives_failures(client: Any, caplog: pytest.LogCaptureFixture) -> None:
-    api = Api([500, listing(1), 503, [], [b"no json\n"], [event("ADDED", service("a", 2))]])
-    assert await views(await client(api.answer), 2) == [{}, {"a": "2"}]
-    assert api.seen == ["list", "list", "watch 1", "watch 1", "watch 1", "watch 1"]
+    api = Api([500, listing(1), 503, listing(2), [b"no json\n"], listing(3), [], [event("ADDED", service("a", 4))]])
+    assert await views(await client(api.answer), 4) == [{}, {}, {}, {"a": "4"}]
+    assert api.seen == ["list", "list", "watch 1", "list", "watch 2", "list", "watch 3", "watch 3"]
     assert "the Kubernetes API answered 500: on purpose; trying again" in caplog.messages
 
 

@@ -1,0 +1,66 @@
+# `make demo` and `make test` need Python 3.11 or newer and nothing else: both install what they need into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# More arguments for the command behind a target, such as `make test ARGS="-k router"`.
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo train test lint format types bench loadtest lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo ## Run the main job, end to end on this machine: flights in, delays out
+	$(BIN)/tidegate demo $(ARGS)
+
+train: $(VENV)/.demo ## Train the example's two models into functions/flights/models
+	$(BIN)/python -m functions.flights.train $(ARGS)
+
+test: $(VENV)/.dev ## Run every test that needs no cluster, and show what it did not cover
+	$(BIN)/pytest -m "not cluster" --cov $(ARGS)
+
+lint: $(VENV)/.dev ## Check format, style and which package may import which
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## Format the code and mend what can be mended
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+types: $(VENV)/.dev ## Check the types
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev functions/flights/models ## Measure the model function's cold start, and what it imports
+	$(BIN)/python -m loadtest.coldstart $(ARGS)
+
+loadtest: $(VENV)/.dev functions/flights/models ## Load a gateway of its own: a burst from zero, then a steady load
+	$(BIN)/python -m loadtest burst steady $(ARGS)
+
+lock: $(VENV)/.dev ## Resolve the pinned versions again (newer ones by ARGS=--upgrade)
+	BIN=$(BIN) requirements/lock.sh $(ARGS)
+
+clean: ## Remove what was built, trained and measured; .venv stays
+	rm -rf .tidegate .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache dist loadtest/results functions/flights/models
+	find eventing functions loadtest tests tidegate -name __pycache__ -prune -exec rm -rf {} +
+
+functions/flights/models: | $(VENV)/.demo
+	$(BIN)/python -m functions.flights.train
+
+# A set of packages is installed again only when the pins or the project's own metadata have changed.
+$(VENV)/.demo: requirements/demo.txt
+$(VENV)/.dev: constraints.txt
+$(VENV)/.demo $(VENV)/.dev: pyproject.toml | $(BIN)/pip
+	@echo "Installing the packages of $(filter %.txt,$^) into $(VENV): about a minute, once."
+	@$(PIP) install --quiet --no-deps --require-hashes -r $(filter %.txt,$^)
+	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "$(PYTHON) is not a Python 3.11 or newer: install one, or name it, as in: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) >/dev/null || \
+	  { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment: install its venv module (Debian: apt install python3-venv)." >&2; exit 1; }

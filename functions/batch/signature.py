@@ -1,0 +1,136 @@
+"""What a model takes and gives, by its metadata, held against the columns of a dataset: before anything is sent."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import orjson
+import pyarrow as pa
+from pyarrow import types
+
+from functions.runtime.errors import InvalidInput
+
+REVISION = "revision"
+
+# Open Inference datatype -> the Arrow type in which its values travel. FP32 goes as double: the model rounds as it does for anybody.
+_ARROW: dict[str, pa.DataType] = {
+    "BOOL": pa.bool_(),
+    **{f"UINT{bits}": getattr(pa, f"uint{bits}")() for bits in (8, 16, 32, 64)},
+    **{f"INT{bits}": getattr(pa, f"int{bits}")() for bits in (8, 16, 32, 64)},
+    **{f"FP{bits}": pa.float64() for bits in (16, 32, 64)},
+    "BYTES": pa.string(),
+}
+_OUTPUT_ARROW = {**_ARROW, "FP16": pa.float32(), "FP32": pa.float32()}
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    name: str
+    datatype: str
+    optional: bool
+
+    @property
+    def type(self) -> pa.DataType:
+        return _ARROW[self.datatype]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """`width` is the number of values of a row; above 1 they become a list."""
+
+    name: str
+    datatype: str
+    width: int
+
+    @property
+    def field(self) -> pa.Field:
+        type_ = _OUTPUT_ARROW[self.datatype]
+        return pa.field(self.name, type_ if self.width == 1 else pa.list_(type_, self.width))
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    inputs: tuple[Input, ...]
+    outputs: tuple[Output, ...]
+
+
+def parse(body: bytes) -> Signature:
+    """From the Open Inference metadata of a model. Raises InvalidInput when it says too little to serve tables."""
+    try:
+        metadata = orjson.loads(body)
+        inputs = tuple(
+            Input(item["name"], item["datatype"], bool(item.get("parameters", {}).get("optional", False))) for item in metadata["inputs"]
+        )
+        outputs = tuple(Output(item["name"], item["datatype"], _width(item["shape"])) for item in metadata["outputs"])
+        unknown = ({item.datatype for item in inputs} | {item.datatype for item in outputs}) - _ARROW.keys()
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, IndexError):
+        raise InvalidInput(
+            "the model's metadata does not name inputs and outputs with datatypes; a batch needs one tensor a column."
+        ) from None
+    if unknown or not inputs:
+        raise InvalidInput(f"the model's metadata has no inputs, or a datatype that no column has: {', '.join(sorted(unknown)) or 'none'}.")
+    return Signature(inputs, outputs)
+
+
+def _width(shape: Sequence[int]) -> int:
+    return int(shape[1]) if len(shape) > 1 else 1
+
+
+def inputs_in(signature: Signature, schema: pa.Schema, key: str | None, path: str) -> list[Input]:
+    """The inputs that the file has columns for. Raises InvalidInput for what is missing, of a wrong type, or in the way."""
+    columns = schema.names
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise InvalidInput(f"{path} has the column {', '.join(twice)} more than once; rename one.")
+    needed = [item.name for item in signature.inputs if not item.optional] + ([key] if key else [])
+    missing = [name for name in needed if name not in columns]
+    if missing:
+        raise InvalidInput(f"{path} lacks {_columns(missing)}; {_near(missing, columns)}rename its columns or add what is missing.")
+    outputs = [item.name for item in signature.outputs] + ([REVISION] if key else [])
+    clash = [name for name in outputs if name in columns]
+    if clash:
+        raise InvalidInput(f"{path} already has {_columns(clash)}, which the model's outputs need; rename or drop it in the input.")
+    found = [item for item in signature.inputs if item.name in columns]
+    for item in found:
+        _check_type(item, schema.field(item.name).type, path)
+    return found
+
+
+def _columns(names: Sequence[str]) -> str:
+    return f"the column{'s' if len(names) > 1 else ''} {', '.join(names)}"
+
+
+def _near(missing: Sequence[str], columns: Sequence[str]) -> str:
+    lower = {name.lower(): name for name in columns}
+    pairs = [(name, difflib.get_close_matches(name.lower(), lower, 1, 0.7)) for name in missing]
+    near = [f"{lower[match[0]]} looks like {name}" for name, match in pairs if match]
+    return f"{', '.join(near)}: " if near else ""
+
+
+def _check_type(item: Input, found: pa.DataType, path: str) -> None:
+    """Numbers fit numbers here; whether each value does is seen when it is converted."""
+    plain = found.value_type if types.is_dictionary(found) else found
+    if not types.is_null(plain) and not _FITS[item.datatype.rstrip("0123456789")](plain):
+        wanted = {"BYTES": "text", "BOOL": "true or false"}.get(item.datatype, "numbers")
+        raise InvalidInput(
+            f"the column {item.name} of {path} is {found}, but the model takes {wanted} ({item.datatype}); convert the column."
+        )
+
+
+def _is_number(found: pa.DataType) -> bool:
+    return bool(types.is_integer(found) or types.is_floating(found) or types.is_boolean(found) or types.is_decimal(found))
+
+
+def _is_text(found: pa.DataType) -> bool:
+    return bool(types.is_string(found) or types.is_large_string(found) or types.is_string_view(found))
+
+
+_FITS: dict[str, Callable[[pa.DataType], bool]] = {
+    "BOOL": types.is_boolean,
+    "UINT": _is_number,
+    "INT": _is_number,
+    "FP": _is_number,
+    "BYTES": _is_text,
+}

@@ -1,0 +1,34 @@
+"""`python -m functions.router`: the process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+
+from eventing.errors import TidegateError
+from functions.router.app import build
+from functions.router.settings import Settings
+from functions.runtime.knative import Access
+from functions.runtime.server import listen, log_to_stderr, serve
+
+log = logging.getLogger("tidegate.router")
+
+
+def main(environ: Mapping[str, str] = os.environ) -> int:
+    """Serve until SIGTERM. Returns the exit status: 1 when a setting cannot be used or there is no API to read models from."""
+    try:
+        settings = Settings.from_env(environ)
+        log_to_stderr(settings.log_level)
+        access = Access.from_env(environ)
+        listener = listen(settings.port)
+    except TidegateError as error:
+        print(f"tidegate: {error}", file=sys.stderr)
+        return 1
+    log.info("routing the models of namespace %s (%s) on port %d", access.namespace, access.url, listener.getsockname()[1])
+    return serve(build(settings, access), listener, drain_seconds=settings.drain_seconds)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

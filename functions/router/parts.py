@@ -1,0 +1,35 @@
+"""One request into a part for each arm, and the answers back into one order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from functions.router.arms import Arm
+from functions.router.upstream import Answer
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What went to one arm, by its positions in the whole, and what came back."""
+
+    arm: Arm
+    positions: Sequence[int]
+    answer: Answer
+
+
+def positions_by_arm(arms: Sequence[Arm]) -> dict[Arm, list[int]]:
+    """From the arm of each item to the ascending positions of each arm's items; never an empty part."""
+    positions: dict[Arm, list[int]] = {}
+    for position, arm in enumerate(arms):
+        positions.setdefault(arm, []).append(position)
+    return positions
+
+
+def in_order(parts: Iterable[tuple[Sequence[int], Sequence[T]]]) -> list[T]:
+    """The inverse: what belongs to each position, in the order of the positions, which together are 0 to n - 1."""
+    placed = {position: item for positions, items in parts for position, item in zip(positions, items, strict=True)}
+    return [placed[position] for position in range(len(placed))]

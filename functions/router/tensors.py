@@ -1,0 +1,141 @@
+"""Open Inference requests with a routing key for each row: split by arm, and joined again. Pure functions on parsed JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import orjson
+
+from functions.router.parts import Part, in_order
+from functions.runtime.errors import BadAnswer, InvalidInput
+
+KEYS = "routing_keys"
+REVISION = "revision"
+Message = dict[str, Any]
+
+
+def parse(body: bytes) -> Message | None:
+    """The request if it has `parameters.routing_keys`, checked: a text for each row of each input. Raises InvalidInput.
+
+    Most requests have none, and are not parsed at all.
+    """
+    if b'"routing_keys"' not in body:
+        return None
+    try:
+        request = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(f"the body is not JSON: {error}; {KEYS} go with JSON tensors, not with binary ones.") from None
+    keys = request["parameters"].get(KEYS) if isinstance(request, dict) and isinstance(request.get("parameters"), dict) else None
+    if keys is None:
+        return None
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise InvalidInput(f"parameters.{KEYS} must be an array of texts, one for each row.")
+    _check(request, len(keys))
+    return dict(request)
+
+
+def keys_of(request: Message) -> list[bytes]:
+    return [key.encode() for key in request["parameters"][KEYS]]
+
+
+def take(request: Message, positions: Sequence[int]) -> bytes:
+    """The same request with these rows only, and without the keys."""
+    # Answers are joined as JSON, whatever was asked for; the protocol allows a server to answer so.
+    parameters = {name: value for name, value in request["parameters"].items() if name not in (KEYS, "binary_data_output")}
+    part = {**request, "parameters": parameters, "inputs": [_take(tensor, positions) for tensor in request["inputs"]]}
+    if not parameters:
+        del part["parameters"]
+    return orjson.dumps(part)
+
+
+def join(parts: Sequence[Part]) -> bytes:
+    """One answer out of those of the parts, with an output `revision` that names each row's.
+
+    Outputs come out flat and row-major. `model_version` is left out when the parts differ in it. Raises BadAnswer.
+    """
+    answers = [(part.arm.revision, part.positions, _answer(part)) for part in parts]
+    first = answers[0][2]
+    outputs = [_join(index, tensor, answers) for index, tensor in enumerate(first["outputs"])]
+    names = in_order((positions, [revision] * len(positions)) for revision, positions, _ in answers)
+    outputs.append({"name": REVISION, "shape": [len(names)], "datatype": "BYTES", "data": names})
+    joined = {**first, "outputs": outputs}
+    if any(answer.get("model_version") != first.get("model_version") for _, _, answer in answers):
+        joined.pop("model_version", None)
+    return orjson.dumps(joined)
+
+
+def _check(request: Message, rows: int) -> None:
+    inputs = request.get("inputs")
+    if not isinstance(inputs, list) or not inputs or rows == 0:
+        raise InvalidInput(f"the request has no inputs or no rows; send inputs with a row for each of {KEYS}.")
+    for tensor in inputs:
+        if not isinstance(tensor, dict) or not _is_shape(tensor.get("shape")) or not isinstance(tensor.get("data"), list):
+            raise InvalidInput(f"each input needs a shape and data as JSON to go with {KEYS}.")
+        if tensor["shape"][0] != rows:
+            raise InvalidInput(f"{KEYS} has {rows} keys, but input {tensor.get('name')} has {tensor['shape'][0]} rows; send one key a row.")
+        if _stride(tensor) is None:
+            raise InvalidInput(
+                f"input {tensor.get('name')} has {len(tensor['data'])} values, which its shape {tensor['shape']} does not hold."
+            )
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(type(size) is int and size >= 0 for size in value)
+
+
+def _stride(tensor: Message) -> int | None:
+    """How many items of `data` make a row: its width when flat, one when nested, None when neither fits."""
+    rows, items = tensor["shape"][0], len(tensor["data"])
+    width: int = math.prod(tensor["shape"][1:])
+    if items == rows * width:
+        return width
+    return 1 if items == rows else None
+
+
+def _take(tensor: Message, positions: Sequence[int]) -> Message:
+    data, stride = tensor["data"], _stride(tensor)
+    assert stride is not None  # noqa: S101 checked when it was parsed
+    if stride == 1:
+        taken = [data[position] for position in positions]
+    else:
+        taken = [value for position in positions for value in data[position * stride : (position + 1) * stride]]
+    return {**tensor, "shape": [len(positions), *tensor["shape"][1:]], "data": taken}
+
+
+def _answer(part: Part) -> Message:
+    revision, rows = part.arm.revision, len(part.positions)
+    try:
+        answer = orjson.loads(part.answer.body)
+        for tensor in answer["outputs"]:
+            tensor["data"] = _flat(tensor["data"])
+            if tensor["shape"][0] != rows or len(tensor["data"]) != math.prod(tensor["shape"]):
+                raise BadAnswer(
+                    f"revision {revision} answered output {tensor['name']} with another number of values than {rows} rows have."
+                )
+    except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
+        raise BadAnswer(f"revision {revision} did not answer with outputs as JSON tensors; see its log.") from None
+    return dict(answer)
+
+
+def _flat(data: list[Any]) -> list[Any]:
+    while data and isinstance(data[0], list):
+        data = list(chain.from_iterable(data))
+    return data
+
+
+def _join(index: int, tensor: Message, answers: Sequence[tuple[str, Sequence[int], Message]]) -> Message:
+    shape = tensor["shape"][1:]
+    width = math.prod(shape)
+    parts = []
+    for revision, positions, answer in answers:
+        other = answer["outputs"][index] if index < len(answer["outputs"]) else {}
+        if other.get("name") != tensor["name"] or other["shape"][1:] != shape:
+            raise BadAnswer(
+                f"revisions {answers[0][0]} and {revision} answer different outputs, which cannot be joined; name one by Tidegate-Revision."
+            )
+        parts.append((positions, [other["data"][row * width : (row + 1) * width] for row in range(len(positions))]))
+    rows = in_order(parts)
+    return {**tensor, "shape": [len(rows), *shape], "data": list(chain.from_iterable(rows))}

@@ -1,0 +1,126 @@
+"""The cold start of the model function: from the start of its process to its first answer, and the imports that it spends the time on.
+
+`python -m loadtest.coldstart`; exit status 1 if the function does not answer, or imports what it must not before it is ready.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from statistics import median
+
+from eventing.errors import TidegateError
+
+FUNCTION = "functions.flights"
+PATH = "/v2/models/flights/infer"
+# Each takes longer to import than all that a prediction needs.
+FORBIDDEN = frozenset({"fastapi", "kubernetes", "numpy", "pandas", "pyarrow", "scipy", "xgboost"})
+_START_SECONDS = 60.0
+_IMPORT_TIME = re.compile(r"import time:\s+(\d+) \|\s+(\d+) \|( *)(\S+)$", re.MULTILINE)
+
+
+class NoAnswer(TidegateError):
+    """The function ended, or did not answer in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """`own` is without, `total` with, what the module imports in its turn; both in milliseconds."""
+
+    module: str
+    own: float
+    total: float
+
+
+def parse(importtime: str) -> list[Import]:
+    """What `python -X importtime` has written, in the order of the imports' ends."""
+    return [Import(name, int(own) / 1000, int(total) / 1000) for own, total, _, name in _IMPORT_TIME.findall(importtime)]
+
+
+def forbidden(imports: Sequence[Import]) -> list[str]:
+    return sorted({item.module.partition(".")[0] for item in imports} & FORBIDDEN)
+
+
+def measure(model: Path, *options: str) -> tuple[float, str]:
+    """Milliseconds from the process's start to its first answer, and what it had written to standard error by then. Raises NoAnswer."""
+    body = files("loadtest").joinpath("scenarios/flights.json").read_bytes()
+    port = _free_port()
+    environ = os.environ | {"TIDEGATE_MODEL": str(model), "PORT": str(port)}
+    with tempfile.NamedTemporaryFile() as errors:
+        began = time.perf_counter()
+        with subprocess.Popen([sys.executable, *options, "-m", FUNCTION], env=environ, stdout=errors, stderr=errors) as process:  # noqa: S603
+            try:
+                answered = _first_answer(process, port, body)
+                took = 1000 * (time.perf_counter() - began)
+                written = Path(errors.name).read_text("utf-8", "replace")
+            finally:
+                process.terminate()
+        if not answered:
+            said = Path(errors.name).read_text("utf-8", "replace").strip().splitlines()
+            raise NoAnswer(f"{FUNCTION} did not answer with 200: {said[-1] if said else 'it said nothing'}.")
+    return took, written
+
+
+def _first_answer(process: subprocess.Popen[bytes], port: int, body: bytes) -> bool:
+    deadline = time.perf_counter() + _START_SECONDS
+    while process.poll() is None and time.perf_counter() < deadline:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        try:
+            connection.request("POST", PATH, body, {"Content-Type": "application/json"})
+            return connection.getresponse().status == http.client.OK
+        except OSError:
+            time.sleep(0.002)
+        finally:
+            connection.close()
+    return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m loadtest.coldstart", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument(
+        "--model", type=Path, default=Path("functions/flights/models/v1"), help="folder with model.yaml (default: %(default)s)"
+    )
+    parser.add_argument("--runs", type=int, default=15, help="starts to measure (default: %(default)s)")
+    parser.add_argument("--slowest", type=int, default=15, help="imports to list (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    try:
+        measure(options.model)  # once for the file cache and the bytecode
+        times = sorted(measure(options.model)[0] for _ in range(max(options.runs, 1)))
+        imports = parse(measure(options.model, "-X", "importtime")[1])
+    except TidegateError as error:
+        print(f"coldstart: {error}", file=sys.stderr)
+        return 1
+    print(
+        f"process start to first answer, {len(times)} starts: median {median(times):.0f} ms, min {times[0]:.0f} ms, max {times[-1]:.0f} ms"
+    )
+    print(f"\n{len(imports)} imports before it, the slowest:\n    own ms   total ms  module")
+    for item in sorted(imports, key=lambda item: -item.own)[: options.slowest]:
+        print(f"  {item.own:8.1f}   {item.total:8.1f}  {item.module}")
+    unwanted = forbidden(imports)
+    if unwanted:
+        print(
+            f"\ncoldstart: {FUNCTION} imports {', '.join(unwanted)} before its first answer; import it after readiness, or not at all.",
+            file=sys.stderr,
+        )
+    return 1 if unwanted else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Writes constraints.txt (every package of every extra, with hashes) and its parts in requirements/: what the demo installs, and what each image does.
+# One version of a package serves all Pythons and platforms, so that a model trained anywhere is the same to the byte.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+uv=${BIN:-.venv/bin}/uv
+
+lock() { # lock FILE EXTRA... [-- OPTION...]
+  local file=$1 extras=()
+  shift
+  while [ $# -gt 0 ] && [ "$1" != -- ]; do extras+=(--extra "$1"); shift; done
+  [ $# -eq 0 ] || shift
+  "$uv" pip compile pyproject.toml "${extras[@]}" "$@" --output-file "$file" --quiet --universal --fork-strategy fewest --python-version 3.11 \
+    --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+}
+
+lock constraints.txt dev -- "$@"
+part=(--constraints constraints.txt)
+lock requirements/demo.txt workbench train build -- "${part[@]}"
+# The model function takes XGBoost's library from the wheel and calls it directly: without numpy and scipy its image is 200 MB smaller.
+lock requirements/flights.txt flights -- "${part[@]}" --no-emit-package numpy --no-emit-package scipy
+for function in router stream batch; do lock "requirements/$function.txt" "$function" -- "${part[@]}"; done

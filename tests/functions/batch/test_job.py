@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from aiohttp import web
+
+from eventing.errors import TidegateError
+from functions.batch.client import Patience, Refused
+from functions.batch.job import BatchRequest, Limits, Progress, run
+from functions.runtime.errors import InvalidInput, Unreachable
+
+if TYPE_CHECKING:
+    from tests.functions.batch.conftest import Model
+
+ROWS = 2_345
+QUICK = Limits(chunk_rows=100, patience=Patience(total_seconds=30, first_seconds=0.001))
+
+
+def table(rows: int = ROWS, **columns: Any) -> pa.Table:
+    plain = {
+        "id": list(range(rows)),
+        "carrier": ["UA" if row % 2 else "DL" for row in range(rows)],
+        "distance": [float(row) for row in range(rows)],
+        "seats": pa.array([None if row % 3 else row for row in range(rows)], pa.int64()),
+        "tailnum": pa.array([None if row % 7 == 0 else f"N{row}" for row in range(rows)], pa.string()),
+    }
+    return pa.table({name: column for name, column in (plain | columns).items() if column is not None})
+
+
+@pytest.fixture
+def request_(tmp_path: Path) -> BatchRequest:
+    pq.write_table(table(), tmp_path / "in.parquet", row_group_size=321)
+    return BatchRequest("flights", str(tmp_path / "in.parquet"), str(tmp_path / "out.parquet"))
+
+
+def files(request: BatchRequest) -> list[str]:
+    return sorted(path.name for path in Path(request.output).parent.iterdir())
+
+
+async def test_a_file_goes_through_the_model_in_order(request_: BatchRequest, url: str) -> None:
+    seen: list[Progress] = []
+    summary = await run(request_, url=url, progress=seen.append, limits=QUICK)
+    scored = pq.read_table(request_.output)
+    assert scored.drop_columns(["late"]).equals(table())
+    assert scored["late"].to_pylist() == [2.0 * row for row in range(ROWS)]
+    assert scored.schema.field("late").type == pa.float32()
+    assert (summary.rows, summary.revisions) == (ROWS, {})
+    assert [(item.rows, item.total_rows) for item in seen][-1] == (ROWS, ROWS)
+    assert [item.rows for item in seen] == sorted(item.rows for item in seen)
+
+
+async def test_a_key_column_routes_each_row(request_: BatchRequest, model: Model, url: str) -> None:
+    keyed = BatchRequest("flights", request_.input, request_.output, key="tailnum")
+    summary = await run(keyed, url=url, limits=QUICK)
+    # A row without a key has one of its own, which its place in the file makes.
+    assert {key for body in model.requests for key in body["parameters"]["routing_keys"]} >= {"row 0", "N1", "row 2303", "N2304"}
+    assert pq.read_table(request_.output)["revision"].to_pylist() == ["r" if row % 7 == 0 else "N" for row in range(ROWS)]
+    assert summary.revisions == {"r": 335, "N": 2010}
+
+
+async def test_a_request_has_one_tensor_a_column(request_: BatchRequest, model: Model, url: str) -> None:
+    await run(request_, url=url, limits=QUICK)
+    first = min(model.requests, key=lambda body: body["inputs"][1]["data"])
+    assert [(item["name"], item["datatype"], item["shape"], item["data"][:4]) for item in first["inputs"]] == [
+        ("carrier", "BYTES", [100], ["DL", "UA", "DL", "UA"]),
+        ("distance", "FP32", [100], [0.0, 1.0, 2.0, 3.0]),
+        ("seats", "INT32", [100], [0, None, None, 3]),
+    ]
+    assert all(len(body["inputs"][0]["data"]) <= 100 for body in model.requests)
+
+
+async def test_an_empty_file_gives_an_empty_file(request_: BatchRequest, url: str) -> None:
+    pq.write_table(table(0), request_.input)
+    assert (await run(request_, url=url)).rows == 0
+    assert pq.read_table(request_.output).schema.names[-1] == "late"
+
+
+async def test_no_more_than_so_many_requests_at_once(request_: BatchRequest, model: Model, url: str) -> None:
+    now, most, score, full = 0, 0, model.answer, asyncio.Event()
+
+    async def answer(body: dict[str, Any]) -> web.Response:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        if now == QUICK.in_flight:
+            full.set()
+        await full.wait()
+        now -= 1
+        return await score(body)
+
+    model.answer = answer
+    await run(request_, url=url, limits=QUICK)
+    assert most == QUICK.in_flight
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+async def test_what_passes_is_waited_for(status: int, request_: BatchRequest, model: Model, url: str) -> None:
+    model.failures = [web.json_response({"error": "not yet"}, status=status) for _ in range(5)]
+    assert (await run(request_, url=url, limits=QUICK)).rows == ROWS
+
+
+async def test_what_does_not_pass_ends_the_job_and_leaves_nothing(request_: BatchRequest, model: Model, url: str) -> None:
+    score = model.answer
+
+    async def answer(body: dict[str, Any]) -> web.Response:
+        if body["inputs"][1]["data"][0] == 500.0:
+            return web.json_response({"error": "the carrier ZZ is unknown."}, status=400)
+        return await score(body)
+
+    model.answer = answer
+    with pytest.raises(Refused, match=r"refused rows 500 to 599 of the input: the carrier ZZ is unknown \(status 400\)\."):
+        await run(request_, url=url, limits=QUICK)
+    assert files(request_) == ["in.parquet"]
+
+
+async def test_nothing_is_left_after_an_interruption(request_: BatchRequest, model: Model, url: str) -> None:
+    arrived = asyncio.Event()
+
+    async def answer(body: dict[str, Any]) -> web.Response:
+        arrived.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    model.answer = answer
+    task = asyncio.create_task(run(request_, url=url, limits=QUICK))
+    await arrived.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert files(request_) == ["in.parquet"]
+
+
+async def test_patience_ends(request_: BatchRequest) -> None:
+    limits = Limits(patience=Patience(total_seconds=0.01, first_seconds=0.001))
+    with pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:1 did not answer in 0\.01 s .*; is it running\?"):
+        await run(request_, url="http://127.0.0.1:1", limits=limits)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"distance": None, "carrier": None}, "lacks the columns carrier, distance; rename its columns or add what is missing"),
+        ({"distance": None, "Distances": [1.0]}, "lacks the column distance; Distances looks like distance: rename"),
+        ({"distance": ["far"]}, r"the column distance of .* is string, but the model takes numbers \(FP32\); convert the column"),
+        ({"carrier": [7]}, r"the column carrier of .* is int64, but the model takes text \(BYTES\)"),
+        ({"late": [1.0]}, "already has the column late, which the model's outputs need"),
+    ],
+)
+async def test_a_file_that_does_not_fit_is_told_before_anything_is_sent(
+    columns: dict[str, Any], message: str, request_: BatchRequest, model: Model, url: str
+) -> None:
+    pq.write_table(table(1, **columns), request_.input)
+    with pytest.raises(InvalidInput, match=message):
+        await run(request_, url=url)
+    assert not model.requests
+    assert files(request_) == ["in.parquet"]
+
+
+async def test_a_value_that_does_not_fit_is_told(request_: BatchRequest, url: str) -> None:
+    pq.write_table(table(1, seats=[1.5]), request_.input)
+    with pytest.raises(InvalidInput, match="the column seats has a value that is no INT32"):
+        await run(request_, url=url)
+    pq.write_table(table(1, distance=[float("inf")]), request_.input)
+    with pytest.raises(InvalidInput, match="the column distance has an infinite value"):
+        await run(request_, url=url)
+
+
+async def test_whole_numbers_that_became_floats_for_their_gaps_fit(request_: BatchRequest, model: Model, url: str) -> None:
+    pq.write_table(table(3, seats=[1.0, None, float("nan")]), request_.input)
+    await run(request_, url=url)
+    assert model.requests[0]["inputs"][2]["data"] == [1, None, None]
+
+
+async def test_the_key_column_must_be_there(request_: BatchRequest, url: str) -> None:
+    with pytest.raises(InvalidInput, match="lacks the column tailno; tailnum looks like tailno"):
+        await run(BatchRequest("flights", request_.input, request_.output, key="tailno"), url=url)
+
+
+async def test_an_output_is_not_overwritten_unawares(request_: BatchRequest, tmp_path: Path, url: str) -> None:
+    (tmp_path / "out.parquet").write_text("precious")
+    with pytest.raises(InvalidInput, match="exists already"):
+        await run(request_, url=url)
+    assert (tmp_path / "out.parquet").read_text() == "precious"
+    await run(BatchRequest("flights", request_.input, request_.output, overwrite=True), url=url)
+    assert pq.read_table(request_.output).num_rows == ROWS
+
+
+async def test_what_is_no_parquet_is_told(request_: BatchRequest, tmp_path: Path, url: str) -> None:
+    (tmp_path / "in.parquet").write_text("a,b\n1,2\n")
+    with pytest.raises(InvalidInput, match="is not a Parquet file"):
+        await run(request_, url=url)
+    with pytest.raises(InvalidInput, match="there is no file"):
+        await run(BatchRequest("flights", str(tmp_path / "no.parquet"), request_.output), url=url)
+    with pytest.raises(InvalidInput, match="there is no folder"):
+        await run(BatchRequest("flights", request_.input, str(tmp_path / "no" / "out.parquet")), url=url)
+
+
+@pytest.mark.parametrize("outputs", [[], [{"name": "late", "data": [1.0, 2.0]}], [{"name": "late", "data": ["x"]}], "late"])
+async def test_an_answer_that_is_none_is_told(outputs: Any, request_: BatchRequest, model: Model, url: str) -> None:
+    async def answer(body: dict[str, Any]) -> web.Response:
+        return web.json_response({"outputs": outputs})
+
+    model.answer = answer
+    pq.write_table(table(1), request_.input)
+    with pytest.raises(TidegateError, match="answer"):
+        await run(request_, url=url)

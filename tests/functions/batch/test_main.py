@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from aiohttp import web
+
+from eventing.event import Event
+from functions.batch.__main__ import REQUESTED, main, request_of
+from functions.batch.job import BatchRequest
+from functions.runtime.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from tests.functions.batch.conftest import Model
+
+
+def event(data: Any, type_: str = REQUESTED) -> Event:
+    return Event({"specversion": "1.0", "id": "1", "source": "/test", "type": type_}, data)
+
+
+def test_an_event_says_what_to_do() -> None:
+    assert request_of(event({"model": "m", "input": "i", "output": "o"})) == BatchRequest("m", "i", "o")
+    assert request_of(event({"model": "m", "input": "i", "output": "o", "key": "k"})) == BatchRequest("m", "i", "o", "k")
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (event({}, "other"), "the event's type is other"),
+        (event([]), "no JSON object"),
+        (event({"model": "m", "output": 7}), "needs input, output as a text"),
+        (event({"model": "m", "input": "i", "output": "o", "key": 1}), "needs key as a text"),
+    ],
+)
+def test_an_event_that_does_not_say_it_is_refused(asked: Event, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        request_of(asked)
+
+
+async def start(folder: Path, url: str) -> asyncio.subprocess.Process:
+    environ = {**os.environ, "K_EVENT_PATH": str(folder), "TIDEGATE_ROUTER_URL": url}
+    return await asyncio.create_subprocess_exec(sys.executable, "-m", "functions.batch", env=environ, stderr=asyncio.subprocess.PIPE)
+
+
+def mount(folder: Path) -> None:
+    """An event as a JobSink mounts it, and the file that it names."""
+    pq.write_table(pa.table({"carrier": ["UA"], "distance": [1.5]}), folder / "in.parquet")
+    data = {"model": "flights", "input": str(folder / "in.parquet"), "output": str(folder / "out.parquet")}
+    (folder / "event").write_bytes(orjson.dumps({"specversion": "1.0", "id": "1", "source": "/t", "type": REQUESTED, "data": data}))
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+async def test_the_process_scores_what_the_mounted_event_names(tmp_path: Path, url: str) -> None:
+    mount(tmp_path)
+    process = await start(tmp_path, url)
+    _, log = await process.communicate()
+    assert process.returncode == 0
+    assert b"done: 1 rows" in log
+    assert pq.read_table(tmp_path / "out.parquet")["late"].to_pylist() == [3.0]
+
+
+async def test_sigterm_leaves_nothing_behind(tmp_path: Path, model: Model, url: str) -> None:
+    arrived = asyncio.Event()
+
+    async def never(body: dict[str, Any]) -> web.Response:
+        arrived.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    model.answer = never
+    mount(tmp_path)
+    process = await start(tmp_path, url)
+    await arrived.wait()
+    process.terminate()
+    _, log = await process.communicate()
+    assert process.returncode == 1
+    assert b"nothing was written" in log
+    assert files(tmp_path) == ["event", "in.parquet"]
+
+
+def test_an_event_that_is_not_there_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert main({"K_EVENT_PATH": str(tmp_path)}) == 1
+    assert "K_EVENT_PATH names the folder" in caplog.text

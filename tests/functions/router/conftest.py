@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+import uvicorn
+from aiohttp import web
+
+from functions.router.app import build
+from functions.router.settings import Settings
+from functions.runtime.knative import Access
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+StartServer = Callable[[Handler], Awaitable[int]]
+StartRouter = Callable[..., Awaitable[str]]
+
+
+@pytest.fixture
+async def start_server() -> AsyncIterator[StartServer]:
+    """Starts a server on loopback that hands every request to one function; returns its port."""
+    async with AsyncExitStack() as stack:
+
+        async def start(handler: Handler) -> int:
+            app = web.Application()
+            app.router.add_route("*", "/{path:.*}", handler)
+            runner = web.AppRunner(app, shutdown_timeout=0.1)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            site = web.TCPSite(runner, "127.0.0.1", 0)
+            await site.start()
+            port: int = runner.addresses[0][1]
+            return port
+
+        yield start
+
+
+@pytest.fixture
+async def start_router(start_server: StartServer) -> AsyncIterator[StartRouter]:
+    """Starts a router that finds these Knative Services at its Kubernetes API; returns its URL."""
+    async with AsyncExitStack() as stack:
+
+        async def start(*services: dict[str, Any], **settings: Any) -> str:
+            async def api(request: web.Request) -> web.StreamResponse:
+                if "watch" not in request.query:
+                    return web.json_response({"metadata": {"resourceVersion": "1"}, "items": list(services)})
+                response = web.StreamResponse()
+                await response.prepare(request)
+                return response
+
+            access = Access(f"http://127.0.0.1:{await start_server(api)}", "default")
+            config = uvicorn.Config(build(Settings(**settings), access), lifespan="on", ws="none", log_config=None)
+            config.load()
+            server = uvicorn.Server(config)
+            server.lifespan = config.lifespan_class(config)
+            # With its protocol named, since asyncio turns Nagle's delay off for such sockets only.
+            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+            listener.bind(("127.0.0.1", 0))
+            await server.startup([listener])
+            stack.push_async_callback(server.shutdown, [listener])
+            return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+        yield start

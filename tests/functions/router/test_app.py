@@ -1,0 +1,327 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import orjson
+import pytest
+from aiohttp import web
+
+from eventing.codecs.json import BATCH_MEDIA_TYPE, MEDIA_TYPE
+from eventing.http import session
+from functions.router.arms import model_of
+from functions.router.assignment import assign
+
+if TYPE_CHECKING:
+    from tests.functions.router.conftest import StartRouter, StartServer
+
+KEYS = [f"N{number}" for number in range(200)]
+
+
+def service(port: int, *shares: tuple[str, int]) -> dict[str, Any]:
+    traffic = [{"revisionName": f"flights-{tag}", "tag": tag, "percent": percent} for tag, percent in shares]
+    return {
+        "metadata": {"name": "flights"},
+        "spec": {},
+        "status": {"address": {"url": f"http://flights.localhost:{port}"}, "traffic": traffic},
+    }
+
+
+def owner(entry: dict[str, Any], key: str) -> str:
+    model = model_of(entry)
+    return assign(model.split, model.salt, key.encode()).tags[0]
+
+
+async def echo(request: web.Request) -> web.StreamResponse:
+    """A revision that tells what reached it."""
+    seen = {"host": request.host, "path": request.raw_path, "method": request.method, "body": (await request.read()).decode()}
+    return web.json_response({**seen, "headers": {name.lower(): value for name, value in request.headers.items()}}, headers={"X-Own": "1"})
+
+
+async def score(request: web.Request) -> web.StreamResponse:
+    """A revision that answers events and tensors with its own name (its tag), which the host tells."""
+    tag, body = request.host.partition("-")[0], orjson.loads(await request.read())
+    if isinstance(body, list):
+        replies = [{"id": f"r{item['id']}", "source": "/models/flights", "type": "done", "data": [tag, item["id"]]} for item in body]
+        return web.Response(body=orjson.dumps(replies), content_type=BATCH_MEDIA_TYPE)
+    column = body["inputs"][0]
+    outputs = [{"name": "late", "shape": [len(column["data"])], "datatype": "FP32", "data": [value * 2 for value in column["data"]]}]
+    return web.json_response({"model_name": "flights", "model_version": tag, "id": body["id"], "outputs": outputs})
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[aiohttp.ClientSession]:
+    async with session(timeout_seconds=20) as opened:
+        yield opened
+
+
+async def test_a_request_reaches_its_revision_untouched(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
+) -> None:
+    port = await start_server(echo)
+    url = await start_router(service(port, ("v1", 100)))
+    headers = {"traceparent": "00-abc-def-01", "Connection": "x-mine", "X-Mine": "1", "K-Proxy-Request": "activator", "X-Other": "é"}
+    async with client.put(f"{url}/v2/models/flights/a%2Fb?q=%20x", data=b"{ }", headers=headers) as answer:
+        seen = await answer.json()
+    assert (seen["host"], seen["path"], seen["method"], seen["body"]) == (
+        f"v1-flights.localhost:{port}",
+        "/v2/models/flights/a%2Fb?q=%20x",
+        "PUT",
+        "{ }",
+    )
+    assert seen["headers"]["traceparent"] == "00-abc-def-01"
+    assert seen["headers"]["x-other"] == "é"
+    assert not {"x-mine", "k-proxy-request", "connection"} & seen["headers"].keys()
+    assert answer.headers["X-Own"] == "1"
+    assert answer.headers["Tidegate-Revision"] == "flights-v1"
+
+
+@pytest.mark.parametrize("path", ["/v2/models/flights/infer", "/v1/models/flights:predict"])
+async def test_a_key_stays_with_its_revision(
+    path: str, start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
+) -> None:
+    entry = service(await start_server(echo), ("v1", 60), ("v2", 40))
+    url = await start_router(entry)
+    for key in ["N123", "naïve", *KEYS[:10]]:
+        async with client.post(url + path, data=b"{}", headers={"Tidegate-Routing-Key": key}) as answer:
+            assert answer.headers["Tidegate-Revision"] == f"flights-{owner(entry, key)}"
+
+
+async def test_one_event_is_assigned_as_a_batch_of_it_is(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
+) -> None:
+    entry = service(await start_server(echo), ("v1", 50), ("v2", 50))
+    url = await start_router(entry)
+    for key in KEYS[:10]:
+        event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "partitionkey": key}
+        binary = {f"ce-{name}": value for name, value in event.items()}
+        sent: list[tuple[bytes, dict[str, str]]] = [
+            (b"{}", {**binary, "content-type": "application/json"}),
+            (orjson.dumps(event), {"content-type": MEDIA_TYPE}),
+            (orjson.dumps([event]), {"content-type": BATCH_MEDIA_TYPE}),
+        ]
+        for body, headers in sent:
+            async with client.post(f"{url}/models/flights", data=body, headers=headers) as answer:
+                assert answer.headers["Tidegate-Revision"] == f"flights-{owner(entry, key)}"
+                assert (await answer.json())["body"] == body.decode()
+
+
+async def test_an_override_comes_first(start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession) -> None:
+    url = await start_router(service(await start_server(echo), ("v1", 100), ("v2", 0)))
+    for name in ("v2", "flights-v2"):
+        async with client.get(f"{url}/v2/models/flights", headers={"Tidegate-Revision": name}) as answer:
+            assert answer.headers["Tidegate-Revision"] == "flights-v2"
+    async with client.get(f"{url}/v2/models/flights", headers={"Tidegate-Revision": "v9"}) as answer:
+        assert answer.status == 400
+        assert (await answer.json())["error"] == "model flights has no revision or tag v9; it has flights-v1, v1, flights-v2, v2."
+    event = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/s", "ce-type": "t", "ce-tidegaterevision": "v2"}
+    async with client.post(f"{url}/models/flights", headers=event) as answer:
+        assert answer.headers["Tidegate-Revision"] == "flights-v2"
+
+
+async def test_a_batch_is_split_by_key_and_joined_in_order(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
+) -> None:
+    entry = service(await start_server(score), ("v1", 50), ("v2", 50))
+    url = await start_router(entry)
+    events = [{"specversion": "1.0", "id": str(n), "source": "/s", "type": "t", "partitionkey": key} for n, key in enumerate(KEYS)]
+    async with client.post(f"{url}/models/flights", data=orjson.dumps(events), headers={"content-type": BATCH_MEDIA_TYPE}) as answer:
+        replies = await answer.json(content_type=BATCH_MEDIA_TYPE)
+    assert [reply["data"] for reply in replies] == [[owner(entry, key), str(n)] for n, key in enumerate(KEYS)]
+    assert set(answer.headers["Tidegate-Revision"].split(", ")) == {"flights-v1", "flights-v2"}
+
+
+async def test_events_of_a_revision_that_fails_are_answered_by_failures(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
+) -> None:
+    async def half(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"error": "starting"}, status=503) if request.host.startswith("v2") else await score(request)
+
+    entry = service(await start_server(half), ("v1", 50), ("v2", 50))
+    url = await start_router(entry)
+    events = [{"specversion": "1.0", "id": str(n), "source": "/s", "type": "t", "subject": key} for n, key in enumerate(KEYS)]
+    async with client.post(f"{url}/models/flights", data=orjson.dumps(events), headers={"content-type": BATCH_MEDIA_TYPE}) as answer:
+        assert answer.status == 200
+        replies = await answer.json(content_type=BATCH_MEDIA_TYPE)
+    for event, reply in zip(events, replies, strict=True):
+        if owner(entry, event["subject"]) == "v1":
+            assert reply["data"] == ["v1", event["id"]]
+        else:
+            assert (reply["type"], reply["causationid"]) == ("dev.tidegate.inference.failed", event["id"])
+            assert reply["data"]["status"] == 503
+
+
+async def test_rows_are_split_by_their_keys_and_joined_in_order(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
+) -> None:
+    entry = service(await start_server(score), ("v1", 50), ("v2", 50))
+    url = await start_router(entry)
+    column = {"name": "x", "shape": [len(KEYS)], "datatype": "FP32", "data": list(range(len(KEYS)))}
+    body = {"id": "7", "parameters": {"routing_keys": KEYS}, "inputs": [column]}
+    async with client.post(f"{url}/v2/models/flights/infer", data=orjson.dumps(body)) as answer:
+        assert answer.status == 200
+        joined = await answer.json()
+    assert joined["id"] == "7"
+    assert "model_version" not in joined
+    assert {output["name"]: output["data"] for output in joined["outputs"]} == {
+        "late": [2 * n for n in range(len(KEYS))],
+        "revision": [f"flights-{owner(entry, key)}" for key in KEYS],
+    }
+
+
+async def test_rows_that_one_revision_refuses_are_refused(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
+) -> None:
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        if request.host.startswith("v2"):
+            return web.json_response({"error": "busy"}, status=429, headers={"Retry-After": "3"})
+        return await score(request)
+
+    url = await start_router(service(await start_server(refuse), ("v1", 50), ("v2", 50)))
+    column = {"name": "x", "shape": [len(KEYS)], "datatype": "FP32", "data": KEYS}
+    body = {"id": "7", "parameters": {"routing_keys": KEYS}, "inputs": [column]}
+    async with client.post(f"{url}/v2/models/flights/infer", data=orjson.dumps(body)) as answer:
+        assert (answer.status, answer.headers["Retry-After"]) == (429, "3")
+    body["parameters"] = {"routing_keys": ["N1"]}
+    async with client.post(f"{url}/v2/models/flights/infer", data=orjson.dumps(body)) as answer:
+        assert answer.status == 400
+        assert (await answer.json())["error"] == "routing_keys has 1 keys, but input x has 200 rows; send one key a row."
+
+
+async def test_an_unknown_model_is_404_and_422_for_an_event(start_router: StartRouter, client: aiohttp.ClientSession) -> None:
+    url = await start_router(service(1, ("v1", 100)))
+    async with client.post(f"{url}/v2/models/nope/infer", data=b"{}") as answer:
+        assert answer.status == 404
+        assert await answer.json() == {"error": "there is no model nope here; known models: flights."}
+    async with client.post(f"{url}/models/nope", data=b"{}") as answer:
+        assert answer.status == 422
+        assert answer.content_type == "application/problem+json"
+
+
+async def test_a_revision_that_is_not_there_is_503_and_one_that_is_slow_504(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
+) -> None:
+    async def never(request: web.Request) -> web.StreamResponse:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    url = await start_router(
+        {**service(1, ("v1", 100)), "metadata": {"name": "gone"}}, service(await start_server(never), ("v1", 100)), request_seconds=0.2
+    )
+    async with client.post(f"{url}/v2/models/gone/infer", data=b"{}") as answer:
+        assert answer.status == 503
+        assert "revision flights-v1" in (await answer.json())["error"]
+    async with client.post(f"{url}/v2/models/flights/infer", data=b"{}") as answer:
+        assert answer.status == 504
+    event = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/s", "ce-type": "t"}
+    async with client.post(f"{url}/models/gone", headers=event) as answer:
+        assert (await answer.json(content_type="application/problem+json"))["status"] == 503
+
+
+async def test_a_host_that_the_ingress_does_not_know_yet_is_worth_another_try(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
+) -> None:
+    async def unknown(request: web.Request) -> web.StreamResponse:
+        # As Envoy answers; a model function says more.
+        return web.json_response({"error": "no version 7"}, status=404) if "versions" in request.path else web.Response(status=404)
+
+    url = await start_router(service(await start_server(unknown), ("v1", 100)))
+    for path, status in [("infer", 503), ("versions/7/infer", 404)]:
+        async with client.post(f"{url}/v2/models/flights/{path}", data=b"{}") as answer:
+            assert answer.status == status
+
+
+async def test_a_body_above_the_limit_is_refused(start_router: StartRouter, client: aiohttp.ClientSession) -> None:
+    url = await start_router(service(1, ("v1", 100)), max_body_bytes=10)
+    async with client.post(f"{url}/v2/models/flights/infer", data=b"x" * 11) as answer:
+        assert answer.status == 413
+
+
+async def test_the_router_tells_what_it_knows(start_router: StartRouter, client: aiohttp.ClientSession) -> None:
+    broken = {"metadata": {"name": "new"}, "spec": {}}
+    url = await start_router(service(1, ("v1", 90), ("v2", 10)), broken)
+    async with client.get(f"{url}/v2/models/new") as answer:
+        assert answer.status == 503
+    async with client.get(f"{url}/v2/health/ready") as answer:
+        assert answer.status == 200
+    async with client.get(f"{url}/v2/models") as answer:
+        models = (await answer.json())["models"]
+    assert [(arm["revision"], arm["tags"], arm["percent"]) for arm in models[0]["arms"]] == [
+        ("flights-v1", ["v1"], 90),
+        ("flights-v2", ["v2"], 10),
+    ]
+    assert models[1]["name"] == "new"
+    async with client.get(f"{url}/v1/models") as answer:
+        assert await answer.json() == {"models": ["flights"]}
+
+
+async def test_a_batch_for_one_arm_is_not_even_parsed(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
+) -> None:
+    url = await start_router(service(await start_server(echo), ("v1", 100), ("v2", 0)))
+    async with client.post(f"{url}/models/flights", data=b"[ no JSON", headers={"content-type": BATCH_MEDIA_TYPE}) as answer:
+        assert (await answer.json())["body"] == "[ no JSON"
+    event = b'[{"specversion":"1.0","id":"1","source":"/s","type":"t","tidegaterevision":"v2"}]'
+    async with client.post(f"{url}/models/flights", data=event, headers={"content-type": BATCH_MEDIA_TYPE}) as answer:
+        assert answer.headers["Tidegate-Revision"] == "flights-v2"
+
+
+async def test_a_key_in_the_header_is_the_key_of_a_whole_batch(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
+) -> None:
+    entry = service(await start_server(echo), ("v1", 50), ("v2", 50))
+    url = await start_router(entry)
+    for key in KEYS[:5]:
+        headers = {"content-type": BATCH_MEDIA_TYPE, "Tidegate-Routing-Key": key}
+        async with client.post(f"{url}/models/flights", data=b"[]", headers=headers) as answer:
+            assert answer.headers["Tidegate-Revision"] == f"flights-{owner(entry, key)}"
+
+
+async def test_an_arm_that_cannot_be_reached_fails_its_events_and_the_whole_tensor(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
+) -> None:
+    async def cut(request: web.Request) -> web.StreamResponse:
+        if request.host.startswith("v2"):
+            assert request.transport is not None
+            request.transport.abort()
+        return await score(request)
+
+    entry = service(await start_server(cut), ("v1", 50), ("v2", 50))
+    url = await start_router(entry)
+    events = [{"specversion": "1.0", "id": key, "source": "/s", "type": "t", "partitionkey": key} for key in KEYS]
+    async with client.post(f"{url}/models/flights", data=orjson.dumps(events), headers={"content-type": BATCH_MEDIA_TYPE}) as answer:
+        replies = await answer.json(content_type=BATCH_MEDIA_TYPE)
+    failed = [reply["causationid"] for reply in replies if reply["type"] == "dev.tidegate.inference.failed"]
+    assert failed == [key for key in KEYS if owner(entry, key) == "v2"]
+    column = {"name": "x", "shape": [len(KEYS)], "datatype": "FP32", "data": KEYS}
+    body = {"id": "7", "parameters": {"routing_keys": KEYS}, "inputs": [column]}
+    async with client.post(f"{url}/v2/models/flights/infer", data=orjson.dumps(body)) as answer:
+        assert answer.status == 503
+        assert "revision flights-v2" in (await answer.json())["error"]
+
+
+async def test_an_answer_that_cannot_be_joined_is_502(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
+) -> None:
+    url = await start_router(service(await start_server(echo), ("v1", 100)))
+    column = {"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}
+    body = orjson.dumps({"parameters": {"routing_keys": ["N1"]}, "inputs": [column]})
+    async with client.post(f"{url}/v2/models/flights/infer", data=body) as answer:
+        assert answer.status == 502
+    async with client.post(f"{url}/v2/models/flights/infer", data=body, headers={"Inference-Header-Content-Length": "9"}) as answer:
+        assert answer.status == 400
+
+
+async def test_what_is_no_event_is_refused(start_router: StartRouter, client: aiohttp.ClientSession) -> None:
+    url = await start_router(service(1, ("v1", 100)))
+    async with client.post(f"{url}/models/flights", json={}) as answer:
+        assert answer.status == 400
+        assert "no CloudEvent" in (await answer.json(content_type="application/problem+json"))["detail"]
+
+
+@pytest.mark.parametrize("path", ["/v2", "/v2/", "/v2/health/live"])
+async def test_the_router_answers_for_itself(path: str, start_router: StartRouter, client: aiohttp.ClientSession) -> None:
+    async with client.get(await start_router() + path) as answer:
+        assert answer.status == 200

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventing.errors import InvalidEvent
+from functions.router.arms import Arm
+from functions.router.batches import join, parse, refusal, take
+from functions.router.parts import Part, in_order, positions_by_arm
+from functions.router.upstream import Answer
+
+EVENTS = [{"specversion": "1.0", "id": str(number), "source": "/s", "type": "t", "partitionkey": f"k{number}"} for number in range(3)]
+ARMS = [Arm(f"r{number}", (), 1, "") for number in range(4)]
+
+
+def part(value: Any, status: int = 200, positions: tuple[int, ...] = (0, 1, 2), arm: int = 0) -> Part:
+    return Part(ARMS[arm], positions, Answer(status, [], value if isinstance(value, bytes) else orjson.dumps(value)))
+
+
+def joined(*parts: Part) -> Any:
+    return orjson.loads(join("flights", EVENTS, parts))
+
+
+@given(st.lists(st.sampled_from(ARMS)))
+def test_what_is_split_joins_in_its_order(assigned: list[Arm]) -> None:
+    parts = positions_by_arm(assigned)
+    assert all(positions and positions == sorted(positions) for positions in parts.values())
+    joined = in_order((positions, [(arm, position) for position in positions]) for arm, positions in parts.items())
+    assert joined == [(arm, position) for position, arm in enumerate(assigned)]
+
+
+def test_replies_go_through_as_they_are() -> None:
+    assert orjson.loads(take(EVENTS, [0, 2])) == [EVENTS[0], EVENTS[2]]
+    assert joined(part([1, {"x": None}], positions=(0, 2)), part(["y"], positions=(1,), arm=1)) == [1, "y", {"x": None}]
+
+
+@pytest.mark.parametrize("value", [[1, 2], [], {}, "text"])
+def test_another_number_of_replies_fails_each_event(value: Any) -> None:
+    found = joined(part(value))
+    assert [(reply["causationid"], reply["partitionkey"], reply["data"]["status"]) for reply in found] == [
+        ("0", "k0", 502),
+        ("1", "k1", 502),
+        ("2", "k2", 502),
+    ]
+
+
+def test_a_problem_goes_into_each_failure() -> None:
+    problem = {"status": 1, "title": "overloaded", "detail": "busy."}
+    busy, _, gone = joined(part(problem, 429, (0,)), part(["y"], positions=(1,), arm=1), part(b"upstream connect error", 503, (2,), 2))
+    assert busy["type"] == "dev.tidegate.inference.failed"
+    assert busy["data"] == {"status": 429, "title": "overloaded", "detail": "busy."}
+    assert gone["data"]["detail"] == "revision r2 answered 503: upstream connect error"
+
+
+def test_parts_are_joined_when_one_was_answered() -> None:
+    good, busy, bad = part([]), part({}, 503), part({}, 400)
+    assert refusal([good, busy]) is None
+    assert refusal([busy, busy]) is busy.answer
+    # For one bad event its neighbours must not be taken for bad: the sender is told, as without a split.
+    assert refusal([good, bad]) is bad.answer
+    assert refusal([good, part({}, 400, (0,))]) is None
+
+
+@pytest.mark.parametrize("body", [b"{", b"{}", b"[1]", b'[{"id":"1"}]', b'[{"id":"1","source":""}]'])
+def test_what_has_no_keys_is_refused(body: bytes) -> None:
+    with pytest.raises(InvalidEvent):
+        parse(body)

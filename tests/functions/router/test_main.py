@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import aiohttp
+from aiohttp import web
+
+from eventing.http import session
+from functions.router.__main__ import main
+
+if TYPE_CHECKING:
+    import pytest
+
+    from tests.functions.router.conftest import StartServer
+
+
+async def test_requests_in_flight_finish_after_sigterm(start_server: StartServer) -> None:
+    arrived, terminated = asyncio.Event(), asyncio.Event()
+
+    async def revision(request: web.Request) -> web.StreamResponse:
+        arrived.set()
+        await terminated.wait()
+        return web.json_response({"host": request.host})
+
+    port = await start_server(revision)
+
+    async def api(request: web.Request) -> web.StreamResponse:
+        if "watch" in request.query:
+            response = web.StreamResponse()
+            await response.prepare(request)
+            await asyncio.Event().wait()
+        status = {"url": f"http://flights.localhost:{port}", "traffic": [{"revisionName": "flights-00001", "percent": 100}]}
+        item = {"metadata": {"name": "flights"}, "spec": {}, "status": status}
+        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": [item]})
+
+    environ = {**os.environ, "PORT": "0", "TIDEGATE_KUBERNETES_API": f"http://127.0.0.1:{await start_server(api)}"}
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "functions.router", env=environ, stderr=asyncio.subprocess.PIPE)
+    assert process.stderr is not None
+    found = re.search(rb"on port (\d+)", await process.stderr.readline())
+    assert found
+    async with session(timeout_seconds=30) as client:
+        url = f"http://127.0.0.1:{found[1].decode()}/v2/models/flights/infer"
+        asking = asyncio.create_task(_ask(client, url))
+        await arrived.wait()
+        process.send_signal(signal.SIGTERM)
+        terminated.set()
+        assert await asking == {"host": f"flights.localhost:{port}"}
+    log = (await process.stderr.read()).decode()
+    assert await process.wait() == 0
+    assert "model flights: 100% flights-00001" in log
+    assert "Traceback" not in log
+
+
+async def _ask(client: aiohttp.ClientSession, url: str) -> object:
+    async with client.post(url, data=b"{}") as answer:
+        return await answer.json()
+
+
+def test_without_an_api_it_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main({"PORT": "0"}) == 1
+    assert "set TIDEGATE_KUBERNETES_API" in capsys.readouterr().err

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from functions.router.table import Table
+from functions.runtime.errors import NotReady, UnknownModel
+
+
+def service(*targets: tuple[str, str | None, int]) -> dict[str, Any]:
+    traffic = [{"revisionName": revision, "tag": tag, "percent": percent} for revision, tag, percent in targets]
+    return {"metadata": {"name": "flights"}, "spec": {}, "status": {"url": "http://flights.localhost", "traffic": traffic}}
+
+
+async def test_the_first_request_waits_for_the_first_view() -> None:
+    table = Table(first_view_seconds=30)
+    asking = asyncio.create_task(table.find("flights"))
+    await asyncio.sleep(0)
+    assert not asking.done()
+    table.update({"flights": service(("flights-00001", None, 100))})
+    assert (await asking).split[0].revision == "flights-00001"
+
+
+async def test_it_does_not_wait_for_ever() -> None:
+    with pytest.raises(NotReady, match="has not read the list"):
+        await Table(first_view_seconds=0.01).find("flights")
+
+
+async def test_the_last_good_arms_stay_in_force() -> None:
+    table = Table(first_view_seconds=1)
+    good = service(("flights-00001", "v1", 90), ("flights-00002", "v2", 10))
+    table.update({"flights": good})
+    table.update({"flights": service(("flights-00001", "v1", 90), ("flights-00002", None, 10))})
+    assert [arm.percent for arm in (await table.find("flights")).split] == [90, 10]
+    assert "flights-00002" in table.reasons["flights"]
+    table.update({"flights": good})
+    assert not table.reasons
+
+
+async def test_a_model_that_was_never_good_says_why_and_one_that_is_gone_is_unknown() -> None:
+    table = Table(first_view_seconds=1)
+    table.update({"flights": service()})
+    with pytest.raises(NotReady, match="no revision that is ready"):
+        await table.find("flights")
+    table.update({})
+    with pytest.raises(UnknownModel, match="no model flights here; known models: none"):
+        await table.find("flights")

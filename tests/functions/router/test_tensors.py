@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.router.arms import Arm
+from functions.router.parts import Part, positions_by_arm
+from functions.router.tensors import join, keys_of, parse, take
+from functions.router.upstream import Answer
+from functions.runtime.errors import BadAnswer, InvalidInput
+
+ARMS = [Arm(name, (), 1, "") for name in "abc"]
+VALUES = st.none() | st.integers(-(2**31), 2**31) | st.text(max_size=5)
+
+
+@st.composite
+def tensors(draw: st.DrawFn, rows: int) -> dict[str, Any]:
+    """One column, or a row of several values, flat or nested."""
+    width = draw(st.integers(1, 3))
+    nested = [[draw(VALUES) for _ in range(width)] for _ in range(rows)]
+    flat = [value for row in nested for value in row]
+    shape = [rows] if width == 1 and draw(st.booleans()) else [rows, width]
+    return {"name": draw(st.text(max_size=3)), "shape": shape, "datatype": "BYTES", "data": draw(st.sampled_from([nested, flat]))}
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> tuple[dict[str, Any], list[Arm]]:
+    arms = draw(st.lists(st.sampled_from(ARMS), min_size=1, max_size=6))
+    inputs = draw(st.lists(tensors(rows=len(arms)), min_size=1, max_size=3))
+    return {"id": "7", "parameters": {"routing_keys": [f"k{n}" for n in range(len(arms))], "own": 1}, "inputs": inputs}, arms
+
+
+def part(arm: Arm, positions: list[int], value: Any) -> Part:
+    return Part(arm, positions, Answer(200, [], value if isinstance(value, bytes) else orjson.dumps(value)))
+
+
+def flat(tensor: dict[str, Any]) -> list[Any]:
+    return [value for item in tensor["data"] for value in (item if isinstance(item, list) else [item])]
+
+
+@given(requests())
+def test_rows_come_back_in_their_order_with_who_answered(drawn: tuple[dict[str, Any], list[Arm]]) -> None:
+    request, arms = drawn
+    message = parse(orjson.dumps(request))
+    assert message is not None
+    parts = []
+    for arm, positions in positions_by_arm(arms).items():
+        sent = orjson.loads(take(message, positions))
+        assert sent["id"] == "7"
+        assert sent["parameters"] == {"own": 1}
+        # A model that answers its inputs.
+        parts.append(part(arm, positions, {"model_name": "m", "outputs": sent["inputs"]}))
+    *outputs, revisions = orjson.loads(join(parts))["outputs"]
+    for given_tensor, found in zip(request["inputs"], outputs, strict=True):
+        assert (found["shape"], found["data"]) == (given_tensor["shape"], flat(given_tensor))
+    assert revisions == {"name": "revision", "shape": [len(arms)], "datatype": "BYTES", "data": [arm.revision for arm in arms]}
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b'{"inputs":[]}', b'{"parameters":{"x":"routing_keys"}}', b'{"x":["routing_keys"]}', b"\x00binary"]
+)
+def test_a_request_without_keys_is_left_alone(body: bytes) -> None:
+    assert parse(body) is None
+
+
+def column(**fields: Any) -> dict[str, Any]:
+    return {"name": "x", "shape": [2], "datatype": "FP32", "data": [1, 2]} | fields
+
+
+@pytest.mark.parametrize(
+    ("keys", "inputs", "message"),
+    [
+        (["a"], [column()], "has 1 keys, but input x has 2 rows"),
+        (["a", "b", "c"], [column()], "has 3 keys, but input x has 2 rows"),
+        (["a", "b"], [column(data=[1, 2, 3])], "has 3 values, which its shape"),
+        (["a", "b"], [column(shape=[])], "needs a shape"),
+        (["a", "b"], [{"name": "x"}], "needs a shape"),
+        (["a", "b"], [], "no inputs"),
+        ([], [column(shape=[0], data=[])], "no rows"),
+        (["a", None], [column()], "an array of texts"),
+        ("ab", [column()], "an array of texts"),
+    ],
+)
+def test_keys_that_do_not_fit_are_refused(keys: Any, inputs: list[Any], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        parse(orjson.dumps({"parameters": {"routing_keys": keys}, "inputs": inputs}))
+
+
+def test_keys_are_those_of_headers_and_events() -> None:
+    message = parse(orjson.dumps({"parameters": {"routing_keys": ["N1", "ü"]}, "inputs": [column()]}))
+    assert message is not None
+    assert keys_of(message) == [b"N1", "ü".encode()]
+
+
+def test_the_version_is_told_where_all_rows_have_the_same() -> None:
+    def joined(*versions: str) -> Any:
+        answers = [{"model_name": "m", "model_version": version, "outputs": [column(shape=[1], data=[1])]} for version in versions]
+        return orjson.loads(join([part(ARMS[row], [row], answer) for row, answer in enumerate(answers)]))
+
+    assert joined("1", "1")["model_version"] == "1"
+    assert "model_version" not in joined("1", "2")
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"outputs":[{}]}', b'{"outputs":[{"name":"x","shape":[2],"data":[1]}]}'])
+def test_an_answer_that_is_none_is_named(body: bytes) -> None:
+    with pytest.raises(BadAnswer, match="revision a"):
+        join([part(ARMS[0], [0, 1], body)])
+
+
+def test_different_outputs_cannot_be_joined() -> None:
+    answers = [{"outputs": [column(name=name, shape=[1], data=[1])]} for name in "xy"]
+    with pytest.raises(BadAnswer, match="revisions a and b answer different outputs"):
+        join([part(ARMS[row], [row], answer) for row, answer in enumerate(answers)])

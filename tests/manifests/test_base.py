@@ -1,0 +1,151 @@
+"""What every manifest keeps to, and that an API server takes them as they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+BASE = ROOT / "manifests" / "base"
+SCALING = "autoscaling.knative.dev/"
+
+
+def _kustomized(folder: Path) -> Iterator[Path]:
+    for name in yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]:
+        path = folder / name
+        yield from _kustomized(path) if path.is_dir() else [path]
+
+
+FILES = list(_kustomized(BASE))
+OBJECTS: list[dict[str, Any]] = [item for path in FILES for item in yaml.safe_load_all(path.read_text())]
+SERVICES = [item for item in OBJECTS if item["apiVersion"].startswith("serving.knative.dev/")]
+each_object = pytest.mark.parametrize("item", OBJECTS, ids=lambda item: f"{item['kind']}-{item['metadata']['name']}")
+each_service = pytest.mark.parametrize("service", SERVICES, ids=lambda item: item["metadata"]["name"])
+
+
+def _template(item: dict[str, Any]) -> dict[str, Any] | None:
+    """The pod template of a workload."""
+    spec = item.get("spec", {})
+    return next((part["template"] for part in (spec, spec.get("job", {}).get("spec", {})) if "template" in part), None)
+
+
+WORKLOADS = [(item, template) for item in OBJECTS if (template := _template(item)) is not None]
+each_workload = pytest.mark.parametrize(("item", "template"), WORKLOADS, ids=lambda part: part.get("kind", ""))
+
+
+def _named(kind: str) -> dict[str, dict[str, Any]]:
+    return {item["metadata"]["name"]: item for item in OBJECTS if item["kind"] == kind}
+
+
+def _environment(container: dict[str, Any]) -> dict[str, str]:
+    return {variable["name"]: variable["value"] for variable in container["env"]}
+
+
+def test_every_file_is_part_of_the_base_and_nothing_is_defined_twice() -> None:
+    assert sorted(FILES) == sorted(path for path in BASE.rglob("*.yaml") if path.name != "kustomization.yaml")
+    names = [(item["kind"], item["metadata"]["name"]) for item in OBJECTS]
+    assert len(names) == len(set(names))
+
+
+@each_object
+def test_labels_say_what_it_is_and_the_namespace_is_the_overlays(item: dict[str, Any]) -> None:
+    labels = item["metadata"]["labels"]
+    assert labels["app.kubernetes.io/part-of"] == "tidegate"
+    assert labels["app.kubernetes.io/component"]
+    assert labels["app.kubernetes.io/name"] == item["metadata"]["name"]
+    assert "namespace" not in item["metadata"]
+
+
+@each_workload
+def test_pods_carry_the_labels_of_their_workload(item: dict[str, Any], template: dict[str, Any]) -> None:
+    assert template["metadata"]["labels"] == item["metadata"]["labels"]
+
+
+@each_workload
+def test_a_container_is_restricted_and_writes_to_tmp_only(item: dict[str, Any], template: dict[str, Any]) -> None:
+    (container,) = template["spec"]["containers"]
+    assert container["securityContext"] == {
+        "runAsNonRoot": True,
+        "readOnlyRootFilesystem": True,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+    assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/tmp"]  # noqa: S108
+
+
+@each_workload
+def test_only_the_router_has_a_token(item: dict[str, Any], template: dict[str, Any]) -> None:
+    account = template["spec"]["serviceAccountName"]
+    assert account in _named("ServiceAccount")
+    assert template["spec"].get("automountServiceAccountToken", True) is (account == "router")
+
+
+@each_service
+def test_a_service_scales_from_zero_and_back(service: dict[str, Any]) -> None:
+    assert not any(name.startswith(SCALING) for name in service["metadata"].get("annotations", {}))
+    annotations = service["spec"]["template"]["metadata"]["annotations"]
+    assert annotations[f"{SCALING}min-scale"] == "0"
+    assert {f"{SCALING}{name}" for name in ("target", "window", "max-scale", "scale-to-zero-pod-retention-period")} <= annotations.keys()
+
+
+@each_service
+def test_probes_are_those_that_a_cold_start_wants(service: dict[str, Any]) -> None:
+    (container,) = service["spec"]["template"]["spec"]["containers"]
+    assert container["ports"] == [{"name": "http1", "containerPort": 8080}]
+    # Any field beside the handler would take the probe out of queue-proxy's fast path.
+    assert container["readinessProbe"] == {"httpGet": {"path": "/v2/health/ready"}}
+    assert container["livenessProbe"] == {"httpGet": {"path": "/v2/health/live"}}
+    assert "startupProbe" not in container
+
+
+def test_every_image_is_built_by_skaffold_from_pins_of_its_own() -> None:
+    used = {template["spec"]["containers"][0]["image"] for _, template in WORKLOADS}
+    artifacts = yaml.safe_load((ROOT / "skaffold.yaml").read_text())["build"]["artifacts"]
+    assert {artifact["image"] for artifact in artifacts} == used
+    for artifact in artifacts:
+        function = artifact["docker"]["buildArgs"]["FUNCTION"]
+        assert function == artifact["image"]
+        assert (ROOT / "requirements" / f"{function}.txt").exists()
+        assert (ROOT / artifact["docker"]["dockerfile"]).exists()
+
+
+def test_the_stream_worker_is_bound_to_the_router_s_endpoint_of_its_model() -> None:
+    binding = _named("SinkBinding")["stream-flights"]["spec"]
+    worker = _named("Deployment")[binding["subject"]["name"]]
+    model = _environment(worker["spec"]["template"]["spec"]["containers"][0])["TIDEGATE_STREAM_MODEL"]
+    assert binding["sink"]["ref"]["name"] == "router"
+    assert binding["sink"]["uri"] == f"/models/{model}"
+    assert {"router", model} <= _named("Service").keys()
+
+
+def _apply(kubectl: Callable[..., str], manifests: str) -> str:
+    return kubectl("apply", "--dry-run=server", "--validate=strict", "-o", "name", "-f", "-", stdin=manifests)
+
+
+@pytest.mark.cluster
+def test_an_api_server_takes_the_whole_base(kubectl: Callable[..., str]) -> None:
+    assert len(_apply(kubectl, kubectl("kustomize", str(BASE))).splitlines()) == len(OBJECTS)
+
+
+@pytest.mark.cluster
+def test_the_job_of_a_job_sink_is_a_job(kubectl: Callable[..., str]) -> None:
+    # The custom resource takes any object as its job.
+    for name, sink in _named("JobSink").items():
+        job = {"apiVersion": "batch/v1", "kind": "Job", **sink["spec"]["job"]}
+        job["metadata"] = {**job["metadata"], "name": name}
+        assert _apply(kubectl, json.dumps(job)).strip() == f"job.batch/{name}"
+
+
+@pytest.mark.cluster
+def test_the_api_server_refuses_an_unknown_field(kubectl: Callable[..., str]) -> None:
+    service = json.loads(json.dumps(SERVICES[0]))
+    service["spec"]["template"]["spec"]["timeoutSecond"] = 60
+    with pytest.raises(AssertionError, match="unknown field"):
+        _apply(kubectl, json.dumps(service))
