@@ -12,10 +12,11 @@ from eventing.errors import TidegateError
 from eventing.kafka import Broker
 from eventing.lag import LagReader
 
-# The embedded broker keeps about 5 MB of each partition: 4,000 events of a kilobyte fit into one, should they all share it.
+# Records of each partition that the stream worker may be behind: a second or two of its work.
 EMBEDDED_MAX_LAG = 4_000
+# The embedded broker forgets the oldest records of a partition beyond about 5 MB; half of it leaves room for what is under way.
+_EMBEDDED_BYTES = 2_500_000
 _CHECK_EVERY = 250
-_FIRST_COMMIT_SECONDS = 8.0
 _POLL_SECONDS = 0.02
 
 
@@ -29,14 +30,20 @@ def group_of(topic: str) -> str:
 
 
 class Publisher:
-    """A context manager; leaving it waits until the broker has taken everything. `max_lag` 0 means no bound."""
+    """A context manager; leaving it waits until the broker has taken everything.
 
-    def __init__(self, broker: Broker, topic: str, *, group: str, max_lag: int) -> None:
+    `max_lag` bounds how many records of a partition its reader may be behind; 0 means no bound. For `reader_seconds` it waits until the
+    group reads the topic, and then publishes all the same.
+    """
+
+    def __init__(self, broker: Broker, topic: str, *, group: str, max_lag: int, reader_seconds: float = 8.0) -> None:
         self._broker = broker
         self._topic = topic
         self._group = group
         self._max_lag = max_lag
+        self._reader_seconds = reader_seconds
         self._error: BaseException | None = None
+        self._largest = 1
         self.sent = 0
         self.taken = 0
         self.has_reader = False
@@ -59,6 +66,7 @@ class Publisher:
     def send(self, message: Message) -> None:
         """Send one record, when there is room. Raises NotPublished, for this one or an earlier one."""
         self._raise_error()
+        self._largest = max(self._largest, _size(message))
         if self.has_reader and self.sent % _CHECK_EVERY == 0:
             self._wait_for_room()
         future = self._producer.send(self._topic, key=message.key, value=message.value, headers=message.headers)
@@ -86,17 +94,23 @@ class Publisher:
             )
 
     def _wait_for_room(self) -> None:
-        """Until the reader is at most `max_lag` behind."""
+        """Until the reader has caught up so far that nothing which it has not read can be forgotten."""
         assert self._lag is not None  # noqa: S101 there is a reader only where its lag is read
-        while sum(partition.records for partition in self._lag.read(self._topic).values()) > self._max_lag - _CHECK_EVERY:
+        bound = min(self._max_lag, _EMBEDDED_BYTES // self._largest) - _CHECK_EVERY
+        while max(partition.records for partition in self._lag.read(self._topic).values()) > max(bound, 0):
             self._raise_error()
             time.sleep(_POLL_SECONDS)
 
     def _wait_for_reader(self, lag: LagReader) -> bool:
         """Whether the group reads this topic: a worker that has just started says so by its first commit."""
-        deadline = time.monotonic() + _FIRST_COMMIT_SECONDS
+        deadline = time.monotonic() + self._reader_seconds
         while time.monotonic() < deadline:
             if any(partition.committed is not None for partition in lag.read(self._topic).values()):
                 return True
             time.sleep(10 * _POLL_SECONDS)
         return False
+
+
+def _size(message: Message) -> int:
+    """Bytes of a record, near enough."""
+    return len(message.key or b"") + len(message.value or b"") + sum(len(name) + len(value) for name, value in message.headers)

@@ -71,6 +71,7 @@ def _from_binary(message: Message) -> Event:
 def _to_binary(event: Event) -> Message:
     headers = {f"ce-{name}": quote(to_text(value), safe=_SAFE) for name, value in event.attributes.items() if name != "datacontenttype"}
     body = event.payload()
-    if body is not None:
-        headers["content-type"] = event.get("datacontenttype") or "application/json"
+    content_type = event.get("datacontenttype") or ("application/json" if body is not None else None)
+    if content_type is not None:
+        headers["content-type"] = content_type
     return Message(headers, body or b"")

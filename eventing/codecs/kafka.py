@@ -12,7 +12,8 @@ from eventing.codecs import json
 from eventing.errors import InvalidEvent
 from eventing.event import SPECVERSION, AttributeValue, Event, check, to_text
 
-Headers = Sequence[tuple[str, bytes]]
+# A consumed header can be null.
+Headers = Sequence[tuple[str, bytes | None]]
 
 
 class Record(Protocol):

@@ -20,6 +20,8 @@ from tidegate.publishing import EMBEDDED_MAX_LAG, Publisher, group_of
 INPUT, OUTPUT, DEADLETTER = "flights.departed", "flights.scored", "flights.deadletter"
 # Nothing has come out for so long: longer than a killed worker's partitions need to be taken over.
 _STALLED_SECONDS = 60.0
+# A group takes a few seconds to form, and half a minute where a member's first attempt to join is lost.
+_READER_SECONDS = 60.0
 _TICK_SECONDS = 0.25
 
 
@@ -37,7 +39,7 @@ def stream(workbench: Workbench, events: Sequence[Event], spoilt: Sequence[Broke
     """Publish all, collect until as many have come out. Raises DemoFailed when nothing comes any more."""
     total = len(events) + len(spoilt)
     with (
-        Publisher(workbench.broker, INPUT, group=group_of(INPUT), max_lag=EMBEDDED_MAX_LAG) as publisher,
+        Publisher(workbench.broker, INPUT, group=group_of(INPUT), max_lag=EMBEDDED_MAX_LAG, reader_seconds=_READER_SECONDS) as publisher,
         Collector(workbench.broker, OUTPUT, DEADLETTER) as collector,
         narration.progress("scored", total, "events") as progress,
     ):

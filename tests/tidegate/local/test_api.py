@@ -1,17 +1,19 @@
-"""The official client works on the API unchanged."""
+"""What Knative's controllers and webhook do, as a client of the API sees it; test_contract.py has what any API server does."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
 
+import aiohttp
 import pytest
 from kubernetes import client as kubernetes
-from kubernetes import config, dynamic, watch
+from kubernetes import config
 
 from tidegate.local.up import Up
 
@@ -19,9 +21,6 @@ Object = dict[str, Any]
 Make = Callable[..., Object]
 Running = Callable[..., AbstractAsyncContextManager[Up]]
 Call = Callable[..., Any]
-# They have no types.
-WATCH: Call = watch.Watch
-DYNAMIC: Call = dynamic.DynamicClient
 WHERE = ("serving.knative.dev", "v1", "default")
 
 
@@ -94,43 +93,6 @@ async def test_traffic_to_a_revision_that_is_missing_leaves_the_former_routing(a
     assert status["traffic"] == before
 
 
-async def test_of_two_writers_the_slower_one_gets_a_conflict(api: kubernetes.CustomObjectsApi) -> None:
-    seen = await settled(api)
-    version = {"resourceVersion": seen["metadata"]["resourceVersion"]}
-    first = {"metadata": {**version, "annotations": {"writer": "first"}}}
-    await call(api.patch_namespaced_custom_object, *WHERE, "services", "hello", first)
-    status, body = await fails(api.patch_namespaced_custom_object, *WHERE, "services", "hello", first)
-    assert status == 409
-    assert "the object has been modified" in body
-    assert (await fails(api.replace_namespaced_custom_object, *WHERE, "services", "hello", seen))[0] == 409
-
-
-async def test_a_json_patch_is_applied_or_refused_as_a_whole(api: kubernetes.CustomObjectsApi) -> None:
-    version = (await settled(api))["metadata"]["resourceVersion"]
-    operations = [
-        {"op": "test", "path": "/metadata/resourceVersion", "value": version},
-        {"op": "add", "path": "/metadata/annotations", "value": {"writer": "me"}},
-    ]
-    json_patch = {"_content_type": "application/json-patch+json"}
-    await call(api.patch_namespaced_custom_object, *WHERE, "services", "hello", operations, **json_patch)
-    assert (await get(api))["metadata"]["annotations"] == {"writer": "me"}
-    assert (await fails(api.patch_namespaced_custom_object, *WHERE, "services", "hello", operations, **json_patch))[0] == 422
-    strategic = {"_content_type": "application/strategic-merge-patch+json"}
-    assert (await fails(api.patch_namespaced_custom_object, *WHERE, "services", "hello", {}, **strategic))[0] == 415
-
-
-async def test_services_come_and_go(api: kubernetes.CustomObjectsApi, service: Make) -> None:
-    await call(api.create_namespaced_custom_object, *WHERE, "services", service("other"))
-    assert (await fails(api.create_namespaced_custom_object, *WHERE, "services", service("other")))[0] == 409
-    await settled(api, "other")
-    items = (await call(api.list_cluster_custom_object, *WHERE[:2], "services"))["items"]
-    assert [item["metadata"]["name"] for item in items] == ["hello", "other"]
-    await call(api.delete_namespaced_custom_object, *WHERE, "services", "other")
-    status, body = await fails(api.get_namespaced_custom_object, *WHERE, "services", "other")
-    assert status == 404
-    assert 'services.serving.knative.dev \\"other\\" not found' in body
-
-
 async def test_what_a_cluster_refuses_is_refused(api: kubernetes.CustomObjectsApi, service: Make) -> None:
     bad_sum, unknown, wrong = service("a"), service("b"), service("c")
     bad_sum["spec"]["traffic"] = [{"latestRevision": True, "percent": 90}]
@@ -170,37 +132,10 @@ async def test_a_revision_is_immutable(api: kubernetes.CustomObjectsApi) -> None
     await call(api.patch_namespaced_custom_object, *WHERE, "revisions", "hello-00001", pinned)
 
 
-async def test_a_watch_sees_what_is_and_what_comes(api: kubernetes.CustomObjectsApi, service: Make) -> None:
-    await settled(api)
-
-    def follow() -> list[tuple[str, str]]:
-        seen: list[tuple[str, str]] = []
-        stream = WATCH().stream(api.list_namespaced_custom_object, *WHERE, "services", timeout_seconds=10)
-        for event in stream:
-            seen.append((event["type"], event["object"]["metadata"]["name"]))
-            if event["type"] == "ADDED" and len(seen) == 1:
-                api.create_namespaced_custom_object(*WHERE, "services", service("other"))
-            if seen[-1] == ("ADDED", "other"):
-                api.delete_namespaced_custom_object(*WHERE, "services", "other")
-            if event["type"] == "DELETED":
-                break
-        return seen
-
-    seen = await call(follow)
-    assert seen[0] == ("ADDED", "hello")
-    assert ("ADDED", "other") in seen
-    assert seen[-1] == ("DELETED", "other")
-
-
-async def test_a_watch_ends_in_time(api: kubernetes.CustomObjectsApi) -> None:
-    version = (await settled(api))["metadata"]["resourceVersion"]
-    stream = partial(WATCH().stream, api.list_cluster_custom_object, *WHERE[:2], "services", resource_version=version, timeout_seconds=1)
-    assert await call(lambda: list(stream())) == []
-
-
-async def test_the_dynamic_client_finds_its_way(api: kubernetes.CustomObjectsApi) -> None:
-    def names() -> list[str]:
-        resource = DYNAMIC(api.api_client).resources.get(api_version="serving.knative.dev/v1", kind="Service")
-        return [item.metadata.name for item in resource.get(namespace="default").items]
-
-    assert await call(names) == ["hello"]
+async def test_no_web_page_can_make_a_service(running: Running, service: Make, client: aiohttp.ClientSession) -> None:
+    async with running(service()) as here:
+        address = f"{here.running.api}/apis/serving.knative.dev/v1/namespaces/default/services"
+        for headers in ({"Origin": "http://evil.example"}, {"Host": "evil.example:80"}):
+            async with client.post(address, data=json.dumps(service("evil")), headers=headers) as response:
+                assert response.status == 403
+        assert list(here.status()["services"]) == ["hello"]

@@ -1,0 +1,102 @@
+"""Dead letters: the original record, untouched, and after its headers what became of it.
+
+The headers that are added stand behind the original ones, from the last `tidegate_origin` on, so the original can be
+restored byte for byte. The three that Knative's readers know follow its data plane (eventing-kafka-broker): extensions of the event,
+the reply's body in Base64 and cut at 1,024 bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from eventing.codecs.kafka import Headers, Message, Record
+from eventing.errors import InvalidEvent
+from eventing.reply import Problem
+
+ORIGIN = "tidegate_origin"
+STREAM = "tidegate_stream"
+ATTEMPTS = "tidegate_attempts"
+PROBLEM = "tidegate_problem"
+# kafka-python writes no null header and no record without both key and value; what was null is told here instead.
+_NULLS = "tidegate_nulls"
+_ERROR_DATA_BYTES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why an event will not be tried again, after how many calls (none, if it never was an event)."""
+
+    problem: Problem
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """What was read from the input topic."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
+
+
+def origin(record: Record) -> bytes:
+    """Which input record an output belongs to: `<topic>/<partition>/<offset>`."""
+    return b"%s/%d/%d" % (record.topic.encode(), record.partition, record.offset)
+
+
+def enclose(record: Record, rejection: Rejection, *, stream: str, destination: str) -> Message:
+    """The dead letter of a record that `destination`, a URL, did not take."""
+    nulls = [str(index) for index, (_, value) in enumerate(record.headers) if value is None]
+    value = record.value
+    if record.key is None and value is None:
+        nulls.append("value")
+        value = b""
+    problem = orjson.dumps(rejection.problem.to_json())
+    headers = [(name, item or b"") for name, item in record.headers]
+    headers += [
+        (ORIGIN, origin(record)),
+        (STREAM, stream.encode()),
+        (ATTEMPTS, b"%d" % rejection.attempts),
+        (PROBLEM, problem),
+        (_NULLS, ",".join(nulls).encode()),
+    ]
+    return Message(record.key, value, headers + _knative(record.headers, rejection.problem.status, problem, destination))
+
+
+def original(key: bytes | None, value: bytes | None, headers: Headers) -> Original:
+    """What a dead letter was made of. Raises InvalidEvent if it is none."""
+    start = _added_from(headers)
+    nulls = (dict(headers[start:]).get(_NULLS) or b"").decode().split(",")
+    restored = [(name, None if str(index) in nulls else item) for index, (name, item) in enumerate(headers[:start])]
+    return Original(key, None if "value" in nulls else value, restored)
+
+
+def problem_of(headers: Headers) -> Problem:
+    """Why a dead letter was rejected. Raises InvalidEvent if it is none."""
+    added = dict(headers[_added_from(headers) :])
+    try:
+        return Problem.from_json(orjson.loads(added.get(PROBLEM) or b""))
+    except orjson.JSONDecodeError as error:
+        raise InvalidEvent(f"the dead letter's {PROBLEM} is not JSON: {error}.") from None
+
+
+def _added_from(headers: Headers) -> int:
+    for index in range(len(headers) - 1, -1, -1):
+        if headers[index][0] == ORIGIN:
+            return index
+    raise InvalidEvent(f"the record is no dead letter; it has no header {ORIGIN}.")
+
+
+def _knative(headers: Headers, status: int, body: bytes, destination: str) -> list[tuple[str, bytes]]:
+    # Attributes of an event in binary mode; on any other record `ce_` headers would make it look like one.
+    prefix = "ce_" if any(name.startswith("ce_") for name, _ in headers) else ""
+    values: Sequence[tuple[str, bytes]] = (
+        ("knativeerrordest", destination.encode()),
+        ("knativeerrorcode", b"%d" % status),
+        ("knativeerrordata", base64.b64encode(body[:_ERROR_DATA_BYTES])),
+    )
+    return [(prefix + name, value) for name, value in values]

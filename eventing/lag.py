@@ -1,0 +1,57 @@
+"""How far a consumer group is behind, seen from outside: nobody joins the group, so nothing is rebalanced."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+
+from kafka import TopicPartition
+
+from eventing import kafka
+from eventing.kafka import Broker
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """One partition: its first and next offsets, and where the group goes on; `committed` is None before its first commit."""
+
+    start: int
+    end: int
+    committed: int | None
+
+    @property
+    def records(self) -> int:
+        """Records that the group has not finished."""
+        return self.end - max(self.start, self.committed or 0)
+
+
+class LagReader:
+    """Reads the lag again and again over one connection. Raises BrokerUnreachable when it is made."""
+
+    def __init__(self, broker: Broker, group: str) -> None:
+        self._consumer = kafka.consumer(broker, group_id=group)
+
+    def read(self, topic: str) -> dict[int, Lag]:
+        """By partition; empty when there is no such topic. Raises KafkaError when the broker stops answering."""
+        partitions = [TopicPartition(topic, number) for number in sorted(self._consumer.partitions_for_topic(topic))]
+        if not partitions:
+            return {}
+        starts, ends = self._consumer.beginning_offsets(partitions), self._consumer.end_offsets(partitions)
+        return {
+            partition.partition: Lag(starts[partition], ends[partition], self._consumer.committed(partition)) for partition in partitions
+        }
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def __enter__(self) -> LagReader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def lag(broker: Broker, group: str, topic: str) -> dict[int, Lag]:
+    """The lag of a group in a topic, by partition, read once."""
+    with LagReader(broker, group) as reader:
+        return reader.read(topic)

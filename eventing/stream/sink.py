@@ -1,0 +1,46 @@
+"""The sink: where batches of events are posted, and what its HTTP answers mean."""
+
+from __future__ import annotations
+
+import aiohttp
+
+from eventing.codecs import json
+from eventing.errors import InvalidEvent
+from eventing.event import Event
+from eventing.reply import Problem
+from eventing.stream.verdict import Answered, Refused
+
+_HEADERS = {"content-type": json.BATCH_MEDIA_TYPE, "accept": json.BATCH_MEDIA_TYPE}
+_DETAIL_LENGTH = 500
+
+
+class Sink:
+    """Posts batches to one URL. Whatever goes wrong comes back as a value, for the caller to judge."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self.url = url
+
+    async def post(self, events: list[Event]) -> Answered | Refused:
+        try:
+            async with self._session.post(self.url, data=json.encode_batch(events), headers=_HEADERS, allow_redirects=False) as response:
+                return _read(response.status, response.headers.get("retry-after"), await response.read())
+        except TimeoutError:
+            return Refused(Problem(504, "timed out", f"{self.url} did not answer in time."))
+        except aiohttp.ClientError as error:
+            return Refused(Problem(503, "sink unreachable", f"{self.url} cannot be reached: {str(error) or type(error).__name__}."))
+
+
+def _read(status: int, retry_after: str | None, body: bytes) -> Answered | Refused:
+    if not 200 <= status < 300:
+        detail = body[:_DETAIL_LENGTH].decode(errors="replace") or "(no reason was given)"
+        return Refused(Problem(status, "the sink refused the call", f"the sink answered {status}: {detail}"), _seconds(retry_after))
+    try:
+        return Answered(json.decode_batch(body))
+    except InvalidEvent as error:
+        return Refused(Problem(502, "bad answer", f"the sink answered {status} without a batch of events: {error}"))
+
+
+def _seconds(retry_after: str | None) -> float:
+    # The other form, a date, would need the two clocks to agree; the back-off serves as well.
+    return float(retry_after) if retry_after and retry_after.isdigit() else 0.0

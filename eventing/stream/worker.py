@@ -1,0 +1,249 @@
+"""The stream worker: polls, calls, writes and commits; every decision is in the modules beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from kafka import TopicPartition
+from kafka.errors import KafkaError, KafkaTimeoutError
+
+from eventing import http, kafka, resume
+from eventing.codecs import kafka as codec
+from eventing.deadletter import Rejection
+from eventing.errors import BrokerUnreachable, InvalidEvent
+from eventing.event import Event
+from eventing.reply import Problem
+from eventing.settings import StreamSettings
+from eventing.stream.calls import Calls
+from eventing.stream.input import Commits, Input
+from eventing.stream.lane import Lane
+from eventing.stream.report import Seldom, Summary, Tally, logger
+from eventing.stream.sink import Sink
+from eventing.stream.writer import NEVER_GIVE_UP, WriteFailed, Writer
+
+_POLL_SECONDS = 0.1
+# While a partition is paused a poll may sleep through its whole time, and a resume has to wait for it.
+_POLL_SECONDS_PAUSED = 0.02
+# Before the first assignment: a poll that ends just as the group's answer arrives makes the client join once more, which takes seconds.
+# The odd length keeps clear of the whole seconds for which coordinators wait.
+_POLL_SECONDS_JOINING = 1.3
+_STALLED_SECONDS = 60.0
+
+
+async def run(settings: StreamSettings, stop: asyncio.Event) -> None:
+    """Move events until `stop` is set. Raises BrokerUnreachable at start, WriteFailed when an output cannot be written at all."""
+    async with contextlib.AsyncExitStack() as stack:
+        producer = await stack.enter_async_context(_producer(settings))
+        session = await stack.enter_async_context(
+            http.session(timeout_seconds=settings.request_timeout_seconds, connections=settings.in_flight)
+        )
+        partitions = await _partitions(producer, settings, stop)
+        if partitions is not None:
+            await Worker(settings, producer, Sink(session, settings.sink), partitions).run(stop)
+
+
+class Worker:
+    """One member of the group. All of its state belongs to the event loop's thread."""
+
+    def __init__(self, settings: StreamSettings, producer: Any, sink: Sink, partitions: dict[str, int]) -> None:
+        self._settings = settings
+        self._lanes: dict[int, Lane] = {}
+        self._new: set[int] = set()
+        self._paused: set[int] = set()
+        self._failure: BaseException | None = None
+        self._tally = Tally()
+        self._summary = Summary(self._tally)
+        self._may_tell = Seldom(30.0)
+        self._committed_at = 0.0
+        self._writer = Writer(producer, settings, partitions, self._fail)
+        self._calls = Calls(sink, settings, self._write, self._fail)
+        self._input = Input(settings, self)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        settings = self._settings
+        logger.info("moving %s through %s to %s, failures to %s", settings.input, settings.sink, settings.output, settings.deadletter)
+        while not stop.is_set() and self._failure is None:
+            try:
+                await self._round()
+            except (KafkaError, BrokerUnreachable) as error:
+                if self._may_tell("broker"):
+                    logger.warning("Kafka: %s; trying again", str(error).rstrip(".") or type(error).__name__)
+                await asyncio.sleep(0.5)
+        await self._stop()
+        if self._failure is not None:
+            raise self._failure
+
+    async def _round(self) -> None:
+        await self._adopt()
+        self._balance()
+        records = await self._input.poll(self._poll_seconds(), self._paused | self._new)
+        for partition, batch in records.items():
+            if partition in self._lanes:
+                self._accept(self._lanes[partition], batch)
+        if time.monotonic() - self._committed_at >= self._settings.commit_seconds:
+            await self._commit()
+        if self._summary.due():
+            await self._report()
+
+    def _poll_seconds(self) -> float:
+        if not self._lanes and not self._new:
+            return _POLL_SECONDS_JOINING
+        return _POLL_SECONDS_PAUSED if self._paused else _POLL_SECONDS
+
+    def _accept(self, lane: Lane, records: list[codec.Record]) -> None:
+        if not len(lane):
+            lane.moved_at = time.monotonic()
+        slots = []
+        for record in records:
+            slot = lane.add(record)
+            if slot.landing is not None:
+                self._tally.skipped += 1
+                continue
+            try:
+                slot.event = codec.decode(record)
+            except InvalidEvent as error:
+                slot.result = Rejection(Problem(400, "invalid event", str(error), {"model": self._settings.model}), 0)
+            else:
+                slots.append(slot)
+        self._write(lane)
+        self._calls.add(slots)
+
+    def _write(self, lane: Lane) -> None:
+        ready = lane.take()
+        if not ready:
+            return
+        try:
+            self._writer.write(lane, ready)
+        except WriteFailed as error:
+            self._fail(error)
+        else:
+            scored = sum(isinstance(slot.result, Event) for slot in ready)
+            self._tally.scored += scored
+            self._tally.dead_lettered += len(ready) - scored
+
+    def _balance(self) -> None:
+        """Pause what has too much unfinished, until half of it is done."""
+        for partition, lane in self._lanes.items():
+            if len(lane) >= self._settings.backlog:
+                self._paused.add(partition)
+            elif len(lane) <= self._settings.backlog // 2:
+                self._paused.discard(partition)
+
+    async def _adopt(self) -> None:
+        """Find out where each new partition stands, and take it up there."""
+        for partition in sorted(self._new):
+            # What this process sent before it lost the partition must stand before anybody looks for it.
+            if not await self._writer.drain({partition}, _POLL_SECONDS):
+                continue
+            lane, known = await self._look_back(partition)
+            if partition not in self._new:
+                continue
+            self._lanes[partition] = lane
+            if not known:
+                # Until a commit stands, a killed worker's successor would not know what it wrote.
+                await self._input.commit({partition: (lane.position, lane.checkpoint)})
+            await self._input.seek(partition, lane.position)
+            self._new.discard(partition)
+            logger.info(
+                "partition %d of %s is taken up at offset %d; %d records beyond it are written already",
+                partition,
+                self._settings.input,
+                lane.position,
+                lane.written,
+            )
+
+    async def _look_back(self, partition: int) -> tuple[Lane, bool]:
+        settings = self._settings
+        position, checkpoint = await self._input.committed(partition) or (None, None)
+        if position is None:
+            position = await self._input.start_of(partition)
+        source = TopicPartition(settings.input, partition)
+        past = await asyncio.to_thread(
+            resume.look_back, settings.broker, settings.group, source, position, self._writer.targets(partition), checkpoint
+        )
+        return Lane(partition, position, past.checkpoint, past.written), checkpoint is not None
+
+    async def _commit(self) -> None:
+        commits = {number: (lane.position, lane.checkpoint) for number, lane in self._lanes.items() if lane.position != lane.committed}
+        self._committed_at = time.monotonic()
+        if not commits:
+            return
+        lanes = dict(self._lanes)
+        await self._input.commit(commits)
+        for number, (position, _) in commits.items():
+            lanes[number].committed = position
+            lanes[number].moved_at = self._committed_at
+
+    async def _report(self) -> None:
+        positions = {number: lane.position for number, lane in self._lanes.items()}
+        self._summary.tell(await self._input.behind(positions))
+        for number, lane in self._lanes.items():
+            still = time.monotonic() - lane.moved_at
+            if len(lane) and still > _STALLED_SECONDS and self._may_tell(f"stalled {number}"):
+                logger.warning("partition %d of %s has stood at %d for %.0f s", number, self._settings.input, lane.position, still)
+        # A client whose broker is gone polls in vain and says nothing.
+        await asyncio.to_thread(kafka.knock, self._settings.broker)
+
+    async def _stop(self) -> None:
+        await self._calls.stop(self._settings.stop_seconds)
+        try:
+            # Leaving the group asks for what is finished, and commits it.
+            await asyncio.wait_for(self._input.close(), self._settings.stop_seconds)
+        except (KafkaError, TimeoutError) as error:
+            logger.warning("the group %s was not left in order (%r); nothing is lost by that", self._settings.group, error)
+        logger.info("stopped after %d scored and %d dead-lettered events", self._tally.scored, self._tally.dead_lettered)
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = self._failure or error
+
+    # What the input tells of the assignment.
+
+    def assigned(self, partitions: set[int]) -> None:
+        self._new |= partitions
+
+    async def released(self, partitions: set[int]) -> Commits:
+        lanes = self._drop(partitions)
+        await self._writer.drain(partitions, self._settings.session_timeout_seconds / 3)
+        return {lane.partition: (lane.position, lane.checkpoint) for lane in lanes if lane.position != lane.committed}
+
+    def lost(self, partitions: set[int]) -> None:
+        self._drop(partitions)
+
+    def _drop(self, partitions: set[int]) -> list[Lane]:
+        self._new -= partitions
+        self._paused -= partitions
+        lanes = [self._lanes.pop(partition) for partition in partitions if partition in self._lanes]
+        for lane in lanes:
+            lane.close()
+        return lanes
+
+
+@contextlib.asynccontextmanager
+async def _producer(settings: StreamSettings) -> AsyncIterator[Any]:
+    options = {"linger_ms": int(settings.linger_seconds * 1000), "max_block_ms": 5_000, "batch_size": 65_536, **NEVER_GIVE_UP}
+    producer = await asyncio.to_thread(lambda: kafka.producer(settings.broker, **options))
+    try:
+        yield producer
+    finally:
+        with contextlib.suppress(KafkaError):  # the broker is away: what was not acknowledged is not committed either
+            await asyncio.to_thread(producer.close, 5)
+
+
+async def _partitions(producer: Any, settings: StreamSettings, stop: asyncio.Event) -> dict[str, int] | None:
+    """How many partitions each topic that is written has, once all topics exist; None if it was stopped before."""
+    counts: dict[str, int] = {}
+    may_tell = Seldom(600.0)
+    for topic in (settings.input, settings.output, settings.deadletter):
+        while topic not in counts:
+            if stop.is_set():
+                return None
+            try:
+                counts[topic] = len(await asyncio.to_thread(producer.partitions_for, topic))
+            except KafkaTimeoutError:
+                if may_tell(topic):
+                    logger.warning("there is no topic %s yet; waiting until it is created", topic)
+    return {topic: counts[topic] for topic in (settings.output, settings.deadletter)}

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import string
+
+import pytest
+from cloudevents.core.bindings import http as sdk
+from cloudevents.core.v1.event import CloudEvent
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventing.codecs import http
+from eventing.codecs.http import Message, Mode
+from eventing.errors import InvalidEvent
+from eventing.event import Event, to_text
+
+text = st.text(st.characters(exclude_categories=["Cs"]))
+names = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=20).filter(lambda name: name != "datacontenttype")
+attributes = st.builds(
+    lambda more, identity, source, kind: {**more, "specversion": "1.0", "id": identity, "source": source, "type": kind},
+    st.dictionaries(names, text | st.booleans() | st.integers(-(2**31), 2**31 - 1), max_size=4),
+    text.filter(bool),
+    text.filter(bool),
+    text.filter(bool),
+)
+MINIMAL = {"specversion": "1.0", "id": "1", "source": "/a", "type": "t"}
+
+
+@given(attributes, st.none() | st.binary(min_size=1))
+def test_an_event_survives_binary_mode(attributes: dict[str, str | int | bool], data: bytes | None) -> None:
+    event = Event({**attributes, "datacontenttype": "application/octet-stream"}, data)
+    message = http.encode([event], Mode.BINARY)
+    assert all(0x21 <= ord(char) <= 0x7E for name, value in message.headers.items() if name.startswith("ce-") for char in value)
+    assert http.mode_of(message.headers) is Mode.BINARY
+    (back,) = http.decode(message, Mode.BINARY)
+    assert back == Event({name: to_text(value) for name, value in event.attributes.items()}, data)
+
+
+@given(attributes, st.sampled_from([Mode.STRUCTURED, Mode.BATCH]))
+def test_an_event_survives_the_json_modes(attributes: dict[str, str | int | bool], mode: Mode) -> None:
+    attributes.pop("data", None)
+    event = Event(attributes, {"a": [1, None, "x"]})
+    message = http.encode([event], mode)
+    assert http.mode_of(message.headers) is mode
+    assert http.decode(message, mode) == [event]
+
+
+def test_header_values_are_percent_encoded_as_the_binding_shows() -> None:
+    message = http.encode([Event({**MINIMAL, "subject": 'Euro € 😀 "%"'})], Mode.BINARY)
+    assert message.headers["ce-subject"] == "Euro%20%E2%82%AC%20%F0%9F%98%80%20%22%25%22"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
+def test_the_sdk_and_this_codec_read_each_other(subject: str) -> None:
+    theirs = CloudEvent({"id": "1", "source": "/a", "type": "t", "subject": subject, "datacontenttype": "application/json"}, {"a": 1})
+    sent = sdk.to_binary_event(theirs)
+    (ours,) = http.decode(Message({name.lower(): value for name, value in sent.headers.items()}, sent.body), Mode.BINARY)
+    assert (ours.get("subject"), ours.value()) == (subject, {"a": 1})
+    message = http.encode([ours], Mode.BINARY)
+    back = sdk.from_binary_event(sdk.HTTPMessage(dict(message.headers), message.body))
+    assert (back.get_subject(), back.get_data()) == (subject, {"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("content_type", "mode"),
+    [
+        ("application/cloudevents+json", Mode.STRUCTURED),
+        ("Application/CloudEvents+JSON; charset=utf-8", Mode.STRUCTURED),
+        ("application/cloudevents-batch+json ;charset=utf-8", Mode.BATCH),
+        ("application/json", Mode.BINARY),
+    ],
+)
+def test_the_content_type_decides_over_stray_headers(content_type: str, mode: Mode) -> None:
+    assert http.mode_of({"content-type": content_type, "ce-id": "stray"}) is mode
+
+
+def test_a_plain_request_carries_no_event() -> None:
+    assert http.mode_of({"content-type": "application/json"}) is None
+    assert http.mode_of({}) is None
+
+
+def test_an_unknown_event_format_is_named() -> None:
+    with pytest.raises(InvalidEvent, match="application/cloudevents\\+avro is not understood"):
+        http.mode_of({"content-type": "application/cloudevents+avro"})
+
+
+def test_a_binary_message_without_an_id_is_told_so() -> None:
+    with pytest.raises(InvalidEvent, match="the event has no id"):
+        http.decode(Message({"ce-specversion": "1.0", "ce-source": "/a", "ce-type": "t"}, b""), Mode.BINARY)

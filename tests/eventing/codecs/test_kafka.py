@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import string
+from dataclasses import dataclass, field
+
+import pytest
+from cloudevents.core.bindings import kafka as sdk
+from cloudevents.core.v1.event import CloudEvent
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventing.codecs import json, kafka
+from eventing.errors import InvalidEvent
+from eventing.event import Event, to_text
+
+
+@dataclass(frozen=True)
+class Record:
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: list[tuple[str, bytes | None]] = field(default_factory=list)
+    topic: str = "flights.departed"
+    partition: int = 3
+    offset: int = 41
+
+
+text = st.text(st.characters(exclude_categories=["Cs"]))
+names = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=20).filter(lambda name: name != "datacontenttype")
+attributes = st.builds(
+    lambda more, identity, key: {**more, "specversion": "1.0", "id": identity, "source": "/a", "type": "t", "partitionkey": key},
+    st.dictionaries(names, text | st.booleans() | st.integers(-(2**31), 2**31 - 1), max_size=4),
+    text.filter(bool),
+    text.filter(bool),
+)
+BINARY: list[tuple[str, bytes | None]] = [("ce_specversion", b"1.0"), ("ce_id", b"1"), ("ce_source", b"/a"), ("ce_type", b"t")]
+
+
+@given(attributes, st.none() | st.binary())
+def test_an_event_survives_binary_mode(attributes: dict[str, str | int | bool], data: bytes | None) -> None:
+    event = Event({**attributes, "datacontenttype": "application/octet-stream"}, data)
+    message = kafka.encode(event)
+    assert message.key == to_text(attributes["partitionkey"]).encode()
+    back = kafka.decode(Record(message.key, message.value, list(message.headers)))
+    assert back == Event({name: to_text(value) for name, value in event.attributes.items()}, data)
+
+
+@given(attributes)
+def test_a_structured_event_is_read_whatever_headers_stray_by(attributes: dict[str, str | int | bool]) -> None:
+    attributes.pop("data", None)
+    event = Event(attributes, {"a": 1})
+    headers = [("content-type", b"application/cloudevents+json; charset=UTF-8"), ("ce_id", b"stray")]
+    assert kafka.decode(Record(b"key", json.encode(event), list(headers))) == event
+
+
+def test_the_sdk_and_this_codec_read_each_other() -> None:
+    theirs = CloudEvent({"id": "1", "source": "/a", "type": "t", "partitionkey": "N1", "datacontenttype": "application/json"}, {"a": "é"})
+    sent = sdk.to_binary_event(theirs)
+    key = sent.key.encode() if isinstance(sent.key, str) else sent.key
+    ours = kafka.decode(Record(key, sent.value, list(sent.headers.items())))
+    assert (ours.get("partitionkey"), ours.value()) == ("N1", {"a": "é"})
+    message = kafka.encode(ours)
+    back = sdk.from_binary_event(sdk.KafkaMessage(dict(message.headers), message.key, message.value or b""))
+    assert (back.get_id(), back.get_data()) == ("1", {"a": "é"})
+
+
+def test_a_record_that_is_no_event_is_wrapped_as_a_kafka_source_does() -> None:
+    event = kafka.decode(Record(b"N1", b'{"a": 1}'))
+    assert event.id == "partition:3/offset:41"
+    assert event.type == "dev.knative.kafka.event"
+    assert event.get("subject") == "partition:3#41"
+    assert event.get("partitionkey") == "N1"
+    assert event.value() == {"a": 1}
+
+
+def test_the_key_does_not_replace_a_partition_key() -> None:
+    assert kafka.decode(Record(b"record", b"1", [*BINARY, ("ce_partitionkey", b"event")])).get("partitionkey") == "event"
+    assert kafka.decode(Record(b"\xff", b"1", BINARY)).get("partitionkey") is None
+    assert kafka.encode(Event({"partitionkey": "event"}), b"record").key == b"record"
+
+
+def test_no_data_is_a_null_value() -> None:
+    event = kafka.decode(Record(b"k", None, BINARY))
+    assert event.data is None
+    assert kafka.encode(event).value is None
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (Record(value=b"{", headers=BINARY), "data is not JSON"),
+        (Record(value=b""), "data is not JSON"),
+        (Record(value=b"1 2", headers=BINARY), "data is not JSON"),
+        (Record(value=b"\xff\xfe"), "data is not JSON"),
+        (Record(value=b"{}", headers=[("ce_id", b"1")]), "has no source"),
+        (Record(value=b"{}", headers=[("ce_source", b"/a"), ("ce_type", b"t"), ("ce_specversion", b"1.0")]), "has no id"),
+        (Record(value=b"{}", headers=[*BINARY, ("ce_subject", b"\xff")]), "ce_subject is not UTF-8"),
+        (Record(value=b"{}", headers=[*BINARY[:3], ("ce_type", None)]), "type is ''"),
+        (Record(value=b"{}", headers=[("content-type", b"\xff")]), "content-type is not UTF-8"),
+        (Record(value=None, headers=[("content-type", b"application/cloudevents+json")]), "not JSON"),
+    ],
+)
+def test_what_is_broken_is_told_in_a_sentence(record: Record, reason: str) -> None:
+    with pytest.raises(InvalidEvent, match=reason):
+        kafka.decode(record)
+
+
+def test_data_of_another_type_is_left_alone() -> None:
+    assert kafka.decode(Record(value=b"\xff", headers=[*BINARY, ("content-type", b"image/png")])).data == b"\xff"

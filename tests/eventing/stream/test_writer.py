@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from kafka.errors import MessageSizeTooLargeError, NotEnoughReplicasError
+from kafka.future import Future
+
+from eventing.event import Event
+from eventing.kafka import Broker
+from eventing.resume import Checkpoint, Landing, Mark
+from eventing.settings import StreamSettings
+from eventing.stream.lane import Lane
+from eventing.stream.writer import WriteFailed, Writer
+
+REPLY = Event({"specversion": "1.0", "id": "r", "source": "/models/flights", "type": "t"}, {"delayed": 0.5})
+SETTINGS = StreamSettings(
+    broker=Broker("unused:9092"), input="in", output="out", deadletter="dead", group="g", model="m", sink="http://sink/models/m"
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    offset: int
+    key: bytes | None = b"k"
+    value: bytes | None = b"{}"
+    topic: str = "in"
+    partition: int = 5
+    headers: list[tuple[str, bytes | None]] = field(default_factory=list)
+
+
+class Producer:
+    """Keeps what it is given, and acknowledges when it is told to."""
+
+    def __init__(self, *, largest: int = 1000) -> None:
+        self.sent: list[tuple[Any, ...]] = []
+        self.futures: list[Any] = []
+        self._largest = largest
+
+    def send(self, topic: str, value: bytes | None, key: bytes | None, headers: list[tuple[str, bytes]], partition: int) -> Any:
+        if topic == "out" and len(value or b"") > self._largest:
+            raise MessageSizeTooLargeError
+        self.sent.append((topic, partition, key, value, dict(headers)))
+        self.futures.append(Future())
+        return self.futures[-1]
+
+
+def lane_with(count: int) -> tuple[Lane, list[Any]]:
+    lane = Lane(5, 0, Checkpoint({"out": Mark(1, 0), "dead": Mark(1, 0)}), {})
+    slots = [lane.add(Record(number)) for number in range(count)]
+    for slot in slots:
+        slot.result = REPLY
+    return lane, lane.take()
+
+
+async def test_an_output_lands_when_it_is_acknowledged_and_not_before() -> None:
+    producer, failures = Producer(), list[Exception]()
+    writer = Writer(producer, SETTINGS, {"out": 4, "dead": 4}, failures.append)
+    lane, slots = lane_with(3)
+    writer.write(lane, slots)
+    assert not await writer.drain({5}, 0)
+    assert lane.position == 0
+    for number, future in enumerate(producer.futures):
+        future.success(SimpleNamespace(offset=100 + number))
+    assert await writer.drain({5}, 5)
+    assert lane.position == 3
+    assert lane.checkpoint.marks["out"] == Mark(1, 103)
+    assert [slot.landing for slot in slots] == [Landing("out", 100 + number) for number in range(3)]
+    # Partition 5 of an output topic with four is 1.
+    assert {(topic, partition, key) for topic, partition, key, *_ in producer.sent} == {("out", 1, b"k")}
+    assert [headers["tidegate_origin"] for *_, headers in producer.sent] == [b"in/5/0", b"in/5/1", b"in/5/2"]
+    assert not failures
+
+
+async def test_an_output_that_is_refused_stops_the_worker_and_is_not_committed() -> None:
+    failure: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+    producer = Producer()
+    writer = Writer(producer, SETTINGS, {"out": 4, "dead": 4}, failure.set_result)
+    lane, slots = lane_with(2)
+    writer.write(lane, slots)
+    producer.futures[0].failure(NotEnoughReplicasError())
+    producer.futures[1].success(SimpleNamespace(offset=9))
+    error = await failure
+    assert isinstance(error, WriteFailed)
+    assert "Kafka refused a record for out" in str(error)
+    assert lane.position == 0
+
+
+async def test_a_reply_that_is_too_large_becomes_a_dead_letter() -> None:
+    producer = Producer(largest=5)
+    writer = Writer(producer, SETTINGS, {"out": 4, "dead": 2}, lambda error: pytest.fail(str(error)))
+    lane, slots = lane_with(1)
+    writer.write(lane, slots)
+    ((topic, partition, key, value, headers),) = producer.sent
+    assert (topic, partition, key, value) == ("dead", 1, b"k", b"{}")
+    assert headers["knativeerrorcode"] == b"413"
+
+
+async def test_a_record_without_key_and_value_can_be_answered() -> None:
+    producer = Producer()
+    writer = Writer(producer, SETTINGS, {"out": 1, "dead": 1}, lambda error: pytest.fail(str(error)))
+    lane, slots = lane_with(1)
+    slots[0].record = Record(0, key=None)
+    slots[0].result = replace(REPLY, data=None)
+    writer.write(lane, slots)
+    assert producer.sent[0][2:4] == (None, b"")

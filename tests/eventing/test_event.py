@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+
+from eventing.errors import InvalidEvent
+from eventing.event import Event, is_json, to_text
+
+EVENT = Event({"specversion": "1.0", "id": "1", "source": "/a", "type": "t", "urgent": True, "rank": 3})
+
+
+def test_attributes_read_in_their_canonical_form() -> None:
+    assert (EVENT.id, EVENT.source, EVENT.type) == ("1", "/a", "t")
+    assert (EVENT.get("urgent"), EVENT.get("rank"), EVENT.get("absent")) == ("true", "3", None)
+    assert to_text(value=False) == "false"
+
+
+def test_a_changed_event_leaves_the_first_as_it_was() -> None:
+    assert EVENT.with_attributes(rank=4).get("rank") == "4"
+    assert EVENT.get("rank") == "3"
+
+
+@pytest.mark.parametrize(
+    "content_type", [None, "application/json", "Application/JSON; charset=utf-8", "application/problem+json", "text/json"]
+)
+def test_these_types_are_json(content_type: str | None) -> None:
+    assert is_json(content_type)
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/jsonlines", "application/xml", ""])
+def test_these_types_are_not_json(content_type: str) -> None:
+    assert not is_json(content_type)
+
+
+def test_data_is_a_value_or_bytes_as_one_asks() -> None:
+    assert Event({}, b'{"a":1}').value() == {"a": 1}
+    assert Event({}, {"a": 1}).payload() == b'{"a":1}'
+    assert Event({}, b"\xff").payload() == b"\xff"
+    assert Event({}).payload() is None
+    with pytest.raises(InvalidEvent, match="not JSON"):
+        Event({}, b"{").value()

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+from itertools import islice
+
+import pytest
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+from eventing.errors import BrokerUnreachable
+from tidegate.local.broker import EMBEDDED, Broker, broker
+
+
+def through(found: Broker) -> list[bytes]:
+    """A record there and back again, as a worker with the variables of this broker would send and read it."""
+    common = {"bootstrap_servers": found.environment()["TIDEGATE_BOOTSTRAP_SERVERS"], "api_version": (2, 3)}
+    producer = KafkaProducer(**common)
+    sent = producer.send("a.topic", value=b"hello").get(timeout=10)
+    producer.close()
+    consumer = KafkaConsumer(auto_offset_reset="earliest", consumer_timeout_ms=20_000, **common)
+    consumer.assign([TopicPartition("a.topic", sent.partition)])
+    values = [record.value for record in islice(consumer, 1)]
+    consumer.close()
+    return values
+
+
+async def test_the_embedded_broker_takes_and_gives_records() -> None:
+    async with broker(None) as found:
+        assert found.kafka == EMBEDDED
+        assert found.environment()["TIDEGATE_KAFKA_API_VERSION"] == "2.3"
+        assert await asyncio.to_thread(through, found) == [b"hello"]
+
+
+async def test_a_named_broker_is_taken_as_it_is() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        async with broker(f"127.0.0.1:1,{address}") as found:
+            assert found.kafka == f"127.0.0.1:1,{address}"
+            assert found.environment() == {"TIDEGATE_BOOTSTRAP_SERVERS": f"127.0.0.1:1,{address}"}
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "no-port", "127.0.0.1:port"])
+async def test_a_broker_that_is_not_there_is_named(address: str) -> None:
+    with pytest.raises(BrokerUnreachable, match="no Kafka broker answers at"):
+        async with broker(address):
+            raise AssertionError

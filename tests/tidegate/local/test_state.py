@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tidegate.local.errors import AlreadyRunning
+from tidegate.local.state import Running, announced, check_free, read
+
+HERE = Running(
+    pid=os.getpid(),
+    gateway="http://127.0.0.1:8080",
+    api="http://127.0.0.1:8081",
+    kubeconfig="/x/kubeconfig",
+    bootstrap_servers="127.0.0.1:9092",
+    kafka_api_version=None,
+    kafka="127.0.0.1:9092",
+    started="2026-01-01T00:00:00Z",
+)
+
+
+def test_what_was_announced_is_read_until_it_ends(tmp_path: Path) -> None:
+    with announced(tmp_path, HERE):
+        assert read(tmp_path) == HERE
+    assert read(tmp_path) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_file_of_a_dead_process_counts_for_nothing(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    with announced(tmp_path, replace(HERE, pid=dead.pid)):
+        assert read(tmp_path) is None
+        check_free(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}'])
+def test_a_file_that_cannot_be_read_counts_for_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "up.json").write_text(text)
+    assert read(tmp_path) is None
+
+
+def test_a_living_process_owns_its_folder(tmp_path: Path) -> None:
+    with announced(tmp_path, replace(HERE, pid=os.getppid())), pytest.raises(AlreadyRunning) as caught:
+        check_free(tmp_path)
+    assert f"already running here (pid {os.getppid()}, http://127.0.0.1:8080)" in str(caught.value)

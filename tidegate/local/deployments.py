@@ -1,0 +1,84 @@
+"""Deployments as processes that always run, each with the sink that a SinkBinding gives it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+
+from tidegate.local.autoscaler import Decision
+from tidegate.local.command import Pod
+from tidegate.local.errors import InvalidManifest
+from tidegate.local.launcher import Launcher
+from tidegate.local.pool import Pool, Recipe
+from tidegate.local.process import Process
+from tidegate.local.resources import SERVING, Deployment, SinkBinding
+
+log = logging.getLogger("tidegate.local")
+
+# Kubernetes' default of terminationGracePeriodSeconds.
+_GRACE_SECONDS = 30
+
+
+def sinks(bindings: Iterable[SinkBinding], domain: str) -> dict[str, str]:
+    """The sink's address by the name of the Deployment that gets it. Raises InvalidManifest for a sink that has no host here."""
+    found: dict[str, str] = {}
+    for binding in bindings:
+        subject = binding.spec.subject
+        if subject.kind != "Deployment" or subject.name is None:
+            name = binding.metadata.name
+            raise InvalidManifest(f"the SinkBinding {name} has a subject that is not a Deployment with a name; tidegate up knows no other.")
+        found[subject.name] = _address(binding, domain)
+    return found
+
+
+def _address(binding: SinkBinding, domain: str) -> str:
+    sink = binding.spec.sink
+    if sink.ref is None:
+        return sink.uri or ""
+    if (sink.ref.api_version, sink.ref.kind) != (SERVING, "Service"):
+        name = binding.metadata.name
+        raise InvalidManifest(f"the SinkBinding {name} has a sink of kind {sink.ref.kind}; tidegate up knows Knative Services and URIs.")
+    return f"http://{sink.ref.name}.{domain}{sink.uri or ''}"
+
+
+class Deployments:
+    def __init__(self, manifests: Sequence[Deployment], sinks_: dict[str, str], launcher: Launcher) -> None:
+        self.pools = {_name(m): Pool(_recipe(m, sinks_.get(_name(m)), launcher), _nothing) for m in manifests}
+        self._wanted = {_name(m): m.spec.replicas for m in manifests}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        for name, pool in self.pools.items():
+            pool.scale(Decision(self._wanted[name], f"its manifest wants {self._wanted[name]}"))
+        try:
+            yield
+        finally:
+            await asyncio.gather(*(pool.close("tidegate is stopping") for pool in self.pools.values()))
+
+    def kill(self) -> None:
+        for pool in self.pools.values():
+            pool.kill()
+
+
+def _recipe(manifest: Deployment, sink: str | None, launcher: Launcher) -> Recipe:
+    spec = manifest.spec.template.spec
+    metadata = manifest.spec.template.metadata
+    grace = _GRACE_SECONDS if spec.termination_grace_period_seconds is None else spec.termination_grace_period_seconds
+
+    def start(number: int, port: int) -> Process:
+        pod = Pod(f"{_name(manifest)}-{number}", metadata, spec.service_account_name or "default", launcher.config_maps)
+        # Kubernetes gives no PORT, but here the gateway has the port that a worker's metrics would take.
+        given = {"PORT": str(port), **({"K_SINK": sink} if sink else {})}
+        return launcher.start(spec.containers[0], pod, given)
+
+    return Recipe(_name(manifest), start, lambda port: None, grace)
+
+
+def _name(manifest: Deployment) -> str:
+    return manifest.metadata.name or ""
+
+
+def _nothing() -> None:
+    """Nobody waits for a deployment's replicas."""

@@ -1,0 +1,39 @@
+"""The gateway's own page: what runs here, for a person or a program."""
+
+from __future__ import annotations
+
+from html import escape
+
+from aiohttp import web
+
+from tidegate.local import status
+from tidegate.local.fleet import Fleet
+
+
+def page(fleet: Fleet, request: web.BaseRequest) -> web.Response:
+    if request.path != "/":
+        return web.json_response(
+            {"error": f"no service at {request.host}; call one by its host: {', '.join(fleet.table.names)}."}, status=404
+        )
+    services = status.services(fleet)
+    if "text/html" in request.headers.get("Accept", ""):
+        return web.Response(text=_html(services), content_type="text/html")
+    return web.json_response({"services": services})
+
+
+def _html(services: dict[str, status.ServiceStatus]) -> str:
+    rows = "".join(_row(name, service, revision) for name, service in services.items() for revision in service["revisions"])
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8><title>tidegate</title>"
+        "<style>body{font-family:sans-serif;margin:2em}td,th{padding:.3em 1em;text-align:left}</style>"
+        "<h1>tidegate</h1><table><tr><th>service<th>revision<th>traffic<th>tags<th>replicas<th>why</tr>"
+        f"{rows}</table></html>"
+    )
+
+
+def _row(name: str, service: status.ServiceStatus, revision: status.RevisionStatus) -> str:
+    link = f'<a href="{escape(service["url"])}">{escape(name)}</a>'
+    ready = sum(replica["state"] == "ready" for replica in revision["replicas"])
+    why = revision["problem"] or revision["reason"]
+    cells = (revision["name"], f"{revision['percent']}%", ", ".join(revision["tags"]), str(ready), why)
+    return f"<tr><td>{link}{''.join(f'<td>{escape(cell)}' for cell in cells)}</tr>"

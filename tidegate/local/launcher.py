@@ -1,0 +1,34 @@
+"""Starts the containers of manifests as processes, with the variables that a cluster would give them and this machine's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tidegate.local.command import Pod, argv, environment
+from tidegate.local.errors import InvalidManifest, StartFailed
+from tidegate.local.lifeline import Lifeline
+from tidegate.local.podspec import Container
+from tidegate.local.process import Launch, Process
+
+
+@dataclass(frozen=True, slots=True)
+class Launcher:
+    """`root` is the folder that stands for an image's working directory; `common` comes last, and so wins over the manifests."""
+
+    root: Path
+    logs: Path
+    lifeline: Lifeline
+    common: Mapping[str, str] = field(default_factory=dict)
+    config_maps: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def start(self, container: Container, pod: Pod, given: Mapping[str, str]) -> Process:
+        """Raises StartFailed when the container cannot be run here."""
+        try:
+            own = environment(container, pod)
+        except InvalidManifest as error:
+            raise StartFailed(str(error)) from None
+        env = {**os.environ, **own, **given, **self.common}
+        return Process(Launch(pod.name, argv(container, env), env, self.root, self.logs / f"{pod.name}.log"), self.lifeline)

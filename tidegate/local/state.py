@@ -1,0 +1,70 @@
+"""The file by which other commands find a `tidegate up` that runs: `.tidegate/up.json`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tidegate.local.errors import AlreadyRunning
+
+_FILE = "up.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """`gateway` and `api` are URLs, `kafka` is "embedded" or an address, `started` an RFC 3339 time."""
+
+    pid: int
+    gateway: str
+    api: str
+    kubeconfig: str
+    bootstrap_servers: str
+    kafka_api_version: str | None
+    kafka: str
+    started: str
+
+
+def read(state_dir: Path) -> Running | None:
+    """What runs with this state folder, or None; the file of a process that is gone counts for nothing."""
+    try:
+        running = Running(**json.loads((state_dir / _FILE).read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return running if _alive(running.pid) else None
+
+
+def check_free(state_dir: Path) -> None:
+    """Raises AlreadyRunning when a process that lives owns the folder."""
+    running = read(state_dir)
+    if running and running.pid != os.getpid():
+        raise AlreadyRunning(
+            f"tidegate is already running here (pid {running.pid}, {running.gateway}); stop it with Ctrl-C, or choose another --state-dir."
+        )
+
+
+@contextmanager
+def announced(state_dir: Path, running: Running) -> Iterator[None]:
+    """The file is there for as long as the context is; readers see all of it or nothing."""
+    path = state_dir / _FILE
+    state_dir.mkdir(parents=True, exist_ok=True)
+    half = path.with_suffix(f".{os.getpid()}.tmp")
+    half.write_text(json.dumps(asdict(running), indent=2) + "\n", "utf-8")
+    half.replace(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

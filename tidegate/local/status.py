@@ -1,0 +1,145 @@
+"""What runs, why, and how it fares: the document at `/tidegate/status` on the API's port."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from tidegate.local.fleet import SERVICES, Fleet
+from tidegate.local.pool import Pool
+from tidegate.local.replica import Replica
+from tidegate.local.revision import Revision
+from tidegate.local.routes import route_of
+from tidegate.local.validation import Object
+
+
+class ReplicaStatus(TypedDict):
+    """Memory in MiB, None where the system does not tell; `since` is an RFC 3339 time."""
+
+    number: int
+    pid: int
+    port: int
+    state: str
+    since: str
+    reason: str
+    in_flight: int
+    rss_mib: float | None
+    peak_rss_mib: float | None
+
+
+class ColdStart(TypedDict):
+    """Milliseconds from the spawn of the process."""
+
+    ready_ms: float
+    first_answer_ms: float | None
+
+
+class Latency(TypedDict):
+    """Of the latest 5,000 requests through the gateway, waiting for a replica included."""
+
+    count: int
+    p50: float | None
+    p99: float | None
+
+
+class PoolStatus(TypedDict):
+    """`reason` says why so many are desired; `problem` is set while the process cannot be started."""
+
+    replicas: list[ReplicaStatus]
+    desired: int
+    reason: str
+    problem: str | None
+    starts: int
+    stops: int
+    crashes: int
+    cold_starts: list[ColdStart]
+
+
+class RevisionStatus(PoolStatus):
+    name: str
+    percent: int
+    tags: list[str]
+    held: int
+    latency_ms: Latency
+
+
+class ServiceStatus(TypedDict):
+    url: str
+    ready: bool
+    message: str
+    revisions: list[RevisionStatus]
+
+
+class Status(TypedDict):
+    """`peak_rss_mib` has every process that ran, living or ended, by revision or deployment: the largest of its replicas."""
+
+    gateway: str
+    kafka: str
+    bootstrap_servers: str
+    in_flight: int
+    services: dict[str, ServiceStatus]
+    deployments: dict[str, PoolStatus]
+    peak_rss_mib: dict[str, float]
+
+
+def services(fleet: Fleet) -> dict[str, ServiceStatus]:
+    return {item["metadata"]["name"]: _service(fleet, item) for item in fleet.store.list(SERVICES)}
+
+
+def pool(pool_: Pool) -> PoolStatus:
+    starts = [r for r in (*pool_.ended, *pool_.replicas) if r.ready_ms is not None]
+    return {
+        "replicas": [_replica(replica) for replica in pool_.replicas],
+        "desired": pool_.decision.desired,
+        "reason": pool_.decision.reason,
+        "problem": pool_.problem,
+        "starts": pool_.counts.starts,
+        "stops": pool_.counts.stops,
+        "crashes": pool_.counts.crashes,
+        "cold_starts": [{"ready_ms": r.ready_ms or 0.0, "first_answer_ms": r.first_answer_ms} for r in starts],
+    }
+
+
+def peaks(pools: dict[str, Pool]) -> dict[str, float]:
+    """The largest resident memory of each, in MiB; those that never ran are left out."""
+    found = {name: [r.process.peak_rss_mib() or 0.0 for r in (*pool_.ended, *pool_.replicas)] for name, pool_ in pools.items()}
+    return {name: max(values) for name, values in found.items() if any(values)}
+
+
+def _service(fleet: Fleet, item: Object) -> ServiceStatus:
+    state = item.get("status", {})
+    route = route_of(item)
+    shares, tags = (dict(route.shares), route.tags) if route else ({}, {})
+    ready: Object = next((c for c in state.get("conditions", []) if c["type"] == "Ready"), {})
+    mine = [r for r in fleet.revisions.values() if r.plan.service == item["metadata"]["name"]]
+    return {
+        "url": state.get("url", ""),
+        "ready": ready.get("status") == "True",
+        "message": ready.get("message", ""),
+        "revisions": [_revision(r, shares.get(r.plan.name, 0), [tag for tag, name in tags.items() if name == r.plan.name]) for r in mine],
+    }
+
+
+def _revision(revision: Revision, percent: int, tags: list[str]) -> RevisionStatus:
+    latencies = revision.latencies
+    return {
+        **pool(revision.pool),
+        "name": revision.plan.name,
+        "percent": percent,
+        "tags": tags,
+        "held": revision.held,
+        "latency_ms": {"count": latencies.count, "p50": latencies.percentile(0.5), "p99": latencies.percentile(0.99)},
+    }
+
+
+def _replica(replica: Replica) -> ReplicaStatus:
+    return {
+        "number": replica.number,
+        "pid": replica.process.pid,
+        "port": replica.port,
+        "state": replica.state.value,
+        "since": replica.since,
+        "reason": replica.reason,
+        "in_flight": replica.in_flight,
+        "rss_mib": replica.process.rss_mib(),
+        "peak_rss_mib": replica.process.peak_rss_mib(),
+    }
