@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -16,6 +17,11 @@ AttributeValue = str | int | bool
 SPECVERSION = "1.0"
 REQUIRED = ("id", "source", "specversion", "type")
 _NAME = re.compile(r"[a-z0-9]+")
+
+
+@lru_cache(1024)  # the same few names come by for ever
+def _is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +94,18 @@ def check(attributes: Mapping[str, AttributeValue]) -> None:
     """Raise InvalidEvent, naming the attribute, unless these can be the context attributes of an event."""
     for name in REQUIRED:
         value = attributes.get(name)
-        if value is None:
-            raise InvalidEvent(f"the event has no {name}; a CloudEvent needs {', '.join(REQUIRED)}.")
-        if not isinstance(value, str) or not value:
-            raise InvalidEvent(f"the event's {name} is {value!r}; it must be a text that is not empty.")
+        if type(value) is not str or not value:
+            raise InvalidEvent(_complaint(name, value))
     if attributes["specversion"] != SPECVERSION:
         raise InvalidEvent(f"the event's specversion is {attributes['specversion']!r}; only {SPECVERSION!r} is understood.")
     for name, value in attributes.items():
-        if not _NAME.fullmatch(name):
+        if not _is_name(name):
             raise InvalidEvent(f"the event's attribute {name!r} has a name that is not lower-case letters and digits.")
         if not isinstance(value, (str, int)):
             raise InvalidEvent(f"the event's attribute {name} is {value!r}; it must be a text, a whole number or a boolean.")
+
+
+def _complaint(name: str, value: object) -> str:
+    if value is None:
+        return f"the event has no {name}; a CloudEvent needs {', '.join(REQUIRED)}."
+    return f"the event's {name} is {value!r}; it must be a text that is not empty."

@@ -60,7 +60,7 @@ class StreamSettings:
     session_timeout_seconds: float = 10.0
     """TIDEGATE_STREAM_SESSION_TIMEOUT_SECONDS: a killed worker's partitions go to another after this; brokers take 6 s or more."""
 
-    commit_seconds: float = 1.0
+    commit_seconds: float = 0.5
     """TIDEGATE_STREAM_COMMIT_SECONDS between commits: a restart reads again what was written since the last."""
 
     stop_seconds: float = 20.0
@@ -90,7 +90,7 @@ class StreamSettings:
             request_timeout_seconds=number(environ, "TIDEGATE_STREAM_REQUEST_TIMEOUT_SECONDS", 60, least=_LEAST_SECONDS),
             retry_seconds=number(environ, "TIDEGATE_STREAM_RETRY_SECONDS", 600, least=_LEAST_SECONDS),
             session_timeout_seconds=number(environ, "TIDEGATE_STREAM_SESSION_TIMEOUT_SECONDS", 10, least=_LEAST_SECONDS),
-            commit_seconds=number(environ, "TIDEGATE_STREAM_COMMIT_SECONDS", 1, least=_LEAST_SECONDS),
+            commit_seconds=number(environ, "TIDEGATE_STREAM_COMMIT_SECONDS", 0.5, least=_LEAST_SECONDS),
             stop_seconds=number(environ, "TIDEGATE_STREAM_STOP_SECONDS", 20, least=_LEAST_SECONDS),
         )
 

@@ -13,7 +13,7 @@ from eventing.kafka import Broker
 from eventing.lag import LagReader
 
 # Records of each partition that the stream worker may be behind: a second or two of its work.
-EMBEDDED_MAX_LAG = 4_000
+EMBEDDED_MAX_LAG = 2_000
 # The embedded broker forgets the oldest records of a partition beyond about 5 MB; half of it leaves room for what is under way.
 _EMBEDDED_BYTES = 2_500_000
 _CHECK_EVERY = 250

@@ -26,7 +26,7 @@ from eventing.errors import TidegateError
 from functions.flights.departures import departures
 from functions.flights.evaluation import Evaluation, evaluate
 from functions.flights.transform import CATEGORICAL, CATEGORIES, FEATURES, SCHEDULE, transform
-from functions.runtime.card import Card, dump
+from functions.runtime.card import Card, dump, parse
 
 VERSIONS = {"v1": SCHEDULE, "v2": FEATURES}
 BASE_RATE = "base rate"
@@ -130,7 +130,7 @@ def _card(version: str, booster: xgb.Booster, sha256: str, evaluation: dict[str,
     for input_ in contract["inputs"]:
         if input_["name"] in CATEGORIES:
             input_["categories"] = CATEGORIES[input_["name"]]
-    return Card.model_validate(
+    return parse(
         {
             **contract,
             "version": version,

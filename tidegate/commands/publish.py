@@ -36,7 +36,7 @@ def publish(
         typer.Option(
             envvar="TIDEGATE_MAX_LAG",
             min=0,
-            help="How far to run ahead of the stream worker, in events a partition; 0: no bound. Left out: 4000 if the broker is embedded.",
+            help="How far to run ahead of the stream worker, in events a partition; 0: no bound. Left out: 2000 if the broker is embedded.",
         ),
     ] = None,
     as_json: AsJson = False,

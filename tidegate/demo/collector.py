@@ -12,7 +12,6 @@ import orjson
 from kafka import KafkaConsumer, TopicPartition
 
 from eventing import kafka
-from eventing.codecs import kafka as codec
 from eventing.kafka import Broker
 from tidegate.demo.broken import CASE_HEADER
 
@@ -92,14 +91,12 @@ class Collector:
                 self._changed.notify_all()
 
     def _take(self, record: Any) -> None:
+        headers = dict(record.headers)
         if record.topic == self._deadletter:
-            headers = dict(record.headers)
-            case = headers.get(CASE_HEADER, b"").decode() or f"event {headers.get('ce_id', b'without an id').decode()}"
-            self.collected.dead[case] = str(orjson.loads(headers["tidegate_problem"])["detail"])
-            self.collected.copies[case] += 1
-            return
-        event = codec.decode(record)
-        event_id = event.get("causationid") or ""
-        score = float(event.value()["late"])
-        self.collected.scored[event_id] = Scored(event.get("modelversion") or "", event.get("partitionkey") or "", score, record.timestamp)
-        self.collected.copies[event_id] += 1
+            name = headers.get(CASE_HEADER, b"").decode() or f"event {headers.get('ce_id', b'without an id').decode()}"
+            self.collected.dead[name] = str(orjson.loads(headers["tidegate_problem"])["detail"])
+        else:
+            name = headers["ce_causationid"].decode()
+            version, key = headers["ce_modelversion"].decode(), headers["ce_partitionkey"].decode()
+            self.collected.scored[name] = Scored(version, key, orjson.loads(record.value)["late"], record.timestamp)
+        self.collected.copies[name] += 1

@@ -45,8 +45,8 @@ def stream(workbench: Workbench, events: Sequence[Event], spoilt: Sequence[Broke
     ):
         if not publisher.has_reader:
             raise DemoFailed(f"no stream worker reads {INPUT}; `tidegate up`'s log in {workbench.state_dir} says why.")
-        started = time.monotonic()
         publishing = _Publishing(publisher, events, spoilt)
+        started = time.monotonic()
         publishing.start()
         victims = _Victims(workbench, kill, total)
         _collect(collector, publishing, victims, total, progress)
@@ -77,15 +77,16 @@ class _Publishing(threading.Thread):
     def __init__(self, publisher: Publisher, events: Sequence[Event], spoilt: Sequence[Broken]) -> None:
         super().__init__(name="publisher", daemon=True)
         self.sent_ms: dict[str, float] = {}
-        self._publisher, self._events, self._spoilt = publisher, events, list(spoilt)
+        self._publisher, self._spoilt = publisher, list(spoilt)
+        self._messages = [(event.id, codec.encode(event)) for event in events]
         self._every = max(len(events) // (len(spoilt) + 1), 1)
         self._error: Exception | None = None
 
     def run(self) -> None:
         try:
-            for index, event in enumerate(self._events, 1):
-                self._publisher.send(codec.encode(event))
-                self.sent_ms[event.id] = time.time() * 1e3
+            for index, (event_id, message) in enumerate(self._messages, 1):
+                self._publisher.send(message)
+                self.sent_ms[event_id] = time.time() * 1e3
                 if index % self._every == 0 and self._spoilt:
                     self._publisher.send(self._spoilt.pop().message)
             for item in self._spoilt:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
-from functions.runtime.card import Card, Datatype
+from functions.runtime.card import DATATYPES, Card
 from functions.runtime.dataplane import Scores
 from functions.runtime.encoding import Encoder, Rows
 from functions.runtime.errors import InvalidInput
-
-_DATATYPES = frozenset(get_args(Datatype))
 
 
 def metadata(card: Card, width: int) -> dict[str, Any]:
@@ -71,8 +69,8 @@ def _tensor(index: int, tensor: Any) -> tuple[str, list[int], list[Any]]:
     name, shape, datatype, data = (tensor.get(field) for field in ("name", "shape", "datatype", "data"))
     if not isinstance(name, str) or not name:
         raise InvalidInput(f"inputs[{index}] has no name.")
-    if datatype not in _DATATYPES:
-        raise InvalidInput(f"the tensor {name} has the datatype {datatype!r}; use one of {', '.join(sorted(_DATATYPES))}.")
+    if datatype not in DATATYPES:
+        raise InvalidInput(f"the tensor {name} has the datatype {datatype!r}; use one of {', '.join(DATATYPES)}.")
     if not isinstance(shape, list) or not shape or not all(type(size) is int and size >= 0 for size in shape):
         raise InvalidInput(f"the tensor {name} has the shape {shape!r}; a shape is a list of whole numbers, rows first.")
     if not isinstance(data, list):
