@@ -80,7 +80,7 @@ class StreamSettings:
             input=input_,
             output=required(environ, "TIDEGATE_STREAM_OUTPUT"),
             deadletter=environ.get("TIDEGATE_STREAM_DEADLETTER") or f"{input_}.deadletter",
-            group=environ.get("TIDEGATE_STREAM_GROUP") or f"tidegate-{input_}",
+            group=environ.get("TIDEGATE_STREAM_GROUP") or group_of(input_),
             model=environ.get("TIDEGATE_STREAM_MODEL") or urlsplit(sink).path.rstrip("/").rpartition("/")[2],
             sink=sink,
             instance=environ.get("TIDEGATE_STREAM_INSTANCE") or None,
@@ -110,3 +110,8 @@ def _version(environ: Environ, name: str) -> tuple[int, ...] | None:
         return tuple(int(part) for part in value.split("."))
     except ValueError:
         raise InvalidSetting(f"{name} is {value!r}; it must be a version such as 2.3.") from None
+
+
+def group_of(topic: str) -> str:
+    """The consumer group of a topic's stream worker, unless it is named otherwise."""
+    return f"tidegate-{topic}"

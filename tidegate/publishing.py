@@ -24,11 +24,6 @@ class NotPublished(TidegateError):
     """The broker did not take an event."""
 
 
-def group_of(topic: str) -> str:
-    """The consumer group of the stream worker of a topic, unless it was named otherwise."""
-    return f"tidegate-{topic}"
-
-
 class Publisher:
     """A context manager; leaving it waits until the broker has taken everything.
 

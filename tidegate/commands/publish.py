@@ -50,6 +50,7 @@ def publish(
     import orjson
 
     from eventing.codecs import kafka as codec
+    from eventing.settings import group_of
     from tidegate import publishing, rows
     from tidegate.commands.options import broker
     from tidegate.narration import Narration
@@ -59,7 +60,7 @@ def publish(
     events = _events(rows.read(file), file, topic, type_ or topic, source or f"/files/{file.name}", id_column, key_column)
     narration = Narration()
     with (
-        publishing.Publisher(target, topic, group=publishing.group_of(topic), max_lag=bound) as publisher,
+        publishing.Publisher(target, topic, group=group_of(topic), max_lag=bound) as publisher,
         narration.progress(f"publishing to {topic}", rows.count(file), "events") as progress,
     ):
         if bound and not publisher.has_reader:

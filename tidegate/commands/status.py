@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from tidegate.commands.options import DEFAULT_STATE_DIR, AsJson, StateDir
 
@@ -17,12 +15,6 @@ if TYPE_CHECKING:
 
 
 def status(
-    topic: Annotated[
-        list[str] | None,
-        typer.Option(
-            envvar="TIDEGATE_TOPIC", help="A topic whose stream's lag to show. Left out: the inputs of the running stream workers."
-        ),
-    ] = None,
     state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
@@ -36,9 +28,9 @@ def status(
 
     found = running(state_dir)
     seen = read_status(found)
-    lags = read_lags(found, topic or [])
+    lags = read_lags(found, seen)
     if as_json:
-        print(orjson.dumps({**seen, "lag": lags}, option=orjson.OPT_INDENT_2).decode())
+        print(orjson.dumps({**seen, "lag": lags}, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
         return
     _show(seen, lags)
 
@@ -63,21 +55,20 @@ def replicas(seen: Status) -> Iterator[tuple[str, ReplicaStatus]]:
         yield from ((name, replica) for replica in deployment["replicas"])
 
 
-def read_lags(found: Running, topics: list[str]) -> dict[str, dict[str, Any]]:
-    """By topic: records behind, and the next and committed offset of each partition."""
+def read_lags(found: Running, seen: Status) -> dict[str, dict[str, Any]]:
+    """By the name of the stream worker: records behind, and the first, next and committed offset of each partition of its topic."""
     from dataclasses import asdict
 
-    from eventing.lag import LagReader
+    from eventing.lag import lag
     from tidegate.commands.options import broker_of
-    from tidegate.publishing import group_of
 
     lags: dict[str, dict[str, Any]] = {}
-    for topic in topics:
-        with LagReader(broker_of(found), group_of(topic)) as reader:
-            partitions = reader.read(topic)
-        lags[topic] = {
-            "records": sum(lag.records for lag in partitions.values()),
-            "partitions": {number: asdict(lag) for number, lag in partitions.items()},
+    for name, stream in seen["streams"].items():
+        partitions = lag(broker_of(found), stream["group"], stream["topic"])
+        lags[name] = {
+            **stream,
+            "records": sum(partition.records for partition in partitions.values()),
+            "partitions": {number: asdict(partition) for number, partition in partitions.items()},
         }
     return lags
 
@@ -117,11 +108,9 @@ def _replicas_and_why(revision: RevisionStatus) -> tuple[str, str, str]:
 
 
 def _workers(seen: Status, lags: dict[str, dict[str, Any]]) -> Table:
-    table = _table("stream worker", "replicas", "crashes", "why")
+    table = _table("worker", "replicas", "why", "reads", "lag")
     for name, worker in seen["deployments"].items():
-        table.add_row(
-            name, f"{len(worker['replicas'])} of {worker['desired']}", str(worker["crashes"]), worker["problem"] or worker["reason"]
-        )
-    for topic, lag in lags.items():
-        table.add_row(f"lag of {topic}", f"{lag['records']:,}", "", f"records, over {len(lag['partitions'])} partitions")
+        lag = lags.get(name)
+        reads = (lag["topic"], f"{lag['records']:,} records") if lag else ("", "")
+        table.add_row(name, f"{len(worker['replicas'])} of {worker['desired']}", worker["problem"] or worker["reason"], *reads)
     return table

@@ -44,14 +44,14 @@ def dead_letters(reasons: Mapping[str, str], collected: Collected) -> Check:
     others = collected.dead.keys() - reasons.keys()
     kept = not wrong and not others
     seen = f"{len(reasons) - len(wrong)} of {len(reasons)}{_examples(wrong, '; not')}{_examples(others, '; and also')}"
-    return Check("broken events are dead letters with reasons", kept, seen)
+    return Check("broken events are dead letters, with why", kept, seen)
 
 
 def equal(name: str, served: Iterable[float], offline: Iterable[float]) -> Check:
     """To the bit: both are float32 that went through JSON or Parquet unharmed, or they did not."""
     pairs = list(zip(served, offline, strict=True))
     different = sum(1 for a, b in pairs if a != b)
-    return Check(name, bool(pairs) and not different, f"{len(pairs) - different:,} of {len(pairs):,} equal to the bit")
+    return Check(name, bool(pairs) and not different, f"{len(pairs) - different:,} of {len(pairs):,}, to the bit")
 
 
 def canary(name: str, versions_by_key: Mapping[str, set[str]], version: str, weight: float) -> list[Check]:

@@ -59,7 +59,7 @@ def run(settings: DemoSettings, narration: Narration) -> tuple[report.Report, li
         narration.step("Stopping `tidegate up` by Ctrl-C")
         status = workbench.stop()
     alive = [pid for pid in workbench.pids if is_alive(pid)]
-    ended = f"exit status {status}, {len(alive)} of {len(workbench.pids)} processes alive"
+    ended = f"{len(alive)} of {len(workbench.pids)} alive, exit status {status}"
     seen.checks.append(Check("`tidegate up` leaves no process", status == 0 and not alive and bool(workbench.pids), ended))
     seen.report["seconds"] = round(time.monotonic() - started, 1)
     seen.report["checks"] = [{"name": check.name, "kept": check.kept, "seen": check.seen} for check in seen.checks]
@@ -84,7 +84,7 @@ def _wait_for_zero(workbench: Workbench, seen: Seen, narration: Narration) -> No
     left = running_services(status)
     waited = f"after {time.monotonic() - started:.1f} s"
     narration.say(f"  {'still running: ' + ', '.join(left) if left else 'at zero'} {waited}")
-    seen.checks.append(Check("everything is back at zero", not left, f"{len(left)} of {len(status['services'])} services running {waited}"))
+    seen.checks.append(Check("everything is back at zero", not left, f"{len(left)} of {len(status['services'])} run {waited}"))
     cold = [start for revision in status["services"][MODEL]["revisions"] for start in revision["cold_starts"]]
     seen.report["cold_start_ms"] = report.percentiles([start["first_answer_ms"] or start["ready_ms"] for start in cold], maximum=True)
     seen.report["peak_rss_mib"] = {name: round(mib, 1) for name, mib in status["peak_rss_mib"].items()}

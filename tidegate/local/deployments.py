@@ -6,7 +6,9 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
+from eventing.settings import group_of
 from tidegate.local.autoscaler import Decision
 from tidegate.local.command import Pod
 from tidegate.local.errors import InvalidManifest
@@ -43,10 +45,19 @@ def _address(binding: SinkBinding, domain: str) -> str:
     return f"http://{sink.ref.name}.{domain}{sink.uri or ''}"
 
 
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A topic and the consumer group that reads it."""
+
+    topic: str
+    group: str
+
+
 class Deployments:
     def __init__(self, manifests: Sequence[Deployment], sinks_: dict[str, str], launcher: Launcher) -> None:
         self.pools = {_name(m): Pool(_recipe(m, sinks_.get(_name(m)), launcher), _nothing) for m in manifests}
         self._wanted = {_name(m): m.spec.replicas for m in manifests}
+        self.streams = {_name(m): stream for m in manifests if (stream := _stream(m))}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -78,6 +89,13 @@ def _recipe(manifest: Deployment, sink: str | None, launcher: Launcher) -> Recip
 
 def _name(manifest: Deployment) -> str:
     return manifest.metadata.name or ""
+
+
+def _stream(manifest: Deployment) -> Stream | None:
+    """The stream that a worker moves, if its environment names one."""
+    env = {item.name: item.value for item in manifest.spec.template.spec.containers[0].env}
+    topic = env.get("TIDEGATE_STREAM_INPUT")
+    return Stream(topic, env.get("TIDEGATE_STREAM_GROUP") or group_of(topic)) if topic else None
 
 
 def _nothing() -> None:

@@ -69,6 +69,11 @@ class ServiceStatus(TypedDict):
     revisions: list[RevisionStatus]
 
 
+class StreamStatus(TypedDict):
+    topic: str
+    group: str
+
+
 class Status(TypedDict):
     """`peak_rss_mib` has every process that ran, living or ended, by revision or deployment: the largest of its replicas."""
 
@@ -78,6 +83,7 @@ class Status(TypedDict):
     in_flight: int
     services: dict[str, ServiceStatus]
     deployments: dict[str, PoolStatus]
+    streams: dict[str, StreamStatus]
     peak_rss_mib: dict[str, float]
 
 
