@@ -13,16 +13,16 @@ ARGS ?=
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.demo ## Run the main job, end to end on this machine: flights in, delays out
+demo: $(VENV)/.demo ## Run the main job on this machine: flights in, delays out
 	$(BIN)/tidegate demo $(ARGS)
 
-train: $(VENV)/.demo ## Train the example's two models into functions/flights/models
+train: $(VENV)/.demo ## Train the example's two models
 	$(BIN)/python -m functions.flights.train $(ARGS)
 
-test: $(VENV)/.dev ## Run every test that needs no cluster, and show what it did not cover
+test: $(VENV)/.dev ## Run every test that needs no cluster (minutes)
 	$(BIN)/pytest -m "not cluster" --cov $(ARGS)
 
-lint: $(VENV)/.dev ## Check format, style and which package may import which
+lint: $(VENV)/.dev ## Check format, style, and who imports whom
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/lint-imports
@@ -34,16 +34,16 @@ format: $(VENV)/.dev ## Format the code and mend what can be mended
 types: $(VENV)/.dev ## Check the types
 	$(BIN)/mypy
 
-bench: $(VENV)/.dev functions/flights/models ## Measure the model function's cold start, and what it imports
+bench: $(VENV)/.dev functions/flights/models ## Measure the model function's cold start
 	$(BIN)/python -m loadtest.coldstart $(ARGS)
 
-loadtest: $(VENV)/.dev functions/flights/models ## Load a gateway of its own: a burst from zero, then a steady load
+loadtest: $(VENV)/.dev functions/flights/models ## Load a gateway: a burst from zero, a steady load
 	$(BIN)/python -m loadtest burst steady $(ARGS)
 
-lock: $(VENV)/.dev ## Resolve the pinned versions again (newer ones by ARGS=--upgrade)
+lock: $(VENV)/.dev ## Pin versions again (newer: ARGS=--upgrade)
 	BIN=$(BIN) requirements/lock.sh $(ARGS)
 
-clean: ## Remove what was built, trained and measured; .venv stays
+clean: ## Remove what was built and measured; .venv stays
 	rm -rf .tidegate .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache dist loadtest/results functions/flights/models
 	find eventing functions loadtest tests tidegate -name __pycache__ -prune -exec rm -rf {} +
 

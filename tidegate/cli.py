@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
@@ -19,9 +20,7 @@ DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
     name="tidegate",
-    help="Event-driven, scale-to-zero inference: on this machine from the manifests of your cluster.",
-    epilog="Every option can be set by an environment variable too: TIDEGATE_<OPTION>. `--debug` shows where an error comes from.",
-    no_args_is_help=True,
+    epilog="Every option can be set by an environment variable too, which its help names. `--debug` shows where an error comes from.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -35,14 +34,28 @@ app.command("tail")(tail.tail)
 app.command("status")(status.status)
 
 
+@app.callback()
+def tidegate(
+    version: Annotated[
+        bool, typer.Option("--version", callback=lambda asked: _version() if asked else None, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    """Event-driven, scale-to-zero inference: on this machine from the manifests of your cluster."""
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit status; `--debug` may stand anywhere."""
     debug = "--debug" in arguments or bool(os.environ.get("TIDEGATE_DEBUG"))
-    command = typer.main.get_command(app)
+    given = [item for item in arguments if item != "--debug"] or ["--help"]
     try:
-        result = command.main([item for item in arguments if item != "--debug"], prog_name="tidegate", standalone_mode=False)
+        # Not by main(), which ends interruptions and closed pipes in its own way.
+        command = typer.main.get_command(app)
+        with command.make_context("tidegate", given) as context:
+            result = command.invoke(context)
+    except typer.Exit as stop:
+        return stop.exit_code
     except typer.TyperException as error:
-        print(f"tidegate: {error.format_message().rstrip('.')}; `tidegate {_named(arguments)}--help` lists what there is.", file=sys.stderr)
+        print(f"tidegate: {error.format_message().rstrip('.')}; `tidegate {_named(given)}--help` lists what there is.", file=sys.stderr)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         print("tidegate: interrupted", file=sys.stderr)
@@ -55,6 +68,13 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 a person sees one sentence, not a traceback
         return _fail(f"this is a fault of tidegate itself: {error!r}; `--debug` shows where.", debug)
     return result if isinstance(result, int) else DONE
+
+
+def _version() -> None:
+    from importlib.metadata import version
+
+    print(f"tidegate {version('tidegate')}")
+    raise typer.Exit
 
 
 def _named(arguments: Sequence[str]) -> str:

@@ -74,8 +74,12 @@ class Narration:
         with Progress(*columns, console=self.console) as bar:
             shown = bar.add_task(title, total=total, detail="")
             task._live = (bar, shown)  # noqa: SLF001 the task draws itself on the bar that was made for it
-            yield task
-            bar.update(shown, completed=task.done, detail=task.detail(time.monotonic()))
+            try:
+                yield task
+            except BaseException:
+                bar.remove_task(shown)
+                raise
+            bar.update(shown, total=task.done if total is None else total, completed=task.done, detail=task.detail(time.monotonic()))
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,10 @@ import orjson
 from eventing.errors import TidegateError
 
 Row = dict[str, Any]
+
+# A number as JSON writes it (RFC 8259, section 6), short enough for a double to hold every digit.
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,17})?([eE][+-]?[0-9]{1,2})?")
+_BOOLEANS = {"true": True, "false": False}
 
 
 class UnreadableFile(TidegateError):
@@ -54,15 +61,21 @@ def _json_lines(path: Path) -> Iterator[Row]:
 
 
 def _csv(path: Path) -> Iterator[Row]:
-    import pyarrow as pa
-    from pyarrow import csv
+    """What is written as JSON writes numbers and booleans becomes one; the rest stays the text that it is, a code like 00123 included."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        try:
+            for number, cells in enumerate(csv.DictReader(file, strict=True), 2):
+                if None in cells or None in cells.values():
+                    raise UnreadableFile(f"line {number} of {path} has other columns than its header; mend the line.")
+                yield {name: _from_text(text) for name, text in cells.items() if text != ""}
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise UnreadableFile(f"{path} is no CSV file in UTF-8 with a header: {error}.") from None
 
-    try:
-        with csv.open_csv(path) as batches:
-            for batch in batches:
-                yield from _rows_of(batch)
-    except pa.ArrowInvalid as error:
-        raise UnreadableFile(f"{path} is no CSV file with a header: {' '.join(str(error).split())}.") from None
+
+def _from_text(text: str) -> Any:
+    if text in _BOOLEANS:
+        return _BOOLEANS[text]
+    return orjson.loads(text) if _NUMBER.fullmatch(text) else text
 
 
 def _parquet(path: Path) -> Iterator[Row]:
@@ -73,13 +86,28 @@ def _parquet(path: Path) -> Iterator[Row]:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(4_096):
                 yield from _rows_of(batch)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError) as error:
         raise UnreadableFile(f"{path} is no Parquet file: {' '.join(str(error).split())}.") from None
 
 
 def _rows_of(batch: Any) -> Iterator[Row]:
     for row in batch.to_pylist():
-        yield {name: value.isoformat() if hasattr(value, "isoformat") else value for name, value in row.items() if value is not None}
+        yield {name: _from_arrow(name, value) for name, value in row.items() if value is not None}
+
+
+def _from_arrow(name: str, value: Any) -> Any:
+    """A JSON value. Raises UnreadableFile, naming the column."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        raise UnreadableFile(
+            f"the column {name} holds {type(value).__name__}, which JSON has no value for; cast it to text or numbers."
+        ) from None
+    return value
 
 
 _READERS: dict[str, Callable[[Path], Iterator[Row]]] = {

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tidegate.commands.options import AsJson, BootstrapServers
+from tidegate.commands.options import AsJson
+
+
+class Part(StrEnum):
+    """What the main job can lose on the way."""
+
+    FLIGHTS = "flights"
+    ROUTER = "router"
+    STREAM = "stream-flights"
 
 
 def demo(
-    bootstrap_servers: BootstrapServers = None,
+    bootstrap_servers: Annotated[
+        str | None,
+        typer.Option(envvar="TIDEGATE_BOOTSTRAP_SERVERS", metavar="HOST:PORT,…", help="Kafka brokers. Left out: one is embedded."),
+    ] = None,
     state_dir: Annotated[
         Path, typer.Option("--state-dir", envvar="TIDEGATE_DEMO_STATE_DIR", help="Where the report, the logs and the batch's files go.")
     ] = Path(".tidegate/demo"),
@@ -19,12 +31,8 @@ def demo(
         int | None, typer.Option(envvar="TIDEGATE_EVENTS", min=100, help="Stream only the first so many departures of the month.")
     ] = None,
     kill: Annotated[
-        list[str] | None,
-        typer.Option(
-            envvar="TIDEGATE_KILL",
-            metavar="NAME",
-            help="Kill this once while the stream runs: flights, router or stream-flights. May be given several times.",
-        ),
+        list[Part] | None,
+        typer.Option(envvar="TIDEGATE_KILL", help="Kill this once while the stream runs. May be given several times."),
     ] = None,
     train: Annotated[
         bool, typer.Option("--train/--no-train", envvar="TIDEGATE_TRAIN", help="Train the models first, or use what is there.")
@@ -45,7 +53,7 @@ def demo(
     from tidegate.demo.run import DemoSettings, run
     from tidegate.narration import Narration
 
-    settings = DemoSettings(state_dir, bootstrap_servers, events, tuple(kill or ()), train)
+    settings = DemoSettings(state_dir, bootstrap_servers, events, tuple(part.value for part in kill or ()), train)
     found, checks = run(settings, Narration())
     if as_json:
         print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
