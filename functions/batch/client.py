@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from dataclasses import dataclass
 
 import aiohttp
 import orjson
 
+from eventing.delivery import Outcome, backoff, outcome_of, retry_after_seconds
 from eventing.errors import TidegateError
 from functions.runtime.errors import Unreachable
-
-# Any other 4xx, and a fault of the model (500), will be the same the next time.
-_RETRIED = frozenset({429, 502, 503, 504})
 
 
 class Refused(TidegateError):
@@ -25,7 +22,7 @@ class Refused(TidegateError):
 class Patience:
     """`total_seconds` from a call's first failure to giving up: enough for a start from zero and a restart, not for an outage.
 
-    Waits start at `first_seconds` and double up to `longest_seconds`, with full jitter.
+    Waits of up to `first_seconds` double up to `longest_seconds`.
     """
 
     total_seconds: float = 120.0
@@ -33,10 +30,8 @@ class Patience:
     longest_seconds: float = 10.0
 
     def wait(self, attempt: int, retry_after: str | None) -> float:
-        """Seconds before the next attempt; what `Retry-After` asks for, if it comes in seconds, is the least."""
-        longest = min(self.first_seconds * 2.0**attempt, self.longest_seconds)
-        asked = float(retry_after) if retry_after and retry_after.isdecimal() else 0.0
-        return asked + random.uniform(0, longest)  # noqa: S311 not for secrets
+        """Seconds to wait after failed call number `attempt` (from 1); what `Retry-After` asks for is the least."""
+        return retry_after_seconds(retry_after) + backoff(attempt, first=self.first_seconds, longest=self.longest_seconds)
 
 
 class Client:
@@ -52,17 +47,19 @@ class Client:
         while True:
             retry_after = None
             try:
-                headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-                async with self._session.request(method, self._url + path, data=body, headers=headers) as answer:
+                async with self._session.request(
+                    method, self._url + path, data=body, headers={"Content-Type": "application/json"}
+                ) as answer:
                     content = await answer.read()
                     if answer.status == 200:
                         return content
-                    if answer.status not in _RETRIED:
+                    if not _passes(answer.status):
                         raise Refused(f"{_said(content)} (status {answer.status}).")
                     failure = f"it answered {answer.status}: {_said(content)}"
                     retry_after = answer.headers.get("Retry-After")
             except (aiohttp.ClientError, TimeoutError) as error:
                 failure = str(error) or "it did not answer in time"
+            attempt += 1
             wait = self._patience.wait(attempt, retry_after)
             deadline = deadline or time.monotonic() + self._patience.total_seconds
             if time.monotonic() + wait > deadline:
@@ -70,7 +67,11 @@ class Client:
                     f"the router at {self._url} did not answer in {self._patience.total_seconds:g} s ({failure}); is it running?"
                 )
             await asyncio.sleep(wait)
-            attempt += 1
+
+
+def _passes(status: int) -> bool:
+    """Whether asking again may help. It does not after a 500: a fault at these rows is the same the next time, and somebody waits."""
+    return status != 500 and outcome_of(status) is Outcome.RETRY
 
 
 def _said(body: bytes) -> str:

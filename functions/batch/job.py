@@ -15,8 +15,9 @@ import pyarrow as pa
 from eventing.http import session
 from functions.batch.client import Client, Patience, Refused
 from functions.batch.dataset import Reader, atomic, check_output
-from functions.batch.signature import REVISION, Input, Signature, inputs_in, parse
+from functions.batch.signature import Input, Signature, inputs_in, parse
 from functions.batch.tensors import decode, encode
+from functions.runtime.protocols.routing import REVISION
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,7 @@ import pyarrow as pa
 from pyarrow import types
 
 from functions.runtime.errors import InvalidInput
-
-REVISION = "revision"
+from functions.runtime.protocols.routing import REVISION
 
 # Open Inference datatype -> the Arrow type in which its values travel. FP32 goes as double: the model rounds as it does for anybody.
 _ARROW: dict[str, pa.DataType] = {
@@ -95,6 +94,8 @@ def inputs_in(signature: Signature, schema: pa.Schema, key: str | None, path: st
     found = [item for item in signature.inputs if item.name in columns]
     for item in found:
         _check_type(item, schema.field(item.name).type, path)
+    if key:
+        _check_key(key, schema.field(key).type, path)
     return found
 
 
@@ -111,12 +112,23 @@ def _near(missing: Sequence[str], columns: Sequence[str]) -> str:
 
 def _check_type(item: Input, found: pa.DataType, path: str) -> None:
     """Numbers fit numbers here; whether each value does is seen when it is converted."""
-    plain = found.value_type if types.is_dictionary(found) else found
+    plain = _plain(found)
     if not types.is_null(plain) and not _FITS[item.datatype.rstrip("0123456789")](plain):
         wanted = {"BYTES": "text", "BOOL": "true or false"}.get(item.datatype, "numbers")
         raise InvalidInput(
             f"the column {item.name} of {path} is {found}, but the model takes {wanted} ({item.datatype}); convert the column."
         )
+
+
+def _check_key(name: str, found: pa.DataType, path: str) -> None:
+    """A key is a text, or something that is written as one in one way."""
+    plain = _plain(found)
+    if not (types.is_null(plain) or types.is_temporal(plain) or _is_text(plain) or _is_number(plain)):
+        raise InvalidInput(f"the column {name} of {path} is {found}, which is no routing key; name a column of texts, numbers or times.")
+
+
+def _plain(found: pa.DataType) -> pa.DataType:
+    return found.value_type if types.is_dictionary(found) else found
 
 
 def _is_number(found: pa.DataType) -> bool:

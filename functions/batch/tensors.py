@@ -10,10 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from functions.batch.signature import REVISION, Input, Output
+from functions.batch.signature import Input, Output
 from functions.runtime.errors import BadAnswer, InvalidInput
-
-ROUTING_KEYS = "routing_keys"
+from functions.runtime.protocols.routing import KEYS, REVISION
 
 
 def encode(batch: pa.RecordBatch, inputs: Sequence[Input], key: str | None, first_row: int) -> bytes:
@@ -26,7 +25,7 @@ def encode(batch: pa.RecordBatch, inputs: Sequence[Input], key: str | None, firs
     if key is not None:
         # A row without a key has one of its own, the same in every run.
         keys = batch.column(key).cast(pa.string()).to_pylist()
-        request["parameters"] = {ROUTING_KEYS: [f"row {first_row + row}" if value is None else value for row, value in enumerate(keys)]}
+        request["parameters"] = {KEYS: [f"row {first_row + row}" if value is None else value for row, value in enumerate(keys)]}
     return orjson.dumps(request)
 
 

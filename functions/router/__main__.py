@@ -8,10 +8,11 @@ import sys
 from collections.abc import Mapping
 
 from eventing.errors import TidegateError
+from eventing.listening import listen
 from functions.router.app import build
 from functions.router.settings import Settings
 from functions.runtime.knative import Access
-from functions.runtime.server import listen, log_to_stderr, serve
+from functions.runtime.server import log_to_stderr, serve
 
 log = logging.getLogger("tidegate.router")
 
@@ -22,7 +23,7 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
         settings = Settings.from_env(environ)
         log_to_stderr(settings.log_level)
         access = Access.from_env(environ)
-        listener = listen(settings.port)
+        listener = listen(settings.port, settings.host)
     except TidegateError as error:
         print(f"tidegate: {error}", file=sys.stderr)
         return 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -28,7 +29,7 @@ def build(settings: Settings, access: Access) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with upstream, session(timeout_seconds=None) as api:
-            watching = asyncio.create_task(table.follow(Client(access, api).watch(SERVICES, SELECTOR)))
+            watching = asyncio.create_task(table.follow(partial(Client(access, api).watch, SERVICES, SELECTOR)))
             yield
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -16,7 +16,7 @@ from eventing.delivery import Outcome, outcome_of
 from eventing.errors import InvalidEvent
 from eventing.event import Event
 from eventing.reply import Problem, failed
-from functions.router.parts import Part, in_order
+from functions.router.parts import Part, dump, in_order
 from functions.router.upstream import Answer
 
 Item = dict[str, Any]
@@ -38,7 +38,7 @@ def parse(body: bytes) -> list[Item]:
 
 
 def take(items: Sequence[Item], positions: Sequence[int]) -> bytes:
-    return orjson.dumps([items[position] for position in positions])
+    return dump([items[position] for position in positions])
 
 
 def refusal(parts: Sequence[Part]) -> Answer | None:

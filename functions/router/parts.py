@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import orjson
 
 from functions.router.arms import Arm
 from functions.router.upstream import Answer
+from functions.runtime.errors import InvalidInput
 
 T = TypeVar("T")
 
@@ -33,3 +36,11 @@ def in_order(parts: Iterable[tuple[Sequence[int], Sequence[T]]]) -> list[T]:
     """The inverse: what belongs to each position, in the order of the positions, which together are 0 to n - 1."""
     placed = {position: item for positions, items in parts for position, item in zip(positions, items, strict=True)}
     return [placed[position] for position in range(len(placed))]
+
+
+def dump(part: Any) -> bytes:
+    """Some of what was parsed, as JSON again. Raises InvalidInput: JSON can be read nested four times deeper than it can be written."""
+    try:
+        return orjson.dumps(part)
+    except orjson.JSONEncodeError as error:
+        raise InvalidInput(f"the request cannot be split between revisions ({error}); nest its data less deep.") from None

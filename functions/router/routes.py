@@ -19,8 +19,9 @@ from functions.router.arms import Arm, Model
 from functions.router.assignment import choose, event_key
 from functions.router.parts import Part, positions_by_arm
 from functions.router.table import Table
-from functions.router.upstream import Answer, Upstream, end_to_end
+from functions.router.upstream import Answer, Upstream, passed_on
 from functions.runtime.errors import InvalidInput, problem_of, status_of
+from functions.runtime.protocols.routing import KEYS as ROUTING_KEYS
 from functions.runtime.web import json_response, problem_response, read_body
 
 KEY = "tidegate-routing-key"
@@ -50,7 +51,7 @@ class Routes:
         if message is None:
             return await self._forward(request, _arm(request, model), body)
         if "inference-header-content-length" in request.headers:
-            raise InvalidInput(f"{tensors.KEYS} go with JSON tensors, not with binary ones; send the tensors' data as JSON.")
+            raise InvalidInput(f"{ROUTING_KEYS} go with JSON tensors, not with binary ones; send the tensors' data as JSON.")
         override = request.headers.get(OVERRIDE)
         arms = [choose(model, override, key) for key in tensors.keys_of(message)]
         parts = await self._parts(request, positions_by_arm(arms), partial(tensors.take, message), _as_error)
@@ -98,7 +99,7 @@ class Routes:
     ) -> list[Part]:
         """One request for each arm, all at once; where there is no answer, what the protocol says instead of one."""
         # They are read here, so they must not come compressed.
-        headers = [(name, value) for name, value in end_to_end(request.scope["headers"]) if name != b"accept-encoding"]
+        headers = [(name, value) for name, value in passed_on(request.scope["headers"]) if name != b"accept-encoding"]
 
         async def ask(arm: Arm, rows: list[int]) -> Part:
             try:
@@ -109,7 +110,7 @@ class Routes:
         return await asyncio.gather(*(ask(arm, rows) for arm, rows in positions.items()))
 
     async def _forward(self, request: Request, arm: Arm, body: bytes) -> Response:
-        headers = end_to_end(request.scope["headers"])
+        headers = passed_on(request.scope["headers"])
         return (await self._upstream.call(arm, request.method, _target(request), headers, body)).response(arm.revision)
 
     async def _model(self, request: Request) -> Model:

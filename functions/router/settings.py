@@ -7,16 +7,20 @@ from dataclasses import dataclass
 
 from eventing.environ import number, one_of, whole
 from functions.runtime.settings import LOG_LEVELS
+from functions.runtime.settings import Settings as FunctionSettings
 
 
-@dataclass(frozen=True, slots=True)
+# Without slots, so that a field's default can be read from the class.
+@dataclass(frozen=True)
 class Settings:
     # PORT: Knative tells it; 8080 is what it tells by default.
     port: int = 8080
+    # TIDEGATE_HOST: the address to listen on. A container is reached from outside; on a laptop only loopback should be.
+    host: str = "0.0.0.0"  # noqa: S104
     # TIDEGATE_LOG_LEVEL
     log_level: str = "info"
     # TIDEGATE_MAX_BODY_BYTES: a body is held in memory, so that it can be split. As much as a model function takes.
-    max_body_bytes: int = 64 * 2**20
+    max_body_bytes: int = FunctionSettings.max_body_bytes
     # TIDEGATE_REQUEST_SECONDS: how long a revision may take, its start from zero included. Knative's own limit when a Service names none.
     request_seconds: float = 300.0
     # TIDEGATE_FIRST_VIEW_SECONDS: how long a request waits for the first list of models, which takes milliseconds.
@@ -28,10 +32,11 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
         """Raises InvalidSetting, naming the variable."""
         return cls(
-            whole(environ, "PORT", 8080),
-            one_of(environ, "TIDEGATE_LOG_LEVEL", "info", LOG_LEVELS),
-            whole(environ, "TIDEGATE_MAX_BODY_BYTES", 64 * 2**20, least=1),
-            number(environ, "TIDEGATE_REQUEST_SECONDS", 300.0),
-            number(environ, "TIDEGATE_FIRST_VIEW_SECONDS", 10.0),
-            number(environ, "TIDEGATE_DRAIN_SECONDS", 25.0),
+            whole(environ, "PORT", cls.port, most=65_535),
+            environ.get("TIDEGATE_HOST") or cls.host,
+            one_of(environ, "TIDEGATE_LOG_LEVEL", cls.log_level, LOG_LEVELS),
+            whole(environ, "TIDEGATE_MAX_BODY_BYTES", cls.max_body_bytes, least=1),
+            number(environ, "TIDEGATE_REQUEST_SECONDS", cls.request_seconds),
+            number(environ, "TIDEGATE_FIRST_VIEW_SECONDS", cls.first_view_seconds),
+            number(environ, "TIDEGATE_DRAIN_SECONDS", cls.drain_seconds),
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
 from eventing.errors import TidegateError
 from functions.router.arms import Model, model_of
@@ -14,6 +15,8 @@ from functions.runtime.knative import View
 log = logging.getLogger("tidegate.router")
 
 SELECTOR = "app.kubernetes.io/component=model-function"
+# Before a watch that a fault of ours has ended is begun anew: long enough not to flood the log.
+_PAUSE_SECONDS = 1.0
 
 
 class Table:
@@ -29,9 +32,16 @@ class Table:
     def loaded(self) -> bool:
         return self._loaded.is_set()
 
-    async def follow(self, views: AsyncIterator[View]) -> None:
-        async for view in views:
-            self.update(view)
+    async def follow(self, watch: Callable[[], AsyncGenerator[View]]) -> None:
+        """For ever. A fault of ours is logged and the watch begun anew: if it just ended, nobody would notice that the arms grow old."""
+        while True:
+            try:
+                async with aclosing(watch()) as views:
+                    async for view in views:
+                        self.update(view)
+            except Exception:
+                log.exception("bug: the models could not be followed; their last good arms stay in force, and the watch begins anew")
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     def update(self, view: View) -> None:
         """Take over what the Services say. One that cannot be routed to keeps the arms that it had."""

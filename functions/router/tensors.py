@@ -9,11 +9,10 @@ from typing import Any
 
 import orjson
 
-from functions.router.parts import Part, in_order
+from functions.router.parts import Part, dump, in_order
 from functions.runtime.errors import BadAnswer, InvalidInput
+from functions.runtime.protocols.routing import KEYS, REVISION
 
-KEYS = "routing_keys"
-REVISION = "revision"
 Message = dict[str, Any]
 
 
@@ -22,7 +21,7 @@ def parse(body: bytes) -> Message | None:
 
     Most requests have none, and are not parsed at all.
     """
-    if b'"routing_keys"' not in body:
+    if f'"{KEYS}"'.encode() not in body:
         return None
     try:
         request = orjson.loads(body)
@@ -48,7 +47,7 @@ def take(request: Message, positions: Sequence[int]) -> bytes:
     part = {**request, "parameters": parameters, "inputs": [_take(tensor, positions) for tensor in request["inputs"]]}
     if not parameters:
         del part["parameters"]
-    return orjson.dumps(part)
+    return dump(part)
 
 
 def join(parts: Sequence[Part]) -> bytes:

@@ -11,19 +11,15 @@ from multidict import CIMultiDict
 from starlette.responses import Response
 from yarl import URL
 
-from eventing.http import session
+from eventing.http import end_to_end, session
 from functions.router.arms import Arm
 from functions.runtime.errors import TimedOut, Unreachable
 
 RawHeaders = list[tuple[bytes, bytes]]
 
 REVISION = b"tidegate-revision"
-# RFC 9110, section 7.6.1, and what is written anew for each message: its host and length. The body is held as a whole, so that
-# nobody needs to be asked whether it may come (`expect`).
-_HOP_BY_HOP = frozenset(
-    b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding upgrade".split()
-    + b"host content-length expect".split()
-)
+# Written anew for each message.
+_OWN = frozenset({b"host", b"content-length"})
 # What Knative's ingress and activator tell the next queue-proxy: passed on, it would make the revision's autoscaler miscount.
 _PLATFORM = frozenset(b"k-proxy-request k-network-hash k-network-probe knative-serving-namespace knative-serving-revision".split())
 _AUTOMATIC = frozenset({"Accept", "Accept-Encoding", "Content-Type", "User-Agent"})
@@ -56,7 +52,7 @@ class Upstream:
         self._request_seconds = request_seconds
 
     async def __aenter__(self) -> Self:
-        self._session = session(timeout_seconds=self._request_seconds)
+        self._session = session(timeout_seconds=self._request_seconds, raw=True)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -80,11 +76,10 @@ class Upstream:
         if answer.status == 404 and not content:
             # Said by the ingress, not by a model function: a tag's host takes a moment to be known there.
             raise Unreachable(f"there is no way to revision {arm.revision} at {arm.url} yet; try again.")
-        return Answer(answer.status, end_to_end(answer.raw_headers), content)
+        return Answer(answer.status, passed_on(answer.raw_headers), content)
 
 
-def end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
-    """The headers that are meant for the other end, names in lower case."""
-    lower = [(name.lower(), value) for name, value in headers]
-    named = {token.strip().lower() for name, value in lower if name == b"connection" for token in value.split(b",")}
-    return [(name, value) for name, value in lower if name not in _HOP_BY_HOP and name not in _PLATFORM and name not in named]
+def passed_on(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
+    """The headers that go to the other side, names in lower case."""
+    lower = ((name.lower(), value) for name, value in end_to_end(headers))
+    return [(name, value) for name, value in lower if name not in _OWN and name not in _PLATFORM]

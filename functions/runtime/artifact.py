@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from functions.runtime.models import Model, Runtime, Signature, runtime
 
 CARD_NAME = "model.yaml"
 SUFFIXES = (".json", ".ubj")
+# A model of a gigabyte loads in seconds; one whose trees lead in a circle never predicts.
+_TRY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,8 @@ def load(path: Path) -> Loaded:
     card = cards.load(card_path)
     artifact = card_path.parent / card.artifact.uri
     check_digest(artifact, card.artifact.sha256)
+    if card.artifact.sha256 is None:
+        _try(card.runtime, artifact)
     kind = runtime(card.runtime)
     model = kind.load(artifact, threads=1)
     features = match_features(card, model.signature, artifact)
@@ -100,10 +105,32 @@ def _card_of(path: Path) -> Path | None:
 def _load_bare(path: Path) -> Loaded:
     if path.suffix not in SUFFIXES:
         raise InvalidModel(f"{path} is neither a card (.yaml) nor an XGBoost model (.json, .ubj); save the model by Booster.save_model.")
+    _try("xgboost", path)
     kind = runtime("xgboost")
     model = kind.load(path, threads=1)
+    if model.signature.categorical:
+        raise InvalidModel(
+            f"{path} takes categories as codes ({', '.join(model.signature.categorical)}); write a {CARD_NAME} beside it"
+            " with their categories in the order of the codes."
+        )
     card = card_from(model.signature, path)
-    return Loaded(card, Encoder(card, card.columns), model, kind, path)
+    return Loaded(card, Encoder(card, card.columns, nulls=True), model, kind, path)
+
+
+def _try(name: str, path: Path) -> None:
+    """Have a child load the artifact first: no digest vouches for it, and a library may die of damaged bytes without a word."""
+    import signal  # both here, since a start with a digest does not need them
+    import subprocess
+
+    command = [sys.executable, "-m", "functions.runtime.models.try_load", name, str(path)]
+    try:
+        status = subprocess.run(command, capture_output=True, timeout=_TRY_SECONDS).returncode  # noqa: S603
+    except subprocess.TimeoutExpired:
+        raise InvalidModel(f"the artifact {path} has not predicted after {_TRY_SECONDS:g} s; save the model again.") from None
+    if status < 0:
+        raise InvalidModel(
+            f"the artifact {path} is damaged: {name} died of it ({signal.Signals(-status).name}); save the model again, or copy it again."
+        )
 
 
 def card_from(signature: Signature, path: Path) -> Card:

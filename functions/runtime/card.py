@@ -16,6 +16,8 @@ DATATYPES = ("BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "IN
 RUNTIMES = ("xgboost",)
 # A name goes into URLs, and a model's is a Knative Service's too.
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,119}"
+# What a column of a table may be called, such as `sepal length (cm)`.
+_COLUMN = r"[^\x00-\x1f]{1,200}"
 _SHA256 = r"[0-9a-f]{64}"
 
 
@@ -112,13 +114,13 @@ def load(path: Path) -> Card:
 
 
 def dump(card: Card) -> str:
-    """The card as YAML, without what it leaves at its default."""
+    """The card as YAML, without the fields that are empty; a default that is not is written too."""
     return yaml.safe_dump(_document(card), sort_keys=False, allow_unicode=True, width=120)
 
 
 def _input(item: Fields) -> Input:
     found = Input(
-        name=item.text("name", pattern=_NAME),
+        name=item.text("name", pattern=_COLUMN),
         datatype=item.text("datatype", among=DATATYPES),
         optional=item.flag("optional"),
         categories=item.texts("categories"),
@@ -130,7 +132,7 @@ def _input(item: Fields) -> Input:
 
 def _output(item: Fields) -> Output:
     found = Output(
-        name=item.text("name", pattern=_NAME),
+        name=item.text("name", pattern=_COLUMN),
         datatype=item.text("datatype", "FP32", among=DATATYPES),
         description=item.text("description", ""),
     )

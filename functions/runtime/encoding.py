@@ -25,13 +25,17 @@ class Rows:
 
 
 class Encoder:
-    """Turns records by input name into rows by feature, in the artifact's order."""
+    """Turns records by input name into rows by feature, in the artifact's order.
 
-    def __init__(self, card: Card, features: Sequence[str], transform: Transform | None = None) -> None:
+    With `nulls` every input may be null, as an artifact without a card cannot say which; it must still be there.
+    """
+
+    def __init__(self, card: Card, features: Sequence[str], transform: Transform | None = None, *, nulls: bool = False) -> None:
         self.inputs = card.inputs
         self.width = len(features)
         self._known = {item.name: item for item in card.inputs}
         self._checks = [(item.name, _checker(item), item.optional) for item in card.inputs]
+        self._nulls = nulls
         self._transform = transform or _Codes(card.inputs)
         self._pick = itemgetter(*features) if len(features) > 1 else lambda row: (row[features[0]],)
 
@@ -44,7 +48,7 @@ class Encoder:
             value = record.get(name)
             if value is not None:
                 checked[name] = check(value)
-            elif not optional:
+            elif not optional and not (self._nulls and name in record):
                 raise InvalidInput(f"the input {name} is missing; send it with every row.")
         try:
             return tuple(self._pick(self._transform(checked)))

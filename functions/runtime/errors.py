@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import uuid
+
 from eventing.errors import InvalidEvent, TidegateError
 from eventing.reply import Problem
+
+log = logging.getLogger("tidegate.bug")
 
 
 class InvalidInput(TidegateError):
@@ -75,3 +80,10 @@ def problem_of(error: TidegateError) -> Problem:
     """The problem that goes into the answer to an event. An unknown model is 422 there, since Knative retries a 404."""
     status = 422 if isinstance(error, UnknownModel) else status_of(error)
     return Problem(status, _TITLES.get(type(error), "failed"), str(error))
+
+
+def log_bug(error: Exception, where: str) -> str:
+    """Log a fault of ours; returns what its caller is told, with an id that the log has too."""
+    reference = uuid.uuid4().hex[:12]
+    log.error("bug %s at %s", reference, where, exc_info=error)
+    return f"this is a fault of the function, logged as {reference}."

@@ -1,4 +1,4 @@
-"""A small client of the Knative Serving API: get, list, watch, patch.
+"""A small client of the Knative Serving API: list and watch.
 
 Not the `kubernetes` package: importing it costs 0.4 to 0.8 s, which a function that starts from zero would add to its first
 answer. This one knows only what the functions here ask for.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from eventing.delivery import backoff
 from eventing.errors import TidegateError
 
 log = logging.getLogger("tidegate.knative")
@@ -37,19 +38,8 @@ class ApiError(TidegateError):
     """The Kubernetes API cannot be reached, or refuses."""
 
 
-class NotFound(ApiError):
-    """There is no such object."""
-
-
-class Conflict(ApiError):
-    """The object has changed since it was read: read it again and decide anew."""
-
-
 class Gone(ApiError):
     """The resource version is too old to watch from: list again."""
-
-
-_ERRORS: dict[int, type[ApiError]] = {404: NotFound, 409: Conflict, 410: Gone}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +66,20 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    items: list[Object]
+    """Objects by name, and the version to watch them from."""
+
+    objects: dict[str, Object]
     version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One event of a watch. A bookmark has no `name`: it only moves the version."""
+
+    kind: str
+    name: str | None
+    version: str
+    object: Object
 
 
 class Client:
@@ -89,20 +91,12 @@ class Client:
         self._first_delay = first_delay
         self._tls: ssl.SSLContext | bool = ssl.create_default_context(cafile=access.account / "ca.crt") if access.account else True
 
-    async def get(self, resource: str, name: str) -> Object:
-        """One object. Raises NotFound, ApiError."""
-        return await self._call("GET", f"{resource}/{name}")
-
     async def list(self, resource: str, selector: str = "") -> Listing:
-        """The objects whose labels match, and the version to watch them from. Raises ApiError."""
-        answer = await self._call("GET", resource, params={"labelSelector": selector})
-        return Listing(answer["items"], answer["metadata"]["resourceVersion"])
-
-    async def patch(self, resource: str, name: str, changes: Object, *, version: str) -> Object:
-        """Merge `changes` into the object if it is still at `version`. Raises Conflict if it is not, NotFound, ApiError."""
-        metadata = {**changes.get("metadata", {}), "resourceVersion": version}
-        body = orjson.dumps({**changes, "metadata": metadata})
-        return await self._call("PATCH", f"{resource}/{name}", body=body, content_type="application/merge-patch+json")
+        """The objects whose labels match. Raises ApiError."""
+        content = await self._get(resource, {"labelSelector": selector})
+        with self._understood():
+            answer = orjson.loads(content)
+            return Listing({item["metadata"]["name"]: item for item in answer["items"]}, answer["metadata"]["resourceVersion"])
 
     async def watch(self, resource: str, selector: str = "") -> AsyncGenerator[View]:
         """All matching objects by name, now and after each change, for ever: failures are logged and survived."""
@@ -113,12 +107,12 @@ class Client:
             try:
                 if not version:
                     listing = await self.list(resource, selector)
-                    objects, version = {item["metadata"]["name"]: item for item in listing.items}, listing.version
+                    objects, version = listing.objects, listing.version
                     yield dict(objects)
-                async for event in self._events(resource, selector, version):
-                    version = event["object"]["metadata"]["resourceVersion"]
+                async for change in self._changes(resource, selector, version):
+                    version = change.version
                     failures = 0
-                    if _apply(event, objects):
+                    if _apply(change, objects):
                         yield dict(objects)
                 failures = 0
             except Gone:
@@ -128,9 +122,9 @@ class Client:
                 version = ""
                 failures += 1
                 log.warning("%s; trying again", str(error).rstrip("."))
-            await asyncio.sleep(_delay(self._first_delay, failures))
+            await asyncio.sleep(backoff(failures + 1, first=self._first_delay, longest=_LONGEST_DELAY_SECONDS))
 
-    async def _events(self, resource: str, selector: str, version: str) -> AsyncIterator[Object]:
+    async def _changes(self, resource: str, selector: str, version: str) -> AsyncIterator[Change]:
         params = {"watch": "true", "allowWatchBookmarks": "true", "labelSelector": selector}
         params |= {"resourceVersion": version, "timeoutSeconds": str(_WATCH_SECONDS)}
         timeout = aiohttp.ClientTimeout(total=None, connect=10, sock_read=_WATCH_SECONDS + 30)
@@ -141,38 +135,43 @@ class Client:
                 if answer.status != 200:
                     raise _error(answer.status, await answer.read())
                 async for line in _lines(answer.content):
-                    event: Object = orjson.loads(line)
-                    if event["type"] == "ERROR":
-                        raise _error(event["object"].get("code", 500), orjson.dumps(event["object"]))
-                    yield event
-        except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError) as error:
+                    with self._understood():
+                        change = _change(orjson.loads(line))
+                    yield change
+        except (aiohttp.ClientError, TimeoutError) as error:
             raise self._unreachable(error) from None
 
-    async def _call(
-        self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: bytes | None = None, content_type: str | None = None
-    ) -> Object:
-        headers = self._headers() | ({"Content-Type": content_type} if content_type else {})
+    async def _get(self, resource: str, params: Mapping[str, str]) -> bytes:
+        timeout = aiohttp.ClientTimeout(total=30)
         try:
-            async with self._session.request(
-                method, self._url(path), params=params, data=body, headers=headers, ssl=self._tls, timeout=aiohttp.ClientTimeout(total=30)
+            async with self._session.get(
+                self._url(resource), params=params, headers=self._headers(), ssl=self._tls, timeout=timeout
             ) as answer:
                 content = await answer.read()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise self._unreachable(error) from None
-        if answer.status >= 300:
+        if answer.status != 200:
             raise _error(answer.status, content)
-        result: Object = orjson.loads(content)
-        return result
+        return content
 
-    def _url(self, path: str) -> str:
-        return f"{self._access.url}{_GROUP}/namespaces/{self._access.namespace}/{path}"
+    def _url(self, resource: str) -> str:
+        return f"{self._access.url}{_GROUP}/namespaces/{self._access.namespace}/{resource}"
 
     def _headers(self) -> dict[str, str]:
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        headers = {"Accept": "application/json"}
         if self._access.account:
             # Read each time, since the kubelet replaces it before it expires.
-            headers["Authorization"] = f"Bearer {(self._access.account / 'token').read_text('ascii').strip()}"
+            headers["Authorization"] = f"Bearer {_token(self._access.account / 'token')}"
         return headers
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        """Whoever is between here and the API may answer anything; it must not end a watch."""
+        try:
+            yield
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise ApiError(f"the Kubernetes API at {self._access.url} answered what is none of its objects ({reason}).") from None
 
     def _unreachable(self, error: Exception) -> ApiError:
         return ApiError(f"the Kubernetes API at {self._access.url} does not answer: {str(error) or type(error).__name__}.")
@@ -185,13 +184,29 @@ def _namespace(account: Path) -> str:
         return "default"
 
 
-def _apply(event: Object, objects: dict[str, Object]) -> bool:
-    """Bring the view up to date; whether it changed (a bookmark only moves the version)."""
-    name = event["object"]["metadata"].get("name")
-    if event["type"] in ("ADDED", "MODIFIED"):
-        objects[name] = event["object"]
+def _token(path: Path) -> str:
+    try:
+        return path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ApiError(f"cannot read the service account's token {path}: {error}.") from None
+
+
+def _change(event: Object) -> Change:
+    """What a line of a watch says. Raises ApiError, Gone."""
+    kind, item = event["type"], event["object"]
+    if kind == "ERROR":
+        raise _error(item.get("code", 500), orjson.dumps(item))
+    return Change(kind, item["metadata"].get("name"), item["metadata"]["resourceVersion"], item)
+
+
+def _apply(change: Change, objects: dict[str, Object]) -> bool:
+    """Bring the view up to date; whether it changed."""
+    if change.name is None:
+        return False
+    if change.kind in ("ADDED", "MODIFIED"):
+        objects[change.name] = change.object
         return True
-    return event["type"] == "DELETED" and objects.pop(name, None) is not None
+    return change.kind == "DELETED" and objects.pop(change.name, None) is not None
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
@@ -208,9 +223,5 @@ def _error(status: int, body: bytes) -> ApiError:
         message = str(orjson.loads(body)["message"])
     except (orjson.JSONDecodeError, KeyError, TypeError):
         message = body[:200].decode(errors="replace") or "no reason was given"
-    return _ERRORS.get(status, ApiError)(f"the Kubernetes API answered {status}: {message.rstrip('.')}.")
-
-
-def _delay(first: float, failures: int) -> float:
-    """Seconds to wait: doubling, with jitter, so that replicas do not come back at the same moment."""
-    return min(first * 2.0**failures, _LONGEST_DELAY_SECONDS) * random.uniform(0.5, 1.0)  # noqa: S311 not for secrets
+    kind = Gone if status == 410 else ApiError
+    return kind(f"the Kubernetes API answered {status}: {message.rstrip('.')}.")

@@ -9,10 +9,11 @@ import time
 from collections.abc import Mapping
 
 from eventing.errors import TidegateError
+from eventing.listening import listen
 from functions.runtime import artifact
 from functions.runtime.app import build
 from functions.runtime.dataplane import DataPlane
-from functions.runtime.server import listen, log_to_stderr, serve
+from functions.runtime.server import log_to_stderr, serve
 from functions.runtime.settings import Settings
 
 log = logging.getLogger("tidegate.function")
@@ -25,7 +26,7 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
         settings = Settings.from_env(environ)
         log_to_stderr(settings.log_level)
         plane = DataPlane(artifact.load(settings.model))
-        listener = listen(settings.port)
+        listener = listen(settings.port, settings.host)
     except TidegateError as error:
         print(f"tidegate: {error}", file=sys.stderr)
         return 1

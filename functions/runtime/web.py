@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import uuid
 from typing import Any
 
 import orjson
@@ -13,9 +11,7 @@ from starlette.responses import Response
 
 from eventing.errors import TidegateError
 from eventing.reply import PROBLEM_MEDIA_TYPE, Problem
-from functions.runtime.errors import InvalidInput, Overloaded, TooLarge, status_of
-
-log = logging.getLogger("tidegate.http")
+from functions.runtime.errors import InvalidInput, Overloaded, TooLarge, log_bug, status_of
 
 RETRY_AFTER_SECONDS = "1"
 
@@ -65,9 +61,8 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 
 async def on_bug(request: Request, error: Exception) -> Response:
     """A fault of ours: the caller gets an id that the log has too."""
-    reference = uuid.uuid4().hex[:12]
-    log.error("bug %s at %s %s", reference, request.method, request.url.path, exc_info=error)
-    return json_response({"error": f"this is a fault of the function, logged as {reference}."}, 500)
+    # The error goes on to the server, which closes the connection: whoever holds it must not send another request.
+    return json_response({"error": log_bug(error, f"{request.method} {request.url.path}")}, 500, {"connection": "close"})
 
 
 async def on_disconnect(request: Request, error: Exception) -> Response:

@@ -10,11 +10,11 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What an artifact says of itself. `features` is empty when it carries no names; `categorical` names those that are codes."""
+    """What an artifact says of itself. `features` is empty when it carries no names; `categorical` are those that it takes as codes."""
 
     width: int
     features: tuple[str, ...] = ()
-    categorical: frozenset[str] = frozenset()
+    categorical: tuple[str, ...] = ()
     objective: str = ""
 
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import re
 import sys
 from array import array
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -20,6 +22,7 @@ from functions.runtime.models import Signature
 _LIBRARY = {"linux": "libxgboost.so", "darwin": "libxgboost.dylib", "win32": "xgboost.dll"}
 _POINTER = ctypes.c_void_p
 _SIZE = ctypes.c_uint64
+_PLACE = re.compile(r"^\[[\d:]+\] \S+:\d+:")
 
 
 def load(path: Path, *, threads: int) -> XGBoostModel:
@@ -37,10 +40,11 @@ class XGBoostModel:
         try:
             self._call("XGBoosterLoadModel", self._booster, str(path).encode())
         except XGBoostError as error:
-            raise InvalidModel(f"{path} is no XGBoost model in JSON or UBJ: {error}; save it by Booster.save_model.") from None
+            reason = str(error).replace(str(path), "").strip(" :`.") or "it is empty or damaged"
+            raise InvalidModel(f"{path} is no XGBoost model in JSON or UBJ: {reason}; save it by Booster.save_model.") from None
         self._call("XGBoosterSetParam", self._booster, b"nthread", str(threads).encode())
         self._call("XGProxyDMatrixCreate", ctypes.byref(self._proxy))
-        self.signature = self._read_signature()
+        self.signature = self._read_signature(path)
         self._config = _predict_config(self._attribute("best_iteration"))
 
     def predict(self, values: array[float], rows: int) -> array[float]:
@@ -64,12 +68,16 @@ class XGBoostModel:
         scores.frombytes(ctypes.string_at(result.value or 0, 4 * count))
         return scores
 
-    def _read_signature(self) -> Signature:
+    def _read_signature(self, path: Path) -> Signature:
         width = _SIZE()
         self._call("XGBoosterGetNumFeature", self._booster, ctypes.byref(width))
         names, types = self._feature_info(b"feature_name"), self._feature_info(b"feature_type")
-        categorical = frozenset(name for name, kind in zip(names, types, strict=False) if kind in ("c", "categorical"))
-        return Signature(width.value, names, categorical, self._objective())
+        features = names or tuple(f"f{index}" for index in range(width.value))
+        categorical = tuple(name for name, kind in zip(features, types, strict=False) if kind in ("c", "categorical"))
+        learner = self._learner()
+        if learner["gradient_booster"]["name"] == "gblinear":
+            raise InvalidModel(f"{path} is a linear model (gblinear); train one of trees (gbtree or dart), which can be served.")
+        return Signature(width.value, names, categorical, str(learner["objective"]["name"]))
 
     def _feature_info(self, field: bytes) -> tuple[str, ...]:
         length, strings = _SIZE(), ctypes.POINTER(ctypes.c_char_p)()
@@ -81,16 +89,17 @@ class XGBoostModel:
         self._call("XGBoosterGetAttr", self._booster, name.encode(), ctypes.byref(value), ctypes.byref(found))
         return (value.value or b"").decode() if found.value else None
 
-    def _objective(self) -> str:
+    def _learner(self) -> dict[str, Any]:
         length, config = _SIZE(), ctypes.c_char_p()
         self._call("XGBoosterSaveJsonConfig", self._booster, ctypes.byref(length), ctypes.byref(config))
-        return str(orjson.loads(config.value or b"{}")["learner"]["objective"]["name"])
+        learner: dict[str, Any] = orjson.loads(config.value or b"{}")["learner"]
+        return learner
 
     def _call(self, function: str, *arguments: object) -> None:
         if getattr(self._library, function)(*arguments) != 0:
             message = (self._library.XGBGetLastError() or b"").decode(errors="replace")
             # The first line says what is wrong, after "[time] file:line: "; a stack trace follows.
-            raise XGBoostError(message.partition("\n")[0].rpartition(": ")[2].strip() or "unknown error")
+            raise XGBoostError(_PLACE.sub("", message.partition("\n")[0]).strip())
 
     def __del__(self) -> None:
         if self._proxy.value:

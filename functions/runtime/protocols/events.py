@@ -9,9 +9,10 @@ from typing import Any
 from eventing import reply
 from eventing.errors import TidegateError
 from eventing.event import Event
+from eventing.reply import Problem
 from functions.runtime.dataplane import DataPlane
 from functions.runtime.encoding import Rows
-from functions.runtime.errors import InvalidInput, problem_of
+from functions.runtime.errors import InvalidInput, log_bug, problem_of
 
 
 async def infer(plane: DataPlane, event: Event) -> Event:
@@ -24,20 +25,32 @@ async def infer(plane: DataPlane, event: Event) -> Event:
 async def infer_batch(plane: DataPlane, events: Sequence[Event]) -> list[Event]:
     """One reply an event, in order: what is wrong with one event fails that event alone."""
     values = array("f")
-    problems: dict[int, TidegateError] = {}
+    problems: dict[int, Problem] = {}
     for index, event in enumerate(events):
-        try:
-            values.extend(plane.encoder.record(_record(event)))
-        except TidegateError as error:
-            problems[index] = error
+        row = _row(plane, event)
+        if isinstance(row, Problem):
+            problems[index] = row
+        else:
+            values.extend(row)
     count = len(events) - len(problems)
     rows = iter(await _score_rows(plane, Rows(values, count)))
     return [
-        reply.failed(event, plane.card.name, problem_of(problems[index]), plane.card.version)
+        reply.failed(event, plane.card.name, problems[index], plane.card.version)
         if index in problems
         else _completed(plane, event, next(rows))
         for index, event in enumerate(events)
     ]
+
+
+def _row(plane: DataPlane, event: Event) -> array[float] | Problem:
+    """The features of one event, or why there are none: a transform that fails at one event must not fail its neighbours."""
+    try:
+        # An array of its own: extending by what is no number would stop half way, and shift the rows after it.
+        return array("f", plane.encoder.record(_record(event)))
+    except TidegateError as error:
+        return problem_of(error)
+    except Exception as error:  # noqa: BLE001 a transform is the user's code
+        return Problem(500, "failed", log_bug(error, f"the event {event.id} of {event.source}"))
 
 
 async def _score_rows(plane: DataPlane, rows: Rows) -> list[list[float]]:

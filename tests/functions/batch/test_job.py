@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -12,6 +14,8 @@ from aiohttp import web
 from eventing.errors import TidegateError
 from functions.batch.client import Patience, Refused
 from functions.batch.job import BatchRequest, Limits, Progress, run
+from functions.batch.signature import Input, Signature, inputs_in
+from functions.batch.tensors import encode
 from functions.runtime.errors import InvalidInput, Unreachable
 
 if TYPE_CHECKING:
@@ -174,6 +178,56 @@ async def test_whole_numbers_that_became_floats_for_their_gaps_fit(request_: Bat
     pq.write_table(table(3, seats=[1.0, None, float("nan")]), request_.input)
     await run(request_, url=url)
     assert model.requests[0]["inputs"][2]["data"] == [1, None, None]
+
+
+@pytest.mark.parametrize("column", [[[1], [2]], [b"\xff", b"a"]])
+async def test_a_key_column_that_is_no_text_is_told_before_anything_is_sent(
+    column: list[Any], request_: BatchRequest, model: Model, url: str
+) -> None:
+    pq.write_table(table(2, where=column), request_.input)
+    with pytest.raises(InvalidInput, match=r"the column where of .* is .*, which is no routing key; name a column of texts"):
+        await run(BatchRequest("flights", request_.input, request_.output, key="where"), url=url)
+    assert not model.requests
+
+
+@pytest.mark.parametrize(
+    ("column", "keys"),
+    [
+        (pa.array([1, 2], pa.int8()), ["1", "2"]),
+        (pa.array([1, 2], pa.float16()), ["1", "2"]),
+        (pa.array([Decimal("1.0"), Decimal("2.0")]), ["1.0", "2.0"]),
+        (pa.array([1, 2], pa.date32()), ["1970-01-02", "1970-01-03"]),
+        (pa.array([1, 2], pa.timestamp("s", "UTC")), ["1970-01-01 00:00:01Z", "1970-01-01 00:00:02Z"]),
+        (pa.array([1, 2], pa.duration("s")), ["1", "2"]),
+        (pa.array([True, None]), ["true", "row 1"]),
+        (pa.array(["a", "b"]).dictionary_encode(), ["a", "b"]),
+        (pa.array([1, 2], pa.timestamp("s")).dictionary_encode(), ["1970-01-01 00:00:01", "1970-01-01 00:00:02"]),
+        (pa.nulls(2), ["row 0", "row 1"]),
+    ],
+)
+def test_what_is_written_in_one_way_is_a_key(column: pa.Array, keys: list[str]) -> None:
+    batch = pa.RecordBatch.from_arrays([pa.array([1.0, 2.0]), column], ["distance", "where"])
+    signature = Signature((Input("distance", "FP32", optional=False),), ())
+    inputs = inputs_in(signature, batch.schema, "where", "in.parquet")
+    assert orjson.loads(encode(batch, inputs, "where", 0))["parameters"]["routing_keys"] == keys
+
+
+async def test_a_compressed_answer_is_read(request_: BatchRequest, model: Model, url: str) -> None:
+    score = model.answer
+
+    async def answer(body: dict[str, Any]) -> web.Response:
+        response = await score(body)
+        response.enable_compression(web.ContentCoding.gzip)
+        return response
+
+    model.answer = answer
+    assert (await run(request_, url=url, limits=QUICK)).rows == ROWS
+
+
+async def test_a_fault_of_the_model_is_not_tried_again(request_: BatchRequest, model: Model, url: str) -> None:
+    model.failures = [web.json_response({"error": "this is a fault"}, status=500)]
+    with pytest.raises(Refused, match="this is a fault"):
+        await run(request_, url=url, limits=QUICK)
 
 
 async def test_the_key_column_must_be_there(request_: BatchRequest, url: str) -> None:

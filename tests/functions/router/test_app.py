@@ -153,6 +153,45 @@ async def test_events_of_a_revision_that_fails_are_answered_by_failures(
             assert reply["data"]["status"] == 503
 
 
+async def test_an_event_that_is_nested_too_deep_fails_alone(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
+) -> None:
+    entry = service(await start_server(score), ("v1", 50), ("v2", 50))
+    url = await start_router(entry)
+    deep = b"[" * 300 + b"]" * 300
+    one, other = (next(key for key in KEYS if owner(entry, key) == tag) for tag in ("v1", "v2"))
+
+    async def send(*keys: str) -> tuple[int, Any]:
+        """One event for each key, the first being the deep one."""
+        events = [
+            b'{"specversion":"1.0","id":"%d","source":"/s","type":"t","subject":"%s","data":%s}' % (n, key.encode(), b"1" if n else deep)
+            for n, key in enumerate(keys)
+        ]
+        body = b"[" + b",".join(events) + b"]"
+        async with client.post(f"{url}/models/flights", data=body, headers={"content-type": BATCH_MEDIA_TYPE}) as answer:
+            return answer.status, await answer.json(content_type=None)
+
+    # Refused as a batch with an invalid event is: its sender halves it, until the bad event is alone.
+    assert (await send(one, one, other))[0] == 400
+    status, replies = await send(one, other)
+    assert (status, replies[0]["causationid"], replies[0]["data"]["status"]) == (200, "0", 400)
+    assert replies[1]["data"] == ["v2", "1"]
+
+
+async def test_what_a_revision_compressed_stays_compressed(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
+) -> None:
+    async def compressed(request: web.Request) -> web.StreamResponse:
+        answer = web.json_response({"accepts": request.headers.get("Accept-Encoding")})
+        answer.enable_compression(web.ContentCoding.gzip)
+        return answer
+
+    url = await start_router(service(await start_server(compressed), ("v1", 100)))
+    async with client.get(f"{url}/v2/models/flights", headers={"Accept-Encoding": "gzip"}) as answer:
+        assert answer.headers["Content-Encoding"] == "gzip"
+        assert await answer.json() == {"accepts": "gzip"}
+
+
 async def test_rows_are_split_by_their_keys_and_joined_in_order(
     start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
 ) -> None:

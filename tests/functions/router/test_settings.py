@@ -12,7 +12,9 @@ def test_the_environment_comes_over_the_defaults() -> None:
     assert found == Settings(port=9, request_seconds=0.5, log_level="debug")
 
 
-@pytest.mark.parametrize(("name", "value"), [("PORT", "http"), ("TIDEGATE_DRAIN_SECONDS", "-1"), ("TIDEGATE_LOG_LEVEL", "loud")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("PORT", "http"), ("PORT", "70000"), ("TIDEGATE_DRAIN_SECONDS", "-1"), ("TIDEGATE_LOG_LEVEL", "loud")]
+)
 def test_a_value_that_cannot_be_used_is_named(name: str, value: str) -> None:
     with pytest.raises(InvalidSetting, match=f"{name} is '{value}'"):
         Settings.from_env({name: value})

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 
+from functions.router import table as table_module
 from functions.router.table import Table
 from functions.runtime.errors import NotReady, UnknownModel
+from functions.runtime.knative import View
 
 
 def service(*targets: tuple[str, str | None, int]) -> dict[str, Any]:
@@ -47,3 +50,20 @@ async def test_a_model_that_was_never_good_says_why_and_one_that_is_gone_is_unkn
     table.update({})
     with pytest.raises(UnknownModel, match="no model flights here; known models: none"):
         await table.find("flights")
+
+
+async def test_a_fault_does_not_end_the_watch_in_silence(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(table_module, "_PAUSE_SECONDS", 0)
+    script: list[View] = [{"flights": {"no": "metadata"}}, {"flights": service(("flights-00001", None, 100))}]
+
+    async def watch() -> AsyncGenerator[View]:
+        yield script.pop(0)
+        await asyncio.Event().wait()
+
+    table = Table(first_view_seconds=30)
+    following = asyncio.create_task(table.follow(watch))
+    assert (await table.find("flights")).split[0].revision == "flights-00001"
+    following.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await following
+    assert "the watch begins anew" in caplog.text

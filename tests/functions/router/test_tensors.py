@@ -90,6 +90,15 @@ def test_keys_that_do_not_fit_are_refused(keys: Any, inputs: list[Any], message:
         parse(orjson.dumps({"parameters": {"routing_keys": keys}, "inputs": inputs}))
 
 
+def test_what_cannot_be_written_again_is_refused() -> None:
+    deep = b"[" * 300 + b"]" * 300
+    body = b'{"parameters":{"routing_keys":["a"]},"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[%s]}]}' % deep
+    message = parse(body)
+    assert message is not None
+    with pytest.raises(InvalidInput, match="nest its data less deep"):
+        take(message, [0])
+
+
 def test_keys_are_those_of_headers_and_events() -> None:
     message = parse(orjson.dumps({"parameters": {"routing_keys": ["N1", "ü"]}, "inputs": [column()]}))
     assert message is not None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 
 from functions.runtime import artifact
 from functions.runtime.dataplane import DataPlane
-from functions.runtime.errors import InvalidModel
+from functions.runtime.errors import InvalidInput, InvalidModel
 
 NAMES = ["a", "b", "c", "d", "e"]
 
@@ -47,6 +48,21 @@ def test_an_artifact_alone_is_named_after_its_file_and_described_by_itself(folde
     card = artifact.load(folder / "my model.ubj").card
     assert card.name == "my-model"
     assert [item.name for item in card.inputs] == NAMES
+
+
+@pytest.mark.parametrize("carded", [True, False])
+def test_an_artifact_that_kills_whoever_loads_it_is_named(carded: bool, folder: Path) -> None:
+    damaged = bytearray((folder / "model.ubj").read_bytes())
+    # The first tree's root: its left child is two billion nodes away.
+    first = damaged.index(b"left_children[$l#L") + len(b"left_children[$l#L") + 8
+    damaged[first : first + 4] = b"\x7f\xff\xff\xf0"
+    (folder / "model.ubj").write_bytes(damaged)
+    if carded:
+        write_card(folder, artifact={"uri": "model.ubj"})
+    else:
+        (folder / "model.yaml").unlink()
+    with pytest.raises(InvalidModel, match=r"the artifact .*model\.ubj is damaged: xgboost died of it \(SIGSEGV\); save the model again"):
+        artifact.load(folder / "model.ubj")
 
 
 def test_features_are_matched_by_name_not_by_position(folder: Path, table: tuple[np.ndarray, np.ndarray]) -> None:
@@ -98,3 +114,29 @@ def test_what_is_no_model_is_named(name: str, sentence: str, tmp_path: Path) -> 
         (tmp_path / name).write_bytes(b"\x80\x04.")
     with pytest.raises(InvalidModel, match=sentence):
         artifact.load(tmp_path / name)
+
+
+def test_an_artifact_alone_takes_nulls_but_no_fewer_inputs(folder: Path) -> None:
+    (folder / "model.yaml").unlink()
+    encoder = artifact.load(folder / "model.ubj").encoder
+    row = encoder.record(dict.fromkeys(NAMES, 0.5) | {"c": None})
+    assert math.isnan(row[2])
+    with pytest.raises(InvalidInput, match="the input c is missing"):
+        encoder.record({name: 0.5 for name in NAMES if name != "c"})
+
+
+def test_an_artifact_with_categories_needs_a_card_that_names_them(tmp_path: Path) -> None:
+    codes = np.array([[0, 1.5], [1, 2.5], [2, 0.5]] * 20, dtype=np.float32)
+    matrix = xgb.DMatrix(codes, codes[:, 0], feature_names=["city", "size (m2)"], feature_types=["c", "q"], enable_categorical=True)
+    xgb.train({}, matrix, 3).save_model(tmp_path / "model.ubj")
+    with pytest.raises(InvalidModel, match=r"takes categories as codes \(city\); write a model\.yaml beside it"):
+        artifact.load(tmp_path / "model.ubj")
+    cities = {"name": "city", "datatype": "BYTES", "categories": ["oslo", "rome", "lima"]}
+    write_card(tmp_path, inputs=[cities, {"name": "size (m2)", "datatype": "FP32"}])
+    assert artifact.load(tmp_path).encoder.record({"city": "lima", "size (m2)": 0.5}) == (2.0, 0.5)
+
+
+def test_a_linear_model_is_told_from_trees(table: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    xgb.train({"booster": "gblinear"}, xgb.DMatrix(*table), 3).save_model(tmp_path / "line.json")
+    with pytest.raises(InvalidModel, match="is a linear model"):
+        artifact.load(tmp_path / "line.json")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from eventing.http import session
-from functions.runtime.knative import Access, ApiError, Client, Conflict, NotFound
+from functions.runtime.knative import Access, ApiError, Client
 
 SERVICES = "/apis/serving.knative.dev/v1/namespaces/default/services"
 Script = list[Any]
@@ -44,7 +45,7 @@ def listing(version: int, *items: dict[str, Any]) -> dict[str, Any]:
 
 
 class Api:
-    """Plays a script: an object is the answer to a list, a list of chunks to a watch, a number an error of this status."""
+    """Plays a script: an object is the answer to a list, a list of chunks to a watch, a number an error, bytes any answer."""
 
     def __init__(self, script: Script) -> None:
         self.script = script
@@ -58,8 +59,12 @@ class Api:
         step = self.script.pop(0) if self.script else []
         if isinstance(step, int):
             return web.json_response({"kind": "Status", "code": step, "message": "on purpose"}, status=step)
+        if isinstance(step, bytes):
+            return web.Response(body=step)
         if isinstance(step, dict):
-            return web.json_response(step)
+            answer = web.json_response(step)
+            answer.enable_compression()  # as the API does with a long list, for whoever accepts it
+            return answer
         return await self._stream(request, step)
 
     async def _stream(self, request: web.Request, chunks: list[bytes]) -> web.StreamResponse:
@@ -128,36 +133,71 @@ async def test_a_watch_survives_failures(client: Any, caplog: pytest.LogCaptureF
     assert "the Kubernetes API answered 500: on purpose; trying again" in caplog.messages
 
 
-async def test_a_patch_names_the_version_that_was_read(client: Any) -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"<html>maintenance</html>",
+        b"[]",
+        b"null",
+        b'{"kind":"Status"}',
+        b'{"metadata":{"resourceVersion":"1"},"items":null}',
+        b'{"metadata":{"resourceVersion":"1"},"items":[{}]}',
+    ],
+)
+async def test_an_answer_that_is_none_does_not_end_a_watch(answer: bytes, client: Any, caplog: pytest.LogCaptureFixture) -> None:
+    api = Api([answer, listing(1, service("a", 1))])
+    assert await views(await client(api.answer), 1) == [{"a": "1"}]
+    assert "answered what is none of its objects" in caplog.text
+
+
+@pytest.mark.parametrize("line", [b"[]", b"{}", b'{"type":"ADDED","object":{}}', b'{"type":"ADDED","object":{"metadata":[]}}'])
+async def test_a_change_that_is_none_does_not_end_a_watch(line: bytes, client: Any) -> None:
+    api = Api([listing(1), [line + b"\n"], listing(2, service("a", 2))])
+    assert await views(await client(api.answer), 2) == [{}, {"a": "2"}]
+
+
+class _OnWarning(logging.Handler):
+    """Mends, when the failure has been told."""
+
+    def __init__(self, mend: Callable[[], object]) -> None:
+        super().__init__()
+        self._mend = mend
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._mend()
+
+
+async def test_a_token_that_cannot_be_read_does_not_end_a_watch(client: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    plain = await client(Api([listing(1, service("a", 1))]).answer)
+    (tmp_path / "ca.crt").write_text(CERTIFICATE)
+    handler = _OnWarning(lambda: (tmp_path / "token").write_text("one"))
+    logging.getLogger("tidegate.knative").addHandler(handler)
+    try:
+        async with session(timeout_seconds=10) as opened:
+            access = Access(plain._access.url, "default", tmp_path)
+            assert await views(Client(access, opened, first_delay=0.001), 1) == [{"a": "1"}]
+    finally:
+        logging.getLogger("tidegate.knative").removeHandler(handler)
+    assert f"cannot read the service account's token {tmp_path}" in caplog.text
+
+
+async def test_a_refusal_is_told(client: Any) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
-        assert (request.method, request.path) == ("PATCH", f"{SERVICES}/flights")
-        assert request.headers["Content-Type"] == "application/merge-patch+json"
-        body = await request.json()
-        if body["metadata"]["resourceVersion"] != "5":
-            return web.json_response({"message": "the object has been modified"}, status=409)
-        return web.json_response(body)
+        return web.json_response({"message": "services is forbidden."}, status=403)
 
-    knative = await client(answer)
-    changed = await knative.patch("services", "flights", {"metadata": {"annotations": {"a": "b"}}, "spec": {}}, version="5")
-    assert changed == {"metadata": {"annotations": {"a": "b"}, "resourceVersion": "5"}, "spec": {}}
-    with pytest.raises(Conflict, match="has been modified"):
-        await knative.patch("services", "flights", {}, version="4")
-
-
-async def test_what_is_not_there_is_told(client: Any) -> None:
-    async def answer(request: web.Request) -> web.StreamResponse:
-        return web.json_response({"message": 'services "x" not found'}, status=404)
-
-    with pytest.raises(NotFound, match='answered 404: services "x" not found'):
-        await (await client(answer)).get("services", "x")
+    with pytest.raises(ApiError, match="answered 403: services is forbidden\\."):
+        await (await client(answer)).list("services")
     async with session(timeout_seconds=1) as opened:
         with pytest.raises(ApiError, match="127\\.0\\.0\\.1:1 does not answer"):
-            await Client(Access("http://127.0.0.1:1", "default"), opened).get("services", "x")
+            await Client(Access("http://127.0.0.1:1", "default"), opened).list("services")
 
 
 async def test_the_token_is_read_each_time(client: Any, tmp_path: Path) -> None:
+    tokens: list[str] = []
+
     async def answer(request: web.Request) -> web.StreamResponse:
-        return web.json_response({"token": request.headers["Authorization"]})
+        tokens.append(request.headers["Authorization"])
+        return web.json_response(listing(1))
 
     plain = await client(answer)
     (tmp_path / "ca.crt").write_text(CERTIFICATE)
@@ -165,7 +205,8 @@ async def test_the_token_is_read_each_time(client: Any, tmp_path: Path) -> None:
         knative = Client(Access(plain._access.url, "default", tmp_path), opened)
         for token in ("one", "two"):
             (tmp_path / "token").write_text(f"{token}\n")
-            assert await knative.get("services", "x") == {"token": f"Bearer {token}"}
+            await knative.list("services")
+    assert tokens == ["Bearer one", "Bearer two"]
 
 
 def test_where_the_api_is(tmp_path: Path) -> None:
