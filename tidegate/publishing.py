@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -10,14 +14,20 @@ from eventing import kafka
 from eventing.codecs.kafka import Message
 from eventing.errors import TidegateError
 from eventing.kafka import Broker
-from eventing.lag import LagReader
+from eventing.lag import Lag, LagReader
 
 # Records of each partition that the stream worker may be behind: a second or two of its work.
 EMBEDDED_MAX_LAG = 2_000
 # The embedded broker forgets the oldest records of a partition beyond about 5 MB; half of it leaves room for what is under way.
 _EMBEDDED_BYTES = 2_500_000
-_CHECK_EVERY = 250
+# What may be sent, all of it to one partition, until the reader is looked at again.
+_STRIDE_RECORDS = 250
+_STRIDE_BYTES = 1_000_000
 _POLL_SECONDS = 0.02
+# So long the reader may stand still until a person is told.
+_TELL_SECONDS = 10.0
+
+log = logging.getLogger("tidegate.publishing")
 
 
 class NotPublished(TidegateError):
@@ -38,7 +48,9 @@ class Publisher:
         self._max_lag = max_lag
         self._reader_seconds = reader_seconds
         self._error: BaseException | None = None
-        self._largest = 1
+        self._unread = _Unread()
+        # Since the reader was last looked at; the first record waits for a look.
+        self._records, self._bytes = _STRIDE_RECORDS, 0
         self.sent = 0
         self.taken = 0
         self.has_reader = False
@@ -61,12 +73,12 @@ class Publisher:
     def send(self, message: Message) -> None:
         """Send one record, when there is room. Raises NotPublished, for this one or an earlier one."""
         self._raise_error()
-        self._largest = max(self._largest, _size(message))
-        if self.has_reader and self.sent % _CHECK_EVERY == 0:
-            self._wait_for_room()
+        size = _size(message)
+        if self.has_reader:
+            self._make_room(size)
         future = self._producer.send(self._topic, key=message.key, value=message.value, headers=message.headers)
         self.sent += 1
-        future.add_callback(self._count)
+        future.add_callback(self._count, size)
         future.add_errback(self._keep_error)
 
     def flush(self) -> None:
@@ -75,8 +87,10 @@ class Publisher:
         if self.taken != self.sent:
             raise NotPublished(f"the broker took {self.taken} of {self.sent} events; publish again, readers drop repetitions.")
 
-    def _count(self, _: Any) -> None:
+    def _count(self, size: int, taken: Any) -> None:
         self.taken += 1
+        if self.has_reader:
+            self._unread.taken(taken.partition, taken.offset, size)
 
     def _keep_error(self, error: BaseException) -> None:
         self._error = error
@@ -88,13 +102,33 @@ class Publisher:
                 f"the broker at {self._broker.bootstrap_servers} did not take an event ({name}); see its log, then publish again."
             )
 
-    def _wait_for_room(self) -> None:
-        """Until the reader has caught up so far that nothing which it has not read can be forgotten."""
-        assert self._lag is not None  # noqa: S101 there is a reader only where its lag is read
-        bound = min(self._max_lag, _EMBEDDED_BYTES // self._largest) - _CHECK_EVERY
-        while max(partition.records for partition in self._lag.read(self._topic).values()) > max(bound, 0):
+    def _make_room(self, size: int) -> None:
+        if self._records >= _STRIDE_RECORDS or self._bytes + size > _STRIDE_BYTES:
+            assert self._lag is not None  # noqa: S101 there is a reader only where its lag is read
+            self._wait_for_room(self._lag)
+            self._records = self._bytes = 0
+        self._records += 1
+        self._bytes += size
+        self._unread.sent(size)
+
+    def _wait_for_room(self, lag: LagReader) -> None:
+        """Until the reader has caught up so far that nothing which it has not read can be forgotten; tells when it stands still."""
+        before, since = None, time.monotonic()
+        while not self._has_room(partitions := lag.read(self._topic)):
             self._raise_error()
+            finished, now = {number: partition.committed for number, partition in partitions.items()}, time.monotonic()
+            if finished != before:
+                before, since = finished, now
+            elif now - since >= _TELL_SECONDS:
+                since = now
+                log.warning("waiting: the reader of %s has finished nothing for %g s; see `tidegate status`.", self._topic, _TELL_SECONDS)
             time.sleep(_POLL_SECONDS)
+
+    def _has_room(self, partitions: Mapping[int, Lag]) -> bool:
+        for number, partition in partitions.items():
+            self._unread.read(number, partition.committed or 0)
+        records = max(partition.records for partition in partitions.values())
+        return records <= max(self._max_lag - _STRIDE_RECORDS, 0) and self._unread.most <= _EMBEDDED_BYTES - _STRIDE_BYTES
 
     def _wait_for_reader(self, lag: LagReader) -> bool:
         """Whether the group reads this topic: a worker that has just started says so by its first commit."""
@@ -104,6 +138,39 @@ class Publisher:
                 return True
             time.sleep(10 * _POLL_SECONDS)
         return False
+
+
+class _Unread:
+    """Bytes that were sent and that the reader has not finished. The producer's thread tells what the broker has taken."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._under_way = 0
+        self._bytes: Counter[int] = Counter()
+        self._records: defaultdict[int, deque[tuple[int, int]]] = defaultdict(deque)
+
+    def sent(self, size: int) -> None:
+        with self._lock:
+            self._under_way += size
+
+    def taken(self, partition: int, offset: int, size: int) -> None:
+        with self._lock:
+            self._under_way -= size
+            self._bytes[partition] += size
+            self._records[partition].append((offset, size))
+
+    def read(self, partition: int, next_offset: int) -> None:
+        """All before `next_offset` is finished."""
+        with self._lock:
+            records = self._records[partition]
+            while records and records[0][0] < next_offset:
+                self._bytes[partition] -= records.popleft()[1]
+
+    @property
+    def most(self) -> int:
+        """Of the fullest partition: what is under way may be for any of them."""
+        with self._lock:
+            return self._under_way + max(self._bytes.values(), default=0)
 
 
 def _size(message: Message) -> int:

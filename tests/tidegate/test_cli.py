@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -8,10 +9,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from functions.batch import job
 from tidegate.cli import run
+from tidegate.local.state import Running, announced
 
 Tidegate = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -73,6 +79,28 @@ def test_what_is_not_there_is_named(arguments: list[str], sentence: str, tidegat
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_the_status_of_what_is_stopping_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        api = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    with announced(tmp_path, Running(os.getpid(), api, api, "", "127.0.0.1:1", None, "embedded", "")):
+        assert run(["status", "--state-dir", str(tmp_path)]) == 1
+    assert f"tidegate (pid {os.getpid()}) is stopping, or cannot be reached at {api}" in capsys.readouterr().err
+
+
+def test_a_batch_tells_which_revision_scored_how_many(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scored(*_: Any, **__: Any) -> job.Summary:
+        return job.Summary(3, 0.5, {"flights-00001": 2, "flights-00002": 1})
+
+    monkeypatch.setattr(job, "run", scored)
+    pq.write_table(pa.table({"a": [1, 2, 3]}), tmp_path / "in.parquet")
+    assert (
+        run(["batch", str(tmp_path / "in.parquet"), "out.parquet", "--model", "flights", "--url", "http://x", "--key", "a", "--json"]) == 0
+    )
+    assert json.loads(capsys.readouterr().out)["revisions"] == {"flights-00001": 2, "flights-00002": 1}
+
+
 @pytest.mark.parametrize("command", ["up", "serve"])
 def test_a_port_that_is_taken_is_named(command: str, tidegate: Tidegate, flights_models: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -81,7 +109,7 @@ def test_a_port_that_is_taken_is_named(command: str, tidegate: Tidegate, flights
         done = tidegate(command, *extra, "--port", port, TIDEGATE_STATE_DIR=str(tmp_path))
     assert done.returncode == 1
     assert port in done.stderr
-    assert "--port" in done.stderr or "choose another port" in done.stderr
+    assert "choose another port (--port)" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -12,7 +12,7 @@ from tidegate.commands.options import DEFAULT_STATE_DIR, AsJson, StateDir
 
 def batch(
     input_: Annotated[Path, typer.Argument(metavar="INPUT", help="The Parquet file to score; columns that are no inputs are kept.")],
-    output: Annotated[Path, typer.Argument(help="The Parquet file to write: the input's columns, the outputs, and the revision.")],
+    output: Annotated[Path, typer.Argument(help="The Parquet file to write: the input's columns, the outputs, with --key the revision.")],
     model: Annotated[str, typer.Option(envvar="TIDEGATE_MODEL_NAME", help="The model's name.")],
     key: Annotated[
         str | None,
@@ -45,6 +45,13 @@ def batch(
             progress.show(now.rows)
 
         summary = asyncio.run(run(request, url=router, progress=show))
-    result = {"model": model, "input": str(input_), "output": str(output), "rows": summary.rows, "seconds": round(summary.seconds, 3)}
+    result = {
+        "model": model,
+        "input": str(input_),
+        "output": str(output),
+        "rows": summary.rows,
+        "seconds": round(summary.seconds, 3),
+        "revisions": summary.revisions,
+    }
     text = f"{summary.rows:,} rows scored into {output} in {summary.seconds:.1f} s"
     print(orjson.dumps(result).decode() if as_json else text)

@@ -56,4 +56,4 @@ def broker_of(found: Running) -> Broker:
     from eventing.kafka import Broker
 
     version = found.kafka_api_version
-    return Broker(found.bootstrap_servers, tuple(int(part) for part in version.split(".")) if version else None)
+    return Broker(found.bootstrap_servers, tuple(version) if version else None)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from functions.runtime.dataplane import DataPlane
 
 
 def serve(
@@ -20,29 +23,28 @@ def serve(
     """
     import sys
 
+    from eventing.listening import listen
     from functions.runtime import artifact
     from functions.runtime.app import build
     from functions.runtime.dataplane import DataPlane
-    from functions.runtime.server import listen, log_to_stderr
+    from functions.runtime.server import log_to_stderr
     from functions.runtime.server import serve as serve_app
+    from functions.runtime.settings import Settings
 
     log_to_stderr("info")
     sys.path.insert(0, "")  # a card's transform is a module of the project that one stands in
     plane = DataPlane(artifact.load(path))
-    listener = listen(port, host)
+    listener = listen(port, host, option="--port")
     url = f"http://{host}:{listener.getsockname()[1]}"
     print(_greeting(plane, url), flush=True)
-    return serve_app(build(plane, max_body_bytes=64 * 2**20), listener, drain_seconds=10)
+    return serve_app(build(plane, max_body_bytes=Settings.max_body_bytes), listener, drain_seconds=10)
 
 
-def _greeting(plane: object, url: str) -> str:
+def _greeting(plane: DataPlane, url: str) -> str:
     import shlex
 
     import orjson
 
-    from functions.runtime.dataplane import DataPlane
-
-    assert isinstance(plane, DataPlane)  # noqa: S101
     card = plane.card
     row = card.example or {item.name: item.categories[0] if item.categories else 0.5 for item in card.inputs}
     body = orjson.dumps({"instances": [row]}).decode()

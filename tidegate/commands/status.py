@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from tidegate.local.status import ReplicaStatus, RevisionStatus, Status
 
 
+_ANSWER_SECONDS = 10.0
+
+
 def status(
     state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
@@ -36,14 +39,22 @@ def status(
 
 
 def read_status(found: Running) -> Status:
-    """The status document of a running `tidegate up`."""
+    """The status document of a running `tidegate up`. Raises NotRunning when it does not answer."""
+    from http.client import HTTPException
     from typing import cast
     from urllib.request import urlopen
 
     import orjson
 
-    with urlopen(f"{found.api}/tidegate/status", timeout=10) as response:
-        return cast("Status", orjson.loads(response.read()))
+    from tidegate.commands.options import NotRunning
+
+    try:
+        with urlopen(f"{found.api}/tidegate/status", timeout=_ANSWER_SECONDS) as response:
+            return cast("Status", orjson.loads(response.read()))
+    except (OSError, HTTPException):
+        raise NotRunning(
+            f"tidegate (pid {found.pid}) is stopping, or cannot be reached at {found.api}; try again, or start it anew with `tidegate up`."
+        ) from None
 
 
 def replicas(seen: Status) -> Iterator[tuple[str, ReplicaStatus]]:

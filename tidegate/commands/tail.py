@@ -79,15 +79,18 @@ def _no_event(record: Any, problem: str) -> bytes:
 
 
 def _as_text(record: Any) -> str:
+    from eventing import deadletter
     from eventing.codecs import kafka
     from eventing.errors import InvalidEvent
 
     place = f"{record.partition}/{record.offset}"
-    problem = dict(record.headers).get("tidegate_problem")
+    problem = dict(record.headers).get(deadletter.PROBLEM)
     try:
         event = kafka.decode(record)
     except InvalidEvent as error:
         return f"{place}  no event: {error}  {(record.value or b'').decode(errors='replace')}"
     data = (event.payload() or b"").decode(errors="replace")
+    about = {"key": event.get("partitionkey"), "of": event.get("causationid"), "by": event.get("modelversion")}
+    said = "".join(f"  {name}={value}" for name, value in about.items() if value is not None)
     why = f"  failed: {problem.decode(errors='replace')}" if problem else ""
-    return f"{place}  {event.type}  {event.id}  key={event.get('partitionkey') or '-'}  {data}{why}"
+    return f"{place}  {event.type}  {event.id}{said}  {data}{why}"

@@ -65,7 +65,7 @@ def canary(name: str, versions_by_key: Mapping[str, set[str]], version: str, wei
         Check(
             f"{name}: the canary has {weight:.0%} of the keys",
             bool(keys) and abs(share - weight) <= tolerance,
-            f"{share:.2%} ± {tolerance:.2%}",
+            f"{share:.2%}, within {weight:.0%} ± {tolerance:.2%}",
         ),
     ]
 

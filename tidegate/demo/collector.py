@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from kafka import KafkaConsumer, TopicPartition
 
-from eventing import kafka
+from eventing import deadletter, kafka
 from eventing.kafka import Broker
 from tidegate.demo.broken import CASE_HEADER
 
@@ -94,7 +94,7 @@ class Collector:
         headers = dict(record.headers)
         if record.topic == self._deadletter:
             name = headers.get(CASE_HEADER, b"").decode() or f"event {headers.get('ce_id', b'without an id').decode()}"
-            self.collected.dead[name] = str(orjson.loads(headers["tidegate_problem"])["detail"])
+            self.collected.dead[name] = deadletter.problem_of(record.headers).detail
         else:
             name = headers["ce_causationid"].decode()
             version, key = headers["ce_modelversion"].decode(), headers["ce_partitionkey"].decode()

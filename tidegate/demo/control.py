@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -45,7 +44,12 @@ class Workbench:
         with self._log.open("wb") as log:
             # Its own session: a Ctrl-C in the terminal is for the demo, which then ends this in order.
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log, start_new_session=True)  # noqa: S603 our own command
-        self.running = self._wait_for_start(self._process)
+        try:
+            self.running = self._wait_for_start(self._process)
+        except BaseException:
+            # An exception in here never reaches __exit__, and a Ctrl-C must leave nothing behind.
+            self.stop()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -97,11 +101,3 @@ class Workbench:
             process.kill()
         lines = self._log.read_text(errors="replace").strip().splitlines()
         raise DemoFailed(f"`tidegate up` did not start: {lines[-1] if lines else 'it said nothing'} (its log is {self._log}).")
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

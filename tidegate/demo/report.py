@@ -51,12 +51,14 @@ def _figures(report: Report) -> list[tuple[str, str]]:
     cold, latency = report["cold_start_ms"], report["latency_ms"]
     lines = [
         ("stream", f"{report['events_in']:,} events in, {report['events_per_second']:,.0f} a second, from zero"),
-        ("latency, published to scored", f"p50 {_ms(latency['p50'])}, p99 {_ms(latency['p99'])}"),
+        ("published to scored, in a backlog", f"p50 {_ms(latency['p50'])}, p99 {_ms(latency['p99'])}"),
         ("cold start of the model function", f"p50 {_ms(cold['p50'])}, max {_ms(cold['max'])}"),
         ("batch", f"{report['batch_rows']:,} rows, {report['batch_rows_per_second']:,.0f} a second"),
     ]
     for version, quality in report["versions"].items():
-        lines.append((f"{version} on {quality['events']:,} flights", f"log loss {quality['log_loss']:.4f}, AUC {quality['auc']:.4f}"))
+        lines.append(
+            (f"{version} on {quality['events']:,} known outcomes", f"log loss {quality['log_loss']:.4f}, AUC {quality['auc']:.4f}")
+        )
     memory = ", ".join(f"{name} {mib:.0f}" for name, mib in report["peak_rss_mib"].items())
     return [*lines, ("peak memory, MiB", memory), ("Kafka", report["kafka"]), ("seconds in all", f"{report['seconds']:.1f}")]
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from functions.flights.departures import departures
 from tidegate.demo import report
 from tidegate.demo.checks import Check
-from tidegate.demo.control import DemoFailed, Workbench, is_alive
+from tidegate.demo.control import DemoFailed, Workbench
 from tidegate.demo.offline import Offline
 from tidegate.demo.rollout import CANARY, MODEL, MODELS, STABLE, roll_out
 from tidegate.demo.stages import Seen, call_by_http, score_batch, score_stream
+from tidegate.local.state import is_alive
 from tidegate.local.status import Status
 from tidegate.narration import Narration
 

@@ -67,6 +67,9 @@ def score_stream(
     seen.checks.append(checks.dead_letters({item.case: item.reason for item in spoilt}, collected))
     seen.checks.append(_equal_offline(month, collected, offline))
     seen.checks += checks.canary("stream", arms, CANARY, WEIGHT)
+    if kill:
+        killed = ", ".join(streamed.killed) or "none"
+        seen.checks.append(Check("each part that was to be killed was", streamed.killed == list(kill), killed))
     seen.report |= _stream_figures(streamed, len(events) + len(spoilt), arms)
     seen.report["versions"] = _quality(month, collected)
 
@@ -156,6 +159,6 @@ def call_by_http(workbench: Workbench, departure: Departure, offline: Offline, s
     for name, (version, score) in answers.items():
         expected = float(offline.scores(version, [record])[0])
         narration.say(f"  {name}: {departure.id} by {version}: {score:.4f}")
-        seen.checks.append(Check(f"{name}: the offline score", score == expected, f"{score!r} by {version}"))
+        seen.checks.append(Check(f"{name}: the offline score", score == expected, f"{score:.6f} by {version}"))
     versions = {version for version, _ in answers.values()}
     seen.checks.append(Check("both calls met the key's version", len(versions) == 1, ", ".join(sorted(versions))))

@@ -68,7 +68,7 @@ def _collect(collector: Collector, publishing: _Publishing, victims: _Victims, t
         elif time.monotonic() - moved > _STALLED_SECONDS:
             raise DemoFailed(f"{done:,} of {total:,} events came out, then nothing for {_STALLED_SECONDS:.0f} s; see `tidegate status`.")
         victims.strike(done)
-        progress.show(done, f"{len(collector.collected.dead)} dead letters")
+        progress.show(done, f"{len(collector.collected.dead)} dead letters" if done else "starting from zero")
     progress.show(collector.collected.events, f"{len(collector.collected.dead)} dead letters")
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from tidegate.local import reconciler, resources
+from tidegate.local import reconciler, rules
 from tidegate.local.failure import Failure
+from tidegate.local.resources import SERVING, KnativeService
 from tidegate.local.validation import InvalidObject, Object, without_nulls
 
 
 def admit_service(item: Object, old: Object | None = None) -> Object:
     """A Knative Service with its defaults filled in. Raises Failure as a cluster would."""
     try:
-        if not isinstance(resources.check(item), resources.KnativeService):
-            raise Failure.bad_request(f"the object is {item.get('kind')} of {item.get('apiVersion')}, want Service of {resources.SERVING}.")
+        if not isinstance(rules.check(item), KnativeService):
+            raise Failure.bad_request(f"the object is {item.get('kind')} of {item.get('apiVersion')}, want Service of {SERVING}.")
         service = reconciler.with_defaults(without_nulls(item))
         if old is not None:
             reconciler.verify_name_change(old, service)
@@ -21,10 +22,21 @@ def admit_service(item: Object, old: Object | None = None) -> Object:
 
 
 def admit_revision(item: Object, old: Object) -> Object:
-    """Labels and annotations of a revision may change; what it runs may not. Raises Failure."""
+    """Labels and annotations of a revision may change; what it runs, and the labels that say whose it is, may not. Raises Failure."""
     if item.get("spec") != old["spec"]:
-        raise Failure.bad_request(
-            'admission webhook "validation.webhook.serving.knative.dev" denied the request: '
-            "validation failed: Immutable fields changed (-old +new): spec"
-        )
+        raise _immutable("spec")
+    if _owner(item) != _owner(old):
+        raise _immutable(f"metadata.labels ({reconciler.LABELS}*)")
     return item
+
+
+def _owner(revision: Object) -> Object:
+    labels: Object = revision["metadata"].get("labels") or {}
+    return {name: value for name, value in labels.items() if name.startswith(reconciler.LABELS)}
+
+
+def _immutable(field: str) -> Failure:
+    return Failure.bad_request(
+        'admission webhook "validation.webhook.serving.knative.dev" denied the request: '
+        f"validation failed: Immutable fields changed (-old +new): {field}"
+    )

@@ -9,10 +9,6 @@ class InvalidManifest(TidegateError):
     """A manifest cannot be read, or says what no API server would take."""
 
 
-class PortTaken(TidegateError):
-    """Another program listens where the gateway or the API should."""
-
-
 class AlreadyRunning(TidegateError):
     """Another `tidegate up` owns the state folder."""
 
@@ -21,9 +17,9 @@ class StartFailed(TidegateError):
     """A replica ended, or stayed silent, before it was ready."""
 
 
-class Overloaded(TidegateError):
+class QueueFull(TidegateError):
     """More requests are held for a revision than may be."""
 
 
-class NotReady(TidegateError):
+class NoReplica(TidegateError):
     """No replica of a revision can be started."""

@@ -26,6 +26,7 @@ class Fleet:
         self.store = store
         self.revisions: dict[str, Revision] = {}
         self.table = routes.Table()
+        self._templates: dict[str, Object] = {}
         self._launcher = launcher
         self._domain = domain
         self._closing: set[asyncio.Task[None]] = set()
@@ -88,13 +89,14 @@ class Fleet:
         self._route()
 
     def _make_revision(self, service: Object) -> None:
-        wanted = reconciler.next_revision(service, self._revisions_of(reconciler.name_of(service)))
+        wanted = reconciler.next_revision(service, self._revisions_of(reconciler.name_of(service)), self._templates)
         if wanted is None:
             return
         name = reconciler.name_of(wanted)
         if self._find(REVISIONS, name):
             log.warning("the revision %s exists already with another content; give the template another metadata.name, or none", name)
         else:
+            self._templates[name] = service["spec"]["template"]
             self.store.create(REVISIONS, wanted)
 
     def _run(self, revision: Object) -> None:
@@ -112,6 +114,7 @@ class Fleet:
             self.store.update_status(REVISIONS, name, status)
 
     def _retire(self, name: str) -> None:
+        self._templates.pop(name, None)
         revision = self.revisions.pop(name, None)
         if revision:
             task = asyncio.create_task(revision.close())

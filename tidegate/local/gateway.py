@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 from aiohttp import web
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict
 from yarl import URL
 
+from eventing.http import end_to_end
 from tidegate.local import index
-from tidegate.local.errors import NotReady, Overloaded
+from tidegate.local.errors import NoReplica, QueueFull
 from tidegate.local.fleet import Fleet
 from tidegate.local.replica import Replica
 from tidegate.local.revision import Revision
@@ -23,13 +24,6 @@ log = logging.getLogger("tidegate.gateway")
 # Bodies up to this size are read whole: one write instead of a stream of pieces.
 _SMALL = 1 << 20
 _CHUNK = 1 << 16
-# RFC 9110, section 7.6.1, and what older proxies send.
-_HOP_BY_HOP = frozenset(
-    {
-        *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"),
-        *("te", "trailer", "transfer-encoding", "upgrade", "expect"),
-    }
-)
 _SKIPPED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
 
@@ -64,7 +58,7 @@ class Gateway:
         try:
             async with asyncio.timeout(limit or None):
                 return await self._through(passing, revision)
-        except (Overloaded, NotReady) as error:
+        except (QueueFull, NoReplica) as error:
             return _error(503, str(error))
         except TimeoutError:
             return passing.broken(504, f"request timeout: {revision.plan.name} did not answer within {limit:g} s.")
@@ -122,7 +116,7 @@ class _Passing:
         return self._body
 
     async def _return(self, answer: aiohttp.ClientResponse) -> web.StreamResponse:
-        headers = _end_to_end(answer.headers)
+        headers = CIMultiDict(end_to_end(answer.headers.items()))
         length = answer.content_length
         if length is not None and length <= _SMALL:
             body = await answer.read()
@@ -136,7 +130,7 @@ class _Passing:
 
 
 def _forwarded(request: web.BaseRequest) -> CIMultiDict[str]:
-    headers = _end_to_end(request.headers)
+    headers = CIMultiDict(end_to_end(request.headers.items()))
     peer = request.remote or "127.0.0.1"
     before = headers.get("X-Forwarded-For")
     headers["X-Forwarded-For"] = f"{before}, {peer}" if before else peer
@@ -145,12 +139,6 @@ def _forwarded(request: web.BaseRequest) -> CIMultiDict[str]:
     headers["Forwarded"] = f"for={peer};host={request.host};proto=http"
     headers["K-Proxy-Request"] = "activator"
     return headers
-
-
-def _end_to_end(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
-    named = headers.get("Connection")
-    dropped = _HOP_BY_HOP.union(part.strip().lower() for part in named.split(",")) if named else _HOP_BY_HOP
-    return CIMultiDict([(name, value) for name, value in headers.items() if name.lower() not in dropped])
 
 
 def _error(status: int, message: str) -> web.Response:

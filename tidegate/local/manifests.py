@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
-from tidegate.local import resources
+from tidegate.local import rules
 from tidegate.local.errors import InvalidManifest
+from tidegate.local.resources import Manifest
 from tidegate.local.validation import InvalidObject, Object
 
 DEFAULT_NAMESPACE = "default"
@@ -27,12 +28,22 @@ class Document:
     object: Object
 
 
-def load(source: str) -> list[Document]:
-    """The objects of a path, or of standard input for `-`; all of them checked. Raises InvalidManifest."""
+M = TypeVar("M", bound=Manifest)
+
+
+def load(source: str | Sequence[Object]) -> list[Document]:
+    """The objects of a path, of standard input for `-`, or the objects themselves; all of them checked. Raises InvalidManifest."""
+    if not isinstance(source, str):
+        return checked([Document(f"object {number}", item) for number, item in enumerate(source, start=1)])
     documents = list(_parse(sys.stdin.read(), "standard input") if source == "-" else _read(Path(source)))
     if not documents:
         raise InvalidManifest(f"{source} has no manifests; name a file or a folder with Kubernetes objects in YAML.")
     return checked(documents)
+
+
+def of_kind(kind: type[M], documents: Sequence[Document]) -> list[M]:
+    known = (rules.check(document.object) for document in documents)
+    return [manifest for manifest in known if isinstance(manifest, kind)]
 
 
 def checked(documents: list[Document]) -> list[Document]:
@@ -46,7 +57,7 @@ def checked(documents: list[Document]) -> list[Document]:
 
 def _check(document: Document) -> None:
     try:
-        resources.check(document.object)
+        rules.check(document.object)
     except InvalidObject as error:
         raise InvalidManifest(f"{document.source}: {error}") from None
 

@@ -51,7 +51,7 @@ async def ask(readiness: Readiness) -> bool:
                 return readiness.path is None or await _get(reader, writer, readiness)
             finally:
                 writer.close()
-    except (OSError, TimeoutError):
+    except (OSError, TimeoutError, ValueError):  # a line without end is a ValueError
         return False
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from tidegate.local.manifests import DEFAULT_NAMESPACE
@@ -35,10 +35,13 @@ def verify_name_change(old: Object, new: Object) -> None:
         raise refused("spec.template.metadata.name", "Saw the following changes without a name change (-old +new)")
 
 
-def next_revision(service: Object, revisions: Sequence[Object]) -> Object | None:
-    """The revision that the service's template asks for, unless the newest one is it already."""
+def next_revision(service: Object, revisions: Sequence[Object], templates: Mapping[str, Object]) -> Object | None:
+    """The revision that the service's template asks for, unless the newest one is it already.
+
+    `templates` is what each revision was made from, by its name: a revision's own labels and annotations may be changed afterwards.
+    """
     newest = max(revisions, key=_generation, default=None)
-    if newest is not None and _revision(service, _generation(newest)) == _wanted_part(newest):
+    if newest is not None and templates.get(name_of(newest)) == service["spec"]["template"]:
         return None
     return _revision(service, _generation(newest) + 1 if newest else 1)
 
@@ -125,12 +128,6 @@ def _revision(service: Object, generation: int) -> Object:
         },
         "spec": template["spec"],
     }
-
-
-def _wanted_part(revision: Object) -> Object:
-    metadata = revision["metadata"]
-    kept = {field: metadata[field] for field in ("name", "namespace", "labels", "annotations")}
-    return {"apiVersion": SERVING, "kind": "Revision", "metadata": kept, "spec": revision["spec"]}
 
 
 def _configurations(created: Object) -> tuple[ConditionStatus, str, str]:

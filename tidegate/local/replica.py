@@ -71,6 +71,8 @@ async def until_serving(replica: Replica, readiness: Readiness | None) -> None:
             f"{name} did not answer {what} on the port in its variable PORT ({readiness.port}) within {START_SECONDS:g} s; "
             f"let it listen on PORT, or correct its readinessProbe (log: {log})"
         )
+    if error := probing.exception():
+        raise StartFailed(f"{name} cannot be asked whether it is ready: {error!r}; correct its readinessProbe (log: {log})") from error
 
 
 def free_port() -> int:

@@ -1,19 +1,11 @@
-"""The kinds of objects that are honoured, as strict models, and the rules that Knative's webhook adds to them."""
+"""The kinds of objects that are honoured, as strict models."""
 
 from __future__ import annotations
 
-import re
-
 from pydantic import Field
 
-from tidegate.local import scaling
-from tidegate.local.podspec import Container, PodSpec, Probe, RevisionSpec
-from tidegate.local.scaling import Scaling
-from tidegate.local.validation import InvalidObject, Json, Object, Part, Stage, nearest, parse, refused
-
-# RFC 1035: Knative makes host names of these.
-_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
-_LONGEST_TIMEOUT = 600
+from tidegate.local.podspec import PodSpec, RevisionSpec
+from tidegate.local.validation import Json, Part
 
 
 class Metadata(Part):
@@ -161,115 +153,3 @@ KINDS: dict[tuple[str, str], type[Manifest]] = {
     ("rbac.authorization.k8s.io/v1", "Role"): Role,
     ("rbac.authorization.k8s.io/v1", "RoleBinding"): RoleBinding,
 }
-
-
-def check(value: Object) -> Manifest:
-    """The object as a model. Raises InvalidObject for the first thing that a cluster would refuse, or that no process can do."""
-    version, kind = value.get("apiVersion"), value.get("kind")
-    model = KINDS.get((str(version), str(kind)))
-    if model is None:
-        known = sorted(f"{k} ({v})" for v, k in KINDS if k != "Revision")
-        guess = nearest(f"{kind} ({version})", known)
-        hint = f"did you mean {guess}?" if guess else f"known kinds: {', '.join(known)}"
-        raise InvalidObject(Stage.SCHEMA, "kind", f"is {kind!r} of {version!r}, which tidegate up does not run; {hint}")
-    manifest = parse(model, value)
-    if not manifest.metadata.name:
-        raise InvalidObject(Stage.SCHEMA, "metadata.name", "is missing; add it")
-    if isinstance(manifest, KnativeService):
-        _check_service(manifest)
-    if isinstance(manifest, Deployment):
-        _check_container(manifest.spec.template.spec, "spec.template.spec")
-    return manifest
-
-
-def scaling_of(annotations: dict[str, str], spec: RevisionSpec, where: str = "metadata.annotations") -> Scaling:
-    return scaling.read(annotations, spec.container_concurrency, where)
-
-
-def _check_service(service: KnativeService) -> None:
-    name = service.metadata.name or ""
-    if not _LABEL.fullmatch(name):
-        raise refused("metadata.name", f"not a DNS 1035 label: {name!r}, want lower-case letters, digits and '-'")
-    scaling.forbid(service.metadata.annotations, "metadata.annotations")
-    template = service.spec.template
-    _check_revision_name(template.metadata.name, name)
-    scaling_of(template.metadata.annotations, template.spec, "spec.template.metadata.annotations")
-    _check_revision(template.spec, "spec.template.spec")
-    _check_traffic(service.spec.traffic)
-
-
-def _check_revision_name(revision: str | None, service: str) -> None:
-    field = "spec.template.metadata.name"
-    if revision is None:
-        return
-    if not _LABEL.fullmatch(revision):
-        raise refused(field, f"invalid value: not a DNS 1035 label: {revision!r}")
-    if not revision.startswith(f"{service}-"):
-        raise refused(field, f'invalid value: "{revision}" must have prefix "{service}-"')
-
-
-def _check_revision(spec: RevisionSpec, where: str) -> None:
-    if not 0 <= spec.timeout_seconds <= _LONGEST_TIMEOUT:
-        raise refused(f"{where}.timeoutSeconds", f"expected 0 <= {spec.timeout_seconds} <= {_LONGEST_TIMEOUT}")
-    if not 0 <= spec.container_concurrency <= 1000:
-        raise refused(f"{where}.containerConcurrency", f"expected 0 <= {spec.container_concurrency} <= 1000")
-    container = _check_container(spec, where)
-    path = f"{where}.containers[0]"
-    if container.lifecycle is not None:
-        raise refused(f"{path}.lifecycle", "must not set the field(s)")
-    if len(container.ports) > 1:
-        raise refused(f"{path}.ports", "more than one container port is set, want one")
-    for port in container.ports:
-        if port.name not in (None, "", "http1", "h2c"):
-            raise refused(f"{path}.ports[0].name", f"Port name {port.name} is not allowed, want http1 or h2c")
-    _check_probe(container.readiness_probe, f"{path}.readinessProbe")
-
-
-def _check_container(spec: PodSpec, where: str) -> Container:
-    if len(spec.containers) > 1 or spec.init_containers:
-        raise InvalidObject(
-            Stage.SCHEMA, f"{where}.containers", "has more than one container: tidegate up runs one process a replica; keep one"
-        )
-    container = spec.containers[0]
-    if not container.command and not container.image:
-        raise InvalidObject(Stage.SCHEMA, f"{where}.containers[0].image", "is missing; name the function's image, or give a command")
-    return container
-
-
-def _check_probe(probe: Probe | None, where: str) -> None:
-    if probe is None:
-        return
-    if probe.period_seconds == 0 and probe.failure_threshold:
-        raise refused(f"{where}.failureThreshold", "must not set the field(s) when periodSeconds is 0")
-    if probe.exec_ is not None or probe.grpc is not None:
-        raise InvalidObject(Stage.SCHEMA, where, "asks by exec or gRPC, which tidegate up cannot do; use httpGet or tcpSocket")
-
-
-def _check_traffic(targets: list[TrafficTarget]) -> None:
-    tags: dict[str, int] = {}
-    for index, target in enumerate(targets):
-        where = f"spec.traffic[{index}]"
-        _check_target(target, where)
-        if target.tag:
-            if target.tag in tags:
-                raise refused(f"{where}.tag, spec.traffic[{tags[target.tag]}].tag", f'Multiple definitions for "{target.tag}"')
-            tags[target.tag] = index
-    total = sum(target.percent or 0 for target in targets)
-    if targets and total != 100:
-        raise refused("spec.traffic", f"Traffic targets sum to {total}, want 100")
-
-
-def _check_target(target: TrafficTarget, where: str) -> None:
-    pinned = bool(target.revision_name)
-    if target.latest_revision is not None and pinned == target.latest_revision:
-        setting = "true" if target.latest_revision else "false"
-        raise refused(
-            f"{where}.latestRevision", f'may not set revisionName "{target.revision_name or ""}" when latestRevision is {setting}'
-        )
-    for field, value in (("configurationName", target.configuration_name), ("url", target.url)):
-        if value:
-            raise refused(f"{where}.{field}", "must not set the field(s)")
-    if target.percent is not None and not 0 <= target.percent <= 100:
-        raise refused(f"{where}.percent", f"expected 0 <= {target.percent} <= 100")
-    if target.tag and not _LABEL.fullmatch(target.tag):
-        raise refused(f"{where}.tag", f"invalid value: not a DNS 1035 label: {target.tag!r}")

@@ -13,14 +13,15 @@ from dataclasses import dataclass, replace
 
 from tidegate.local.autoscaler import Autoscaler, Decision, Observation
 from tidegate.local.command import Pod
-from tidegate.local.errors import NotReady, Overloaded
+from tidegate.local.errors import NoReplica, QueueFull
 from tidegate.local.launcher import Launcher
 from tidegate.local.pool import Pool, Recipe
 from tidegate.local.probe import readiness
 from tidegate.local.process import Process
 from tidegate.local.replica import Latencies, LoadMeter, Replica
-from tidegate.local.resources import Metadata, scaling_of
+from tidegate.local.resources import Metadata
 from tidegate.local.resources import Revision as Manifest
+from tidegate.local.rules import scaling_of
 from tidegate.local.scaling import Scaling
 
 # As many as Knative's activator holds.
@@ -82,7 +83,7 @@ class Revision:
                 self.pool.scale(Decision(lowest, f"min-scale is {lowest}"))
 
     async def acquire(self) -> Replica:
-        """A replica for one request, to be given back by `release`. Raises Overloaded or NotReady; waiting is bounded by the caller."""
+        """A replica for one request, to be given back by `release`. Raises QueueFull or NoReplica; waiting is bounded by the caller."""
         self._load.enter()
         try:
             replica = self._free() or await self._hold()
@@ -151,15 +152,15 @@ class Revision:
 
     def _check_hold(self) -> None:
         if self._closing:
-            raise NotReady(f"{self.plan.name} is stopping; send the request again later.")
+            raise NoReplica(f"{self.plan.name} is stopping; send the request again later.")
         if len(self._held) >= MOST_HELD:
-            raise Overloaded(f"{self.plan.name} holds {MOST_HELD:,} requests already; send fewer at a time, or raise its max-scale.")
+            raise QueueFull(f"{self.plan.name} holds {MOST_HELD:,} requests already; send fewer at a time, or raise its max-scale.")
         if self.pool.problem and not self.pool.live and self.pool.pause:
-            raise NotReady(f"{self.pool.problem}; the next start is in {self.pool.pause:.1f} s.")
+            raise NoReplica(f"{self.pool.problem}; the next start is in {self.pool.pause:.1f} s.")
 
     def _refuse_held(self, reason: str) -> None:
         while self._held:
-            self._held.popleft().set_exception(NotReady(reason))
+            self._held.popleft().set_exception(NoReplica(reason))
 
     def _changed(self) -> None:
         if self.pool.problem and not self.pool.live:

@@ -23,7 +23,7 @@ class Running:
     api: str
     kubeconfig: str
     bootstrap_servers: str
-    kafka_api_version: str | None
+    kafka_api_version: list[int] | None
     kafka: str
     started: str
 
@@ -34,7 +34,7 @@ def read(state_dir: Path) -> Running | None:
         running = Running(**json.loads((state_dir / _FILE).read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    return running if _alive(running.pid) else None
+    return running if is_alive(running.pid) else None
 
 
 def check_free(state_dir: Path) -> None:
@@ -60,7 +60,7 @@ def announced(state_dir: Path, running: Running) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def _alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -8,22 +8,21 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 import aiohttp
-import yaml
 from aiohttp import web
 
 from eventing import http
-from tidegate.local import manifests, resources, state, status
+from eventing.listening import listen
+from tidegate.local import kubeconfig, manifests, resources, state, status
 from tidegate.local.api import application
-from tidegate.local.broker import Broker, broker
+from tidegate.local.broker import Kafka, reachable
 from tidegate.local.deployments import Deployments, sinks
-from tidegate.local.errors import InvalidManifest, PortTaken
+from tidegate.local.errors import InvalidManifest
 from tidegate.local.failure import Failure
 from tidegate.local.fleet import Fleet
 from tidegate.local.gateway import Gateway
@@ -62,7 +61,6 @@ class Up:
     """What runs. `fleet.apply(service)` creates or changes a Knative Service, as the API does."""
 
     running: state.Running
-    broker: Broker
     fleet: Fleet
     deployments: Deployments
 
@@ -95,27 +93,28 @@ async def up(settings: UpSettings) -> AsyncIterator[Up]:
 
     Raises InvalidManifest, PortTaken, AlreadyRunning or BrokerUnreachable before any process was started.
     """
-    documents = _documents(settings)
+    documents = manifests.load(settings.manifests)
     state.check_free(settings.state_dir)
     async with AsyncExitStack() as stack:
-        gateway_socket = stack.enter_context(_listen(settings.host, settings.port, "--port"))
-        api_socket = stack.enter_context(_listen(_LOOPBACK, settings.api_port, "--api-port"))
-        kafka = await stack.enter_async_context(broker(settings.bootstrap_servers))
+        gateway_socket = stack.enter_context(listen(settings.port, settings.host, option="--port"))
+        api_socket = stack.enter_context(listen(settings.api_port, _LOOPBACK, option="--api-port"))
+        kafka = await stack.enter_async_context(reachable(settings.bootstrap_servers))
         running = _running(settings, kafka, gateway_socket, api_socket)
         launcher = _launcher(settings, documents, running, kafka, stack.enter_context(Lifeline()))
         domain = f"localhost:{gateway_socket.getsockname()[1]}"
         fleet = Fleet(Store(), launcher, domain)
         deployments = _deployments(documents, launcher, domain)
-        here = Up(running, kafka, fleet, deployments)
+        here = Up(running, fleet, deployments)
         await stack.enter_async_context(_serving(_api(here), api_socket))
         stack.push_async_callback(fleet.close)
-        client = await stack.enter_async_context(http.session(timeout_seconds=None))
+        client = await stack.enter_async_context(http.session(timeout_seconds=None, raw=True))
         await stack.enter_async_context(_serving(_gateway(fleet, client), gateway_socket))
         _apply(documents, fleet)
         stack.push_async_callback(_drained, fleet)
         await stack.enter_async_context(deployments.running())
         stack.enter_context(state.announced(settings.state_dir, running))
-        log.info("%s is the gateway; %s the API; Kafka is at %s (%s)", running.gateway, running.api, kafka.bootstrap_servers, kafka.kafka)
+        where = (running.gateway, running.api, running.bootstrap_servers, running.kafka)
+        log.info("%s is the gateway; %s the API; Kafka is at %s (%s)", *where)
         yield here
 
 
@@ -133,27 +132,6 @@ async def run(settings: UpSettings) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop)
         await stopping.wait()
-
-
-def _documents(settings: UpSettings) -> list[Document]:
-    if isinstance(settings.manifests, str):
-        return manifests.load(settings.manifests)
-    return manifests.checked([Document(f"object {number}", item) for number, item in enumerate(settings.manifests, start=1)])
-
-
-@contextmanager
-def _listen(host: str, port: int, option: str) -> Iterator[socket.socket]:
-    """Bound at once, so that a port that is taken is known before anything is started."""
-    with socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind((host, port))
-        except OSError as error:
-            raise PortTaken(
-                f"cannot listen on {host}:{port}: {error.strerror}; stop what uses it, or choose another by {option}."
-            ) from None
-        sock.listen(1024)
-        yield sock
 
 
 @asynccontextmanager
@@ -181,31 +159,31 @@ def _api(here: Up) -> web.AppRunner:
     return web.AppRunner(app, access_log=None, shutdown_timeout=_WATCH_GRACE, handler_cancellation=True)
 
 
-def _running(settings: UpSettings, kafka: Broker, gateway: socket.socket, api: socket.socket) -> state.Running:
+def _running(settings: UpSettings, kafka: Kafka, gateway: socket.socket, api: socket.socket) -> state.Running:
     api_url = f"http://{_LOOPBACK}:{api.getsockname()[1]}"
     return state.Running(
         pid=os.getpid(),
         gateway=f"http://{_LOOPBACK}:{gateway.getsockname()[1]}",
         api=api_url,
-        kubeconfig=str(_write_kubeconfig(settings.state_dir, api_url)),
-        bootstrap_servers=kafka.bootstrap_servers,
-        kafka_api_version=kafka.api_version,
-        kafka=kafka.kafka,
+        kubeconfig=str(kubeconfig.write(settings.state_dir, api_url)),
+        bootstrap_servers=kafka.broker.bootstrap_servers,
+        kafka_api_version=list(kafka.broker.api_version) if kafka.broker.api_version else None,
+        kafka=kafka.name,
         started=now(),
     )
 
 
-def _launcher(settings: UpSettings, documents: Sequence[Document], running: state.Running, kafka: Broker, line: Lifeline) -> Launcher:
+def _launcher(settings: UpSettings, documents: Sequence[Document], running: state.Running, kafka: Kafka, line: Lifeline) -> Launcher:
     logs = settings.state_dir.resolve() / "log"
     shutil.rmtree(logs, ignore_errors=True)
     common = {**kafka.environment(), "TIDEGATE_KUBERNETES_API": running.api}
-    config_maps = {m.metadata.name or "": m.data for m in _parsed(documents, resources.ConfigMap)}
+    config_maps = {m.metadata.name or "": m.data for m in manifests.of_kind(resources.ConfigMap, documents)}
     return Launcher(settings.project_root.resolve(), logs, line, common, config_maps)
 
 
 def _deployments(documents: Sequence[Document], launcher: Launcher, domain: str) -> Deployments:
-    bindings = _parsed(documents, resources.SinkBinding)
-    return Deployments(_parsed(documents, resources.Deployment), sinks(bindings, domain), launcher)
+    bindings = manifests.of_kind(resources.SinkBinding, documents)
+    return Deployments(manifests.of_kind(resources.Deployment, documents), sinks(bindings, domain), launcher)
 
 
 def _apply(documents: Sequence[Document], fleet: Fleet) -> None:
@@ -226,28 +204,3 @@ async def _drained(fleet: Fleet) -> None:
         log.info("draining: waiting for %d requests…", fleet.in_system)
     while fleet.in_system:  # noqa: ASYNC110 only at the end, and not for long
         await asyncio.sleep(0.05)
-
-
-M = TypeVar("M", bound=resources.Manifest)
-
-
-def _parsed(documents: Sequence[Document], model: type[M]) -> list[M]:
-    known = (resources.check(document.object) for document in documents)
-    return [manifest for manifest in known if isinstance(manifest, model)]
-
-
-def _write_kubeconfig(state_dir: Path, api: str) -> Path:
-    """No credentials: the API listens on loopback only."""
-    name = "tidegate"
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": name,
-        "clusters": [{"name": name, "cluster": {"server": api}}],
-        "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": "default"}}],
-        "users": [{"name": name, "user": {}}],
-    }
-    state_dir.mkdir(parents=True, exist_ok=True)
-    path = state_dir.resolve() / "kubeconfig"
-    path.write_text(yaml.safe_dump(config, sort_keys=False), "utf-8")
-    return path

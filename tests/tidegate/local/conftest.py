@@ -20,7 +20,7 @@ Until = Callable[[Callable[[], Any]], Awaitable[None]]
 
 # Answers with who it is; `/sleep` waits until the folder it runs in has a file `go`, `/die` kills itself.
 FUNCTION = """
-    import json, os, signal, sys, time
+    import gzip, json, os, signal, sys, time
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
     from pathlib import Path
 
@@ -36,12 +36,15 @@ FUNCTION = """
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.path == "/stream":
                 return self.stream()
+            if self.path == "/gzip":
+                return self.answer(gzip.compress(b"small"), "gzip")
             answer = {"revision": os.environ["K_REVISION"], "version": os.environ.get("VERSION"), "pid": os.getpid()}
             answer |= {"method": self.command, "path": self.path, "size": len(body), "headers": dict(self.headers)}
             self.answer(json.dumps(answer).encode())
-        def answer(self, data):
+        def answer(self, data, encoding="identity"):
             self.send_response(304 if self.path == "/same" else 200)
             self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Encoding", encoding)
             if self.path != "/same":
                 self.send_header("Content-Length", str(len(data)))
             self.end_headers()

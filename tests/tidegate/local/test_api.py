@@ -83,6 +83,22 @@ async def test_a_changed_template_makes_a_revision_and_nothing_else_does(api: ku
     assert [item["metadata"]["name"] for item in revisions["items"]] == ["hello-00001", "hello-00002"]
 
 
+async def test_what_is_noted_on_a_revision_makes_no_other(api: kubernetes.CustomObjectsApi) -> None:
+    noted = {"metadata": {"labels": {"team": "a"}, "annotations": {"serving.knative.dev/no-gc": "true"}}}
+    await call(api.patch_namespaced_custom_object, *WHERE, "revisions", "hello-00001", noted)
+    await call(api.patch_namespaced_custom_object, *WHERE, "services", "hello", {"metadata": {"labels": {"a": "b"}}})
+    revisions = await call(api.list_namespaced_custom_object, *WHERE, "revisions")
+    assert [item["metadata"]["name"] for item in revisions["items"]] == ["hello-00001"]
+    assert revisions["items"][0]["metadata"]["labels"]["team"] == "a"
+
+
+async def test_whose_a_revision_is_stays(api: kubernetes.CustomObjectsApi) -> None:
+    lost = {"metadata": {"labels": {"serving.knative.dev/service": None}}}
+    status, body = await fails(api.patch_namespaced_custom_object, *WHERE, "revisions", "hello-00001", lost)
+    assert status == 400
+    assert "Immutable fields changed (-old +new): metadata.labels" in body
+
+
 async def test_traffic_to_a_revision_that_is_missing_leaves_the_former_routing(api: kubernetes.CustomObjectsApi) -> None:
     before = (await settled(api))["status"]["traffic"]
     patch = {"spec": {"traffic": [{"revisionName": "hello-00009", "percent": 100}]}}

@@ -8,10 +8,10 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from eventing.errors import BrokerUnreachable
-from tidegate.local.broker import EMBEDDED, Broker, broker
+from tidegate.local.broker import EMBEDDED, Kafka, reachable
 
 
-def through(found: Broker) -> list[bytes]:
+def through(found: Kafka) -> list[bytes]:
     """A record there and back again, as a worker with the variables of this broker would send and read it."""
     common = {"bootstrap_servers": found.environment()["TIDEGATE_BOOTSTRAP_SERVERS"], "api_version": (2, 3)}
     producer = KafkaProducer(**common)
@@ -25,8 +25,8 @@ def through(found: Broker) -> list[bytes]:
 
 
 async def test_the_embedded_broker_takes_and_gives_records() -> None:
-    async with broker(None) as found:
-        assert found.kafka == EMBEDDED
+    async with reachable(None) as found:
+        assert found.name == EMBEDDED
         assert found.environment()["TIDEGATE_KAFKA_API_VERSION"] == "2.3"
         assert await asyncio.to_thread(through, found) == [b"hello"]
 
@@ -34,13 +34,13 @@ async def test_the_embedded_broker_takes_and_gives_records() -> None:
 async def test_a_named_broker_is_taken_as_it_is() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"127.0.0.1:{listening.getsockname()[1]}"
-        async with broker(f"127.0.0.1:1,{address}") as found:
-            assert found.kafka == f"127.0.0.1:1,{address}"
+        async with reachable(f"127.0.0.1:1,{address}") as found:
+            assert found.name == f"127.0.0.1:1,{address}"
             assert found.environment() == {"TIDEGATE_BOOTSTRAP_SERVERS": f"127.0.0.1:1,{address}"}
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "no-port", "127.0.0.1:port"])
 async def test_a_broker_that_is_not_there_is_named(address: str) -> None:
     with pytest.raises(BrokerUnreachable, match="no Kafka broker answers at"):
-        async with broker(address):
+        async with reachable(address):
             raise AssertionError

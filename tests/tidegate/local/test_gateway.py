@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -9,6 +10,7 @@ from typing import Any
 
 import aiohttp
 
+from eventing import http
 from tidegate.local.up import Up
 
 Object = dict[str, Any]
@@ -50,6 +52,12 @@ async def test_bodies_of_any_size_and_kind_pass(running: Running, service: Make,
             assert int(response.headers["Content-Length"]) > 0
         async with client.get(url(here, "/same")) as response:
             assert response.status == 304
+
+
+async def test_a_compressed_answer_stays_as_it_is(running: Running, service: Make) -> None:
+    async with running(service()) as here, http.session(timeout_seconds=30, raw=True) as raw, raw.get(url(here, "/gzip")) as response:
+        assert response.headers["Content-Encoding"] == "gzip"
+        assert gzip.decompress(await response.read()) == b"small"
 
 
 async def test_a_tag_and_a_percentage_choose_the_revision(running: Running, service: Make, client: Client) -> None:

@@ -34,6 +34,7 @@ async def server(*answers: bytes) -> AsyncIterator[tuple[int, list[bytes]]]:
         (b"HTTP/1.1 503 Not yet\r\n\r\n", False),
         (b"", False),
         (b"nonsense\r\n", False),
+        (b"endless" * 20_000, False),
     ],
 )
 async def test_an_answer_says_whether_it_is_ready(answer: bytes, ready: bool) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tidegate.local.resources import KnativeService, check
+from tidegate.local.resources import KnativeService
+from tidegate.local.rules import check
 from tidegate.local.validation import InvalidObject
 
 Object = dict[str, Any]

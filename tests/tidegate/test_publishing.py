@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+
+import pytest
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
+
+from eventing import kafka
+from eventing.codecs.kafka import Message
+from eventing.kafka import Broker
+from tidegate import publishing
+from tidegate.local.broker import reachable
+from tidegate.publishing import EMBEDDED_MAX_LAG, Publisher
+
+TOPIC, GROUP = "rows", "tidegate-rows"
+ROW = Message(b"one key", bytes(50_000), [])
+
+
+@pytest.fixture
+async def broker() -> AsyncIterator[Broker]:
+    async with reachable(None) as found:
+        yield found.broker
+
+
+def publish(broker: Broker, count: int) -> None:
+    with Publisher(broker, TOPIC, group=GROUP, max_lag=EMBEDDED_MAX_LAG) as publisher:
+        for _ in range(count):
+            publisher.send(ROW)
+
+
+def finish(consumer: KafkaConsumer, partition: TopicPartition, offset: int) -> None:
+    consumer.commit({partition: OffsetAndMetadata(offset, "", -1)})
+
+
+def reader(broker: Broker) -> KafkaConsumer:
+    """A group that has begun to read, as a stream worker tells by its first commits."""
+    with closing(kafka.producer(broker)) as producer:  # asking for a topic makes it
+        partitions = [TopicPartition(TOPIC, number) for number in producer.partitions_for(TOPIC)]
+    consumer = kafka.consumer(broker, group_id=GROUP, max_poll_records=10)
+    consumer.assign(partitions)
+    for partition in partitions:
+        finish(consumer, partition, 0)
+    return consumer
+
+
+def read(consumer: KafkaConsumer, count: int, pause: Callable[[], None]) -> list[int]:
+    """The offsets of so many records, of whichever partition; or of fewer, when no more come."""
+    offsets: list[int] = []
+    while len(offsets) < count and (batches := consumer.poll(timeout_ms=5_000)):
+        for partition, records in batches.items():
+            offsets += [record.offset for record in records]
+            pause()
+            finish(consumer, partition, offsets[-1] + 1)
+    return offsets
+
+
+async def test_large_rows_are_not_forgotten_before_a_slow_reader_has_them(broker: Broker) -> None:
+    count = 300
+    consumer = await asyncio.to_thread(reader, broker)
+    publishing_ = asyncio.create_task(asyncio.to_thread(publish, broker, count))
+    try:
+        # Three times what the broker keeps, read more slowly than it is written: the slowness itself is what is tested.
+        offsets = await asyncio.to_thread(read, consumer, count, lambda: time.sleep(0.005))
+    finally:
+        await asyncio.to_thread(consumer.close)
+    await publishing_
+    assert offsets == list(range(count))
+
+
+async def test_a_reader_that_stands_still_is_told(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = threading.Event()
+    monkeypatch.setattr(publishing, "_TELL_SECONDS", 0.1)
+    monkeypatch.setattr(publishing.log, "warning", lambda *_: told.set())
+    consumer = await asyncio.to_thread(reader, broker)
+    publishing_ = asyncio.create_task(asyncio.to_thread(publish, broker, 100))
+    try:
+        assert await asyncio.to_thread(told.wait, 20)
+        assert not publishing_.done()
+        await asyncio.to_thread(read, consumer, 100, lambda: None)
+    finally:
+        await asyncio.to_thread(consumer.close)
+    await publishing_
