@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
@@ -23,6 +23,7 @@ ATTEMPTS = "tidegate_attempts"
 PROBLEM = "tidegate_problem"
 # kafka-python writes no null header and no record without both key and value; what was null is told here instead.
 _NULLS = "tidegate_nulls"
+OMITTED = "tidegate_omitted"
 _ERROR_DATA_BYTES = 1024
 
 
@@ -67,8 +68,17 @@ def enclose(record: Record, rejection: Rejection, *, stream: str, destination: s
     return Message(record.key, value, headers + _knative(record.headers, rejection.problem.status, problem, destination))
 
 
+def without_value(letter: Message) -> Message:
+    """The dead letter of a record that leaves no room for its reason: the value stays behind, where `tidegate_origin` says."""
+    return replace(letter, value=b"", headers=[*letter.headers, (OMITTED, b"%d bytes" % len(letter.value or b""))])
+
+
 def original(key: bytes | None, value: bytes | None, headers: Headers) -> Original:
-    """What a dead letter was made of. Raises InvalidEvent if it is none."""
+    """What a dead letter was made of. Raises InvalidEvent if it is none, or if its value was too large to be kept."""
+    if OMITTED in dict(headers):
+        raise InvalidEvent(
+            "the dead letter was made without its value, which was too large; read the record that its tidegate_origin names."
+        )
     start = _added_from(headers)
     nulls = (dict(headers[start:]).get(_NULLS) or b"").decode().split(",")
     restored = [(name, None if str(index) in nulls else item) for index, (name, item) in enumerate(headers[:start])]

@@ -16,8 +16,8 @@ def required(environ: Environ, name: str) -> str:
     return value
 
 
-def number(environ: Environ, name: str, default: float, *, least: float = 0.0) -> float:
-    """A number that is at least `least`; a variable that is empty counts as not set."""
+def number(environ: Environ, name: str, default: float, *, least: float = 0.0, most: float | None = None) -> float:
+    """A number that is at least `least` and at most `most`; a variable that is empty counts as not set."""
     value = environ.get(name)
     if not value:
         return default
@@ -25,14 +25,15 @@ def number(environ: Environ, name: str, default: float, *, least: float = 0.0) -
         found = float(value)
     except ValueError:
         found = float("nan")
-    if not least <= found < float("inf"):
-        raise InvalidSetting(f"{name} is {value!r}; it must be a number of at least {least:g}.")
+    if not least <= found < float("inf") or (most is not None and found > most):
+        bounds = f"at least {least:g}" if most is None else f"{least:g} to {most:g}"
+        raise InvalidSetting(f"{name} is {value!r}; it must be a number of {bounds}.")
     return found
 
 
-def whole(environ: Environ, name: str, default: int, *, least: int = 0) -> int:
+def whole(environ: Environ, name: str, default: int, *, least: int = 0, most: int | None = None) -> int:
     """A whole number, likewise."""
-    found = number(environ, name, default, least=least)
+    found = number(environ, name, default, least=least, most=most)
     if found != int(found):
         raise InvalidSetting(f"{name} is {environ[name]!r}; it must be a whole number.")
     return int(found)

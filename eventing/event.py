@@ -69,10 +69,18 @@ class Event:
             raise InvalidEvent(f"the event's data is not JSON: {error}; send one JSON value as the data.") from None
 
     def payload(self) -> bytes | None:
-        """The data as bytes, or None where there is none."""
+        """The data as bytes, or None where there is none. Raises InvalidEvent when it is nested too deeply."""
         if self.data is None or isinstance(self.data, bytes):
             return self.data
-        return orjson.dumps(self.data)
+        return to_json(self.data)
+
+
+def to_json(value: Any) -> bytes:
+    """JSON text. Raises InvalidEvent: what can be read is nested up to 1,024 levels, what can be written up to 254."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        raise InvalidEvent(f"the event cannot be written as JSON: {error}; send data that is nested less deeply.") from None
 
 
 def is_json(content_type: str | None) -> bool:

@@ -1,8 +1,10 @@
-"""An HTTP client for calls between the parts, with names under `localhost` at home on this machine."""
+"""HTTP between the parts: a client for which names under `localhost` are this machine, and what a proxy may pass on."""
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
+from typing import AnyStr
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -10,6 +12,16 @@ from aiohttp.resolver import DefaultResolver
 
 # uvicorn closes a connection that is idle for 5 s; closing first avoids writing into one that is being closed.
 _KEEPALIVE_SECONDS = 4.0
+# What belongs to one connection (RFC 9110, section 7.6.1), what older proxies send, and `expect`, which a proxy answers by itself.
+HOP_BY_HOP = frozenset(
+    {
+        *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"),
+        *("te", "trailer", "transfer-encoding", "upgrade", "expect"),
+    }
+)
+
+# The header of a 404 that an ingress says and not the service behind it: it knows no such host, for now.
+NO_HOST = "tidegate-no-host"
 
 
 class LocalhostResolver(AbstractResolver):
@@ -27,11 +39,26 @@ class LocalhostResolver(AbstractResolver):
         await self._others.close()
 
 
-def session(*, timeout_seconds: float | None, connections: int = 0) -> aiohttp.ClientSession:
-    """A session without cookies or redirects' surprises; `connections` bounds the open ones, 0 is no bound."""
+def session(*, timeout_seconds: float | None, connections: int = 0, raw: bool = False) -> aiohttp.ClientSession:
+    """A session without cookies; `connections` bounds the open ones, 0 is no bound.
+
+    `raw` leaves bodies compressed, for a proxy: it passes their `content-encoding` on.
+    """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=connections, resolver=LocalhostResolver(), keepalive_timeout=_KEEPALIVE_SECONDS),
         timeout=aiohttp.ClientTimeout(total=timeout_seconds, connect=10),
         cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
+        auto_decompress=not raw,
     )
+
+
+def end_to_end(headers: Iterable[tuple[AnyStr, AnyStr]]) -> list[tuple[AnyStr, AnyStr]]:
+    """The headers that are meant for the other end, as they came and in their order: all bytes (ASGI) or all text."""
+    named = [(_lower(pair[0]), pair) for pair in headers]
+    listed = (_lower(value).split(",") for name, (_, value) in named if name == "connection")
+    dropped = HOP_BY_HOP.union(token.strip() for tokens in listed for token in tokens)
+    return [pair for name, pair in named if name not in dropped]
+
+
+def _lower(part: str | bytes) -> str:
+    return (part if isinstance(part, str) else part.decode("latin-1")).lower()

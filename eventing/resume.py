@@ -36,6 +36,7 @@ class Landing:
     """Where the output of an input record stands."""
 
     topic: str
+    partition: int
     offset: int
 
 
@@ -47,8 +48,9 @@ class Checkpoint:
 
     def advanced(self, landing: Landing) -> Checkpoint:
         """After the output of the next input record in order."""
-        mark = self.marks[landing.topic]
-        if landing.offset < mark.offset:
+        mark = self.marks.get(landing.topic)
+        # An earlier worker may have written to a topic or a partition that is not written to any more: that moves no mark.
+        if mark is None or landing.partition != mark.partition or landing.offset < mark.offset:
             return self
         return Checkpoint({**self.marks, landing.topic: Mark(mark.partition, landing.offset + 1)})
 
@@ -91,7 +93,7 @@ def look_back(
             found = {offset: landing for offset, landing in _written(reader, stream, source, topic, mark) if offset >= position}
             written |= found
             # The mark may only move to the end if nothing behind it has to be found again by the next worker.
-            if found and topic in sinks and mark.partition == sinks[topic]:
+            if found and mark.partition == sinks.get(topic, mark.partition):
                 marks[topic] = mark
         return Past(Checkpoint(marks), written)
     finally:
@@ -99,10 +101,12 @@ def look_back(
 
 
 def _written(reader: Any, stream: str, source: TopicPartition, topic: str, mark: Mark) -> Iterator[tuple[int, Landing]]:
+    if mark.partition not in reader.partitions_for_topic(topic):
+        return  # the topic is gone, and what was written to it
     for record in _records(reader, TopicPartition(topic, mark.partition), mark.offset):
         offset = input_offset(record.headers, stream, source.topic, source.partition)
         if offset is not None:
-            yield offset, Landing(topic, record.offset)
+            yield offset, Landing(topic, mark.partition, record.offset)
 
 
 def input_offset(headers: list[tuple[str, bytes | None]], stream: str, topic: str, partition: int) -> int | None:

@@ -13,7 +13,7 @@ from eventing.kafka import Broker
 _LEAST_SECONDS = 0.001
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class StreamSettings:
     """One stream. Everything but the topics, the sink and the broker has a default."""
 
@@ -64,7 +64,8 @@ class StreamSettings:
     """TIDEGATE_STREAM_COMMIT_SECONDS between commits: a restart reads again what was written since the last."""
 
     stop_seconds: float = 20.0
-    """TIDEGATE_STREAM_STOP_SECONDS: how long a stop waits for what is in flight; below the 30 s that Kubernetes grants."""
+    """TIDEGATE_STREAM_STOP_SECONDS: how long a stop waits for what is in flight; it leaves 10 of the 30 s
+    that Kubernetes grants for the last writes and the end of the process."""
 
     @property
     def backlog(self) -> int:
@@ -84,14 +85,18 @@ class StreamSettings:
             model=environ.get("TIDEGATE_STREAM_MODEL") or urlsplit(sink).path.rstrip("/").rpartition("/")[2],
             sink=sink,
             instance=environ.get("TIDEGATE_STREAM_INSTANCE") or None,
-            batch_size=whole(environ, "TIDEGATE_STREAM_BATCH_SIZE", 256, least=1),
-            in_flight=whole(environ, "TIDEGATE_STREAM_IN_FLIGHT", 4, least=1),
-            linger_seconds=number(environ, "TIDEGATE_STREAM_LINGER_SECONDS", 0.005, least=_LEAST_SECONDS),
-            request_timeout_seconds=number(environ, "TIDEGATE_STREAM_REQUEST_TIMEOUT_SECONDS", 60, least=_LEAST_SECONDS),
-            retry_seconds=number(environ, "TIDEGATE_STREAM_RETRY_SECONDS", 600, least=_LEAST_SECONDS),
-            session_timeout_seconds=number(environ, "TIDEGATE_STREAM_SESSION_TIMEOUT_SECONDS", 10, least=_LEAST_SECONDS),
-            commit_seconds=number(environ, "TIDEGATE_STREAM_COMMIT_SECONDS", 0.5, least=_LEAST_SECONDS),
-            stop_seconds=number(environ, "TIDEGATE_STREAM_STOP_SECONDS", 20, least=_LEAST_SECONDS),
+            batch_size=whole(environ, "TIDEGATE_STREAM_BATCH_SIZE", cls.batch_size, least=1),
+            in_flight=whole(environ, "TIDEGATE_STREAM_IN_FLIGHT", cls.in_flight, least=1),
+            linger_seconds=number(environ, "TIDEGATE_STREAM_LINGER_SECONDS", cls.linger_seconds, least=_LEAST_SECONDS),
+            request_timeout_seconds=number(
+                environ, "TIDEGATE_STREAM_REQUEST_TIMEOUT_SECONDS", cls.request_timeout_seconds, least=_LEAST_SECONDS
+            ),
+            retry_seconds=number(environ, "TIDEGATE_STREAM_RETRY_SECONDS", cls.retry_seconds, least=_LEAST_SECONDS),
+            session_timeout_seconds=number(
+                environ, "TIDEGATE_STREAM_SESSION_TIMEOUT_SECONDS", cls.session_timeout_seconds, least=_LEAST_SECONDS
+            ),
+            commit_seconds=number(environ, "TIDEGATE_STREAM_COMMIT_SECONDS", cls.commit_seconds, least=_LEAST_SECONDS),
+            stop_seconds=number(environ, "TIDEGATE_STREAM_STOP_SECONDS", cls.stop_seconds, least=_LEAST_SECONDS),
         )
 
 

@@ -65,7 +65,9 @@ def _from_binary(message: Message) -> Event:
     if "content-type" in message.headers:
         attributes["datacontenttype"] = message.headers["content-type"]
     check(attributes)
-    return Event(attributes, message.body or None)
+    event = Event(attributes, message.body or None)
+    # Parsed, so that nothing is taken for JSON, and written into another message untouched, that is none.
+    return Event(attributes, event.value()) if event.is_json else event
 
 
 def _to_binary(event: Event) -> Message:

@@ -14,18 +14,25 @@ from typing import Any
 import orjson
 
 from eventing.errors import InvalidEvent
-from eventing.event import Event, check
+from eventing.event import Event, check, to_json
 
 MEDIA_TYPE = "application/cloudevents+json"
 BATCH_MEDIA_TYPE = "application/cloudevents-batch+json"
 
 
 def encode(event: Event) -> bytes:
-    return orjson.dumps(_to_object(event))
+    """Raises InvalidEvent when its data is nested too deeply."""
+    return to_json(_to_object(event))
 
 
 def encode_batch(events: Iterable[Event]) -> bytes:
-    return orjson.dumps([_to_object(event) for event in events])
+    """Likewise; several times faster than one by one."""
+    return to_json([_to_object(event) for event in events])
+
+
+def join_batch(encoded: Iterable[bytes]) -> bytes:
+    """A batch of events that are encoded already, one by one."""
+    return b"[" + b",".join(encoded) + b"]"
 
 
 def decode(body: bytes) -> Event:
@@ -90,9 +97,10 @@ def _from_object(message: Any) -> Event:
             raise InvalidEvent("the event has both data and data_base64; send one of them.")
         data = _from_base64(encoded)
     event = Event(attributes, data)
-    if isinstance(data, str) and not event.is_json:
-        return Event(attributes, data.encode())
-    return event
+    if event.is_json:
+        # Bytes that stand for JSON are parsed here: unparsed, they would go into a batch as they are, whatever they are.
+        return event if encoded is None else Event(attributes, event.value())
+    return Event(attributes, data.encode()) if isinstance(data, str) else event
 
 
 def _from_base64(encoded: Any) -> bytes:

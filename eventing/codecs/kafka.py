@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -45,7 +46,8 @@ class Message:
 def decode(record: Record) -> Event:
     """The record's event; its key becomes `partitionkey` where the event has none. Raises InvalidEvent.
 
-    A record without `ce_` headers is wrapped with the attributes that a Knative KafkaSource would give it.
+    A record without `ce_` headers is wrapped with the attributes that a Knative KafkaSource gives it, but for `source`: that names the
+    KafkaSource object, and here is none.
     """
     headers = dict(record.headers)
     content_type = _text("content-type", headers.get("content-type"))
@@ -81,8 +83,7 @@ def encode(event: Event, key: bytes | None = None) -> Message:
 
 
 def _wrap(record: Record) -> dict[str, AttributeValue]:
-    # facts of Knative's KafkaSource: type, source, subject and id of a record that is no CloudEvent
-    return {
+    attributes: dict[str, AttributeValue] = {
         "specversion": SPECVERSION,
         "id": f"partition:{record.partition}/offset:{record.offset}",
         "source": f"/kafka/{record.topic}",
@@ -90,15 +91,25 @@ def _wrap(record: Record) -> dict[str, AttributeValue]:
         "subject": f"partition:{record.partition}#{record.offset}",
         "datacontenttype": "application/json",
     }
+    # An attribute cannot hold what is no text; such a key or header is left out.
+    extensions = [("key", record.key)] + [(_extension(name), value) for name, value in record.headers if name != "content-type"]
+    return attributes | {name: text for name, value in extensions if (text := _lenient(value)) is not None}
+
+
+def _extension(header: str) -> str:
+    return "kafkaheader" + re.sub("[^a-z0-9]", "", header.lower())
 
 
 def _with_key(event: Event, key: bytes | None) -> Event:
-    if not key or "partitionkey" in event.attributes:
-        return event
+    text = _lenient(key)
+    return event if not text or "partitionkey" in event.attributes else event.with_attributes(partitionkey=text)
+
+
+def _lenient(value: bytes | None) -> str | None:
     try:
-        return event.with_attributes(partitionkey=key.decode())
+        return None if value is None else value.decode()
     except UnicodeDecodeError:
-        return event
+        return None
 
 
 def _text(name: str, value: bytes | None) -> str | None:

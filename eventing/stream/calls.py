@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from eventing.deadletter import Rejection
+from eventing.delivery import backoff
 from eventing.reply import Problem
 from eventing.settings import StreamSettings
 from eventing.stream.lane import Lane, Slot
 from eventing.stream.report import Seldom, logger
 from eventing.stream.sink import Sink
-from eventing.stream.verdict import Answered, Refused, Verdict, backoff, judge
+from eventing.stream.verdict import Answered, Refused, Verdict, judge
 
 
 class Calls:
@@ -78,27 +78,38 @@ class Calls:
             slot.attempts += 1
         verdicts = judge(answer, len(slots))
         if verdicts is None:
-            half = len(slots) // 2
-            self._retry(slots[:half], 0.0)
-            self._retry(slots[half:], 0.0)
+            self._divide(slots, 0.0)
         else:
-            self._settle(slots, verdicts, answer.retry_after if isinstance(answer, Refused) else 0.0)
+            asked = answer.retry_after if isinstance(answer, Refused) else 0.0
+            self._settle(slots, verdicts, min(asked, self._settings.retry_seconds))
 
     def _settle(self, slots: list[Slot], verdicts: list[Verdict], retry_after: float) -> None:
         now = self._loop.time()
         again: list[Slot] = []
+        late = False
         for slot, verdict in zip(slots, verdicts, strict=True):
+            expired = now >= self._deadline(slot, now)
             if verdict.problem is None:
                 slot.result = verdict.event
-            elif verdict.retry and now < self._deadline(slot, now):
+            elif verdict.retry and (len(slots) > 1 or not expired):
                 again.append(slot)
+                late |= expired
             else:
                 slot.result = Rejection(self._with_model(verdict.problem), slot.attempts)
         for lane in {slot.lane for slot in slots}:
             self._resolved(lane)
-        if again:
+        if late:
+            # One event may have failed its neighbours: none is given up before it has failed alone.
+            self._divide(again, retry_after)
+        elif again:
             self._tell(again, verdicts)
-            self._retry(again, max(retry_after, backoff(again[0].attempts, random.random())))  # noqa: S311
+            self._retry(again, max(retry_after, backoff(again[0].attempts)))
+
+    def _divide(self, slots: list[Slot], wait_seconds: float) -> None:
+        half = len(slots) // 2
+        for part in (slots[:half], slots[half:]):
+            if part:
+                self._retry(part, wait_seconds)
 
     def _retry(self, slots: list[Slot], wait_seconds: float) -> None:
         if not self._stopping:

@@ -9,13 +9,18 @@ from typing import Any, Protocol
 
 from kafka import TopicPartition
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
+from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from eventing import kafka
 from eventing.resume import Checkpoint
 from eventing.settings import StreamSettings
+from eventing.stream.report import logger
 
 Commits = Mapping[int, tuple[int, Checkpoint]]
+
+# With more, a call to a broker that is away would keep the polls, and a stop, waiting.
+_CALL_MS = 5_000
 
 
 class Owner(Protocol):
@@ -57,7 +62,7 @@ class Input:
 
     async def committed(self, partition: int) -> tuple[int, Checkpoint | None] | None:
         """Where the group goes on, and the checkpoint that was committed with it; None before the first commit."""
-        found = await self._run(self._consumer.committed, self._source(partition), True)
+        found = await self._run(self._consumer.committed, self._source(partition), True, _CALL_MS)
         return None if found is None else (found.offset, Checkpoint.from_text(found.metadata))
 
     async def start_of(self, partition: int) -> int:
@@ -71,16 +76,20 @@ class Input:
 
     async def commit(self, commits: Commits) -> None:
         """Raises KafkaError, for one when the partitions are being moved to another member."""
-        await self._run(self._consumer.commit, _offsets(self._topic, commits))
+        await self._run(self._consumer.commit, _offsets(self._topic, commits), _CALL_MS)
 
     async def behind(self, positions: Mapping[int, int]) -> int:
         """Records beyond these positions, as far as the broker has told."""
-        return sum(max(0, (self._consumer.highwater(self._source(partition)) or 0) - offset) for partition, offset in positions.items())
+        count: int = await self._run(self._behind, positions)
+        return count
 
-    async def close(self) -> None:
-        """Leave the group; the owner is asked to release first."""
-        await self._run(lambda: self._consumer.close(timeout_ms=10_000))
-        self._thread.shutdown(wait=False)
+    async def close(self, timeout_seconds: float) -> None:
+        """Leave the group; the owner is asked to release first. Raises TimeoutError when that takes longer."""
+        closing = self._run(lambda: self._consumer.close(timeout_ms=int(timeout_seconds * 1000)))
+        try:
+            await asyncio.wait_for(closing, timeout_seconds)
+        finally:
+            self._thread.shutdown(wait=False)
 
     async def _run(self, call: Callable[..., Any], *arguments: Any) -> Any:
         return await self._loop.run_in_executor(self._thread, call, *arguments)
@@ -89,6 +98,9 @@ class Input:
         self._pause(paused)
         records = self._consumer.poll(timeout_ms=int(timeout_seconds * 1000))
         return {source.partition: batch for source, batch in records.items()}
+
+    def _behind(self, positions: Mapping[int, int]) -> int:
+        return sum(max(0, (self._consumer.highwater(self._source(partition)) or 0) - offset) for partition, offset in positions.items())
 
     def _pause(self, paused: set[int]) -> None:
         # Compared with the client's own state, since each assignment begins with all partitions paused.
@@ -120,8 +132,13 @@ class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         # Heartbeats wait meanwhile; that is why the patience is half a session.
         release = asyncio.run_coroutine_threadsafe(self._owner.released(_numbers(partitions)), self._loop)
         commits = release.result(self._patience_seconds)
-        if commits:
+        if not commits:
+            return
+        try:
             await self._consumer.commit_async(_offsets(partitions[0].topic, commits))
+        except KafkaError as error:
+            # Too late, once the group is being divided anew: whoever takes the partitions up finds what was written.
+            logger.info("the commit of partitions that were taken away was refused (%s)", str(error) or type(error).__name__)
 
     async def on_partitions_lost(self, lost: Iterable[Any]) -> None:
         self._loop.call_soon_threadsafe(self._owner.lost, _numbers(lost))

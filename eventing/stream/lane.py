@@ -12,14 +12,14 @@ from eventing.resume import Checkpoint, Landing
 
 
 class Slot:
-    """The place of one record: first its event, then its result, at last where its output landed."""
+    """The place of one record: first its event, as it is posted, then its result, at last where its output landed."""
 
     __slots__ = ("attempts", "deadline", "event", "landing", "lane", "record", "result")
 
     def __init__(self, lane: Lane, record: Record, landing: Landing | None) -> None:
         self.lane = lane
         self.record = record
-        self.event: Event | None = None
+        self.event: bytes | None = None
         self.result: Event | Rejection | None = None
         self.landing = landing
         self.attempts = 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import aiohttp
 
 from eventing.codecs import json
+from eventing.delivery import retry_after_seconds
 from eventing.errors import InvalidEvent
-from eventing.event import Event
 from eventing.reply import Problem
 from eventing.stream.verdict import Answered, Refused
 
@@ -21,9 +21,10 @@ class Sink:
         self._session = session
         self.url = url
 
-    async def post(self, events: list[Event]) -> Answered | Refused:
+    async def post(self, events: list[bytes]) -> Answered | Refused:
+        """`events` are encoded each, as the JSON format has them."""
         try:
-            async with self._session.post(self.url, data=json.encode_batch(events), headers=_HEADERS, allow_redirects=False) as response:
+            async with self._session.post(self.url, data=json.join_batch(events), headers=_HEADERS, allow_redirects=False) as response:
                 return _read(response.status, response.headers.get("retry-after"), await response.read())
         except TimeoutError:
             return Refused(Problem(504, "timed out", f"{self.url} did not answer in time."))
@@ -34,13 +35,9 @@ class Sink:
 def _read(status: int, retry_after: str | None, body: bytes) -> Answered | Refused:
     if not 200 <= status < 300:
         detail = body[:_DETAIL_LENGTH].decode(errors="replace") or "(no reason was given)"
-        return Refused(Problem(status, "the sink refused the call", f"the sink answered {status}: {detail}"), _seconds(retry_after))
+        problem = Problem(status, "the sink refused the call", f"the sink answered {status}: {detail}")
+        return Refused(problem, retry_after_seconds(retry_after))
     try:
         return Answered(json.decode_batch(body))
     except InvalidEvent as error:
         return Refused(Problem(502, "bad answer", f"the sink answered {status} without a batch of events: {error}"))
-
-
-def _seconds(retry_after: str | None) -> float:
-    # The other form, a date, would need the two clocks to agree; the back-off serves as well.
-    return float(retry_after) if retry_after and retry_after.isdigit() else 0.0

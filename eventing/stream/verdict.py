@@ -49,8 +49,3 @@ def _of_reply(reply: Event) -> Verdict:
         return Verdict(event=reply)
     problem = Problem.from_json(reply.data)
     return Verdict(problem=problem, retry=outcome_of(problem.status) is not Outcome.DEAD_LETTER)
-
-
-def backoff(attempt: int, chance: float, *, first: float = 0.2, longest: float = 15.0) -> float:
-    """Seconds to wait after failed call number `attempt` (from 1): exponential, with full jitter; `chance` is uniform in [0, 1)."""
-    return chance * min(longest, first * 2.0 ** min(attempt - 1, 30))

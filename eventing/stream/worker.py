@@ -12,6 +12,7 @@ from kafka import TopicPartition
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 from eventing import http, kafka, resume
+from eventing.codecs import json
 from eventing.codecs import kafka as codec
 from eventing.deadletter import Rejection
 from eventing.errors import BrokerUnreachable, InvalidEvent
@@ -32,6 +33,8 @@ _POLL_SECONDS_PAUSED = 0.02
 # The odd length keeps clear of the whole seconds for which coordinators wait.
 _POLL_SECONDS_JOINING = 1.3
 _STALLED_SECONDS = 60.0
+# Of the time that a stop may take; the rest is for writing and committing what they brought.
+_SHARE_OF_CALLS = 2 / 3
 
 
 async def run(settings: StreamSettings, stop: asyncio.Event) -> None:
@@ -66,16 +69,21 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         settings = self._settings
         logger.info("moving %s through %s to %s, failures to %s", settings.input, settings.sink, settings.output, settings.deadletter)
-        while not stop.is_set() and self._failure is None:
-            try:
-                await self._round()
-            except (KafkaError, BrokerUnreachable) as error:
-                if self._may_tell("broker"):
-                    logger.warning("Kafka: %s; trying again", str(error).rstrip(".") or type(error).__name__)
-                await asyncio.sleep(0.5)
-        await self._stop()
+        try:
+            while not stop.is_set() and self._failure is None:
+                await self._try_round()
+        finally:
+            await self._stop()
         if self._failure is not None:
             raise self._failure
+
+    async def _try_round(self) -> None:
+        try:
+            await self._round()
+        except (KafkaError, BrokerUnreachable) as error:
+            if self._may_tell("broker"):
+                logger.warning("Kafka: %s; trying again", str(error).rstrip(".") or type(error).__name__)
+            await asyncio.sleep(0.5)
 
     async def _round(self) -> None:
         await self._adopt()
@@ -104,7 +112,7 @@ class Worker:
                 self._tally.skipped += 1
                 continue
             try:
-                slot.event = codec.decode(record)
+                slot.event = json.encode(codec.decode(record))
             except InvalidEvent as error:
                 slot.result = Rejection(Problem(400, "invalid event", str(error), {"model": self._settings.model}), 0)
             else:
@@ -189,10 +197,12 @@ class Worker:
         await asyncio.to_thread(kafka.knock, self._settings.broker)
 
     async def _stop(self) -> None:
-        await self._calls.stop(self._settings.stop_seconds)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._settings.stop_seconds
+        await self._calls.stop(self._settings.stop_seconds * _SHARE_OF_CALLS)
         try:
             # Leaving the group asks for what is finished, and commits it.
-            await asyncio.wait_for(self._input.close(), self._settings.stop_seconds)
+            await self._input.close(until - loop.time())
         except (KafkaError, TimeoutError) as error:
             logger.warning("the group %s was not left in order (%r); nothing is lost by that", self._settings.group, error)
         logger.info("stopped after %d scored and %d dead-lettered events", self._tally.scored, self._tally.dead_lettered)

@@ -9,8 +9,8 @@ from typing import Any
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from eventing.codecs import kafka as codec
-from eventing.deadletter import ORIGIN, STREAM, Rejection, enclose, origin
-from eventing.errors import TidegateError
+from eventing.deadletter import ORIGIN, STREAM, Rejection, enclose, origin, without_value
+from eventing.errors import InvalidEvent, TidegateError
 from eventing.event import Event
 from eventing.reply import Problem
 from eventing.resume import Landing
@@ -74,11 +74,17 @@ class Writer:
                     413, "too large", "the reply is larger than the broker takes; ask the model for less, or raise the limit."
                 )
                 slot.result = Rejection(problem, slot.attempts)
+            except InvalidEvent as error:
+                slot.result = Rejection(Problem(502, "bad answer", f"the sink's reply cannot be written: {error}"), slot.attempts)
         if slot.result is None:
             raise RuntimeError("a slot without a result was given to be written.")
         letter = enclose(slot.record, slot.result, stream=self._settings.group, destination=self._settings.sink)
         try:
             return self._produce(self._settings.deadletter, targets, letter)
+        except MessageSizeTooLargeError:
+            pass
+        try:
+            return self._produce(self._settings.deadletter, targets, without_value(letter))
         except MessageSizeTooLargeError:
             raise _refused(self._settings.deadletter, f"{origin(slot.record).decode()} is too large with its reason added") from None
 
@@ -90,7 +96,13 @@ class Writer:
 
     def _produce(self, topic: str, targets: Mapping[str, int], message: codec.Message) -> tuple[str, Any]:
         value = b"" if message.value is None and message.key is None else message.value
-        return topic, self._producer.send(topic, value, message.key, message.headers, targets[topic])
+        try:
+            return topic, self._producer.send(topic, value, message.key, message.headers, targets[topic])
+        except MessageSizeTooLargeError:
+            raise
+        except KafkaError as error:
+            # What the lane gave would be lost to it: only another worker can take it up again.
+            raise _refused(topic, str(error) or type(error).__name__) from None
 
     def _notify(self, acknowledged: asyncio.Future[None], topic: str, group: list[tuple[Slot, Any]], _: object) -> None:
         """Called on the producer's thread."""
@@ -101,11 +113,12 @@ class Writer:
 
     def _land(self, acknowledged: asyncio.Future[None], topic: str, group: list[tuple[Slot, Any]]) -> None:
         lane = self._waiting.pop(acknowledged)
+        target = self.targets(lane.partition)[topic]
         for slot, future in group:
             if not future.succeeded():
                 self._failed(_refused(topic, _reason(future)))
                 break
-            slot.landing = Landing(topic, future.value.offset)
+            slot.landing = Landing(topic, target, future.value.offset)
         lane.advance()
         acknowledged.set_result(None)
 

@@ -70,8 +70,8 @@ class Client:
 
 
 def _passes(status: int) -> bool:
-    """Whether asking again may help. It does not after a 500: a fault at these rows is the same the next time, and somebody waits."""
-    return status != 500 and outcome_of(status) is Outcome.RETRY
+    """Whether asking again may help. Not after a 404, which is an unknown model here, nor a 500: a fault at these rows stays one."""
+    return status not in (404, 500) and outcome_of(status) is Outcome.RETRY
 
 
 def _said(body: bytes) -> str:

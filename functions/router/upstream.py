@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 from starlette.responses import Response
 from yarl import URL
 
-from eventing.http import end_to_end, session
+from eventing.http import NO_HOST, end_to_end, session
 from functions.router.arms import Arm
 from functions.runtime.errors import TimedOut, Unreachable
 
@@ -73,8 +73,8 @@ class Upstream:
             raise TimedOut(f"revision {arm.revision} did not answer in time; send less at once, or raise the router's time-out.") from None
         except aiohttp.ClientError as error:
             raise Unreachable(f"revision {arm.revision} at {arm.url} cannot be reached ({error}); try again.") from None
-        if answer.status == 404 and not content:
-            # Said by the ingress, not by a model function: a tag's host takes a moment to be known there.
+        if answer.status == 404 and (not content or NO_HOST in answer.headers):
+            # Said by the ingress, not by a model function: a tag's host takes a moment to be known there. Envoy's has no body.
             raise Unreachable(f"there is no way to revision {arm.revision} at {arm.url} yet; try again.")
         return Answer(answer.status, passed_on(answer.raw_headers), content)
 

@@ -126,6 +126,7 @@ def launch() -> Iterator[Callable[[StreamSettings], subprocess.Popen[str]]]:
             "TIDEGATE_STREAM_BATCH_SIZE": str(settings.batch_size),
             "TIDEGATE_STREAM_SESSION_TIMEOUT_SECONDS": str(settings.session_timeout_seconds),
             "TIDEGATE_STREAM_COMMIT_SECONDS": str(settings.commit_seconds),
+            "TIDEGATE_STREAM_STOP_SECONDS": str(settings.stop_seconds),
             "K_SINK": settings.sink,
         }
         process = subprocess.Popen([sys.executable, "-m", "eventing"], env=environ, stderr=subprocess.PIPE, text=True)

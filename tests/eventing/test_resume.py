@@ -26,10 +26,16 @@ def test_a_commit_by_somebody_else_is_no_checkpoint(text: str) -> None:
 
 def test_a_checkpoint_only_moves_forward() -> None:
     checkpoint = Checkpoint({"out": Mark(1, 10)})
-    assert checkpoint.advanced(Landing("out", 12)).marks["out"] == Mark(1, 13)
-    assert checkpoint.advanced(Landing("out", 4)) == checkpoint
+    assert checkpoint.advanced(Landing("out", 1, 12)).marks["out"] == Mark(1, 13)
+    assert checkpoint.advanced(Landing("out", 1, 4)) == checkpoint
     # The broker does not tell the offset of a record that it knew already.
-    assert checkpoint.advanced(Landing("out", -1)) == checkpoint
+    assert checkpoint.advanced(Landing("out", 1, -1)) == checkpoint
+
+
+def test_an_output_that_stands_in_another_place_moves_no_mark() -> None:
+    checkpoint = Checkpoint({"out": Mark(1, 10)})
+    assert checkpoint.advanced(Landing("renamed", 1, 12)) == checkpoint
+    assert checkpoint.advanced(Landing("out", 3, 12)) == checkpoint
 
 
 @pytest.mark.parametrize(
@@ -49,7 +55,7 @@ def test_an_output_tells_its_input(headers: list[tuple[str, bytes | None]], offs
     assert input_offset(headers, "s", "in", 3) == offset
 
 
-def test_what_was_written_since_the_checkpoint_is_found(settings: StreamSettings) -> None:
+def write(settings: StreamSettings) -> None:
     producer: Any = kafka.producer(settings.broker)
     for number in range(20):
         # Another input partition writes to the same place, as when the output topic has fewer partitions.
@@ -58,15 +64,34 @@ def test_what_was_written_since_the_checkpoint_is_found(settings: StreamSettings
         producer.send(topic, b"{}", None, headers, 1)
     producer.flush(10)
     producer.close(5)
+
+
+def test_what_was_written_since_the_checkpoint_is_found(settings: StreamSettings) -> None:
+    write(settings)
     source, sinks = TopicPartition(settings.input, 1), {settings.output: 1, settings.deadletter: 1}
     checkpoint = Checkpoint({settings.output: Mark(1, 6), settings.deadletter: Mark(1, 0)})
 
     past = look_back(settings.broker, "s", source, 9, sinks, checkpoint)
     assert sorted(past.written) == [9, 11, 13, 15, 17, 19]
-    assert past.written[13] == Landing(settings.deadletter, 0)
+    assert past.written[13] == Landing(settings.deadletter, 1, 0)
     assert past.checkpoint == checkpoint
 
     nothing = look_back(settings.broker, "s", source, 20, sinks, checkpoint)
     assert nothing.written == {}
     assert nothing.checkpoint == Checkpoint({settings.output: Mark(1, 19), settings.deadletter: Mark(1, 1)})
     assert look_back(settings.broker, "s", source, 0, sinks, None) == nothing
+
+
+def test_what_stands_in_a_topic_or_partition_that_was_changed_is_found(settings: StreamSettings) -> None:
+    write(settings)
+    source, checkpoint = TopicPartition(settings.input, 1), Checkpoint({settings.output: Mark(1, 6), "never.was.there": Mark(1, 6)})
+    written = [9, 11, 15, 17, 19]
+
+    grown = look_back(settings.broker, "s", source, 9, {settings.output: 3}, checkpoint)
+    assert sorted(grown.written) == written
+    assert grown.checkpoint == Checkpoint({settings.output: Mark(3, 0)})
+
+    renamed = look_back(settings.broker, "s", source, 9, {settings.input: 1}, checkpoint)
+    assert sorted(renamed.written) == written
+    # The next worker has to find them as well, if this one dies before it has passed them.
+    assert renamed.checkpoint == Checkpoint({settings.input: Mark(1, 0), settings.output: Mark(1, 6)})

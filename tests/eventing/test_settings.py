@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from eventing.environ import whole
 from eventing.errors import InvalidSetting
 from eventing.settings import StreamSettings
 
@@ -66,3 +67,9 @@ def test_what_is_missing_is_named(name: str) -> None:
 def test_what_cannot_be_understood_is_named_with_its_value(name: str, value: str) -> None:
     with pytest.raises(InvalidSetting, match=f"{name} is '{value}'"):
         StreamSettings.from_env(ENVIRON | {name: value})
+
+
+def test_a_number_can_be_too_large() -> None:
+    assert whole({"PORT": "65535"}, "PORT", 8080, most=65_535) == 65_535
+    with pytest.raises(InvalidSetting, match="PORT is '70000'; it must be a number of 0 to 65535"):
+        whole({"PORT": "70000"}, "PORT", 8080, most=65_535)

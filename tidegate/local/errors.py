@@ -9,6 +9,10 @@ class InvalidManifest(TidegateError):
     """A manifest cannot be read, or says what no API server would take."""
 
 
+class UnusableFolder(TidegateError):
+    """The state folder cannot be written."""
+
+
 class AlreadyRunning(TidegateError):
     """Another `tidegate up` owns the state folder."""
 

@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
 
-from eventing.http import end_to_end
+from eventing.http import NO_HOST, end_to_end
 from tidegate.local import index
 from tidegate.local.errors import NoReplica, QueueFull
 from tidegate.local.fleet import Fleet
@@ -25,6 +26,11 @@ log = logging.getLogger("tidegate.gateway")
 _SMALL = 1 << 20
 _CHUNK = 1 << 16
 _SKIPPED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+
+
+def tell_no_malformed_requests(record: logging.LogRecord) -> bool:
+    """A filter for aiohttp's log: what a caller sent that is not HTTP was answered by 400, and is no fault of ours to be traced."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 class Gateway:
@@ -50,7 +56,9 @@ class Gateway:
         if request.host.partition(":")[0] in ("localhost", "127.0.0.1", "[", "::1"):
             return index.page(self._fleet, request)
         hosts = ", ".join(self._fleet.table.names) or "none"
-        return _error(404, f"no service has the host {request.host}; known hosts: {hosts}.")
+        answer = _error(404, f"no service has the host {request.host}; known hosts: {hosts}.")
+        answer.headers[NO_HOST] = "true"
+        return answer
 
     async def _answer(self, request: web.BaseRequest, revision: Revision) -> web.StreamResponse:
         limit = revision.plan.timeout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -9,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tidegate.local.errors import AlreadyRunning
+from tidegate.local.errors import AlreadyRunning, UnusableFolder
 
 _FILE = "up.json"
+_LOCK = "up.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +39,35 @@ def read(state_dir: Path) -> Running | None:
     return running if is_alive(running.pid) else None
 
 
-def check_free(state_dir: Path) -> None:
-    """Raises AlreadyRunning when a process that lives owns the folder."""
+@contextmanager
+def claimed(state_dir: Path) -> Iterator[None]:
+    """The folder belongs to this process for as long as the context is, even if it dies in it.
+
+    Raises AlreadyRunning when it belongs to another, UnusableFolder when nothing can be written there.
+    """
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        lock = (state_dir / _LOCK).open("w")
+    except OSError as error:
+        raise UnusableFolder(f"cannot write into {state_dir}: {error.strerror}; choose another --state-dir.") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunning(_already(state_dir)) from None
+        yield
+
+
+def _already(state_dir: Path) -> str:
     running = read(state_dir)
-    if running and running.pid != os.getpid():
-        raise AlreadyRunning(
-            f"tidegate is already running here (pid {running.pid}, {running.gateway}); stop it with Ctrl-C, or choose another --state-dir."
-        )
+    who = f"pid {running.pid}, {running.gateway}" if running else "it is just starting or stopping"
+    return f"tidegate is already running here ({who}); stop it with Ctrl-C, or choose another --state-dir."
 
 
 @contextmanager
 def announced(state_dir: Path, running: Running) -> Iterator[None]:
     """The file is there for as long as the context is; readers see all of it or nothing."""
     path = state_dir / _FILE
-    state_dir.mkdir(parents=True, exist_ok=True)
     half = path.with_suffix(f".{os.getpid()}.tmp")
     half.write_text(json.dumps(asdict(running), indent=2) + "\n", "utf-8")
     half.replace(path)

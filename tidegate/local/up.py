@@ -25,7 +25,7 @@ from tidegate.local.deployments import Deployments, sinks
 from tidegate.local.errors import InvalidManifest
 from tidegate.local.failure import Failure
 from tidegate.local.fleet import Fleet
-from tidegate.local.gateway import Gateway
+from tidegate.local.gateway import Gateway, tell_no_malformed_requests
 from tidegate.local.launcher import Launcher
 from tidegate.local.lifeline import Lifeline
 from tidegate.local.manifests import Document
@@ -35,6 +35,8 @@ from tidegate.local.validation import Object
 log = logging.getLogger("tidegate.local")
 
 _LOOPBACK = "127.0.0.1"
+# After draining, what is still open at the gateway is a caller that sends or reads no more.
+_CLOSE_SECONDS = 2.0
 # A watch never ends by itself: at the end they are cut off.
 _WATCH_GRACE = 0.1
 
@@ -63,6 +65,7 @@ class Up:
     running: state.Running
     fleet: Fleet
     deployments: Deployments
+    killed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def in_flight(self) -> int:
@@ -83,6 +86,7 @@ class Up:
 
     def kill(self) -> None:
         """Ends every process at once; what was in flight is lost."""
+        self.killed.set()
         self.deployments.kill()
         self.fleet.kill()
 
@@ -94,8 +98,8 @@ async def up(settings: UpSettings) -> AsyncIterator[Up]:
     Raises InvalidManifest, PortTaken, AlreadyRunning or BrokerUnreachable before any process was started.
     """
     documents = manifests.load(settings.manifests)
-    state.check_free(settings.state_dir)
     async with AsyncExitStack() as stack:
+        stack.enter_context(state.claimed(settings.state_dir))
         gateway_socket = stack.enter_context(listen(settings.port, settings.host, option="--port"))
         api_socket = stack.enter_context(listen(settings.api_port, _LOOPBACK, option="--api-port"))
         kafka = await stack.enter_async_context(reachable(settings.bootstrap_servers))
@@ -110,7 +114,7 @@ async def up(settings: UpSettings) -> AsyncIterator[Up]:
         client = await stack.enter_async_context(http.session(timeout_seconds=None, raw=True))
         await stack.enter_async_context(_serving(_gateway(fleet, client), gateway_socket))
         _apply(documents, fleet)
-        stack.push_async_callback(_drained, fleet)
+        stack.push_async_callback(_drained, here)
         await stack.enter_async_context(deployments.running())
         stack.enter_context(state.announced(settings.state_dir, running))
         where = (running.gateway, running.api, running.bootstrap_servers, running.kafka)
@@ -121,6 +125,7 @@ async def up(settings: UpSettings) -> AsyncIterator[Up]:
 async def run(settings: UpSettings) -> None:
     """Runs until SIGINT or SIGTERM; the first one drains, the second one kills."""
     stopping, loop = asyncio.Event(), asyncio.get_running_loop()
+    logging.getLogger("aiohttp.server").addFilter(tell_no_malformed_requests)
     async with up(settings) as here:
 
         def stop() -> None:
@@ -146,8 +151,8 @@ async def _serving(runner: web.AppRunner | web.ServerRunner, sock: socket.socket
 
 def _gateway(fleet: Fleet, client: aiohttp.ClientSession) -> web.ServerRunner:
     # A body stays as it was sent; a caller that goes away ends its request.
-    server = web.Server(Gateway(fleet, client).handle, access_log=None, auto_decompress=False, handler_cancellation=True)
-    return web.ServerRunner(server)
+    server = web.Server(Gateway(fleet, client).handle, access_log=None, auto_decompress=False, handler_cancellation=True, lingering_time=0)
+    return web.ServerRunner(server, shutdown_timeout=_CLOSE_SECONDS)
 
 
 def _api(here: Up) -> web.AppRunner:
@@ -176,7 +181,8 @@ def _running(settings: UpSettings, kafka: Kafka, gateway: socket.socket, api: so
 def _launcher(settings: UpSettings, documents: Sequence[Document], running: state.Running, kafka: Kafka, line: Lifeline) -> Launcher:
     logs = settings.state_dir.resolve() / "log"
     shutil.rmtree(logs, ignore_errors=True)
-    common = {**kafka.environment(), "TIDEGATE_KUBERNETES_API": running.api}
+    # Nobody but the gateway has business with a process: it listens on loopback only.
+    common = {**kafka.environment(), "TIDEGATE_KUBERNETES_API": running.api, "TIDEGATE_HOST": _LOOPBACK}
     config_maps = {m.metadata.name or "": m.data for m in manifests.of_kind(resources.ConfigMap, documents)}
     return Launcher(settings.project_root.resolve(), logs, line, common, config_maps)
 
@@ -198,9 +204,9 @@ def _apply(documents: Sequence[Document], fleet: Fleet) -> None:
             log.info("the JobSink %s is not started by tidegate up: use `tidegate batch`", name)
 
 
-async def _drained(fleet: Fleet) -> None:
+async def _drained(here: Up) -> None:
     """The gateway stays open until then: a function that answers a request may need another one for it."""
-    if fleet.in_system:
-        log.info("draining: waiting for %d requests…", fleet.in_system)
-    while fleet.in_system:  # noqa: ASYNC110 only at the end, and not for long
+    if here.in_flight:
+        log.info("draining: waiting for %d requests…", here.in_flight)
+    while here.in_flight and not here.killed.is_set():  # noqa: ASYNC110 only at the end, and not for long
         await asyncio.sleep(0.05)

@@ -100,7 +100,12 @@ def _explain(model: type[BaseModel], detail: ErrorDetails) -> InvalidObject:
     message = detail["msg"]
     for pydantics, ours in _WORDS.items():
         message = message.replace(pydantics, ours)
-    return InvalidObject(Stage.SCHEMA, field, f"is {detail['input']!r}: it {message}")
+    return InvalidObject(Stage.SCHEMA, field, f"is {_short(detail['input'])}: it {message}")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def _hint(model: type[BaseModel], location: Sequence[int | str]) -> str:

@@ -86,3 +86,11 @@ def test_an_unknown_event_format_is_named() -> None:
 def test_a_binary_message_without_an_id_is_told_so() -> None:
     with pytest.raises(InvalidEvent, match="the event has no id"):
         http.decode(Message({"ce-specversion": "1.0", "ce-source": "/a", "ce-type": "t"}, b""), Mode.BINARY)
+
+
+def test_a_binary_message_whose_data_is_not_the_json_that_it_says_is_told_so() -> None:
+    headers = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/a", "ce-type": "t", "content-type": "application/json"}
+    with pytest.raises(InvalidEvent, match="data is not JSON"):
+        http.decode(Message(headers, b'1},{"specversion":"1.0","id":"2","source":"/b","type":"t","data":1'), Mode.BINARY)
+    (event,) = http.decode(Message({**headers, "content-type": "text/plain"}, b"1},{"), Mode.BINARY)
+    assert event.data == b"1},{"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import string
 
 import orjson
@@ -84,6 +85,7 @@ def test_the_sdk_and_this_codec_read_each_other(value: dict[str, object]) -> Non
         (b'{"specversion":"1.0","id":"1","source":"/a","type":"t","data":1,"data_base64":"AA=="}', "both data and data_base64"),
         (b'{"specversion":"1.0","id":"1","source":"/a","type":"t","data_base64":"?"}', "not Base64"),
         (b'{"specversion":"1.0","id":"1","source":"/a","type":"t","data_base64":7}', "not Base64"),
+        (b'{"specversion":"1.0","id":"1","source":"/a","type":"t","data_base64":""}', "data is not JSON"),
     ],
 )
 def test_what_is_no_event_is_told_in_a_sentence(body: bytes, reason: str) -> None:
@@ -109,3 +111,19 @@ def test_the_spoiled_event_of_a_batch_is_named_by_its_place() -> None:
 
 def test_an_attribute_that_is_null_is_as_good_as_absent() -> None:
     assert json.decode(orjson.dumps({**MINIMAL, "subject": None, "data": None})) == Event(MINIMAL)
+
+
+def test_base64_that_stands_for_json_cannot_add_events_to_a_batch() -> None:
+    def body(data: bytes) -> bytes:
+        return orjson.dumps({**MINIMAL, "datacontenttype": "application/json", "data_base64": base64.b64encode(data).decode()})
+
+    with pytest.raises(InvalidEvent, match="data is not JSON"):
+        json.decode(body(b'1},{"specversion":"1.0","id":"2","source":"/b","type":"t","data":1'))
+    assert json.decode(body(b' {"a": 1}')).data == {"a": 1}
+
+
+def test_an_event_that_is_nested_too_deeply_to_be_written_is_told_so() -> None:
+    event = json.decode(orjson.dumps(MINIMAL)[:-1] + b',"data":' + b"[" * 300 + b"]" * 300 + b"}")
+    for write in (json.encode, lambda event: json.encode_batch([event]), Event.payload):
+        with pytest.raises(InvalidEvent, match="nested less deeply"):
+            write(event)

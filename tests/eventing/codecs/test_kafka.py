@@ -64,12 +64,15 @@ def test_the_sdk_and_this_codec_read_each_other() -> None:
 
 
 def test_a_record_that_is_no_event_is_wrapped_as_a_kafka_source_does() -> None:
-    event = kafka.decode(Record(b"N1", b'{"a": 1}'))
+    headers = [("X-Trace_Id", b"7"), ("binary", b"\xff"), ("null", None), ("content-type", b"application/json")]
+    event = kafka.decode(Record(b"N1", b'{"a": 1}', list(headers)))
     assert event.id == "partition:3/offset:41"
     assert event.type == "dev.knative.kafka.event"
     assert event.get("subject") == "partition:3#41"
-    assert event.get("partitionkey") == "N1"
+    assert (event.get("key"), event.get("partitionkey")) == ("N1", "N1")
+    assert {name: event.get(name) for name in event.attributes if name.startswith("kafkaheader")} == {"kafkaheaderxtraceid": "7"}
     assert event.value() == {"a": 1}
+    assert kafka.decode(Record(b"\xff", b"1")).get("key") is None
 
 
 def test_the_key_does_not_replace_a_partition_key() -> None:

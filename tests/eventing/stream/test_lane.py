@@ -53,7 +53,7 @@ def test_the_position_never_passes_what_has_not_landed(numbers: list[int], data:
     lane.take()
     landed: set[int] = set()
     for slot in data.draw(st.permutations(slots)):
-        slot.landing = Landing("out", 7)
+        slot.landing = Landing("out", 0, 7)
         landed.add(slot.record.offset)
         lane.advance()
         assert all(number in landed for number in numbers if number < lane.position)
@@ -64,22 +64,31 @@ def test_the_position_never_passes_what_has_not_landed(numbers: list[int], data:
 def test_the_checkpoint_stands_behind_the_last_output_before_the_position() -> None:
     lane = lane_of()
     first, second, third = (lane.add(Record(number)) for number in range(3))
-    first.landing, third.landing = Landing("out", 40), Landing("dead", 50)
+    first.landing, third.landing = Landing("out", 0, 40), Landing("dead", 0, 50)
     lane.advance()
     assert lane.checkpoint == Checkpoint({"out": Mark(0, 41), "dead": Mark(0, 0)})
-    second.landing = Landing("out", 44)
+    second.landing = Landing("out", 0, 44)
     lane.advance()
     assert lane.position == 3
     assert lane.checkpoint == Checkpoint({"out": Mark(0, 45), "dead": Mark(0, 51)})
 
 
 def test_what_an_earlier_worker_wrote_is_passed_over() -> None:
-    lane = lane_of({1: Landing("out", 9)})
+    lane = lane_of({1: Landing("out", 0, 9)})
     slots = [lane.add(Record(number)) for number in range(3)]
     for slot in (slots[0], slots[2]):
         slot.result = REJECTION
     assert lane.take() == [slots[0], slots[2]]
     assert lane.written == 0
+
+
+def test_an_output_that_stands_elsewhere_moves_the_position_and_no_mark() -> None:
+    lane = lane_of({0: Landing("renamed", 0, 9), 1: Landing("out", 3, 9)})
+    for number in range(2):
+        lane.add(Record(number))
+    lane.advance()
+    assert lane.position == 2
+    assert lane.checkpoint == Checkpoint({"out": Mark(0, 0), "dead": Mark(0, 0)})
 
 
 def test_a_closed_lane_gives_nothing_to_write() -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from eventing.event import Event
 from eventing.reply import Problem, completed, failed
-from eventing.stream.verdict import Answered, Refused, backoff, judge
+from eventing.stream.verdict import Answered, Refused, judge
 
 REQUEST = Event({"specversion": "1.0", "id": "1", "source": "/a", "type": "t"})
 REPLY = completed(REQUEST, "flights", "v1", 0.5)
@@ -46,9 +46,3 @@ def test_a_reply_too_few_is_tried_again_and_told_in_a_sentence() -> None:
     assert all(verdict.retry and verdict.problem is not None for verdict in verdicts)
     assert verdicts[0].problem is not None
     assert verdicts[0].problem.detail.startswith("the sink answered 2 events with 1 replies")
-
-
-@given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
-def test_the_back_off_is_bounded_and_grows_with_the_attempts(attempt: int, chance: float) -> None:
-    assert 0 <= backoff(attempt, chance) <= 15
-    assert backoff(attempt, chance) <= backoff(attempt + 1, chance)

@@ -4,6 +4,7 @@ import asyncio
 import random
 import signal
 import subprocess
+import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -21,6 +22,8 @@ from eventing.event import Event
 from eventing.reply import Problem, failed
 from eventing.settings import StreamSettings
 from eventing.stream import worker
+from eventing.stream.input import Commits
+from eventing.stream.worker import Worker
 
 Publish = Callable[[str, list[Message]], None]
 Collect = Callable[..., list[Any]]
@@ -210,6 +213,140 @@ async def test_what_fails_for_too_long_is_dead_lettered(
     assert problem.status == 503
     assert "127.0.0.1:1/models/flights cannot be reached" in problem.detail
     assert int(dict(records[0].headers)["tidegate_attempts"]) > 1
+
+
+async def test_an_event_that_is_nested_too_deeply_is_dead_lettered_and_nothing_else(
+    settings: StreamSettings, publish: Publish, collect: Collect, serve: Serve, flight: Flight, score: Score
+) -> None:
+    async def answer(events: list[Event]) -> list[Event]:
+        return [score(event) for event in events]
+
+    settings = replace(settings, sink=await serve(answer))
+    attributes = b'{"specversion":"1.0","id":"deep","source":"/airline","type":"t","data":'
+    deep = Message(None, attributes + b"[" * 300 + b"]" * 300 + b"}", [("content-type", b"application/cloudevents+json")])
+    publish(settings.input, [flight(0), deep, flight(1)])
+    stop = asyncio.Event()
+    running = asyncio.create_task(worker.run(settings, stop))
+    scored = await asyncio.to_thread(collect, settings.output, count=2)
+    (dead,) = await asyncio.to_thread(collect, settings.deadletter, count=1)
+    stop.set()
+    await running
+
+    assert causes(scored) == flights(2)
+    assert deadletter.original(dead.key, dead.value, dead.headers).value == deep.value
+    assert "nested less deeply" in deadletter.problem_of(dead.headers).detail
+
+
+async def test_a_stop_does_not_wait_for_a_sink_that_hangs_and_commits_what_is_finished(
+    settings: StreamSettings, publish: Publish, collect: Collect, serve: Serve, launch: Launch, flight: Flight, score: Score
+) -> None:
+    hanging, over = asyncio.Event(), asyncio.Event()
+
+    async def answer(events: list[Event]) -> list[Event]:
+        if any(int(event.id[7:]) >= 50 for event in events):
+            hanging.set()
+            await over.wait()
+        return [score(event) for event in events]
+
+    settings = replace(settings, sink=await serve(answer), commit_seconds=3600, stop_seconds=3)
+    publish(settings.input, [flight(number) for number in range(50)])
+    process = launch(settings)
+    await asyncio.to_thread(collect, settings.output, count=50)
+    publish(settings.input, [flight(number) for number in range(50, 60)])
+    await hanging.wait()
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    status = await asyncio.to_thread(process.wait, 30)
+    took = time.monotonic() - began
+    over.set()
+
+    assert status == 0
+    assert took < settings.stop_seconds + 2
+    lags = await asyncio.to_thread(lag.lag, settings.broker, settings.group, settings.input)
+    assert sum(one.records for one in lags.values()) == 10
+
+
+async def test_a_revoked_partition_is_to_be_committed_and_its_late_results_are_not_written(
+    settings: StreamSettings,
+    publish: Publish,
+    collect: Collect,
+    serve: Serve,
+    flight: Flight,
+    score: Score,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held, over, joined = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    released, given_back = Worker.released, list[Commits]()
+
+    async def release(self: Worker, partitions: set[int]) -> Commits:
+        given_back.append(await released(self, partitions))
+        return given_back[-1]
+
+    monkeypatch.setattr(Worker, "released", release)
+
+    async def slow(events: list[Event]) -> list[Event]:
+        if any(int(event.id[7:]) >= 100 for event in events):
+            held.set()
+            await over.wait()
+        return [score(event) for event in events]
+
+    async def quick(events: list[Event]) -> list[Event]:
+        joined.set()
+        return [score(event) for event in events]
+
+    # Without commits between, which would leave none to the revocation.
+    settings = replace(settings, commit_seconds=3600)
+    stop = asyncio.Event()
+    publish(settings.input, [flight(number) for number in range(100)])
+    running = [asyncio.create_task(worker.run(replace(settings, sink=await serve(slow)), stop))]
+    await asyncio.to_thread(collect, settings.output, count=100)
+    await asyncio.to_thread(publish, settings.input, [flight(number) for number in range(100, 200)])
+    await held.wait()
+    running.append(asyncio.create_task(worker.run(replace(settings, sink=await serve(quick)), stop)))
+    await joined.wait()
+    over.set()
+    records = await asyncio.to_thread(collect, settings.output, count=200)
+    stop.set()
+    await asyncio.gather(*running)
+
+    assert sum(position for position, _ in given_back[0].values()) == 100
+    assert causes(records) == flights(200)
+
+
+async def test_a_worker_whose_output_was_renamed_writes_nothing_twice(
+    settings: StreamSettings, publish: Publish, collect: Collect, serve: Serve, launch: Launch, flight: Flight, score: Score
+) -> None:
+    async def answer(events: list[Event]) -> list[Event]:
+        return [score(event) for event in events]
+
+    settings = replace(settings, sink=await serve(answer), commit_seconds=3600)
+    publish(settings.input, [flight(number) for number in range(50)])
+    first = launch(settings)
+    await asyncio.to_thread(collect, settings.output, count=50)
+    first.kill()
+    first.wait()
+    publish(settings.input, [flight(number) for number in range(50, 60)])
+    second = launch(replace(settings, output=f"{settings.output}-renamed"))
+    records = await asyncio.to_thread(collect, f"{settings.output}-renamed", count=10)
+    second.send_signal(signal.SIGTERM)
+
+    assert await asyncio.to_thread(second.wait, 30) == 0
+    assert causes(records) == flights(60) - flights(50)
+    lags = await asyncio.to_thread(lag.lag, settings.broker, settings.group, settings.input)
+    assert sum(one.records for one in lags.values()) == 0
+
+
+async def test_a_fault_of_the_worker_itself_still_stops_it_in_order(
+    settings: StreamSettings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(_: Worker) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Worker, "_round", fail)
+    caplog.set_level("INFO")
+    with pytest.raises(ZeroDivisionError):
+        await worker.run(settings, asyncio.Event())
+    assert caplog.messages[-1].startswith("stopped after 0 scored")
 
 
 def test_a_broker_that_is_not_there_is_one_sentence(settings: StreamSettings, launch: Launch) -> None:

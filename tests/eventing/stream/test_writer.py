@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
+import orjson
 import pytest
-from kafka.errors import MessageSizeTooLargeError, NotEnoughReplicasError
+from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError, NotEnoughReplicasError
 from kafka.future import Future
 
 from eventing.event import Event
@@ -41,7 +42,7 @@ class Producer:
         self._largest = largest
 
     def send(self, topic: str, value: bytes | None, key: bytes | None, headers: list[tuple[str, bytes]], partition: int) -> Any:
-        if topic == "out" and len(value or b"") > self._largest:
+        if len(value or b"") > self._largest:
             raise MessageSizeTooLargeError
         self.sent.append((topic, partition, key, value, dict(headers)))
         self.futures.append(Future())
@@ -68,7 +69,7 @@ async def test_an_output_lands_when_it_is_acknowledged_and_not_before() -> None:
     assert await writer.drain({5}, 5)
     assert lane.position == 3
     assert lane.checkpoint.marks["out"] == Mark(1, 103)
-    assert [slot.landing for slot in slots] == [Landing("out", 100 + number) for number in range(3)]
+    assert [slot.landing for slot in slots] == [Landing("out", 1, 100 + number) for number in range(3)]
     # Partition 5 of an output topic with four is 1.
     assert {(topic, partition, key) for topic, partition, key, *_ in producer.sent} == {("out", 1, b"k")}
     assert [headers["tidegate_origin"] for *_, headers in producer.sent] == [b"in/5/0", b"in/5/1", b"in/5/2"]
@@ -90,13 +91,23 @@ async def test_an_output_that_is_refused_stops_the_worker_and_is_not_committed()
 
 
 async def test_a_reply_that_is_too_large_becomes_a_dead_letter() -> None:
-    producer = Producer(largest=5)
+    producer = Producer(largest=2)
     writer = Writer(producer, SETTINGS, {"out": 4, "dead": 2}, lambda error: pytest.fail(str(error)))
     lane, slots = lane_with(1)
     writer.write(lane, slots)
     ((topic, partition, key, value, headers),) = producer.sent
     assert (topic, partition, key, value) == ("dead", 1, b"k", b"{}")
     assert headers["knativeerrorcode"] == b"413"
+
+
+async def test_a_dead_letter_without_room_for_its_reason_leaves_the_value_where_it_is() -> None:
+    producer = Producer(largest=1)
+    writer = Writer(producer, SETTINGS, {"out": 4, "dead": 2}, lambda error: pytest.fail(str(error)))
+    lane, slots = lane_with(1)
+    writer.write(lane, slots)
+    ((topic, _, key, value, headers),) = producer.sent
+    assert (topic, key, value) == ("dead", b"k", b"")
+    assert (headers["tidegate_origin"], headers["tidegate_omitted"], headers["knativeerrorcode"]) == (b"in/5/0", b"2 bytes", b"413")
 
 
 async def test_a_record_without_key_and_value_can_be_answered() -> None:
@@ -107,3 +118,24 @@ async def test_a_record_without_key_and_value_can_be_answered() -> None:
     slots[0].result = replace(REPLY, data=None)
     writer.write(lane, slots)
     assert producer.sent[0][2:4] == (None, b"")
+
+
+async def test_a_reply_that_cannot_be_written_as_json_becomes_a_dead_letter() -> None:
+    producer = Producer()
+    writer = Writer(producer, SETTINGS, {"out": 1, "dead": 1}, lambda error: pytest.fail(str(error)))
+    lane, slots = lane_with(1)
+    slots[0].result = replace(REPLY, data=orjson.loads(b"[" * 300 + b"]" * 300))
+    writer.write(lane, slots)
+    ((topic, *_, headers),) = producer.sent
+    assert (topic, headers["knativeerrorcode"]) == ("dead", b"502")
+
+
+async def test_a_record_that_the_client_does_not_take_stops_the_worker_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def send(*_: object) -> None:
+        raise KafkaTimeoutError("no metadata in 5 s")
+
+    producer = Producer()
+    monkeypatch.setattr(producer, "send", send)
+    writer = Writer(producer, SETTINGS, {"out": 1, "dead": 1}, lambda error: pytest.fail(str(error)))
+    with pytest.raises(WriteFailed, match=r"Kafka refused a record for out \(.*no metadata in 5 s\)"):
+        writer.write(*lane_with(1))

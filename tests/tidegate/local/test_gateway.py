@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 
 from eventing import http
+from eventing.http import NO_HOST
 from tidegate.local.up import Up
 
 Object = dict[str, Any]
@@ -78,6 +79,8 @@ async def test_an_unknown_host_is_told_the_known_ones(running: Running, service:
     async with running(service()) as here, client.get(url(here, host="helo.localhost")) as response:
         assert response.status == 404
         assert (await response.json())["error"].endswith("known hosts: hello.localhost.")
+        # By this the router tells it from a 404 of the model function, and events are tried again.
+        assert NO_HOST in response.headers
 
 
 async def test_the_bare_address_shows_what_runs(running: Running, service: Make, client: Client) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tidegate.local.errors import AlreadyRunning
-from tidegate.local.state import Running, announced, check_free, read
+from tidegate.local.errors import AlreadyRunning, UnusableFolder
+from tidegate.local.state import Running, announced, claimed, read
 
 HERE = Running(
     pid=os.getpid(),
@@ -35,7 +35,6 @@ def test_the_file_of_a_dead_process_counts_for_nothing(tmp_path: Path) -> None:
     dead.wait()
     with announced(tmp_path, replace(HERE, pid=dead.pid)):
         assert read(tmp_path) is None
-        check_free(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}'])
@@ -44,7 +43,17 @@ def test_a_file_that_cannot_be_read_counts_for_nothing(tmp_path: Path, text: str
     assert read(tmp_path) is None
 
 
-def test_a_living_process_owns_its_folder(tmp_path: Path) -> None:
-    with announced(tmp_path, replace(HERE, pid=os.getppid())), pytest.raises(AlreadyRunning) as caught:
-        check_free(tmp_path)
-    assert f"already running here (pid {os.getppid()}, http://127.0.0.1:8080)" in str(caught.value)
+def test_a_folder_belongs_to_one_process_even_while_that_starts(tmp_path: Path) -> None:
+    with claimed(tmp_path):
+        with pytest.raises(AlreadyRunning, match="it is just starting or stopping"), claimed(tmp_path):
+            pass
+        with announced(tmp_path, HERE), pytest.raises(AlreadyRunning, match=f"pid {HERE.pid}, http://127.0.0.1:8080"), claimed(tmp_path):
+            pass
+    with claimed(tmp_path):
+        pass
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UnusableFolder, match=r"cannot write into .*file: .*choose another --state-dir"), claimed(tmp_path / "file"):
+        pass

@@ -109,9 +109,9 @@ async def test_a_deployment_runs_with_its_sink_and_is_started_again(running: Run
 
 async def test_two_in_one_folder_are_refused(running: Running, service: Make, root: Path) -> None:
     async with running(service()) as here:
-        other = state.Running(**{**vars_of(here.running), "pid": os.getppid()})
-        with state.announced(root / "other", other), pytest.raises(AlreadyRunning, match=f"already running here .pid {os.getppid()}"):
-            async with up(settings(root, service(), state_dir=root / "other")):
+        folder = Path(here.running.kubeconfig).parent
+        with pytest.raises(AlreadyRunning, match=f"already running here .pid {os.getpid()}, {here.running.gateway}"):
+            async with up(settings(root, service(), state_dir=folder)):
                 raise AssertionError
 
 
