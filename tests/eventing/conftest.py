@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
@@ -75,9 +76,8 @@ def collect(broker: Broker) -> Iterator[Callable[..., list[Any]]]:
         consumer.assign([TopicPartition(topic, number) for topic in topics for number in producer.partitions_for(topic)])
         consumer.seek_to_beginning()
         records: list[Any] = []
-        for _ in range(seconds * 2):
-            if len(records) >= count:
-                break
+        until = time.monotonic() + seconds
+        while len(records) < count and time.monotonic() < until:
             records += [record for batch in consumer.poll(timeout_ms=500).values() for record in batch]
         return records + [record for batch in consumer.poll(timeout_ms=300).values() for record in batch]
 

@@ -23,7 +23,7 @@ def test_each_reply_is_judged_by_itself() -> None:
     assert [(verdict.event is not None, verdict.retry) for verdict in verdicts] == [(True, False), (False, True), (False, False)]
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [404, 408, 425, 429, 500, 502, 503, 504])
 @given(count=st.integers(1, 300))
 def test_a_call_that_may_succeed_later_is_tried_again_as_it_is(status: int, count: int) -> None:
     verdicts = judge(Refused(problem(status)), count)
@@ -32,7 +32,7 @@ def test_a_call_that_may_succeed_later_is_tried_again_as_it_is(status: int, coun
     assert all(verdict.retry for verdict in verdicts)
 
 
-@pytest.mark.parametrize("status", [302, 400, 404, 413, 415])
+@pytest.mark.parametrize("status", [302, 400, 413, 415, 422])
 def test_a_refused_batch_is_divided_until_one_event_is_to_blame(status: int) -> None:
     assert judge(Refused(problem(status)), 2) is None
     verdicts = judge(Refused(problem(status)), 1)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegate.local.autoscaler import Autoscaler, Decision, Observation
@@ -113,6 +113,7 @@ def test_whatever_the_load_the_bounds_hold(scaling: Scaling, load: list[tuple[in
             assert decision.reason
 
 
+@settings(max_examples=25)  # each plays minutes of quiet, tick by tick
 @given(scalings, loads)
 def test_whatever_the_load_quiet_ends_at_the_minimum(scaling: Scaling, load: list[tuple[int, int]]) -> None:
     clock = Clock(scaling)
