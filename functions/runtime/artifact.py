@@ -156,7 +156,7 @@ def _transform(card: Card) -> Transform | None:
         return None
     try:
         return cast("Transform", importlib.import_module(card.transform).transform)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:  # the last two for what is no module's name
         raise InvalidModel(
             f"the transform {card.transform} of the model {card.name} cannot be imported: {error}; run from its project."
         ) from None

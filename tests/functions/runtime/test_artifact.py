@@ -84,6 +84,7 @@ def test_features_are_matched_by_name_not_by_position(folder: Path, table: tuple
         ({"colour": "red"}, r"colour is not known; known are"),
         ({"name": "no/slash"}, r"name is 'no/slash'; it must match"),
         ({"inputs": [{"name": "a", "datatype": "FP32"}] * 2}, r"inputs names a more than once"),
+        ({"transform": "../x", "features": NAMES}, r"the transform \.\./x of the model little cannot be imported"),
         ({"transform": "no.such.module", "features": NAMES}, r"the transform no\.such\.module of the model little cannot be imported"),
     ],
 )
