@@ -20,7 +20,7 @@ train: $(VENV)/.demo ## Train the example's two models
 	$(BIN)/python -m functions.flights.train $(ARGS)
 
 test: $(VENV)/.dev ## Run every test that needs no cluster (minutes)
-	$(BIN)/pytest -m "not cluster" --cov $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile -m "not cluster" --cov $(ARGS)
 
 lint: $(VENV)/.dev ## Check format, style, and who imports whom
 	$(BIN)/ruff format --check

@@ -83,7 +83,8 @@ def train(
     for version, booster in boosters.items():
         evaluations[version] = evaluate(later.late, booster.predict(_matrix(later, VERSIONS[version])))
         summary = _summary(evaluations[version], evaluations[BASE_RATE], training, test)
-        report(f"wrote {publish(out / version, version, booster, summary)}")
+        card = publish(out / version, version, booster, summary)
+        report(f"wrote {card.relative_to(Path.cwd()) if card.is_relative_to(Path.cwd()) else card}")
     return evaluations
 
 
