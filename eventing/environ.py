@@ -44,3 +44,8 @@ def one_of(environ: Environ, name: str, default: str, choices: Collection[str]) 
     if value not in choices:
         raise InvalidSetting(f"{name} is {value!r}; it must be one of {', '.join(choices)}.")
     return value
+
+
+def flag(environ: Environ, name: str, default: bool) -> bool:
+    """`true` or `false`."""
+    return one_of(environ, name, str(default).lower(), ("true", "false")) == "true"

@@ -62,7 +62,11 @@ def parse(body: bytes) -> Signature:
         inputs = tuple(
             Input(item["name"], item["datatype"], bool(item.get("parameters", {}).get("optional", False))) for item in metadata["inputs"]
         )
-        outputs = tuple(Output(item["name"], item["datatype"], _width(item["shape"])) for item in metadata["outputs"])
+        outputs = tuple(
+            Output(item["name"], item["datatype"], _width(item["shape"]))
+            for item in metadata["outputs"]
+            if not item.get("parameters", {}).get("on_request", False)
+        )
         unknown = ({item.datatype for item in inputs} | {item.datatype for item in outputs}) - _ARROW.keys()
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, IndexError):
         raise InvalidInput(

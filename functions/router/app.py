@@ -15,8 +15,8 @@ from functions.router.routes import Routes
 from functions.router.settings import Settings
 from functions.router.table import SELECTOR, Table
 from functions.router.upstream import Upstream
+from functions.router.web import EXCEPTION_HANDLERS
 from functions.runtime.knative import SERVICES, Access, Client
-from functions.runtime.web import EXCEPTION_HANDLERS
 
 _ANY = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 

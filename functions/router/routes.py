@@ -20,9 +20,9 @@ from functions.router.assignment import choose, event_key
 from functions.router.parts import Part, positions_by_arm
 from functions.router.table import Table
 from functions.router.upstream import Answer, Upstream, passed_on
+from functions.router.web import json_response, problem_response, read_body
 from functions.runtime.errors import InvalidInput, problem_of, status_of
 from functions.runtime.protocols.routing import KEYS as ROUTING_KEYS
-from functions.runtime.web import json_response, problem_response, read_body
 
 KEY = "tidegate-routing-key"
 OVERRIDE = "tidegate-revision"

@@ -1,24 +1,31 @@
-"""From a path to a model that can be trusted: find the card, check the digest, load, hold the signature against the card."""
+"""From a path to models that can be trusted: find the cards, check the digests, load, hold the signatures against the cards."""
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import re
+import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from eventing.errors import TidegateError
 from functions.runtime import card as cards
-from functions.runtime.card import Artifact, Card, Input, Output
+from functions.runtime.card import Card
 from functions.runtime.encoding import Encoder, Transform
 from functions.runtime.errors import InvalidModel
-from functions.runtime.models import Model, Runtime, Signature, runtime
+from functions.runtime.fetching import BESIDE, Policy, locate
+from functions.runtime.matching import card_from, match_categories, match_features
+from functions.runtime.models import Model, Runtime, runtime
+from functions.runtime.outputs import Outputs, resolve
+
+log = logging.getLogger("tidegate.artifact")
 
 CARD_NAME = "model.yaml"
-SUFFIXES = (".json", ".ubj")
+# What an artifact without a card is, by the end of its name.
+_BARE = {".json": "xgboost", ".ubj": "xgboost", ".txt": "lightgbm"}
 # A model of a gigabyte loads in seconds; one whose trees lead in a circle never predicts.
 _TRY_SECONDS = 60.0
 
@@ -32,65 +39,51 @@ class Loaded:
     model: Model
     runtime: Runtime
     path: Path
+    outputs: Outputs
 
     def again(self, threads: int) -> Model:
         return self.runtime.load(self.path, threads=threads)
 
 
-def load(path: Path) -> Loaded:
-    """Load a folder with a card, a card, or a bare XGBoost artifact (JSON or UBJ). Raises InvalidModel."""
+def load(path: Path, policy: Policy = BESIDE) -> Loaded:
+    """Load a folder with a card, a card, or a bare artifact (XGBoost's JSON or UBJ, LightGBM's text). Raises InvalidModel."""
     card_path = _card_of(path)
-    if card_path is None:
-        return _load_bare(path)
-    card = cards.load(card_path)
-    artifact = card_path.parent / card.artifact.uri
-    check_digest(artifact, card.artifact.sha256)
-    if card.artifact.sha256 is None:
-        _try(card.runtime, artifact)
-    kind = runtime(card.runtime)
-    model = kind.load(artifact, threads=1)
-    features = match_features(card, model.signature, artifact)
-    return Loaded(card, Encoder(card, features, _transform(card)), model, kind, artifact)
+    return _load_bare(path) if card_path is None else _load_carded(cards.load(card_path), card_path.parent, policy)
 
 
-def check_digest(path: Path, sha256: str | None) -> None:
-    """No library reads bytes that are not those that the card promises."""
+def load_all(path: Path, policy: Policy = BESIDE) -> list[Loaded]:
+    """The models of a folder that has no card, but folders that have one, by their names; or else the one that `load` finds."""
+    if not path.is_dir() or (path / CARD_NAME).exists():
+        return [load(path, policy)]
+    found = [(folder, cards.load(folder / CARD_NAME)) for folder in _folders_with_cards(path)]
+    if not found:
+        raise InvalidModel(f"there is no {CARD_NAME} in {path}, nor in a folder in it; train a model first, or name another folder.")
+    taken: dict[tuple[str, str | None], Path] = {}
+    for folder, card in found:
+        other = taken.setdefault((card.name, card.version), folder)
+        if other != folder:
+            called = f"{card.name} {card.version}" if card.version else f"{card.name}, without a version"
+            raise InvalidModel(f"{other} and {folder} are both the model {called}; give one another version, or move it away.")
+    return [_load_carded(card, folder, policy) for folder, card in found]
+
+
+def _folders_with_cards(path: Path) -> Iterator[Path]:
     try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        # A mounted volume has hidden folders with a second copy of everything.
+        folders = sorted(item for item in path.iterdir() if item.is_dir() and not item.name.startswith("."))
     except OSError as error:
-        raise InvalidModel(f"cannot read the model artifact {path}: {error.strerror}; train the model, or mend artifact.uri.") from None
-    if sha256 is not None and found != sha256:
-        raise InvalidModel(
-            f"the artifact {path} has the sha256 {found[:12]}…, its card promises {sha256[:12]}…;"
-            " train again, or put the artifact back that the card describes."
-        )
-
-
-def match_features(card: Card, signature: Signature, artifact: Path) -> Sequence[str]:
-    """The features in the artifact's order. Raises InvalidModel when card and artifact do not mean the same ones."""
-    if signature.features:
-        wanted, named = set(signature.features), set(card.columns)
-        if wanted != named:
-            parts = [
-                f"it needs {_listed(wanted - named)}, which the card does not name" if wanted - named else "",
-                f"the card names {_listed(named - wanted)}, which it does not take" if named - wanted else "",
-            ]
-            raise InvalidModel(
-                f"the artifact {artifact} is not the card's: {'; '.join(filter(None, parts))}; train again or mend {CARD_NAME}."
-            )
-        return signature.features
-    if signature.width != len(card.columns):
-        raise InvalidModel(
-            f"the artifact {artifact} takes {signature.width} features, its card names {len(card.columns)}; mend {CARD_NAME}."
-        )
-    return card.columns
+        raise InvalidModel(f"cannot read the folder {path}: {error.strerror}; let this user read it, or name another.") from None
+    for folder in folders:
+        if (folder / CARD_NAME).exists():
+            yield folder
+        else:
+            log.info("%s has no %s and is passed over", folder, CARD_NAME)
 
 
 def _card_of(path: Path) -> Path | None:
     if not path.exists():
         raise InvalidModel(
-            f"there is no model at {path}; name a folder with a {CARD_NAME}, a {CARD_NAME}, or an XGBoost file (.json, .ubj)."
+            f"there is no model at {path}; name a folder with a {CARD_NAME}, a {CARD_NAME}, or a model's file ({', '.join(_BARE)})."
         )
     if path.is_dir():
         return path / CARD_NAME
@@ -102,19 +95,43 @@ def _card_of(path: Path) -> Path | None:
     return None
 
 
+def _load_carded(card: Card, folder: Path, policy: Policy) -> Loaded:
+    path = locate(card.artifact, folder, policy)
+    if card.artifact.sha256 is None:
+        _try(card.runtime, path)
+    kind, model = _load(card.runtime, path)
+    signature = model.signature
+    features = match_features(card, signature, path)
+    match_categories(card, features, signature, path)
+    encoder = Encoder(card, features, _transform(card), typecode=signature.typecode)
+    return Loaded(card, encoder, model, kind, path, resolve(card, signature))
+
+
 def _load_bare(path: Path) -> Loaded:
-    if path.suffix not in SUFFIXES:
-        raise InvalidModel(f"{path} is neither a card (.yaml) nor an XGBoost model (.json, .ubj); save the model by Booster.save_model.")
-    _try("xgboost", path)
-    kind = runtime("xgboost")
-    model = kind.load(path, threads=1)
-    if model.signature.categorical:
+    name = _BARE.get(path.suffix)
+    if name is None:
         raise InvalidModel(
-            f"{path} takes categories as codes ({', '.join(model.signature.categorical)}); write a {CARD_NAME} beside it"
+            f"{path} is neither a card (.yaml) nor a model of XGBoost (.json, .ubj) or LightGBM (.txt); save it by Booster.save_model."
+        )
+    _try(name, path)
+    kind, model = _load(name, path)
+    unknown = [feature for feature, categories in model.signature.categorical.items() if categories is None]
+    if unknown:
+        raise InvalidModel(
+            f"{path} takes categories as codes ({', '.join(unknown)}); write a {CARD_NAME} beside it"
             " with their categories in the order of the codes."
         )
-    card = card_from(model.signature, path)
-    return Loaded(card, Encoder(card, card.columns, nulls=True), model, kind, path)
+    card = card_from(model.signature, path, name)
+    encoder = Encoder(card, card.columns, nulls=True, typecode=model.signature.typecode)
+    return Loaded(card, encoder, model, kind, path, resolve(card, model.signature))
+
+
+def _load(name: str, path: Path) -> tuple[Runtime, Model]:
+    with _one_sentence(f"the runtime {name} cannot load {path}"):
+        kind = runtime(name)
+        model = kind.load(path, threads=1)
+        _ = model.signature.features  # a runtime of a user's may have forgotten it
+        return kind, model
 
 
 def _try(name: str, path: Path) -> None:
@@ -133,19 +150,6 @@ def _try(name: str, path: Path) -> None:
         )
 
 
-def card_from(signature: Signature, path: Path) -> Card:
-    """The card of an artifact that has none: the name from the file, the inputs from the artifact."""
-    name = re.sub(r"[^A-Za-z0-9_.\-]+", "-", path.stem).strip("-.") or "model"
-    features = signature.features or tuple(f"f{index}" for index in range(signature.width))
-    return Card(
-        name=name,
-        inputs=tuple(Input(name=feature, datatype="FP32") for feature in features),
-        outputs=(Output(name="predict", description=signature.objective),),
-        artifact=Artifact(uri=path.name),
-        features=features,
-    )
-
-
 def _transform(card: Card) -> Transform | None:
     if card.transform is None:
         for item in card.inputs:
@@ -154,13 +158,18 @@ def _transform(card: Card) -> Transform | None:
                     f"the input {item.name} of {card.name} is free text, which no tree splits on; give it categories or a transform."
                 )
         return None
-    try:
+    with _one_sentence(f"the transform {card.transform} of the model {card.name} cannot be imported"):
         return cast("Transform", importlib.import_module(card.transform).transform)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:  # the last two for what is no module's name
-        raise InvalidModel(
-            f"the transform {card.transform} of the model {card.name} cannot be imported: {error}; run from its project."
-        ) from None
 
 
-def _listed(names: set[str]) -> str:
-    return ", ".join(sorted(names))
+@contextmanager
+def _one_sentence(what: str) -> Iterator[None]:
+    """For a user's own code, which may raise anything; where it did is in the log."""
+    try:
+        yield
+    except TidegateError:
+        raise
+    except Exception as error:
+        log.debug("%s", what, exc_info=True)
+        said = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split())[:300])))
+        raise InvalidModel(f"{what}: {said}; run from its project, or mend it (debug logs tell where).") from None

@@ -13,35 +13,59 @@ from functions.runtime.fields import Fields, InvalidField
 
 # Open Inference Protocol V2, "Tensor Data Types": those that a table of features needs.
 DATATYPES = ("BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES")
-RUNTIMES = ("xgboost",)
+# What an output says. Without one it is what the artifact predicts by itself, named by its objective (Signature.meaning).
+MEANINGS = ("value", "probability", "label", "margin", "contributions", "leaf")
 # A name goes into URLs, and a model's is a Knative Service's too.
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,119}"
 # What a column of a table may be called, such as `sepal length (cm)`.
 _COLUMN = r"[^\x00-\x1f]{1,200}"
 _SHA256 = r"[0-9a-f]{64}"
+# More than a card of hundreds of inputs has.
+_NESTED = 2_000
+# A module, such as xgboost (one of ours) or my_project.onnx_runtime.
+_MODULE = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One value of a row. Without `categories` a BYTES input is any text; an `optional` one may be null or absent."""
+    """One value of a row. Without `categories` a BYTES input is any text; an `optional` one may be null or absent.
+
+    A number is at least `minimum` and at most `maximum`, where they are given.
+    """
 
     name: str
     datatype: str
     optional: bool = False
     categories: tuple[str, ...] | None = None
+    minimum: float | None = None
+    maximum: float | None = None
     description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
+    """One tensor of an answer.
+
+    `meaning` is one of MEANINGS. `classes` names the classes in the order of their numbers (for two classes, the second is the one whose
+    probability is told); a label is then a class's name. A row has the second of two classes when its probability is above `threshold`
+    (0.5 if not given). One that is `on_request` is computed only when a request names it.
+    """
+
     name: str
-    datatype: str = "FP32"
+    datatype: str | None = None
     description: str = ""
+    meaning: str | None = None
+    classes: tuple[str, ...] | None = None
+    threshold: float | None = None
+    on_request: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """Where the trained model is (a path beside the card) and the digest of its bytes, checked before any library reads them."""
+    """Where the trained model is, and the digest of its bytes, checked before any library reads them.
+
+    `uri` is a path beside the card, or else a path or a URI that the process is allowed to read (functions.runtime.fetching.Policy).
+    """
 
     uri: str
     sha256: str | None = None
@@ -80,7 +104,7 @@ def parse(document: Any) -> Card:
         name=top.text("name", pattern=_NAME),
         version=top.optional_text("version", pattern=_NAME),
         description=top.text("description", ""),
-        runtime=top.text("runtime", "xgboost", among=RUNTIMES),
+        runtime=top.text("runtime", "xgboost", pattern=_MODULE),
         transform=top.optional_text("transform"),
         inputs=tuple(_input(item) for item in top.objects("inputs")),
         outputs=tuple(_output(item) for item in top.objects("outputs")),
@@ -93,8 +117,9 @@ def parse(document: Any) -> Card:
     top.end()
     _check_unique("inputs", [item.name for item in card.inputs])
     _check_unique("outputs", [item.name for item in card.outputs])
-    if card.transform and not card.features:
-        raise InvalidField("features is missing; a card with a transform lists what the artifact takes")
+    _check_features(top, card)
+    if all(item.on_request for item in card.outputs):
+        raise top.invalid("outputs", "are all on_request; leave one that every answer has")
     return card
 
 
@@ -106,11 +131,17 @@ def load(path: Path) -> Card:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         raise InvalidModel(f"cannot read the model card {path}: {reason}; train the model first, or name another card.") from None
     try:
-        return parse(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))  # noqa: S506 both are safe loaders
-    except yaml.YAMLError as error:
-        raise InvalidModel(f"the model card {path} is not YAML: {' '.join(str(error).split())}.") from None
+        return parse(yaml.load(text, Loader=_loader(text)))  # noqa: S506 both are safe loaders
     except InvalidField as error:
         raise InvalidModel(f"the model card {path} is not valid: {error}.") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # the latter for a date that there is not, and for lists without end
+        raise InvalidModel(f"the model card {path} is not YAML: {' '.join(str(error).split())}.") from None
+
+
+def _loader(text: str) -> Any:
+    """The fast one, in C, has no limit of depth: where that may matter, the one in Python says what the other dies of."""
+    deep = sum(text.count(mark) for mark in ("[", "{", "- -", "? ?")) > _NESTED
+    return yaml.SafeLoader if deep else getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def dump(card: Card) -> str:
@@ -123,20 +154,37 @@ def _input(item: Fields) -> Input:
         name=item.text("name", pattern=_COLUMN),
         datatype=item.text("datatype", among=DATATYPES),
         optional=item.flag("optional"),
-        categories=item.texts("categories"),
+        categories=item.texts("categories", least=1),
+        minimum=item.number("minimum"),
+        maximum=item.number("maximum"),
         description=item.text("description", ""),
     )
     item.end()
+    if found.categories is not None and found.datatype != "BYTES":
+        raise item.invalid("categories", f"are texts; the datatype must be BYTES, not {found.datatype}")
+    for name in ("minimum", "maximum"):
+        if getattr(found, name) is not None and found.datatype in ("BYTES", "BOOL"):
+            raise item.invalid(name, f"bounds a number; {found.datatype} is none")
+    if found.minimum is not None and found.maximum is not None and found.minimum > found.maximum:
+        raise item.invalid("minimum", f"is {found.minimum}, above the maximum, {found.maximum}; no value could be sent")
     return found
 
 
 def _output(item: Fields) -> Output:
     found = Output(
         name=item.text("name", pattern=_COLUMN),
-        datatype=item.text("datatype", "FP32", among=DATATYPES),
+        datatype=item.optional_text("datatype", among=DATATYPES),
         description=item.text("description", ""),
+        meaning=item.optional_text("meaning", among=MEANINGS),
+        classes=item.texts("classes", least=2),
+        threshold=item.number("threshold", least=0, most=1),
+        on_request=item.flag("on_request"),
     )
     item.end()
+    if found.classes is not None and found.meaning not in (None, "probability", "label"):
+        raise item.invalid("classes", f"name what a probability or a label is of; a {found.meaning} has none")
+    if found.threshold is not None and found.meaning not in (None, "label"):
+        raise item.invalid("threshold", f"decides a label; a {found.meaning} needs none, add an output with the meaning label")
     return found
 
 
@@ -152,11 +200,25 @@ def _check_unique(where: str, names: list[str]) -> None:
         raise InvalidField(f"{where} names {', '.join(twice)} more than once")
 
 
+def _check_features(top: Fields, card: Card) -> None:
+    names = {item.name for item in card.inputs}
+    if card.transform and not card.features:
+        raise top.invalid("features", "is missing; a card with a transform lists what the artifact takes")
+    if card.features and not card.transform and names != set(card.features):
+        differing = ", ".join(sorted(names.symmetric_difference(card.features)))
+        raise top.invalid("features", f"and inputs differ ({differing}); without a transform the inputs are the features")
+
+
 def _document(value: Any) -> Any:
     """Plain lists and objects, in the order of the fields."""
     if isinstance(value, (Card, Input, Output, Artifact)):
-        empty: tuple[Any, ...] = (None, "", (), {}, False)
-        return {item.name: _document(found) for item in fields(value) if (found := getattr(value, item.name)) not in empty}
+        given = {item.name: getattr(value, item.name) for item in fields(value)}
+        # Compared one by one: a bound of 0 equals False, and is not empty.
+        return {
+            name: _document(found)
+            for name, found in given.items()
+            if found is not None and found is not False and found not in ("", (), {})
+        }
     if isinstance(value, (list, tuple)):
         return [_document(item) for item in value]
     return {name: _document(item) for name, item in value.items()} if isinstance(value, dict) else value

@@ -1,22 +1,36 @@
-"""The data plane: rows in, scores out, whatever transport they came by. It knows nothing of HTTP."""
+"""The data plane: rows in, outputs out, whatever transport they came by. It knows nothing of HTTP."""
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
+import re
 from array import array
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from functions.runtime.artifact import Loaded
 from functions.runtime.card import Card
 from functions.runtime.encoding import Encoder, Rows
-from functions.runtime.errors import InvalidInput, InvalidModel, TooLarge, UnknownModel
-from functions.runtime.gathering import Gatherer
+from functions.runtime.errors import InvalidInput, InvalidModel, NotAllowed, NotReady, Overloaded, TooLarge, UnknownModel
+from functions.runtime.gathering import Gatherer, Watch
+from functions.runtime.models import Kind, Prediction
+from functions.runtime.observing.metrics import Metrics
+from functions.runtime.outputs import Outputs, OutputTensor, ServedOutput
+from functions.runtime.turns import Turns
+
+Observe = Callable[["array[float]", int, "array[Any]"], None]
+
+# Below this a hop to another thread costs more than it frees; above it the event loop would stall for milliseconds.
+OFF_LOOP_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one function takes at a time, in rows."""
+    """What one function takes at a time."""
 
     # One XGBoost call of 4,096 rows takes about 13 ms: longer ones would delay the small calls beside them.
     gathered_rows: int = 4_096
@@ -26,65 +40,200 @@ class Limits:
     waiting_rows: int = 300_000
 
 
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """`width` float32 values a row for `count` rows, row-major."""
+class ServedModel:
+    """One model, loaded and warm, behind every transport."""
 
-    values: array[float]
-    count: int
-    width: int
+    def __init__(self, loaded: Loaded, limits: Limits, watch: Watch, observe: Observe) -> None:
+        """`observe` is told of the rows and values of each request, for drift."""
+        self.card: Card = loaded.card
+        self.encoder: Encoder = loaded.encoder
+        self.outputs: Outputs = loaded.outputs
+        self._limits = limits
+        self._observe = observe
+        _warm_up(loaded)
+        self._gatherer = Gatherer(loaded.model, watch, max_rows=limits.gathered_rows)
+        self._turns = Turns(lambda: loaded.again(os.cpu_count() or 1), watch)
+        self.waiting_rows = 0
+        self._requests = 0
+        self._closing = False
 
-    def row(self, index: int) -> list[float]:
-        return self.values[index * self.width : (index + 1) * self.width].tolist()
+    async def infer(self, rows: Rows, outputs: Sequence[ServedOutput], deadline: float = math.inf) -> list[OutputTensor]:
+        """The outputs, in their order. `deadline` is of the event loop's clock. Raises InvalidInput, TooLarge, Overloaded and TimedOut."""
+        self._admit(rows)
+        self.waiting_rows += rows.count
+        self._requests += 1
+        try:
+            predictions: dict[Kind, Prediction] = {}
+            for output in outputs:
+                if output.kind not in predictions:
+                    predictions[output.kind] = await self._predict(rows, output.kind, deadline)
+            if "value" in predictions:
+                self._observe(rows.values, rows.count, predictions["value"].values)
+            return [output.tensor(predictions[output.kind], rows.count) for output in outputs]
+        finally:
+            self.waiting_rows -= rows.count
+            self._requests -= 1
+            if self._closing and not self._requests:
+                self._turns.close()
+
+    def close(self) -> None:
+        """Requests in flight are answered still."""
+        self._closing = True
+        if not self._requests:
+            self._turns.close()
+
+    def _predict(self, rows: Rows, kind: Kind, deadline: float) -> asyncio.Future[Prediction]:
+        if rows.count < OFF_LOOP_ROWS and kind != "contributions":
+            return self._gatherer.predict(rows, kind)
+        return self._turns.predict(rows, kind, deadline)
+
+    def _admit(self, rows: Rows) -> None:
+        if rows.count == 0:
+            raise InvalidInput("the request has no rows; send at least one.")
+        if rows.count > self._limits.request_rows:
+            raise TooLarge(f"the request has {rows.count} rows; at most {self._limits.request_rows} fit into one: send several.")
+        if self.waiting_rows + rows.count > self._limits.waiting_rows and self.waiting_rows:
+            raise Overloaded(f"{self.waiting_rows} rows are waiting for a prediction; send this request again a little later.")
+
+
+class Slot:
+    """A place for one model by its name and version: it holds the model, or why there is none."""
+
+    def __init__(self, loaded: Loaded, limits: Limits, metrics: Metrics, load: Callable[[], Loaded]) -> None:
+        self.name = loaded.card.name
+        self.version = loaded.card.version
+        self.card = loaded.card
+        self.outputs = loaded.outputs
+        self.nulls = loaded.encoder.nulls
+        self.reason = ""
+        watched = metrics.model(loaded.card, loaded.model.signature, loaded.outputs)
+        watch = partial(metrics.predicted, self.name, self.version or "")
+        self._serve = partial(ServedModel, limits=limits, watch=watch, observe=partial(metrics.observed, watched))
+        self._load = load
+        self._model: ServedModel | None = self._serve(loaded)
+
+    @property
+    def ready(self) -> bool:
+        return self._model is not None
+
+    @property
+    def model(self) -> ServedModel:
+        """Raises NotReady while it is unloaded."""
+        if self._model is None:
+            raise NotReady(f"the model {self.name} is not loaded: {self.reason}.")
+        return self._model
+
+    def check_ready(self) -> None:
+        """Raises NotReady."""
+        _ = self.model
+
+    @property
+    def waiting_rows(self) -> int:
+        return self._model.waiting_rows if self._model else 0
+
+    async def load(self) -> None:
+        """Load the same artifact again; whatever was loaded goes on serving until then. Raises InvalidModel."""
+        found = await asyncio.to_thread(lambda: self._serve(self._load()))
+        self._replace(found)
+
+    def unload(self) -> None:
+        self.reason = "it was unloaded; load it again"
+        self._replace(None)
+
+    def _replace(self, model: ServedModel | None) -> None:
+        before, self._model = self._model, model
+        if before is not None:
+            before.close()
 
 
 class DataPlane:
-    """One model behind every transport."""
+    """All models that one function serves."""
 
-    def __init__(self, loaded: Loaded, limits: Limits | None = None) -> None:
-        self.card: Card = loaded.card
-        self.encoder: Encoder = loaded.encoder
-        self.limits = limits or Limits()
-        self.width = _warm_up(loaded)
-        self._gatherer = Gatherer(
-            loaded.model,
-            lambda: loaded.again(os.cpu_count() or 1),
-            max_rows=self.limits.gathered_rows,
-            max_waiting_rows=self.limits.waiting_rows,
-        )
+    def __init__(
+        self,
+        models: Sequence[tuple[Loaded, Callable[[], Loaded]]],
+        metrics: Metrics,
+        limits: Limits | None = None,
+        *,
+        control: bool = False,
+    ) -> None:
+        """Each model comes with what loads it again. With `control`, callers may unload and load them."""
+        self.metrics = metrics
+        self.control = control
+        self._slots: dict[str, dict[str | None, Slot]] = {}
+        for loaded, load in models:
+            slot = Slot(loaded, limits or Limits(), metrics, load)
+            self._slots.setdefault(slot.name, {})[slot.version] = slot
 
-    def check_model(self, name: str, version: str | None = None) -> None:
-        """Raises UnknownModel unless this is the model, and the version, that is served here."""
-        if name != self.card.name:
-            raise UnknownModel(f"there is no model {name!r} here; this function serves {self.card.name}.")
-        if version is not None and version != self.card.version:
+    @property
+    def slots(self) -> list[Slot]:
+        return [slot for versions in self._slots.values() for slot in versions.values()]
+
+    @property
+    def waiting_rows(self) -> int:
+        return sum(slot.waiting_rows for slot in self.slots)
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._slots)
+
+    def versions(self, name: str) -> list[str]:
+        """Those of one model, the newest last."""
+        return sorted((version for version in self._slots[name] if version), key=_natural)
+
+    def slot(self, name: str, version: str | None = None) -> Slot:
+        """One version of a model, the newest if none is named. Raises UnknownModel."""
+        versions = self._slots.get(name)
+        if versions is None:
+            raise UnknownModel(f"there is no model {name!r} here; this function serves {', '.join(self._slots)}.")
+        if version is not None and version not in versions:
             raise UnknownModel(
-                f"the model {name} has no version {version!r} here; this function serves {self.card.version or 'no version'}."
+                f"the model {name} has no version {version!r} here; this function serves {', '.join(self.versions(name)) or 'no version'}."
             )
+        return versions[version if version is not None else max(versions, key=lambda found: _natural(found or ""))]
 
-    async def infer(self, rows: Rows) -> Scores:
-        if rows.count == 0:
-            raise InvalidInput("the request has no rows; send at least one.")
-        if rows.count > self.limits.request_rows:
-            raise TooLarge(f"the request has {rows.count} rows; at most {self.limits.request_rows} fit into one: send several.")
-        return Scores(await self._gatherer.predict(rows), rows.count, self.width)
+    def only(self) -> Slot:
+        """The model that is meant when a request names none. Raises UnknownModel when there are several."""
+        if len(self._slots) > 1:
+            raise UnknownModel(f"this function serves {', '.join(self._slots)}; send the event to /models/ and one of these names.")
+        return self.slot(next(iter(self._slots)))
+
+    def controlled(self, name: str) -> list[Slot]:
+        """All versions of a model that a caller wants to load or unload. Raises NotAllowed unless that is switched on."""
+        if not self.control:
+            raise NotAllowed("models cannot be loaded or unloaded here; set TIDEGATE_MODEL_CONTROL=true for the function to allow it.")
+        self.slot(name)
+        return list(self._slots[name].values())
 
     def close(self) -> None:
-        self._gatherer.close()
+        for slot in self.slots:
+            if slot.ready:
+                slot.model.close()
 
 
-def _warm_up(loaded: Loaded) -> int:
+def _natural(version: str) -> list[tuple[int, str]]:
+    """Numbers by their value, so that v10 is newer than v9."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", version)]
+
+
+def _warm_up(loaded: Loaded) -> None:
     """Predict once before anybody asks, so that nobody pays for first use and a model that cannot predict never gets ready."""
     encoder, card = loaded.encoder, loaded.card
-    values = array("f", [math.nan] * encoder.width)
+    signature = loaded.model.signature
+    values = array(signature.typecode, [math.nan] * encoder.width)
     if card.example is not None:
         try:
-            values = array("f", encoder.record(card.example))
+            values = encoder.record(card.example)
         except InvalidInput as error:
             raise InvalidModel(f"the example of the model {card.name} is no valid row: {error}") from None
         except KeyError as error:
             raise InvalidModel(f"the transform {card.transform} makes no feature {error}; the model {card.name} needs it.") from None
-    width = len(loaded.model.predict(values, 1))
-    if width == 0:
-        raise InvalidModel(f"the model {card.name} predicts nothing for a row; train it again.")
-    return width
+    found = loaded.model.predict(values, 1)
+    if len(found.values) != math.prod(found.shape) or found.shape != signature.kinds["value"] or not found.values:
+        raise InvalidModel(
+            f"the model {card.name} predicts {len(found.values)} values for a row;"
+            f" its signature says the shape {list(signature.kinds['value'])}."
+        )
+    for output in loaded.outputs.default:
+        if output.kind == "value":
+            output.tensor(found, 1)

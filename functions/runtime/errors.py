@@ -27,6 +27,14 @@ class Overloaded(TidegateError):
     """More requests wait than may; later the same request can succeed."""
 
 
+class NotAllowed(TidegateError):
+    """What is asked for is switched off in this function."""
+
+
+class UnsupportedMedia(TidegateError):
+    """The body is of a type, or packed in a way, that is not read here."""
+
+
 class NotReady(TidegateError):
     """The model is being loaded, or the function is stopping."""
 
@@ -50,8 +58,10 @@ class InvalidModel(TidegateError):
 _STATUS: dict[type[TidegateError], int] = {
     InvalidInput: 400,
     InvalidEvent: 400,
+    NotAllowed: 403,
     UnknownModel: 404,
     TooLarge: 413,
+    UnsupportedMedia: 415,
     Overloaded: 429,
     NotReady: 503,
     BadAnswer: 502,
@@ -61,8 +71,10 @@ _STATUS: dict[type[TidegateError], int] = {
 _TITLES: dict[type[TidegateError], str] = {
     InvalidInput: "invalid input",
     InvalidEvent: "invalid event",
+    NotAllowed: "not allowed",
     UnknownModel: "unknown model",
     TooLarge: "too large",
+    UnsupportedMedia: "unsupported media type",
     Overloaded: "overloaded",
     NotReady: "not ready",
     BadAnswer: "bad answer",
@@ -76,10 +88,15 @@ def status_of(error: TidegateError) -> int:
     return _STATUS.get(type(error), 500)
 
 
+def title_of(error: TidegateError) -> str:
+    """What kind of error it is, in a few words: few enough to be a label of a metric."""
+    return _TITLES.get(type(error), "failed")
+
+
 def problem_of(error: TidegateError) -> Problem:
     """The problem that goes into the answer to an event. An unknown model is 422 there, since Knative retries a 404."""
     status = 422 if isinstance(error, UnknownModel) else status_of(error)
-    return Problem(status, _TITLES.get(type(error), "failed"), str(error))
+    return Problem(status, title_of(error), str(error))
 
 
 def log_bug(error: Exception, where: str) -> str:

@@ -1,11 +1,14 @@
-"""Reading a document field by field, so that a mistake is named by its place. It imports nothing: it is part of every cold start."""
+"""Reading a document field by field, so that a mistake is named by its place. It imports little: it is part of every cold start."""
 
 from __future__ import annotations
 
-import difflib
+import math
 import re
+import sys
 from collections.abc import Collection, Mapping
 from typing import Any
+
+_LARGEST = sys.float_info.max
 
 
 class InvalidField(ValueError):
@@ -20,38 +23,53 @@ class Fields:
             raise InvalidField(f"{path or 'it'} is {_kind(value)}; it must be an object")
         self._fields = dict(value)
         self._path = path
-        self._taken: list[str] = []
+        self._taken: dict[str, None] = {}
 
     def text(self, name: str, default: str | None = None, *, pattern: str | None = None, among: Collection[str] | None = None) -> str:
         """Raises InvalidField when it is missing and has no default, or is not what it must be."""
         value = self._take(name, str, "a text", default)
         if pattern is not None and not re.fullmatch(pattern, value):
-            raise InvalidField(f"{self._at(name)} is {value!r}; it must match {pattern}")
+            raise self.invalid(name, f"is {value!r}; it must match {pattern}")
         if among is not None and value not in among:
-            raise InvalidField(f"{self._at(name)} is {value!r}; it must be one of {', '.join(among)}")
+            raise self.invalid(name, f"is {value!r}; it must be one of {', '.join(among)}")
         return str(value)
 
-    def optional_text(self, name: str, *, pattern: str | None = None) -> str | None:
-        return None if self._fields.get(name) is None and self._took(name) else self.text(name, pattern=pattern)
+    def optional_text(self, name: str, *, pattern: str | None = None, among: Collection[str] | None = None) -> str | None:
+        return self.text(name, pattern=pattern, among=among) if self._given(name) else None
 
     def flag(self, name: str) -> bool:
         return bool(self._take(name, bool, "true or false", False))
 
-    def texts(self, name: str) -> tuple[str, ...] | None:
-        value = self._fields.get(name)
-        if value is None:
-            self._took(name)
+    def number(self, name: str, *, least: float = -math.inf, most: float = math.inf) -> float | None:
+        """A whole number stays one. None when it is missing; neither infinite nor NaN."""
+        if not self._given(name):
+            return None
+        value: float = self._take(name, (int, float), "a number, such as 0.5 or 1.0e+3", None)
+        if isinstance(value, bool) or not -_LARGEST <= value <= _LARGEST:
+            raise self.invalid(name, f"is {_kind(value)}; it must be a finite number, or left out")
+        if not least <= value <= most:
+            raise self.invalid(name, f"is {_kind(value)}; it must be {least:g} to {most:g}")
+        return value
+
+    def texts(self, name: str, *, least: int = 0) -> tuple[str, ...] | None:
+        """At least so many, and none twice; None when they are missing."""
+        if not self._given(name):
             return None
         items = self._take(name, (list, tuple), "a list of texts", None)
         if not all(isinstance(item, str) for item in items):
-            raise InvalidField(f"{self._at(name)} has an item that is no text; put it in quotes")
+            raise self.invalid(name, "has an item that is no text; put it in quotes")
+        if len(items) < least:
+            raise self.invalid(name, f"has {len(items)} items; name at least {least}, or leave it out")
+        if len(set(items)) < len(items):
+            twice = next(item for item in items if items.count(item) > 1)
+            raise self.invalid(name, f"has {twice!r} more than once; name each once")
         return tuple(items)
 
     def objects(self, name: str) -> list[Fields]:
         """At least one."""
         items = self._take(name, (list, tuple), "a list of objects", None)
         if not items:
-            raise InvalidField(f"{self._at(name)} is empty; name at least one")
+            raise self.invalid(name, "is empty; name at least one")
         return [Fields(item, f"{self._at(name)}[{index}]") for index, item in enumerate(items)]
 
     def object(self, name: str) -> Fields:
@@ -60,28 +78,32 @@ class Fields:
     def mapping(self, name: str) -> dict[str, Any]:
         return dict(self._take(name, Mapping, "an object", {}))
 
+    def invalid(self, name: str, reason: str) -> InvalidField:
+        """What to raise for a field whose value does not fit the others."""
+        return InvalidField(f"{self._at(name)} {reason}")
+
     def end(self) -> None:
         """Raises InvalidField for a field that is not known, with the nearest that is."""
         for name in self._fields:
             if name not in self._taken:
-                near = difflib.get_close_matches(str(name), self._taken, 1)
-                raise InvalidField(
-                    f"{self._at(str(name))} is not known; " + (f"is it {near[0]}?" if near else f"known are {', '.join(self._taken)}")
-                )
+                import difflib
 
-    def _took(self, name: str) -> bool:
-        self._taken.append(name)
-        return True
+                near = difflib.get_close_matches(str(name), self._taken, 1)
+                raise self.invalid(str(name), "is not known; " + (f"is it {near[0]}?" if near else f"known are {', '.join(self._taken)}"))
+
+    def _given(self, name: str) -> bool:
+        self._taken[name] = None
+        return self._fields.get(name) is not None
 
     def _take(self, name: str, kind: Any, wanted: str, default: Any) -> Any:
-        self._took(name)
+        self._taken[name] = None
         value = self._fields.get(name)
         if value is None:
             if default is None:
-                raise InvalidField(f"{self._at(name)} is missing")
+                raise self.invalid(name, "is missing")
             return default
         if not isinstance(value, kind):
-            raise InvalidField(f"{self._at(name)} is {_kind(value)}; it must be {wanted}")
+            raise self.invalid(name, f"is {_kind(value)}; it must be {wanted}")
         return value
 
     def _at(self, name: str) -> str:

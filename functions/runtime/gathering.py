@@ -1,6 +1,6 @@
 """Gathering: what has arrived when the event loop comes round is predicted in one call, without a timer.
 
-A call has a fixed cost of 100 to 150 us and a row costs 3 us, so rows are cheap and calls are dear.
+A call has a fixed cost of 100 to 150 us and a row costs 3 us, so rows are cheap and calls are dear. What is large goes to turns.py.
 """
 
 from __future__ import annotations
@@ -8,96 +8,86 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from math import prod
+from time import perf_counter
+from typing import NamedTuple
 
 from functions.runtime.encoding import Rows
-from functions.runtime.errors import Overloaded
-from functions.runtime.models import Model
+from functions.runtime.models import Kind, Model, Prediction
 
-# Below this a hop to another thread costs more than it frees; above it the event loop would stall for milliseconds.
-OFF_LOOP_ROWS = 64
+# Told of each call of the library: the kind, its rows, the requests that they are of, seconds that the first waited, seconds of the call.
+Watch = Callable[[Kind, int, int, float, float], None]
 
-_Waiting = list[tuple[Rows, "asyncio.Future[array[float]]"]]
+
+class _Waiting(NamedTuple):
+    rows: Rows
+    future: asyncio.Future[Prediction]
 
 
 class Gatherer:
-    """Predicts rows of many callers together. `inline` is used on the event loop, `bulk()` makes one for the worker thread."""
+    """Predicts rows of many callers in one call, on the event loop."""
 
-    def __init__(self, inline: Model, bulk: Callable[[], Model], *, max_rows: int, max_waiting_rows: int) -> None:
-        self._inline = inline
-        self._make_bulk = bulk
-        self._bulk: Model | None = None
+    def __init__(self, model: Model, watch: Watch, *, max_rows: int) -> None:
+        self._model = model
+        self._watch = watch
         self._max_rows = max_rows
-        self._max_waiting_rows = max_waiting_rows
-        self._waiting: _Waiting = []
-        self._waiting_rows = 0
-        self._scheduled = False
-        # One thread: XGBoost's own threads share a large prediction, and two at once would only fight for the cores.
-        self._executor = ThreadPoolExecutor(1, "predict")
+        self._waiting: dict[Kind, list[_Waiting]] = {}
+        self._since = 0.0
 
-    async def predict(self, rows: Rows) -> array[float]:
-        """Scores, rows x k. Raises Overloaded when too many rows wait already."""
-        if self._waiting_rows + rows.count > self._max_waiting_rows and self._waiting_rows:
-            raise Overloaded(f"{self._waiting_rows} rows are waiting for a prediction; send this request again a little later.")
-        self._waiting_rows += rows.count
-        try:
-            if rows.count >= OFF_LOOP_ROWS:
-                return await asyncio.get_running_loop().run_in_executor(self._executor, self._predict_bulk, rows)
-            return await self._predict_together(rows)
-        finally:
-            self._waiting_rows -= rows.count
-
-    def close(self) -> None:
-        self._executor.shutdown()
-
-    def _predict_bulk(self, rows: Rows) -> array[float]:
-        if self._bulk is None:
-            self._bulk = self._make_bulk()
-        return self._bulk.predict(rows.values, rows.count)
-
-    def _predict_together(self, rows: Rows) -> asyncio.Future[array[float]]:
+    def predict(self, rows: Rows, kind: Kind) -> asyncio.Future[Prediction]:
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[array[float]] = loop.create_future()
-        self._waiting.append((rows, future))
-        if not self._scheduled:
-            self._scheduled = True
+        future: asyncio.Future[Prediction] = loop.create_future()
+        if not self._waiting:
+            self._since = perf_counter()
             # One more time round the loop: whoever is being read now comes along. This hop alone doubles the throughput.
             loop.call_soon(loop.call_soon, self._flush)
+        self._waiting.setdefault(kind, []).append(_Waiting(rows, future))
         return future
 
     def _flush(self) -> None:
-        self._scheduled = False
-        waiting, self._waiting = self._waiting, []
-        while waiting:
-            taken, waiting = _up_to(waiting, self._max_rows)
-            self._predict_batch(taken)
+        taken, self._waiting = self._waiting, {}
+        for kind, waiting in taken.items():
+            # A caller who has gone is not computed for.
+            there = [item for item in waiting if not item.future.done()]
+            while there:
+                batch, there = _up_to(there, self._max_rows)
+                self._predict(batch, kind)
 
-    def _predict_batch(self, batch: _Waiting) -> None:
-        values = array("f")
-        for rows, _ in batch:
-            values.extend(rows.values)
-        total = sum(rows.count for rows, _ in batch)
+    def _predict(self, batch: list[_Waiting], kind: Kind) -> None:
+        total = sum(item.rows.count for item in batch)
+        began = perf_counter()
         try:
-            scores = self._inline.predict(values, total)
+            prediction = self._model.predict(_joined(batch), total, kind)
         except Exception as error:  # noqa: BLE001 whatever went wrong is every caller's answer
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(error)
+            for item in batch:
+                item.future.set_exception(error)
             return
-        per_row = len(scores) // total
+        self._watch(kind, total, len(batch), began - self._since, perf_counter() - began)
+        if len(batch) == 1:
+            batch[0].future.set_result(prediction)
+            return
+        width = prod(prediction.shape)
         start = 0
-        for rows, future in batch:
-            end = start + rows.count * per_row
-            if not future.done():
-                future.set_result(scores[start:end])
+        for item in batch:
+            end = start + item.rows.count * width
+            item.future.set_result(Prediction(prediction.values[start:end], prediction.shape))
             start = end
 
 
-def _up_to(waiting: _Waiting, limit: int) -> tuple[_Waiting, _Waiting]:
+def _joined(batch: list[_Waiting]) -> array[float]:
+    if len(batch) == 1:
+        return batch[0].rows.values
+    values = batch[0].rows.values[:]
+    for item in batch[1:]:
+        values.extend(item.rows.values)
+    return values
+
+
+def _up_to(waiting: list[_Waiting], limit: int) -> tuple[list[_Waiting], list[_Waiting]]:
     """The first that fit into `limit` rows, at least one, and the rest."""
     rows = 0
-    for index, (item, _) in enumerate(waiting):
-        rows += item.count
+    for index, item in enumerate(waiting):
+        rows += item.rows.count
         if rows > limit and index:
             return waiting[:index], waiting[index:]
     return waiting, []

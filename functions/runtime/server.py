@@ -6,23 +6,61 @@ import logging
 import signal
 import socket
 import sys
+from typing import Any
 
 import uvicorn
-from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+# Of a request line and its headers together; proxies allow 8 to 64 KiB.
+_MAX_HEAD_BYTES = 64 * 1024
+# Longer than those in front (Go's transport keeps idle connections for 90 s): who closes first while a request is on its way loses it.
+_KEEP_ALIVE_SECONDS = 120
 
 
-def serve(app: ASGIApp, listener: socket.socket, *, drain_seconds: float) -> int:
-    """Serve until SIGTERM or SIGINT; requests in flight finish within `drain_seconds`. Returns the exit status."""
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, which by itself collects headers without end."""
+
+    _head_bytes = 0
+    _in_head = True
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._in_head and not self.transport.is_closing():
+            self._head_bytes += len(data)
+            if self._head_bytes > _MAX_HEAD_BYTES:
+                self.transport.write(_HEAD_TOO_LARGE)
+                self.transport.close()
+
+
+_REFUSAL = b'{"error":"the headers have more than 65536 bytes; send smaller ones."}'
+_HEAD_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\nconnection: close\r\n"
+    b"content-length: " + str(len(_REFUSAL)).encode() + b"\r\n\r\n" + _REFUSAL
+)
+
+
+def serve(app: Any, listener: socket.socket, *, drain_seconds: float) -> int:
+    """Serve an ASGI application until SIGTERM or SIGINT; requests in flight finish within `drain_seconds`. Returns the exit status."""
     config = uvicorn.Config(
         app,
         loop="uvloop" if sys.platform != "win32" else "auto",
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         lifespan="on",
         access_log=False,
         server_header=False,
         date_header=False,
         log_config=None,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=int(drain_seconds),
     )
     # uvicorn raises the signal again once it has drained: having finished in order is no reason to die of it.

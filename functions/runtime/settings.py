@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from eventing.environ import number, one_of, required, whole
+from eventing.environ import flag, number, one_of, required, whole
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -14,7 +14,7 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 # Without slots, so that a field's default can be read from the class.
 @dataclass(frozen=True)
 class Settings:
-    # TIDEGATE_MODEL: a folder with model.yaml, a model.yaml, or an XGBoost file; relative to the working directory.
+    # TIDEGATE_MODEL: a folder with a model.yaml or with several such folders, a model.yaml, or a bare artifact; from the working directory.
     model: Path
     # PORT: Knative tells it; 8080 is what it tells by default.
     port: int = 8080
@@ -22,10 +22,24 @@ class Settings:
     host: str = "0.0.0.0"  # noqa: S104
     # TIDEGATE_LOG_LEVEL
     log_level: str = "info"
-    # TIDEGATE_MAX_BODY_BYTES of a request: 100,000 rows of 30 features in JSON are about 60 MiB.
+    # TIDEGATE_MAX_BODY_BYTES of a request: binary tensors of 100,000 rows of 100 FP32 features are 38 MiB.
     max_body_bytes: int = 64 * 2**20
+    # TIDEGATE_MAX_JSON_BYTES of a request: nothing else, not even liveness, is answered while a parser runs; 8 MiB take it about 30 ms.
+    max_json_bytes: int = 8 * 2**20
+    # TIDEGATE_MAX_WAITING_BYTES of all requests together: what a burst of large ones may take of the memory; beyond it they get 429.
+    max_waiting_bytes: int = 256 * 2**20
+    # TIDEGATE_MAX_ROWS of a request: a larger one is better sent in parts, so that replicas can share it.
+    max_rows: int = 100_000
+    # TIDEGATE_MAX_WAITING_ROWS of all requests together: about a second of work at 3 us a row; beyond it they get 429.
+    max_waiting_rows: int = 300_000
+    # TIDEGATE_MAX_WAITING_REQUESTS at once; beyond it they get 429. Knative's containerConcurrency, if set, is far below it.
+    max_waiting_requests: int = 4_096
+    # TIDEGATE_TIMEOUT_SECONDS that a request may take: Knative's timeoutSeconds, after which nobody waits for the answer.
+    timeout_seconds: float = 300.0
     # TIDEGATE_DRAIN_SECONDS that requests in flight may take after SIGTERM; Knative grants timeoutSeconds, of which this leaves a little.
     drain_seconds: float = 25.0
+    # TIDEGATE_MODEL_CONTROL: true lets callers unload a model and load it again; off, since whoever reaches the port could stop it.
+    model_control: bool = False
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -36,5 +50,12 @@ class Settings:
             environ.get("TIDEGATE_HOST") or cls.host,
             one_of(environ, "TIDEGATE_LOG_LEVEL", cls.log_level, LOG_LEVELS),
             whole(environ, "TIDEGATE_MAX_BODY_BYTES", cls.max_body_bytes, least=1),
+            whole(environ, "TIDEGATE_MAX_JSON_BYTES", cls.max_json_bytes, least=1),
+            whole(environ, "TIDEGATE_MAX_WAITING_BYTES", cls.max_waiting_bytes, least=1),
+            whole(environ, "TIDEGATE_MAX_ROWS", cls.max_rows, least=1),
+            whole(environ, "TIDEGATE_MAX_WAITING_ROWS", cls.max_waiting_rows, least=1),
+            whole(environ, "TIDEGATE_MAX_WAITING_REQUESTS", cls.max_waiting_requests, least=1),
+            number(environ, "TIDEGATE_TIMEOUT_SECONDS", cls.timeout_seconds),
             number(environ, "TIDEGATE_DRAIN_SECONDS", cls.drain_seconds),
+            flag(environ, "TIDEGATE_MODEL_CONTROL", cls.model_control),
         )

@@ -2,27 +2,55 @@
 
 from __future__ import annotations
 
+import importlib
 from array import array
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Literal, NamedTuple, Protocol, cast
+
+from functions.runtime.errors import InvalidModel
+
+# What a model can be asked for. `value` is what it predicts by itself; `margin` is that before the link function; `contributions` are the
+# Shapley values of the features and, last, the bias, which sum up to the margin; `leaf` is the leaf that the row falls into, tree by tree.
+Kind = Literal["value", "margin", "contributions", "leaf"]
+# What a value means; `label` is the number of a class, `value` is in the target's own unit (or a rank's or a hazard's).
+Meaning = Literal["value", "probability", "label", "margin"]
+BUILT_IN = ("xgboost", "lightgbm")
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What an artifact says of itself. `features` is empty when it carries no names; `categorical` are those that it takes as codes."""
+    """What an artifact says of itself.
+
+    `features` is empty when it carries no names. `categorical` are the features that it takes as codes; the value is the category of each
+    code, or None when the artifact does not know them. `classes` is the number of probabilities that decide one label: k for k classes,
+    1 for two, of which only the second's is told, 0 when it predicts none. `kinds` are those that it can be asked for, with the shape of
+    a row's answer. `typecode` is the precision of the rows that it takes, as `array` has it: "f" or "d".
+    """
 
     width: int
     features: tuple[str, ...] = ()
-    categorical: tuple[str, ...] = ()
+    categorical: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
     objective: str = ""
+    meaning: Meaning = "value"
+    classes: int = 0
+    kinds: Mapping[Kind, tuple[int, ...]] = field(default_factory=lambda: {"value": ()})
+    typecode: str = "f"
+
+
+class Prediction(NamedTuple):
+    """`values` of all rows, row-major, as an array of "f", "d" or "i"; `shape` is that of one row's: () for one value, (3,) for three."""
+
+    values: array[Any]
+    shape: tuple[int, ...]
 
 
 class Model(Protocol):
     signature: Signature
 
-    def predict(self, values: array[float], rows: int) -> array[float]:
-        """Scores of `rows` rows of float32 features, row-major, NaN for missing; returns rows x k float32, row-major."""
+    def predict(self, values: array[float], rows: int, kind: Kind = "value") -> Prediction:
+        """For `rows` rows of `signature.width` features in the precision of `signature.typecode`, row-major, NaN for missing."""
         ...
 
 
@@ -33,8 +61,12 @@ class Runtime(Protocol):
 
 
 def runtime(name: str) -> Runtime:
-    if name == "xgboost":
-        from functions.runtime.models import xgboost
-
-        return xgboost
-    raise ValueError(f"no runtime is called {name!r}")
+    """A runtime of ours by its name, or yours by its module, such as `my_project.onnx_runtime`. Raises InvalidModel."""
+    module = f"functions.runtime.models.{name}" if name in BUILT_IN else name
+    try:
+        found = importlib.import_module(module)
+    except ImportError as error:
+        raise InvalidModel(f"the runtime {name} cannot be imported: {error}; it is one of {', '.join(BUILT_IN)}, or a module.") from None
+    if not callable(getattr(found, "load", None)):
+        raise InvalidModel(f"the runtime {name} has no function load(path, *, threads).")
+    return cast("Runtime", found)

@@ -6,23 +6,34 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import re
-import sys
 from array import array
+from collections.abc import Mapping
 from functools import cache
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from functions.runtime.errors import InvalidModel
-from functions.runtime.models import Signature
+from functions.runtime.models import Kind, Meaning, Prediction, Signature
+from functions.runtime.models._library import library
 
-_LIBRARY = {"linux": "libxgboost.so", "darwin": "libxgboost.dylib", "win32": "xgboost.dll"}
 _POINTER = ctypes.c_void_p
 _SIZE = ctypes.c_uint64
 _PLACE = re.compile(r"^\[[\d:]+\] \S+:\d+:")
+_MEANINGS: Mapping[str, Meaning] = {
+    "binary:logistic": "probability",
+    "multi:softprob": "probability",
+    "binary:hinge": "label",
+    "multi:softmax": "label",
+    "binary:logitraw": "margin",
+}
+# The `type` of XGBoosterPredictFromDMatrix.
+_TYPES: Mapping[Kind, int] = {"value": 0, "margin": 1, "contributions": 2, "leaf": 6}
+_TYPECODES = {"<i1": "b", "<i2": "h", "<i4": "i", "<i8": "q", "<u1": "B", "<u2": "H", "<u4": "I", "<u8": "Q", "|i1": "b", "|u1": "B"}
+_LARGEST = 3.4028234663852886e38  # of float32
 
 
 def load(path: Path, *, threads: int) -> XGBoostModel:
@@ -30,64 +41,142 @@ def load(path: Path, *, threads: int) -> XGBoostModel:
 
 
 class XGBoostModel:
-    """A booster and a proxy matrix of its own. Predictions equal `Booster.inplace_predict` to the bit, `best_iteration` honoured."""
+    """A booster and a proxy matrix of its own, for one thread at a time.
+
+    Predictions equal those of the package to the bit: `Booster.inplace_predict` for values and margins, `Booster.predict` for the rest,
+    with the trees up to `best_iteration` as its scikit-learn estimators do.
+    """
 
     def __init__(self, path: Path, threads: int) -> None:
+        self._path = path
         self._library = _library()
-        self._booster = _POINTER()
-        self._proxy = _POINTER()
-        self._call("XGBoosterCreate", None, _SIZE(0), ctypes.byref(self._booster))
+        self._booster, self._proxy = _POINTER(), _POINTER()
+        # What never changes is built once: a prediction of one row takes 0.1 ms.
+        self._shape, self._dimensions, self._result = ctypes.POINTER(_SIZE)(), _SIZE(), _POINTER()
+        self._answer = (ctypes.byref(self._shape), ctypes.byref(self._dimensions), ctypes.byref(self._result))
         try:
-            self._call("XGBoosterLoadModel", self._booster, str(path).encode())
-        except XGBoostError as error:
-            reason = str(error).replace(str(path), "").strip(" :`.") or "it is empty or damaged"
-            raise InvalidModel(f"{path} is no XGBoost model in JSON or UBJ: {reason}; save it by Booster.save_model.") from None
-        self._call("XGBoosterSetParam", self._booster, b"nthread", str(threads).encode())
+            self._load(threads)
+            learner = self._learner()
+            rounds = self._rounds()
+            self.signature = self._signature(learner, rounds)
+        except (XGBoostError, ValueError, KeyError, TypeError) as error:
+            reason = error.reason if isinstance(error, XGBoostError) else ""
+            raise InvalidModel(
+                f"{path} is no XGBoost model in JSON or UBJ: {reason or 'it is empty or damaged'}; save it by Booster.save_model."
+            ) from None
+        self._configs = {kind: ctypes.c_char_p(_config(kind, rounds)) for kind in self.signature.kinds}
+        self._matrix = b'{"data":[%%d,true],"shape":[%%d,%d],"typestr":"<f4","version":3}' % self.signature.width
+        self._conversion = b'{"missing":NaN,"nthread":%d}' % threads
+
+    def predict(self, values: array[float], rows: int, kind: Kind = "value") -> Prediction:
+        width = self.signature.width
+        if len(values) != rows * width:  # the library would read beyond them
+            raise ValueError(f"{rows} rows of {width} features have {rows * width} values, not {len(values)}.")
+        shape = self.signature.kinds[kind]
+        if kind == "value" or kind == "margin":
+            matrix = self._matrix % (values.buffer_info()[0], rows)
+            if self._library.XGBoosterPredictFromDense(self._booster, matrix, self._configs[kind], self._proxy, *self._answer):
+                raise self._error()
+            return Prediction(self._floats(rows, shape), shape)
+        try:
+            floats = self._predict_matrix(values, rows, kind)
+        except XGBoostError:
+            # A matrix takes no infinity, though a prediction in place does; the largest number is on the same side of every split.
+            floats = self._predict_matrix(array("f", map(_finite, values)), rows, kind)
+        return Prediction(array("i", map(int, floats)) if kind == "leaf" else floats, shape)
+
+    def _predict_matrix(self, values: array[float], rows: int, kind: Kind) -> array[float]:
+        """By a matrix of XGBoost's own, since explanations and leaves cannot be had in place."""
+        matrix = _POINTER()
+        self._call("XGDMatrixCreateFromDense", self._matrix % (values.buffer_info()[0], rows), self._conversion, ctypes.byref(matrix))
+        try:
+            self._call("XGBoosterPredictFromDMatrix", self._booster, matrix, self._configs[kind], *self._answer)
+            return self._floats(rows, self.signature.kinds[kind])
+        finally:
+            self._library.XGDMatrixFree(matrix)
+
+    def _floats(self, rows: int, shape: tuple[int, ...]) -> array[float]:
+        """A copy of the answer, which lies in the library's memory until the next call."""
+        count = prod(self._shape[: self._dimensions.value])
+        if count != rows * prod(shape):
+            raise InvalidModel(f"{self._path} gives {count} values for {rows} rows, not {shape} for each; save the model again.")
+        floats = array("f")
+        floats.frombytes(ctypes.string_at(self._result.value or 0, 4 * count))
+        return floats
+
+    def _load(self, threads: int) -> None:
+        self._call("XGBoosterCreate", None, _SIZE(0), ctypes.byref(self._booster))
+        self._call("XGBoosterLoadModel", self._booster, str(self._path).encode())
+        self._call("XGBoosterSetParam", self._booster, b"nthread", b"%d" % threads)
         self._call("XGProxyDMatrixCreate", ctypes.byref(self._proxy))
-        self.signature = self._read_signature(path)
-        self._config = _predict_config(self._attribute("best_iteration"))
 
-    def predict(self, values: array[float], rows: int) -> array[float]:
-        address, _ = values.buffer_info()
-        matrix = b'{"data":[%d,true],"shape":[%d,%d],"typestr":"<f4","version":3}' % (address, rows, self.signature.width)
-        shape, dimensions, result = ctypes.POINTER(_SIZE)(), _SIZE(), _POINTER()
-        self._call(
-            "XGBoosterPredictFromDense",
-            self._booster,
-            matrix,
-            self._config,
-            self._proxy,
-            ctypes.byref(shape),
-            ctypes.byref(dimensions),
-            ctypes.byref(result),
-        )
-        count = 1
-        for axis in range(dimensions.value):
-            count *= shape[axis]
-        scores = array("f")
-        scores.frombytes(ctypes.string_at(result.value or 0, 4 * count))
-        return scores
-
-    def _read_signature(self, path: Path) -> Signature:
+    def _signature(self, learner: dict[str, Any], rounds: int) -> Signature:
         width = _SIZE()
         self._call("XGBoosterGetNumFeature", self._booster, ctypes.byref(width))
-        names, types = self._feature_info(b"feature_name"), self._feature_info(b"feature_type")
-        features = names or tuple(f"f{index}" for index in range(width.value))
-        categorical = tuple(name for name, kind in zip(features, types, strict=False) if kind in ("c", "categorical"))
-        learner = self._learner()
-        if learner["gradient_booster"]["name"] == "gblinear":
-            raise InvalidModel(f"{path} is a linear model (gblinear); train one of trees (gbtree or dart), which can be served.")
-        return Signature(width.value, names, categorical, str(learner["objective"]["name"]))
+        objective = str(learner["objective"]["name"])
+        meaning = _MEANINGS.get(objective, "value")
+        parameters = learner["learner_model_param"]
+        groups = max(1, int(parameters["num_class"]), int(parameters["num_target"]))
+        of_group: tuple[int, ...] = (groups,) if groups > 1 else ()
+        trees = self._trees_a_round(learner)
+        kinds: dict[Kind, tuple[int, ...]] = {"value": () if objective == "multi:softmax" else of_group, "margin": of_group}
+        if groups == 1 or trees >= groups:  # the library does not explain trees of several outputs
+            kinds["contributions"] = (*of_group, width.value + 1)
+        if trees * rounds:
+            kinds["leaf"] = (trees * rounds,)
+        return Signature(
+            width.value,
+            self._feature_info(b"feature_name"),
+            self._categorical(width.value),
+            objective,
+            meaning,
+            _classes(objective, int(parameters["num_class"])),
+            kinds,
+        )
+
+    def _trees_a_round(self, learner: dict[str, Any]) -> int:
+        booster = learner["gradient_booster"]
+        if booster["name"] == "gblinear":
+            raise InvalidModel(f"{self._path} is a linear model (gblinear); train one of trees (gbtree or dart), which can be served.")
+        rounds = self._boosted_rounds()
+        # A model does not keep its `multi_strategy`, but by the number of its trees.
+        return int(booster.get("gbtree", booster)["gbtree_model_param"]["num_trees"]) // rounds if rounds else 0
+
+    def _rounds(self) -> int:
+        """Those that are predicted with: up to the best one after early stopping, or all."""
+        best, found = ctypes.c_char_p(), ctypes.c_int()
+        self._call("XGBoosterGetAttr", self._booster, b"best_iteration", ctypes.byref(best), ctypes.byref(found))
+        boosted = self._boosted_rounds()
+        return min(int(best.value or b"") + 1, boosted) if found.value else boosted
+
+    def _boosted_rounds(self) -> int:
+        rounds = ctypes.c_int()
+        self._call("XGBoosterBoostedRounds", self._booster, ctypes.byref(rounds))
+        return rounds.value
+
+    def _categorical(self, width: int) -> dict[str, tuple[str, ...] | None]:
+        types = self._feature_info(b"feature_type")
+        if not {"c", "categorical"}.intersection(types):
+            return {}
+        names = self._feature_info(b"feature_name") or tuple(f"f{index}" for index in range(width))
+        categories = self._categories() or [None] * width
+        return {name: known for name, kind, known in zip(names, types, categories, strict=True) if kind in ("c", "categorical")}
+
+    def _categories(self) -> list[tuple[str, ...] | None]:
+        """For each feature, in the order of the codes; empty for a model that was trained on codes, or before XGBoost 3.1."""
+        if not hasattr(self._library, "XGBoosterGetCategoriesExportToArrow"):
+            return []
+        handle, exported = _POINTER(), ctypes.c_char_p()
+        self._call("XGBoosterGetCategoriesExportToArrow", self._booster, None, ctypes.byref(handle), ctypes.byref(exported))
+        try:
+            return [_texts(column) for column in orjson.loads(exported.value)] if exported.value else []
+        finally:
+            self._library.XGBCategoriesFree(handle)
 
     def _feature_info(self, field: bytes) -> tuple[str, ...]:
         length, strings = _SIZE(), ctypes.POINTER(ctypes.c_char_p)()
         self._call("XGBoosterGetStrFeatureInfo", self._booster, field, ctypes.byref(length), ctypes.byref(strings))
         return tuple((strings[index] or b"").decode() for index in range(length.value))
-
-    def _attribute(self, name: str) -> str | None:
-        value, found = ctypes.c_char_p(), ctypes.c_int()
-        self._call("XGBoosterGetAttr", self._booster, name.encode(), ctypes.byref(value), ctypes.byref(found))
-        return (value.value or b"").decode() if found.value else None
 
     def _learner(self) -> dict[str, Any]:
         length, config = _SIZE(), ctypes.c_char_p()
@@ -97,9 +186,13 @@ class XGBoostModel:
 
     def _call(self, function: str, *arguments: object) -> None:
         if getattr(self._library, function)(*arguments) != 0:
-            message = (self._library.XGBGetLastError() or b"").decode(errors="replace")
-            # The first line says what is wrong, after "[time] file:line: "; a stack trace follows.
-            raise XGBoostError(_PLACE.sub("", message.partition("\n")[0]).strip())
+            raise self._error()
+
+    def _error(self) -> XGBoostError:
+        message = (self._library.XGBGetLastError() or b"").decode(errors="replace")
+        # The first line says what is wrong, after "[time] file:line: "; a stack trace follows.
+        reason = _PLACE.sub("", message.partition("\n")[0]).replace(str(self._path), "")
+        return XGBoostError(self._path, reason.strip(" :`."))
 
     def __del__(self) -> None:
         if self._proxy.value:
@@ -108,21 +201,53 @@ class XGBoostModel:
             self._library.XGBoosterFree(self._booster)
 
 
-class XGBoostError(Exception):
-    """A call of the C API failed; the message is the library's."""
+class XGBoostError(InvalidModel):
+    """A call of the C API failed; `reason` is the library's."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"XGBoost cannot predict with {path}: {reason}; save the model again.")
+        self.reason = reason
 
 
-def _predict_config(best_iteration: str | None) -> bytes:
-    end = int(best_iteration) + 1 if best_iteration is not None else 0
-    return b'{"type":0,"training":false,"iteration_begin":0,"iteration_end":%d,"missing":NaN,"strict_shape":false,"cache_id":0}' % end
+def _config(kind: Kind, rounds: int) -> bytes:
+    return b'{"type":%d,"training":false,"iteration_begin":0,"iteration_end":%d,"missing":NaN,"strict_shape":false,"cache_id":0}' % (
+        _TYPES[kind],
+        rounds,
+    )
+
+
+def _classes(objective: str, classes: int) -> int:
+    if objective.startswith("multi:"):
+        return classes
+    return 1 if objective in ("binary:logistic", "binary:hinge") else 0
+
+
+def _texts(column: dict[str, Any] | None) -> tuple[str, ...] | None:
+    """The categories of one feature, from the addresses at which the library exports them (Arrow's layout for texts)."""
+    if column is None:
+        return None
+    if "offsets" not in column:
+        return tuple(map(str, _numbers(column)))
+    offsets, letters = _numbers(column["offsets"]), _numbers(column["values"]).tobytes()
+    try:
+        return tuple(letters[start:end].decode() for start, end in zip(offsets, offsets[1:], strict=False))
+    except UnicodeDecodeError:  # XGBoost 3.1 and 3.2 cut texts that are not ASCII
+        return None
+
+
+def _numbers(interface: dict[str, Any]) -> array[Any]:
+    """Of https://numpy.org/doc/stable/reference/arrays.interface.html, one-dimensional."""
+    numbers = array(_TYPECODES[interface["typestr"]])
+    numbers.frombytes(ctypes.string_at(interface["data"][0], interface["shape"][0] * numbers.itemsize))
+    return numbers
+
+
+def _finite(value: float) -> float:
+    return value if value != value else max(-_LARGEST, min(_LARGEST, value))
 
 
 @cache
 def _library() -> ctypes.CDLL:
-    spec = importlib.util.find_spec("xgboost")  # finds the package without importing it
-    if spec is None or not spec.submodule_search_locations:
-        raise InvalidModel("XGBoost is not installed; install the package xgboost-cpu (or xgboost).")
-    path = Path(spec.submodule_search_locations[0]) / "lib" / _LIBRARY.get(sys.platform, "libxgboost.so")
-    library = ctypes.CDLL(str(path))
-    library.XGBGetLastError.restype = ctypes.c_char_p
-    return library
+    found = library("xgboost", "install the package xgboost-cpu (or xgboost)")
+    found.XGBGetLastError.restype = ctypes.c_char_p
+    return found

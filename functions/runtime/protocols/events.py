@@ -1,71 +1,106 @@
-"""Inference by CloudEvents: an event's data is one row by the card's names; the reply is an event that can be joined to it."""
+"""Inference by CloudEvents: an event's data are rows, its reply is an event that can be joined to it.
+
+The data is one record by the card's names, or a request of the Open Inference Protocol or of V1; the reply's data answers in kind.
+"""
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Sequence
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from eventing import reply
 from eventing.errors import TidegateError
 from eventing.event import Event
 from eventing.reply import Problem
-from functions.runtime.dataplane import DataPlane
+from functions.runtime.dataplane import ServedModel
 from functions.runtime.encoding import Rows
 from functions.runtime.errors import InvalidInput, log_bug, problem_of
+from functions.runtime.outputs import OutputTensor, ServedOutput
+from functions.runtime.protocols import v1, v2
+
+Answer = Callable[[Sequence[OutputTensor]], Any]
 
 
-async def infer(plane: DataPlane, event: Event) -> Event:
-    """The reply to one event. Raises what is wrong with it."""
-    row = plane.encoder.record(_record(event))
-    scores = await plane.infer(Rows(array("f", row), 1))
-    return _completed(plane, event, scores.row(0))
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What an event asks; `answer` makes the reply's data, and is None for a record, whose rows are put together with its neighbours'."""
+
+    event: Event
+    rows: Rows
+    outputs: tuple[ServedOutput, ...]
+    answer: Answer | None = None
 
 
-async def infer_batch(plane: DataPlane, events: Sequence[Event]) -> list[Event]:
-    """One reply an event, in order: what is wrong with one event fails that event alone."""
-    values = array("f")
-    problems: dict[int, Problem] = {}
-    for index, event in enumerate(events):
-        row = _row(plane, event)
-        if isinstance(row, Problem):
-            problems[index] = row
-        else:
-            values.extend(row)
-    count = len(events) - len(problems)
-    rows = iter(await _score_rows(plane, Rows(values, count)))
-    return [
-        reply.failed(event, plane.card.name, problems[index], plane.card.version)
-        if index in problems
-        else _completed(plane, event, next(rows))
-        for index, event in enumerate(events)
-    ]
-
-
-def _row(plane: DataPlane, event: Event) -> array[float] | Problem:
-    """The features of one event, or why there are none: a transform that fails at one event must not fail its neighbours."""
-    try:
-        # An array of its own: extending by what is no number would stop half way, and shift the rows after it.
-        return array("f", plane.encoder.record(_record(event)))
-    except TidegateError as error:
-        return problem_of(error)
-    except Exception as error:  # noqa: BLE001 a transform is the user's code
-        return Problem(500, "failed", log_bug(error, f"the event {event.id} of {event.source}"))
-
-
-async def _score_rows(plane: DataPlane, rows: Rows) -> list[list[float]]:
-    if rows.count == 0:
-        return []
-    scores = await plane.infer(rows)
-    return [scores.row(index) for index in range(rows.count)]
-
-
-def _record(event: Event) -> Any:
+def read(model: ServedModel, event: Event) -> Question:
+    """Raises what is wrong with the event."""
     if not event.is_json:
         raise InvalidInput(f"the event's data is {event.get('datacontenttype')}; send a JSON object with the model's inputs by name.")
-    return event.value()
+    data = event.value()
+    if isinstance(data, dict):
+        if "inputs" in data and "inputs" not in model.encoder.names:
+            request = v2.parse(data, model.encoder, model.outputs)
+            return Question(event, request.rows, request.outputs, lambda answered: v2.document_of(model.card, request, answered))
+        if "instances" in data and "instances" not in model.encoder.names:
+            return Question(event, v1.parse(data, model.encoder), model.outputs.default, v1.document_of)
+    return Question(event, Rows(model.encoder.record(data), 1), model.outputs.default)
 
 
-def _completed(plane: DataPlane, event: Event, row: list[float]) -> Event:
-    data = {plane.card.outputs[0].name: row[0] if plane.width == 1 else row}
-    return reply.completed(event, plane.card.name, plane.card.version, data)
+def read_all(model: ServedModel, events: Sequence[Event]) -> list[Question | Event]:
+    """A question for each event, or the reply that says what is wrong with it: no event fails its neighbours."""
+    return [_question(model, event) for event in events]
+
+
+async def answer(model: ServedModel, question: Question, deadline: float = math.inf) -> Event:
+    answered = await model.infer(question.rows, question.outputs, deadline)
+    data = question.answer(answered) if question.answer else next(iter(_records(answered)))
+    return reply.completed(question.event, model.card.name, model.card.version, data)
+
+
+async def answer_all(model: ServedModel, questions: Sequence[Question | Event], deadline: float = math.inf) -> list[Event]:
+    """A reply for each, in order. Raises what fails for all of them, such as Overloaded."""
+    records = [item for item in questions if isinstance(item, Question) and item.answer is None]
+    requests = [item for item in questions if isinstance(item, Question) and item.answer is not None]
+    replies = iter(await _answer_records(model, records, deadline))
+    others = iter(await asyncio.gather(*(_answer_request(model, item, deadline) for item in requests)))
+    return [item if isinstance(item, Event) else next(replies if item.answer is None else others) for item in questions]
+
+
+def _question(model: ServedModel, event: Event) -> Question | Event:
+    try:
+        return read(model, event)
+    except TidegateError as error:
+        problem = problem_of(error)
+    except Exception as error:  # noqa: BLE001 a transform is the user's code
+        problem = Problem(500, "failed", log_bug(error, f"the event {event.id} of {event.source}"))
+    return reply.failed(event, model.card.name, problem, model.card.version)
+
+
+async def _answer_records(model: ServedModel, questions: Sequence[Question], deadline: float) -> list[Event]:
+    if not questions:
+        return []
+    values = questions[0].rows.values[:]
+    for question in questions[1:]:
+        values.extend(question.rows.values)
+    answered = await model.infer(Rows(values, len(questions)), model.outputs.default, deadline)
+    name, version = model.card.name, model.card.version
+    return [reply.completed(question.event, name, version, data) for question, data in zip(questions, _records(answered), strict=True)]
+
+
+async def _answer_request(model: ServedModel, question: Question, deadline: float) -> Event:
+    """Too many rows in one event are that event's problem; that the function is overloaded is everybody's."""
+    try:
+        return await answer(model, question, deadline)
+    except TidegateError as error:
+        problem = problem_of(error)
+        if problem.status >= 429:
+            raise
+        return reply.failed(question.event, model.card.name, problem, model.card.version)
+
+
+def _records(answered: Sequence[OutputTensor]) -> list[dict[str, Any]]:
+    """An object by output name for each row."""
+    names = [tensor.name for tensor in answered]
+    return [dict(zip(names, row, strict=True)) for row in zip(*map(v1.rows_of, answered), strict=True)]

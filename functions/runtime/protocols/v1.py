@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
-from functions.runtime.dataplane import Scores
 from functions.runtime.encoding import Encoder, Rows
 from functions.runtime.errors import InvalidInput
+from functions.runtime.outputs import OutputTensor
 
 
-def decode(body: Any, encoder: Encoder) -> Rows:
+def parse(document: Any, encoder: Encoder) -> Rows:
     """Rows as lists in the card's order, or as objects by input name."""
-    instances = body.get("instances") if isinstance(body, dict) else None
+    instances = document.get("instances") if isinstance(document, dict) else None
     if not isinstance(instances, list) or not instances:
         raise InvalidInput('the request has no instances; send {"instances": [row, …]} with at least one row.')
-    if isinstance(instances[0], list):
-        return encoder.rows_by_position(instances)
-    for instance in instances:
-        if isinstance(instance, dict):
-            encoder.check_names(instance)
-    return encoder.records(instances)
+    return encoder.lists(instances) if isinstance(instances[0], list) else encoder.objects(instances)
 
 
-def encode(scores: Scores) -> dict[str, Any]:
-    if scores.width == 1:
-        return {"predictions": scores.values.tolist()}
-    return {"predictions": [scores.row(index) for index in range(scores.count)]}
+def document_of(answered: Sequence[OutputTensor]) -> dict[str, Any]:
+    """A prediction a row: the output's value, or an object by output name where the model has several."""
+    columns = {tensor.name: rows_of(tensor) for tensor in answered}
+    if len(columns) == 1:
+        return {"predictions": next(iter(columns.values()))}
+    return {"predictions": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]}
+
+
+def rows_of(tensor: OutputTensor) -> list[Any]:
+    """A value a row, nested as the tensor's shape is."""
+    data = tensor.data if isinstance(tensor.data, list) else tensor.data.tolist()
+    for axis in reversed(range(1, len(tensor.shape))):
+        size = tensor.shape[axis]
+        groups = math.prod(tensor.shape[:axis])
+        data = [data[index * size : (index + 1) * size] for index in range(groups)]
+    return data

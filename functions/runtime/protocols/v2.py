@@ -2,109 +2,199 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-from functions.runtime.card import DATATYPES, Card
-from functions.runtime.dataplane import Scores
+import orjson
+
+from functions.runtime.card import Card
+from functions.runtime.checks import name_of
 from functions.runtime.encoding import Encoder, Rows
 from functions.runtime.errors import InvalidInput
+from functions.runtime.outputs import Outputs, OutputTensor, ServedOutput
+from functions.runtime.protocols import tensors
+from functions.runtime.protocols.tensors import Tensor, parameters_of
+
+if TYPE_CHECKING:
+    from functions.runtime.dataplane import ServedModel
+
+EXTENSIONS = ("binary_tensor_data", "model_repository")
+# What MLServer's clients call the way in which a tensor is to be read; here each is read by the card's inputs.
+_CONTENT_TYPES = ("np", "pd", "str")
 
 
-def metadata(card: Card, width: int) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A decoded inference request; `binary` are the names of the outputs that it wants as bytes."""
+
+    rows: Rows
+    outputs: tuple[ServedOutput, ...]
+    id: str | None = None
+    binary: frozenset[str] = frozenset()
+
+
+def metadata(card: Card, outputs: Outputs, versions: Sequence[str]) -> dict[str, Any]:
     """Model metadata ("Model Metadata"): the real inputs and outputs, -1 for the number of rows."""
     return {
         "name": card.name,
-        **({"versions": [card.version]} if card.version else {}),
+        **({"versions": list(versions)} if versions else {}),
         "platform": f"tidegate_{card.runtime}",
-        "inputs": [
-            {"name": item.name, "datatype": item.datatype, "shape": [-1], "parameters": {"optional": item.optional}} for item in card.inputs
-        ],
+        "inputs": [_input_metadata(card, index) for index in range(len(card.inputs))],
         "outputs": [
-            {"name": item.name, "datatype": item.datatype, "shape": _shape(-1, width), "parameters": {"description": item.description}}
-            for item in card.outputs
+            {"name": item.name, "datatype": item.datatype, "shape": [-1, *item.shape], "parameters": _output_parameters(item, card)}
+            for item in outputs.all
         ],
     }
 
 
-def decode(body: Any, encoder: Encoder) -> Rows:
-    """The rows of an inference request: one tensor a column, or one 2-D tensor with every column in the card's order."""
-    if not isinstance(body, dict):
+def decode(body: bytes, json_length: int | None, model: ServedModel) -> Request:
+    """A request, of which the first `json_length` bytes are JSON if binary tensors follow. Raises InvalidInput."""
+    head = body if json_length is None else body[:json_length]
+    try:
+        document = orjson.loads(head)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(f"the body is not JSON: {error}.") from None
+    rest = b"" if json_length is None else memoryview(body)[json_length:]
+    return parse(document, model.encoder, model.outputs, rest)
+
+
+def parse(document: Any, encoder: Encoder, outputs: Outputs, rest: bytes | memoryview = b"") -> Request:
+    """A request from its JSON part and the binary data after it."""
+    if not isinstance(document, dict):
         raise InvalidInput('the body is not a JSON object; send {"inputs": [...]}.')
-    tensors = body.get("inputs")
-    if not isinstance(tensors, list) or not tensors:
+    items = document.get("inputs")
+    if not isinstance(items, list) or not items:
         raise InvalidInput("the request has no inputs; send at least one tensor {name, shape, datatype, data}.")
-    decoded = [_tensor(index, tensor) for index, tensor in enumerate(tensors)]
-    name, shape, data = decoded[0]
-    if len(decoded) == 1 and len(shape) == 2 and name not in {item.name for item in encoder.inputs}:
-        return _matrix(name, shape, data, encoder)
-    return encoder.records(_columns(decoded, encoder))
+    request_id = document.get("id")
+    if request_id is not None and not isinstance(request_id, str):
+        raise InvalidInput(f"the request's id is {name_of(request_id)}; it must be a text.")
+    parameters = parameters_of(document, "the request")
+    for item in (document, *items):
+        _check_content_type(item)
+    chosen, binary = _wanted(document, parameters, outputs)
+    return Request(_rows(_inputs(items, rest), encoder), chosen, request_id, binary)
 
 
-def encode(card: Card, scores: Scores, request_id: Any) -> dict[str, Any]:
-    """An inference response. Fields without a value are left out: the schema allows no null."""
-    return {
-        "model_name": card.name,
-        **({"model_version": card.version} if card.version else {}),
-        **({"id": request_id} if isinstance(request_id, str) else {}),
-        "outputs": [
-            {
-                "name": card.outputs[0].name,
-                "shape": _shape(scores.count, scores.width),
-                "datatype": card.outputs[0].datatype,
-                "data": scores.values.tolist(),
-            }
-        ],
-    }
+def encode(card: Card, request: Request, answered: Sequence[OutputTensor]) -> tuple[bytes, int | None]:
+    """The body of a response, and the length of its JSON part if binary tensors follow."""
+    if not request.binary:
+        return orjson.dumps(document_of(card, request, answered)), None
+    binary = {tensor.name: tensors.to_bytes(tensor) for tensor in answered if tensor.name in request.binary}
+    head = orjson.dumps(document_of(card, request, answered, {name: len(content) for name, content in binary.items()}))
+    return head + b"".join(binary.values()), len(head)
 
 
-def _shape(count: int, width: int) -> list[int]:
-    return [count] if width == 1 else [count, width]
+def document_of(
+    card: Card, request: Request, answered: Sequence[OutputTensor], binary_sizes: Mapping[str, int] = MappingProxyType({})
+) -> dict[str, Any]:
+    """A response as JSON; of a tensor that follows as bytes, only their number. Fields without a value are left out."""
+    document: dict[str, Any] = {"model_name": card.name}
+    if card.version:
+        document["model_version"] = card.version
+    if request.id is not None:
+        document["id"] = request.id
+    document["outputs"] = [tensors.to_json(tensor, binary_sizes.get(tensor.name)) for tensor in answered]
+    return document
 
 
-def _tensor(index: int, tensor: Any) -> tuple[str, list[int], list[Any]]:
-    if not isinstance(tensor, dict):
-        raise InvalidInput(f"inputs[{index}] is not an object; send a tensor {{name, shape, datatype, data}}.")
-    name, shape, datatype, data = (tensor.get(field) for field in ("name", "shape", "datatype", "data"))
-    if not isinstance(name, str) or not name:
-        raise InvalidInput(f"inputs[{index}] has no name.")
-    if datatype not in DATATYPES:
-        raise InvalidInput(f"the tensor {name} has the datatype {datatype!r}; use one of {', '.join(DATATYPES)}.")
-    if not isinstance(shape, list) or not shape or not all(type(size) is int and size >= 0 for size in shape):
-        raise InvalidInput(f"the tensor {name} has the shape {shape!r}; a shape is a list of whole numbers, rows first.")
-    if not isinstance(data, list):
-        raise InvalidInput(f"the tensor {name} has no data; send a list of values, row by row.")
-    flat = list(_flatten(data, len(shape) - 1)) if data and isinstance(data[0], list) else data
-    if len(flat) != math.prod(shape):
-        raise InvalidInput(f"the tensor {name} has {len(flat)} values; its shape {shape} means {math.prod(shape)}.")
-    return name, shape, flat
+def _input_metadata(card: Card, index: int) -> dict[str, Any]:
+    item = card.inputs[index]
+    parameters: dict[str, Any] = {"optional": item.optional}
+    for name in ("minimum", "maximum"):
+        if (bound := getattr(item, name)) is not None:
+            parameters[name] = bound
+    if item.categories is not None:
+        parameters["categories"] = ", ".join(item.categories)
+    return {"name": item.name, "datatype": item.datatype, "shape": [-1], "parameters": parameters}
 
 
-def _flatten(data: list[Any], depth: int) -> Iterator[Any]:
-    """Nested lists, at most as deep as the shape has axes."""
-    for item in data:
-        if isinstance(item, list) and depth > 0:
-            yield from _flatten(item, depth - 1)
-        else:
-            yield item
+def _output_parameters(item: ServedOutput, card: Card) -> dict[str, Any]:
+    """Plain values only: a parameter is a text, a number or a bool."""
+    parameters: dict[str, Any] = {"description": item.description, "meaning": item.meaning, "on_request": item.on_request}
+    if item.classes:
+        parameters["classes"] = ", ".join(item.classes)
+    if item.threshold is not None:
+        parameters["threshold"] = item.threshold
+    if item.kind == "contributions":
+        parameters["columns"] = ", ".join([*card.columns, "bias"])
+    return parameters
 
 
-def _matrix(name: str, shape: list[int], data: list[Any], encoder: Encoder) -> Rows:
-    count, width = shape
-    if width != len(encoder.inputs):
-        names = ", ".join(item.name for item in encoder.inputs)
-        raise InvalidInput(f"the tensor {name} has {width} columns; the model takes {len(encoder.inputs)}: {names}.")
-    return encoder.rows_by_position(data[row * width : (row + 1) * width] for row in range(count))
+def _inputs(items: list[Any], rest: bytes | memoryview) -> list[Tensor]:
+    position = 0
+
+    def take(size: int) -> bytes:
+        nonlocal position
+        content = bytes(rest[position : position + size])
+        position += size
+        return content
+
+    found = [tensors.decode(index, item, take) for index, item in enumerate(items)]
+    if position != len(rest):
+        raise InvalidInput(f"{len(rest)} bytes follow the JSON part; the tensors' binary_data_size take {position} of them.")
+    return found
 
 
-def _columns(tensors: list[tuple[str, list[int], list[Any]]], encoder: Encoder) -> Iterator[dict[str, Any]]:
-    names = [name for name, _, _ in tensors]
+def _rows(found: list[Tensor], encoder: Encoder) -> Rows:
+    first = found[0]
+    if len(found) == 1 and len(first.shape) == 2 and first.name not in encoder.names:
+        return _matrix(first, encoder)
+    names = [tensor.name for tensor in found]
+    if len(found) == 1 and first.name not in encoder.names:
+        raise InvalidInput(
+            f"the tensor {first.name} has the shape {list(first.shape)}; send all inputs in one tensor of the shape"
+            f" [rows, {len(encoder.names)}], or one tensor an input: {', '.join(encoder.names)}."
+        )
     encoder.check_names(names)
-    if len(set(names)) != len(names):
-        raise InvalidInput(f"a tensor is sent twice: {', '.join(sorted(name for name in set(names) if names.count(name) > 1))}.")
-    count = tensors[0][1][0]
-    for name, shape, _ in tensors:
-        if shape not in ([count], [count, 1]):
-            raise InvalidInput(f"the tensor {name} has the shape {shape}; each column has one value a row: [{count}] or [{count}, 1].")
-    return (dict(zip(names, row, strict=True)) for row in zip(*(data for _, _, data in tensors), strict=True))
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InvalidInput(f"a tensor is sent twice: {', '.join(twice)}.")
+    count = first.shape[0]
+    for tensor in found:
+        if tensor.shape not in ((count,), (count, 1)):
+            raise InvalidInput(
+                f"the tensor {tensor.name} has the shape {list(tensor.shape)}; each column has one value a row: [{count}] or [{count}, 1]."
+            )
+    return encoder.columns({tensor.name: tensor.data for tensor in found}, count)
+
+
+def _matrix(tensor: Tensor, encoder: Encoder) -> Rows:
+    count, width = tensor.shape
+    if width != len(encoder.names):
+        names = ", ".join(encoder.names)
+        raise InvalidInput(f"the tensor {tensor.name} has {width} columns; the model takes {len(encoder.names)}: {names}.")
+    return encoder.matrix(tensor.data, count)
+
+
+def _wanted(document: dict[str, Any], parameters: dict[str, Any], outputs: Outputs) -> tuple[tuple[ServedOutput, ...], frozenset[str]]:
+    """The outputs that the request asks for, and the names of those that it wants as bytes."""
+    all_binary = _flag(parameters, "binary_data_output", "the request")
+    asked = document.get("outputs")
+    if asked is None and "outputs" not in document:
+        return outputs.default, frozenset(item.name for item in outputs.default) if all_binary else frozenset()
+    if not isinstance(asked, list):
+        raise InvalidInput(f"outputs is {name_of(asked)}; send a list of objects with a name, or leave it out.")
+    binary = set()
+    for index, item in enumerate(asked):
+        if not isinstance(item, dict) or not isinstance(item.get("name"), str):
+            raise InvalidInput(f"outputs[{index}] has no name; send an object with the name of an output.")
+        if _flag(parameters_of(item, f"the output {item['name']}"), "binary_data", f"the output {item['name']}", default=all_binary):
+            binary.add(item["name"])
+    chosen = outputs.select([item["name"] for item in asked]) if asked else outputs.default
+    return chosen, frozenset(binary) if asked or not all_binary else frozenset(item.name for item in chosen)
+
+
+def _flag(parameters: dict[str, Any], name: str, owner: str, *, default: bool = False) -> bool:
+    value = parameters.get(name, default)
+    if type(value) is not bool:
+        raise InvalidInput(f"the parameter {name} of {owner} is {name_of(value)}; it must be true or false.")
+    return value
+
+
+def _check_content_type(item: Any) -> None:
+    parameters = item.get("parameters") if isinstance(item, dict) else None
+    content_type = parameters.get("content_type") if isinstance(parameters, dict) else None
+    if content_type is not None and content_type not in _CONTENT_TYPES:
+        raise InvalidInput(f"the content_type {name_of(content_type)} is not understood; use one of {', '.join(_CONTENT_TYPES)}.")

@@ -1,0 +1,181 @@
+"""What an input may be, by its card: value by value with a sentence for what is wrong, and column by column when nothing is."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Callable, Sequence
+from types import NoneType
+from typing import Any
+
+from functions.runtime.card import Input
+from functions.runtime.errors import InvalidInput
+
+Column = Sequence[Any]
+_NUMBERS = frozenset({float, int})
+_NUMBERS_AND_NULL = frozenset({float, int, NoneType})
+
+
+class Unusual(Exception):
+    """A column is not as simple as the fast way wants it; looking at each value tells whether anything is wrong."""
+
+
+def checker(item: Input) -> Callable[[Any], Any]:
+    """Takes a value that is not null; returns the text, or the number as float. Raises InvalidInput, naming the input."""
+    if item.datatype == "BYTES":
+        return _text_checker(item)
+    if item.datatype == "BOOL":
+        return _bool_checker(item)
+    return _number_checker(item)
+
+
+def converter(item: Input) -> Callable[[Column], Sequence[float]]:
+    """Takes a column of values; returns them as numbers: categories by their position, NaN for missing. Raises Unusual."""
+    if item.datatype == "BYTES":
+        return _codes_of(item)
+    if item.datatype == "BOOL":
+        return _bools
+    return _numbers_of(item)
+
+
+def range_of(item: Input) -> tuple[float, float]:
+    """The least and the greatest number that an input may be: by its bounds, and by its datatype if that is one of whole numbers."""
+    least, most = -math.inf, math.inf
+    if "INT" in item.datatype:
+        bits = int(item.datatype.partition("INT")[2])
+        signed = not item.datatype.startswith("U")
+        least, most = (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if signed else (0.0, 2.0**bits - 1)
+    return (
+        least if item.minimum is None else max(least, item.minimum),
+        most if item.maximum is None else min(most, item.maximum),
+    )
+
+
+def is_plain(item: Input) -> bool:
+    """Whether each number of the input's datatype will do."""
+    return item.datatype.startswith("FP") and item.minimum is None and item.maximum is None
+
+
+def numbers(column: Column) -> Sequence[float]:
+    """A column of numbers, with NaN for null. Raises Unusual for anything else, a bool too."""
+    if isinstance(column, array):
+        return column
+    types = set(map(type, column))
+    if types <= _NUMBERS:
+        return column
+    if types <= _NUMBERS_AND_NULL:
+        return [math.nan if value is None else value for value in column]
+    raise Unusual
+
+
+def name_of(value: Any) -> str:
+    """A value as an error message shows it: what kind it is, and its beginning."""
+    if isinstance(value, str):
+        return f"the text {value[:40]!r}"
+    if isinstance(value, (dict, list)):
+        return "an object" if isinstance(value, dict) else "a list"
+    return "null" if value is None else repr(value)[:40]
+
+
+def _text_checker(item: Input) -> Callable[[Any], str]:
+    categories = frozenset(item.categories) if item.categories is not None else None
+
+    def check(value: Any) -> str:
+        if type(value) is not str:
+            raise InvalidInput(f"the input {item.name} is {name_of(value)}; it must be a text.")
+        if categories is not None and value not in categories:
+            shown = repr(value) if len(value) <= 40 else f"{value[:40]!r}…"
+            raise InvalidInput(f"the input {item.name} is {shown}, which is none of its {len(categories)} categories: {_some(item)}.")
+        return value
+
+    return check
+
+
+def _bool_checker(item: Input) -> Callable[[Any], float]:
+    def check(value: Any) -> float:
+        if type(value) is not bool:
+            raise InvalidInput(f"the input {item.name} is {name_of(value)}; it must be true or false.")
+        return float(value)
+
+    return check
+
+
+def _number_checker(item: Input) -> Callable[[Any], float]:
+    whole = "INT" in item.datatype
+    least, most = range_of(item)
+
+    def check(value: Any) -> float:
+        if type(value) is not float and type(value) is not int:
+            raise InvalidInput(f"the input {item.name} is {name_of(value)}; it must be a number.")
+        try:
+            number = float(value)
+        except OverflowError:
+            raise InvalidInput(f"the input {item.name} is too large for a number.") from None
+        if whole and not number.is_integer():
+            raise InvalidInput(f"the input {item.name} is {value!r}; it must be a whole number.")
+        if not least <= number <= most:
+            raise InvalidInput(f"the input {item.name} is {value!r}; it must be {_bounds(least, most)}.")
+        return number
+
+    return check
+
+
+def _codes_of(item: Input) -> Callable[[Column], Sequence[float]]:
+    codes: dict[Any, float] = {category: float(code) for code, category in enumerate(item.categories or ())}
+    if item.optional:
+        codes[None] = math.nan
+
+    def convert(column: Column) -> Sequence[float]:
+        try:
+            return [codes[value] for value in column]
+        except (KeyError, TypeError):
+            raise Unusual from None
+
+    return convert
+
+
+def _bools(column: Column) -> Sequence[float]:
+    if set(map(type, column)) != {bool}:
+        raise Unusual
+    return column
+
+
+def _numbers_of(item: Input) -> Callable[[Column], Sequence[float]]:
+    whole = "INT" in item.datatype
+    least, most = range_of(item)
+    bounded = not is_plain(item)
+
+    def convert(column: Column) -> Sequence[float]:
+        found = numbers(column)
+        present = found
+        if found is not column or (isinstance(found, array) and found.typecode in "fd"):
+            present = [value for value in found if not math.isnan(value)]
+            if len(present) < len(found) and not item.optional:
+                raise Unusual
+        if bounded and present and not (least <= min(present) and max(present) <= most):
+            raise Unusual
+        if whole and not all(map(_is_whole, present)):
+            raise Unusual
+        return found
+
+    return convert
+
+
+def _is_whole(value: float) -> bool:
+    return float(value).is_integer()
+
+
+def _bounds(least: float, most: float) -> str:
+    if math.isinf(most):
+        return f"at least {_plain(least)}"
+    return f"at most {_plain(most)}" if math.isinf(least) else f"{_plain(least)} to {_plain(most)}"
+
+
+def _plain(number: float) -> str:
+    return str(int(number)) if number.is_integer() else f"{number:g}"
+
+
+def _some(item: Input) -> str:
+    categories = item.categories or ()
+    shown = ", ".join(categories[:8])
+    return shown if len(categories) <= 8 else f"{shown}, …"

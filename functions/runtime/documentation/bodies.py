@@ -1,0 +1,114 @@
+"""JSON Schemas (draft 2020-12) of the bodies of both protocols, V1 and V2, for one model."""
+
+from __future__ import annotations
+
+from functions.runtime.card import DATATYPES, Card
+from functions.runtime.documentation.described import Described
+from functions.runtime.documentation.records import Schema, output, positional, prediction, record, scalar
+from functions.runtime.outputs import ServedOutput
+
+# How MLServer's clients say in which way a tensor is to be read; here each is read by the card's inputs.
+_CONTENT_TYPE: Schema = {"enum": ["np", "pd", "str", None]}
+_FLAG: Schema = {"type": "boolean"}
+
+
+def v1_request(model: Described) -> Schema:
+    return {
+        "type": "object",
+        "required": ["instances"],
+        "properties": {
+            "instances": {
+                "description": "Rows, all of them as objects by input name or all as lists in the order of the inputs.",
+                "anyOf": [
+                    {"type": "array", "minItems": 1, "items": record(model, strict=True)},
+                    {"type": "array", "minItems": 1, "items": positional(model)},
+                ],
+            }
+        },
+    }
+
+
+def v1_response(model: Described) -> Schema:
+    default = model.outputs.default
+    row = output(default[0]) if len(default) == 1 else prediction(default)
+    return {
+        "type": "object",
+        "required": ["predictions"],
+        "properties": {"predictions": {"type": "array", "description": "One for each row, in their order.", "items": row}},
+    }
+
+
+def v2_request(model: Described) -> Schema:
+    return {
+        "type": "object",
+        "required": ["inputs"],
+        "properties": {
+            "id": {"type": ["string", "null"], "description": "Comes back with the answer."},
+            "parameters": _parameters(binary_data_output=_FLAG, content_type=_CONTENT_TYPE),
+            "inputs": {
+                "type": "array",
+                "minItems": 1,
+                "description": "One tensor for each input, by name, or one [rows, inputs] tensor of any other name.",
+                "items": _input_tensor(model.card),
+            },
+            "outputs": {"type": "array", "description": "Those that are wanted; without it, those of the card.", "items": _wanted(model)},
+        },
+    }
+
+
+def v2_response(model: Described) -> Schema:
+    version = {"model_version": {"const": model.card.version}} if model.card.version else {}
+    return {
+        "type": "object",
+        "required": ["model_name", *version, "outputs"],
+        "properties": {
+            "model_name": {"const": model.card.name},
+            **version,
+            "id": {"type": "string"},
+            "parameters": _parameters(),
+            "outputs": {"type": "array", "items": {"anyOf": [_output_tensor(item) for item in model.outputs.all]}},
+        },
+    }
+
+
+def _input_tensor(card: Card) -> Schema:
+    return {
+        "type": "object",
+        "required": ["name", "shape", "datatype", "data"],
+        "properties": {
+            "name": {"anyOf": [{"enum": [item.name for item in card.inputs]}, {"type": "string", "minLength": 1}]},
+            "shape": {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 0}, "description": "Rows first."},
+            "datatype": {"enum": list(DATATYPES)},
+            "parameters": _parameters(binary_data_size={"type": "integer", "minimum": 0}, content_type=_CONTENT_TYPE),
+            "data": {
+                "type": "array",
+                "items": {"type": ["number", "string", "boolean", "null", "array"]},
+                "description": "Row by row, flat or nested; as many values as the shape means.",
+            },
+        },
+    }
+
+
+def _wanted(model: Described) -> Schema:
+    names = [item.name for item in model.outputs.all]
+    return {"type": "object", "required": ["name"], "properties": {"name": {"enum": names}, "parameters": _parameters(binary_data=_FLAG)}}
+
+
+def _output_tensor(item: ServedOutput) -> Schema:
+    axes = 1 + len(item.shape)
+    return {
+        "type": "object",
+        "required": ["name", "datatype", "shape", "data"],
+        "properties": {
+            "name": {"const": item.name},
+            "datatype": {"const": item.datatype},
+            "shape": {"type": "array", "items": {"type": "integer"}, "minItems": axes, "maxItems": axes},
+            "parameters": _parameters(),
+            "data": {"type": "array", "items": scalar(item)},
+        },
+    }
+
+
+def _parameters(**known: Schema) -> Schema:
+    """These among any others."""
+    return {"type": "object", **({"properties": known} if known else {})}

@@ -1,0 +1,75 @@
+"""A row that a person can send as it is, in every style that the function takes: the card's example, or one made from the inputs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from functions.runtime.card import Card, Input
+from functions.runtime.checks import range_of
+from functions.runtime.documentation.described import Described
+
+Example = dict[str, Any]
+
+
+def record(card: Card) -> Example:
+    """By input name."""
+    return dict(card.example) if card.example else {item.name: _made(item) for item in card.inputs}
+
+
+def v1(card: Card) -> dict[str, Example]:
+    row = record(card)
+    return {
+        "objects": _example("One row, by input name", {"instances": [row]}),
+        "lists": _example("One row, in the order of the inputs", {"instances": [[row.get(item.name) for item in card.inputs]]}),
+    }
+
+
+def v2(model: Described) -> dict[str, Example]:
+    """One tensor a column; one matrix, where all inputs are numbers; and a request for everything that the model can tell."""
+    row = record(model.card)
+    columns = [_tensor(item.name, item.datatype, [1], [row[item.name]]) for item in model.card.inputs if row.get(item.name) is not None]
+    found = {"columns": _example("One row, a tensor for each input", {"inputs": columns})}
+    if all(item.datatype not in ("BYTES", "BOOL") for item in model.card.inputs):
+        data = [row.get(item.name) for item in model.card.inputs]
+        matrix = _tensor("rows", _common_datatype(model.card), [1, len(data)], data)
+        found["matrix"] = _example("One row, all inputs in one tensor", {"inputs": [matrix]})
+    if len(model.outputs.all) > len(model.outputs.default):
+        outputs = [{"name": item.name} for item in model.outputs.all]
+        found["outputs"] = _example("With all outputs, those on request too", {"inputs": columns, "outputs": outputs})
+    return found
+
+
+def event(card: Card) -> Example:
+    """A structured one."""
+    return {
+        "specversion": "1.0",
+        "id": "1",
+        "source": "/docs",
+        "type": f"{card.name}.requested",
+        "datacontenttype": "application/json",
+        "data": record(card),
+    }
+
+
+def _example(summary: str, value: Any) -> Example:
+    return {"summary": summary, "value": value}
+
+
+def _tensor(name: str, datatype: str, shape: list[int], data: list[Any]) -> dict[str, Any]:
+    return {"name": name, "shape": shape, "datatype": datatype, "data": data}
+
+
+def _common_datatype(card: Card) -> str:
+    datatypes = {item.datatype for item in card.inputs}
+    return datatypes.pop() if len(datatypes) == 1 else "FP64"
+
+
+def _made(item: Input) -> Any:
+    if item.datatype == "BYTES":
+        return item.categories[0] if item.categories else "text"
+    if item.datatype == "BOOL":
+        return False
+    least, most = range_of(item)
+    nearest = min(max(0.0, least), most)
+    return math.ceil(nearest) if "INT" in item.datatype else nearest

@@ -1,0 +1,84 @@
+"""JSON Schemas (draft 2020-12) of one row: what a model takes by its card's inputs, and what it gives by its outputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from functions.runtime.card import Input
+from functions.runtime.checks import range_of
+from functions.runtime.documentation.described import Described
+from functions.runtime.outputs import ServedOutput
+
+Schema = dict[str, Any]
+_FP32_MOST = 3.4028234663852886e38
+
+
+def record(model: Described, *, strict: bool = False) -> Schema:
+    """A row by input name; with `strict` nothing else may be in it."""
+    return {
+        "type": "object",
+        "description": model.card.description or f"A row for the model {model.title}.",
+        "required": [item.name for item in model.card.inputs if not item.optional],
+        "properties": {item.name: value(item, nulls=model.nulls) for item in model.card.inputs},
+        **({"additionalProperties": False} if strict else {}),
+    }
+
+
+def positional(model: Described) -> Schema:
+    """A row as a list in the order of the inputs."""
+    columns = [value(item, nulls=model.nulls) for item in model.card.inputs]
+    return {"type": "array", "prefixItems": columns, "items": False, "minItems": len(columns), "maxItems": len(columns)}
+
+
+def value(item: Input, *, nulls: bool = False) -> Schema:
+    """One value of an input; it may be null if it is optional, or with `nulls`."""
+    schema = _type(item)
+    if item.optional or nulls:
+        schema["type"] = [schema["type"], "null"]
+        if "enum" in schema:
+            schema["enum"].append(None)
+    return _described(schema, item.description)
+
+
+def prediction(outputs: Sequence[ServedOutput]) -> Schema:
+    """A row of each output, by name."""
+    return {
+        "type": "object",
+        "required": [item.name for item in outputs],
+        "properties": {item.name: output(item) for item in outputs},
+    }
+
+
+def output(item: ServedOutput) -> Schema:
+    """A row of one output: a value, or lists of them as deep as its shape."""
+    schema = scalar(item)
+    for size in reversed(item.shape):
+        schema = {"type": "array", "minItems": size, "maxItems": size, "items": schema}
+    return _described(schema, item.description)
+
+
+def scalar(item: ServedOutput) -> Schema:
+    if item.datatype == "BYTES":
+        return {"type": "string", **({"enum": list(item.classes)} if item.classes else {})}
+    kind: Schema = {"type": "integer" if "INT" in item.datatype else "number"}
+    return {**kind, "minimum": 0, "maximum": 1} if item.meaning == "probability" else kind
+
+
+def _type(item: Input) -> Schema:
+    if item.datatype == "BYTES":
+        return {"type": "string", **({"enum": list(item.categories)} if item.categories else {})}
+    if item.datatype == "BOOL":
+        return {"type": "boolean"}
+    least, most = range_of(item)
+    if "INT" in item.datatype:
+        return {"type": "integer", "minimum": math.ceil(least), "maximum": math.floor(most)}
+    if item.datatype != "FP64":
+        least, most = max(least, -_FP32_MOST), min(most, _FP32_MOST)
+    bounds = {"minimum": least, "maximum": most}
+    return {"type": "number", **{name: bound for name, bound in bounds.items() if math.isfinite(bound)}}
+
+
+def _described(schema: Schema, description: str) -> Schema:
+    return {**schema, "description": description} if description else schema

@@ -1,0 +1,44 @@
+"""JSON Schemas (draft 2020-12) of the data of a model's events."""
+
+from __future__ import annotations
+
+from eventing.reply import COMPLETED, FAILED
+from functions.runtime.documentation import examples
+from functions.runtime.documentation.bodies import v1_request, v1_response, v2_request, v2_response
+from functions.runtime.documentation.described import Described
+from functions.runtime.documentation.records import Schema, prediction, record
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+PROBLEM: Schema = {
+    "type": "object",
+    "description": "A problem (RFC 9457).",
+    "required": ["title", "status", "detail"],
+    "properties": {
+        "title": {"type": "string", "description": "The kind of error."},
+        "status": {"type": "integer", "description": "The HTTP status that it stands for."},
+        "detail": {"type": "string", "description": "One sentence for a person."},
+    },
+}
+
+
+def documents(model: Described, folder: str) -> dict[str, Schema]:
+    """By path in `folder`: the data of an event that asks the model, of its answer, and of its failure."""
+    titled = {
+        "request": (f"Data of an event to the model {model.title}", request(model)),
+        "response": (f"Data of {COMPLETED} from the model {model.title}", response(model)),
+        "problem": (f"Data of {FAILED} from the model {model.title}", PROBLEM),
+    }
+    return {
+        f"{folder}/{kind}.json": {"$schema": DIALECT, "$id": f"{folder}/{kind}.json", "title": title, **schema}
+        for kind, (title, schema) in titled.items()
+    }
+
+
+def request(model: Described) -> Schema:
+    """A row, whose other fields are for other readers, or a request of either protocol."""
+    return {"anyOf": [record(model), v2_request(model), v1_request(model)], "examples": [examples.record(model.card)]}
+
+
+def response(model: Described) -> Schema:
+    """In the style of the request."""
+    return {"anyOf": [prediction(model.outputs.default), v2_response(model), v1_response(model)]}

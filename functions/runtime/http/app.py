@@ -1,0 +1,120 @@
+"""The model function's HTTP application: what happens to every request."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter_ns, time_ns
+
+from eventing.errors import TidegateError
+from eventing.reply import Problem
+from functions.runtime.dataplane import DataPlane
+from functions.runtime.errors import Overloaded, log_bug, problem_of, status_of, title_of
+from functions.runtime.exchange import Exchange
+from functions.runtime.http.asgi import Answer, Budget, ClientGone, Receive, Scope, Send, error_answer, problem_answer
+from functions.runtime.http.call import Call, Limits
+from functions.runtime.http.lazy import Documentation
+from functions.runtime.http.routes import Infer, Route, Routes, Tell
+from functions.runtime.observing.observers import Observers
+
+# nginx's: the caller closed the connection before there was an answer. Only metrics and logs see it.
+_CLIENT_GONE = 499
+_CLOSE = ((b"connection", b"close"),)
+
+
+class App:
+    """An ASGI application. It owns the data plane, and closes it."""
+
+    def __init__(self, plane: DataPlane, limits: Limits, observers: Observers) -> None:
+        self._plane = plane
+        self._limits = limits
+        self._observers = observers
+        self._routes = Routes(plane)
+        self._documentation = Documentation(plane)
+        self._budget = Budget(limits.bodies_bytes)
+        # Two, so that one huge request does not hold up a large one.
+        self._threads = ThreadPoolExecutor(2, "codec")
+        self.in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        path, method = scope["path"], scope["method"]
+        route = self._routes.find(path)
+        if route is None:
+            if self._documentation.serves(path):
+                await self._documentation(scope, receive, send)
+            else:
+                await error_answer(f"there is nothing at {path[:200]}.", 404).send(send)
+        elif method == "POST" and route.infer is not None:
+            await self._infer(route, route.infer, scope, receive, send)
+        elif (tell := route.tell.get("GET" if method == "HEAD" else method)) is not None:
+            answer = await self._tell(tell, scope, receive)
+            await answer.send(send)
+        else:
+            await error_answer(f"{method} is not for {path[:200]}.", 405, ((b"allow", route.allow.encode()),)).send(send)
+
+    async def _infer(self, route: Route, infer: Infer, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        exchange = Exchange(
+            route.protocol,
+            route.pattern,
+            time_ns(),
+            headers.get(b"traceparent", b"").decode("latin-1"),
+            headers.get(b"tracestate", b"").decode("latin-1"),
+            headers.get(b"x-request-id", b"").decode("latin-1"),
+        )
+        call = Call(scope, receive, exchange, self._limits, self._budget, self._threads, headers)
+        self.in_flight += 1
+        try:
+            answer = await self._answer(route, infer, call)
+            if answer is not None:
+                exchange.status = answer.status
+                exchange.response_bytes = len(answer.body)
+                await answer.send(send)
+        finally:
+            self.in_flight -= 1
+            call.close()
+        exchange.took = perf_counter_ns() - call.started
+        if answer is not None and self._observers.wants(exchange.request_id):
+            exchange.request, exchange.response = call.content, answer.body
+            exchange.request_type = headers.get(b"content-type", b"").decode("latin-1")
+            exchange.response_type = answer.content_type.decode("latin-1")
+        self._observers.exchanged(exchange)
+
+    async def _answer(self, route: Route, infer: Infer, call: Call) -> Answer | None:
+        """The answer, an error's too; None when there is nobody to answer."""
+        exchange = call.exchange
+        try:
+            if self.in_flight > self._limits.requests:
+                raise Overloaded(f"{self._limits.requests} requests are being answered; send this one again a little later.")
+            slot = call.slot = route.slot()
+            exchange.model, exchange.version = slot.name, slot.version or ""
+            return await infer(call)
+        except ClientGone:
+            exchange.status, exchange.reason = _CLIENT_GONE, "client gone"
+            return None
+        except TidegateError as error:
+            exchange.reason = title_of(error)
+            return problem_answer(problem_of(error)) if route.is_event else error_answer(str(error), status_of(error))
+        except Exception as error:  # noqa: BLE001 a fault of ours: the caller gets an id that the log has too
+            exchange.reason = "bug"
+            detail = log_bug(error, f"POST {route.pattern}")
+            return problem_answer(Problem(500, "failed", detail)) if route.is_event else error_answer(detail, 500, _CLOSE)
+
+    async def _tell(self, tell: Tell, scope: Scope, receive: Receive) -> Answer:
+        try:
+            return await tell(scope, receive)
+        except TidegateError as error:
+            return error_answer(str(error), status_of(error))
+        except Exception as error:  # noqa: BLE001
+            return error_answer(log_bug(error, f"{scope['method']} {scope['path'][:200]}"), 500, _CLOSE)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """ASGI's lifespan: started before the first request, stopped after the last."""
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        self._plane.close()
+        self._threads.shutdown()
+        await send({"type": "lifespan.shutdown.complete"})

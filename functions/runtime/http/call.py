@@ -1,0 +1,117 @@
+"""One request to a model, on its way from bytes to an answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from time import perf_counter_ns
+from typing import Any, TypeVar
+
+from functions.runtime.dataplane import ServedModel, Slot
+from functions.runtime.encoding import Rows
+from functions.runtime.errors import InvalidInput, UnsupportedMedia
+from functions.runtime.exchange import Exchange
+from functions.runtime.http.asgi import Budget, ClientGone, Receive, Scope, read_body
+
+T = TypeVar("T")
+
+# Reading this much takes a millisecond or more: the event loop has others to serve meanwhile.
+OFF_LOOP_BYTES = 32 * 1024
+# A large request has its caller watched, so that nothing is computed for one who has gone.
+_WATCHED_ROWS = 256
+# What is read as JSON although it says something else: nothing, and what curl says of its own accord.
+_JSON_LIKE = (b"", b"application/octet-stream", b"application/x-www-form-urlencoded", b"text/plain")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bytes of a body, of the JSON in it, and of all bodies at once; requests at once; seconds that one may take."""
+
+    body_bytes: int
+    json_bytes: int
+    bodies_bytes: int
+    requests: int
+    timeout_seconds: float
+
+
+@dataclass(slots=True)
+class Call:
+    scope: Scope
+    receive: Receive
+    exchange: Exchange
+    limits: Limits
+    budget: Budget
+    threads: ThreadPoolExecutor
+    headers: dict[bytes, bytes]
+    slot: Slot = field(init=False)
+    content: bytes = b""
+    started: int = field(default_factory=perf_counter_ns)
+
+    async def body(self) -> bytes:
+        """The body; it must be packed in no way. Raises UnsupportedMedia and TooLarge."""
+        encoding = self.headers.get(b"content-encoding", b"identity")
+        if encoding != b"identity":
+            raise UnsupportedMedia(f"the body is packed as {encoding.decode('latin-1')[:40]!r}; send it without content-encoding.")
+        self.content = await read_body(self.receive, self.headers.get(b"content-length"), self.limits.body_bytes, self.budget)
+        self.exchange.request_bytes = len(self.content)
+        return self.content
+
+    def check_json(self) -> None:
+        """Raises UnsupportedMedia when the body says that it is no JSON."""
+        media_type = self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        if media_type != b"application/json" and media_type not in _JSON_LIKE and not media_type.endswith(b"+json"):
+            raise UnsupportedMedia(f"the body is {media_type.decode('latin-1')[:80]!r}; send application/json.")
+
+    def json_length(self, body: bytes) -> int | None:
+        """How much of the body is JSON, if binary tensors follow. Raises InvalidInput."""
+        value = self.headers.get(b"inference-header-content-length")
+        if value is None:
+            return None
+        if not value.isdigit() or len(value) > 18 or int(value) > len(body):
+            raise InvalidInput(
+                f"Inference-Header-Content-Length is {value.decode('latin-1')[:40]!r}; it is the number of bytes of the JSON part,"
+                f" at most the {len(body)} of the body."
+            )
+        return int(value)
+
+    async def aside(self, size: int, work: Callable[..., T], *arguments: Any) -> T:
+        """Do what is of this size, in bytes: at once if it is small, otherwise beside the event loop."""
+        if size < OFF_LOOP_BYTES:
+            return work(*arguments)
+        return await asyncio.get_running_loop().run_in_executor(self.threads, work, *arguments)
+
+    def decoded(self, model: ServedModel, rows: int) -> None:
+        self.exchange.rows = rows
+        self.exchange.decoded = perf_counter_ns() - self.started
+
+    def predicted(self) -> None:
+        self.exchange.predicted = perf_counter_ns() - self.started
+
+    @property
+    def deadline(self) -> float:
+        """On the event loop's clock."""
+        return asyncio.get_running_loop().time() + self.limits.timeout_seconds - (perf_counter_ns() - self.started) / 1e9
+
+    async def unless_gone(self, rows: Rows | int, work: Coroutine[Any, Any, T]) -> T:
+        """Await the work; when the caller of a large request goes away, give it up and raise ClientGone."""
+        count = rows if isinstance(rows, int) else rows.count
+        if count < _WATCHED_ROWS:
+            return await work
+        working, gone = asyncio.ensure_future(work), asyncio.ensure_future(self._gone())
+        try:
+            await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+            raise ClientGone
+        finally:
+            working.cancel()
+            gone.cancel()
+
+    def close(self) -> None:
+        self.budget.give(len(self.content))
+
+    async def _gone(self) -> None:
+        while (await self.receive())["type"] != "http.disconnect":
+            pass

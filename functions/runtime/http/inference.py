@@ -1,0 +1,111 @@
+"""The routes that predict: Open Inference (V2), V1 and CloudEvents, each a thin way to the data plane and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from eventing.codecs import http
+from eventing.codecs.http import Message, Mode
+from eventing.errors import InvalidEvent
+from eventing.event import Event
+from functions.runtime.errors import InvalidInput, TooLarge
+from functions.runtime.http.asgi import Answer
+from functions.runtime.http.call import Call
+from functions.runtime.protocols import events, v1, v2
+
+# About what a number takes in JSON: tells roughly how long writing an answer takes.
+_BYTES_PER_VALUE = 20
+
+
+async def infer_v2(call: Call) -> Answer:
+    call.check_json()
+    model = call.slot.model
+    body = await call.body()
+    length = call.json_length(body)
+    _check_json_size(call, len(body) if length is None else length)
+    request = await call.aside(len(body), v2.decode, body, length, model)
+    call.exchange.request_id = request.id or call.exchange.request_id
+    call.decoded(model, request.rows.count)
+    answered = await call.unless_gone(request.rows, model.infer(request.rows, request.outputs, call.deadline))
+    call.predicted()
+    values = sum(len(tensor.data) for tensor in answered if tensor.name not in request.binary)
+    content, json_length = await call.aside(values * _BYTES_PER_VALUE, v2.encode, model.card, request, answered)
+    if json_length is None:
+        return Answer(content)
+    header = (b"inference-header-content-length", str(json_length).encode())
+    return Answer(content, content_type=b"application/octet-stream", headers=(header,))
+
+
+async def predict_v1(call: Call) -> Answer:
+    call.check_json()
+    model = call.slot.model
+    body = await call.body()
+    _check_json_size(call, len(body))
+    rows = await call.aside(len(body), lambda: v1.parse(_parse(body), model.encoder))
+    call.decoded(model, rows.count)
+    answered = await call.unless_gone(rows, model.infer(rows, model.outputs.default, call.deadline))
+    call.predicted()
+    values = sum(len(tensor.data) for tensor in answered)
+    return Answer(await call.aside(values * _BYTES_PER_VALUE, lambda: orjson.dumps(v1.document_of(answered))))
+
+
+async def infer_events(call: Call) -> Answer:
+    message = Message({name.decode("latin-1"): value.decode("latin-1") for name, value in call.headers.items()}, b"")
+    mode = http.mode_of(message.headers)
+    if mode is None:
+        raise InvalidEvent("the request is no CloudEvent: send ce- headers, or the content type application/cloudevents+json.")
+    message = Message(message.headers, await call.body())
+    _check_json_size(call, len(message.body))
+    replies = await (_answer_batch(call, message) if mode is Mode.BATCH else _answer_one(call, message, mode))
+    size = len(replies) * 500 if mode is Mode.BATCH else 0
+    answer = await call.aside(size, http.encode, replies, mode)
+    headers = dict(answer.headers)
+    content_type = headers.pop("content-type", "application/json")
+    pairs = tuple((name.encode(), value.encode("latin-1")) for name, value in headers.items())
+    return Answer(answer.body, content_type=content_type.encode(), headers=pairs)
+
+
+async def _answer_one(call: Call, message: Message, mode: Mode) -> list[Event]:
+    model = call.slot.model
+
+    def read() -> events.Question:
+        (received,) = http.decode(message, mode)
+        return events.read(model, received)
+
+    question = await call.aside(len(message.body), read)
+    call.exchange.request_id = question.event.id
+    call.exchange.traceparent = str(question.event.get("traceparent") or call.exchange.traceparent)
+    call.decoded(model, question.rows.count)
+    reply = await call.unless_gone(question.rows, events.answer(model, question, call.deadline))
+    call.predicted()
+    return [reply]
+
+
+async def _answer_batch(call: Call, message: Message) -> list[Event]:
+    model = call.slot.model
+
+    def read() -> list[events.Question | Event]:
+        return events.read_all(model, http.decode(message, Mode.BATCH))
+
+    questions = await call.aside(len(message.body), read)
+    count = sum(item.rows.count for item in questions if isinstance(item, events.Question))
+    call.decoded(model, count)
+    replies = await call.unless_gone(count, events.answer_all(model, questions, call.deadline))
+    call.predicted()
+    return replies
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(f"the body is not JSON: {error}.") from None
+
+
+def _check_json_size(call: Call, size: int) -> None:
+    """A parser holds the interpreter until it is done, and nothing else is answered meanwhile."""
+    limit = call.limits.json_bytes
+    if size > limit:
+        raise TooLarge(f"the request has {size} bytes of JSON; at most {limit} fit: send binary tensors, or several requests.")

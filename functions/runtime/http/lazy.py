@@ -1,0 +1,50 @@
+"""What is imported when it is first asked for, in a thread: neither a cold start nor the calls meanwhile pay for FastAPI or Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+
+from functions.runtime import documentation
+from functions.runtime.dataplane import DataPlane
+from functions.runtime.http.asgi import Answer, Application, Receive, Scope, Send
+from functions.runtime.observing.metrics import Metrics
+
+
+class Documentation:
+    """OpenAPI, its page, and the JSON Schemas; FastAPI serves them."""
+
+    def __init__(self, plane: DataPlane) -> None:
+        self._plane = plane
+        self._building: asyncio.Future[Application] | None = None
+
+    def serves(self, path: str) -> bool:
+        return documentation.serves(path)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._building is None:
+            self._building = asyncio.ensure_future(asyncio.to_thread(self._build))
+        application = await asyncio.shield(self._building)
+        await application(scope, receive, send)
+
+    def _build(self) -> Application:
+        from functions.runtime.documentation.application import build
+        from functions.runtime.documentation.described import Described
+
+        return build([Described(slot.card, slot.outputs, slot.nulls) for slot in self._plane.slots], management=self._plane.control)
+
+
+class Exposition:
+    """The metrics as Prometheus reads them."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, _: Receive) -> Answer:
+        accept = dict(scope["headers"]).get(b"accept", b"").decode("latin-1")
+        body, content_type = await asyncio.to_thread(self._render, accept)
+        return Answer(body, 200, content_type.encode())
+
+    def _render(self, accept: str) -> tuple[bytes, str]:
+        from functions.runtime.observing.exposition import render
+
+        return render(self._metrics, accept)

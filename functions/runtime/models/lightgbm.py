@@ -1,0 +1,163 @@
+"""LightGBM by its C API (https://lightgbm.readthedocs.io/en/stable/C-API.html), on the library inside the wheel; its text format only.
+
+`import lightgbm` pulls in numpy and scipy, and a pickled estimator could run anything.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import re
+from array import array
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import orjson
+
+from functions.runtime.errors import InvalidModel
+from functions.runtime.models import Kind, Prediction, Signature
+from functions.runtime.models._library import library
+
+log = logging.getLogger("tidegate.lightgbm")
+
+_POINTER = ctypes.c_void_p
+_FLOAT64, _ROW_MAJOR = 1, 1
+_ALL_ROUNDS = (0, -1)  # `Booster.save_model` writes those up to the best one
+# C_API_PREDICT_NORMAL, _RAW_SCORE, _CONTRIB and _LEAF_INDEX.
+_TYPES: Mapping[Kind, int] = {"value": 0, "margin": 1, "contributions": 3, "leaf": 2}
+_PROBABILITIES = ("binary", "multiclass", "multiclassova")
+_CATEGORICAL = re.compile(rb"^\[categorical_feature: ([\d,]+)\]$", re.MULTILINE)
+_PANDAS = re.compile(rb"^pandas_categorical:(\[.*\])$", re.MULTILINE)
+
+
+def load(path: Path, *, threads: int) -> LightGBMModel:
+    return LightGBMModel(path, threads)
+
+
+class LightGBMModel:
+    """A booster of its own, for one thread at a time. Predictions equal those of `Booster(model_file=path).predict` to the bit."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        self._path = path
+        self._library = _library()
+        self._library.LGBM_RegisterLogCallback(_log_line)  # it holds for this thread
+        self._booster, self._found = _POINTER(), ctypes.c_int64()
+        self._parameters = ctypes.c_char_p(b"num_threads=%d verbosity=-1" % threads)
+        text = _read(path)
+        try:
+            self._call("LGBM_BoosterCreateFromModelfile", str(path).encode(), ctypes.byref(ctypes.c_int()), ctypes.byref(self._booster))
+            self.signature = self._signature(text)
+        except (LightGBMError, ValueError, KeyError, IndexError, TypeError) as error:
+            raise _invalid(path, error.reason if isinstance(error, LightGBMError) else "it is damaged") from None
+        self._sizes = {kind: self._size(kind) for kind in self.signature.kinds}
+
+    def predict(self, values: array[float], rows: int, kind: Kind = "value") -> Prediction:
+        width = self.signature.width
+        if len(values) != rows * width:  # the library would read beyond them
+            raise ValueError(f"{rows} rows of {width} features have {rows * width} values, not {len(values)}.")
+        answer = array("d", bytes(8 * rows * self._sizes[kind]))
+        self._call(
+            "LGBM_BoosterPredictForMat",
+            self._booster,
+            _POINTER(values.buffer_info()[0]),
+            _FLOAT64,
+            rows,
+            width,
+            _ROW_MAJOR,
+            _TYPES[kind],
+            *_ALL_ROUNDS,
+            self._parameters,
+            ctypes.byref(self._found),
+            _POINTER(answer.buffer_info()[0]),
+        )
+        return Prediction(array("i", map(int, answer)) if kind == "leaf" else answer, self.signature.kinds[kind])
+
+    def _signature(self, text: bytes) -> Signature:
+        header = _header(text)
+        width, groups = int(header["max_feature_idx"]) + 1, self._size("value")
+        objective = header.get("objective", "custom").split(" ")[0]
+        probability = objective in _PROBABILITIES
+        of_group: tuple[int, ...] = (groups,) if groups > 1 else ()
+        kinds: dict[Kind, tuple[int, ...]] = {"value": of_group, "margin": of_group}
+        if b"\nis_linear=1" not in text:  # the library does not explain trees with linear leaves
+            kinds["contributions"] = (*of_group, width + 1)
+        kinds["leaf"] = (self._size("leaf"),)
+        names = tuple(header["feature_names"].split(" "))
+        return Signature(
+            width,
+            () if names == tuple(f"Column_{index}" for index in range(width)) else names,  # LightGBM's own, for an array
+            _categorical(text, names, header["feature_infos"].split(" ")),
+            objective,
+            "probability" if probability else "value",
+            groups if probability else 0,
+            kinds,
+            "d",
+        )
+
+    def _size(self, kind: Kind) -> int:
+        """How many numbers the answer for one row has."""
+        self._call("LGBM_BoosterCalcNumPredict", self._booster, 1, _TYPES[kind], *_ALL_ROUNDS, ctypes.byref(self._found))
+        return self._found.value
+
+    def _call(self, function: str, *arguments: object) -> None:
+        if getattr(self._library, function)(*arguments) != 0:
+            reason = (self._library.LGBM_GetLastError() or b"").decode(errors="replace").partition("\n")[0]
+            raise LightGBMError(self._path, reason.replace(str(self._path), "").strip(" :."))
+
+    def __del__(self) -> None:
+        if self._booster.value:
+            self._library.LGBM_BoosterFree(self._booster)
+
+
+class LightGBMError(InvalidModel):
+    """A call of the C API failed; `reason` is the library's."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"LightGBM cannot predict with {path}: {reason}; save the model again.")
+        self.reason = reason
+
+
+def _read(path: Path) -> bytes:
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise _invalid(path, error.strerror or "it cannot be read") from None
+    if not text.startswith(b"tree\n"):
+        raise _invalid(path, "it does not begin as one")
+    return text
+
+
+def _invalid(path: Path, reason: str) -> InvalidModel:
+    return InvalidModel(f"{path} is no LightGBM model in its text format: {reason}; save it by Booster.save_model.")
+
+
+def _header(text: bytes) -> dict[str, str]:
+    """The fields before the first tree."""
+    lines = text.partition(b"\n\n")[0].decode().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def _categorical(text: bytes, names: tuple[str, ...], infos: list[str]) -> dict[str, tuple[str, ...] | None]:
+    """The features that are taken as codes, with the categories of the DataFrame that the model was trained on, if it was."""
+    listed = _CATEGORICAL.search(text)
+    columns = set(map(int, listed[1].split(b","))) if listed else set()
+    columns |= {index for index, info in enumerate(infos) if ":" in info and not info.startswith("[")}
+    pandas = _PANDAS.search(text)
+    categories = [tuple(map(str, column)) for column in orjson.loads(pandas[1])] if pandas else []
+    # An ordered category is a number to LightGBM, and the file does not say which column it was: with one, no order is certain.
+    known = categories if len(categories) == len(columns) else [None] * len(columns)
+    return {names[column]: texts for column, texts in zip(sorted(columns), known, strict=True)}
+
+
+@ctypes.CFUNCTYPE(None, ctypes.c_char_p)
+def _log_line(line: bytes) -> None:
+    """Instead of standard output, where the library writes."""
+    log.debug("%s", line.decode(errors="replace").rstrip())
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    found = library("lightgbm", 'pip install "tidegate[lightgbm]"')
+    found.LGBM_GetLastError.restype = ctypes.c_char_p
+    return found

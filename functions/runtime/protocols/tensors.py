@@ -1,0 +1,189 @@
+"""Tensors of the Open Inference Protocol, as JSON and as bytes ("Tensor Data", and Triton's "Binary Tensor Data Extension").
+
+https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
+https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import sys
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from functions.runtime.card import DATATYPES
+from functions.runtime.checks import name_of
+from functions.runtime.errors import InvalidInput
+from functions.runtime.outputs import OutputTensor
+
+# How a tensor of one datatype is laid out, as `array` names it; FP16 and BOOL have no array, and BYTES no fixed size.
+_TYPECODES = {
+    "UINT8": "B",
+    "UINT16": "H",
+    "UINT32": "I",
+    "UINT64": "Q",
+    "INT8": "b",
+    "INT16": "h",
+    "INT32": "i",
+    "INT64": "q",
+    "FP32": "f",
+    "FP64": "d",
+}
+_SIZES = {"BOOL": 1, "FP16": 2, **{datatype: array(typecode).itemsize for datatype, typecode in _TYPECODES.items()}}
+# More are no table's; their product could be a number of millions of digits.
+_MAX_AXES = 8
+_LENGTH = struct.Struct("<I")
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One input of a request; `data` is flat and row-major: a list of JSON values, or an array from binary data."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    data: Sequence[Any]
+
+
+def decode(index: int, item: Any, take: Callable[[int], bytes]) -> Tensor:
+    """One of `inputs`; `take(size)` gives the next bytes of what follows the JSON part. Raises InvalidInput, naming the tensor."""
+    name, datatype, shape = _head(index, item)
+    parameters = parameters_of(item, f"the tensor {name}")
+    size = parameters.get("binary_data_size")
+    data = _from_json(name, datatype, shape, item.get("data")) if size is None else _from_bytes(name, datatype, shape, item, size, take)
+    if len(data) != math.prod(shape):
+        raise InvalidInput(f"the tensor {name} has {len(data)} values; its shape {list(shape)} means {math.prod(shape)}.")
+    return Tensor(name, datatype, shape, data)
+
+
+def parameters_of(item: dict[str, Any], owner: str) -> dict[str, Any]:
+    found = item.get("parameters")
+    if found is None and "parameters" not in item:
+        return {}
+    if not isinstance(found, dict):
+        raise InvalidInput(f"the parameters of {owner} are {name_of(found)}; send an object.")
+    return found
+
+
+def to_json(tensor: OutputTensor, binary_size: int | None = None) -> dict[str, Any]:
+    """With the size of its binary data instead of the data, if that follows."""
+    head: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
+    if binary_size is not None:
+        return {**head, "parameters": {"binary_data_size": binary_size}}
+    return {**head, "data": tensor.data if isinstance(tensor.data, list) else tensor.data.tolist()}
+
+
+def to_bytes(tensor: OutputTensor) -> bytes:
+    """Little-endian; each text after its length in four bytes."""
+    data = tensor.data
+    if isinstance(data, list):
+        texts = (text.encode() for text in data)
+        return b"".join(chain.from_iterable((_LENGTH.pack(len(text)), text) for text in texts))
+    return _native(data).tobytes()
+
+
+def _head(index: int, item: Any) -> tuple[str, str, tuple[int, ...]]:
+    if not isinstance(item, dict):
+        raise InvalidInput(f"inputs[{index}] is {name_of(item)}; send a tensor {{name, shape, datatype, data}}.")
+    name, datatype, shape = item.get("name"), item.get("datatype"), item.get("shape")
+    if not isinstance(name, str) or not name:
+        raise InvalidInput(f"inputs[{index}] has no name; name the tensor.")
+    if not isinstance(datatype, str) or datatype not in DATATYPES:
+        raise InvalidInput(f"the tensor {name} has the datatype {str(datatype)[:40]!r}; use one of {', '.join(DATATYPES)}.")
+    if not isinstance(shape, list) or not 1 <= len(shape) <= _MAX_AXES or not all(type(size) is int and size >= 0 for size in shape):
+        raise InvalidInput(f"the tensor {name} has the shape {str(shape)[:40]}; a shape is a list of whole numbers, rows first.")
+    return name, datatype, tuple(shape)
+
+
+def _from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Sequence[Any]:
+    if not isinstance(data, list):
+        raise InvalidInput(f"the tensor {name} has no data; send a list of values, row by row.")
+    flat = _flat(data, len(shape) - 1)
+    wanted = _JSON_TYPES.get(datatype)
+    if wanted is not None and not set(map(type, flat)) <= wanted:
+        wrong = next(value for value in flat if type(value) not in wanted)
+        raise InvalidInput(f"the tensor {name} is {datatype}, but has the value {name_of(wrong)}.")
+    return flat
+
+
+# Null stands for a missing value in any tensor. What an FP tensor may hold, the model's inputs say.
+_JSON_TYPES: dict[str, frozenset[type]] = {
+    "BOOL": frozenset({bool, type(None)}),
+    "BYTES": frozenset({str, type(None)}),
+    **{datatype: frozenset({int, type(None)}) for datatype in _TYPECODES if "INT" in datatype},
+}
+
+
+def _flat(data: list[Any], depth: int) -> list[Any]:
+    """Nested lists, at most as deep as the shape has axes, and all of one depth."""
+    for _ in range(depth):
+        if not data or set(map(type, data)) != {list}:
+            break
+        data = list(chain.from_iterable(data))
+    return data
+
+
+def _from_bytes(name: str, datatype: str, shape: tuple[int, ...], item: Any, size: Any, take: Callable[[int], bytes]) -> Sequence[Any]:
+    if "data" in item:
+        raise InvalidInput(f"the tensor {name} has data and binary_data_size; send one of them.")
+    if type(size) is not int or size < 0:
+        raise InvalidInput(f"the tensor {name} has the binary_data_size {name_of(size)}; it is a number of bytes.")
+    wanted = math.prod(shape) * _SIZES.get(datatype, 0)
+    if datatype != "BYTES" and size != wanted:
+        raise InvalidInput(f"the tensor {name} has {size} bytes; its shape {list(shape)} of {datatype} means {wanted}.")
+    content = take(size)
+    if len(content) != size:
+        raise InvalidInput(f"the tensor {name} should have {size} bytes; {len(content)} are left of the body.")
+    return _READERS.get(datatype, _numbers)(name, datatype, content)
+
+
+def _numbers(name: str, datatype: str, content: bytes) -> Sequence[Any]:
+    found = array(_TYPECODES[datatype])
+    found.frombytes(content)
+    return _native(found)
+
+
+def _halves(name: str, datatype: str, content: bytes) -> Sequence[Any]:
+    return array("f", struct.unpack(f"<{len(content) // 2}e", content))
+
+
+def _bools(name: str, datatype: str, content: bytes) -> Sequence[Any]:
+    if content.strip(b"\0\1"):
+        raise InvalidInput(f"the tensor {name} is BOOL, but has a byte that is neither 0 nor 1.")
+    return list(map(bool, content))
+
+
+def _texts(name: str, datatype: str, content: bytes) -> Sequence[Any]:
+    try:
+        return list(_each_text(content))
+    except UnicodeDecodeError:
+        raise InvalidInput(f"the tensor {name} has a text that is not UTF-8.") from None
+    except (struct.error, EOFError):
+        raise InvalidInput(f"the tensor {name} ends within a text; each one follows its length in four bytes, little-endian.") from None
+
+
+def _each_text(content: bytes) -> Iterator[str]:
+    position = 0
+    while position < len(content):
+        (length,) = _LENGTH.unpack_from(content, position)
+        position += _LENGTH.size
+        if position + length > len(content):
+            raise EOFError
+        yield str(content[position : position + length], "utf-8")
+        position += length
+
+
+_READERS: dict[str, Callable[[str, str, bytes], Sequence[Any]]] = {"FP16": _halves, "BOOL": _bools, "BYTES": _texts}
+
+
+def _native(values: array[Any]) -> array[Any]:
+    """The wire is little-endian."""
+    if sys.byteorder == "little":
+        return values
+    turned = values[:]
+    turned.byteswap()
+    return turned
