@@ -28,11 +28,16 @@ CARD_NAME = "model.yaml"
 _BARE = {".json": "xgboost", ".ubj": "xgboost", ".txt": "lightgbm"}
 # A model of a gigabyte loads in seconds; one whose trees lead in a circle never predicts.
 _TRY_SECONDS = 60.0
+# What to do about a user's own code.
+_MEND = "run from its project, or mend it (the log tells where at the level debug)"
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model whose card, artifact and signature agree. `again()` loads another copy, for another thread."""
+    """A model whose card, artifact and signature agree.
+
+    `path` is the artifact's; `source` is what to `load` to have all of it anew. `again()` loads another copy, for another thread.
+    """
 
     card: Card
     encoder: Encoder
@@ -40,6 +45,7 @@ class Loaded:
     runtime: Runtime
     path: Path
     outputs: Outputs
+    source: Path
 
     def again(self, threads: int) -> Model:
         return self.runtime.load(self.path, threads=threads)
@@ -48,7 +54,7 @@ class Loaded:
 def load(path: Path, policy: Policy = BESIDE) -> Loaded:
     """Load a folder with a card, a card, or a bare artifact (XGBoost's JSON or UBJ, LightGBM's text). Raises InvalidModel."""
     card_path = _card_of(path)
-    return _load_bare(path) if card_path is None else _load_carded(cards.load(card_path), card_path.parent, policy)
+    return _load_bare(path) if card_path is None else _load_carded(cards.load(card_path), card_path, policy)
 
 
 def load_all(path: Path, policy: Policy = BESIDE) -> list[Loaded]:
@@ -64,7 +70,7 @@ def load_all(path: Path, policy: Policy = BESIDE) -> list[Loaded]:
         if other != folder:
             called = f"{card.name} {card.version}" if card.version else f"{card.name}, without a version"
             raise InvalidModel(f"{other} and {folder} are both the model {called}; give one another version, or move it away.")
-    return [_load_carded(card, folder, policy) for folder, card in found]
+    return [_load_carded(card, folder / CARD_NAME, policy) for folder, card in found]
 
 
 def _folders_with_cards(path: Path) -> Iterator[Path]:
@@ -95,8 +101,8 @@ def _card_of(path: Path) -> Path | None:
     return None
 
 
-def _load_carded(card: Card, folder: Path, policy: Policy) -> Loaded:
-    path = locate(card.artifact, folder, policy)
+def _load_carded(card: Card, source: Path, policy: Policy) -> Loaded:
+    path = locate(card.artifact, source.parent, policy)
     if card.artifact.sha256 is None:
         _try(card.runtime, path)
     kind, model = _load(card.runtime, path)
@@ -104,7 +110,7 @@ def _load_carded(card: Card, folder: Path, policy: Policy) -> Loaded:
     features = match_features(card, signature, path)
     match_categories(card, features, signature, path)
     encoder = Encoder(card, features, _transform(card), typecode=signature.typecode)
-    return Loaded(card, encoder, model, kind, path, resolve(card, signature))
+    return Loaded(card, encoder, model, kind, path, resolve(card, signature), source)
 
 
 def _load_bare(path: Path) -> Loaded:
@@ -123,7 +129,7 @@ def _load_bare(path: Path) -> Loaded:
         )
     card = card_from(model.signature, path, name)
     encoder = Encoder(card, card.columns, nulls=True, typecode=model.signature.typecode)
-    return Loaded(card, encoder, model, kind, path, resolve(card, model.signature))
+    return Loaded(card, encoder, model, kind, path, resolve(card, model.signature), path)
 
 
 def _load(name: str, path: Path) -> tuple[Runtime, Model]:
@@ -141,13 +147,18 @@ def _try(name: str, path: Path) -> None:
 
     command = [sys.executable, "-m", "functions.runtime.models.try_load", name, str(path)]
     try:
-        status = subprocess.run(command, capture_output=True, timeout=_TRY_SECONDS).returncode  # noqa: S603
+        done = subprocess.run(command, capture_output=True, timeout=_TRY_SECONDS)  # noqa: S603
     except subprocess.TimeoutExpired:
         raise InvalidModel(f"the artifact {path} has not predicted after {_TRY_SECONDS:g} s; save the model again.") from None
-    if status < 0:
-        raise InvalidModel(
-            f"the artifact {path} is damaged: {name} died of it ({signal.Signals(-status).name}); save the model again, or copy it again."
-        )
+    if done.returncode < 0:
+        died = signal.Signals(-done.returncode).name
+        raise InvalidModel(f"the artifact {path} is damaged: {name} died of it ({died}); save the model again, or copy it again.")
+    if done.returncode > 0:
+        told = done.stderr.decode(errors="replace").strip()
+        log.debug("%s", told)
+        last = told.rpartition("\n")[2] or f"status {done.returncode}"
+        # A sentence, or the end of a traceback through a user's own runtime.
+        raise InvalidModel(last if last.endswith(".") else f"the runtime {name} cannot load {path}: {last}; {_MEND}.")
 
 
 def _transform(card: Card) -> Transform | None:
@@ -172,4 +183,4 @@ def _one_sentence(what: str) -> Iterator[None]:
     except Exception as error:
         log.debug("%s", what, exc_info=True)
         said = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split())[:300])))
-        raise InvalidModel(f"{what}: {said}; run from its project, or mend it (debug logs tell where).") from None
+        raise InvalidModel(f"{what}: {said}; {_MEND}.") from None

@@ -134,7 +134,7 @@ def load(path: Path) -> Card:
         return parse(yaml.load(text, Loader=_loader(text)))  # noqa: S506 both are safe loaders
     except InvalidField as error:
         raise InvalidModel(f"the model card {path} is not valid: {error}.") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # the latter for a date that there is not, and for lists without end
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:  # such as a date that there is not, or lists without end
         raise InvalidModel(f"the model card {path} is not YAML: {' '.join(str(error).split())}.") from None
 
 
@@ -146,7 +146,11 @@ def _loader(text: str) -> Any:
 
 def dump(card: Card) -> str:
     """The card as YAML, without the fields that are empty; a default that is not is written too."""
-    return yaml.safe_dump(_document(card), sort_keys=False, allow_unicode=True, width=120)
+    document = _document(card)
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+    if any(mark in text for mark in "\x85\u2028\u2029"):  # ends of lines to YAML, which are lost unless they are escaped
+        text = yaml.safe_dump(document, sort_keys=False, width=120)
+    return text
 
 
 def _input(item: Fields) -> Input:
@@ -191,6 +195,8 @@ def _output(item: Fields) -> Output:
 def _artifact(item: Fields) -> Artifact:
     found = Artifact(uri=item.text("uri"), sha256=item.optional_text("sha256", pattern=_SHA256))
     item.end()
+    if not found.uri.isprintable():  # not repeated, since a URI may hold a secret
+        raise item.invalid("uri", "has characters that cannot be seen; write it anew")
     return found
 
 

@@ -46,8 +46,8 @@ def range_of(item: Input) -> tuple[float, float]:
         signed = not item.datatype.startswith("U")
         least, most = (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if signed else (0.0, 2.0**bits - 1)
     return (
-        least if item.minimum is None else max(least, item.minimum),
-        most if item.maximum is None else min(most, item.maximum),
+        least if item.minimum is None else max(least, float(item.minimum)),
+        most if item.maximum is None else min(most, float(item.maximum)),
     )
 
 

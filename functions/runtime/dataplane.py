@@ -58,7 +58,7 @@ class ServedModel:
         self._closing = False
 
     async def infer(self, rows: Rows, outputs: Sequence[ServedOutput], deadline: float = math.inf) -> list[OutputTensor]:
-        """The outputs, in their order. `deadline` is of the event loop's clock. Raises InvalidInput, TooLarge, Overloaded and TimedOut."""
+        """The outputs, in their order. `deadline` is of the monotonic clock. Raises InvalidInput, TooLarge, Overloaded and TimedOut."""
         self._admit(rows)
         self.waiting_rows += rows.count
         self._requests += 1
@@ -164,6 +164,9 @@ class DataPlane:
         for loaded, load in models:
             slot = Slot(loaded, limits or Limits(), metrics, load)
             self._slots.setdefault(slot.name, {})[slot.version] = slot
+        self._newest = {
+            name: max(versions.values(), key=lambda slot: _natural(slot.version or "")) for name, versions in self._slots.items()
+        }
 
     @property
     def slots(self) -> list[Slot]:
@@ -183,14 +186,10 @@ class DataPlane:
 
     def slot(self, name: str, version: str | None = None) -> Slot:
         """One version of a model, the newest if none is named. Raises UnknownModel."""
-        versions = self._slots.get(name)
-        if versions is None:
-            raise UnknownModel(f"there is no model {name!r} here; this function serves {', '.join(self._slots)}.")
-        if version is not None and version not in versions:
-            raise UnknownModel(
-                f"the model {name} has no version {version!r} here; this function serves {', '.join(self.versions(name)) or 'no version'}."
-            )
-        return versions[version if version is not None else max(versions, key=lambda found: _natural(found or ""))]
+        try:
+            return self._newest[name] if version is None else self._slots[name][version]
+        except KeyError:
+            raise self._unknown(name, version) from None
 
     def only(self) -> Slot:
         """The model that is meant when a request names none. Raises UnknownModel when there are several."""
@@ -204,6 +203,12 @@ class DataPlane:
             raise NotAllowed("models cannot be loaded or unloaded here; set TIDEGATE_MODEL_CONTROL=true for the function to allow it.")
         self.slot(name)
         return list(self._slots[name].values())
+
+    def _unknown(self, name: str, version: str | None) -> UnknownModel:
+        if name not in self._slots:
+            return UnknownModel(f"there is no model {name!r} here; this function serves {', '.join(self._slots)}.")
+        served = ", ".join(self.versions(name)) or "no version"
+        return UnknownModel(f"the model {name} has no version {version!r} here; this function serves {served}.")
 
     def close(self) -> None:
         for slot in self.slots:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import socket
 import sys
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -22,6 +23,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     _head_bytes = 0
     _in_head = True
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(cast("asyncio.Transport", Corked(transport, self.loop)))
 
     def on_message_begin(self) -> None:
         self._in_head = True
@@ -41,6 +45,33 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.transport.close()
 
 
+class Corked:
+    """A transport that sends what is written in one round of the event loop at once: uvicorn writes head and body of an answer apart,
+    and each write of a small one is a system call that costs more than making the answer did."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if not self._written:
+            self._loop.call_soon(self._flush)
+        self._written.append(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def _flush(self) -> None:
+        written, self._written = self._written, []
+        if written and not self._transport.is_closing():
+            self._transport.write(written[0] if len(written) == 1 else b"".join(written))
+
+
 _REFUSAL = b'{"error":"the headers have more than 65536 bytes; send smaller ones."}'
 _HEAD_TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\nconnection: close\r\n"
@@ -58,6 +89,7 @@ def serve(app: Any, listener: socket.socket, *, drain_seconds: float) -> int:
         lifespan="on",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         date_header=False,
         log_config=None,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,

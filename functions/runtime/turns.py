@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import monotonic, perf_counter
 
 from functions.runtime.encoding import Rows
 from functions.runtime.errors import TimedOut
@@ -59,7 +59,7 @@ class Turns:
             job = self._jobs.popleft()
             if job.future.done():  # its caller has gone: nothing more is computed for it
                 continue
-            if loop.time() > job.deadline:
+            if monotonic() > job.deadline:
                 job.future.set_exception(
                     TimedOut(f"{job.done} of {job.rows.count} rows were predicted in the request's time; send fewer rows, or allow more.")
                 )

@@ -38,7 +38,7 @@ def build(described: Sequence[Described], *, management: bool = False) -> FastAP
         swagger_ui_parameters=_UI,
         exception_handlers={HTTPException: _on_http_error},
     )
-    app.openapi_schema = found
+    app.openapi = lambda: found  # type: ignore[method-assign] # as FastAPI's manual has it ("Extending OpenAPI")
     schemas = schema_documents(described)
     _add(app, "/schemas", list(schemas), "application/json")
     for path, schema in schemas.items():

@@ -6,7 +6,7 @@ from eventing.codecs.json import BATCH_MEDIA_TYPE, MEDIA_TYPE
 from eventing.reply import COMPLETED, FAILED
 from functions.runtime.documentation import examples
 from functions.runtime.documentation.described import Described
-from functions.runtime.documentation.operations import CALL_ERRORS, JSON, Json, answer, array, body, errors, post, ref
+from functions.runtime.documentation.operations import CALL_ERRORS, JSON, Json, array, body, errors, post, ref
 
 _TEXT: Json = {"type": "string", "minLength": 1}
 _ANY_ATTRIBUTE: Json = {"type": ["string", "integer", "boolean", "null"]}
@@ -18,13 +18,14 @@ _NOTE = (
     " The answer comes in the mode of the request. In a batch each event is answered by its own, in their order, a failed one by"
     f" `{FAILED}` with a problem (RFC 9457)."
 )
+# Of a binary event. No other mode has them, so that none can be required.
 _HEADERS = {
-    "ce-specversion": ("1.0", "With a binary event: always 1.0."),
-    "ce-id": ("1", "With a binary event: its id."),
-    "ce-source": ("/docs", "With a binary event: where it comes from."),
-    "ce-type": ("", "With a binary event: what it tells."),
-    "ce-subject": (None, _KEPT),
-    "ce-partitionkey": (None, _KEPT),
+    "specversion": "Always 1.0.",
+    "id": "Tells events of one source apart.",
+    "source": "Where the event comes from.",
+    "type": "What has happened.",
+    "subject": _KEPT,
+    "partitionkey": _KEPT,
 }
 
 
@@ -36,7 +37,7 @@ def operation(model: Described, component: str, path: str) -> Json:
         MEDIA_TYPE: {"schema": _reply(reply, COMPLETED)},
         BATCH_MEDIA_TYPE: {"schema": array({"anyOf": [_reply(reply, COMPLETED), _reply(ref("schemas", "Problem"), FAILED)]})},
     }
-    done = answer({}, "Answered.") | {"200": {"description": "The answer, in the mode of the request.", "content": replies}}
+    done = {"200": {"description": "The answer, in the mode of the request.", "content": replies}}
     return post(
         f"events.{component}" if path != "/" else "events",
         model.card.name,
@@ -44,7 +45,7 @@ def operation(model: Described, component: str, path: str) -> Json:
         body(_content(model, data)),
         {**done, **errors(*CALL_ERRORS, 422, kind="Problem")},
         description=_NOTE,
-        parameters=[_header(name, example or f"{model.card.name}.requested", text) for name, (example, text) in _HEADERS.items()],
+        parameters=[_header(name, text, examples.event(model.card)) for name, text in _HEADERS.items()],
     )
 
 
@@ -52,35 +53,33 @@ def _content(model: Described, data: Json) -> Json:
     event = examples.event(model.card)
     return {
         MEDIA_TYPE: {"schema": _event(data), "example": event},
-        BATCH_MEDIA_TYPE: {"schema": array(_event(data)), "example": [event]},
+        BATCH_MEDIA_TYPE: {"schema": array(_event()), "example": [event]},
         JSON: {"schema": data, "example": event["data"]},
     }
 
 
-def _header(name: str, example: str | None, description: str) -> Json:
-    return {
-        "name": name,
-        "in": "header",
-        "description": description,
-        "schema": {"type": "string"},
-        **({"example": example} if example else {}),
-    }
+def _header(name: str, description: str, event: Json) -> Json:
+    example = {"example": event[name]} if name in event else {}
+    return {"name": f"ce-{name}", "in": "header", "description": description, "schema": {"type": "string"}, **example}
 
 
-def _event(data: Json) -> Json:
-    """A structured event. Attributes have names of lower-case letters and digits; null is as good as absent (JSON Event Format 1.0.2)."""
+def _event(data: Json | None = None) -> Json:
+    """A structured event. Attributes have names of lower-case letters and digits; null is as good as absent (JSON Event Format 1.0.2).
+
+    Without `data` it is one of a batch, where it is answered, not refused, if its data is not what the model asks for.
+    """
+    asked = {"datacontenttype": _JSON_TYPE, "data": data} if data else {"data": {"description": "As in a single event."}}
     return {
         "type": "object",
-        "required": ["specversion", "id", "source", "type", "data"],
+        "required": ["specversion", "id", "source", "type", *(["data"] if data else [])],
         "properties": {
             "specversion": {"const": "1.0"},
             "id": _TEXT,
             "source": _TEXT,
             "type": _TEXT,
-            "datacontenttype": _JSON_TYPE,
             "subject": {**_ANY_ATTRIBUTE, "description": _KEPT},
             "partitionkey": {**_ANY_ATTRIBUTE, "description": _KEPT},
-            "data": data,
+            **asked,
         },
         "propertyNames": {"pattern": "^[a-z0-9]+$"},
         "additionalProperties": _ANY_ATTRIBUTE,

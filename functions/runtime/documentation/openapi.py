@@ -125,17 +125,12 @@ def _of_server() -> Json:
 
 
 def _management(name: str) -> Json:
-    wanted = body({JSON: {"schema": {"type": "object"}, "example": {}}}, required=False)
-    return {
-        f"/v2/repository/models/{name}/{verb}": post(
-            f"v2.{verb}.{name}",
-            name,
-            f"{verb.capitalize()} {name}",
-            wanted,
-            {**answer({"type": "object"}), **errors(400, 404, 413, 500, 503)},
-        )
-        for verb in ("load", "unload")
-    }
+    path = f"/v2/repository/models/{name}"
+    wanted = body({JSON: {"schema": {"type": "object", "description": "Without parameters."}, "example": {}}}, required=False)
+    done = answer({"type": "object"})
+    load = post(f"v2.load.{name}", name, f"Load {name} as it is configured", wanted, {**done, **errors(400, 404, 413, 500, 503)})
+    unload = post(f"v2.unload.{name}", name, f"Unload {name}", None, {**done, **errors(404, 500)})
+    return {f"{path}/load": load, f"{path}/unload": unload}
 
 
 def _schema_path(path: str) -> Json:

@@ -12,7 +12,8 @@ from functions.runtime.documentation.described import Described
 from functions.runtime.outputs import ServedOutput
 
 Schema = dict[str, Any]
-_FP32_MOST = 3.4028234663852886e38
+# From here on a double is rounded to infinity in single precision, which an FP32 or FP16 input goes through.
+_FP32_END = 2.0**128 - 2.0**103
 
 
 def record(model: Described, *, strict: bool = False) -> Schema:
@@ -74,10 +75,10 @@ def _type(item: Input) -> Schema:
     least, most = range_of(item)
     if "INT" in item.datatype:
         return {"type": "integer", "minimum": math.ceil(least), "maximum": math.floor(most)}
-    if item.datatype != "FP64":
-        least, most = max(least, -_FP32_MOST), min(most, _FP32_MOST)
-    bounds = {"minimum": least, "maximum": most}
-    return {"type": "number", **{name: bound for name, bound in bounds.items() if math.isfinite(bound)}}
+    end = math.inf if item.datatype == "FP64" else _FP32_END
+    lower = ("minimum", least) if least > -end else ("exclusiveMinimum", -end)
+    upper = ("maximum", most) if most < end else ("exclusiveMaximum", end)
+    return {"type": "number", **{name: bound for name, bound in (lower, upper) if math.isfinite(bound)}}
 
 
 def _described(schema: Schema, description: str) -> Schema:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from time import perf_counter_ns, time_ns
+from time import monotonic_ns, time_ns
 
 from eventing.errors import TidegateError
 from eventing.reply import Problem
@@ -75,7 +75,7 @@ class App:
         finally:
             self.in_flight -= 1
             call.close()
-        exchange.took = perf_counter_ns() - call.started
+        exchange.took = monotonic_ns() - call.started
         if answer is not None and self._observers.wants(exchange.request_id):
             exchange.request, exchange.response = call.content, answer.body
             exchange.request_type = headers.get(b"content-type", b"").decode("latin-1")

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from time import perf_counter_ns
+from time import monotonic_ns
 from typing import Any, TypeVar
 
 from functions.runtime.dataplane import ServedModel, Slot
@@ -47,7 +47,7 @@ class Call:
     headers: dict[bytes, bytes]
     slot: Slot = field(init=False)
     content: bytes = b""
-    started: int = field(default_factory=perf_counter_ns)
+    started: int = field(default_factory=monotonic_ns)
 
     async def body(self) -> bytes:
         """The body; it must be packed in no way. Raises UnsupportedMedia and TooLarge."""
@@ -84,15 +84,15 @@ class Call:
 
     def decoded(self, model: ServedModel, rows: int) -> None:
         self.exchange.rows = rows
-        self.exchange.decoded = perf_counter_ns() - self.started
+        self.exchange.decoded = monotonic_ns() - self.started
 
     def predicted(self) -> None:
-        self.exchange.predicted = perf_counter_ns() - self.started
+        self.exchange.predicted = monotonic_ns() - self.started
 
     @property
     def deadline(self) -> float:
-        """On the event loop's clock."""
-        return asyncio.get_running_loop().time() + self.limits.timeout_seconds - (perf_counter_ns() - self.started) / 1e9
+        """On the monotonic clock."""
+        return self.started / 1e9 + self.limits.timeout_seconds
 
     async def unless_gone(self, rows: Rows | int, work: Coroutine[Any, Any, T]) -> T:
         """Await the work; when the caller of a large request goes away, give it up and raise ClientGone."""

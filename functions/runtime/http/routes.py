@@ -25,6 +25,7 @@ EVENTS = "/models/{model}"
 _MODEL_PATH = re.compile(
     r"(?P<pattern>/v2/models/(?P<v2>[^/]+)(/versions/(?P<version>[^/]+))?(?P<end>/infer|/ready)?"
     r"|/v1/models/(?P<v1>[^/]+?)(?P<predict>:predict)?"
+    r"|/v2/repository/models/(?P<repository>[^/]+)/(load|unload)"
     r"|/models/(?P<event>[^/]+))"
 )
 
@@ -105,8 +106,10 @@ class Routes:
         }
 
     def _of_unknown(self, match: re.Match[str]) -> Route:
-        name = match["v2"] or match["v1"] or match["event"]
+        name = match["v2"] or match["v1"] or match["event"] or match["repository"]
         slot = partial(self._plane.slot, name, match["version"])
+        if match["repository"]:
+            return Route("", slot, tell={"POST": self._information.load(name)})
         if match["event"]:
             return Route(EVENTS, slot, "cloudevents", infer_events)
         if match["v1"]:

@@ -39,10 +39,11 @@ class LightGBMModel:
     """A booster of its own, for one thread at a time. Predictions equal those of `Booster(model_file=path).predict` to the bit."""
 
     def __init__(self, path: Path, threads: int) -> None:
+        self._booster = _POINTER()  # first, as `__del__` frees it
         self._path = path
         self._library = _library()
-        self._library.LGBM_RegisterLogCallback(_log_line)  # it holds for this thread
-        self._booster, self._found = _POINTER(), ctypes.c_int64()
+        self._library.LGBM_RegisterLogCallback(_LOG_CALLBACK)  # it holds for this thread
+        self._found = ctypes.c_int64()
         self._parameters = ctypes.c_char_p(b"num_threads=%d verbosity=-1" % threads)
         text = _read(path)
         try:
@@ -103,7 +104,7 @@ class LightGBMModel:
     def _call(self, function: str, *arguments: object) -> None:
         if getattr(self._library, function)(*arguments) != 0:
             reason = (self._library.LGBM_GetLastError() or b"").decode(errors="replace").partition("\n")[0]
-            raise LightGBMError(self._path, reason.replace(str(self._path), "").strip(" :."))
+            raise LightGBMError(self._path, reason.replace(str(self._path), "the file").strip(" :."))
 
     def __del__(self) -> None:
         if self._booster.value:
@@ -150,10 +151,12 @@ def _categorical(text: bytes, names: tuple[str, ...], infos: list[str]) -> dict[
     return {names[column]: texts for column, texts in zip(sorted(columns), known, strict=True)}
 
 
-@ctypes.CFUNCTYPE(None, ctypes.c_char_p)
 def _log_line(line: bytes) -> None:
     """Instead of standard output, where the library writes."""
     log.debug("%s", line.decode(errors="replace").rstrip())
+
+
+_LOG_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_char_p)(_log_line)  # held here, as the library keeps its address
 
 
 @cache

@@ -10,6 +10,7 @@ import re
 from array import array
 from collections.abc import Mapping
 from functools import cache
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -48,9 +49,9 @@ class XGBoostModel:
     """
 
     def __init__(self, path: Path, threads: int) -> None:
+        self._booster, self._proxy = _POINTER(), _POINTER()  # first, as `__del__` frees them
         self._path = path
         self._library = _library()
-        self._booster, self._proxy = _POINTER(), _POINTER()
         # What never changes is built once: a prediction of one row takes 0.1 ms.
         self._shape, self._dimensions, self._result = ctypes.POINTER(_SIZE)(), _SIZE(), _POINTER()
         self._answer = (ctypes.byref(self._shape), ctypes.byref(self._dimensions), ctypes.byref(self._result))
@@ -191,8 +192,8 @@ class XGBoostModel:
     def _error(self) -> XGBoostError:
         message = (self._library.XGBGetLastError() or b"").decode(errors="replace")
         # The first line says what is wrong, after "[time] file:line: "; a stack trace follows.
-        reason = _PLACE.sub("", message.partition("\n")[0]).replace(str(self._path), "")
-        return XGBoostError(self._path, reason.strip(" :`."))
+        reason = _PLACE.sub("", message.partition("\n")[0]).replace(str(self._path), "the file")
+        return XGBoostError(self._path, reason.strip(" :."))
 
     def __del__(self) -> None:
         if self._proxy.value:
@@ -229,10 +230,9 @@ def _texts(column: dict[str, Any] | None) -> tuple[str, ...] | None:
     if "offsets" not in column:
         return tuple(map(str, _numbers(column)))
     offsets, letters = _numbers(column["offsets"]), _numbers(column["values"]).tobytes()
-    try:
-        return tuple(letters[start:end].decode() for start, end in zip(offsets, offsets[1:], strict=False))
-    except UnicodeDecodeError:  # XGBoost 3.1 and 3.2 cut texts that are not ASCII
+    if not letters.isascii():  # the package (3.1, 3.2) counts characters where these are bytes, and so stores them shifted and cut
         return None
+    return tuple(letters[start:end].decode() for start, end in pairwise(offsets))
 
 
 def _numbers(interface: dict[str, Any]) -> array[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Generic, TypeVar
@@ -13,7 +14,9 @@ log = logging.getLogger("tidegate.observing")
 T = TypeVar("T")
 
 # Items that are worked on together at most.
-_MOST = 512
+_MOST = 256
+# Of a core: whatever the thread computes, the event loop cannot compute meanwhile. What this is too little for is dropped and counted.
+_SHARE = 0.25
 
 
 class Background(Generic[T]):
@@ -79,8 +82,10 @@ class Background(Generic[T]):
         while more:
             entries, more = self._next()
             if entries:
+                began = time.thread_time()
                 self._lost += self._try([item for item, _ in entries])
                 self._done += sum(size for _, size in entries)
+                self.stopping.wait((time.thread_time() - began) * (1 / _SHARE - 1))
         self._at_end()
 
     def _next(self) -> tuple[list[tuple[T, int]], bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,7 @@ from functions.runtime.observing.background import Background
 _LINES = 10_000
 # An id is the caller's, and may be long.
 _LONGEST_ID = 256
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class RequestLog:
@@ -66,12 +68,10 @@ def fields_of(exchange: Exchange) -> dict[str, Any]:
         "tidegate.decode.duration": exchange.decoded / 1e9,
         "tidegate.predict.duration": max(0, exchange.predicted - exchange.decoded) / 1e9,
     }
-    return {name: value for name, value in line.items() if value not in ("", 0)}
+    return {name: value for name, value in line.items() if value}
 
 
 def trace_id(traceparent: str) -> str:
     """Of a W3C Trace Context header; empty when there is none, or it is not one."""
-    parts = traceparent.split("-")
-    if len(parts) < 4 or len(parts[1]) != 32 or not set(parts[1]) <= set("0123456789abcdef"):
-        return ""
-    return parts[1]
+    found = _TRACEPARENT.match(traceparent)
+    return found[1] if found else ""

@@ -133,7 +133,7 @@ def attributes_of(exchange: Exchange) -> dict[str, Any]:
     }
     for name, conventional in _EVENT.items():
         attributes[f"cloudevents.event_{conventional}"] = (exchange.event or {}).get(name, "")
-    return {name: value for name, value in attributes.items() if value not in ("", 0)}
+    return {name: value for name, value in attributes.items() if value}
 
 
 def _resource(attributes: Mapping[str, str]) -> Resource:

@@ -11,9 +11,10 @@ from eventing.event import Event
 from eventing.reply import COMPLETED, FAILED
 from functions.runtime.artifact import Loaded
 from functions.runtime.card import Artifact, Card, Input, Output
-from functions.runtime.dataplane import DataPlane
+from functions.runtime.dataplane import Limits, ServedModel
 from functions.runtime.encoding import Encoder
-from functions.runtime.models import Signature
+from functions.runtime.models import Kind, Prediction, Signature
+from functions.runtime.outputs import resolve
 from functions.runtime.protocols import events
 
 CARD = Card(
@@ -30,8 +31,8 @@ class Sum:
 
     signature = Signature(2)
 
-    def predict(self, values: array[float], rows: int) -> array[float]:
-        return array("f", [values[2 * row] + values[2 * row + 1] for row in range(rows)])
+    def predict(self, values: array[float], rows: int, kind: Kind = "value") -> Prediction:
+        return Prediction(array("f", [values[2 * row] + values[2 * row + 1] for row in range(rows)]), ())
 
     def load(self, path: Path, *, threads: int) -> Sum:
         return self
@@ -42,22 +43,34 @@ def transform(record: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"x": record["a"], "y": None if record["b"] < 0 else record["b"]}
 
 
+def ignored(*_: object) -> None:
+    """Nobody watches."""
+
+
 @pytest.fixture
-def plane() -> Iterator[DataPlane]:
+def served() -> Iterator[ServedModel]:
     model = Sum()
-    opened = DataPlane(Loaded(CARD, Encoder(CARD, CARD.features, transform), model, model, Path("none")))
+    loaded = Loaded(CARD, Encoder(CARD, CARD.features, transform), model, model, Path("none"), resolve(CARD, model.signature), Path("none"))
+    opened = ServedModel(loaded, Limits(), ignored, ignored)
     yield opened
     opened.close()
+
+
+def event(event_id: str, data: Any) -> Event:
+    return Event({"specversion": "1.0", "id": event_id, "source": "/s", "type": "t"}, data)
+
+
+async def answers(served: ServedModel, sent: list[Event]) -> list[Event]:
+    return await events.answer_all(served, events.read_all(served, sent))
 
 
 @pytest.mark.parametrize("bad", [{"b": 1.0}, {"a": 1.0, "b": -1.0}])
 @pytest.mark.parametrize("count", [8, 256])
 async def test_a_transform_that_fails_at_one_event_fails_it_alone(
-    bad: dict[str, float], count: int, plane: DataPlane, caplog: pytest.LogCaptureFixture
+    bad: dict[str, float], count: int, served: ServedModel, caplog: pytest.LogCaptureFixture
 ) -> None:
     rows = [bad if index == 5 else {"a": 1.0, "b": float(index)} for index in range(count)]
-    sent = [Event({"specversion": "1.0", "id": str(index), "source": "/s", "type": "t"}, row) for index, row in enumerate(rows)]
-    replies = await events.infer_batch(plane, sent)
+    replies = await answers(served, [event(str(index), row) for index, row in enumerate(rows)])
     failed = replies.pop(5)
     assert [reply.value() for reply in replies] == [{"sum": 1.0 + index} for index in range(count) if index != 5]
     assert {reply.type for reply in replies} == {COMPLETED}
@@ -66,3 +79,37 @@ async def test_a_transform_that_fails_at_one_event_fails_it_alone(
     assert record.exc_info
     reference = failed.value()["detail"].split()[-1].rstrip(".")
     assert record.getMessage() == f"bug {reference} at the event 5 of /s"
+
+
+def column(name: str, *data: float) -> dict[str, Any]:
+    return {"name": name, "shape": [len(data)], "datatype": "FP32", "data": list(data)}
+
+
+async def test_data_may_be_a_request_of_either_protocol_and_is_answered_in_kind(served: ServedModel) -> None:
+    v2 = {"id": "mine", "inputs": [column("a", 1, 2), column("b", 3, 4)]}
+    v1 = {"instances": [{"a": 1, "b": 2}, [5, 6]]}
+    sent = [
+        event("0", {"a": 1, "b": 1}),
+        event("1", v2),
+        event("2", {"a": 2, "b": 2}),
+        event("3", v1),
+        event("4", {"instances": [[5, 6], [1, 1]]}),
+    ]
+    replies = await answers(served, sent)
+    assert [reply.get("causationid") for reply in replies] == ["0", "1", "2", "3", "4"]
+    assert replies[0].value() == {"sum": 2.0}
+    assert replies[1].value()["id"] == "mine"
+    assert replies[1].value()["outputs"][0] == {"name": "sum", "datatype": "FP32", "shape": (2,), "data": [4.0, 6.0]}
+    assert replies[2].value() == {"sum": 4.0}
+    assert (replies[3].type, replies[3].value()["detail"]) == (
+        FAILED,
+        "row 1: a row is an object with the model's inputs by name, not a list.",
+    )
+    assert replies[4].value() == {"predictions": [11.0, 2.0]}
+
+
+async def test_an_event_with_too_many_rows_fails_alone(served: ServedModel) -> None:
+    most = Limits().request_rows
+    replies = await answers(served, [event("0", {"instances": [[1, 1]] * (most + 1)}), event("1", {"a": 1, "b": 1})])
+    assert (replies[0].type, replies[0].value()["status"]) == (FAILED, 413)
+    assert replies[1].value() == {"sum": 2.0}

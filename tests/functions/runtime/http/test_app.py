@@ -78,7 +78,7 @@ BAD_V2: dict[str, tuple[Any, str]] = {
     "no object": ([], "the body is not a JSON object"),
     "no inputs": ({}, "the request has no inputs"),
     "empty inputs": ({"inputs": []}, "the request has no inputs"),
-    "tensor is no object": ({"inputs": [3]}, "inputs[0] is not an object"),
+    "tensor is no object": ({"inputs": [3]}, "inputs[0] is 3; send a tensor"),
     "too few features": ({"inputs": [tensor("input", [1, 3], [1, 2, 3])]}, "has 3 columns; the model takes 5: a, b, c, d, e"),
     "shape and data differ": ({"inputs": [tensor("input", [2, 5], [1] * 5)]}, "has 5 values; its shape [2, 5] means 10"),
     "negative shape": ({"inputs": [tensor("input", [-1, 5], [1] * 5)]}, "has the shape [-1, 5]"),

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import math
+import struct
+from array import array
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.runtime.card import DATATYPES
+from functions.runtime.errors import InvalidInput
+from functions.runtime.outputs import OutputTensor
+from functions.runtime.protocols import tensors
+
+NUMPY = {datatype: np.dtype(datatype.lower().replace("fp", "float")) for datatype in DATATYPES if datatype not in ("BYTES", "BOOL")}
+
+
+def nothing(_: int) -> bytes:
+    return b""
+
+
+def item(**fields: Any) -> dict[str, Any]:
+    return {"name": "x", "shape": [2], "datatype": "FP32", "data": [1, 2]} | fields
+
+
+def binary(datatype: str, content: bytes, count: int, size: int | None = None) -> tensors.Tensor:
+    head = {"name": "x", "shape": [count], "datatype": datatype, "parameters": {"binary_data_size": len(content) if size is None else size}}
+    return tensors.decode(0, head, lambda wanted: content[:wanted])
+
+
+@given(st.sampled_from(sorted(NUMPY)), st.data())
+def test_numbers_of_every_datatype_are_read_from_bytes_as_numpy_has_them(datatype: str, data: st.DataObject) -> None:
+    dtype = NUMPY[datatype]
+    numbers = np.frombuffer(data.draw(st.binary(max_size=64).map(lambda raw: raw[: len(raw) // dtype.itemsize * dtype.itemsize])), dtype)
+    found = binary(datatype, numbers.astype(dtype.newbyteorder("<")).tobytes(), len(numbers))
+    assert np.array_equal(np.array(found.data, dtype), numbers, equal_nan=dtype.kind == "f")
+
+
+@given(st.lists(st.text(max_size=5)), st.lists(st.booleans()))
+def test_texts_and_bools_are_read_from_bytes(texts: list[str], bools: list[bool]) -> None:
+    encoded = b"".join(struct.pack("<I", len(text.encode())) + text.encode() for text in texts)
+    assert binary("BYTES", encoded, len(texts)).data == texts
+    assert binary("BOOL", bytes(bools), len(bools)).data == bools
+    assert tensors.to_bytes(OutputTensor("x", "BYTES", (len(texts),), texts)) == encoded
+
+
+def test_outputs_are_written_little_endian() -> None:
+    assert tensors.to_bytes(OutputTensor("x", "FP32", (2,), array("f", [1.5, -2]))) == np.array([1.5, -2], "<f4").tobytes()
+
+
+@given(st.binary(max_size=30), st.integers(0, 4))
+def test_whatever_follows_a_header_is_texts_or_one_sentence(content: bytes, count: int) -> None:
+    try:
+        found = binary("BYTES", content, count)
+    except InvalidInput as error:
+        sentence = str(error)
+    else:
+        sentence = f"{len(found.data)} of {count}."
+    assert sentence in (f"{count} of {count}.", sentence.replace("\n", ""))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"shape": [3]}, "has 2 values; its shape [3] means 3."),
+        ({"shape": []}, "has the shape []; a shape is a list of whole numbers, rows first."),
+        ({"shape": [1] * 9}, "a shape is a list of whole numbers"),
+        ({"shape": [True]}, "has the shape [True]"),
+        ({"shape": [2**62, 2**62]}, "has 2 values"),
+        ({"name": ""}, "inputs[0] has no name"),
+        ({"name": None}, "inputs[0] has no name"),
+        ({"datatype": ["FP32"]}, "use one of BOOL, UINT8"),
+        ({"data": None}, "has no data"),
+        ({"data": {"0": 1}}, "has no data"),
+        ({"datatype": "INT32", "data": [1, 1.5]}, "is INT32, but has the value 1.5."),
+        ({"datatype": "BYTES", "data": ["a", 1]}, "is BYTES, but has the value 1."),
+        ({"datatype": "BOOL", "data": [True, 1]}, "is BOOL, but has the value 1."),
+        ({"parameters": []}, "the parameters of the tensor x are a list; send an object."),
+        ({"parameters": {"binary_data_size": 8}}, "has data and binary_data_size; send one of them."),
+    ],
+)
+def test_what_is_wrong_with_a_tensor_is_one_sentence(change: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        tensors.decode(0, item(**change), nothing)
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "content", "count", "size", "sentence"),
+    [
+        ("FP32", b"\0" * 8, 2, 7, "has 7 bytes; its shape [2] of FP32 means 8."),
+        ("FP32", b"\0" * 4, 2, 8, "should have 8 bytes; 4 are left of the body."),
+        ("FP32", b"", 1, -1, "has the binary_data_size -1"),
+        ("FP32", b"", 1, True, "has the binary_data_size True"),
+        ("BOOL", b"\2", 1, None, "has a byte that is neither 0 nor 1."),
+        ("BYTES", b"\1\0\0\0", 1, None, "ends within a text"),
+        ("BYTES", b"\1\0", 1, None, "ends within a text"),
+        ("BYTES", b"\xff\xff\xff\xffabc", 1, None, "ends within a text"),
+        ("BYTES", b"\1\0\0\0\xff", 1, None, "has a text that is not UTF-8."),
+        ("BYTES", b"\0\0\0\0" * 3, 2, None, "has 3 values; its shape [2] means 2."),
+    ],
+)
+def test_what_is_wrong_with_binary_data_is_one_sentence(datatype: str, content: bytes, count: int, size: Any, sentence: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        binary(datatype, content, count, size)
+    assert sentence in str(caught.value)
+
+
+def test_nested_data_is_flattened_as_deep_as_its_shape() -> None:
+    assert tensors.decode(0, item(shape=[2, 2], data=[[1, 2], [3, 4]]), nothing).data == [1, 2, 3, 4]
+    with pytest.raises(InvalidInput, match="has 1 values"):
+        tensors.decode(0, item(shape=[1, 2], data=[[[[1, 2]]]]), nothing)
+
+
+def test_a_half_is_a_float() -> None:
+    assert binary("FP16", np.array([0.1, math.inf], "<f2").tobytes(), 2).data == array("f", [np.float16(0.1), math.inf])
