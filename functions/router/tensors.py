@@ -47,6 +47,8 @@ def take(request: Message, positions: Sequence[int]) -> bytes:
     part = {**request, "parameters": parameters, "inputs": [_take(tensor, positions) for tensor in request["inputs"]]}
     if not parameters:
         del part["parameters"]
+    if isinstance(request.get("outputs"), list):
+        part["outputs"] = [_as_json(output) for output in request["outputs"]]
     return dump(part)
 
 
@@ -102,6 +104,14 @@ def _take(tensor: Message, positions: Sequence[int]) -> Message:
     else:
         taken = [value for position in positions for value in data[position * stride : (position + 1) * stride]]
     return {**tensor, "shape": [len(positions), *tensor["shape"][1:]], "data": taken}
+
+
+def _as_json(output: Any) -> Any:
+    """An output that is asked for, without `binary_data`; what is no output is complained about by the model."""
+    parameters = output.get("parameters") if isinstance(output, dict) else None
+    if not isinstance(parameters, dict) or "binary_data" not in parameters:
+        return output
+    return {**output, "parameters": {name: value for name, value in parameters.items() if name != "binary_data"}}
 
 
 def _answer(part: Part) -> Message:

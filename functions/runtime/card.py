@@ -20,8 +20,8 @@ _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,119}"
 # What a column of a table may be called, such as `sepal length (cm)`.
 _COLUMN = r"[^\x00-\x1f]{1,200}"
 _SHA256 = r"[0-9a-f]{64}"
-# More than a card of hundreds of inputs has.
-_NESTED = 2_000
+# Levels of a document; a card has three, its example and evaluation may have more.
+_DEEPEST = 200
 # A module, such as xgboost (one of ours) or my_project.onnx_runtime.
 _MODULE = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
 
@@ -131,17 +131,23 @@ def load(path: Path) -> Card:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         raise InvalidModel(f"cannot read the model card {path}: {reason}; train the model first, or name another card.") from None
     try:
-        return parse(yaml.load(text, Loader=_loader(text)))  # noqa: S506 both are safe loaders
+        return parse(_read(text))
     except InvalidField as error:
         raise InvalidModel(f"the model card {path} is not valid: {error}.") from None
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:  # such as a date that there is not, or lists without end
         raise InvalidModel(f"the model card {path} is not YAML: {' '.join(str(error).split())}.") from None
 
 
-def _loader(text: str) -> Any:
-    """The fast one, in C, has no limit of depth: where that may matter, the one in Python says what the other dies of."""
-    deep = sum(text.count(mark) for mark in ("[", "{", "- -", "? ?")) > _NESTED
-    return yaml.SafeLoader if deep else getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+def _read(text: str) -> Any:
+    """The loader in C has no limit of depth, and dies of a document that is nested too deeply; one with few brackets and dashes is not."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    if sum(text.count(mark) for mark in ("[", "{", "- ", "-\t", "? ", "?\t")) > _DEEPEST:
+        depth = 0
+        for event in yaml.parse(text, Loader=loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise InvalidField(f"it is nested more than {_DEEPEST} deep")
+    return yaml.load(text, Loader=loader)  # noqa: S506 both are safe loaders
 
 
 def dump(card: Card) -> str:

@@ -27,7 +27,7 @@ class Settings:
     # TIDEGATE_MAX_JSON_BYTES of a request: nothing else, not even liveness, is answered while a parser runs; 8 MiB take it about 30 ms.
     max_json_bytes: int = 8 * 2**20
     # TIDEGATE_MAX_WAITING_BYTES of all requests together: what a burst of large ones may take of the memory; beyond it they get 429.
-    max_waiting_bytes: int = 256 * 2**20
+    max_waiting_bytes: int = 128 * 2**20
     # TIDEGATE_MAX_ROWS of a request: a larger one is better sent in parts, so that replicas can share it.
     max_rows: int = 100_000
     # TIDEGATE_MAX_WAITING_ROWS of all requests together: about a second of work at 3 us a row; beyond it they get 429.

@@ -105,6 +105,12 @@ def test_probes_are_those_that_a_cold_start_wants(service: dict[str, Any]) -> No
     assert "startupProbe" not in container
 
 
+def test_a_model_function_computes_nothing_after_knative_has_given_up() -> None:
+    service = _named("Service")["flights"]
+    (container,) = service["spec"]["template"]["spec"]["containers"]
+    assert float(_environment(container)["TIDEGATE_TIMEOUT_SECONDS"]) == service["spec"]["template"]["spec"]["timeoutSeconds"]
+
+
 def test_every_image_is_built_by_skaffold_from_pins_of_its_own() -> None:
     used = {template["spec"]["containers"][0]["image"] for _, template in WORKLOADS}
     artifacts = yaml.safe_load((ROOT / "skaffold.yaml").read_text())["build"]["artifacts"]

@@ -124,3 +124,20 @@ def test_different_outputs_cannot_be_joined() -> None:
     answers = [{"outputs": [column(name=name, shape=[1], data=[1])]} for name in "xy"]
     with pytest.raises(BadAnswer, match="revisions a and b answer different outputs"):
         join([part(ARMS[row], [row], answer) for row, answer in enumerate(answers)])
+
+
+def test_parts_are_asked_for_as_json_whatever_the_caller_wants() -> None:
+    outputs = [{"name": "p", "parameters": {"binary_data": True, "own": 1}}, {"name": "q"}, 3]
+    request = parse(
+        orjson.dumps(
+            {
+                "parameters": {"routing_keys": ["a"], "binary_data_output": True},
+                "inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}],
+                "outputs": outputs,
+            }
+        )
+    )
+    assert request is not None
+    sent = orjson.loads(take(request, [0]))
+    assert "parameters" not in sent
+    assert sent["outputs"] == [{"name": "p", "parameters": {"own": 1}}, {"name": "q"}, 3]

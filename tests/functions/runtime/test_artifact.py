@@ -1,20 +1,59 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import logging
 import math
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
+import pandas as pd
 import pytest
 import xgboost as xgb
 import yaml
 
 from functions.runtime import artifact
-from functions.runtime.dataplane import DataPlane
 from functions.runtime.errors import InvalidInput, InvalidModel
+from functions.runtime.fetching import Policy
 
 NAMES = ["a", "b", "c", "d", "e"]
+
+# A runtime of a user's: its artifact is a signature in JSON.
+LITTLE = """
+import json
+from array import array
+from types import SimpleNamespace
+
+from functions.runtime.models import Prediction, Signature
+
+
+def load(path, *, threads):
+    told = json.loads(path.read_text())
+    known = {name: None if found is None else tuple(found) for name, found in told["categorical"].items()}
+    signature = Signature(told["width"], tuple(told["features"]), known)
+    return SimpleNamespace(signature=signature, predict=lambda values, rows, kind="value": Prediction(array("f", [0.0] * rows), ()))
+"""
+WriteModule = Callable[[str, str], None]
+
+
+@pytest.fixture
+def write_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WriteModule:
+    """A module that a child process can import too."""
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+
+    def write(name: str, text: str) -> None:
+        (folder / f"{name}.py").write_text(text)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    return write
 
 
 @pytest.fixture
@@ -36,18 +75,31 @@ def write_card(folder: Path, **change: Any) -> None:
     (folder / "model.yaml").write_text(yaml.safe_dump(card | change))
 
 
+def write_little(
+    folder: Path, categorical: dict[str, list[str] | None], *inputs: dict[str, Any], named: bool = True, **change: Any
+) -> None:
+    """A model of the runtime `little` with the features that the inputs are."""
+    names = [item["name"] for item in inputs]
+    folder.mkdir(exist_ok=True)
+    signature = {"width": len(names), "features": names if named else [], "categorical": categorical}
+    (folder / "model.ubj").write_text(json.dumps(signature))
+    write_card(folder, runtime="little", inputs=inputs, **change)
+
+
 @pytest.mark.parametrize("path", ["", "model.yaml", "model.ubj"])
 def test_a_folder_a_card_or_an_artifact_beside_its_card_name_the_same_model(path: str, folder: Path) -> None:
     loaded = artifact.load(folder / path)
     assert (loaded.card.name, loaded.card.version) == ("little", "v1")
+    assert loaded.source == folder / "model.yaml"
 
 
 def test_an_artifact_alone_is_named_after_its_file_and_described_by_itself(folder: Path) -> None:
     (folder / "model.yaml").unlink()
     (folder / "model.ubj").rename(folder / "my model.ubj")
-    card = artifact.load(folder / "my model.ubj").card
-    assert card.name == "my-model"
-    assert [item.name for item in card.inputs] == NAMES
+    loaded = artifact.load(folder / "my model.ubj")
+    assert loaded.card.name == "my-model"
+    assert [item.name for item in loaded.card.inputs] == NAMES
+    assert loaded.source == folder / "my model.ubj"
 
 
 @pytest.mark.parametrize("carded", [True, False])
@@ -68,7 +120,7 @@ def test_an_artifact_that_kills_whoever_loads_it_is_named(carded: bool, folder: 
 def test_features_are_matched_by_name_not_by_position(folder: Path, table: tuple[np.ndarray, np.ndarray]) -> None:
     write_card(folder, inputs=[{"name": name, "datatype": "FP32", "optional": True} for name in reversed(NAMES)])
     loaded = artifact.load(folder)
-    assert loaded.encoder.record(dict(zip(NAMES, range(5), strict=True))) == (0, 1, 2, 3, 4)
+    assert loaded.encoder.record(dict(zip(NAMES, range(5), strict=True))).tolist() == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -101,14 +153,9 @@ def test_free_text_needs_a_transform(folder: Path) -> None:
         artifact.load(folder)
 
 
-def test_an_example_that_the_card_itself_refuses_stops_the_start(folder: Path) -> None:
-    write_card(folder, example={"a": "much"})
-    with pytest.raises(InvalidModel, match="the example of the model little is no valid row: the input a is the text 'much'"):
-        DataPlane(artifact.load(folder))
-
-
 @pytest.mark.parametrize(
-    ("name", "sentence"), [("nothing.ubj", "there is no model at"), ("model.pkl", "neither a card .* nor an XGBoost model")]
+    ("name", "sentence"),
+    [("nothing.ubj", "there is no model at"), ("model.pkl", "neither a card .* nor a model of XGBoost .* or LightGBM")],
 )
 def test_what_is_no_model_is_named(name: str, sentence: str, tmp_path: Path) -> None:
     if name.endswith("pkl"):
@@ -134,10 +181,171 @@ def test_an_artifact_with_categories_needs_a_card_that_names_them(tmp_path: Path
         artifact.load(tmp_path / "model.ubj")
     cities = {"name": "city", "datatype": "BYTES", "categories": ["oslo", "rome", "lima"]}
     write_card(tmp_path, inputs=[cities, {"name": "size (m2)", "datatype": "FP32"}])
-    assert artifact.load(tmp_path).encoder.record({"city": "lima", "size (m2)": 0.5}) == (2.0, 0.5)
+    assert artifact.load(tmp_path).encoder.record({"city": "lima", "size (m2)": 0.5}).tolist() == [2.0, 0.5]
 
 
 def test_a_linear_model_is_told_from_trees(table: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
     xgb.train({"booster": "gblinear"}, xgb.DMatrix(*table), 3).save_model(tmp_path / "line.json")
     with pytest.raises(InvalidModel, match="is a linear model"):
         artifact.load(tmp_path / "line.json")
+
+
+def test_an_artifact_alone_that_knows_its_categories_takes_them_as_texts(tmp_path: Path) -> None:
+    cities = pd.Series(["oslo", "rome", "lima"] * 20, dtype="category")
+    matrix = xgb.DMatrix(pd.DataFrame({"city": cities, "size": np.arange(60.0)}), cities.cat.codes, enable_categorical=True)
+    xgb.train({}, matrix, 3).save_model(tmp_path / "homes.ubj")
+    loaded = artifact.load(tmp_path / "homes.ubj")
+    assert loaded.card.inputs[0].datatype == "BYTES"
+    assert loaded.card.inputs[0].categories == tuple(cities.cat.categories)
+    assert loaded.encoder.record({"city": "rome", "size": 2}).tolist() == [float(cities.cat.codes[1]), 2.0]
+
+
+def test_a_lightgbm_file_alone_is_served_as_it_describes_itself(tmp_path: Path) -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    data = lightgbm.Dataset(np.arange(200.0).reshape(100, 2), np.arange(100.0), feature_name=["age", "size"])
+    lightgbm.train({"verbose": -1}, data, 3).save_model(tmp_path / "homes.txt")
+    loaded = artifact.load(tmp_path / "homes.txt")
+    assert (loaded.card.name, loaded.card.runtime) == ("homes", "lightgbm")
+    assert [(item.name, item.datatype) for item in loaded.card.inputs] == [("age", "FP64"), ("size", "FP64")]
+    row = loaded.encoder.record({"age": 0.1, "size": None})
+    assert row[0] == 0.1
+    assert math.isnan(row[1])
+    assert [item.name for item in loaded.outputs.default] == ["predict"]
+
+
+def test_a_name_that_is_too_long_for_a_url_is_cut(folder: Path) -> None:
+    (folder / "model.yaml").unlink()
+    (folder / "model.ubj").rename(folder / f"{'x' * 119}-{'y' * 80}.ubj")
+    assert artifact.load(folder / f"{'x' * 119}-{'y' * 80}.ubj").card.name == "x" * 119
+
+
+CITY = {"name": "city", "datatype": "BYTES", "categories": ["oslo", "rome", "lima"]}
+SIZE = {"name": "size", "datatype": "FP32"}
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("known", [["oslo", "rome", "lima"], None])
+def test_categories_that_are_the_artifacts_or_that_it_does_not_know_are_believed(
+    named: bool, known: list[str] | None, tmp_path: Path, write_module: WriteModule
+) -> None:
+    write_module("little", LITTLE)
+    write_little(tmp_path / "m", {"city" if named else "f1": known}, SIZE, CITY, named=named)
+    assert artifact.load(tmp_path / "m").encoder.record({"city": "lima", "size": 0.5}).tolist() == [0.5, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("known", "item", "sentence"),
+    [
+        (
+            ["oslo", "lima", "rome"],
+            CITY,
+            "the input city of the model little has 'rome' for the code 1, where there is 'lima' in the order of",
+        ),
+        (["oslo", "rome"], CITY, "has 'lima' for the code 2, where there is no category"),
+        (["oslo", "rome", "lima", "bonn"], CITY, "has no category for the code 3, where there is 'bonn'"),
+        (
+            ["oslo"],
+            CITY | {"datatype": "INT32", "categories": None},
+            "the input city .* has no categories, its artifact .* takes oslo; make it BYTES",
+        ),
+        (None, CITY | {"datatype": "INT32", "categories": None}, "has no categories, its artifact .* takes some; make it BYTES"),
+    ],
+)
+@pytest.mark.parametrize("named", [True, False])
+def test_categories_that_would_mean_something_else_to_the_artifact_are_refused(
+    named: bool, known: list[str] | None, item: dict[str, Any], sentence: str, tmp_path: Path, write_module: WriteModule
+) -> None:
+    write_module("little", LITTLE)
+    write_little(tmp_path / "m", {"city" if named else "f0": known}, item, SIZE, named=named)
+    with pytest.raises(InvalidModel, match=sentence):
+        artifact.load(tmp_path / "m")
+
+
+def test_codes_are_the_business_of_a_transform(tmp_path: Path, write_module: WriteModule) -> None:
+    write_module("little", LITTLE)
+    write_module("little_transform", "def transform(record):\n    return {'city': 7.0, 'size': record['size']}\n")
+    write_little(tmp_path / "m", {"city": ["oslo", "lima"]}, CITY, SIZE, transform="little_transform", features=["city", "size"])
+    assert artifact.load(tmp_path / "m").encoder.record({"city": "rome", "size": 1}).tolist() == [7.0, 1.0]
+
+
+@pytest.mark.parametrize("digest", [True, False])
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("def load(path, *, threads):\n    raise ValueError('bad\\nmagic')", r"(ValueError: bad )?magic;"),
+        ("def load(path, *, threads):\n    return object()", "AttributeError: 'object' object has no attribute 'signature';"),
+        ("def load(path):\n    return 1", "TypeError: .*unexpected keyword argument 'threads'"),
+        ("def load(", "SyntaxError: "),
+    ],
+)
+def test_a_runtime_of_ones_own_may_raise_anything(
+    digest: bool, text: str, reason: str, tmp_path: Path, write_module: WriteModule, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_module("broken", text)
+    change: dict[str, Any] = {} if digest else {"artifact": {"uri": "model.ubj"}}
+    write_little(tmp_path / "m", {}, SIZE, **change)
+    (tmp_path / "m" / "model.yaml").write_text((tmp_path / "m" / "model.yaml").read_text().replace("runtime: little", "runtime: broken"))
+    caplog.set_level(logging.DEBUG, "tidegate.artifact")
+    with pytest.raises(InvalidModel, match=rf"the runtime broken cannot load .*model\.ubj: {reason}") as caught:
+        artifact.load(tmp_path / "m")
+    assert "\n" not in str(caught.value)
+    assert "Traceback" in caplog.text
+
+
+def test_a_transform_of_ones_own_may_raise_anything(folder: Path, write_module: WriteModule) -> None:
+    write_module("broken_transform", "1 / 0")
+    write_card(folder, transform="broken_transform", features=NAMES)
+    with pytest.raises(InvalidModel, match="the transform broken_transform of the model little cannot be imported: ZeroDivisionError"):
+        artifact.load(folder)
+
+
+def test_a_folder_of_folders_is_a_model_each(folder: Path, write_module: WriteModule, caplog: pytest.LogCaptureFixture) -> None:
+    write_module("little", LITTLE)
+    models = folder / "models"
+    models.mkdir()
+    write_little(models / "b", {}, SIZE, version="v2")
+    write_little(models / "a", {}, SIZE, name="other", version=None)
+    write_little(models / ".hidden", {}, SIZE, version="v2")
+    (models / "notes").mkdir()
+    (models / "README").touch()
+    caplog.set_level(logging.INFO, "tidegate.artifact")
+    assert [(loaded.card.name, loaded.card.version) for loaded in artifact.load_all(models)] == [("other", None), ("little", "v2")]
+    assert caplog.messages == [f"{models / 'notes'} has no model.yaml and is passed over"]
+    assert [loaded.card.version for loaded in artifact.load_all(folder)] == ["v1"]
+    assert [loaded.card.version for loaded in artifact.load_all(models / "b" / "model.yaml")] == ["v2"]
+
+
+@pytest.mark.parametrize(("version", "called"), [("v1", "little v1"), (None, "little, without a version")])
+def test_one_model_twice_is_refused_before_either_is_loaded(version: str | None, called: str, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_little(tmp_path / name, {}, SIZE, version=version)
+    with pytest.raises(InvalidModel, match=rf"/a and .*/b are both the model {called}; give one another version"):
+        artifact.load_all(tmp_path)
+
+
+def test_a_folder_without_any_card_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidModel, match=rf"there is no model\.yaml in {tmp_path}, nor in a folder in it"):
+        artifact.load_all(tmp_path)
+
+
+def test_an_artifact_elsewhere_is_loaded_where_the_policy_allows_it(folder: Path, tmp_path: Path) -> None:
+    fsspec.filesystem("memory").pipe("/bucket/little.ubj", (folder / "model.ubj").read_bytes())
+    card = yaml.safe_load((folder / "model.yaml").read_text())
+    write_card(folder, artifact=card["artifact"] | {"uri": "memory://bucket/little.ubj"})
+    (folder / "model.ubj").unlink()
+    with pytest.raises(InvalidModel, match="is in no place that may be read"):
+        artifact.load(folder)
+    loaded = artifact.load(folder, Policy(("memory://bucket",), tmp_path / "cache"))
+    assert loaded.path.parent == tmp_path / "cache"
+    assert loaded.again(1).signature.features == tuple(NAMES)
+
+
+def test_a_start_with_a_digest_beside_its_card_imports_nothing_that_it_does_not_need(folder: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from functions.runtime.artifact import load; load(Path(sys.argv[1])); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(folder)], check=True, capture_output=True, text=True)
+    slow = {"fsspec", "aiohttp", "numpy", "pandas", "xgboost", "subprocess", "tempfile", "urllib.request", "http.client", "ssl", "difflib"}
+    assert slow.isdisjoint(done.stdout.split())
+    assert "functions.runtime.downloading" not in done.stdout.split()
