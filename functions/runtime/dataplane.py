@@ -106,9 +106,8 @@ class Slot:
         self.outputs = loaded.outputs
         self.nulls = loaded.encoder.nulls
         self.reason = ""
-        watched = metrics.model(loaded.card, loaded.model.signature, loaded.outputs)
-        watch = partial(metrics.predicted, self.name, self.version or "")
-        self._serve = partial(ServedModel, limits=limits, watch=watch, observe=partial(metrics.observed, watched))
+        self._limits = limits
+        self._metrics = metrics
         self._load = load
         self._model: ServedModel | None = self._serve(loaded)
 
@@ -122,6 +121,11 @@ class Slot:
         if self._model is None:
             raise NotReady(f"the model {self.name} is not loaded: {self.reason}.")
         return self._model
+
+    def _serve(self, loaded: Loaded) -> ServedModel:
+        watched = self._metrics.model(loaded.card, loaded.model.signature, loaded.outputs)
+        watch = partial(self._metrics.predicted, self.name, self.version or "")
+        return ServedModel(loaded, self._limits, watch, partial(self._metrics.observed, watched))
 
     def check_ready(self) -> None:
         """Raises NotReady."""
@@ -160,16 +164,14 @@ class DataPlane:
         """Each model comes with what loads it again. With `control`, callers may unload and load them."""
         self.metrics = metrics
         self.control = control
-        self._slots: dict[str, dict[str | None, Slot]] = {}
-        for loaded, load in models:
+        self._slots: dict[str, dict[str | None, Slot]] = {loaded.card.name: {} for loaded, _ in models}
+        for loaded, load in sorted(models, key=lambda model: _natural(model[0].card.version or ""), reverse=True):
             slot = Slot(loaded, limits or Limits(), metrics, load)
             self._slots.setdefault(slot.name, {})[slot.version] = slot
-        self._newest = {
-            name: max(versions.values(), key=lambda slot: _natural(slot.version or "")) for name, versions in self._slots.items()
-        }
 
     @property
     def slots(self) -> list[Slot]:
+        """Of each model the newest version first."""
         return [slot for versions in self._slots.values() for slot in versions.values()]
 
     @property
@@ -182,12 +184,12 @@ class DataPlane:
 
     def versions(self, name: str) -> list[str]:
         """Those of one model, the newest last."""
-        return sorted((version for version in self._slots[name] if version), key=_natural)
+        return [version for version in reversed(self._slots[name]) if version]
 
     def slot(self, name: str, version: str | None = None) -> Slot:
         """One version of a model, the newest if none is named. Raises UnknownModel."""
         try:
-            return self._newest[name] if version is None else self._slots[name][version]
+            return next(iter(self._slots[name].values())) if version is None else self._slots[name][version]
         except KeyError:
             raise self._unknown(name, version) from None
 

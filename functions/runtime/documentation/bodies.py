@@ -44,14 +44,18 @@ def v2_request(model: Described) -> Schema:
         "required": ["inputs"],
         "properties": {
             "id": {"type": ["string", "null"], "description": "Comes back with the answer."},
-            "parameters": _parameters(binary_data_output=_FLAG, content_type=_CONTENT_TYPE),
+            "parameters": _own_parameters(binary_data_output=_FLAG, content_type=_CONTENT_TYPE),
             "inputs": {
                 "type": "array",
                 "minItems": 1,
                 "description": "One tensor for each input, by name, or one [rows, inputs] tensor of any other name.",
                 "items": _input_tensor(model.card),
             },
-            "outputs": {"type": "array", "description": "Those that are wanted; without it, those of the card.", "items": _wanted(model)},
+            "outputs": {
+                "type": ["array", "null"],
+                "description": "Those that are wanted; without it, those of the card.",
+                "items": _wanted(model),
+            },
         },
     }
 
@@ -79,7 +83,7 @@ def _input_tensor(card: Card) -> Schema:
             "name": {"anyOf": [{"enum": [item.name for item in card.inputs]}, {"type": "string", "minLength": 1}]},
             "shape": {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 0}, "description": "Rows first."},
             "datatype": {"enum": list(DATATYPES)},
-            "parameters": _parameters(binary_data_size={"type": "integer", "minimum": 0}, content_type=_CONTENT_TYPE),
+            "parameters": _own_parameters(binary_data_size={"type": "integer", "minimum": 0}, content_type=_CONTENT_TYPE),
             "data": {
                 "type": "array",
                 "items": {"type": ["number", "string", "boolean", "null", "array"]},
@@ -91,7 +95,7 @@ def _input_tensor(card: Card) -> Schema:
 
 def _wanted(model: Described) -> Schema:
     names = [item.name for item in model.outputs.all]
-    return {"type": "object", "required": ["name"], "properties": {"name": {"enum": names}, "parameters": _parameters(binary_data=_FLAG)}}
+    return {"type": "object", "required": ["name"], "properties": {"name": {"enum": names}, "parameters": _own_parameters(binary_data=_FLAG)}}
 
 
 def _output_tensor(item: ServedOutput) -> Schema:
@@ -109,6 +113,10 @@ def _output_tensor(item: ServedOutput) -> Schema:
     }
 
 
-def _parameters(**known: Schema) -> Schema:
-    """These among any others."""
-    return {"type": "object", **({"properties": known} if known else {})}
+def _parameters() -> Schema:
+    return {"type": "object"}
+
+
+def _own_parameters(**known: Schema) -> Schema:
+    """These among any others. Some clients write null for what they leave out."""
+    return {"type": ["object", "null"], "properties": known}

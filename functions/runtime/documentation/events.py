@@ -9,7 +9,8 @@ from functions.runtime.documentation.described import Described
 from functions.runtime.documentation.operations import CALL_ERRORS, JSON, Json, array, body, errors, post, ref
 
 _TEXT: Json = {"type": "string", "minLength": 1}
-_ANY_ATTRIBUTE: Json = {"type": ["string", "integer", "boolean", "null"]}
+# An integer as far as it is one in 64 bits; beyond, a JSON parser makes it a float.
+_ANY_ATTRIBUTE: Json = {"type": ["string", "integer", "boolean", "null"], "minimum": -(2**63), "maximum": 2**64 - 1}
 _JSON_TYPE: Json = {"type": ["string", "null"], "pattern": r"^[^;]*[/+][Jj][Ss][Oo][Nn] *(;.*)?$"}
 _KEPT = "Comes back with the answer."
 _NOTE = (

@@ -107,6 +107,8 @@ class App:
             return await tell(scope, receive)
         except TidegateError as error:
             return error_answer(str(error), status_of(error))
+        except ClientGone:
+            return error_answer("the request ended before its body did.", 400)
         except Exception as error:  # noqa: BLE001
             return error_answer(log_bug(error, f"{scope['method']} {scope['path'][:200]}"), 500, _CLOSE)
 

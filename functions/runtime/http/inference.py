@@ -76,6 +76,7 @@ async def _answer_one(call: Call, message: Message, mode: Mode) -> list[Event]:
 
     question = await call.aside(len(message.body), read)
     call.exchange.request_id = question.event.id
+    call.exchange.event = question.event.attributes
     call.exchange.traceparent = str(question.event.get("traceparent") or call.exchange.traceparent)
     call.decoded(model, question.rows.count)
     reply = await call.unless_gone(question.rows, events.answer(model, question, call.deadline))

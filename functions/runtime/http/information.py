@@ -84,7 +84,7 @@ async def _refuse_parameters(receive: Receive) -> None:
 
 
 async def _read_object(receive: Receive) -> dict[str, Any]:
-    body = await read_body(receive, None, _SMALL, Budget(_SMALL))
+    body = await read_body(receive, None, _SMALL, Budget(2 * _SMALL))
     try:
         found = orjson.loads(body) if body else {}
     except orjson.JSONDecodeError as error:

@@ -25,7 +25,7 @@ class Signature:
 
     `features` is empty when it carries no names. `categorical` are the features that it takes as codes; the value is the category of each
     code, or None when the artifact does not know them. `classes` is the number of probabilities that decide one label: k for k classes,
-    1 for two, of which only the second's is told, 0 when it predicts none. `kinds` are those that it can be asked for, with the shape of
+    1 for two, of which only the second's is told, 0 when it knows no classes. `kinds` are those that it can be asked for, with the shape of
     a row's answer. `typecode` is the precision of the rows that it takes, as `array` has it: "f" or "d".
     """
 

@@ -85,10 +85,12 @@ class LightGBMModel:
             kinds["contributions"] = (*of_group, width + 1)
         kinds["leaf"] = (self._size("leaf"),)
         names = tuple(header["feature_names"].split(" "))
+        if names == tuple(f"Column_{index}" for index in range(width)):
+            names = ()  # those that LightGBM gives to an array's
         return Signature(
             width,
-            () if names == tuple(f"Column_{index}" for index in range(width)) else names,  # LightGBM's own, for an array
-            _categorical(text, names, header["feature_infos"].split(" ")),
+            names,
+            _categorical(text, names or tuple(f"f{index}" for index in range(width)), header["feature_infos"].split(" ")),
             objective,
             "probability" if probability else "value",
             groups if probability else 0,
@@ -135,16 +137,17 @@ def _invalid(path: Path, reason: str) -> InvalidModel:
 
 def _header(text: bytes) -> dict[str, str]:
     """The fields before the first tree."""
-    lines = text.partition(b"\n\n")[0].decode().splitlines()
+    lines = text[: text.index(b"\n\n")].decode().splitlines()
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
 def _categorical(text: bytes, names: tuple[str, ...], infos: list[str]) -> dict[str, tuple[str, ...] | None]:
     """The features that are taken as codes, with the categories of the DataFrame that the model was trained on, if it was."""
-    listed = _CATEGORICAL.search(text)
+    last = text[text.rfind(b"\nend of trees") :]  # the trees are long, and these patterns slow
+    listed = _CATEGORICAL.search(last)
     columns = set(map(int, listed[1].split(b","))) if listed else set()
     columns |= {index for index, info in enumerate(infos) if ":" in info and not info.startswith("[")}
-    pandas = _PANDAS.search(text)
+    pandas = _PANDAS.search(last)
     categories = [tuple(map(str, column)) for column in orjson.loads(pandas[1])] if pandas else []
     # An ordered category is a number to LightGBM, and the file does not say which column it was: with one, no order is certain.
     known = categories if len(categories) == len(columns) else [None] * len(columns)

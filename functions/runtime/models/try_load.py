@@ -6,6 +6,7 @@ It ends with 0 when the artifact can be served, with 1 and one sentence as the l
 from __future__ import annotations
 
 import math
+import os
 import resource
 import sys
 from array import array
@@ -18,6 +19,8 @@ from functions.runtime.models import Model, runtime
 _MEMORY = 4 << 30
 _MEMORY_A_BYTE = 32  # a document in JSON is taken apart in memory before it is a model
 _CPU_SECONDS = 60  # trees that lead in a circle never end
+# Each thread that a library starts reserves memory, and on a large machine it starts many.
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # Missing, and what falls to either side of almost any split.
 _VALUES = (math.nan, 0.0, -1e30, 1e30)
 _MANY = 128  # rows go through the trees in blocks of 64
@@ -45,6 +48,7 @@ def limit(path: Path) -> None:
     for kind, value in wanted.items():
         _, hard = resource.getrlimit(kind)
         resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
 
 
 def predict(model: Model) -> None:

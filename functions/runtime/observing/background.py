@@ -13,14 +13,12 @@ log = logging.getLogger("tidegate.observing")
 
 T = TypeVar("T")
 
-# Items that are worked on together at most.
-_MOST = 256
 # Of a core: whatever the thread computes, the event loop cannot compute meanwhile. What this is too little for is dropped and counted.
 _SHARE = 0.25
 
 
 class Background(Generic[T]):
-    """Hands items, in their order and several at a time, to `work`, which returns how many of them it had to give up.
+    """Hands items, in their order and at most `together` at a time, to `work`, which returns how many of them it had to give up.
 
     `limit` is in the unit of the sizes that `put` is told. After the first item the thread waits `linger_seconds` for others: waking up for
     each would take the interpreter away from the event loop as often. `stopping` is set when it is time to come to an end; `at_end` is the
@@ -33,6 +31,7 @@ class Background(Generic[T]):
         work: Callable[[list[T]], int],
         *,
         limit: int,
+        together: int = 256,
         linger_seconds: float = 0.05,
         at_end: Callable[[], None] = lambda: None,
     ) -> None:
@@ -41,6 +40,7 @@ class Background(Generic[T]):
         self._work = work
         self._at_end = at_end
         self._limit = limit
+        self._together = together
         self._linger = linger_seconds
         self._queue: SimpleQueue[tuple[T, int] | None] = SimpleQueue()
         # Each number has one writer, the putting thread or the working one, so that none needs a lock.
@@ -48,6 +48,7 @@ class Background(Generic[T]):
         self._refused = 0
         self._done = 0
         self._lost = 0
+        self._failing = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
@@ -91,19 +92,23 @@ class Background(Generic[T]):
     def _next(self) -> tuple[list[tuple[T, int]], bool]:
         """What has come, and whether more will."""
         entry = self._queue.get()
-        if self._queue.qsize() < _MOST:
+        if self._queue.qsize() < self._together:
             self.stopping.wait(self._linger)
         entries = []
         while entry is not None:
             entries.append(entry)
-            if len(entries) == _MOST or self._queue.empty():
+            if len(entries) == self._together or self._queue.empty():
                 return entries, True
             entry = self._queue.get()
         return entries, False
 
     def _try(self, items: list[T]) -> int:
         try:
-            return self._work(items)
+            lost = self._work(items)
         except Exception as error:  # noqa: BLE001 whatever went wrong, the next ones may do better
-            log.warning("%s: %d dropped: %r", self.name, len(items), error)
+            if not self._failing:
+                log.warning("%s: it fails with %r; until it works again, what it is given is dropped and counted.", self.name, error)
+            self._failing = True
             return len(items)
+        self._failing = False
+        return lost

@@ -79,8 +79,8 @@ def _calls(metrics: Metrics) -> Iterator[Metric]:
 
 def _models(metrics: Metrics) -> Iterator[Metric]:
     info = InfoMetricFamily("tidegate_model", "The models that are served.", labels=_MODEL)
-    for model in metrics.models:
-        info.add_metric((model.name, model.version), model.info)
+    for model in list(metrics.models.values()):
+        info.add_metric(model.key, model.info)
     yield info
     phases = GaugeMetricFamily("tidegate_cold_start_seconds", "What the start of this process took, by phase.", labels=("phase",))
     for phase, seconds in list(metrics.phases.items()):
@@ -93,8 +93,8 @@ def _drift(metrics: Metrics) -> Iterator[Metric]:
     missing = CounterMetricFamily("tidegate_feature_missing", "Rows without this feature, of those looked at.", labels=labels)
     rows = CounterMetricFamily("tidegate_feature_rows", "Rows that were looked at.", labels=labels)
     scores: list[tuple[tuple[str, ...], Histogram]] = []
-    for model in metrics.models:
-        key = (model.name, model.version)
+    for model in list(metrics.models.values()):
+        key = model.key
         samples = list(model.samples.values())
         looked_at = sum(sample.rows for sample in samples)
         for index, feature in enumerate(model.features):
@@ -106,14 +106,9 @@ def _drift(metrics: Metrics) -> Iterator[Metric]:
 
 
 def _readings(readings: list[Reading]) -> Iterator[Metric]:
-    families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
     for reading in readings:
-        names, values = tuple(name for name, _ in reading.labels), tuple(value for _, value in reading.labels)
-        if reading.name not in families:
-            kind = CounterMetricFamily if reading.name.endswith("_total") else GaugeMetricFamily
-            families[reading.name] = kind(reading.name, reading.description, labels=names)
-        families[reading.name].add_metric(values, reading.read())
-    yield from families.values()
+        kind = CounterMetricFamily if reading.name.endswith("_total") else GaugeMetricFamily
+        yield kind(reading.name, reading.description, value=reading.read())
 
 
 def _histogram(name: str, description: str, labels: tuple[str, ...], items: _Labelled) -> HistogramMetricFamily:

@@ -28,8 +28,10 @@ STEPS = (0.00005, 0.0001, 0.00025, *LATENCIES)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 16_384, 65_536)
 PROBABILITIES = tuple(step / 20 for step in range(1, 21))
 _DECADES = tuple(10.0**power for power in range(-3, 7))
+LABELS = tuple(range(20))
 DECADES = (*(-bound for bound in reversed(_DECADES)), 0.0, *_DECADES)
-# Rows of a call that are looked at for drift: it costs 20 ns a value, and the next call has others.
+_SCORE_BOUNDS = {"probability": PROBABILITIES, "label": LABELS}
+# Rows of a request that are looked at for drift: it costs 20 ns a value, and the next request has others.
 SAMPLED_ROWS = 64
 # More would make the scrape larger than a look at them is worth: values of a row are then one histogram, features are left out.
 _MOST_SCORES = 20
@@ -91,8 +93,7 @@ class ModelMetrics:
     """What is watched of one model: its info, and by thread its sampled rows."""
 
     def __init__(self, card: Card, signature: Signature, outputs: Outputs, sha256: str) -> None:
-        self.name = card.name
-        self.version = card.version or ""
+        self.key = (card.name, card.version or "")
         self.info = {"runtime": card.runtime, "objective": signature.objective, "sha256": sha256}
         self.width = signature.width
         names = signature.features or card.columns
@@ -100,7 +101,7 @@ class ModelMetrics:
         self.values_per_row = prod(signature.kinds["value"])
         self.scores = _score_names(signature, outputs, self.values_per_row)
         self.samples: dict[int, Sample] = {}
-        self._bounds = _score_bounds(signature, self.values_per_row)
+        self._bounds = _SCORE_BOUNDS.get(signature.meaning, DECADES)
 
     def begin(self) -> Sample:
         return self.samples.setdefault(get_ident(), Sample(self.width, len(self.scores), self._bounds))
@@ -113,7 +114,6 @@ class Reading:
     name: str
     description: str
     read: Callable[[], float]
-    labels: tuple[tuple[str, str], ...] = ()
 
 
 class Metrics:
@@ -122,22 +122,25 @@ class Metrics:
     def __init__(self) -> None:
         self.requests: dict[tuple[str, str, str, int, str], Requests] = {}
         self.calls: dict[tuple[str, str, str, int], Calls] = {}
-        self.models: list[ModelMetrics] = []
+        self.models: dict[tuple[str, str], ModelMetrics] = {}
         self.phases: dict[str, float] = {}
         self.readings: list[Reading] = []
 
     def model(self, card: Card, signature: Signature, outputs: Outputs, sha256: str = "") -> ModelMetrics:
-        """A model that is served from now on; `sha256` is that of its bytes, where the card does not tell it."""
+        """A model that is served from now on, in the place of another of the same name and version.
+
+        `sha256` is that of its bytes, where the card does not tell it.
+        """
         found = ModelMetrics(card, signature, outputs, sha256 or card.artifact.sha256 or "")
-        self.models.append(found)
+        self.models[found.key] = found
         return found
 
     def watch(self, reading: Reading) -> None:
-        """Show this number, such as those of the requests in flight."""
+        """Show this number, such as that of the requests in flight."""
         self.readings.append(reading)
 
     def started(self, phase: str, seconds: float) -> None:
-        """A phase of the cold start is done: `process`, `imports`, `load`, `listen`; `first_answer` is noted by itself."""
+        """A phase of the cold start is done: `imports`, `load`, `listen`; `first_answer` is noted by itself."""
         self.phases[phase] = seconds
 
     def exchanged(self, exchange: Exchange) -> None:
@@ -163,7 +166,7 @@ class Metrics:
         calls.took.add(took_seconds)
 
     def observed(self, model: ModelMetrics, values: array[float], rows: int, scores: array[Any]) -> None:
-        """The rows of one call (row-major, NaN for missing) and what was predicted of the kind `value`, by any thread."""
+        """Rows (row-major, NaN for missing) and what was predicted for them of the kind `value`, by any thread."""
         sample = model.samples.get(get_ident()) or model.begin()
         if rows > SAMPLED_ROWS:
             rows = SAMPLED_ROWS
@@ -213,9 +216,3 @@ def _score_names(signature: Signature, outputs: Outputs, values: int) -> tuple[s
         return (name,)
     classes = served.classes if served else None
     return tuple(f"{name}.{item}" for item in (classes if classes and len(classes) == values else range(values)))
-
-
-def _score_bounds(signature: Signature, values: int) -> Sequence[float]:
-    if signature.meaning == "probability":
-        return PROBABILITIES
-    return range(max(signature.classes, values, 2)) if signature.meaning == "label" and signature.classes <= _MOST_SCORES else DECADES

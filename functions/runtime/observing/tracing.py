@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +12,10 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan
 
-log = logging.getLogger("tidegate.observing")
-
 # Four spans each; as many as the SDK's own queue holds by default (OTEL_BSP_MAX_QUEUE_SIZE).
 _EXCHANGES = 2_048
+# The SDK takes 0.3 ms to make and encode these four: more at a time would hold up the event loop for longer than it can be without.
+_TOGETHER = 16
 # OpenTelemetry's names for the attributes of an event (semantic conventions for CloudEvents).
 _EVENT = {"id": "id", "source": "source", "specversion": "spec_version", "type": "type", "subject": "subject"}
 
@@ -41,7 +40,7 @@ class Tracing:
         self._parent_decides = parent_decides
         self._exporter: _Exporter | None = None
         self.background: Background[Exchange] = Background(
-            "tracing", self._export, limit=_EXCHANGES, linger_seconds=0.2, at_end=self._close
+            "tracing", self._export, limit=_EXCHANGES, together=_TOGETHER, linger_seconds=0.2, at_end=self._close
         )
 
     def exchanged(self, exchange: Exchange) -> None:

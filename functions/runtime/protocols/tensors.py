@@ -62,7 +62,7 @@ def decode(index: int, item: Any, take: Callable[[int], bytes]) -> Tensor:
 
 def parameters_of(item: dict[str, Any], owner: str) -> dict[str, Any]:
     found = item.get("parameters")
-    if found is None and "parameters" not in item:
+    if found is None:
         return {}
     if not isinstance(found, dict):
         raise InvalidInput(f"the parameters of {owner} are {name_of(found)}; send an object.")

@@ -172,7 +172,7 @@ def _wanted(document: dict[str, Any], parameters: dict[str, Any], outputs: Outpu
     """The outputs that the request asks for, and the names of those that it wants as bytes."""
     all_binary = _flag(parameters, "binary_data_output", "the request")
     asked = document.get("outputs")
-    if asked is None and "outputs" not in document:
+    if asked is None:
         return outputs.default, frozenset(item.name for item in outputs.default) if all_binary else frozenset()
     if not isinstance(asked, list):
         raise InvalidInput(f"outputs is {name_of(asked)}; send a list of objects with a name, or leave it out.")

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from functions.runtime.card import Input
+from functions.runtime.documentation import examples
+from functions.runtime.documentation.described import Described
+
+Describe = Callable[..., Described]
+
+
+def test_the_card_s_example_is_told_in_every_style(describe: Describe) -> None:
+    model = describe()
+    row = {"age": 40, "sector": "public", "member": True}
+    assert examples.event(model.card)["data"] == row
+    v1 = examples.v1(model.card)
+    assert v1["objects"]["value"] == {"instances": [row]}
+    assert v1["lists"]["value"] == {"instances": [[40, None, "public", True]]}
+    v2 = examples.v2(model)
+    assert v2["columns"]["value"] == {
+        "inputs": [
+            {"name": "age", "shape": [1], "datatype": "UINT8", "data": [40]},
+            {"name": "sector", "shape": [1], "datatype": "BYTES", "data": ["public"]},
+            {"name": "member", "shape": [1], "datatype": "BOOL", "data": [True]},
+        ]
+    }
+    assert [item["name"] for item in v2["outputs"]["value"]["outputs"]] == ["default", "decision", "margin", "contributions"]
+
+
+def test_one_tensor_with_all_inputs_is_shown_where_all_are_numbers(describe: Describe) -> None:
+    assert "matrix" not in examples.v2(describe())
+    inputs = (Input("a", "FP32"), Input("b", "INT8", optional=True))
+    (tensor,) = examples.v2(describe(inputs=inputs, example={"a": 1.5}))["matrix"]["value"]["inputs"]
+    assert tensor == {"name": "rows", "shape": [1, 2], "datatype": "FP64", "data": [1.5, None]}
+    (tensor,) = examples.v2(describe(inputs=inputs[:1], example={"a": 1.5}))["matrix"]["value"]["inputs"]
+    assert tensor["datatype"] == "FP32"
+
+
+@pytest.mark.parametrize(
+    ("item", "value"),
+    [
+        (Input("x", "FP32"), 0),
+        (Input("x", "FP64", minimum=2.5), 2.5),
+        (Input("x", "FP64", maximum=-2.5), -2.5),
+        (Input("x", "INT8", minimum=2.5), 3),
+        (Input("x", "BOOL"), False),
+        (Input("x", "BYTES"), "text"),
+        (Input("x", "BYTES", categories=("red", "blue")), "red"),
+    ],
+)
+def test_a_card_without_an_example_gets_one_that_its_inputs_allow(item: Input, value: object, describe: Describe) -> None:
+    assert examples.record(describe(inputs=(item,), example=None).card) == {"x": value}

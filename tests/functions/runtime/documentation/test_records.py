@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema_rs import Draft202012Validator
+
+from eventing.errors import TidegateError
+from functions.runtime.card import DATATYPES, Input
+from functions.runtime.documentation import records
+from functions.runtime.documentation.described import Described
+from functions.runtime.encoding import Encoder
+
+Describe = Callable[..., Described]
+BOUNDS = st.none() | st.integers(-200, 200).map(float)
+ITEMS = st.builds(
+    Input,
+    st.just("x"),
+    st.sampled_from([datatype for datatype in DATATYPES if datatype != "BYTES"]),
+    optional=st.booleans(),
+    minimum=BOUNDS,
+    maximum=BOUNDS,
+) | st.builds(Input, st.just("x"), st.just("BYTES"), optional=st.booleans(), categories=st.just(("a", "b")))
+VALUES = (
+    st.none() | st.booleans() | st.integers(-300, 300) | st.integers() | st.floats(allow_nan=False) | st.sampled_from(["a", "b", "", "1"])
+)
+
+
+@given(item=ITEMS, value=VALUES, present=st.booleans())
+def test_the_schema_of_a_row_allows_what_the_function_takes(item: Input, value: Any, present: bool, describe: Describe) -> None:
+    if item.datatype == "FP64" and isinstance(value, (int, float)):
+        value = max(min(value, 1e38), -1e38)  # how much of a double is taken is the artifact's to say, not the card's
+    model = describe(inputs=(item,), example=None)
+    row = {"x": value, "other": 1} if present else {"other": 1}
+    assert _valid(records.record(model), row) == _taken(Encoder(model.card, ["x"]), row)
+
+
+@pytest.mark.parametrize("nulls", [True, False])
+def test_an_artifact_without_a_card_takes_null_but_not_nothing(nulls: bool, describe: Describe) -> None:
+    schema = records.record(describe(inputs=(Input("x", "FP32"),), example=None, nulls=nulls))
+    assert _valid(schema, {"x": None}) == nulls
+    assert not _valid(schema, {})
+
+
+def test_a_strict_row_and_one_by_position_have_the_inputs_and_nothing_else(describe: Describe) -> None:
+    model = describe()
+    row = {"age": 40, "income": None, "sector": "public", "member": True}
+    strict, positional = records.record(model, strict=True), records.positional(model)
+    assert _valid(strict, row)
+    assert not _valid(strict, {**row, "sectr": 1})
+    assert _valid(positional, [*row.values()])
+    assert not _valid(positional, [*row.values(), 1])
+    assert not _valid(positional, [*row.values()][:-1])
+    assert not _valid(positional, [*row.values()][::-1])
+
+
+def test_a_prediction_has_the_outputs_in_their_shape(describe: Describe) -> None:
+    schema = records.prediction(describe().outputs.all)
+    row = {"default": 0.25, "decision": "no", "margin": -1.1, "contributions": [0.5, 0, 0, 0, -1.6]}
+    assert _valid(schema, row)
+    for wrong in ({"default": 1.5}, {"decision": "maybe"}, {"margin": "low"}, {"contributions": [0.5]}, {"contributions": 0.5}):
+        assert not _valid(schema, {**row, **wrong}), wrong
+
+
+def _valid(schema: dict[str, Any], value: Any) -> bool:
+    return Draft202012Validator(schema).is_valid(value)
+
+
+def _taken(encoder: Encoder, row: Any) -> bool:
+    try:
+        return not any(math.isinf(value) for value in encoder.record(row))
+    except TidegateError:
+        return False

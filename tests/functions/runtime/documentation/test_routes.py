@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from functions.runtime import artifact
+from functions.runtime.dataplane import DataPlane
+from functions.runtime.documentation.application import build
+from functions.runtime.documentation.described import Described
+from functions.runtime.documentation.openapi import document
+from functions.runtime.http.routes import Routes
+from functions.runtime.observing.metrics import Metrics
+
+Serve = Callable[[bool], DataPlane]
+
+
+@pytest.fixture
+def serve(model: Path) -> Serve:
+    loaded = artifact.load(model)
+    return lambda control: DataPlane([(loaded, lambda: loaded)], Metrics(), control=control)
+
+
+@pytest.mark.parametrize("control", [True, False])
+def test_the_document_has_the_paths_of_the_function_with_their_methods_and_no_others(control: bool, serve: Serve) -> None:
+    plane = serve(control)
+    described = [Described(slot.card, slot.outputs, slot.nulls) for slot in plane.slots]
+    documented = {(path, method.upper()) for path, item in document(described, management=control)["paths"].items() for method in item}
+    served = {
+        (path, method)
+        for path, route in Routes(plane).table.items()
+        if control or not path.startswith("/v2/repository/models/")
+        for method in [*(["POST"] if route.infer else []), *route.tell]
+    }
+    assert documented == served | {(path, "GET") for path in _paths(described)}
+    plane.close()
+
+
+def _paths(described: list[Described]) -> list[str]:
+    """Those that FastAPI serves, but for the page itself."""
+    return [path for route in build(described).routes if (path := getattr(route, "path", "")) and not path.startswith("/docs")]

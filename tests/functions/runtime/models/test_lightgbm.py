@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import importlib.util
+import math
+import subprocess
+import sys
+from array import array
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import pandas as pd
+import pytest
+
+from functions.runtime.errors import InvalidModel
+from functions.runtime.models import Kind, Model, lightgbm
+from functions.runtime.models._library import library
+
+Table = tuple[np.ndarray, np.ndarray]
+KINDS: dict[Kind, dict[str, bool]] = {
+    "value": {},
+    "margin": {"raw_score": True},
+    "contributions": {"pred_contrib": True},
+    "leaf": {"pred_leaf": True},
+}
+
+
+def own(predictions: np.ndarray, data: lgb.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    return predictions - data.get_label(), np.ones_like(predictions)
+
+
+# parameters, what becomes of the target, the objective and the meaning, and the classes of the value
+CASES: dict[str, tuple[dict[str, Any], Callable[[np.ndarray], np.ndarray], tuple[str, str, int]]] = {
+    "binary": ({}, lambda y: y > 0.3, ("binary", "probability", 1)),
+    "multiclass": ({"num_class": 3}, lambda y: np.floor(y * 2.9), ("multiclass", "probability", 3)),
+    "multiclassova": ({"num_class": 3}, lambda y: np.floor(y * 2.9), ("multiclassova", "probability", 3)),
+    "regression": ({}, lambda y: y, ("regression", "value", 0)),
+    "regression of roots": ({"objective": "regression", "reg_sqrt": True}, lambda y: y, ("regression", "value", 0)),
+    "regression_l1": ({}, lambda y: y, ("regression_l1", "value", 0)),
+    "poisson": ({}, lambda y: np.floor(y * 10), ("poisson", "value", 0)),
+    "gamma": ({}, lambda y: y + 0.1, ("gamma", "value", 0)),
+    "quantile": ({"alpha": 0.9}, lambda y: y, ("quantile", "value", 0)),
+    "cross_entropy": ({}, lambda y: y, ("cross_entropy", "value", 0)),
+    "lambdarank": ({}, lambda y: np.floor(y * 4), ("lambdarank", "value", 0)),
+    "own": ({"objective": own}, lambda y: y, ("custom", "value", 0)),
+    "dart": ({"objective": "binary", "boosting": "dart"}, lambda y: y > 0.3, ("binary", "probability", 1)),
+    "forest": (
+        {"objective": "binary", "boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5},
+        lambda y: y > 0.3,
+        ("binary", "probability", 1),
+    ),
+    "linear leaves": ({"objective": "regression", "linear_tree": True}, lambda y: y, ("regression", "value", 0)),
+}
+
+
+def rows(features: np.ndarray) -> array[float]:
+    return array("d", np.ascontiguousarray(features, dtype=np.float64).tobytes())
+
+
+def predict(model: Model, features: np.ndarray, kind: Kind = "value") -> np.ndarray:
+    values, shape = model.predict(rows(features), len(features), kind)
+    assert shape == model.signature.kinds[kind]
+    return np.array(values, dtype=np.float64).reshape(len(features), *shape)
+
+
+def same_to_the_bit(found: np.ndarray, wanted: Any) -> bool:
+    return found.size == wanted.size and found.tobytes() == np.ascontiguousarray(wanted, dtype=np.float64).tobytes()
+
+
+def train(case: str, table: Table, path: Path) -> lgb.Booster:
+    """Trains and saves a model, and returns it as the package loads it."""
+    parameters, become, _ = CASES[case]
+    groups = [100] * 6 if case == "lambdarank" else None
+    data = lgb.Dataset(table[0].astype(np.float64), become(table[1]), group=groups)
+    lgb.train({"objective": case, "num_leaves": 7, "verbose": -1, "num_threads": 1, **parameters}, data, 12).save_model(path)
+    return lgb.Booster(model_file=path)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_predicted_equals_the_package_to_the_bit(case: str, table: Table, tmp_path: Path) -> None:
+    booster = train(case, table, tmp_path / "model.txt")
+
+    model = lightgbm.load(tmp_path / "model.txt", threads=1)
+
+    signature = model.signature
+    assert (signature.objective, signature.meaning, signature.classes) == CASES[case][2]
+    assert (signature.width, signature.features, signature.typecode) == (5, (), "d")
+    for kind in signature.kinds:
+        assert same_to_the_bit(predict(model, table[0], kind), booster.predict(table[0], **KINDS[kind])), kind
+        assert same_to_the_bit(predict(model, table[0][:1], kind), booster.predict(table[0][:1], **KINDS[kind])), kind
+    # The library explains no linear leaves.
+    assert set(signature.kinds) == set(KINDS) - ({"contributions"} if case == "linear leaves" else set())
+
+
+def test_the_best_iteration_is_what_was_saved(table: Table, tmp_path: Path) -> None:
+    features, target = table
+    fitted, held = lgb.Dataset(features[:100], target[:100]), lgb.Dataset(features[100:], target[100:])
+    parameters = {"learning_rate": 0.5, "min_data_in_leaf": 2, "verbose": -1, "num_threads": 1}
+    stop = lgb.early_stopping(5, verbose=False)
+    booster = lgb.train(parameters, fitted, 50, valid_sets=[held], callbacks=[stop], keep_training_booster=True)
+    assert 0 < booster.best_iteration < booster.current_iteration()
+    booster.save_model(tmp_path / "model.txt")
+
+    model = lightgbm.load(tmp_path / "model.txt", threads=1)
+
+    for kind, options in KINDS.items():
+        assert same_to_the_bit(predict(model, features, kind), booster.predict(features, **options)), kind
+
+
+@pytest.fixture(scope="module")
+def frame(table: Table) -> pd.DataFrame:
+    """Texts and whole numbers as categories, some missing, one column with a single value."""
+    random = np.random.default_rng(3)
+    texts = pd.Categorical.from_codes(random.integers(-1, 3, 600), ["sea", "métro", "rail"])
+    numbers = pd.Categorical(random.choice([30, 4, 17], 600))
+    return pd.DataFrame({"mode": texts, "size": table[0][:, 0], "zone": numbers, "unit": pd.Categorical(["m"] * 600)})
+
+
+CATEGORICAL = {"verbose": -1, "num_threads": 1, "min_data_in_leaf": 5, "min_data_per_group": 5, "cat_smooth": 1}
+
+
+def test_codes_mean_the_categories_of_the_frame(frame: pd.DataFrame, table: Table, tmp_path: Path) -> None:
+    lgb.train(CATEGORICAL, lgb.Dataset(frame, table[1]), 10).save_model(tmp_path / "model.txt")
+    booster = lgb.Booster(model_file=tmp_path / "model.txt")
+
+    model = lightgbm.load(tmp_path / "model.txt", threads=1)
+
+    assert model.signature.features == ("mode", "size", "zone", "unit")
+    assert model.signature.categorical == {"mode": ("sea", "métro", "rail"), "zone": ("4", "17", "30"), "unit": ("m",)}
+    codes = {name: frame[name].cat.codes.replace(-1, math.nan) for name in ("mode", "zone", "unit")}
+    # Elsewhere the same categories can have another order; the package recodes them to the model's.
+    turned = frame.assign(mode=frame["mode"].cat.reorder_categories(["métro", "rail", "sea"]))
+    for kind, options in KINDS.items():
+        found = predict(model, frame.assign(**codes).to_numpy(np.float64), kind)
+        assert same_to_the_bit(found, booster.predict(frame, **options)), kind
+        assert same_to_the_bit(found, booster.predict(turned, **options)), kind
+
+
+def test_categories_are_not_guessed_beside_an_ordered_one(frame: pd.DataFrame, table: Table, tmp_path: Path) -> None:
+    """The file has the categories of both, but not which column is which."""
+    ordered = frame.assign(unit=pd.Categorical(["low", "high"] * 300, categories=["low", "high"], ordered=True))
+    lgb.train(CATEGORICAL, lgb.Dataset(ordered, table[1]), 3).save_model(tmp_path / "model.txt")
+    assert lightgbm.load(tmp_path / "model.txt", threads=1).signature.categorical == {"mode": None, "zone": None}
+
+
+def test_a_model_of_codes_knows_no_categories(table: Table, tmp_path: Path) -> None:
+    features = np.column_stack([np.floor(table[0][:, 0] * 7), table[0][:, 1]])
+    named = lgb.Dataset(features, table[1], feature_name=["kind", "size"], categorical_feature=[0])
+    for data, wanted in ((named, "kind"), (lgb.Dataset(features, table[1], categorical_feature=[0]), "f0")):
+        lgb.train(CATEGORICAL, data, 5).save_model(tmp_path / "model.txt")
+        booster = lgb.Booster(model_file=tmp_path / "model.txt")
+
+        model = lightgbm.load(tmp_path / "model.txt", threads=1)
+
+        assert model.signature.features == (("kind", "size") if wanted == "kind" else ())
+        assert model.signature.categorical == {wanted: None}
+        assert same_to_the_bit(predict(model, features), booster.predict(features))
+
+
+def test_infinities_and_large_codes_are_not_refused(table: Table, tmp_path: Path) -> None:
+    booster = train("binary", table, tmp_path / "model.txt")
+    model = lightgbm.load(tmp_path / "model.txt", threads=1)
+    features = np.array([[math.inf] * 5, [-math.inf] * 5, [math.nan] * 5, [1e300] * 5])
+    for kind, options in KINDS.items():
+        assert same_to_the_bit(predict(model, features, kind), booster.predict(features, **options)), kind
+
+
+def test_two_copies_predict_in_two_threads(table: Table, tmp_path: Path) -> None:
+    booster = train("multiclass", table, tmp_path / "model.txt")
+    small, large = (lightgbm.load(tmp_path / "model.txt", threads=threads) for threads in (1, 2))
+    with ThreadPoolExecutor(1) as other:
+        for _ in range(20):
+            waiting = other.submit(predict, large, table[0])
+            assert same_to_the_bit(predict(small, table[0][:1]), booster.predict(table[0][:1]))
+            assert same_to_the_bit(waiting.result(), booster.predict(table[0]))
+
+
+def test_rows_that_are_short_are_not_read_beyond(table: Table, tmp_path: Path) -> None:
+    train("binary", table, tmp_path / "model.txt")
+    with pytest.raises(ValueError, match="2 rows of 5 features have 10 values, not 9"):
+        lightgbm.load(tmp_path / "model.txt", threads=1).predict(array("d", bytes(72)), 2)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "tree\n", "tree\nversion=v4\nnum_class=1\n", "tree\nnum_class=x\nlabel_index=0\n"])
+def test_a_file_that_is_no_model_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "model.txt").write_text(text)
+    with pytest.raises(InvalidModel, match=r"model\.txt is no LightGBM model in its text format: .*; save it by Booster") as caught:
+        lightgbm.load(tmp_path / "model.txt", threads=1)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidModel, match=r"model\.txt is no LightGBM model in its text format: No such file"):
+        lightgbm.load(tmp_path / "model.txt", threads=1)
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    lightgbm._library.cache_clear()
+    library.cache_clear()
+    try:
+        with pytest.raises(InvalidModel, match=r'the package lightgbm is not installed; pip install "tidegate\[lightgbm\]"'):
+            lightgbm.load(tmp_path / "model.txt", threads=1)
+    finally:
+        lightgbm._library.cache_clear()
+        library.cache_clear()
+
+
+def test_nothing_heavy_is_imported_and_nothing_printed(table: Table, tmp_path: Path) -> None:
+    train("binary", table, tmp_path / "model.txt")
+    code = (
+        "import sys; from array import array; from pathlib import Path; from functions.runtime.models import runtime\n"
+        f"model = runtime('lightgbm').load(Path({str(tmp_path / 'model.txt')!r}), threads=1)\n"
+        "model.predict(array('d', bytes(40)), 1)\n"
+        "print(sorted({'numpy', 'scipy', 'pandas', 'lightgbm'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
