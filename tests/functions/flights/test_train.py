@@ -65,7 +65,7 @@ def test_served_scores_are_the_offline_scores_to_the_bit(models: Path, version: 
     rows = loaded.encoder.records(ended)
     booster = xgb.Booster(model_file=models / version / "model.ubj")
     offline = booster.predict(module._matrix(table((2,)), VERSIONS[version]))[: len(ended)]
-    assert np.array_equal(np.asarray(loaded.model.predict(rows.values, rows.count), dtype=np.float32), offline)
+    assert np.array_equal(np.asarray(loaded.model.predict(rows.values, rows.count).values, dtype=np.float32), offline)
 
 
 def test_each_version_knows_more_than_the_one_before(models: Path) -> None:
