@@ -8,7 +8,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo train test lint format types bench loadtest lock clean
+.PHONY: help demo train test lint format types bench compare loadtest lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ types: $(VENV)/.dev ## Check the types
 
 bench: $(VENV)/.dev functions/flights/models ## Measure the model function's cold start
 	$(BIN)/python -m loadtest.coldstart $(ARGS)
+
+compare: $(VENV)/.dev ## Measure beside MLServer and KServe (installs both; minutes)
+	$(BIN)/python -m loadtest.compare --write docs $(ARGS)
 
 loadtest: $(VENV)/.dev functions/flights/models ## Load a gateway: a burst from zero, a steady load
 	$(BIN)/python -m loadtest burst steady $(ARGS)

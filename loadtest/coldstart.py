@@ -25,7 +25,24 @@ from eventing.errors import TidegateError
 FUNCTION = "functions.flights"
 PATH = "/v2/models/flights/infer"
 # Each takes longer to import than all that a prediction needs.
-FORBIDDEN = frozenset({"fastapi", "kubernetes", "numpy", "pandas", "pyarrow", "scipy", "xgboost"})
+FORBIDDEN = frozenset(
+    {
+        "aiohttp",
+        "fastapi",
+        "fsspec",
+        "kubernetes",
+        "lightgbm",
+        "numpy",
+        "opentelemetry",
+        "pandas",
+        "prometheus_client",
+        "pyarrow",
+        "pydantic",
+        "scipy",
+        "starlette",
+        "xgboost",
+    }
+)
 _START_SECONDS = 60.0
 _IMPORT_TIME = re.compile(r"import time:\s+(\d+) \|\s+(\d+) \|( *)(\S+)$", re.MULTILINE)
 

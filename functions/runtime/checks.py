@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import NoneType
-from typing import Any
+from typing import Any, TypeVar
 
 from functions.runtime.card import Input
 from functions.runtime.errors import InvalidInput
 
 Column = Sequence[Any]
+# Values that are worked on in one go: C code holds the interpreter meanwhile, and nothing else is answered, not even liveness.
+_SLICE = 65_536
+_Column = TypeVar("_Column", bound=Any)
 _NUMBERS = frozenset({float, int})
 _NUMBERS_AND_NULL = frozenset({float, int, NoneType})
 
@@ -66,6 +69,13 @@ def numbers(column: Column) -> Sequence[float]:
     if types <= _NUMBERS_AND_NULL:
         return [math.nan if value is None else value for value in column]
     raise Unusual
+
+
+def slices(column: _Column) -> Iterable[_Column]:
+    """Of a column of any length, in order: each a millisecond of work or two."""
+    if len(column) <= _SLICE:
+        return (column,)
+    return (column[start : start + _SLICE] for start in range(0, len(column), _SLICE))
 
 
 def name_of(value: Any) -> str:

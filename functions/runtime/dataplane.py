@@ -7,7 +7,7 @@ import math
 import os
 import re
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -26,6 +26,8 @@ Observe = Callable[["array[float]", int, "array[Any]"], None]
 
 # Below this a hop to another thread costs more than it frees; above it the event loop would stall for milliseconds.
 OFF_LOOP_ROWS = 64
+# Labels of this many rows take a millisecond or more.
+_CONVERTED_AT_ONCE = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Limits:
     gathered_rows: int = 4_096
     # A larger request is better sent in parts, so that replicas can share it.
     request_rows: int = 100_000
+    # Numbers in one answer: explanations of 100,000 rows of 30 features, or the leaves of 20,000 rows in 200 trees; some 60 MB of JSON.
+    answer_values: int = 4_000_000
     # About a second of work at 3 us a row; what waits longer is better told to come again.
     waiting_rows: int = 300_000
 
@@ -59,7 +63,7 @@ class ServedModel:
 
     async def infer(self, rows: Rows, outputs: Sequence[ServedOutput], deadline: float = math.inf) -> list[OutputTensor]:
         """The outputs, in their order. `deadline` is of the monotonic clock. Raises InvalidInput, TooLarge, Overloaded and TimedOut."""
-        self._admit(rows)
+        self._admit(rows, outputs)
         self.waiting_rows += rows.count
         self._requests += 1
         try:
@@ -69,7 +73,9 @@ class ServedModel:
                     predictions[output.kind] = await self._predict(rows, output.kind, deadline)
             if "value" in predictions:
                 self._observe(rows.values, rows.count, predictions["value"].values)
-            return [output.tensor(predictions[output.kind], rows.count) for output in outputs]
+            if rows.count < _CONVERTED_AT_ONCE:
+                return _tensors(outputs, predictions, rows.count)
+            return await asyncio.to_thread(_tensors, outputs, predictions, rows.count)
         finally:
             self.waiting_rows -= rows.count
             self._requests -= 1
@@ -87,11 +93,26 @@ class ServedModel:
             return self._gatherer.predict(rows, kind)
         return self._turns.predict(rows, kind, deadline)
 
-    def _admit(self, rows: Rows) -> None:
+    @property
+    def max_values(self) -> int:
+        """Of a request: its rows times the model's inputs."""
+        return self._limits.request_rows * len(self.encoder.names)
+
+    def check_rows(self, count: int) -> None:
+        """Raises TooLarge. To be asked before rows are made of what was sent: they may take a hundred times its memory."""
+        if count > self._limits.request_rows:
+            raise TooLarge(f"the request has {count} rows; at most {self._limits.request_rows} fit into one: send several.")
+
+    def _admit(self, rows: Rows, outputs: Sequence[ServedOutput]) -> None:
         if rows.count == 0:
             raise InvalidInput("the request has no rows; send at least one.")
-        if rows.count > self._limits.request_rows:
-            raise TooLarge(f"the request has {rows.count} rows; at most {self._limits.request_rows} fit into one: send several.")
+        self.check_rows(rows.count)
+        values = rows.count * sum(math.prod(output.shape) for output in outputs)
+        if values > self._limits.answer_values:
+            raise TooLarge(
+                f"the answer would have {values} values; at most {self._limits.answer_values} fit:"
+                " send fewer rows, or ask for fewer outputs."
+            )
         if self.waiting_rows + rows.count > self._limits.waiting_rows and self.waiting_rows:
             raise Overloaded(f"{self.waiting_rows} rows are waiting for a prediction; send this request again a little later.")
 
@@ -216,6 +237,10 @@ class DataPlane:
         for slot in self.slots:
             if slot.ready:
                 slot.model.close()
+
+
+def _tensors(outputs: Sequence[ServedOutput], predictions: Mapping[Kind, Prediction], count: int) -> list[OutputTensor]:
+    return [output.tensor(predictions[output.kind], count) for output in outputs]
 
 
 def _natural(version: str) -> list[tuple[int, str]]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from eventing.errors import TidegateError
 from functions.runtime.card import Card, Input
-from functions.runtime.checks import Column, Unusual, checker, converter, is_plain, name_of, numbers
+from functions.runtime.checks import Column, Unusual, checker, converter, is_plain, name_of, numbers, slices
 from functions.runtime.errors import InvalidInput
 
 # Below this the slow way is the faster one.
@@ -146,9 +146,9 @@ class Encoder:
     def _packed(self, data: Column) -> array[float] | None:
         """The matrix as it is, if it may be taken so."""
         values = _pack(self._typecode, data)
-        if values is None or math.isfinite(sum(values)):
+        if values is None or all(math.isfinite(sum(part)) for part in slices(values)):
             return values
-        if math.inf in values or -math.inf in values:
+        if _has_infinity(values):
             return None
         width = len(self.names)
         return None if any(math.isnan(sum(values[index::width])) for index in self._required) else values
@@ -161,9 +161,9 @@ class Encoder:
                 if packed is None:
                     return None
                 values[self._position[name] :: self.width] = packed
-        except Unusual:
+        except (Unusual, OverflowError):  # the latter for whole numbers of hundreds of digits
             return None
-        return None if math.inf in values or -math.inf in values else values
+        return None if _has_infinity(values) else values
 
 
 class _Codes:
@@ -187,14 +187,27 @@ class _Codes:
 
 def _pack(typecode: str, data: Column) -> array[float] | None:
     """Numbers in one precision; None for what is no number, or none that it can hold."""
-    if isinstance(data, array):
-        return data if data.typecode == typecode else array(typecode, data)
+    if isinstance(data, array) and data.typecode == typecode:
+        return data
+    packed: array[float] = array(typecode)
     try:
-        found = numbers(data)
-        # Three times faster than array(typecode, found), and it refuses what overflows.
-        return array(typecode, struct.pack(f"{len(found)}{typecode}", *found))
+        for part in slices(data):
+            packed += _converted(typecode, part)
     except (Unusual, OverflowError, struct.error):
         return None
+    return packed
+
+
+def _converted(typecode: str, data: Column) -> array[float]:
+    if isinstance(data, array):
+        return array(typecode, data)
+    found = numbers(data)
+    # Three times faster than array(typecode, found), and it refuses what overflows.
+    return array(typecode, struct.pack(f"{len(found)}{typecode}", *found))
+
+
+def _has_infinity(values: array[float]) -> bool:
+    return any(math.inf in part or -math.inf in part for part in slices(values))
 
 
 def _nullable(item: Input) -> Input:

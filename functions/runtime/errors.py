@@ -10,6 +10,8 @@ from eventing.reply import Problem
 
 log = logging.getLogger("tidegate.bug")
 
+_LONGEST_SENTENCE = 500
+
 
 class InvalidInput(TidegateError):
     """The request is not what the model's signature asks for."""
@@ -93,10 +95,16 @@ def title_of(error: TidegateError) -> str:
     return _TITLES.get(type(error), "failed")
 
 
+def sentence_of(error: TidegateError) -> str:
+    """What the caller is told: of a sentence that quotes something very long of his, the beginning and the end."""
+    sentence = str(error)
+    return sentence if len(sentence) <= _LONGEST_SENTENCE else f"{sentence[:300]} … {sentence[-150:]}"
+
+
 def problem_of(error: TidegateError) -> Problem:
     """The problem that goes into the answer to an event. An unknown model is 422 there, since Knative retries a 404."""
     status = 422 if isinstance(error, UnknownModel) else status_of(error)
-    return Problem(status, title_of(error), str(error))
+    return Problem(status, title_of(error), sentence_of(error))
 
 
 def log_bug(error: Exception, where: str) -> str:

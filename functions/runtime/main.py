@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
@@ -55,7 +56,10 @@ def run(environ: Mapping[str, str], ready: Ready, *, port_option: str = "PORT") 
         metrics.watch(Reading("tidegate_requests_in_flight", "Requests that are being answered.", lambda: app.in_flight))
         metrics.watch(Reading("tidegate_rows_waiting", "Rows that wait for a prediction, or are in one.", lambda: plane.waiting_rows))
         ready(plane, listener)
-        return serve(app, listener, drain_seconds=settings.drain_seconds)
+        # A parser makes a million objects in one go, and the collector would stop everything to look at them again and again.
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+        return serve(app, listener, drain_seconds=settings.drain_seconds, body_seconds=settings.timeout_seconds)
 
 
 def _load(settings: Settings, policy: Policy, metrics: Metrics) -> DataPlane:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import signal
 import socket
 import sys
@@ -19,30 +20,65 @@ _KEEP_ALIVE_SECONDS = 120
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which by itself collects headers without end."""
+    """uvicorn's protocol, which by itself collects headers and trailers without end, waits for them as long, and loses the body of a
+    request that offers an upgrade, as those of Java's client do."""
 
-    _head_bytes = 0
+    head_seconds: float = _KEEP_ALIVE_SECONDS
+    body_seconds: float = _KEEP_ALIVE_SECONDS
+    # Bytes since the last that an application is given: of a head, of trailers, or of what divides a body into chunks.
+    _overhead = 0
     _in_head = True
+    _too_late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast("asyncio.Transport", Corked(transport, self.loop)))
+        self._wait(self.head_seconds)
 
-    def on_message_begin(self) -> None:
-        self._in_head = True
-        self._head_bytes = 0
-        super().on_message_begin()
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._wait_no_more()
+        super().connection_lost(exc)
 
     def on_headers_complete(self) -> None:
+        self._overhead = 0
         self._in_head = False
+        self._wait_no_more()
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        self._overhead = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._overhead = 0
+        self._in_head = True
+        self._wait_no_more()
+        super().on_message_complete()
+
     def data_received(self, data: bytes) -> None:
+        if self._in_head and b"pgrade" in data:
+            data = _without_upgrade(data)
+        self._overhead += len(data)
         super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
-            self._head_bytes += len(data)
-            if self._head_bytes > _MAX_HEAD_BYTES:
-                self.transport.write(_HEAD_TOO_LARGE)
-                self.transport.close()
+        if self._overhead > _MAX_HEAD_BYTES:
+            self._refuse(_HEAD_TOO_LARGE)
+        elif self._too_late is None and (self._overhead or not self._in_head):
+            self._wait(self.head_seconds if self._in_head else self.body_seconds)
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(_NOT_HTTP)
+
+    def _refuse(self, answer: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(answer)
+            self.transport.close()
+
+    def _wait(self, seconds: float) -> None:
+        self._too_late = self.loop.call_later(seconds, self._refuse, _TOO_SLOW)
+
+    def _wait_no_more(self) -> None:
+        if self._too_late is not None:
+            self._too_late.cancel()
+            self._too_late = None
 
 
 class Corked:
@@ -72,19 +108,31 @@ class Corked:
             self._transport.write(written[0] if len(written) == 1 else b"".join(written))
 
 
-_REFUSAL = b'{"error":"the headers have more than 65536 bytes; send smaller ones."}'
-_HEAD_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\nconnection: close\r\n"
-    b"content-length: " + str(len(_REFUSAL)).encode() + b"\r\n\r\n" + _REFUSAL
-)
+def _without_upgrade(data: bytes) -> bytes:
+    """A server may ignore the offer (RFC 9110, section 7.8); the parser behind this one would not."""
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return _UPGRADE.sub(rb"\r\nx-upgrade:", head) + end + rest
 
 
-def serve(app: Any, listener: socket.socket, *, drain_seconds: float) -> int:
-    """Serve an ASGI application until SIGTERM or SIGINT; requests in flight finish within `drain_seconds`. Returns the exit status."""
+def _refusal(status: bytes, sentence: bytes) -> bytes:
+    body = b'{"error":"%b"}' % sentence
+    head = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+    return head % (status, len(body)) + body
+
+
+_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
+_HEAD_TOO_LARGE = _refusal(b"431 Request Header Fields Too Large", b"the headers have more than 65536 bytes; send smaller ones.")
+_TOO_SLOW = _refusal(b"408 Request Timeout", b"the request did not arrive in its time; send it faster, or in parts.")
+_NOT_HTTP = _refusal(b"400 Bad Request", b"the request is not HTTP/1.1: its head, or how its body is divided, cannot be read.")
+
+
+def serve(app: Any, listener: socket.socket, *, drain_seconds: float, body_seconds: float = _KEEP_ALIVE_SECONDS) -> int:
+    """Serve an ASGI application until SIGTERM or SIGINT; requests in flight finish within `drain_seconds`, and bodies arrive within
+    `body_seconds`. Returns the exit status."""
     config = uvicorn.Config(
         app,
         loop="uvloop" if sys.platform != "win32" else "auto",
-        http=BoundedProtocol,
+        http=type("Protocol", (BoundedProtocol,), {"body_seconds": body_seconds}),
         ws="none",
         lifespan="on",
         access_log=False,

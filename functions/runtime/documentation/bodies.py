@@ -95,7 +95,11 @@ def _input_tensor(card: Card) -> Schema:
 
 def _wanted(model: Described) -> Schema:
     names = [item.name for item in model.outputs.all]
-    return {"type": "object", "required": ["name"], "properties": {"name": {"enum": names}, "parameters": _own_parameters(binary_data=_FLAG)}}
+    return {
+        "type": "object",
+        "required": ["name"],
+        "properties": {"name": {"enum": names}, "parameters": _own_parameters(binary_data=_FLAG)},
+    }
 
 
 def _output_tensor(item: ServedOutput) -> Schema:

@@ -8,7 +8,7 @@ from time import monotonic_ns, time_ns
 from eventing.errors import TidegateError
 from eventing.reply import Problem
 from functions.runtime.dataplane import DataPlane
-from functions.runtime.errors import Overloaded, log_bug, problem_of, status_of, title_of
+from functions.runtime.errors import Overloaded, log_bug, problem_of, sentence_of, status_of, title_of
 from functions.runtime.exchange import Exchange
 from functions.runtime.http.asgi import Answer, Budget, ClientGone, Receive, Scope, Send, error_answer, problem_answer
 from functions.runtime.http.call import Call, Limits
@@ -69,6 +69,9 @@ class App:
         try:
             answer = await self._answer(route, infer, call)
             if answer is not None:
+                if answer.status >= 400 and b"expect" in headers:
+                    # What comes next may be the body after all, or another request: nobody can tell.
+                    answer.headers += _CLOSE
                 exchange.status = answer.status
                 exchange.response_bytes = len(answer.body)
                 await answer.send(send)
@@ -96,7 +99,7 @@ class App:
             return None
         except TidegateError as error:
             exchange.reason = title_of(error)
-            return problem_answer(problem_of(error)) if route.is_event else error_answer(str(error), status_of(error))
+            return problem_answer(problem_of(error)) if route.is_event else error_answer(sentence_of(error), status_of(error))
         except Exception as error:  # noqa: BLE001 a fault of ours: the caller gets an id that the log has too
             exchange.reason = "bug"
             detail = log_bug(error, f"POST {route.pattern}")
@@ -106,7 +109,7 @@ class App:
         try:
             return await tell(scope, receive)
         except TidegateError as error:
-            return error_answer(str(error), status_of(error))
+            return error_answer(sentence_of(error), status_of(error))
         except ClientGone:
             return error_answer("the request ended before its body did.", 400)
         except Exception as error:  # noqa: BLE001

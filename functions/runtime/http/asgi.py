@@ -46,9 +46,9 @@ class Budget:
         self._total = total
         self.used = 0
 
-    def take(self, size: int) -> None:
-        """Raises Overloaded when there is no room; a request alone always has some."""
-        if self.used and self.used + size > self._total:
+    def take(self, size: int, held: int = 0) -> None:
+        """For a request that holds some already. Raises Overloaded when there is no room; a request alone always has some."""
+        if self.used > held and self.used + size > self._total:
             raise Overloaded(f"requests of {self.used} bytes are being answered; send this request again a little later.")
         self.used += size
 
@@ -91,7 +91,7 @@ async def _read_rest(receive: Receive, message: Message, limit: int, budget: Bud
             if message["type"] == "http.disconnect":
                 raise ClientGone
             chunk = message.get("body", b"")
-            budget.take(len(chunk))
+            budget.take(len(chunk), len(body))
             body += chunk
             if len(body) > limit:
                 raise TooLarge(f"the body has more than {limit} bytes: send several requests.")

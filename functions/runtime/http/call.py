@@ -21,6 +21,7 @@ T = TypeVar("T")
 OFF_LOOP_BYTES = 32 * 1024
 # A large request has its caller watched, so that nothing is computed for one who has gone.
 _WATCHED_ROWS = 256
+_JSON_LENGTH = b"inference-header-content-length"
 # What is read as JSON although it says something else: nothing, and what curl says of its own accord.
 _JSON_LIKE = (b"", b"application/octet-stream", b"application/x-www-form-urlencoded", b"text/plain")
 
@@ -51,7 +52,7 @@ class Call:
 
     async def body(self) -> bytes:
         """The body; it must be packed in no way. Raises UnsupportedMedia and TooLarge."""
-        encoding = self.headers.get(b"content-encoding", b"identity")
+        encoding = self.headers.get(b"content-encoding", b"identity").lower()
         if encoding != b"identity":
             raise UnsupportedMedia(f"the body is packed as {encoding.decode('latin-1')[:40]!r}; send it without content-encoding.")
         self.content = await read_body(self.receive, self.headers.get(b"content-length"), self.limits.body_bytes, self.budget)
@@ -66,9 +67,11 @@ class Call:
 
     def json_length(self, body: bytes) -> int | None:
         """How much of the body is JSON, if binary tensors follow. Raises InvalidInput."""
-        value = self.headers.get(b"inference-header-content-length")
+        value = self.headers.get(_JSON_LENGTH)
         if value is None:
             return None
+        if len(self.headers) < len(self.scope["headers"]) and sum(name == _JSON_LENGTH for name, _ in self.scope["headers"]) > 1:
+            raise InvalidInput("Inference-Header-Content-Length is sent more than once; send it once.")
         if not value.isdigit() or len(value) > 18 or int(value) > len(body):
             raise InvalidInput(
                 f"Inference-Header-Content-Length is {value.decode('latin-1')[:40]!r}; it is the number of bytes of the JSON part,"

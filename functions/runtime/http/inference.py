@@ -17,6 +17,9 @@ from functions.runtime.protocols import events, v1, v2
 
 # About what a number takes in JSON: tells roughly how long writing an answer takes.
 _BYTES_PER_VALUE = 20
+# More than 100,000 rows, or as many events with their data, have; so many take a parser 50 ms.
+_MOST_CONTAINERS = 400_000
+_SMALL_BYTES = 1_000_000
 
 
 async def infer_v2(call: Call) -> Answer:
@@ -24,7 +27,7 @@ async def infer_v2(call: Call) -> Answer:
     model = call.slot.model
     body = await call.body()
     length = call.json_length(body)
-    _check_json_size(call, len(body) if length is None else length)
+    _check_json(call, body, len(body) if length is None else length)
     request = await call.aside(len(body), v2.decode, body, length, model)
     call.exchange.request_id = request.id or call.exchange.request_id
     call.decoded(model, request.rows.count)
@@ -42,8 +45,8 @@ async def predict_v1(call: Call) -> Answer:
     call.check_json()
     model = call.slot.model
     body = await call.body()
-    _check_json_size(call, len(body))
-    rows = await call.aside(len(body), lambda: v1.parse(_parse(body), model.encoder))
+    _check_json(call, body, len(body))
+    rows = await call.aside(len(body), lambda: v1.parse(_parse(body), model))
     call.decoded(model, rows.count)
     answered = await call.unless_gone(rows, model.infer(rows, model.outputs.default, call.deadline))
     call.predicted()
@@ -57,7 +60,7 @@ async def infer_events(call: Call) -> Answer:
     if mode is None:
         raise InvalidEvent("the request is no CloudEvent: send ce- headers, or the content type application/cloudevents+json.")
     message = Message(message.headers, await call.body())
-    _check_json_size(call, len(message.body))
+    _check_json(call, message.body, len(message.body))
     replies = await (_answer_batch(call, message) if mode is Mode.BATCH else _answer_one(call, message, mode))
     size = len(replies) * 500 if mode is Mode.BATCH else 0
     answer = await call.aside(size, http.encode, replies, mode)
@@ -105,8 +108,10 @@ def _parse(body: bytes) -> Any:
         raise InvalidInput(f"the body is not JSON: {error}.") from None
 
 
-def _check_json_size(call: Call, size: int) -> None:
-    """A parser holds the interpreter until it is done, and nothing else is answered meanwhile."""
+def _check_json(call: Call, body: bytes, size: int) -> None:
+    """A parser holds the interpreter until it is done, and nothing else is answered meanwhile; lists and objects take it longest."""
     limit = call.limits.json_bytes
     if size > limit:
         raise TooLarge(f"the request has {size} bytes of JSON; at most {limit} fit: send binary tensors, or several requests.")
+    if size > _SMALL_BYTES and body.count(b"[", 0, size) + body.count(b"{", 0, size) > _MOST_CONTAINERS:
+        raise TooLarge(f"the request's JSON has more than {_MOST_CONTAINERS} lists and objects: send several requests.")

@@ -64,10 +64,11 @@ class Routes:
     def find(self, path: str) -> Route | None:
         """None for a path that is none of the function's; one of an unknown model is, and its route says so."""
         found = self.table.get(path)
+        if found is None and path.endswith("/"):
+            path = path[:-1]
+            found = self.table.get(path)
         if found is not None:
             return found
-        if path.endswith("/") and len(path) > 1:
-            return self.find(path[:-1])
         match = _MODEL_PATH.fullmatch(path)
         return self._of_unknown(match) if match else None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,8 @@ from functions.runtime.outputs import OutputTensor, ServedOutput
 from functions.runtime.protocols import v1, v2
 
 Answer = Callable[[Sequence[OutputTensor]], Any]
+# Events of a batch that are answered before others have their turn: some milliseconds of work.
+_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +43,22 @@ def read(model: ServedModel, event: Event) -> Question:
     data = event.value()
     if isinstance(data, dict):
         if "inputs" in data and "inputs" not in model.encoder.names:
-            request = v2.parse(data, model.encoder, model.outputs)
+            request = v2.parse(data, model)
             return Question(event, request.rows, request.outputs, lambda answered: v2.document_of(model.card, request, answered))
         if "instances" in data and "instances" not in model.encoder.names:
-            return Question(event, v1.parse(data, model.encoder), model.outputs.default, v1.document_of)
+            return Question(event, v1.parse(data, model), model.outputs.default, v1.document_of)
     return Question(event, Rows(model.encoder.record(data), 1), model.outputs.default)
 
 
 def read_all(model: ServedModel, events: Sequence[Event]) -> list[Question | Event]:
-    """A question for each event, or the reply that says what is wrong with it: no event fails its neighbours."""
+    """A question for each event, or the reply that says what is wrong with it: no event fails its neighbours. Raises TooLarge."""
+    model.check_rows(len(events))
     return [_question(model, event) for event in events]
 
 
 async def answer(model: ServedModel, question: Question, deadline: float = math.inf) -> Event:
     answered = await model.infer(question.rows, question.outputs, deadline)
-    data = question.answer(answered) if question.answer else next(iter(_records(answered)))
+    data = question.answer(answered) if question.answer else next(_records(answered))
     return reply.completed(question.event, model.card.name, model.card.version, data)
 
 
@@ -64,7 +67,7 @@ async def answer_all(model: ServedModel, questions: Sequence[Question | Event], 
     records = [item for item in questions if isinstance(item, Question) and item.answer is None]
     requests = [item for item in questions if isinstance(item, Question) and item.answer is not None]
     replies = iter(await _answer_records(model, records, deadline))
-    others = iter(await asyncio.gather(*(_answer_request(model, item, deadline) for item in requests)))
+    others = iter(await _answer_requests(model, requests, deadline))
     return [item if isinstance(item, Event) else next(replies if item.answer is None else others) for item in questions]
 
 
@@ -86,7 +89,19 @@ async def _answer_records(model: ServedModel, questions: Sequence[Question], dea
         values.extend(question.rows.values)
     answered = await model.infer(Rows(values, len(questions)), model.outputs.default, deadline)
     name, version = model.card.name, model.card.version
-    return [reply.completed(question.event, name, version, data) for question, data in zip(questions, _records(answered), strict=True)]
+    replies: list[Event] = []
+    records = _records(answered)
+    for some in _in_turns(questions):
+        replies += [reply.completed(question.event, name, version, next(records)) for question in some]
+        await asyncio.sleep(0)
+    return replies
+
+
+async def _answer_requests(model: ServedModel, questions: Sequence[Question], deadline: float) -> list[Event]:
+    replies: list[Event] = []
+    for some in _in_turns(questions):
+        replies += await asyncio.gather(*(_answer_request(model, item, deadline) for item in some))
+    return replies
 
 
 async def _answer_request(model: ServedModel, question: Question, deadline: float) -> Event:
@@ -100,7 +115,12 @@ async def _answer_request(model: ServedModel, question: Question, deadline: floa
         return reply.failed(question.event, model.card.name, problem, model.card.version)
 
 
-def _records(answered: Sequence[OutputTensor]) -> list[dict[str, Any]]:
+def _in_turns(questions: Sequence[Question]) -> Iterator[Sequence[Question]]:
+    """Some at a time, so that the event loop comes round between them: a batch of 10,000 events is no reason to answer nobody else."""
+    return (questions[start : start + _AT_ONCE] for start in range(0, len(questions), _AT_ONCE))
+
+
+def _records(answered: Sequence[OutputTensor]) -> Iterator[dict[str, Any]]:
     """An object by output name for each row."""
     names = [tensor.name for tensor in answered]
-    return [dict(zip(names, row, strict=True)) for row in zip(*map(v1.rows_of, answered), strict=True)]
+    return (dict(zip(names, row, strict=True)) for row in zip(*map(v1.rows_of, answered), strict=True))

@@ -12,11 +12,13 @@ import sys
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
+import orjson
+
 from functions.runtime.card import DATATYPES
-from functions.runtime.checks import name_of
+from functions.runtime.checks import name_of, slices
 from functions.runtime.errors import InvalidInput
 from functions.runtime.outputs import OutputTensor
 
@@ -49,14 +51,24 @@ class Tensor:
     data: Sequence[Any]
 
 
-def decode(index: int, item: Any, take: Callable[[int], bytes]) -> Tensor:
-    """One of `inputs`; `take(size)` gives the next bytes of what follows the JSON part. Raises InvalidInput, naming the tensor."""
+def decode(index: int, item: Any, take: Callable[[int], bytes], check: Callable[[tuple[int, ...]], None] = lambda _: None) -> Tensor:
+    """One of `inputs`; `take(size)` gives the next bytes of what follows the JSON part. Raises InvalidInput, naming the tensor.
+
+    `check` is told the shape once it is known to be no lie, and before anything is made of binary data; it may raise.
+    """
     name, datatype, shape = _head(index, item)
     parameters = parameters_of(item, f"the tensor {name}")
     size = parameters.get("binary_data_size")
-    data = _from_json(name, datatype, shape, item.get("data")) if size is None else _from_bytes(name, datatype, shape, item, size, take)
+    if size is None:
+        data = _from_json(name, datatype, shape, item.get("data"))
+    else:
+        content = _content(name, datatype, shape, item, size, take)
+        check(shape)
+        data = _READERS.get(datatype, _numbers)(name, datatype, content, math.prod(shape))
     if len(data) != math.prod(shape):
         raise InvalidInput(f"the tensor {name} has {len(data)} values; its shape {list(shape)} means {math.prod(shape)}.")
+    if size is None:
+        check(shape)
     return Tensor(name, datatype, shape, data)
 
 
@@ -74,7 +86,7 @@ def to_json(tensor: OutputTensor, binary_size: int | None = None) -> dict[str, A
     head: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
     if binary_size is not None:
         return {**head, "parameters": {"binary_data_size": binary_size}}
-    return {**head, "data": tensor.data if isinstance(tensor.data, list) else tensor.data.tolist()}
+    return {**head, "data": tensor.data if isinstance(tensor.data, list) else _json_data(tensor.data)}
 
 
 def to_bytes(tensor: OutputTensor) -> bytes:
@@ -86,6 +98,16 @@ def to_bytes(tensor: OutputTensor) -> bytes:
     return _native(data).tobytes()
 
 
+def _json_data(data: array[Any]) -> Any:
+    """A list; a long one is written a slice at a time, since as numbers of Python it takes many times its memory."""
+    parts = iter(slices(data))
+    first = next(parts)
+    if len(first) == len(data):
+        return data.tolist()
+    written = (orjson.dumps(part.tolist())[1:-1] for part in chain([first], parts))
+    return orjson.Fragment(b"[%b]" % b",".join(written))
+
+
 def _head(index: int, item: Any) -> tuple[str, str, tuple[int, ...]]:
     if not isinstance(item, dict):
         raise InvalidInput(f"inputs[{index}] is {name_of(item)}; send a tensor {{name, shape, datatype, data}}.")
@@ -93,10 +115,19 @@ def _head(index: int, item: Any) -> tuple[str, str, tuple[int, ...]]:
     if not isinstance(name, str) or not name:
         raise InvalidInput(f"inputs[{index}] has no name; name the tensor.")
     if not isinstance(datatype, str) or datatype not in DATATYPES:
-        raise InvalidInput(f"the tensor {name} has the datatype {str(datatype)[:40]!r}; use one of {', '.join(DATATYPES)}.")
+        raise InvalidInput(f"the tensor {name} has the datatype {_shown(datatype)}; use one of {', '.join(DATATYPES)}.")
     if not isinstance(shape, list) or not 1 <= len(shape) <= _MAX_AXES or not all(type(size) is int and size >= 0 for size in shape):
-        raise InvalidInput(f"the tensor {name} has the shape {str(shape)[:40]}; a shape is a list of whole numbers, rows first.")
+        raise InvalidInput(f"the tensor {name} has the shape {_shown(shape)}; a shape is a list of whole numbers, rows first.")
     return name, datatype, tuple(shape)
+
+
+def _shown(value: Any) -> str:
+    """The beginning of what should be a text or a flat list. What is nested may be so deeply that Python cannot write it."""
+    if isinstance(value, str):
+        return repr(value[:40])
+    if isinstance(value, list) and not any(isinstance(item, (list, dict)) for item in value):
+        return str(value[: _MAX_AXES + 1])[:40]
+    return name_of(value)
 
 
 def _from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Sequence[Any]:
@@ -127,7 +158,7 @@ def _flat(data: list[Any], depth: int) -> list[Any]:
     return data
 
 
-def _from_bytes(name: str, datatype: str, shape: tuple[int, ...], item: Any, size: Any, take: Callable[[int], bytes]) -> Sequence[Any]:
+def _content(name: str, datatype: str, shape: tuple[int, ...], item: Any, size: Any, take: Callable[[int], bytes]) -> bytes:
     if "data" in item:
         raise InvalidInput(f"the tensor {name} has data and binary_data_size; send one of them.")
     if type(size) is not int or size < 0:
@@ -138,28 +169,32 @@ def _from_bytes(name: str, datatype: str, shape: tuple[int, ...], item: Any, siz
     content = take(size)
     if len(content) != size:
         raise InvalidInput(f"the tensor {name} should have {size} bytes; {len(content)} are left of the body.")
-    return _READERS.get(datatype, _numbers)(name, datatype, content)
+    return content
 
 
-def _numbers(name: str, datatype: str, content: bytes) -> Sequence[Any]:
+def _numbers(name: str, datatype: str, content: bytes, count: int) -> Sequence[Any]:
     found = array(_TYPECODES[datatype])
     found.frombytes(content)
     return _native(found)
 
 
-def _halves(name: str, datatype: str, content: bytes) -> Sequence[Any]:
-    return array("f", struct.unpack(f"<{len(content) // 2}e", content))
+def _halves(name: str, datatype: str, content: bytes, count: int) -> Sequence[Any]:
+    found = array("f")
+    for part in slices(content):
+        found.extend(array("f", struct.unpack(f"<{len(part) // 2}e", part)))
+    return found
 
 
-def _bools(name: str, datatype: str, content: bytes) -> Sequence[Any]:
+def _bools(name: str, datatype: str, content: bytes, count: int) -> Sequence[Any]:
     if content.strip(b"\0\1"):
         raise InvalidInput(f"the tensor {name} is BOOL, but has a byte that is neither 0 nor 1.")
     return list(map(bool, content))
 
 
-def _texts(name: str, datatype: str, content: bytes) -> Sequence[Any]:
+def _texts(name: str, datatype: str, content: bytes, count: int) -> Sequence[Any]:
     try:
-        return list(_each_text(content))
+        # One more than there should be tells enough.
+        return list(islice(_each_text(content), count + 1))
     except UnicodeDecodeError:
         raise InvalidInput(f"the tensor {name} has a text that is not UTF-8.") from None
     except (struct.error, EOFError):
@@ -177,7 +212,7 @@ def _each_text(content: bytes) -> Iterator[str]:
         position += length
 
 
-_READERS: dict[str, Callable[[str, str, bytes], Sequence[Any]]] = {"FP16": _halves, "BOOL": _bools, "BYTES": _texts}
+_READERS: dict[str, Callable[[str, str, bytes, int], Sequence[Any]]] = {"FP16": _halves, "BOOL": _bools, "BYTES": _texts}
 
 
 def _native(values: array[Any]) -> array[Any]:

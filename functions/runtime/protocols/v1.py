@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from functions.runtime.encoding import Encoder, Rows
+from functions.runtime.encoding import Rows
 from functions.runtime.errors import InvalidInput
 from functions.runtime.outputs import OutputTensor
 
+if TYPE_CHECKING:
+    from functions.runtime.dataplane import ServedModel
 
-def parse(document: Any, encoder: Encoder) -> Rows:
-    """Rows as lists in the card's order, or as objects by input name."""
+
+def parse(document: Any, model: ServedModel) -> Rows:
+    """Rows as lists in the card's order, or as objects by input name. Raises InvalidInput and TooLarge."""
     instances = document.get("instances") if isinstance(document, dict) else None
     if not isinstance(instances, list) or not instances:
         raise InvalidInput('the request has no instances; send {"instances": [row, …]} with at least one row.')
+    model.check_rows(len(instances))
+    encoder = model.encoder
     return encoder.lists(instances) if isinstance(instances[0], list) else encoder.objects(instances)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -12,7 +14,7 @@ import orjson
 from functions.runtime.card import Card
 from functions.runtime.checks import name_of
 from functions.runtime.encoding import Encoder, Rows
-from functions.runtime.errors import InvalidInput
+from functions.runtime.errors import InvalidInput, TooLarge
 from functions.runtime.outputs import Outputs, OutputTensor, ServedOutput
 from functions.runtime.protocols import tensors
 from functions.runtime.protocols.tensors import Tensor, parameters_of
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 EXTENSIONS = ("binary_tensor_data", "model_repository")
 # What MLServer's clients call the way in which a tensor is to be read; here each is read by the card's inputs.
 _CONTENT_TYPES = ("np", "pd", "str")
+# So many values harm nobody, whatever is wrong with their shape; that is told instead.
+_ALWAYS_FIT = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +61,11 @@ def decode(body: bytes, json_length: int | None, model: ServedModel) -> Request:
     except orjson.JSONDecodeError as error:
         raise InvalidInput(f"the body is not JSON: {error}.") from None
     rest = b"" if json_length is None else memoryview(body)[json_length:]
-    return parse(document, model.encoder, model.outputs, rest)
+    return parse(document, model, rest)
 
 
-def parse(document: Any, encoder: Encoder, outputs: Outputs, rest: bytes | memoryview = b"") -> Request:
-    """A request from its JSON part and the binary data after it."""
+def parse(document: Any, model: ServedModel, rest: bytes | memoryview = b"") -> Request:
+    """A request from its JSON part and the binary data after it. Raises InvalidInput and TooLarge."""
     if not isinstance(document, dict):
         raise InvalidInput('the body is not a JSON object; send {"inputs": [...]}.')
     items = document.get("inputs")
@@ -73,8 +77,8 @@ def parse(document: Any, encoder: Encoder, outputs: Outputs, rest: bytes | memor
     parameters = parameters_of(document, "the request")
     for item in (document, *items):
         _check_content_type(item)
-    chosen, binary = _wanted(document, parameters, outputs)
-    return Request(_rows(_inputs(items, rest), encoder), chosen, request_id, binary)
+    chosen, binary = _wanted(document, parameters, model.outputs)
+    return Request(_rows(_inputs(items, rest, model), model.encoder), chosen, request_id, binary)
 
 
 def encode(card: Card, request: Request, answered: Sequence[OutputTensor]) -> tuple[bytes, int | None]:
@@ -122,8 +126,8 @@ def _output_parameters(item: ServedOutput, card: Card) -> dict[str, Any]:
     return parameters
 
 
-def _inputs(items: list[Any], rest: bytes | memoryview) -> list[Tensor]:
-    position = 0
+def _inputs(items: list[Any], rest: bytes | memoryview, model: ServedModel) -> list[Tensor]:
+    position = values = 0
 
     def take(size: int) -> bytes:
         nonlocal position
@@ -131,7 +135,15 @@ def _inputs(items: list[Any], rest: bytes | memoryview) -> list[Tensor]:
         position += size
         return content
 
-    found = [tensors.decode(index, item, take) for index, item in enumerate(items)]
+    def check(shape: tuple[int, ...]) -> None:
+        """As numbers or texts of Python, data takes many times its bytes."""
+        nonlocal values
+        model.check_rows(shape[0])
+        values += math.prod(shape)
+        if values > max(model.max_values, _ALWAYS_FIT):
+            raise TooLarge(f"the tensors have {values} values or more; at most {model.max_values} fit into a request: send several.")
+
+    found = [tensors.decode(index, item, take, check) for index, item in enumerate(items)]
     if position != len(rest):
         raise InvalidInput(f"{len(rest)} bytes follow the JSON part; the tensors' binary_data_size take {position} of them.")
     return found
@@ -148,8 +160,8 @@ def _rows(found: list[Tensor], encoder: Encoder) -> Rows:
             f" [rows, {len(encoder.names)}], or one tensor an input: {', '.join(encoder.names)}."
         )
     encoder.check_names(names)
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
+    if len(set(names)) < len(names):
+        twice = sorted(name for name, times in Counter(names).items() if times > 1)
         raise InvalidInput(f"a tensor is sent twice: {', '.join(twice)}.")
     count = first.shape[0]
     for tensor in found:

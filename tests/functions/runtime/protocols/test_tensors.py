@@ -116,4 +116,4 @@ def test_nested_data_is_flattened_as_deep_as_its_shape() -> None:
 
 
 def test_a_half_is_a_float() -> None:
-    assert binary("FP16", np.array([0.1, math.inf], "<f2").tobytes(), 2).data == array("f", [np.float16(0.1), math.inf])
+    assert binary("FP16", np.array([0.1, math.inf], "<f2").tobytes(), 2).data == array("f", [float(np.float16(0.1)), math.inf])

@@ -1,0 +1,71 @@
+"""What was promised, and whether the figures keep it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from loadtest.compare.result import Comparison
+from loadtest.compare.servers import OURS, PEER
+
+Outcome = Literal["kept", "missed", "not measured"]
+LIGHTGBM, SOAK = "lightgbm", "soak"
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A limit for our figure, or with `ratio` for the median over the rounds of ours divided by MLServer's."""
+
+    title: str
+    scenario: str
+    figure: str
+    limit: float
+    at_least: bool = False
+    ratio: bool = False
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    bar: Bar
+    value: float | None
+    outcome: Outcome
+    errors: int = 0
+
+
+BARS = (
+    Bar("one row, 8 connections: requests/s over MLServer's", "one-row-8", "rate", 8, at_least=True, ratio=True),
+    Bar("one row, 8 connections: p99 over MLServer's", "one-row-8", "p99", 1 / 5, ratio=True),
+    Bar("one row, 1 connection: requests/s over MLServer's", "one-row-1", "rate", 2.5, at_least=True, ratio=True),
+    Bar("one row, 64 connections: requests/s over MLServer's", "one-row-64", "rate", 10, at_least=True, ratio=True),
+    Bar("1,000 rows, JSON: requests/s over MLServer's", "rows-json", "rate", 1.4, at_least=True, ratio=True),
+    Bar("1,000 rows, binary tensors: requests/s over MLServer's", "rows-binary", "rate", 2.5, at_least=True, ratio=True),
+    Bar("process start to first answer", "cold-start", "started_ms", 400, unit="ms"),
+    Bar("process start to first answer over MLServer's", "cold-start", "started_ms", 1 / 6, ratio=True),
+    Bar("resident memory after 10,000 requests over MLServer's", "memory", "rss_mb", 1 / 3, ratio=True),
+    Bar("open loop at half of its maximum: p99", "open-loop", "p99", 5, unit="ms"),
+    Bar("memory over the second half of the soak", SOAK, "slope", 1, unit="bytes a request"),
+    Bar("LightGBM: added to the library's own call", LIGHTGBM, "added", 0.3, unit="ms a request"),
+)
+
+
+def verdicts(result: Comparison) -> list[Verdict]:
+    return [_verdict(bar, result) for bar in BARS]
+
+
+def _verdict(bar: Bar, result: Comparison) -> Verdict:
+    value, errors = _measured(bar, result)
+    if value is None:
+        return Verdict(bar, None, "not measured")
+    kept = (value >= bar.limit if bar.at_least else value <= bar.limit) and not errors
+    return Verdict(bar, value, "kept" if kept else "missed", errors)
+
+
+def _measured(bar: Bar, result: Comparison) -> tuple[float | None, int]:
+    """With the requests of ours that failed: a fast error is no answer."""
+    if bar.scenario == SOAK:
+        return (result.soak.slope, result.soak.errors) if result.soak else (None, 0)
+    rounds, errors = result.measured, result.measured.errors(bar.scenario, OURS)
+    if bar.ratio:
+        return rounds.ratio(bar.scenario, OURS, PEER, bar.figure), errors
+    return rounds.median(bar.scenario, OURS, bar.figure), errors

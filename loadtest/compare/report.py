@@ -1,0 +1,166 @@
+"""The result for people: a table of figures and one of the bars, as text for a terminal and as Markdown for the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from loadtest.compare.bars import LIGHTGBM, Verdict, verdicts
+from loadtest.compare.model import DEPTH, FEATURES, TREES
+from loadtest.compare.result import Comparison, Shown
+from loadtest.compare.servers import OURS
+
+
+class Line(NamedTuple):
+    title: str
+    scenario: str
+    figure: str
+    digits: int = 0
+
+
+LINES = (
+    Line("one row, JSON, 1 connection: requests/s", "one-row-1", "rate"),
+    Line("p99, ms", "one-row-1", "p99", 2),
+    Line("one row, JSON, 8 connections: requests/s", "one-row-8", "rate"),
+    Line("p99, ms", "one-row-8", "p99", 2),
+    Line("one row, JSON, 64 connections: requests/s", "one-row-64", "rate"),
+    Line("p99, ms", "one-row-64", "p99", 2),
+    Line("1,000 rows, JSON, 4 connections: requests/s", "rows-json", "rate", 1),
+    Line("p99, ms", "rows-json", "p99", 2),
+    Line("1,000 rows, binary tensors, 4 connections: requests/s", "rows-binary", "rate", 1),
+    Line("p99, ms", "rows-binary", "p99", 2),
+    Line("one row, open loop at half of its own maximum: requests/s", "open-loop", "rate"),
+    Line("p50, ms", "open-loop", "p50", 2),
+    Line("p99, ms", "open-loop", "p99", 2),
+    Line("of it the load generator's own lateness, p99, ms", "open-loop", "late_p99", 2),
+    Line("process start to first answer, ms", "cold-start", "started_ms"),
+    Line("resident memory after 10,000 requests, MB", "memory", "rss_mb"),
+    Line("the same, shared pages counted once (PSS), MB", "memory", "pss_mb"),
+    Line("one row of LightGBM, 1 connection: p50, ms", LIGHTGBM, "request", 3),
+    Line("of it the library's own call, ms", LIGHTGBM, "library", 3),
+    Line("of it added by the function, with the round trip, ms", LIGHTGBM, "added", 3),
+    Line("a round trip to a server that does nothing: p50, ms", LIGHTGBM, "round_trip", 3),
+)
+
+
+def text(result: Comparison) -> str:
+    parts = [_aligned(figures(result)), _aligned(bars(result)), *(f"- {note}" for note in notes(result))]
+    return "\n\n".join(parts[:2]) + "\n\n" + "\n".join(parts[2:])
+
+
+def markdown(result: Comparison) -> str:
+    lines = ["<!-- written by `python -m loadtest.compare`; measure again rather than edit -->", "", *_markdown(figures(result)), ""]
+    lines += [*_markdown(bars(result)), "", *(f"- {note}" for note in notes(result)), ""]
+    return "\n".join(lines)
+
+
+def write(result: Comparison, docs: Path) -> list[Path]:
+    """`DOCS/performance/comparison.md` and the plots beside it. Returns what was written."""
+    from loadtest.compare import plots  # matplotlib takes a second, which no run should begin with
+
+    folder = docs / "performance"
+    folder.mkdir(parents=True, exist_ok=True)
+    page = folder / "comparison.md"
+    page.write_text(markdown(result), "utf-8")
+    return [page, *plots.draw(result, folder)]
+
+
+def figures(result: Comparison) -> list[list[str]]:
+    """The medians with their ranges, and each other server's figure relative to ours."""
+    servers = result.shown()
+    others = [server for server in servers if server.name != OURS]
+    table = [["", *(server.title for server in servers), *(f"Tidegate / {server.title}" for server in others)]]
+    for line in LINES:
+        cells = [_cell(result, line, server) for server in servers]
+        if any(cells):
+            table.append(
+                [line.title, *cells, *(_times(result.measured.ratio(line.scenario, OURS, item.name, line.figure)) for item in others)]
+            )
+    return table
+
+
+def bars(result: Comparison) -> list[list[str]]:
+    return [["bar", "limit", "measured", ""], *([item.bar.title, _limit(item), _value(item), item.outcome] for item in verdicts(result))]
+
+
+def notes(result: Comparison) -> list[str]:
+    """The conditions, and what a reader has to know of single figures."""
+    machine, ceiling = result.machine, ", ".join(f"{connections}: {rate:,.0f}" for connections, rate in result.ceiling.items())
+    found = [
+        f"Model: XGBoost, {TREES} trees, depth {DEPTH}, {FEATURES} features, binary:logistic."
+        " All servers answered the library's own scores, within 1e-6.",
+        f"Machine: {machine['cpu']}, {machine['system']}, Python {machine['python']}; the load average before was {machine['load']}."
+        f" Begun {result.began}.",
+        f"{result.rounds} rounds of {result.seconds:g} s a measurement, interleaved, beginning with another server in each;"
+        " medians (smallest to largest), ratios within a round. One server is asked at a time, the others idle. All defaults stay on.",
+        "Closed loop, keep-alive, every answer's status checked. Open loop: Poisson arrivals, latencies from when a request was due."
+        " Cold starts find their files in the page cache.",
+    ]
+    if ceiling:
+        found.append(
+            f"The load generator itself reaches, against a server that does nothing, requests/s by connections: {ceiling} (with one, it is"
+            f" the time of a round trip). In the comparison it used {_busiest(result):.0%} of a core at most."
+        )
+    for server in result.servers:
+        installed = ", ".join(f"{name} {version}" for name, version in server.versions.items())
+        found += [f"{server.title}: {installed}."] if installed else []
+        found += [f"{server.title}: {note}." for note in server.notes]
+        found += [f"{server.title} was not measured: {server.missing}."] if server.missing else []
+    found += [f"{name} failed and was measured no more: {reason}." for name, reason in result.measured.failed.items()]
+    if result.soak:
+        soak = result.soak
+        found.append(f"Soak: {soak.requests:,} requests at 64 connections in {soak.seconds:,.0f} s, {soak.errors} failed.")
+    failed = {scenario: errors for scenario in result.measured.figures if (errors := result.measured.errors(scenario, OURS))}
+    found += [f"Requests to Tidegate that failed in {scenario}: {errors:,}." for scenario, errors in failed.items()]
+    if result.interrupted:
+        found.append("The run was interrupted: these are the figures until then.")
+    return found
+
+
+def _busiest(result: Comparison) -> float:
+    entries = [entry for servers in result.measured.figures.values() for found in servers.values() for entry in found]
+    return max((entry.get("busy", 0.0) for entry in entries), default=0.0)
+
+
+def _cell(result: Comparison, line: Line, server: Shown) -> str:
+    values = sorted(result.measured.values(line.scenario, server.name, line.figure))
+    middle = result.measured.median(line.scenario, server.name, line.figure)
+    if middle is None:
+        return ""
+    shown = f"{middle:,.{line.digits}f} ({values[0]:,.{line.digits}f} to {values[-1]:,.{line.digits}f})"
+    errors = result.measured.errors(line.scenario, server.name)
+    return f"{shown}, {errors:,} failed" if errors else shown
+
+
+def _times(ratio: float | None) -> str:
+    if ratio is None:
+        return ""
+    return f"{ratio:.1f}" if ratio >= 0.95 else f"1/{1 / ratio:.1f}" if ratio > 0 else "0"
+
+
+def _limit(verdict: Verdict) -> str:
+    bar = verdict.bar
+    return f"{'at least' if bar.at_least else 'at most'} {_times(bar.limit) if bar.ratio else f'{bar.limit:g}'} {bar.unit}".strip()
+
+
+def _value(verdict: Verdict) -> str:
+    if verdict.value is None:
+        return ""
+    shown = _times(verdict.value) if verdict.bar.ratio else f"{verdict.value:.3g} {verdict.bar.unit}"
+    return f"{shown}, {verdict.errors:,} failed" if verdict.errors else shown
+
+
+def _markdown(table: Sequence[Sequence[str]]) -> list[str]:
+    head, *rows = [f"| {' | '.join(row)} |" for row in table]
+    return [head, f"|{'---|' * len(table[0])}", *rows]
+
+
+def _aligned(table: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if not column else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in table
+    )

@@ -1,0 +1,170 @@
+"""The servers that are compared: how each is installed and started. All defaults stay as they are."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from loadtest.compare.environments import environment, versions
+from loadtest.compare.model import NAME, Trained
+from loadtest.compare.processes import Process, ServerFailed, exchange, free_port, running
+from loadtest.compare.wire import scores
+
+OURS, PEER = "tidegate", "mlserver"
+_TOLERANCE = 1e-6
+
+
+class WrongScores(ServerFailed):
+    """A server answers something else than the library itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to start a server: its command and environment for a model, on a port; `note` is what its figures have to tell."""
+
+    command: Callable[[Path, Trained, int], list[str]]
+    environ: Callable[[Trained, int], Mapping[str, str]] = lambda trained, port: {}
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """`packages` are installed into an environment of its own; without any it runs from this one. The first way that answers is taken.
+
+    `shown` are the distributions whose versions the report tells.
+    """
+
+    name: str
+    title: str
+    packages: tuple[str, ...]
+    shown: tuple[str, ...]
+    ways: tuple[Way, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A server that was found to answer right. `binary` is whether it takes and gives binary tensors."""
+
+    server: Server
+    python: Path
+    way: Way
+    binary: bool
+    log: Path
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> list[str]:
+        return [note for note in (self.way.note, "" if self.binary else "has no binary tensors over HTTP: asked in JSON instead") if note]
+
+    @contextmanager
+    def start(self, trained: Trained) -> Iterator[Process]:
+        port = free_port()
+        command, environ = self.way.command(self.python, trained, port), self.way.environ(trained, port)
+        with running(command, environ, port, trained.requests.one[0], self.log) as process:
+            yield process
+
+
+def _function(trained: Trained, port: int) -> dict[str, str]:
+    return {"TIDEGATE_MODEL": str(trained.folder), "TIDEGATE_HOST": "127.0.0.1", "PORT": str(port)}
+
+
+def _mlserver(trained: Trained, port: int) -> dict[str, str]:
+    ports = {"GRPC": free_port(), "METRICS": free_port()}
+    return {"MLSERVER_HOST": "127.0.0.1", "MLSERVER_HTTP_PORT": str(port)} | {
+        f"MLSERVER_{name}_PORT": str(at) for name, at in ports.items()
+    }
+
+
+def _mlserver_command(python: Path, trained: Trained, port: int) -> list[str]:
+    return [str(python.with_name("mlserver")), "start", str(trained.folder)]
+
+
+def _kserve_command(python: Path, trained: Trained, port: int) -> list[str]:
+    ports = ["--http_port", str(port), "--grpc_port", str(free_port())]
+    return [str(python), str(Path(__file__).with_name("kserve_predictor.py")), str(trained.artifact), "--model_name", NAME, *ports]
+
+
+SERVERS = (
+    Server(
+        OURS,
+        "Tidegate",
+        (),
+        ("xgboost-cpu", "uvicorn", "uvloop", "httptools", "starlette", "fastapi"),
+        (Way(lambda python, trained, port: [str(python), "-m", "functions.flights"], _function),),
+    ),
+    Server(
+        PEER,
+        "MLServer",
+        ("mlserver", "mlserver-xgboost"),
+        ("mlserver", "mlserver-xgboost", "xgboost", "uvicorn", "uvloop", "httptools", "fastapi"),
+        (
+            Way(_mlserver_command, _mlserver),
+            Way(
+                _mlserver_command,
+                lambda trained, port: _mlserver(trained, port) | {"MLSERVER_PARALLEL_WORKERS": "0"},
+                "did not start by default, with a worker process (uvloop 0.22 and newer break it); it predicts in the server's process"
+                " instead (MLSERVER_PARALLEL_WORKERS=0), which is faster and smaller than its default beside an older uvloop",
+            ),
+        ),
+    ),
+    Server(
+        "kserve",
+        "KServe",
+        ("kserve", "xgboost-cpu"),
+        ("kserve", "xgboost-cpu", "uvicorn", "uvloop", "httptools", "fastapi"),
+        (
+            Way(
+                _kserve_command,
+                note="xgbserver is not on PyPI, only in KServe's images; this is KServe's Python server with a predictor of ten lines",
+            ),
+        ),
+    ),
+)
+
+
+def prepare(server: Server, trained: Trained, cache: Path, logs: Path) -> Ready:
+    """Install it, and find the way in which it answers, rightly. Raises NotInstalled, ServerFailed or WrongScores."""
+    python = environment(cache / server.name, server.packages) if server.packages else Path(sys.executable)
+    log, found = logs / f"{server.name}.log", versions(python, server.shown)
+    logs.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
+    failed: ServerFailed | None = None
+    for way in server.ways:
+        ready = Ready(server, python, way, False, log, found)
+        try:
+            with ready.start(trained) as process:
+                return replace(ready, binary=check(process, trained))
+        except WrongScores:
+            raise
+        except ServerFailed as error:
+            failed = failed or error
+    raise failed or ServerFailed(f"there is no way to start {server.name}")
+
+
+def check(process: Process, trained: Trained) -> bool:
+    """Whether it takes and gives binary tensors. Raises WrongScores if it answers anything else than the library, however it is asked."""
+    requests = trained.requests
+    for sent, expected in zip([*requests.one, *requests.many], [*requests.one_scores, *requests.many_scores], strict=True):
+        _compare(_asked(process, sent), expected)
+    try:
+        answers = [_asked(process, sent) for sent in requests.binary]
+    except WrongScores:
+        return False
+    for found, expected in zip(answers, requests.many_scores, strict=True):
+        _compare(found, expected)
+    return True
+
+
+def _asked(process: Process, request: bytes) -> list[float]:
+    try:
+        return scores(exchange(process.port, request))
+    except (OSError, ValueError, LookupError) as error:
+        raise WrongScores(f"it answered a request not with scores, but: {error}") from None
+
+
+def _compare(found: list[float], expected: list[float]) -> None:
+    if len(found) != len(expected) or any(abs(one - other) > _TOLERANCE for one, other in zip(found, expected, strict=True)):
+        raise WrongScores(f"it answered scores that are not the library's: {found[:3]} and not {expected[:3]}")

@@ -1,0 +1,1 @@
+"""Requests that are almost right, made by hypothesis from a function's own metadata, and what may become of them."""

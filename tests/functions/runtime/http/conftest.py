@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+import orjson
+import pytest
+import xgboost as xgb
+
+from functions.runtime.card import Artifact, Card, Input, Output, dump
+
+WIDE = tuple(f"f{index}" for index in range(30))
+
+
+class Reply(NamedTuple):
+    """A parsed answer; `status` is 0 when the server closed the connection without one."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def sentence(self) -> str:
+        document = orjson.loads(self.body)
+        return str(document["error"] if "error" in document else document["detail"])
+
+
+class Connection:
+    """A socket, spoken to in bytes."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self._received = b""
+
+    def send(self, data: bytes) -> None:
+        """The server may have answered and closed before it has all."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.socket.sendall(data)
+
+    def reply(self, *, head: bool = False) -> Reply:
+        while b"\r\n\r\n" not in self._received:
+            if not self._more():
+                return Reply(0, {}, self._received)
+        top, _, self._received = self._received.partition(b"\r\n\r\n")
+        status, *lines = top.decode("latin-1").split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        length = 0 if head else int(headers.get("content-length", 0))
+        while len(self._received) < length and self._more():
+            pass
+        body, self._received = self._received[:length], self._received[length:]
+        return Reply(int(status.split()[1]), headers, body)
+
+    def is_closed(self) -> bool:
+        return not self._received and not self._more()
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _more(self) -> bool:
+        try:
+            data = self.socket.recv(2**18)
+        except ConnectionResetError:
+            return False
+        self._received += data
+        return bool(data)
+
+
+def request(path: str, body: bytes = b"", *headers: str, method: str = "POST") -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "host: x", f"content-length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode("latin-1") + body
+
+
+def matrix(count: int, width: int = len(WIDE), **fields: Any) -> bytes:
+    """A request with rows of halves, as JSON."""
+    tensor = {"name": "x", "shape": [count, width], "datatype": "FP32", "data": [0.5] * (count * width)}
+    return orjson.dumps({"inputs": [tensor], **fields})
+
+
+def binary(path: str, inputs: list[tuple[str, list[int], str, bytes]], **fields: Any) -> bytes:
+    """A whole request with binary tensors: name, shape, datatype and content of each."""
+    tensors = [
+        {"name": name, "shape": shape, "datatype": datatype, "parameters": {"binary_data_size": len(content)}}
+        for name, shape, datatype, content in inputs
+    ]
+    head = orjson.dumps({"inputs": tensors, **fields})
+    length = f"inference-header-content-length: {len(head)}"
+    return request(path, head + b"".join(content for *_, content in inputs), length, "content-type: application/octet-stream")
+
+
+class Server:
+    """The function as a process, with what it logs and the memory that it takes.
+
+    What it is asked is made by it, too, since no test can import this file.
+    """
+
+    request = staticmethod(request)
+    matrix = staticmethod(matrix)
+    binary = staticmethod(binary)
+
+    def __init__(self, models: Path, **environ: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "functions.flights"],
+            env={**os.environ, "TIDEGATE_MODEL": str(models), "PORT": "0", "TIDEGATE_HOST": "127.0.0.1", **environ},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._lines: list[str] = []
+        assert self.process.stderr is not None
+        while not (found := re.search(r"on port (\d+)", self._line(self.process.stderr))):
+            assert self.process.poll() is None, self._lines
+        self.port = int(found[1])
+        self._reader = threading.Thread(target=self._lines.extend, args=(self.process.stderr,))
+        self._reader.start()
+
+    def _line(self, stream: IO[str]) -> str:
+        self._lines.append(stream.readline())
+        return self._lines[-1]
+
+    def connect(self) -> Connection:
+        return Connection(self.port)
+
+    def ask(self, request: bytes, *, head: bool = False) -> Reply:
+        """One request on a connection of its own."""
+        with self.connect() as connection:
+            connection.send(request)
+            return connection.reply(head=head)
+
+    def metric(self, name: str) -> float:
+        found = re.search(rf"^{name} (\S+)$", self.ask(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").body.decode(), re.MULTILINE)
+        assert found, name
+        return float(found[1])
+
+    def mebibytes(self, field: str = "VmHWM") -> float:
+        """Of memory at its highest, or (VmRSS) now."""
+        found = re.search(rf"{field}:\s+(\d+)", Path(f"/proc/{self.process.pid}/status").read_text())
+        assert found
+        return int(found[1]) / 1024
+
+    def stop(self, *signals: int) -> int:
+        """By these signals, SIGTERM if none is named; returns the exit status."""
+        for number in signals or (signal.SIGTERM,):
+            self.process.send_signal(number)
+        status = self.process.wait(60)
+        self._reader.join()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+        return status
+
+    @property
+    def log(self) -> str:
+        """All of it only once the server has stopped."""
+        return "".join(self._lines)
+
+
+@pytest.fixture(scope="session")
+def models(table: tuple[np.ndarray, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`little`, whose five inputs must all be there, and `wide` of 200 trees, whose thirty need not."""
+    folder = tmp_path_factory.mktemp("models")
+    features, target = table
+    random = np.random.default_rng(3).random((600, len(WIDE)), dtype=np.float32)
+    little = xgb.train({"max_depth": 4}, xgb.DMatrix(features, target, feature_names=list("abcde")), 10)
+    wide = xgb.train({"max_depth": 6}, xgb.DMatrix(random, target, feature_names=list(WIDE)), 200)
+    for name, booster, inputs in (
+        ("little", little, tuple(Input(item, "FP32") for item in "abcde")),
+        ("wide", wide, tuple(Input(item, "FP32", optional=True) for item in WIDE)),
+    ):
+        (folder / name).mkdir()
+        booster.save_model(folder / name / "m.ubj")
+        (folder / name / "model.yaml").write_text(dump(Card(name, inputs, (Output("y"),), Artifact("m.ubj"))))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def start_server(models: Path) -> Iterator[Callable[..., Server]]:
+    """Starts the function with settings; at the end it is stopped, must have lived until then, and must not have logged a fault."""
+    servers: list[Server] = []
+
+    def start(**environ: str) -> Server:
+        servers.append(Server(models, **environ))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        if server.process.returncode is None:
+            assert server.stop() == 0
+        assert "Traceback" not in server.log, server.log
+
+
+@pytest.fixture(scope="module")
+def server(start_server: Callable[..., Server]) -> Server:
+    return start_server()

@@ -1,0 +1,155 @@
+"""Beyond its limits the function refuses in words, and whatever was taken of them is given back."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from array import array
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+import pytest
+
+WIDE = "/v2/models/wide/infer"
+CONTRIBUTIONS = {"outputs": [{"name": "contributions", "parameters": {"binary_data": True}}]}
+START = Callable[..., Any]
+
+
+def rows(server: Any, count: int, **fields: Any) -> bytes:
+    """Halves, as a binary tensor."""
+    return bytes(server.binary(WIDE, [("x", [count, 30], "FP32", array("f", [0.5]).tobytes() * 30 * count)], **fields))
+
+
+def one(server: Any) -> bytes:
+    return bytes(server.request(WIDE, server.matrix(1)))
+
+
+@contextlib.contextmanager
+def held(server: Any, body: bytes = b"") -> Iterator[Any]:
+    """A request that is being answered and has sent only this of its body."""
+    with server.connect() as connection:
+        connection.send(b"POST %b HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 1000000\r\n\r\n" % WIDE.encode())
+        assert connection.reply().status == 100
+        connection.send(body)
+        yield connection
+
+
+@contextlib.contextmanager
+def predicting(server: Any, count: int) -> Iterator[Any]:
+    """A request whose explanations, a tenth of a millisecond each, are being made."""
+    with server.connect() as connection:
+        connection.send(rows(server, count, **CONTRIBUTIONS))
+        while not server.metric("tidegate_rows_waiting"):
+            pass
+        yield connection
+
+
+def at_rest(server: Any) -> bool:
+    """Once it has noticed that its clients are gone."""
+    while server.metric("tidegate_requests_in_flight") or server.metric("tidegate_rows_waiting"):
+        pass
+    return True
+
+
+def test_more_requests_than_may_wait_are_told_to_come_again(start_server: START) -> None:
+    server = start_server(TIDEGATE_MAX_WAITING_REQUESTS="2")
+    with held(server), held(server):
+        reply = server.ask(one(server))
+        assert (reply.status, reply.headers["retry-after"]) == (429, "1")
+        assert "2 requests are being answered" in reply.sentence
+        assert server.ask(server.request("/v2/health/live", method="GET")).status == 200
+    assert at_rest(server)
+    with held(server):
+        assert server.ask(one(server)).status == 200
+
+
+def test_more_bytes_than_may_wait_are_told_to_come_again(start_server: START) -> None:
+    server = start_server(TIDEGATE_MAX_WAITING_BYTES="10000")
+    with held(server, b" " * 9_990):
+        reply = server.ask(one(server))
+        assert (reply.status, reply.headers["retry-after"]) == (429, "1")
+        assert "requests of 9990 bytes are being answered" in reply.sentence
+    assert at_rest(server)
+    # A request alone may be larger than all may be together, in one piece and in many.
+    assert server.ask(rows(server, 5_000)).status == 200
+
+
+def test_more_rows_than_may_wait_are_told_to_come_again_and_a_client_that_vanished_waits_no_more(start_server: START) -> None:
+    server = start_server(TIDEGATE_MAX_WAITING_ROWS="100000")
+    with predicting(server, 100_000):
+        reply = server.ask(one(server))
+        assert (reply.status, reply.headers["retry-after"]) == (429, "1")
+        assert "100000 rows are waiting" in reply.sentence
+    assert at_rest(server)
+    # It was not computed to its end for nobody.
+    assert server.metric(r'tidegate_batch_rows_sum\{kind="contributions",model="wide",version=""\}') < 100_000
+    assert server.ask(rows(server, 100_000)).status == 200
+
+
+def test_many_clients_that_vanish_leave_nothing_behind(start_server: START) -> None:
+    server = start_server()
+    for count in (1, 200, 20_000):
+        for _ in range(5):
+            with server.connect() as connection:
+                connection.send(rows(server, count))
+    assert at_rest(server)
+    assert server.ask(rows(server, 100_000)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("environ", "sentence"),
+    [
+        ({"TIDEGATE_MAX_ROWS": "9"}, "the request has 10 rows; at most 9 fit into one"),
+        ({"TIDEGATE_MAX_JSON_BYTES": "1000"}, "bytes of JSON; at most 1000 fit"),
+        ({"TIDEGATE_MAX_BODY_BYTES": "1000"}, "bytes; at most 1000 fit"),
+    ],
+)
+def test_a_request_beyond_a_limit_is_413(environ: dict[str, str], sentence: str, start_server: START) -> None:
+    server = start_server(**environ)
+    reply = server.ask(server.request(WIDE, server.matrix(10)))
+    assert reply.status == 413
+    assert sentence in reply.sentence
+    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "data": orjson.loads(server.matrix(10))}
+    reply = server.ask(server.request("/models/wide", orjson.dumps(event), "content-type: application/cloudevents+json"))
+    assert reply.status == 413
+    assert sentence in reply.sentence
+    assert server.ask(one(server)).status == 200
+
+
+def test_what_is_not_predicted_in_time_is_504(start_server: START) -> None:
+    server = start_server(TIDEGATE_TIMEOUT_SECONDS="0.2")
+    reply = server.ask(rows(server, 50_000, **CONTRIBUTIONS))
+    assert reply.status == 504
+    assert "of 50000 rows were predicted in the request's time" in reply.sentence
+    assert at_rest(server)
+    assert server.ask(rows(server, 1_000)).status == 200
+
+
+@pytest.mark.parametrize(("signals", "status"), [([signal.SIGTERM], 0), ([signal.SIGTERM] * 2, 0), ([signal.SIGINT], 130)])
+def test_what_was_accepted_before_the_end_is_answered(signals: list[int], status: int, start_server: START) -> None:
+    server = start_server()
+    with contextlib.ExitStack() as stack:
+        large = stack.enter_context(predicting(server, 5_000))
+        small = stack.enter_context(held(server, server.matrix(1)))
+        others = [stack.enter_context(server.connect()) for _ in range(5)]
+        for connection in others:
+            connection.send(rows(server, 500))
+        for number in signals:
+            server.process.send_signal(number)
+        while not is_refused(server):
+            pass
+        small.send(b" " * (1_000_000 - len(server.matrix(1))))
+        assert small.reply().status == 200
+        assert [connection.reply().status for connection in others] == [200] * 5
+        assert len(large.reply().body) > 5_000 * 31 * 4
+        assert server.process.wait(60) == status
+    server.stop()
+
+
+def is_refused(server: Any) -> bool:
+    try:
+        server.connect().close()
+    except ConnectionError:
+        return True
+    return False

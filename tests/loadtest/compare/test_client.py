@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from loadtest.compare.client import measure
+from loadtest.compare.load import Load, decode, encode
+from loadtest.compare.wire import length, request
+
+_REQUEST = request("/v2", b"{}")
+_OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
+_ERROR = b"HTTP/1.1 503 Unavailable\r\ncontent-length: 2\r\n\r\n{}"
+
+
+@asynccontextmanager
+async def _serve(answer: Callable[[int], bytes], seconds: float = 0.0) -> AsyncIterator[tuple[int, list[bytes]]]:
+    """The port of a server that answers the n-th request by answer(n), in two pieces; nothing at all closes the connection."""
+    asked: list[bytes] = []
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                asked.append(head + await reader.readexactly((length(head) or 0) - len(head)))
+                answered = answer(len(asked))
+                if not answered:
+                    break
+                await asyncio.sleep(seconds)
+                writer.write(answered[:20])
+                await writer.drain()
+                writer.write(answered[20:])
+        writer.close()
+        await writer.wait_closed()
+
+    serving: list[asyncio.Task[None]] = []
+
+    def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.append(asyncio.create_task(connected(reader, writer)))
+
+    async with await asyncio.start_server(accepted, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1], asked
+    await asyncio.gather(*serving)
+
+
+@pytest.mark.parametrize("connections", [1, 3])
+async def test_a_load_by_count_sends_exactly_so_many_in_turn(connections: int) -> None:
+    other = request("/other", b"{}")
+    async with _serve(lambda number: _OK) as (port, asked):
+        figures = await measure(Load(port, (_REQUEST, other), connections, count=10))
+    assert (figures.requests, figures.errors) == (10, 0)
+    assert sorted(asked) == sorted([_REQUEST, other] * 5)
+    assert 0 < figures.p50 <= figures.p99 <= figures.most
+
+
+async def test_answers_other_than_200_are_errors_and_have_no_latency() -> None:
+    async with _serve(lambda number: _ERROR if number % 2 else _OK) as (port, _):
+        figures = await measure(Load(port, (_REQUEST,), 1, count=10))
+    assert (figures.requests, figures.errors) == (5, 5)
+
+
+async def test_a_connection_that_the_server_closes_is_an_error_and_not_the_end_of_the_others() -> None:
+    async with _serve(lambda number: b"" if number == 1 else _OK) as (port, _):
+        figures = await measure(Load(port, (_REQUEST,), 2, count=10))
+    assert (figures.requests, figures.errors) == (9, 1)
+
+
+async def test_a_server_that_closes_every_connection_ends_the_load() -> None:
+    async with _serve(lambda number: b"") as (port, _):
+        figures = await measure(Load(port, (_REQUEST,), 2, seconds=0.2, warmup=0.0))
+    assert (figures.requests, figures.errors) == (0, 2)
+
+
+async def test_an_open_loop_counts_the_wait_of_requests_that_a_slow_server_holds_up() -> None:
+    # About 40 are due in 0.2 s and one takes 0.02 s, so that the last one waits for most of 0.8 s.
+    async with _serve(lambda number: _OK, seconds=0.02) as (port, asked):
+        figures = await measure(Load(port, (_REQUEST,), 1, seconds=0.2, warmup=0.0, rate=200))
+    assert figures.errors == 0
+    assert figures.requests == len(asked) > 20
+    assert figures.most > 1e3 * (0.02 * figures.requests - 0.2)
+
+
+async def test_an_open_loop_whose_connections_are_closed_forgets_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loadtest.compare.client._DRAIN_SECONDS", 0.05)
+    async with _serve(lambda number: _OK if number <= 3 else b"") as (port, _):
+        figures = await measure(Load(port, (_REQUEST,), 4, seconds=0.2, warmup=0.0, rate=200))
+    assert figures.requests == 3
+    assert figures.requests + figures.errors > 10
+
+
+def test_a_load_reaches_the_load_generator_as_it_is() -> None:
+    load = Load(8080, (b"\x00\xff", b"{}"), 8, 2.0, 0.5, rate=100.0)
+    assert decode(encode(load)) == load
