@@ -170,19 +170,32 @@ class Server:
 
 @pytest.fixture(scope="session")
 def models(table: tuple[np.ndarray, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`little`, whose five inputs must all be there, and `wide` of 200 trees, whose thirty need not."""
+    """`little`, whose five inputs must all be there, `wide` of 200 trees, whose thirty need not, and `fruit` with inputs of many kinds."""
     folder = tmp_path_factory.mktemp("models")
     features, target = table
     random = np.random.default_rng(3).random((600, len(WIDE)), dtype=np.float32)
     little = xgb.train({"max_depth": 4}, xgb.DMatrix(features, target, feature_names=list("abcde")), 10)
     wide = xgb.train({"max_depth": 6}, xgb.DMatrix(random, target, feature_names=list(WIDE)), 200)
+    codes = np.floor(random[:, :4] * 1.9)
+    types = {"feature_names": ["kind", "grams", "ripe", "seeds"], "feature_types": ["c", "q", "q", "q"]}
+    three = {"max_depth": 3, "objective": "multi:softprob", "num_class": 3}
+    fruit = xgb.train(three, xgb.DMatrix(codes, codes[:, 1] + codes[:, 2], enable_categorical=True, **types), 3)
+    kinds = (
+        Input("kind", "BYTES", categories=("pear", "quince")),
+        Input("grams", "FP64", minimum=0, maximum=100),
+        Input("ripe", "BOOL", optional=True),
+        Input("seeds", "INT16", optional=True),
+    )
+    label = Output("label", meaning="label", classes=("bad", "fair", "good"))
     for name, booster, inputs in (
+        ("fruit", fruit, kinds),
         ("little", little, tuple(Input(item, "FP32") for item in "abcde")),
         ("wide", wide, tuple(Input(item, "FP32", optional=True) for item in WIDE)),
     ):
+        outputs = (Output("y"), label) if name == "fruit" else (Output("y"),)
         (folder / name).mkdir()
         booster.save_model(folder / name / "m.ubj")
-        (folder / name / "model.yaml").write_text(dump(Card(name, inputs, (Output("y"),), Artifact("m.ubj"))))
+        (folder / name / "model.yaml").write_text(dump(Card(name, inputs, outputs, Artifact("m.ubj"))))
     return folder
 
 

@@ -1,0 +1,45 @@
+"""Requests that are almost right, by the thousand: every answer is one of the protocol's, and the function lives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from loadtest.fuzz import campaign
+from loadtest.fuzz.judge import verdict
+from loadtest.fuzz.model import discover
+from loadtest.fuzz.wire import Reply, Request, exchange
+
+# Of each of two kinds: about ten seconds.
+EXAMPLES = 400
+
+
+def test_whatever_is_sent_is_answered_well(server: Any) -> None:
+    before = server.mebibytes()
+    campaign.run(server.port, discover(server.port), number=20, examples=EXAMPLES)
+    assert server.metric("tidegate_requests_in_flight") == 0
+    assert server.mebibytes() - before < 100
+
+
+def test_a_request_is_judged_by_its_answer(server: Any) -> None:
+    request = Request("/v2/models/wide/infer", (), server.matrix(3), rows=3)
+    reply = exchange(server.port, request)
+    assert reply is not None
+    assert verdict(request, reply) == ""
+    assert verdict(Request(request.path, (), request.body, rows=4), reply) == "answers for [3] rows, 4 were sent"
+
+
+@pytest.mark.parametrize(
+    ("reply", "wrong"),
+    [
+        (None, "no answer"),
+        (Reply(500, {}, b"{}"), "status 500"),
+        (Reply(200, {}, b"{}"), "no well-formed answer"),
+        (Reply(200, {}, b'{"outputs":[{"name":"y","shape":[2],"data":[1]}]}'), "y has 1 values, its shape is [2]"),
+        (Reply(400, {"content-type": "application/json"}, b'{"error":"%b"}' % (b"x" * 5_000)), "no short sentence"),
+        (Reply(400, {"content-type": "text/plain"}, b"oh"), "no well-formed answer"),
+    ],
+)
+def test_an_answer_that_is_wrong_is_found(reply: Reply | None, wrong: str) -> None:
+    assert wrong in verdict(Request("/v2/models/wide/infer", (), b"{}"), reply)
