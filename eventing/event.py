@@ -110,10 +110,17 @@ def check(attributes: Mapping[str, AttributeValue]) -> None:
         if not _is_name(name):
             raise InvalidEvent(f"the event's attribute {name!r} has a name that is not lower-case letters and digits.")
         if not isinstance(value, (str, int)):
-            raise InvalidEvent(f"the event's attribute {name} is {value!r}; it must be a text, a whole number or a boolean.")
+            raise InvalidEvent(f"the event's attribute {name} is {_shown(value)}; it must be a text, a whole number or a boolean.")
 
 
 def _complaint(name: str, value: object) -> str:
     if value is None:
         return f"the event has no {name}; a CloudEvent needs {', '.join(REQUIRED)}."
-    return f"the event's {name} is {value!r}; it must be a text that is not empty."
+    return f"the event's {name} is {_shown(value)}; it must be a text that is not empty."
+
+
+def _shown(value: object) -> str:
+    """What is nested may be so deeply that Python cannot write it."""
+    if isinstance(value, (dict, list)):
+        return "an object" if isinstance(value, dict) else "a list"
+    return repr(value)[:40]

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from eventing.errors import InvalidEvent
-from eventing.event import Event, is_json, to_text
+from eventing.event import Event, check, is_json, to_text
 
 EVENT = Event({"specversion": "1.0", "id": "1", "source": "/a", "type": "t", "urgent": True, "rank": 3})
 
@@ -38,3 +40,13 @@ def test_data_is_a_value_or_bytes_as_one_asks() -> None:
     assert Event({}).payload() is None
     with pytest.raises(InvalidEvent, match="not JSON"):
         Event({}, b"{").value()
+
+
+@pytest.mark.parametrize("name", ["source", "own"])
+def test_an_attribute_that_is_nested_as_deep_as_json_may_be_is_one_sentence(name: str) -> None:
+    deep: Any = []
+    for _ in range(1_000):
+        deep = [deep]
+    attributes: dict[str, Any] = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", name: deep}
+    with pytest.raises(InvalidEvent, match="is a list; it must be a text"):
+        check(attributes)
