@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from eventing.errors import TidegateError
 from eventing.reply import PROBLEM_MEDIA_TYPE, Problem
-from functions.runtime.errors import InvalidInput, Overloaded, TooLarge, log_bug, status_of
+from functions.runtime.errors import Overloaded, TooLarge, log_bug, status_of
 
 RETRY_AFTER_SECONDS = "1"
 
@@ -28,13 +28,6 @@ async def read_body(request: Request, limit: int) -> bytes:
             raise TooLarge(f"the body has more than {limit} bytes: send several requests.")
         chunks.append(chunk)
     return b"".join(chunks)
-
-
-def parse_json(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidInput(f"the body is not JSON: {error}.") from None
 
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

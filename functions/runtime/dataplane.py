@@ -188,7 +188,7 @@ class DataPlane:
         self._slots: dict[str, dict[str | None, Slot]] = {loaded.card.name: {} for loaded, _ in models}
         for loaded, load in sorted(models, key=lambda model: _natural(model[0].card.version or ""), reverse=True):
             slot = Slot(loaded, limits or Limits(), metrics, load)
-            self._slots.setdefault(slot.name, {})[slot.version] = slot
+            self._slots[slot.name][slot.version] = slot
 
     @property
     def slots(self) -> list[Slot]:

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from time import monotonic_ns
 from typing import Any, TypeVar
 
-from functions.runtime.dataplane import ServedModel, Slot
-from functions.runtime.encoding import Rows
+from functions.runtime.dataplane import Slot
 from functions.runtime.errors import InvalidInput, UnsupportedMedia
 from functions.runtime.exchange import Exchange
 from functions.runtime.http.asgi import Budget, ClientGone, Receive, Scope, read_body
@@ -85,7 +84,7 @@ class Call:
             return work(*arguments)
         return await asyncio.get_running_loop().run_in_executor(self.threads, work, *arguments)
 
-    def decoded(self, model: ServedModel, rows: int) -> None:
+    def decoded(self, rows: int) -> None:
         self.exchange.rows = rows
         self.exchange.decoded = monotonic_ns() - self.started
 
@@ -97,10 +96,9 @@ class Call:
         """On the monotonic clock."""
         return self.started / 1e9 + self.limits.timeout_seconds
 
-    async def unless_gone(self, rows: Rows | int, work: Coroutine[Any, Any, T]) -> T:
+    async def unless_gone(self, rows: int, work: Coroutine[Any, Any, T]) -> T:
         """Await the work; when the caller of a large request goes away, give it up and raise ClientGone."""
-        count = rows if isinstance(rows, int) else rows.count
-        if count < _WATCHED_ROWS:
+        if rows < _WATCHED_ROWS:
             return await work
         working, gone = asyncio.ensure_future(work), asyncio.ensure_future(self._gone())
         try:

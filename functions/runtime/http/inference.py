@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 
 from eventing.codecs import http
 from eventing.codecs.http import Message, Mode
 from eventing.errors import InvalidEvent
 from eventing.event import Event
-from functions.runtime.errors import InvalidInput, TooLarge
+from functions.runtime.errors import TooLarge
 from functions.runtime.http.asgi import Answer
 from functions.runtime.http.call import Call
 from functions.runtime.protocols import events, v1, v2
+from functions.runtime.protocols.body import parse_json
 
 # About what a number takes in JSON: tells roughly how long writing an answer takes.
 _BYTES_PER_VALUE = 20
@@ -30,8 +29,8 @@ async def infer_v2(call: Call) -> Answer:
     _check_json(call, body, len(body) if length is None else length)
     request = await call.aside(len(body), v2.decode, body, length, model)
     call.exchange.request_id = request.id or call.exchange.request_id
-    call.decoded(model, request.rows.count)
-    answered = await call.unless_gone(request.rows, model.infer(request.rows, request.outputs, call.deadline))
+    call.decoded(request.rows.count)
+    answered = await call.unless_gone(request.rows.count, model.infer(request.rows, request.outputs, call.deadline))
     call.predicted()
     values = sum(len(tensor.data) for tensor in answered if tensor.name not in request.binary)
     content, json_length = await call.aside(values * _BYTES_PER_VALUE, v2.encode, model.card, request, answered)
@@ -46,9 +45,9 @@ async def predict_v1(call: Call) -> Answer:
     model = call.slot.model
     body = await call.body()
     _check_json(call, body, len(body))
-    rows = await call.aside(len(body), lambda: v1.parse(_parse(body), model))
-    call.decoded(model, rows.count)
-    answered = await call.unless_gone(rows, model.infer(rows, model.outputs.default, call.deadline))
+    rows = await call.aside(len(body), lambda: v1.parse(parse_json(body), model))
+    call.decoded(rows.count)
+    answered = await call.unless_gone(rows.count, model.infer(rows, model.outputs.default, call.deadline))
     call.predicted()
     values = sum(len(tensor.data) for tensor in answered)
     return Answer(await call.aside(values * _BYTES_PER_VALUE, lambda: orjson.dumps(v1.document_of(answered))))
@@ -81,8 +80,8 @@ async def _answer_one(call: Call, message: Message, mode: Mode) -> list[Event]:
     call.exchange.request_id = question.event.id
     call.exchange.event = question.event.attributes
     call.exchange.traceparent = str(question.event.get("traceparent") or call.exchange.traceparent)
-    call.decoded(model, question.rows.count)
-    reply = await call.unless_gone(question.rows, events.answer(model, question, call.deadline))
+    call.decoded(question.rows.count)
+    reply = await call.unless_gone(question.rows.count, events.answer(model, question, call.deadline))
     call.predicted()
     return [reply]
 
@@ -95,17 +94,10 @@ async def _answer_batch(call: Call, message: Message) -> list[Event]:
 
     questions = await call.aside(len(message.body), read)
     count = sum(item.rows.count for item in questions if isinstance(item, events.Question))
-    call.decoded(model, count)
+    call.decoded(count)
     replies = await call.unless_gone(count, events.answer_all(model, questions, call.deadline))
     call.predicted()
     return replies
-
-
-def _parse(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidInput(f"the body is not JSON: {error}.") from None
 
 
 def _check_json(call: Call, body: bytes, size: int) -> None:

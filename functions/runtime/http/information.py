@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import orjson
-
 from functions.runtime.dataplane import DataPlane, Slot
 from functions.runtime.errors import InvalidInput, InvalidModel, NotReady
 from functions.runtime.http.asgi import Answer, Budget, Receive, Scope, json_answer, read_body
 from functions.runtime.protocols import v2
+from functions.runtime.protocols.body import parse_json
 
 Tell = Callable[[Scope, Receive], Awaitable[Answer]]
 _SMALL = 64 * 1024
@@ -85,10 +84,7 @@ async def _refuse_parameters(receive: Receive) -> None:
 
 async def _read_object(receive: Receive) -> dict[str, Any]:
     body = await read_body(receive, None, _SMALL, Budget(2 * _SMALL))
-    try:
-        found = orjson.loads(body) if body else {}
-    except orjson.JSONDecodeError as error:
-        raise InvalidInput(f"the body is not JSON: {error}.") from None
+    found = parse_json(body) if body else {}
     if not isinstance(found, dict):
         raise InvalidInput("the body is not a JSON object.")
     return found

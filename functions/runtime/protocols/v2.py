@@ -17,6 +17,7 @@ from functions.runtime.encoding import Encoder, Rows
 from functions.runtime.errors import InvalidInput, TooLarge
 from functions.runtime.outputs import Outputs, OutputTensor, ServedOutput
 from functions.runtime.protocols import tensors
+from functions.runtime.protocols.body import parse_json
 from functions.runtime.protocols.tensors import Tensor, parameters_of
 
 if TYPE_CHECKING:
@@ -56,10 +57,7 @@ def metadata(card: Card, outputs: Outputs, versions: Sequence[str]) -> dict[str,
 def decode(body: bytes, json_length: int | None, model: ServedModel) -> Request:
     """A request, of which the first `json_length` bytes are JSON if binary tensors follow. Raises InvalidInput."""
     head = body if json_length is None else body[:json_length]
-    try:
-        document = orjson.loads(head)
-    except orjson.JSONDecodeError as error:
-        raise InvalidInput(f"the body is not JSON: {error}.") from None
+    document = parse_json(head)
     rest = b"" if json_length is None else memoryview(body)[json_length:]
     return parse(document, model, rest)
 
