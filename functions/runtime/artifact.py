@@ -18,7 +18,7 @@ from functions.runtime.encoding import Encoder, Transform
 from functions.runtime.errors import InvalidModel
 from functions.runtime.fetching import BESIDE, Policy, locate
 from functions.runtime.matching import card_from, match_categories, match_features
-from functions.runtime.models import Model, Runtime, runtime
+from functions.runtime.models import Model, runtime
 from functions.runtime.outputs import Outputs, resolve
 
 log = logging.getLogger("tidegate.artifact")
@@ -36,19 +36,14 @@ _MEND = "run from its project, or mend it (the log tells where at the level debu
 class Loaded:
     """A model whose card, artifact and signature agree.
 
-    `path` is the artifact's; `source` is what to `load` to have all of it anew. `again()` loads another copy, for another thread.
+    `source` is what to `load` to have all of it anew.
     """
 
     card: Card
     encoder: Encoder
     model: Model
-    runtime: Runtime
-    path: Path
     outputs: Outputs
     source: Path
-
-    def again(self, threads: int) -> Model:
-        return self.runtime.load(self.path, threads=threads)
 
 
 def load(path: Path, policy: Policy = BESIDE) -> Loaded:
@@ -105,12 +100,12 @@ def _load_carded(card: Card, source: Path, policy: Policy) -> Loaded:
     path = locate(card.artifact, source.parent, policy)
     if card.artifact.sha256 is None:
         _try(card.runtime, path)
-    kind, model = _load(card.runtime, path)
+    model = _load(card.runtime, path)
     signature = model.signature
     features = match_features(card, signature, path)
     match_categories(card, features, signature, path)
-    encoder = Encoder(card, features, _transform(card), typecode=signature.typecode)
-    return Loaded(card, encoder, model, kind, path, resolve(card, signature), source)
+    encoder = Encoder(card, features, _transform(card), typecode=signature.typecode, doubles=signature.doubles)
+    return Loaded(card, encoder, model, resolve(card, signature), source)
 
 
 def _load_bare(path: Path) -> Loaded:
@@ -120,7 +115,7 @@ def _load_bare(path: Path) -> Loaded:
             f"{path} is neither a card (.yaml) nor a model of XGBoost (.json, .ubj) or LightGBM (.txt); save it by Booster.save_model."
         )
     _try(name, path)
-    kind, model = _load(name, path)
+    model = _load(name, path)
     unknown = [feature for feature, categories in model.signature.categorical.items() if categories is None]
     if unknown:
         raise InvalidModel(
@@ -128,16 +123,15 @@ def _load_bare(path: Path) -> Loaded:
             " with their categories in the order of the codes."
         )
     card = card_from(model.signature, path, name)
-    encoder = Encoder(card, card.columns, nulls=True, typecode=model.signature.typecode)
-    return Loaded(card, encoder, model, kind, path, resolve(card, model.signature), path)
+    encoder = Encoder(card, card.columns, nulls=True, typecode=model.signature.typecode, doubles=model.signature.doubles)
+    return Loaded(card, encoder, model, resolve(card, model.signature), path)
 
 
-def _load(name: str, path: Path) -> tuple[Runtime, Model]:
+def _load(name: str, path: Path) -> Model:
     with _one_sentence(f"the runtime {name} cannot load {path}"):
-        kind = runtime(name)
-        model = kind.load(path, threads=1)
+        model = runtime(name).load(path)
         _ = model.signature.features  # a runtime of a user's may have forgotten it
-        return kind, model
+        return model
 
 
 def _try(name: str, path: Path) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import re
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from functions.runtime.artifact import Loaded
 from functions.runtime.card import Card
+from functions.runtime.cores import cores
 from functions.runtime.encoding import Encoder, Rows
 from functions.runtime.errors import InvalidInput, InvalidModel, NotAllowed, NotReady, Overloaded, TooLarge, UnknownModel
 from functions.runtime.gathering import Gatherer, Watch
@@ -42,6 +42,8 @@ class Limits:
     answer_values: int = 4_000_000
     # About a second of work at 3 us a row; what waits longer is better told to come again.
     waiting_rows: int = 300_000
+    # Large predictions at once; each takes a core.
+    cores: int = field(default_factory=cores)
 
 
 class ServedModel:
@@ -56,7 +58,7 @@ class ServedModel:
         self._observe = observe
         _warm_up(loaded)
         self._gatherer = Gatherer(loaded.model, watch, max_rows=limits.gathered_rows)
-        self._turns = Turns(lambda: loaded.again(os.cpu_count() or 1), watch)
+        self._turns = Turns(loaded.model, watch, limits.cores)
         self.waiting_rows = 0
         self._requests = 0
         self._closing = False
@@ -107,7 +109,7 @@ class ServedModel:
         if rows.count == 0:
             raise InvalidInput("the request has no rows; send at least one.")
         self.check_rows(rows.count)
-        values = rows.count * sum(math.prod(output.shape) for output in outputs)
+        values = rows.count * sum([output.width for output in outputs])
         if values > self._limits.answer_values:
             raise TooLarge(
                 f"the answer would have {values} values; at most {self._limits.answer_values} fit:"

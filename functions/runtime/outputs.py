@@ -5,7 +5,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from math import prod
+from typing import Any, NamedTuple, cast
 
 from functions.runtime.card import Card, Output
 from functions.runtime.errors import InvalidInput, InvalidModel
@@ -21,8 +22,7 @@ _EXTRAS: dict[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class OutputTensor:
+class OutputTensor(NamedTuple):
     """One tensor of an answer; `data` is row-major, texts for BYTES."""
 
     name: str
@@ -33,13 +33,14 @@ class OutputTensor:
 
 @dataclass(frozen=True, slots=True)
 class ServedOutput:
-    """An output as it is served: what it means, which kind of prediction it is made from, and the shape of a row of it."""
+    """An output as it is served: what it means, which kind of prediction it is made from, the shape of a row of it, and its values."""
 
     name: str
     datatype: str
     meaning: str
     kind: Kind
     shape: tuple[int, ...]
+    width: int
     convert: Callable[[Prediction], array[Any] | list[str]]
     description: str = ""
     classes: tuple[str, ...] | None = None
@@ -106,6 +107,7 @@ def _serve(card: Card, output: Output, signature: Signature) -> ServedOutput:
         meaning,
         kind,
         shape,
+        prod(shape),
         _converter(output, meaning, signature, datatype),
         output.description,
         output.classes,

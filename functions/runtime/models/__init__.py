@@ -26,7 +26,8 @@ class Signature:
     `features` is empty when it carries no names. `categorical` are the features that it takes as codes; the value is the category of each
     code, or None when the artifact does not know them. `classes` is the number of probabilities that decide one label: k for k classes,
     1 for two, of which only the second's is told, 0 when it knows no classes. `kinds` are those that it can be asked for, with the shape of
-    a row's answer. `typecode` is the precision of the rows that it takes, as `array` has it: "f" or "d".
+    a row's answer. `typecode` is the precision of the rows that it takes, as `array` has it: "f" or "d"; with `doubles` it takes "d" as
+    well as "f", for the same predictions.
     """
 
     width: int
@@ -37,6 +38,7 @@ class Signature:
     classes: int = 0
     kinds: Mapping[Kind, tuple[int, ...]] = field(default_factory=lambda: {"value": ()})
     typecode: str = "f"
+    doubles: bool = False
 
 
 class Prediction(NamedTuple):
@@ -47,16 +49,18 @@ class Prediction(NamedTuple):
 
 
 class Model(Protocol):
+    """It is called from several threads at the same time."""
+
     signature: Signature
 
     def predict(self, values: array[float], rows: int, kind: Kind = "value") -> Prediction:
-        """For `rows` rows of `signature.width` features in the precision of `signature.typecode`, row-major, NaN for missing."""
+        """For `rows` rows of `signature.width` features in a precision that the signature says, row-major, NaN for missing."""
         ...
 
 
 class Runtime(Protocol):
-    def load(self, path: Path, *, threads: int) -> Model:
-        """A model of its own for each call, so that two threads can predict. Raises InvalidModel, naming the file."""
+    def load(self, path: Path) -> Model:
+        """Raises InvalidModel, naming the file."""
         ...
 
 
@@ -68,5 +72,5 @@ def runtime(name: str) -> Runtime:
     except ImportError as error:
         raise InvalidModel(f"the runtime {name} cannot be imported: {error}; it is one of {', '.join(BUILT_IN)}, or a module.") from None
     if not callable(getattr(found, "load", None)):
-        raise InvalidModel(f"the runtime {name} has no function load(path, *, threads).")
+        raise InvalidModel(f"the runtime {name} has no function load(path).")
     return cast("Runtime", found)

@@ -26,25 +26,27 @@ _FLOAT64, _ROW_MAJOR = 1, 1
 _ALL_ROUNDS = (0, -1)  # `Booster.save_model` writes those up to the best one
 # C_API_PREDICT_NORMAL, _RAW_SCORE, _CONTRIB and _LEAF_INDEX.
 _TYPES: Mapping[Kind, int] = {"value": 0, "margin": 1, "contributions": 3, "leaf": 2}
+_PARAMETERS = ctypes.c_char_p(b"num_threads=1 verbosity=-1")
 _PROBABILITIES = ("binary", "multiclass", "multiclassova")
 _CATEGORICAL = re.compile(rb"^\[categorical_feature: ([\d,]+)\]$", re.MULTILINE)
 _PANDAS = re.compile(rb"^pandas_categorical:(\[.*\])$", re.MULTILINE)
 
 
-def load(path: Path, *, threads: int) -> LightGBMModel:
-    return LightGBMModel(path, threads)
+def load(path: Path) -> LightGBMModel:
+    return LightGBMModel(path)
 
 
 class LightGBMModel:
-    """A booster of its own, for one thread at a time. Predictions equal those of `Booster(model_file=path).predict` to the bit."""
+    """A booster, which predicts in several threads at once; each call takes one core.
 
-    def __init__(self, path: Path, threads: int) -> None:
+    Predictions equal those of `Booster(model_file=path).predict` to the bit.
+    """
+
+    def __init__(self, path: Path) -> None:
         self._booster = _POINTER()  # first, as `__del__` frees it
         self._path = path
         self._library = _library()
         self._library.LGBM_RegisterLogCallback(_LOG_CALLBACK)  # it holds for this thread
-        self._found = ctypes.c_int64()
-        self._parameters = ctypes.c_char_p(b"num_threads=%d verbosity=-1" % threads)
         text = _read(path)
         try:
             self._call("LGBM_BoosterCreateFromModelfile", str(path).encode(), ctypes.byref(ctypes.c_int()), ctypes.byref(self._booster))
@@ -68,8 +70,8 @@ class LightGBMModel:
             _ROW_MAJOR,
             _TYPES[kind],
             *_ALL_ROUNDS,
-            self._parameters,
-            ctypes.byref(self._found),
+            _PARAMETERS,
+            ctypes.byref(ctypes.c_int64()),
             _POINTER(answer.buffer_info()[0]),
         )
         return Prediction(array("i", map(int, answer)) if kind == "leaf" else answer, self.signature.kinds[kind])
@@ -100,8 +102,9 @@ class LightGBMModel:
 
     def _size(self, kind: Kind) -> int:
         """How many numbers the answer for one row has."""
-        self._call("LGBM_BoosterCalcNumPredict", self._booster, 1, _TYPES[kind], *_ALL_ROUNDS, ctypes.byref(self._found))
-        return self._found.value
+        found = ctypes.c_int64()
+        self._call("LGBM_BoosterCalcNumPredict", self._booster, 1, _TYPES[kind], *_ALL_ROUNDS, ctypes.byref(found))
+        return found.value
 
     def _call(self, function: str, *arguments: object) -> None:
         if getattr(self._library, function)(*arguments) != 0:

@@ -30,7 +30,7 @@ def main(name: str, path: str) -> int:
     """Returns the exit status."""
     try:
         limit(Path(path))
-        predict(runtime(name).load(Path(path), threads=1))
+        predict(runtime(name).load(Path(path)))
     except (TidegateError, MemoryError) as error:
         message = str(error) or f"{path} asks for more memory than a model of its size needs; save the model again."
         print(" ".join(message.split()), file=sys.stderr)

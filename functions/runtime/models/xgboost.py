@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+import threading
 from array import array
 from collections.abc import Mapping
 from functools import cache
@@ -34,29 +35,28 @@ _MEANINGS: Mapping[str, Meaning] = {
 # The `type` of XGBoosterPredictFromDMatrix.
 _TYPES: Mapping[Kind, int] = {"value": 0, "margin": 1, "contributions": 2, "leaf": 6}
 _TYPECODES = {"<i1": "b", "<i2": "h", "<i4": "i", "<i8": "q", "<u1": "B", "<u2": "H", "<u4": "I", "<u8": "Q", "|i1": "b", "|u1": "B"}
+_CONVERSION = b'{"missing":NaN,"nthread":1}'
 _LARGEST = 3.4028234663852886e38  # of float32
 
 
-def load(path: Path, *, threads: int) -> XGBoostModel:
-    return XGBoostModel(path, threads)
+def load(path: Path) -> XGBoostModel:
+    return XGBoostModel(path)
 
 
 class XGBoostModel:
-    """A booster and a proxy matrix of its own, for one thread at a time.
+    """A booster, which predicts in several threads at once ("Thread Safety" of XGBoost's "Prediction"); each call takes one core.
 
     Predictions equal those of the package to the bit: `Booster.inplace_predict` for values and margins, `Booster.predict` for the rest,
     with the trees up to `best_iteration` as its scikit-learn estimators do.
     """
 
-    def __init__(self, path: Path, threads: int) -> None:
-        self._booster, self._proxy = _POINTER(), _POINTER()  # first, as `__del__` frees them
+    def __init__(self, path: Path) -> None:
+        self._booster = _POINTER()  # first, as `__del__` frees it
         self._path = path
         self._library = _library()
-        # What never changes is built once: a prediction of one row takes 0.1 ms.
-        self._shape, self._dimensions, self._result = ctypes.POINTER(_SIZE)(), _SIZE(), _POINTER()
-        self._answer = (ctypes.byref(self._shape), ctypes.byref(self._dimensions), ctypes.byref(self._result))
+        self._of_thread = threading.local()
         try:
-            self._load(threads)
+            self._load()
             learner = self._learner()
             rounds = self._rounds()
             self.signature = self._signature(learner, rounds)
@@ -66,8 +66,8 @@ class XGBoostModel:
                 f"{path} is no XGBoost model in JSON or UBJ: {reason or 'it is empty or damaged'}; save it by Booster.save_model."
             ) from None
         self._configs = {kind: ctypes.c_char_p(_config(kind, rounds)) for kind in self.signature.kinds}
-        self._matrix = b'{"data":[%%d,true],"shape":[%%d,%d],"typestr":"<f4","version":3}' % self.signature.width
-        self._conversion = b'{"missing":NaN,"nthread":%d}' % threads
+        matrix = b'{"data":[%%d,true],"shape":[%%d,%d],"typestr":"<f%d","version":3}'
+        self._matrices = {typecode: matrix % (self.signature.width, size) for typecode, size in (("f", 4), ("d", 8))}
 
     def predict(self, values: array[float], rows: int, kind: Kind = "value") -> Prediction:
         width = self.signature.width
@@ -75,10 +75,11 @@ class XGBoostModel:
             raise ValueError(f"{rows} rows of {width} features have {rows * width} values, not {len(values)}.")
         shape = self.signature.kinds[kind]
         if kind == "value" or kind == "margin":
-            matrix = self._matrix % (values.buffer_info()[0], rows)
-            if self._library.XGBoosterPredictFromDense(self._booster, matrix, self._configs[kind], self._proxy, *self._answer):
+            call = self._thread_call()
+            matrix = self._matrices[values.typecode] % (values.buffer_info()[0], rows)
+            if self._library.XGBoosterPredictFromDense(self._booster, matrix, self._configs[kind], call.proxy, *call.answer):
                 raise self._error()
-            return Prediction(self._floats(rows, shape), shape)
+            return Prediction(self._floats(call, rows, shape), shape)
         try:
             floats = self._predict_matrix(values, rows, kind)
         except XGBoostError:
@@ -88,28 +89,34 @@ class XGBoostModel:
 
     def _predict_matrix(self, values: array[float], rows: int, kind: Kind) -> array[float]:
         """By a matrix of XGBoost's own, since explanations and leaves cannot be had in place."""
-        matrix = _POINTER()
-        self._call("XGDMatrixCreateFromDense", self._matrix % (values.buffer_info()[0], rows), self._conversion, ctypes.byref(matrix))
+        matrix, call = _POINTER(), self._thread_call()
+        of_values = self._matrices[values.typecode] % (values.buffer_info()[0], rows)
+        self._call("XGDMatrixCreateFromDense", of_values, _CONVERSION, ctypes.byref(matrix))
         try:
-            self._call("XGBoosterPredictFromDMatrix", self._booster, matrix, self._configs[kind], *self._answer)
-            return self._floats(rows, self.signature.kinds[kind])
+            self._call("XGBoosterPredictFromDMatrix", self._booster, matrix, self._configs[kind], *call.answer)
+            return self._floats(call, rows, self.signature.kinds[kind])
         finally:
             self._library.XGDMatrixFree(matrix)
 
-    def _floats(self, rows: int, shape: tuple[int, ...]) -> array[float]:
-        """A copy of the answer, which lies in the library's memory until the next call."""
-        count = prod(self._shape[: self._dimensions.value])
+    def _thread_call(self) -> _Call:
+        found: _Call | None = getattr(self._of_thread, "call", None)
+        if found is None:
+            found = self._of_thread.call = _Call(self._library)
+        return found
+
+    def _floats(self, call: _Call, rows: int, shape: tuple[int, ...]) -> array[float]:
+        """A copy of the answer, which lies in the library's memory until the thread's next call."""
+        count = prod(call.shape[: call.dimensions.value])
         if count != rows * prod(shape):
             raise InvalidModel(f"{self._path} gives {count} values for {rows} rows, not {shape} for each; save the model again.")
         floats = array("f")
-        floats.frombytes(ctypes.string_at(self._result.value or 0, 4 * count))
+        floats.frombytes(ctypes.string_at(call.result.value or 0, 4 * count))
         return floats
 
-    def _load(self, threads: int) -> None:
+    def _load(self) -> None:
         self._call("XGBoosterCreate", None, _SIZE(0), ctypes.byref(self._booster))
         self._call("XGBoosterLoadModel", self._booster, str(self._path).encode())
-        self._call("XGBoosterSetParam", self._booster, b"nthread", b"%d" % threads)
-        self._call("XGProxyDMatrixCreate", ctypes.byref(self._proxy))
+        self._call("XGBoosterSetParam", self._booster, b"nthread", b"1")
 
     def _signature(self, learner: dict[str, Any], rounds: int) -> Signature:
         width = _SIZE()
@@ -133,6 +140,7 @@ class XGBoostModel:
             meaning,
             _classes(objective, int(parameters["num_class"])),
             kinds,
+            doubles=True,
         )
 
     def _trees_a_round(self, learner: dict[str, Any]) -> int:
@@ -196,10 +204,24 @@ class XGBoostModel:
         return XGBoostError(self._path, reason.strip(" :."))
 
     def __del__(self) -> None:
-        if self._proxy.value:
-            self._library.XGDMatrixFree(self._proxy)
         if self._booster.value:
             self._library.XGBoosterFree(self._booster)
+
+
+class _Call:
+    """What a thread's calls pass to the library and get from it, made once: a prediction of one row takes 0.1 ms."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+        self.proxy = _POINTER()
+        self.shape, self.dimensions, self.result = ctypes.POINTER(_SIZE)(), _SIZE(), _POINTER()
+        self.answer = (ctypes.byref(self.shape), ctypes.byref(self.dimensions), ctypes.byref(self.result))
+        if library.XGProxyDMatrixCreate(ctypes.byref(self.proxy)):
+            raise MemoryError
+
+    def __del__(self) -> None:
+        if self.proxy.value:
+            self._library.XGDMatrixFree(self.proxy)
 
 
 class XGBoostError(InvalidModel):

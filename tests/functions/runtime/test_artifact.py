@@ -32,7 +32,7 @@ from types import SimpleNamespace
 from functions.runtime.models import Prediction, Signature
 
 
-def load(path, *, threads):
+def load(path):
     told = json.loads(path.read_text())
     known = {name: None if found is None else tuple(found) for name, found in told["categorical"].items()}
     signature = Signature(told["width"], tuple(told["features"]), known)
@@ -272,9 +272,10 @@ def test_codes_are_the_business_of_a_transform(tmp_path: Path, write_module: Wri
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("def load(path, *, threads):\n    raise ValueError('bad\\nmagic')", r"(ValueError: bad )?magic;"),
-        ("def load(path, *, threads):\n    return object()", "AttributeError: 'object' object has no attribute 'signature';"),
-        ("def load(path):\n    return 1", "TypeError: .*unexpected keyword argument 'threads'"),
+        ("def load(path):\n    raise ValueError('bad\\nmagic')", r"(ValueError: bad )?magic;"),
+        ("def load(path):\n    return object()", "AttributeError: 'object' object has no attribute 'signature';"),
+        ("def load(path):\n    return 1", "AttributeError: 'int' object has no attribute 'signature';"),
+        ("def load():\n    return 1", r"TypeError: load\(\) takes 0 positional arguments but 1 was given;"),
         ("def load(", "SyntaxError: "),
     ],
 )
@@ -336,9 +337,10 @@ def test_an_artifact_elsewhere_is_loaded_where_the_policy_allows_it(folder: Path
     (folder / "model.ubj").unlink()
     with pytest.raises(InvalidModel, match="is in no place that may be read"):
         artifact.load(folder)
-    loaded = artifact.load(folder, Policy(("memory://bucket",), tmp_path / "cache"))
-    assert loaded.path.parent == tmp_path / "cache"
-    assert loaded.again(1).signature.features == tuple(NAMES)
+    policy = Policy(("memory://bucket",), tmp_path / "cache")
+    assert artifact.load(folder, policy).model.signature.features == tuple(NAMES)
+    fsspec.filesystem("memory").rm("/bucket/little.ubj")
+    assert artifact.load(folder, policy).model.signature.features == tuple(NAMES)  # as it is in the cache
 
 
 def test_a_start_with_a_digest_beside_its_card_imports_nothing_that_it_does_not_need(folder: Path) -> None:

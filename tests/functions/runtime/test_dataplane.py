@@ -30,9 +30,6 @@ class Sum:
         self.kinds.append(kind)
         return Prediction(array("f", [values[2 * row] + values[2 * row + 1] for row in range(rows)]), ())
 
-    def load(self, path: Path, *, threads: int) -> Sum:
-        return self
-
 
 class TwoValues(Sum):
     """It gives more than its signature says."""
@@ -44,7 +41,7 @@ class TwoValues(Sum):
 def loaded(card: Card = CARD, model: Sum | None = None, transform: Transform | None = None) -> Loaded:
     model = model or Sum()
     encoder = Encoder(card, card.columns, transform)
-    return Loaded(card, encoder, model, model, Path("none"), resolve(card, model.signature), Path("none"))
+    return Loaded(card, encoder, model, resolve(card, model.signature), Path("none"))
 
 
 def plane_of(*models: Loaded, load: Callable[[], Loaded] = loaded, **options: Any) -> DataPlane:

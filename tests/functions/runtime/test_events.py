@@ -34,9 +34,6 @@ class Sum:
     def predict(self, values: array[float], rows: int, kind: Kind = "value") -> Prediction:
         return Prediction(array("f", [values[2 * row] + values[2 * row + 1] for row in range(rows)]), ())
 
-    def load(self, path: Path, *, threads: int) -> Sum:
-        return self
-
 
 def transform(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """As a user might write it: without a thought of what is optional."""
@@ -50,7 +47,7 @@ def ignored(*_: object) -> None:
 @pytest.fixture
 def served() -> Iterator[ServedModel]:
     model = Sum()
-    loaded = Loaded(CARD, Encoder(CARD, CARD.features, transform), model, model, Path("none"), resolve(CARD, model.signature), Path("none"))
+    loaded = Loaded(CARD, Encoder(CARD, CARD.features, transform), model, resolve(CARD, model.signature), Path("none"))
     opened = ServedModel(loaded, Limits(), ignored, ignored)
     yield opened
     opened.close()

@@ -4,6 +4,7 @@ import importlib.util
 import math
 import subprocess
 import sys
+import threading
 from array import array
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from functions.runtime.models import Kind, Model, lightgbm
 from functions.runtime.models._library import library
 
 Table = tuple[np.ndarray, np.ndarray]
+THREADS = 4
 KINDS: dict[Kind, dict[str, bool]] = {
     "value": {},
     "margin": {"raw_score": True},
@@ -83,7 +85,7 @@ def train(case: str, table: Table, path: Path) -> lgb.Booster:
 def test_what_is_predicted_equals_the_package_to_the_bit(case: str, table: Table, tmp_path: Path) -> None:
     booster = train(case, table, tmp_path / "model.txt")
 
-    model = lightgbm.load(tmp_path / "model.txt", threads=1)
+    model = lightgbm.load(tmp_path / "model.txt")
 
     signature = model.signature
     assert (signature.objective, signature.meaning, signature.classes) == CASES[case][2]
@@ -104,7 +106,7 @@ def test_the_best_iteration_is_what_was_saved(table: Table, tmp_path: Path) -> N
     assert 0 < booster.best_iteration < booster.current_iteration()
     booster.save_model(tmp_path / "model.txt")
 
-    model = lightgbm.load(tmp_path / "model.txt", threads=1)
+    model = lightgbm.load(tmp_path / "model.txt")
 
     for kind, options in KINDS.items():
         assert same_to_the_bit(predict(model, features, kind), booster.predict(features, **options)), kind
@@ -126,7 +128,7 @@ def test_codes_mean_the_categories_of_the_frame(frame: pd.DataFrame, table: Tabl
     lgb.train(CATEGORICAL, lgb.Dataset(frame, table[1]), 10).save_model(tmp_path / "model.txt")
     booster = lgb.Booster(model_file=tmp_path / "model.txt")
 
-    model = lightgbm.load(tmp_path / "model.txt", threads=1)
+    model = lightgbm.load(tmp_path / "model.txt")
 
     assert model.signature.features == ("mode", "size", "zone", "unit")
     assert model.signature.categorical == {"mode": ("sea", "métro", "rail"), "zone": ("4", "17", "30"), "unit": ("m",)}
@@ -143,7 +145,7 @@ def test_categories_are_not_guessed_beside_an_ordered_one(frame: pd.DataFrame, t
     """The file has the categories of both, but not which column is which."""
     ordered = frame.assign(unit=pd.Categorical(["low", "high"] * 300, categories=["low", "high"], ordered=True))
     lgb.train(CATEGORICAL, lgb.Dataset(ordered, table[1]), 3).save_model(tmp_path / "model.txt")
-    assert lightgbm.load(tmp_path / "model.txt", threads=1).signature.categorical == {"mode": None, "zone": None}
+    assert lightgbm.load(tmp_path / "model.txt").signature.categorical == {"mode": None, "zone": None}
 
 
 def test_a_model_of_codes_knows_no_categories(table: Table, tmp_path: Path) -> None:
@@ -153,7 +155,7 @@ def test_a_model_of_codes_knows_no_categories(table: Table, tmp_path: Path) -> N
         lgb.train(CATEGORICAL, data, 5).save_model(tmp_path / "model.txt")
         booster = lgb.Booster(model_file=tmp_path / "model.txt")
 
-        model = lightgbm.load(tmp_path / "model.txt", threads=1)
+        model = lightgbm.load(tmp_path / "model.txt")
 
         assert model.signature.features == (("kind", "size") if wanted == "kind" else ())
         assert model.signature.categorical == {wanted: None}
@@ -162,39 +164,47 @@ def test_a_model_of_codes_knows_no_categories(table: Table, tmp_path: Path) -> N
 
 def test_infinities_and_large_codes_are_not_refused(table: Table, tmp_path: Path) -> None:
     booster = train("binary", table, tmp_path / "model.txt")
-    model = lightgbm.load(tmp_path / "model.txt", threads=1)
+    model = lightgbm.load(tmp_path / "model.txt")
     features = np.array([[math.inf] * 5, [-math.inf] * 5, [math.nan] * 5, [1e300] * 5])
     for kind, options in KINDS.items():
         assert same_to_the_bit(predict(model, features, kind), booster.predict(features, **options)), kind
 
 
-def test_two_copies_predict_in_two_threads(table: Table, tmp_path: Path) -> None:
-    booster = train("multiclass", table, tmp_path / "model.txt")
-    small, large = (lightgbm.load(tmp_path / "model.txt", threads=threads) for threads in (1, 2))
-    with ThreadPoolExecutor(1) as other:
-        for _ in range(20):
-            waiting = other.submit(predict, large, table[0])
-            assert same_to_the_bit(predict(small, table[0][:1]), booster.predict(table[0][:1]))
-            assert same_to_the_bit(waiting.result(), booster.predict(table[0]))
+@pytest.mark.parametrize("case", ["multiclass", "dart", "linear leaves"])
+def test_one_model_predicts_in_several_threads_at_once(case: str, table: Table, tmp_path: Path) -> None:
+    train(case, table, tmp_path / "model.txt")
+    alone, shared = lightgbm.load(tmp_path / "model.txt"), lightgbm.load(tmp_path / "model.txt")
+    parts = [table[0][start : start + count] for start, count in ((0, 1), (1, 40), (41, 7), (48, 300))]
+    wanted = {(index, kind): predict(alone, part, kind) for index, part in enumerate(parts) for kind in alone.signature.kinds}
+    together = threading.Barrier(THREADS)
+
+    def repeat(number: int) -> list[tuple[int, Kind]]:
+        """Each thread has its own order of rows and kinds; returns what was answered wrongly."""
+        together.wait(10)
+        order = list(wanted)[number:] + list(wanted)[:number]
+        return [key for key in order * 25 if not same_to_the_bit(predict(shared, parts[key[0]], key[1]), wanted[key])]
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        assert list(pool.map(repeat, range(THREADS))) == [[]] * THREADS
 
 
 def test_rows_that_are_short_are_not_read_beyond(table: Table, tmp_path: Path) -> None:
     train("binary", table, tmp_path / "model.txt")
     with pytest.raises(ValueError, match="2 rows of 5 features have 10 values, not 9"):
-        lightgbm.load(tmp_path / "model.txt", threads=1).predict(array("d", bytes(72)), 2)
+        lightgbm.load(tmp_path / "model.txt").predict(array("d", bytes(72)), 2)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "tree\n", "tree\nversion=v4\nnum_class=1\n", "tree\nnum_class=x\nlabel_index=0\n"])
 def test_a_file_that_is_no_model_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "model.txt").write_text(text)
     with pytest.raises(InvalidModel, match=r"model\.txt is no LightGBM model in its text format: .*; save it by Booster") as caught:
-        lightgbm.load(tmp_path / "model.txt", threads=1)
+        lightgbm.load(tmp_path / "model.txt")
     assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidModel, match=r"model\.txt is no LightGBM model in its text format: No such file"):
-        lightgbm.load(tmp_path / "model.txt", threads=1)
+        lightgbm.load(tmp_path / "model.txt")
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -203,7 +213,7 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch,
     library.cache_clear()
     try:
         with pytest.raises(InvalidModel, match=r'the package lightgbm is not installed; pip install "tidegate\[lightgbm\]"'):
-            lightgbm.load(tmp_path / "model.txt", threads=1)
+            lightgbm.load(tmp_path / "model.txt")
     finally:
         lightgbm._library.cache_clear()
         library.cache_clear()
@@ -213,7 +223,7 @@ def test_nothing_heavy_is_imported_and_nothing_printed(table: Table, tmp_path: P
     train("binary", table, tmp_path / "model.txt")
     code = (
         "import sys; from array import array; from pathlib import Path; from functions.runtime.models import runtime\n"
-        f"model = runtime('lightgbm').load(Path({str(tmp_path / 'model.txt')!r}), threads=1)\n"
+        f"model = runtime('lightgbm').load(Path({str(tmp_path / 'model.txt')!r}))\n"
         "model.predict(array('d', bytes(40)), 1)\n"
         "print(sorted({'numpy', 'scipy', 'pandas', 'lightgbm'} & sys.modules.keys()))"
     )

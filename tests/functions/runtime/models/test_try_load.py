@@ -97,7 +97,7 @@ def test_a_model_that_can_be_served_is_told_apart_from_what_is_none(name: str, f
     ],
 )
 def test_a_runtime_of_ones_own_has_limits_too(body: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = ["import resource", "from functions.runtime.errors import InvalidModel", "def load(path, *, threads):", f"    {body}"]
+    lines = ["import resource", "from functions.runtime.errors import InvalidModel", "def load(path):", f"    {body}"]
     (tmp_path / "own_runtime.py").write_text("\n".join(lines))
     (tmp_path / "model.bin").write_bytes(b"1")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
