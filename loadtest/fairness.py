@@ -18,7 +18,7 @@ from eventing.errors import TidegateError
 from loadtest.fuzz.model import Model, NotServed, discover
 from loadtest.fuzz.wire import Request, exchange, get
 
-_JSON_BYTES = 8 * 2**20
+_JSON_BYTES = 4 * 2**20
 # As a page's scripts or a probe would: often enough to meet every stall, and no load by itself.
 _PAUSE_SECONDS = 0.005
 
@@ -53,8 +53,9 @@ def _heavy(model: Model) -> Iterator[tuple[str, Request | None]]:
     yield "100,000 rows as a binary tensor", _binary(model, 100_000)
     values = (_JSON_BYTES - 1_000) // 9 // width * width
     tensor = b'{"inputs":[{"name":"rows","datatype":"FP32","shape":[%d,%d],"data":[' % (values // width, width)
-    body = tensor + b",".join([b"0.123456"] * values) + b"]}]}"
-    yield "8 MiB of JSON", Request(f"/v2/models/{model.name}/infer", (), body)
+    for name, last in ((f"{_JSON_BYTES >> 20} MiB of JSON", b"0.123456"), ("the same with a null", b"null")):
+        body = tensor + b",".join([b"0.123456"] * (values - 1) + [last]) + b"]}]}"
+        yield name, Request(f"/v2/models/{model.name}/infer", (), body)
     yield "contributions of 5,000 rows", _binary(model, 5_000, outputs=[{"name": "contributions"}])
     data = {column.name: 0.5 for column in model.columns}
     events = [{"specversion": "1.0", "id": str(index), "source": "/fairness", "type": "row", "data": data} for index in range(10_000)]

@@ -24,8 +24,8 @@ class Settings:
     log_level: str = "info"
     # TIDEGATE_MAX_BODY_BYTES of a request: binary tensors of 100,000 rows of 100 FP32 features are 38 MiB.
     max_body_bytes: int = 64 * 2**20
-    # TIDEGATE_MAX_JSON_BYTES of a request: nothing else, not even liveness, is answered while a parser runs; 8 MiB take it about 30 ms.
-    max_json_bytes: int = 8 * 2**20
+    # TIDEGATE_MAX_JSON_BYTES of a request: nothing else, not even liveness, is answered while a parser runs; 4 MiB may take it 40 ms.
+    max_json_bytes: int = 4 * 2**20
     # TIDEGATE_MAX_WAITING_BYTES of all requests together: what a burst of large ones may take of the memory; beyond it they get 429.
     max_waiting_bytes: int = 128 * 2**20
     # TIDEGATE_MAX_ROWS of a request: a larger one is better sent in parts, so that replicas can share it.

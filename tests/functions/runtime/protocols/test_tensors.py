@@ -111,8 +111,37 @@ def test_what_is_wrong_with_binary_data_is_one_sentence(datatype: str, content: 
 
 def test_nested_data_is_flattened_as_deep_as_its_shape() -> None:
     assert tensors.decode(0, item(shape=[2, 2], data=[[1, 2], [3, 4]]), nothing).data == [1, 2, 3, 4]
-    with pytest.raises(InvalidInput, match="has 1 values"):
-        tensors.decode(0, item(shape=[1, 2], data=[[[[1, 2]]]]), nothing)
+    assert tensors.decode(0, item(shape=[2, 1, 2], data=[[[1, 2]], [[3, 4]]]), nothing).data == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("shape", "data"),
+    [
+        ([2, 2], [[1, 2, 3], [4]]),
+        ([2, 2], [[1], [2, 3, 4]]),
+        ([2, 2], [[1, 2, 3], [4, 5, 6]]),
+        ([1, 2], [[[[1, 2]]]]),
+        ([2, 1, 2], [[[1, 2]], [[3], [4]]]),
+        ([2, 2], [[], []]),
+    ],
+)
+def test_rows_of_another_length_than_the_shape_says_are_refused(shape: list[int], data: list[Any]) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        tensors.decode(0, item(shape=shape, data=data), nothing)
+    assert str(caught.value) == f"the tensor x has rows of another length than its shape {shape} says; send each of them whole."
+
+
+def test_what_is_no_list_among_rows_is_told_by_the_number_of_values() -> None:
+    for data in ([[1, 2], 3], [1, [2, 3]], [[1, 2], {}]):
+        with pytest.raises(InvalidInput, match=r"has 2 values; its shape \[2, 2\] means 4"):
+            tensors.decode(0, item(shape=[2, 2], data=data), nothing)
+
+
+@pytest.mark.parametrize(("count", "times"), [(tensors.ALWAYS_FIT, 0), (tensors.ALWAYS_FIT + 1, 1)])
+def test_the_limit_of_values_is_asked_for_when_they_are_many(count: int, times: int) -> None:
+    asked: list[tuple[int, ...]] = []
+    tensors.decode(0, item(shape=[count], data=[1.0] * count), nothing, asked.append)
+    assert asked == [(count,)] * times
 
 
 def test_a_half_is_a_float() -> None:
