@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from types import NoneType
@@ -13,8 +14,18 @@ from functions.runtime.errors import InvalidInput
 
 Column = Sequence[Any]
 # Values that are worked on in one go: C code holds the interpreter meanwhile, and nothing else is answered, not even liveness.
-_SLICE = 65_536
+SLICE = 65_536
 _Column = TypeVar("_Column", bound=Any)
+
+
+def _below(limit: int) -> bytes:
+    """The bytes whose lower seven bits are below the limit."""
+    return bytes(byte for byte in range(256) if byte & 0x7F < limit)
+
+
+# By the precision of the values and of what takes them: the highest exponents stand for infinity and NaN, and doubles may be too large.
+_ORDINARY = {("f", "f"): _below(0x7F), ("d", "d"): _below(0x7F), ("d", "f"): _below(0x47), ("f", "d"): _below(0x7F)}
+_TOP = {typecode: slice(size - 1 if sys.byteorder == "little" else 0, None, size) for typecode, size in (("f", 4), ("d", 8))}
 _NUMBERS = frozenset({float, int})
 _NUMBERS_AND_NULL = frozenset({float, int, NoneType})
 
@@ -63,7 +74,10 @@ def numbers(column: Column) -> Sequence[float]:
     """A column of numbers, with NaN for null. Raises Unusual for anything else, a bool too."""
     if isinstance(column, array):
         return column
-    types = set(map(type, column))
+    found = list(map(type, column))
+    if found.count(float) == len(found):  # twice as fast as a set, and what most of them are
+        return column
+    types = set(found)
     if types <= _NUMBERS:
         return column
     if types <= _NUMBERS_AND_NULL:
@@ -73,9 +87,21 @@ def numbers(column: Column) -> Sequence[float]:
 
 def slices(column: _Column) -> Iterable[_Column]:
     """Of a column of any length, in order: each a millisecond of work or two."""
-    if len(column) <= _SLICE:
+    if len(column) <= SLICE:
         return (column,)
-    return (column[start : start + _SLICE] for start in range(0, len(column), _SLICE))
+    return (column[start : start + SLICE] for start in range(0, len(column), SLICE))
+
+
+def are_ordinary(values: array[float], typecode: str) -> bool:
+    """Whether all are finite, and well within the precision of `typecode`; those that are not may still be.
+
+    Told by the upper seven bits of each exponent, which with the sign are one byte (IEEE 754-2019, section 3.4): it takes a tenth of the
+    time of a sum.
+    """
+    top, ordinary = _TOP[values.typecode], _ORDINARY[values.typecode, typecode]
+    if len(values) <= SLICE:
+        return not values.tobytes()[top].translate(None, ordinary)
+    return all(are_ordinary(part, typecode) for part in slices(values))
 
 
 def name_of(value: Any) -> str:
@@ -158,7 +184,7 @@ def _numbers_of(item: Input) -> Callable[[Column], Sequence[float]]:
     def convert(column: Column) -> Sequence[float]:
         found = numbers(column)
         present = found
-        if found is not column or (isinstance(found, array) and found.typecode in "fd"):
+        if found is not column or (isinstance(found, array) and found.typecode in "fd" and not are_ordinary(found, found.typecode)):
             present = [value for value in found if not math.isnan(value)]
             if len(present) < len(found) and not item.optional:
                 raise Unusual

@@ -17,7 +17,7 @@ from typing import Any
 
 from eventing.errors import TidegateError
 from functions.runtime.card import Card, Input
-from functions.runtime.checks import Column, Unusual, checker, converter, is_plain, name_of, numbers, slices
+from functions.runtime.checks import SLICE, Column, Unusual, are_ordinary, checker, converter, is_plain, name_of, numbers, slices
 from functions.runtime.errors import InvalidInput
 
 # Below this the slow way is the faster one.
@@ -26,7 +26,7 @@ _MANY_ROWS = 8
 Transform = Callable[[Mapping[str, Any]], Mapping[str, float]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen, it would take four times as long to make
 class Rows:
     """`count` rows of features, row-major, in the artifact's precision ("f" or "d"), NaN for missing."""
 
@@ -37,11 +37,19 @@ class Rows:
 class Encoder:
     """Turns what callers send by input into rows by feature, in the artifact's order and precision.
 
-    With `nulls` every input may be null, as an artifact without a card cannot say which; it must still be there.
+    With `nulls` every input may be null, as an artifact without a card cannot say which; it must still be there. With `doubles` the
+    artifact takes rows of "d" besides those of its `typecode`: what comes as doubles need not be copied.
     """
 
     def __init__(
-        self, card: Card, features: Sequence[str], transform: Transform | None = None, *, nulls: bool = False, typecode: str = "f"
+        self,
+        card: Card,
+        features: Sequence[str],
+        transform: Transform | None = None,
+        *,
+        nulls: bool = False,
+        typecode: str = "f",
+        doubles: bool = False,
     ) -> None:
         self.inputs = card.inputs
         self.names = tuple(item.name for item in card.inputs)
@@ -51,8 +59,10 @@ class Encoder:
         self._checks = [(item.name, checker(item), item.optional) for item in card.inputs]
         self.nulls = nulls
         self._typecode = typecode
+        self._doubles = doubles
         self._transform = transform or _Codes(card.inputs)
         self._pick = _getter(self.features)
+        self._pack_row = struct.Struct(f"{self.width}{typecode}").pack
         self._fast = transform is None
         self._pick_inputs = _getter(self.names)
         self._converters = {item.name: converter(_nullable(item) if nulls else item) for item in card.inputs}
@@ -117,7 +127,8 @@ class Encoder:
         """`count` rows of all inputs in the card's order, row-major in one flat list or array."""
         width = len(self.names)
         if self._plain:
-            values = self._packed(data)
+            values = self._one_row(data) if count == 1 else None
+            values = self._packed(data) if values is None else values
             if values is not None:
                 return Rows(values, count)
         elif self._fast:
@@ -133,6 +144,9 @@ class Encoder:
                 return Rows(values, count)
         return self.records(_by_row(columns))
 
+    def knows(self, name: str) -> bool:
+        return name in self._known
+
     def check_names(self, names: Iterable[str]) -> None:
         """Callers that name every input are held to the card: an unknown name is an error, and so is one left out."""
         given = set(names)
@@ -143,10 +157,22 @@ class Encoder:
         if missing:
             raise InvalidInput(f"the input {', '.join(missing)} is missing; the model's inputs are {', '.join(self.names)}.")
 
+    def _one_row(self, data: Column) -> array[float] | None:
+        """Most requests are one row of floats, for which each call that is saved counts; None for anything else."""
+        if type(data) is not list or list(map(type, data)).count(float) != self.width:
+            return None
+        try:
+            values: array[float] = array(self._typecode, self._pack_row(*data))
+        except OverflowError:
+            return None
+        return values if are_ordinary(values, self._typecode) else None
+
     def _packed(self, data: Column) -> array[float] | None:
         """The matrix as it is, if it may be taken so."""
+        if self._doubles and isinstance(data, array) and data.typecode == "d" and are_ordinary(data, self._typecode):
+            return data
         values = _pack(self._typecode, data)
-        if values is None or all(math.isfinite(sum(part)) for part in slices(values)):
+        if values is None or are_ordinary(values, self._typecode):
             return values
         if _has_infinity(values):
             return None
@@ -189,8 +215,10 @@ def _pack(typecode: str, data: Column) -> array[float] | None:
     """Numbers in one precision; None for what is no number, or none that it can hold."""
     if isinstance(data, array) and data.typecode == typecode:
         return data
-    packed: array[float] = array(typecode)
     try:
+        if len(data) <= SLICE:
+            return _converted(typecode, data)
+        packed: array[float] = array(typecode)
         for part in slices(data):
             packed += _converted(typecode, part)
     except (Unusual, OverflowError, struct.error):
@@ -199,8 +227,6 @@ def _pack(typecode: str, data: Column) -> array[float] | None:
 
 
 def _converted(typecode: str, data: Column) -> array[float]:
-    if isinstance(data, array):
-        return array(typecode, data)
     found = numbers(data)
     # Three times faster than array(typecode, found), and it refuses what overflows.
     return array(typecode, struct.pack(f"{len(found)}{typecode}", *found))

@@ -56,6 +56,7 @@ async def _answer(content: bytes, media_type: str, _: Request) -> Response:
 
 async def _on_http_error(request: Request, error: HTTPException) -> Response:
     """As every other route of the function says it."""
-    sentences = {404: f"there is nothing at {request.url.path}.", 405: f"{request.method} is not for {request.url.path}."}
+    path = request.url.path[:200]
+    sentences = {404: f"there is nothing at {path}.", 405: f"{request.method} is not for {path}."}
     body = {"error": sentences.get(error.status_code, error.detail)}
     return Response(orjson.dumps(body), error.status_code, error.headers, media_type="application/json")

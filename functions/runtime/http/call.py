@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from functions.runtime.dataplane import Slot
 from functions.runtime.errors import InvalidInput, UnsupportedMedia
 from functions.runtime.exchange import Exchange
-from functions.runtime.http.asgi import Budget, ClientGone, Receive, Scope, read_body
+from functions.runtime.http.asgi import JSON, Budget, ClientGone, Receive, Scope, read_body
 
 T = TypeVar("T")
 
@@ -60,8 +60,11 @@ class Call:
 
     def check_json(self) -> None:
         """Raises UnsupportedMedia when the body says that it is no JSON."""
-        media_type = self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        if media_type != b"application/json" and media_type not in _JSON_LIKE and not media_type.endswith(b"+json"):
+        said = self.headers.get(b"content-type", b"")
+        if said == JSON:
+            return
+        media_type = said.partition(b";")[0].strip().lower()
+        if media_type != JSON and media_type not in _JSON_LIKE and not media_type.endswith(b"+json"):
             raise UnsupportedMedia(f"the body is {media_type.decode('latin-1')[:80]!r}; send application/json.")
 
     def json_length(self, body: bytes) -> int | None:
@@ -96,10 +99,11 @@ class Call:
         """On the monotonic clock."""
         return self.started / 1e9 + self.limits.timeout_seconds
 
-    async def unless_gone(self, rows: int, work: Coroutine[Any, Any, T]) -> T:
-        """Await the work; when the caller of a large request goes away, give it up and raise ClientGone."""
-        if rows < _WATCHED_ROWS:
-            return await work
+    def unless_gone(self, rows: int, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+        """The work to await; when the caller of a large request goes away, it is given up, and raises ClientGone."""
+        return work if rows < _WATCHED_ROWS else self._unless_gone(work)
+
+    async def _unless_gone(self, work: Coroutine[Any, Any, T]) -> T:
         working, gone = asyncio.ensure_future(work), asyncio.ensure_future(self._gone())
         try:
             await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)

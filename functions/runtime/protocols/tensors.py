@@ -10,10 +10,10 @@ import math
 import struct
 import sys
 from array import array
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, islice
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -38,11 +38,15 @@ _TYPECODES = {
 _SIZES = {"BOOL": 1, "FP16": 2, **{datatype: array(typecode).itemsize for datatype, typecode in _TYPECODES.items()}}
 # More are no table's; their product could be a number of millions of digits.
 _MAX_AXES = 8
+# So many values harm nobody, whatever is wrong with their shape; that is told instead.
+ALWAYS_FIT = 65_536
 _LENGTH = struct.Struct("<I")
+# What MLServer's clients call the way in which a tensor is to be read; here each is read by the card's inputs.
+_CONTENT_TYPES = ("np", "pd", "str")
+_NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(NamedTuple):
     """One input of a request; `data` is flat and row-major: a list of JSON values, or an array from binary data."""
 
     name: str
@@ -57,27 +61,31 @@ def decode(index: int, item: Any, take: Callable[[int], bytes], check: Callable[
     `check` is told the shape once it is known to be no lie, and before anything is made of binary data; it may raise.
     """
     name, datatype, shape = _head(index, item)
-    parameters = parameters_of(item, f"the tensor {name}")
-    size = parameters.get("binary_data_size")
+    size = parameters_of(item, "the tensor", name).get("binary_data_size")
+    count = math.prod(shape)
     if size is None:
         data = _from_json(name, datatype, shape, item.get("data"))
     else:
         content = _content(name, datatype, shape, item, size, take)
         check(shape)
-        data = _READERS.get(datatype, _numbers)(name, datatype, content, math.prod(shape))
-    if len(data) != math.prod(shape):
-        raise InvalidInput(f"the tensor {name} has {len(data)} values; its shape {list(shape)} means {math.prod(shape)}.")
-    if size is None:
+        data = _READERS.get(datatype, _numbers)(name, datatype, content, count)
+    if len(data) != count:
+        raise InvalidInput(f"the tensor {name} has {len(data)} values; its shape {list(shape)} means {count}.")
+    if size is None and count > ALWAYS_FIT:
         check(shape)
     return Tensor(name, datatype, shape, data)
 
 
-def parameters_of(item: dict[str, Any], owner: str) -> dict[str, Any]:
+def parameters_of(item: dict[str, Any], kind: str, name: str = "") -> Mapping[str, Any]:
+    """Those of a request, a tensor or an output. Raises InvalidInput, also for data that is to be read in a way that nobody knows."""
     found = item.get("parameters")
     if found is None:
-        return {}
+        return _NO_PARAMETERS
     if not isinstance(found, dict):
-        raise InvalidInput(f"the parameters of {owner} are {name_of(found)}; send an object.")
+        raise InvalidInput(f"the parameters of {kind}{name and ' '}{name} are {name_of(found)}; send an object.")
+    content_type = found.get("content_type")
+    if content_type is not None and content_type not in _CONTENT_TYPES:
+        raise InvalidInput(f"the content_type {name_of(content_type)} is not understood; use one of {', '.join(_CONTENT_TYPES)}.")
     return found
 
 
@@ -116,7 +124,7 @@ def _head(index: int, item: Any) -> tuple[str, str, tuple[int, ...]]:
         raise InvalidInput(f"inputs[{index}] has no name; name the tensor.")
     if not isinstance(datatype, str) or datatype not in DATATYPES:
         raise InvalidInput(f"the tensor {name} has the datatype {_shown(datatype)}; use one of {', '.join(DATATYPES)}.")
-    if not isinstance(shape, list) or not 1 <= len(shape) <= _MAX_AXES or not all(type(size) is int and size >= 0 for size in shape):
+    if not isinstance(shape, list) or not 1 <= len(shape) <= _MAX_AXES or set(map(type, shape)) != {int} or min(shape) < 0:
         raise InvalidInput(f"the tensor {name} has the shape {_shown(shape)}; a shape is a list of whole numbers, rows first.")
     return name, datatype, tuple(shape)
 
@@ -131,9 +139,11 @@ def _shown(value: Any) -> str:
 
 
 def _from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Sequence[Any]:
+    if isinstance(data, array):  # of numbers, and flat: it was looked at when it was parsed
+        return data
     if not isinstance(data, list):
         raise InvalidInput(f"the tensor {name} has no data; send a list of values, row by row.")
-    flat = _flat(data, len(shape) - 1)
+    flat = _flat(name, data, shape)
     wanted = _JSON_TYPES.get(datatype)
     if wanted is not None and not set(map(type, flat)) <= wanted:
         wrong = next(value for value in flat if type(value) not in wanted)
@@ -149,11 +159,13 @@ _JSON_TYPES: dict[str, frozenset[type]] = {
 }
 
 
-def _flat(data: list[Any], depth: int) -> list[Any]:
-    """Nested lists, at most as deep as the shape has axes, and all of one depth."""
-    for _ in range(depth):
-        if not data or set(map(type, data)) != {list}:
+def _flat(name: str, data: list[Any], shape: tuple[int, ...]) -> list[Any]:
+    """Nested lists, at most as deep as the shape has axes, and all of one depth and length: values of one row are not those of another."""
+    for size in shape[1:]:
+        if not data or type(data[0]) is not list or set(map(type, data)) != {list}:
             break
+        if set(map(len, data)) != {size}:
+            raise InvalidInput(f"the tensor {name} has rows of another length than its shape {list(shape)} says; send each of them whole.")
         data = list(chain.from_iterable(data))
     return data
 

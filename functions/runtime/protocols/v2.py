@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -16,7 +15,7 @@ from functions.runtime.checks import name_of
 from functions.runtime.encoding import Encoder, Rows
 from functions.runtime.errors import InvalidInput, TooLarge
 from functions.runtime.outputs import Outputs, OutputTensor, ServedOutput
-from functions.runtime.protocols import tensors
+from functions.runtime.protocols import bulk, tensors
 from functions.runtime.protocols.body import parse_json
 from functions.runtime.protocols.tensors import Tensor, parameters_of
 
@@ -24,14 +23,10 @@ if TYPE_CHECKING:
     from functions.runtime.dataplane import ServedModel
 
 EXTENSIONS = ("binary_tensor_data", "model_repository")
-# What MLServer's clients call the way in which a tensor is to be read; here each is read by the card's inputs.
-_CONTENT_TYPES = ("np", "pd", "str")
-# So many values harm nobody, whatever is wrong with their shape; that is told instead.
-_ALWAYS_FIT = 65_536
+_NONE: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A decoded inference request; `binary` are the names of the outputs that it wants as bytes."""
 
     rows: Rows
@@ -57,7 +52,7 @@ def metadata(card: Card, outputs: Outputs, versions: Sequence[str]) -> dict[str,
 def decode(body: bytes, json_length: int | None, model: ServedModel) -> Request:
     """A request, of which the first `json_length` bytes are JSON if binary tensors follow. Raises InvalidInput."""
     head = body if json_length is None else body[:json_length]
-    document = parse_json(head)
+    document = bulk.parse_request(head) if len(head) >= bulk.LARGE_BYTES else parse_json(head)
     rest = b"" if json_length is None else memoryview(body)[json_length:]
     return parse(document, model, rest)
 
@@ -73,8 +68,6 @@ def parse(document: Any, model: ServedModel, rest: bytes | memoryview = b"") -> 
     if request_id is not None and not isinstance(request_id, str):
         raise InvalidInput(f"the request's id is {name_of(request_id)}; it must be a text.")
     parameters = parameters_of(document, "the request")
-    for item in (document, *items):
-        _check_content_type(item)
     chosen, binary = _wanted(document, parameters, model.outputs)
     return Request(_rows(_inputs(items, rest, model), model.encoder), chosen, request_id, binary)
 
@@ -138,7 +131,7 @@ def _inputs(items: list[Any], rest: bytes | memoryview, model: ServedModel) -> l
         nonlocal values
         model.check_rows(shape[0])
         values += math.prod(shape)
-        if values > max(model.max_values, _ALWAYS_FIT):
+        if values > max(model.max_values, tensors.ALWAYS_FIT):
             raise TooLarge(f"the tensors have {values} values or more; at most {model.max_values} fit into a request: send several.")
 
     found = [tensors.decode(index, item, take, check) for index, item in enumerate(items)]
@@ -149,10 +142,10 @@ def _inputs(items: list[Any], rest: bytes | memoryview, model: ServedModel) -> l
 
 def _rows(found: list[Tensor], encoder: Encoder) -> Rows:
     first = found[0]
-    if len(found) == 1 and len(first.shape) == 2 and first.name not in encoder.names:
+    if len(found) == 1 and len(first.shape) == 2 and not encoder.knows(first.name):
         return _matrix(first, encoder)
     names = [tensor.name for tensor in found]
-    if len(found) == 1 and first.name not in encoder.names:
+    if len(found) == 1 and not encoder.knows(first.name):
         raise InvalidInput(
             f"the tensor {first.name} has the shape {list(first.shape)}; send all inputs in one tensor of the shape"
             f" [rows, {len(encoder.names)}], or one tensor an input: {', '.join(encoder.names)}."
@@ -178,33 +171,26 @@ def _matrix(tensor: Tensor, encoder: Encoder) -> Rows:
     return encoder.matrix(tensor.data, count)
 
 
-def _wanted(document: dict[str, Any], parameters: dict[str, Any], outputs: Outputs) -> tuple[tuple[ServedOutput, ...], frozenset[str]]:
+def _wanted(document: dict[str, Any], parameters: Mapping[str, Any], outputs: Outputs) -> tuple[tuple[ServedOutput, ...], frozenset[str]]:
     """The outputs that the request asks for, and the names of those that it wants as bytes."""
-    all_binary = _flag(parameters, "binary_data_output", "the request")
+    all_binary = bool(parameters) and _flag(parameters, "binary_data_output", "the request")
     asked = document.get("outputs")
-    if asked is None:
-        return outputs.default, frozenset(item.name for item in outputs.default) if all_binary else frozenset()
+    if not asked and (asked is None or isinstance(asked, list)):
+        return outputs.default, frozenset(item.name for item in outputs.default) if all_binary else _NONE
     if not isinstance(asked, list):
         raise InvalidInput(f"outputs is {name_of(asked)}; send a list of objects with a name, or leave it out.")
     binary = set()
     for index, item in enumerate(asked):
         if not isinstance(item, dict) or not isinstance(item.get("name"), str):
             raise InvalidInput(f"outputs[{index}] has no name; send an object with the name of an output.")
-        if _flag(parameters_of(item, f"the output {item['name']}"), "binary_data", f"the output {item['name']}", default=all_binary):
-            binary.add(item["name"])
-    chosen = outputs.select([item["name"] for item in asked]) if asked else outputs.default
-    return chosen, frozenset(binary) if asked or not all_binary else frozenset(item.name for item in chosen)
+        name = item["name"]
+        if _flag(parameters_of(item, "the output", name), "binary_data", f"the output {name}", default=all_binary):
+            binary.add(name)
+    return outputs.select([item["name"] for item in asked]), frozenset(binary)
 
 
-def _flag(parameters: dict[str, Any], name: str, owner: str, *, default: bool = False) -> bool:
+def _flag(parameters: Mapping[str, Any], name: str, owner: str, *, default: bool = False) -> bool:
     value = parameters.get(name, default)
     if type(value) is not bool:
         raise InvalidInput(f"the parameter {name} of {owner} is {name_of(value)}; it must be true or false.")
     return value
-
-
-def _check_content_type(item: Any) -> None:
-    parameters = item.get("parameters") if isinstance(item, dict) else None
-    content_type = parameters.get("content_type") if isinstance(parameters, dict) else None
-    if content_type is not None and content_type not in _CONTENT_TYPES:
-        raise InvalidInput(f"the content_type {name_of(content_type)} is not understood; use one of {', '.join(_CONTENT_TYPES)}.")

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.runtime.card import Artifact, Card, Input, Output
+from functions.runtime.checks import SLICE, are_ordinary
 from functions.runtime.encoding import Encoder, Rows
 from functions.runtime.errors import InvalidInput
 
@@ -185,6 +186,51 @@ def test_binary_columns_may_miss_what_is_optional_only() -> None:
         encoder.columns({"a": gap, "b": good}, 9)
     with pytest.raises(InvalidInput, match="the input a is missing"):
         encoder.matrix(array("d", [math.nan, 1.0]), 1)
+
+
+PRECISIONS = (("f", "f"), ("d", "f"), ("d", "d"), ("f", "d"))
+EDGES = (1e38, 3.4e38, 3.4028234663852886e38, -0.0, 0.0, 1e-45, -1e-40, 2.0**100, 1.0, math.nan, math.inf, -math.inf)
+DOUBLE_EDGES = (*EDGES, 3.4028235677973366e38, -3.5e38, 1e39, 1.7976931348623157e308, 5e-324, -2.2250738585072014e-308)
+
+
+@given(st.sampled_from(PRECISIONS), st.integers(1, 70_000), st.data())
+def test_what_is_ordinary_is_finite_in_the_precision_of_what_takes_it(precision: tuple[str, str], count: int, data: st.DataObject) -> None:
+    sent, taken = precision
+    values = array(sent, [0.5]) * count
+    edges = st.sampled_from(EDGES if sent == "f" else DOUBLE_EDGES) | st.floats(width=32 if sent == "f" else 64)
+    for place, value in data.draw(st.lists(st.tuples(st.integers(0, count - 1), edges), max_size=3)):
+        values[place] = value
+    if are_ordinary(values, taken):
+        assert all(map(math.isfinite, values))
+        assert all(map(math.isfinite, array(taken, values)))
+
+
+@pytest.mark.parametrize(("sent", "taken"), PRECISIONS)
+@pytest.mark.parametrize("count", [1, 9, SLICE, SLICE + 1, 70_000])
+def test_what_is_not_ordinary_is_found_wherever_it_is(sent: str, taken: str, count: int) -> None:
+    usual = array(sent, [0.0, -0.0, 1.5, -1e30, 1e30, 1e-40, -1e-45, 0.1] * (count // 8 + 1))[:count]
+    assert are_ordinary(usual, taken)
+    too_large = [1e39, -1.7e308] if (sent, taken) == ("d", "f") else []
+    for value in (math.nan, math.inf, -math.inf, *too_large):
+        for place in {0, count // 2, min(count, SLICE) - 1, count - 1}:
+            assert not are_ordinary(usual[:place] + array(sent, [value]) + usual[place + 1 :], taken)
+
+
+@given(
+    st.lists(st.tuples(st.floats() | VALUES["grams"].map(float), st.floats() | VALUES["grams"].map(float)), min_size=1, max_size=20),
+    st.sampled_from("fd"),
+)
+def test_doubles_are_taken_as_they_are_or_read_as_any_others(rows: list[tuple[float, float]], typecode: str) -> None:
+    sent = array("d", [value for row in rows for value in row])
+    takes_doubles, other = (Encoder(NUMBERS, NUMBERS.columns, typecode=typecode, doubles=doubles) for doubles in (True, False))
+    expected = outcome(lambda: other.matrix(sent, len(rows)))
+    assert outcome(lambda: in_precision(typecode, takes_doubles.matrix(sent, len(rows)))) == expected
+    if are_ordinary(sent, typecode):
+        assert takes_doubles.matrix(sent, len(rows)).values is sent
+
+
+def in_precision(typecode: str, rows: Rows) -> Rows:
+    return Rows(array(typecode, rows.values), rows.count)
 
 
 def outcome(encode: Callable[[], Rows]) -> tuple[str, bytes]:

@@ -11,15 +11,17 @@ from functions.runtime.models import Kind, Prediction, Signature
 
 
 class Doubler:
-    """One feature in, two scores out; it notes the calls it gets."""
+    """One feature in, two scores out; it notes the calls it gets, and their rows."""
 
     signature = Signature(1, kinds={"value": (2,), "margin": ()})
 
     def __init__(self) -> None:
         self.calls: list[tuple[int, Kind]] = []
+        self.given: list[array[float]] = []
 
     def predict(self, values: array[float], rows: int, kind: Kind = "value") -> Prediction:
         self.calls.append((rows, kind))
+        self.given.append(values)
         if any(value < 0 for value in values):
             raise RuntimeError("no negative values")
         if kind == "margin":
@@ -53,6 +55,21 @@ async def test_what_is_asked_for_differently_is_predicted_apart() -> None:
 
     assert (value.values.tolist(), margin.values.tolist()) == ([1, 2], [-1])
     assert model.calls == [(1, "value"), (1, "margin")]
+
+
+async def test_rows_of_both_precisions_are_predicted_apart_and_keep_theirs() -> None:
+    model = Doubler()
+    plane = gatherer(model)
+    small = 1 + 2**-52  # 1 as a float
+    doubles, floats = Rows(array("d", [small, 3]), 2), Rows(array("f", [5, 7]), 2)
+
+    waiting = [plane.predict(asked, "value") for asked in (doubles, floats, Rows(array("d", [9]), 1), rows(11))]
+
+    found = [answer.values.tolist() for answer in await asyncio.gather(*waiting)]
+    assert found == [[1, 2, 3, 6], [5, 10, 7, 14], [9, 18], [11, 22]]
+    assert model.calls == [(3, "value"), (3, "value")]
+    assert model.given == [array("d", [small, 3, 9]), array("f", [5, 7, 11])]
+    assert (doubles.values, floats.values) == (array("d", [small, 3]), array("f", [5, 7]))
 
 
 async def test_a_call_has_at_most_the_rows_that_may_be_gathered() -> None:

@@ -94,7 +94,9 @@ BAD_V2: dict[str, tuple[Any, str]] = {
     ),
     "a text": ({"inputs": [tensor("input", [1, 5], [1, 2, "x", 4, 5])]}, "row 0: the input c is the text 'x'"),
     "no rows": ({"inputs": [tensor("input", [0, 5], [])]}, "the request has no rows"),
-    "nested deeper than its shape": ({"inputs": [tensor("input", [1, 5], [[[[1, 2, 3, 4, 5]]]])]}, "has 1 values"),
+    "ragged rows": ({"inputs": [tensor("input", [2, 5], [[1, 2, 3, 4], [1, 2, 3, 4, 5, 6]])]}, "has rows of another length than its shape"),
+    "nested deeper than its shape": ({"inputs": [tensor("input", [1, 5], [[[[1, 2, 3, 4, 5]]]])]}, "rows of another length than its shape"),
+    "lists for values": ({"inputs": [tensor("input", [1, 5], [[[1], [2], [3], [4], [5]]])]}, "the input a is a list; it must be a number"),
 }
 
 

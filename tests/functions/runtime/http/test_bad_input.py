@@ -46,7 +46,7 @@ BODIES: dict[str, tuple[str, bytes, str]] = {
     "a shape that is deep": (LITTLE, with_raw(DEEP, "shape"), "has the shape a list"),
     "a shape of objects": (LITTLE, tensor(shape=[{}]), "has the shape a list"),
     "a datatype that is deep": (LITTLE, with_raw(DEEP, "datatype"), "has the datatype a list"),
-    "data that is deep": (LITTLE, with_raw(DEEP, "data"), "has 1 values; its shape [1, 5] means 5"),
+    "data that is deep": (LITTLE, with_raw(DEEP, "data"), "has rows of another length than its shape [1, 5] says"),
     "an id that is deep": (LITTLE, b'{"inputs":[{}],"id":' + DEEP + b"}", "the request's id is a list"),
     "parameters that are deep": (LITTLE, b'{"inputs":[{}],"parameters":' + DEEP + b"}", "the parameters of the request are a list"),
     "1e400": (LITTLE, with_raw(b"[1e400,1,1,1,1]", "data"), "the body is not JSON: number is infinity"),
@@ -84,8 +84,12 @@ def test_a_body_that_is_wrong_is_400_and_one_short_sentence(case: str, server: A
     assert len(reply.sentence) <= 500
 
 
-def test_rows_that_have_no_columns_are_counted_too(server: Any) -> None:
+def test_rows_that_have_no_columns_are_no_rows(server: Any) -> None:
     reply = server.ask(server.request(LITTLE, tensor(shape=[10**9, 0], data=[])))
+    assert (reply.status, reply.sentence) == (400, "the tensor x has 0 columns; the model takes 5: a, b, c, d, e.")
+    reply = server.ask(server.request(LITTLE, tensor(name="a", shape=[10**9, 0], data=[])))
+    assert (reply.status, reply.sentence) == (400, "the input b, c, d, e is missing; the model's inputs are a, b, c, d, e.")
+    reply = server.ask(server.binary(LITTLE, [("x", [10**9, 0], "FP32", b"")]))
     assert (reply.status, reply.sentence) == (413, "the request has 1000000000 rows; at most 100000 fit into one: send several.")
 
 
@@ -209,13 +213,21 @@ def in_json(path: str, body: bytes, *headers: str) -> Callable[[Any], bytes]:
     return lambda server: bytes(server.request(path, body, *headers))
 
 
+def many_members(*, in_tensor: bool = False) -> bytes:
+    """An object of 4 MiB, in which a look for each of its names would take minutes."""
+    members = {f"m{index}": 1 for index in range(300_000)}
+    tensor = {"name": "x", "shape": [1, 30], "datatype": "FP32", "data": [1.5] * 30}
+    request = {"inputs": [tensor | members if in_tensor else tensor], "outputs": [{"name": "y"}] * 2}
+    return orjson.dumps(request if in_tensor else members | request)
+
+
 # Each took hundreds of megabytes, or kept everybody waiting for seconds, before it was refused or answered.
 BOMBS: dict[str, tuple[Callable[[Any], bytes], int, str]] = {
     "one column of a great many rows": (in_binary([("f0", [20_000_000], "UINT8", bytes(20_000_000))]), 413, "20000000 rows"),
     "halves that are far too many": (in_binary([("x", [100_000, 300], "FP16", bytes(60_000_000))]), 413, "30000000 values"),
     "a great many booleans": (in_binary([("x", [100_000, 600], "BOOL", bytes(60_000_000))]), 413, "60000000 values"),
     "a great many texts": (in_binary([("x", [1_000, 30], "BYTES", b"\2\0\0\0zz" * 10_000_000)]), 400, "its shape [1000, 30] means"),
-    "a great many lists": (in_json(WIDE, b"[" + b"[]," * 2_700_000 + b"[]]"), 413, "lists and objects"),
+    "a great many lists": (in_json(WIDE, b"[" + b"[]," * 1_300_000 + b"[]]"), 413, "lists and objects"),
     "a great many instances": (in_json("/v1/models/wide:predict", b'{"instances":[' + b"{}," * 150_000 + b"{}]}"), 413, "150001 rows"),
     "a great many events": (in_json("/models/wide", b"[" + b"{}," * 150_000 + b"{}]", BATCH), 400, "event 0"),
     "a great many tensors of one name": (
@@ -223,6 +235,8 @@ BOMBS: dict[str, tuple[Callable[[Any], bytes], int, str]] = {
         400,
         "a tensor is sent twice: f0",
     ),
+    "a great many members": (in_json(WIDE, many_members()), 400, "an output is named twice"),
+    "a great many members of a tensor": (in_json(WIDE, many_members(in_tensor=True)), 400, "an output is named twice"),
     "a great many leaves": (
         in_binary([("x", [100_000, 30], "FP32", bytes(12_000_000))], outputs=[{"name": "leaf"}]),
         413,
