@@ -55,7 +55,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
-        if self._in_head and b"pgrade" in data:
+        if self._in_head and data.find(b"pgrade", 0, data.find(b"\r\n\r\n")) >= 0:
             data = _without_upgrade(data)
         self._overhead += len(data)
         super().data_received(data)

@@ -4,11 +4,11 @@ of 100."""
 from __future__ import annotations
 
 import asyncio
+import threading
 from array import array
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from time import monotonic, perf_counter
 
 from functions.runtime.encoding import Rows
@@ -31,6 +31,7 @@ class _Job:
     since: float = field(default_factory=perf_counter)
     begun: int = 0
     done: int = 0
+    failed: bool = False
     parts: dict[int, Prediction] = field(default_factory=dict)
 
     @property
@@ -41,74 +42,105 @@ class _Job:
 class Turns:
     """Predicts in as many threads as there are cores for it; the library itself takes one core a call.
 
-    Cores by threads of the library would wait for each other at the end of each call, and turn idly meanwhile.
+    Cores by threads of the library would wait for each other at the end of each call, and turn idly meanwhile. A thread takes the next
+    slice by itself, since the event loop may be busy when it is done with one.
     """
 
     def __init__(self, model: Model, watch: Watch, cores: int) -> None:
         self._model = model
         self._watch = watch
-        self._jobs: deque[_Job] = deque()
-        self._free = cores
         self._executor = ThreadPoolExecutor(cores, "predict")
+        self._lock = threading.Lock()
+        self._jobs: deque[_Job] = deque()
+        # Threads that predict nothing; and of these, those that nobody has called yet.
+        self._idle = self._asleep = cores
 
     def predict(self, rows: Rows, kind: Kind, deadline: float) -> asyncio.Future[Prediction]:
         """`deadline` is of the monotonic clock: what has not been predicted by then is given up with TimedOut."""
-        job = _Job(rows, kind, deadline, asyncio.get_running_loop().create_future())
-        self._jobs.append(job)
-        self._begin_slices()
+        loop = asyncio.get_running_loop()
+        job = _Job(rows, kind, deadline, loop.create_future())
+        with self._lock:
+            self._jobs.append(job)
+            wanted = min(self._asleep, -(-rows.count // _part(kind)))
+            self._asleep -= wanted
+        for _ in range(wanted):
+            self._executor.submit(self._work, loop)
         return job.future
 
     def close(self) -> None:
         self._executor.shutdown(wait=False)
 
-    def _begin_slices(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._free and self._jobs:
-            job = self._jobs.popleft()
-            if job.future.done():  # its caller has gone, or a slice has failed: nothing more is computed for it
-                continue
-            if monotonic() > job.deadline:
-                job.future.set_exception(
-                    TimedOut(f"{job.done} of {job.rows.count} rows were predicted in the request's time; send fewer rows, or allow more.")
-                )
-                continue
-            begin, count = job.begun, self._share(job)
-            job.begun += count
-            if job.left:
-                self._jobs.append(job)
-            self._free -= 1
-            running = loop.run_in_executor(self._executor, self._predict, job, begin, count)
-            running.add_done_callback(partial(self._end_slice, job, begin, count))
+    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        """In a thread: slices as long as there are any."""
+        while (found := self._next_slice()) is not None:
+            job, begin, count = found
+            outcome = self._predict(job, begin, count) if count else None
+            with self._lock:
+                self._idle += 1
+                job.failed |= isinstance(outcome, Exception)
+            loop.call_soon_threadsafe(_end_slice, job, begin, count, outcome)
+
+    def _next_slice(self) -> tuple[_Job, int, int] | None:
+        """A job, its first row and the number of rows, 0 when its time is over; None when nobody waits."""
+        with self._lock:
+            while self._jobs:
+                job = self._jobs.popleft()
+                if job.failed or job.future.done():  # a slice has failed, or its caller has gone: nothing more is computed for it
+                    continue
+                if monotonic() > job.deadline:
+                    self._idle -= 1
+                    return job, job.begun, 0
+                begin, count = job.begun, self._share(job)
+                job.begun += count
+                if job.left:
+                    self._jobs.append(job)
+                self._idle -= 1
+                return job, begin, count
+            self._asleep += 1
+            return None
 
     def _share(self, job: _Job) -> int:
-        """How many rows to predict next: one slice, or less when there are cores without another job."""
-        most = SLICE_ROWS[job.kind]
-        part = most // _PARTS
-        cores = max(1, self._free - len(self._jobs))
-        return min(job.left, most, part * -(-job.left // (part * cores)))
+        """How many rows to predict next: one slice, or less when there are threads without another job."""
+        part = _part(job.kind)
+        threads = max(1, self._idle - len(self._jobs))
+        return min(job.left, SLICE_ROWS[job.kind], part * -(-job.left // (part * threads)))
 
-    def _predict(self, job: _Job, begin: int, count: int) -> Prediction:
+    def _predict(self, job: _Job, begin: int, count: int) -> Prediction | Exception:
         values = job.rows.values
         if count < job.rows.count:
             width = len(values) // job.rows.count
             values = values[begin * width : (begin + count) * width]
         began = perf_counter()
-        prediction = self._model.predict(values, count, job.kind)
+        try:
+            prediction = self._model.predict(values, count, job.kind)
+        except Exception as error:  # noqa: BLE001 whatever went wrong is this caller's answer
+            return error
         self._watch(job.kind, count, 1, 0.0 if begin else began - job.since, perf_counter() - began)
         return prediction
 
-    def _end_slice(self, job: _Job, begin: int, count: int, running: asyncio.Future[Prediction]) -> None:
-        self._free += 1
-        error = running.exception()
-        if not job.future.done():
-            if error is not None:
-                job.future.set_exception(error)  # whatever went wrong is this caller's answer
-            else:
-                job.parts[begin] = running.result()
-                job.done += count
-                if job.done == job.rows.count:
-                    job.future.set_result(_whole(job.parts))
-        self._begin_slices()
+
+def _part(kind: Kind) -> int:
+    """The least that a slice is divided into."""
+    return SLICE_ROWS[kind] // _PARTS
+
+
+def _too_late(job: _Job) -> TimedOut:
+    return TimedOut(f"{job.done} of {job.rows.count} rows were predicted in the request's time; send fewer rows, or allow more.")
+
+
+def _end_slice(job: _Job, begin: int, count: int, outcome: Prediction | Exception | None) -> None:
+    """On the event loop; there is no outcome when it was too late for one."""
+    if job.future.done():
+        return
+    if outcome is None:
+        job.future.set_exception(_too_late(job))
+    elif isinstance(outcome, Exception):
+        job.future.set_exception(outcome)
+    else:
+        job.parts[begin] = outcome
+        job.done += count
+        if job.done == job.rows.count:
+            job.future.set_result(_whole(job.parts))
 
 
 def _whole(parts: dict[int, Prediction]) -> Prediction:
