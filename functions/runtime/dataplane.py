@@ -26,8 +26,8 @@ Observe = Callable[["array[float]", int, "array[Any]"], None]
 
 # Below this a hop to another thread costs more than it frees; above it the event loop would stall for milliseconds.
 OFF_LOOP_ROWS = 64
-# Labels of this many rows take a millisecond or more.
-_CONVERTED_AT_ONCE = 4_096
+# Labels of this many rows take a millisecond or more: they are converted in another thread.
+_CONVERTED_ASIDE_ROWS = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +46,31 @@ class Limits:
     cores: int = field(default_factory=cores)
 
 
-class ServedModel:
-    """One model, loaded and warm, behind every transport."""
+@dataclass(slots=True)
+class Waiting:
+    """Rows that wait for a prediction, or are in one, of all models that share it."""
 
-    def __init__(self, loaded: Loaded, limits: Limits, watch: Watch, observe: Observe) -> None:
+    rows: int = 0
+
+
+class ServedModel:
+    """One model, loaded, behind every transport. Who has it may ask it; its threads end when nobody has it any more."""
+
+    def __init__(self, loaded: Loaded, limits: Limits, watch: Watch, observe: Observe, waiting: Waiting | None = None) -> None:
         """`observe` is told of the rows and values of each request, for drift."""
         self.card: Card = loaded.card
         self.encoder: Encoder = loaded.encoder
         self.outputs: Outputs = loaded.outputs
         self._limits = limits
         self._observe = observe
-        _warm_up(loaded)
+        self._waiting = waiting or Waiting()
         self._gatherer = Gatherer(loaded.model, watch, max_rows=limits.gathered_rows)
         self._turns = Turns(loaded.model, watch, limits.cores)
-        self.waiting_rows = 0
-        self._requests = 0
-        self._closing = False
 
     async def infer(self, rows: Rows, outputs: Sequence[ServedOutput], deadline: float = math.inf) -> list[OutputTensor]:
         """The outputs, in their order. `deadline` is of the monotonic clock. Raises InvalidInput, TooLarge, Overloaded and TimedOut."""
         self._admit(rows, outputs)
-        self.waiting_rows += rows.count
-        self._requests += 1
+        self._waiting.rows += rows.count
         try:
             predictions: dict[Kind, Prediction] = {}
             for output in outputs:
@@ -75,20 +78,11 @@ class ServedModel:
                     predictions[output.kind] = await self._predict(rows, output.kind, deadline)
             if "value" in predictions:
                 self._observe(rows.values, rows.count, predictions["value"].values)
-            if rows.count < _CONVERTED_AT_ONCE:
+            if rows.count < _CONVERTED_ASIDE_ROWS:
                 return _tensors(outputs, predictions, rows.count)
             return await asyncio.to_thread(_tensors, outputs, predictions, rows.count)
         finally:
-            self.waiting_rows -= rows.count
-            self._requests -= 1
-            if self._closing and not self._requests:
-                self._turns.close()
-
-    def close(self) -> None:
-        """Requests in flight are answered still."""
-        self._closing = True
-        if not self._requests:
-            self._turns.close()
+            self._waiting.rows -= rows.count
 
     def _predict(self, rows: Rows, kind: Kind, deadline: float) -> asyncio.Future[Prediction]:
         if rows.count < OFF_LOOP_ROWS and kind != "contributions":
@@ -99,6 +93,11 @@ class ServedModel:
     def max_values(self) -> int:
         """Of a request: its rows times the model's inputs."""
         return self._limits.request_rows * len(self.encoder.names)
+
+    @property
+    def rows_at_once(self) -> int:
+        """What one caller may have waiting in several requests."""
+        return min(self._limits.request_rows, self._limits.waiting_rows)
 
     def check_rows(self, count: int) -> None:
         """Raises TooLarge. To be asked before rows are made of what was sent: they may take a hundred times its memory."""
@@ -115,14 +114,16 @@ class ServedModel:
                 f"the answer would have {values} values; at most {self._limits.answer_values} fit:"
                 " send fewer rows, or ask for fewer outputs."
             )
-        if self.waiting_rows + rows.count > self._limits.waiting_rows and self.waiting_rows:
-            raise Overloaded(f"{self.waiting_rows} rows are waiting for a prediction; send this request again a little later.")
+        waiting = self._waiting.rows
+        if waiting + rows.count > self._limits.waiting_rows and waiting:
+            raise Overloaded(f"{waiting} rows are waiting for a prediction; send this request again a little later.")
 
 
 class Slot:
     """A place for one model by its name and version: it holds the model, or why there is none."""
 
-    def __init__(self, loaded: Loaded, limits: Limits, metrics: Metrics, load: Callable[[], Loaded]) -> None:
+    def __init__(self, loaded: Loaded, limits: Limits, metrics: Metrics, load: Callable[[], Loaded], waiting: Waiting) -> None:
+        """Raises InvalidModel for a model that cannot predict."""
         self.name = loaded.card.name
         self.version = loaded.card.version
         self.card = loaded.card
@@ -132,6 +133,10 @@ class Slot:
         self._limits = limits
         self._metrics = metrics
         self._load = load
+        self._waiting = waiting
+        # Loads and unloads take turns: who asks last decides.
+        self._changing = asyncio.Lock()
+        _warm_up(loaded)
         self._model: ServedModel | None = self._serve(loaded)
 
     @property
@@ -146,31 +151,34 @@ class Slot:
         return self._model
 
     def _serve(self, loaded: Loaded) -> ServedModel:
+        """In the place of another: the metrics are this one's from now on."""
         watched = self._metrics.model(loaded.card, loaded.model.signature, loaded.outputs)
         watch = partial(self._metrics.predicted, self.name, self.version or "")
-        return ServedModel(loaded, self._limits, watch, partial(self._metrics.observed, watched))
+        return ServedModel(loaded, self._limits, watch, partial(self._metrics.observed, watched), self._waiting)
 
     def check_ready(self) -> None:
         """Raises NotReady."""
         _ = self.model
 
-    @property
-    def waiting_rows(self) -> int:
-        return self._model.waiting_rows if self._model else 0
-
     async def load(self) -> None:
         """Load the same artifact again; whatever was loaded goes on serving until then. Raises InvalidModel."""
-        found = await asyncio.to_thread(lambda: self._serve(self._load()))
-        self._replace(found)
+        async with self._changing:
+            loaded = await asyncio.to_thread(self._load_again)
+            self.outputs = loaded.outputs
+            self._model = self._serve(loaded)
+            self.reason = ""
 
-    def unload(self) -> None:
-        self.reason = "it was unloaded; load it again"
-        self._replace(None)
+    async def unload(self) -> None:
+        async with self._changing:
+            self._model = None
+            self.reason = "it was unloaded; load it again"
 
-    def _replace(self, model: ServedModel | None) -> None:
-        before, self._model = self._model, model
-        if before is not None:
-            before.close()
+    def _load_again(self) -> Loaded:
+        loaded = self._load()
+        if repr(loaded.card) != repr(self.card):  # not the cards: NaN, such as in an evaluation, equals nothing
+            raise InvalidModel(f"the card of the model {self.name} has changed; start the function again to serve it.")
+        _warm_up(loaded)
+        return loaded
 
 
 class DataPlane:
@@ -187,9 +195,10 @@ class DataPlane:
         """Each model comes with what loads it again. With `control`, callers may unload and load them."""
         self.metrics = metrics
         self.control = control
+        self._waiting = Waiting()
         self._slots: dict[str, dict[str | None, Slot]] = {loaded.card.name: {} for loaded, _ in models}
         for loaded, load in sorted(models, key=lambda model: _natural(model[0].card.version or ""), reverse=True):
-            slot = Slot(loaded, limits or Limits(), metrics, load)
+            slot = Slot(loaded, limits or Limits(), metrics, load, self._waiting)
             self._slots[slot.name][slot.version] = slot
 
     @property
@@ -199,7 +208,7 @@ class DataPlane:
 
     @property
     def waiting_rows(self) -> int:
-        return sum(slot.waiting_rows for slot in self.slots)
+        return self._waiting.rows
 
     @property
     def names(self) -> list[str]:
@@ -234,11 +243,6 @@ class DataPlane:
             return UnknownModel(f"there is no model {name!r} here; this function serves {', '.join(self._slots)}.")
         served = ", ".join(self.versions(name)) or "no version"
         return UnknownModel(f"the model {name} has no version {version!r} here; this function serves {served}.")
-
-    def close(self) -> None:
-        for slot in self.slots:
-            if slot.ready:
-                slot.model.close()
 
 
 def _tensors(outputs: Sequence[ServedOutput], predictions: Mapping[Kind, Prediction], count: int) -> list[OutputTensor]:

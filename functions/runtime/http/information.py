@@ -70,7 +70,7 @@ class Information:
     def unload(self, name: str) -> Tell:
         async def tell(_: Scope, __: Receive) -> Answer:
             for slot in self._plane.controlled(name):
-                slot.unload()
+                await slot.unload()
             return json_answer({})
 
         return tell

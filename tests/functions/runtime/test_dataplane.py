@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import asyncio
+import gc
+import math
+import threading
 from array import array
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,9 +14,9 @@ import pytest
 
 from functions.runtime.artifact import Loaded
 from functions.runtime.card import Artifact, Card, Input, Output
-from functions.runtime.dataplane import DataPlane, Limits, Slot
+from functions.runtime.dataplane import OFF_LOOP_ROWS, DataPlane, Limits, ServedModel, Slot
 from functions.runtime.encoding import Encoder, Rows, Transform
-from functions.runtime.errors import InvalidInput, InvalidModel, NotAllowed, NotReady, TooLarge, UnknownModel
+from functions.runtime.errors import InvalidInput, InvalidModel, NotAllowed, NotReady, Overloaded, TooLarge, UnknownModel
 from functions.runtime.models import Kind, Prediction, Signature
 from functions.runtime.observing.metrics import Metrics
 from functions.runtime.outputs import resolve
@@ -111,19 +115,142 @@ async def test_a_model_is_unloaded_and_loaded_by_those_who_may() -> None:
     plane = plane_of(loaded(), control=True)
     (slot,) = plane.controlled("sum")
     serving = slot.model
-    slot.unload()
+    await slot.unload()
     with pytest.raises(NotReady, match="the model sum is not loaded: it was unloaded"):
         slot.check_ready()
-    assert len(await serving.infer(rows(1), serving.outputs.default)) == 1  # who had it already is answered
+    assert await answered(serving, OFF_LOOP_ROWS)  # who had it already is answered
+    await slot.load()
+    assert slot.model is not serving
+    assert slot.reason == ""
+    assert await answered(serving, OFF_LOOP_ROWS)
+    assert await answered(slot.model, OFF_LOOP_ROWS)
+
+
+async def test_the_threads_of_a_model_end_when_nobody_has_it_any_more() -> None:
+    slot = plane_of(loaded(), control=True).only()
+    before = set(threading.enumerate())
+    assert await answered(slot.model, OFF_LOOP_ROWS)
+    threads = [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("predict")]
+    assert threads
+    await slot.unload()
+    gc.collect()
+    for thread in threads:
+        await asyncio.to_thread(thread.join, 10)
+        assert not thread.is_alive()
+
+
+class Reloads:
+    """What loads a model again; each waits until it is let on."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Semaphore(0)
+        self.gate = threading.Semaphore(0)
+        self.running = 0
+        self.most = 0
+
+    def __call__(self) -> Loaded:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        self.entered.release()
+        assert self.gate.acquire(timeout=10)
+        self.running -= 1
+        return loaded()
+
+    async def begun(self) -> None:
+        assert await asyncio.to_thread(self.entered.acquire, timeout=10)
+
+
+async def test_an_unload_during_a_load_is_not_undone_by_it() -> None:
+    load = Reloads()
+    slot = plane_of(loaded(), load=load, control=True).only()
+    loading = asyncio.ensure_future(slot.load())
+    await load.begun()
+    unloading = asyncio.ensure_future(slot.unload())
+    await asyncio.sleep(0)
+    load.gate.release()
+    await asyncio.gather(loading, unloading)
+    assert not slot.ready
+
+
+async def test_loads_of_one_model_run_one_after_the_other() -> None:
+    load = Reloads()
+    slot = plane_of(loaded(), load=load, control=True).only()
+    loading = [asyncio.ensure_future(slot.load()) for _ in range(2)]
+    await load.begun()
+    await asyncio.sleep(0.05)
+    load.gate.release(2)
+    await asyncio.gather(*loading)
+    assert load.most == 1
+
+
+def fail() -> Loaded:
+    raise InvalidModel("the artifact is gone.")
+
+
+@pytest.mark.parametrize("load", [fail, lambda: loaded(model=TwoValues())], ids=["load", "warm-up"])
+async def test_a_model_that_cannot_be_loaded_again_goes_on_serving_and_being_watched(load: Callable[[], Loaded]) -> None:
+    plane = plane_of(loaded(), load=load, control=True)
+    slot: Slot = plane.only()
+    serving = slot.model
+    with pytest.raises(InvalidModel):
+        await slot.load()
+    assert slot.model is serving
+    assert await answered(serving, 3)
+    assert watched_rows(plane) == 3
+
+
+async def test_the_metrics_are_those_of_the_model_that_was_loaded_last() -> None:
+    plane = plane_of(loaded(), control=True)
+    await plane.only().load()
+    assert await answered(plane.only().model, 3)
+    assert watched_rows(plane) == 3
+
+
+@pytest.mark.parametrize("changed", [{"version": "2"}, {"outputs": (Output("total"),)}, {"description": "new"}], ids=str)
+async def test_a_card_that_has_changed_is_not_served_under_the_old_one(changed: dict[str, Any]) -> None:
+    slot = plane_of(loaded(), load=lambda: loaded(replace(CARD, **changed)), control=True).only()
+    serving = slot.model
+    with pytest.raises(InvalidModel, match="the card of the model sum has changed; start the function again to serve it"):
+        await slot.load()
+    assert slot.model is serving
+
+
+async def test_a_card_that_is_read_again_is_the_same_although_it_has_nan() -> None:
+    cards = [replace(CARD, evaluation={"auc": math.nan * one}) for one in (1, 1)]
+    slot = plane_of(loaded(cards[0]), load=lambda: loaded(cards[1]), control=True).only()
+    serving = slot.model
     await slot.load()
     assert slot.model is not serving
 
 
-async def test_a_model_that_cannot_be_loaded_again_goes_on_serving() -> None:
-    def fail() -> Loaded:
-        raise InvalidModel("the artifact is gone.")
+async def test_what_is_told_of_a_model_is_of_the_one_that_was_loaded_last() -> None:
+    class Three(Sum):
+        signature = Signature(2, kinds={"value": (), "margin": (3,)})
 
-    slot: Slot = plane_of(loaded(), load=fail, control=True).only()
-    with pytest.raises(InvalidModel):
-        await slot.load()
-    assert slot.ready
+    slot = plane_of(loaded(), load=lambda: loaded(model=Three()), control=True).only()
+    await slot.load()
+    assert slot.outputs is slot.model.outputs
+
+
+async def test_waiting_rows_are_those_of_all_models_together() -> None:
+    plane = plane_of(loaded(), loaded(replace(CARD, name="other")), limits=Limits(waiting_rows=10), control=True)
+    first, second = plane.slot("sum").model, plane.slot("other").model
+    waiting = asyncio.ensure_future(answered(first, 6))
+    await asyncio.sleep(0)
+    await plane.slot("sum").unload()
+    assert plane.waiting_rows == 6  # they wait still
+    with pytest.raises(Overloaded, match="6 rows are waiting"):
+        await answered(second, 5)
+    assert await waiting
+    assert plane.waiting_rows == 0
+    assert await answered(second, 5)
+
+
+async def answered(served: ServedModel, count: int) -> bool:
+    (tensor,) = await served.infer(rows(count), served.outputs.default)
+    return tensor.data == array("f", [3.0]) * count
+
+
+def watched_rows(plane: DataPlane) -> int:
+    (watched,) = plane.metrics.models.values()
+    return sum(sample.rows for sample in watched.samples.values())

@@ -34,7 +34,6 @@ def test_the_document_has_the_paths_of_the_function_with_their_methods_and_no_ot
         for method in [*(["POST"] if route.infer else []), *route.tell]
     }
     assert documented == served | {(path, "GET") for path in _paths(described)}
-    plane.close()
 
 
 def _paths(described: list[Described]) -> list[str]:

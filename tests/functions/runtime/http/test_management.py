@@ -1,0 +1,34 @@
+"""Whoever sent a request before its model was loaded again or unloaded is answered by the model that was there."""
+
+from __future__ import annotations
+
+import contextlib
+from array import array
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+# As many go to threads of the model's, with which it once ended.
+ROWS = 64
+
+
+@pytest.fixture(scope="module")
+def managed(start_server: Callable[..., Any]) -> Any:
+    return start_server(TIDEGATE_MODEL_CONTROL="true")
+
+
+@pytest.mark.parametrize("changes", [["load"], ["unload"], ["unload", "load"]], ids="-".join)
+def test_a_request_on_its_way_is_answered_by_the_model_that_it_found(changes: list[str], managed: Any) -> None:
+    asked = managed.binary("/v2/models/wide/infer", [("x", [ROWS, 30], "FP32", array("f", [0.5]).tobytes() * 30 * ROWS)])
+    half = len(asked) // 2
+    assert managed.ask(managed.request("/v2/repository/models/wide/load")).status == 200
+    with contextlib.closing(managed.connect()) as connection:
+        connection.send(asked[:half])
+        while not managed.metric("tidegate_requests_in_flight"):
+            pass
+        for change in changes:
+            assert managed.ask(managed.request(f"/v2/repository/models/wide/{change}")).status == 200
+        connection.send(asked[half:])
+        assert connection.reply().status == 200
+    assert managed.ask(asked).status == (503 if changes[-1] == "unload" else 200)
