@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from time import monotonic_ns, time_ns
 
 from eventing.errors import TidegateError
@@ -22,10 +24,9 @@ _CLOSE = ((b"connection", b"close"),)
 
 
 class App:
-    """An ASGI application. It owns the data plane, and closes it."""
+    """An ASGI application."""
 
     def __init__(self, plane: DataPlane, limits: Limits, observers: Observers) -> None:
-        self._plane = plane
         self._limits = limits
         self._observers = observers
         self._routes = Routes(plane)
@@ -37,7 +38,8 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            with suppress(asyncio.CancelledError):  # of a server that is told twice to stop, and does so at once
+                await self._live(receive, send)
             return
         path, method = scope["path"], scope["method"]
         route = self._routes.find(path)
@@ -97,6 +99,10 @@ class App:
         except ClientGone:
             exchange.status, exchange.reason = _CLIENT_GONE, "client gone"
             return None
+        except asyncio.CancelledError:  # the time to drain is over
+            exchange.reason = "stopping"
+            detail = "this function is stopping; send the request again."
+            return problem_answer(Problem(503, "stopping", detail)) if route.is_event else error_answer(detail, 503, _CLOSE)
         except TidegateError as error:
             exchange.reason = title_of(error)
             return problem_answer(problem_of(error)) if route.is_event else error_answer(sentence_of(error), status_of(error))
@@ -120,6 +126,5 @@ class App:
         await receive()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        self._plane.close()
         self._threads.shutdown()
         await send({"type": "lifespan.shutdown.complete"})

@@ -47,7 +47,7 @@ class Budget:
         self.used = 0
 
     def take(self, size: int, held: int = 0) -> None:
-        """For a request that holds some already. Raises Overloaded when there is no room; a request alone always has some."""
+        """`held` is what the request has taken already. Raises Overloaded when there is no room; a request alone is never refused."""
         if self.used > held and self.used + size > self._total:
             raise Overloaded(f"requests of {self.used} bytes are being answered; send this request again a little later.")
         self.used += size

@@ -85,7 +85,7 @@ class Call:
         """Do what is of this size, in bytes: at once if it is small, otherwise beside the event loop."""
         if size < OFF_LOOP_BYTES:
             return work(*arguments)
-        return await asyncio.get_running_loop().run_in_executor(self.threads, work, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self.threads, _done, work, arguments)
 
     def decoded(self, rows: int) -> None:
         self.exchange.rows = rows
@@ -120,3 +120,11 @@ class Call:
     async def _gone(self) -> None:
         while (await self.receive())["type"] != "http.disconnect":
             pass
+
+
+def _done(work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+    """A future cannot end with StopIteration, which a user's transform may raise."""
+    try:
+        return work(*arguments)
+    except StopIteration as error:
+        raise RuntimeError("StopIteration") from error

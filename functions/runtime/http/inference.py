@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import orjson
 
 from eventing.codecs import http
@@ -11,16 +13,21 @@ from eventing.event import Event
 from functions.runtime.errors import TooLarge
 from functions.runtime.http.asgi import Answer
 from functions.runtime.http.call import OFF_LOOP_BYTES, Call
+from functions.runtime.outputs import ServedOutput
 from functions.runtime.protocols import events, v1, v2
 from functions.runtime.protocols.body import parse_json
 
-# About what a number takes in JSON: tells roughly how long writing an answer takes.
+# About what a number, and an event without its data, take in JSON: tells roughly how long writing an answer takes.
 _BYTES_PER_VALUE = 20
-# Than JSON of the same bytes, at the least.
-_BINARY_IS_FASTER = 4
-# More than 100,000 rows, or as many events with their data, have; so many take a parser 50 ms.
+_BYTES_PER_EVENT = 500
+# Of reading, to JSON of the same bytes, at the least.
+_BINARY_SPEED_UP = 4
+# Lists and objects in one request. 100,000 rows or events have fewer; parsing this many takes 50 ms.
 _MOST_CONTAINERS = 400_000
 _SMALL_BYTES = 1_000_000
+
+# What was asked, where it could be read, and the replies.
+_Answered = tuple[Sequence[events.Question | Event], list[Event]]
 
 
 async def infer_v2(call: Call) -> Answer:
@@ -30,19 +37,21 @@ async def infer_v2(call: Call) -> Answer:
     length = call.json_length(body)
     json_bytes = len(body) if length is None else length
     _check_json(call, body, json_bytes)
-    size = json_bytes + (len(body) - json_bytes) // _BINARY_IS_FASTER
-    small = size < OFF_LOOP_BYTES  # as nearly all are: for these, not even a coroutine more
-    request = v2.decode(body, length, model) if small else await call.aside(size, v2.decode, body, length, model)
+    decode_cost = json_bytes + (len(body) - json_bytes) // _BINARY_SPEED_UP
+    if decode_cost < OFF_LOOP_BYTES:  # as nearly all have: for these, not even a coroutine more
+        request = v2.decode(body, length, model)
+    else:
+        request = await call.aside(decode_cost, v2.decode, body, length, model)
     rows = request.rows
     call.exchange.request_id = request.id or call.exchange.request_id
     call.decoded(rows.count)
     answered = await call.unless_gone(rows.count, model.infer(rows, request.outputs, call.deadline))
     call.predicted()
-    size = _BYTES_PER_VALUE * sum([len(tensor.data) for tensor in answered if tensor.name not in request.binary])
-    small = size < OFF_LOOP_BYTES
-    content, json_length = (
-        v2.encode(model.card, request, answered) if small else await call.aside(size, v2.encode, model.card, request, answered)
-    )
+    encode_cost = _encode_cost(rows.count, [output for output in request.outputs if output.name not in request.binary])
+    if encode_cost < OFF_LOOP_BYTES:
+        content, json_length = v2.encode(model.card, request, answered)
+    else:
+        content, json_length = await call.aside(encode_cost, v2.encode, model.card, request, answered)
     if json_length is None:
         return Answer(content)
     header = (b"inference-header-content-length", str(json_length).encode())
@@ -58,8 +67,8 @@ async def predict_v1(call: Call) -> Answer:
     call.decoded(rows.count)
     answered = await call.unless_gone(rows.count, model.infer(rows, model.outputs.default, call.deadline))
     call.predicted()
-    values = sum(len(tensor.data) for tensor in answered)
-    return Answer(await call.aside(values * _BYTES_PER_VALUE, lambda: orjson.dumps(v1.document_of(answered))))
+    encode_cost = _encode_cost(rows.count, model.outputs.default)
+    return Answer(await call.aside(encode_cost, lambda: orjson.dumps(v1.document_of(answered))))
 
 
 async def infer_events(call: Call) -> Answer:
@@ -69,16 +78,17 @@ async def infer_events(call: Call) -> Answer:
         raise InvalidEvent("the request is no CloudEvent: send ce- headers, or the content type application/cloudevents+json.")
     message = Message(message.headers, await call.body())
     _check_json(call, message.body, len(message.body))
-    replies = await (_answer_batch(call, message) if mode is Mode.BATCH else _answer_one(call, message, mode))
-    size = len(replies) * 500 if mode is Mode.BATCH else 0
-    answer = await call.aside(size, http.encode, replies, mode)
+    questions, replies = await (_answer_batch(call, message) if mode is Mode.BATCH else _answer_one(call, message, mode))
+    asked = [item for item in questions if isinstance(item, events.Question)]
+    encode_cost = _BYTES_PER_EVENT * len(replies) + sum([_encode_cost(item.rows.count, item.outputs) for item in asked])
+    answer = await call.aside(encode_cost, http.encode, replies, mode)
     headers = dict(answer.headers)
     content_type = headers.pop("content-type", "application/json")
     pairs = tuple((name.encode(), value.encode("latin-1")) for name, value in headers.items())
     return Answer(answer.body, content_type=content_type.encode(), headers=pairs)
 
 
-async def _answer_one(call: Call, message: Message, mode: Mode) -> list[Event]:
+async def _answer_one(call: Call, message: Message, mode: Mode) -> _Answered:
     model = call.slot.model
 
     def read() -> events.Question:
@@ -92,10 +102,10 @@ async def _answer_one(call: Call, message: Message, mode: Mode) -> list[Event]:
     call.decoded(question.rows.count)
     reply = await call.unless_gone(question.rows.count, events.answer(model, question, call.deadline))
     call.predicted()
-    return [reply]
+    return [question], [reply]
 
 
-async def _answer_batch(call: Call, message: Message) -> list[Event]:
+async def _answer_batch(call: Call, message: Message) -> _Answered:
     model = call.slot.model
 
     def read() -> list[events.Question | Event]:
@@ -106,13 +116,18 @@ async def _answer_batch(call: Call, message: Message) -> list[Event]:
     call.decoded(count)
     replies = await call.unless_gone(count, events.answer_all(model, questions, call.deadline))
     call.predicted()
-    return replies
+    return questions, replies
 
 
-def _check_json(call: Call, body: bytes, size: int) -> None:
+def _encode_cost(rows: int, outputs: Sequence[ServedOutput]) -> int:
+    """About the bytes of JSON that these outputs of so many rows are."""
+    return _BYTES_PER_VALUE * rows * sum([output.width for output in outputs])
+
+
+def _check_json(call: Call, body: bytes, json_bytes: int) -> None:
     """A parser holds the interpreter until it is done, and nothing else is answered meanwhile; lists and objects take it longest."""
     limit = call.limits.json_bytes
-    if size > limit:
-        raise TooLarge(f"the request has {size} bytes of JSON; at most {limit} fit: send binary tensors, or several requests.")
-    if size > _SMALL_BYTES and body.count(b"[", 0, size) + body.count(b"{", 0, size) > _MOST_CONTAINERS:
-        raise TooLarge(f"the request's JSON has more than {_MOST_CONTAINERS} lists and objects: send several requests.")
+    if json_bytes > limit:
+        raise TooLarge(f"the request has {json_bytes} bytes of JSON; at most {limit} fit: send binary tensors, or several requests.")
+    if json_bytes > _SMALL_BYTES and body.count(b"[", 0, json_bytes) + body.count(b"{", 0, json_bytes) > _MOST_CONTAINERS:
+        raise TooLarge(f"the request's JSON has more than {_MOST_CONTAINERS} lists and objects; send binary tensors, or several requests.")

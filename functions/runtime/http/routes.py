@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -21,12 +21,10 @@ V2 = "/v2/models/{model}"
 V2_VERSION = V2 + "/versions/{version}"
 V1 = "/v1/models/{model}"
 EVENTS = "/models/{model}"
-# A path of a model that is not in the table names a model that is not here.
-_MODEL_PATH = re.compile(
-    r"(?P<pattern>/v2/models/(?P<v2>[^/]+)(/versions/(?P<version>[^/]+))?(?P<end>/infer|/ready)?"
-    r"|/v1/models/(?P<v1>[^/]+?)(?P<predict>:predict)?"
-    r"|/v2/repository/models/(?P<repository>[^/]+)/(load|unload)"
-    r"|/models/(?P<event>[^/]+))"
+# The model, and the version, that a path may name.
+_NAMED = re.compile(
+    r"/v1/models/(?P<v1>[^/]+?)(?::predict)?"
+    r"|(?:/v2|/v2/repository)?/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?(?:/[a-z]+)?"
 )
 
 
@@ -57,9 +55,7 @@ class Routes:
         self._exposition = Exposition(plane.metrics)
         self.table: dict[str, Route] = dict(self._of_function())
         for name in plane.names:
-            self.table |= self._of_name(name, partial(plane.slot, name))
-            for version in plane.versions(name):
-                self.table |= self._of_model(V2_VERSION, partial(plane.slot, name, version), name, version)
+            self.table |= self._of_name(name, plane.versions(name))
 
     def find(self, path: str) -> Route | None:
         """None for a path that is none of the function's; one of an unknown model is, and its route says so."""
@@ -69,8 +65,11 @@ class Routes:
             found = self.table.get(path)
         if found is not None:
             return found
-        match = _MODEL_PATH.fullmatch(path)
-        return self._of_unknown(match) if match else None
+        match = _NAMED.fullmatch(path)
+        if match is None:
+            return None
+        version = match["version"]
+        return self._of_name(match["v1"] or match["name"], [version] if version else []).get(path)
 
     def _of_function(self) -> dict[str, Route]:
         tells: dict[str, tuple[str, Tell]] = {
@@ -85,8 +84,9 @@ class Routes:
         routes = {path: Route(path, self._plane.only, tell={method: tell}) for path, (method, tell) in tells.items()}
         return routes | {"/": Route("/", self._plane.only, "cloudevents", infer_events)}
 
-    def _of_name(self, name: str, slot: Callable[[], Slot]) -> dict[str, Route]:
+    def _of_name(self, name: str, versions: Sequence[str]) -> dict[str, Route]:
         information = self._information
+        slot = partial(self._plane.slot, name)
         repository = "/v2/repository/models/{model}"
         routes = {
             V1 + ":predict": Route(V1 + ":predict", slot, "v1", predict_v1),
@@ -95,7 +95,10 @@ class Routes:
             repository + "/load": Route(repository + "/load", slot, tell={"POST": information.load(name)}),
             repository + "/unload": Route(repository + "/unload", slot, tell={"POST": information.unload(name)}),
         }
-        return {pattern.format(model=name): route for pattern, route in routes.items()} | self._of_model(V2, slot, name)
+        table = {pattern.format(model=name): route for pattern, route in routes.items()} | self._of_model(V2, slot, name)
+        for version in versions:
+            table |= self._of_model(V2_VERSION, partial(self._plane.slot, name, version), name, version)
+        return table
 
     def _of_model(self, pattern: str, slot: Callable[[], Slot], name: str, version: str = "") -> dict[str, Route]:
         path = pattern.format(model=name, version=version)
@@ -105,21 +108,3 @@ class Routes:
             path + "/ready": Route(pattern + "/ready", slot, tell={"GET": information.ready_of(slot)}),
             path + "/infer": Route(pattern + "/infer", slot, "v2", infer_v2),
         }
-
-    def _of_unknown(self, match: re.Match[str]) -> Route:
-        name = match["v2"] or match["v1"] or match["event"] or match["repository"]
-        slot = partial(self._plane.slot, name, match["version"])
-        if match["repository"]:
-            return Route("", slot, tell={"POST": self._information.load(name)})
-        if match["event"]:
-            return Route(EVENTS, slot, "cloudevents", infer_events)
-        if match["v1"]:
-            return (
-                Route(V1 + ":predict", slot, "v1", predict_v1)
-                if match["predict"]
-                else Route(V1, slot, tell={"GET": self._information.ready_of(slot)})
-            )
-        pattern = (V2_VERSION if match["version"] else V2) + (match["end"] or "")
-        if match["end"] == "/infer":
-            return Route(pattern, slot, "v2", infer_v2)
-        return Route(pattern, slot, tell={"GET": self._information.ready_of(slot)})

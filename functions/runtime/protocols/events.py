@@ -22,8 +22,10 @@ from functions.runtime.outputs import OutputTensor, ServedOutput
 from functions.runtime.protocols import v1, v2
 
 Answer = Callable[[Sequence[OutputTensor]], Any]
-# Events of a batch that are answered before others have their turn: some milliseconds of work.
-_AT_ONCE = 256
+# Events of a batch that are answered at once: some milliseconds of work.
+_GROUP = 256
+# Making the data of a reply of so many values takes about a millisecond.
+_LARGE_VALUES = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,9 @@ def read_all(model: ServedModel, events: Sequence[Event]) -> list[Question | Eve
 
 async def answer(model: ServedModel, question: Question, deadline: float = math.inf) -> Event:
     answered = await model.infer(question.rows, question.outputs, deadline)
-    data = question.answer(answered) if question.answer else next(_records(answered))
+    make = question.answer or _record
+    small = sum([len(tensor.data) for tensor in answered]) < _LARGE_VALUES
+    data = make(answered) if small else await asyncio.to_thread(make, answered)
     return reply.completed(question.event, model.card.name, model.card.version, data)
 
 
@@ -91,7 +95,7 @@ async def _answer_records(model: ServedModel, questions: Sequence[Question], dea
     name, version = model.card.name, model.card.version
     replies: list[Event] = []
     records = _records(answered)
-    for some in _in_turns(questions):
+    for some in _in_groups(model, questions):
         replies += [reply.completed(question.event, name, version, next(records)) for question in some]
         await asyncio.sleep(0)
     return replies
@@ -99,8 +103,13 @@ async def _answer_records(model: ServedModel, questions: Sequence[Question], dea
 
 async def _answer_requests(model: ServedModel, questions: Sequence[Question], deadline: float) -> list[Event]:
     replies: list[Event] = []
-    for some in _in_turns(questions):
-        replies += await asyncio.gather(*(_answer_request(model, item, deadline) for item in some))
+    for some in _in_groups(model, questions):
+        tasks = [asyncio.ensure_future(_answer_request(model, item, deadline)) for item in some]
+        try:
+            replies += await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:  # when one has failed, nobody waits for the others
+                task.cancel()
     return replies
 
 
@@ -115,9 +124,26 @@ async def _answer_request(model: ServedModel, question: Question, deadline: floa
         return reply.failed(question.event, model.card.name, problem, model.card.version)
 
 
-def _in_turns(questions: Sequence[Question]) -> Iterator[Sequence[Question]]:
-    """Some at a time, so that the event loop comes round between them: a batch of 10,000 events is no reason to answer nobody else."""
-    return (questions[start : start + _AT_ONCE] for start in range(0, len(questions), _AT_ONCE))
+def _in_groups(model: ServedModel, questions: Sequence[Question]) -> Iterator[list[Question]]:
+    """Some at a time, so that the event loop comes round between them: a batch of 10,000 events is no reason to answer nobody else.
+
+    Those of a group wait together: they have no more rows than one request may have, lest they leave no room for each other.
+    """
+    most = model.rows_at_once
+    group: list[Question] = []
+    rows = 0
+    for question in questions:
+        if group and (len(group) == _GROUP or rows + question.rows.count > most):
+            yield group
+            group, rows = [], 0
+        group.append(question)
+        rows += question.rows.count
+    if group:
+        yield group
+
+
+def _record(answered: Sequence[OutputTensor]) -> dict[str, Any]:
+    return next(_records(answered))
 
 
 def _records(answered: Sequence[OutputTensor]) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import asyncio
+import threading
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,11 @@ from eventing.reply import COMPLETED, FAILED
 from functions.runtime.artifact import Loaded
 from functions.runtime.card import Artifact, Card, Input, Output
 from functions.runtime.dataplane import Limits, ServedModel
-from functions.runtime.encoding import Encoder
+from functions.runtime.encoding import Encoder, Rows
+from functions.runtime.errors import Overloaded
 from functions.runtime.models import Kind, Prediction, Signature
-from functions.runtime.outputs import resolve
-from functions.runtime.protocols import events
+from functions.runtime.outputs import OutputTensor, resolve
+from functions.runtime.protocols import events, v1
 
 CARD = Card(
     name="sum",
@@ -44,13 +47,15 @@ def ignored(*_: object) -> None:
     """Nobody watches."""
 
 
-@pytest.fixture
-def served() -> Iterator[ServedModel]:
+def serve(limits: Limits) -> ServedModel:
     model = Sum()
     loaded = Loaded(CARD, Encoder(CARD, CARD.features, transform), model, resolve(CARD, model.signature), Path("none"))
-    opened = ServedModel(loaded, Limits(), ignored, ignored)
-    yield opened
-    opened.close()
+    return ServedModel(loaded, limits, ignored, ignored)
+
+
+@pytest.fixture
+def served() -> ServedModel:
+    return serve(Limits())
 
 
 def event(event_id: str, data: Any) -> Event:
@@ -110,3 +115,53 @@ async def test_an_event_with_too_many_rows_fails_alone(served: ServedModel) -> N
     replies = await answers(served, [event("0", {"instances": [[1, 1]] * (most + 1)}), event("1", {"a": 1, "b": 1})])
     assert (replies[0].type, replies[0].value()["status"]) == (FAILED, 413)
     assert replies[1].value() == {"sum": 2.0}
+
+
+def instances(count: int) -> dict[str, Any]:
+    return {"instances": [[1, 1]] * count}
+
+
+async def test_the_events_of_a_batch_leave_room_for_each_other() -> None:
+    served = serve(Limits(waiting_rows=100))
+    counts = [60, 60, 1, 100, 39, 1, 61]
+    replies = await answers(served, [event(str(index), instances(count)) for index, count in enumerate(counts)])
+    assert [reply.get("causationid") for reply in replies] == list("0123456")
+    assert [len(reply.value()["predictions"]) for reply in replies] == counts
+
+
+async def test_a_batch_that_fails_leaves_nothing_to_be_predicted_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    served = serve(Limits())
+    outcomes: list[str] = []
+
+    async def infer(rows: Rows, *_: object) -> list[OutputTensor]:
+        if rows.count == 2:
+            raise Overloaded("too much at once.")
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            outcomes.append("cancelled")
+            raise
+        return []
+
+    monkeypatch.setattr(served, "infer", infer)
+    with pytest.raises(Overloaded):
+        await answers(served, [event("0", instances(1)), event("1", instances(2)), event("2", instances(3))])
+    await asyncio.sleep(0)
+    assert outcomes == ["cancelled"] * 2
+
+
+@pytest.mark.parametrize(("count", "aside"), [(10, False), (10_000, True)])
+async def test_the_data_of_a_large_reply_is_made_beside_the_event_loop(
+    count: int, aside: bool, served: ServedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[threading.Thread] = []
+    document_of = v1.document_of
+
+    def watched(answered: Sequence[OutputTensor]) -> dict[str, Any]:
+        threads.append(threading.current_thread())
+        return document_of(answered)
+
+    monkeypatch.setattr(v1, "document_of", watched)
+    (reply,) = await answers(served, [event("0", instances(count))])
+    assert reply.value() == {"predictions": [2.0] * count}
+    assert [thread is not threading.main_thread() for thread in threads] == [aside]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import signal
+import subprocess
 from array import array
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -164,3 +165,24 @@ def is_refused(server: Any) -> bool:
     except ConnectionError:
         return True
     return False
+
+
+def test_what_is_not_answered_in_the_time_to_drain_is_told_so(start_server: START) -> None:
+    server = start_server(TIDEGATE_DRAIN_SECONDS="0.1")
+    with predicting(server, 20_000) as large:
+        server.process.send_signal(signal.SIGTERM)
+        reply = large.reply()
+        assert (reply.status, reply.sentence) == (503, "this function is stopping; send the request again.")
+        assert server.process.wait(60) == 0
+    server.stop()
+
+
+@pytest.mark.parametrize("again_after_seconds", [0.0, 0.002, 0.01])
+def test_ctrl_c_twice_ends_it_in_silence(again_after_seconds: float, start_server: START) -> None:
+    """An impatient hand: the second comes while it stops, at whatever moment that is."""
+    server = start_server()
+    server.process.send_signal(signal.SIGINT)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        server.process.wait(again_after_seconds)
+    assert server.stop(signal.SIGINT) in (130, -signal.SIGINT)  # the latter when it had ended but for the interpreter; a shell tells 130, too
+    assert "Traceback" not in server.log

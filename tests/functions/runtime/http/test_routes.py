@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from array import array
+from pathlib import Path
+
+import pytest
+
+from functions.runtime.artifact import Loaded
+from functions.runtime.card import Artifact, Card, Input, Output
+from functions.runtime.dataplane import DataPlane
+from functions.runtime.encoding import Encoder
+from functions.runtime.errors import UnknownModel
+from functions.runtime.http.asgi import Message
+from functions.runtime.http.routes import Route, Routes
+from functions.runtime.models import Kind, Prediction, Signature
+from functions.runtime.observing.metrics import Metrics
+from functions.runtime.outputs import resolve
+
+CARD = Card("little", (Input("a", "FP32"),), (Output("y"),), Artifact("none"), version="2")
+PATHS = {
+    "/v2/models/{}": "/v2/models/{model}",
+    "/v2/models/{}/ready": "/v2/models/{model}/ready",
+    "/v2/models/{}/infer": "/v2/models/{model}/infer",
+    "/v2/models/{}/versions/2": "/v2/models/{model}/versions/{version}",
+    "/v2/models/{}/versions/2/ready": "/v2/models/{model}/versions/{version}/ready",
+    "/v2/models/{}/versions/2/infer": "/v2/models/{model}/versions/{version}/infer",
+    "/v1/models/{}": "/v1/models/{model}",
+    "/v1/models/{}:predict": "/v1/models/{model}:predict",
+    "/models/{}": "/models/{model}",
+    "/v2/repository/models/{}/load": "/v2/repository/models/{model}/load",
+    "/v2/repository/models/{}/unload": "/v2/repository/models/{model}/unload",
+}
+
+
+class Same:
+    signature = Signature(1)
+
+    def predict(self, values: array[float], rows: int, kind: Kind = "value") -> Prediction:
+        return Prediction(array("f", values), ())
+
+
+@pytest.fixture
+def routes() -> Routes:
+    loaded = Loaded(CARD, Encoder(CARD, CARD.columns), Same(), resolve(CARD, Same.signature), Path("none"))
+    return Routes(DataPlane([(loaded, lambda: loaded)], Metrics(), control=True))
+
+
+def found(routes: Routes, path: str) -> Route:
+    route = routes.find(path)
+    assert route is not None, path
+    return route
+
+
+@pytest.mark.parametrize("end", ["", "/"])
+@pytest.mark.parametrize("name", ["big", "{}", "{model}", ":predict", "infer", "versions", "x\ny", " "])
+@pytest.mark.parametrize("path", PATHS)
+def test_an_unknown_model_has_the_routes_of_one_that_is_there(path: str, name: str, end: str, routes: Routes) -> None:
+    before = dict(routes.table)
+    unknown, known = found(routes, path.format(name) + end), found(routes, path.format("little") + end)
+    assert unknown.pattern == known.pattern == PATHS[path]
+    assert (unknown.protocol, unknown.infer, unknown.allow) == (known.protocol, known.infer, known.allow)
+    with pytest.raises(UnknownModel, match="there is no model"):
+        unknown.slot()
+    assert known.slot().name == "little"
+    assert routes.table == before
+
+
+@pytest.mark.parametrize("end", ["", "/ready", "/infer"])
+def test_a_model_that_is_there_has_no_unknown_version(end: str, routes: Routes) -> None:
+    route = found(routes, f"/v2/models/little/versions/9{end}")
+    assert route.pattern == f"/v2/models/{{model}}/versions/{{version}}{end}"
+    with pytest.raises(UnknownModel, match="the model little has no version '9' here"):
+        route.slot()
+
+
+@pytest.mark.parametrize("path", ["/v2/models/big", "/v2/repository/models/big/load", "/v2/repository/models/big/unload"])
+async def test_what_is_told_of_an_unknown_model_is_that_it_is_not_here(path: str, routes: Routes) -> None:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b""}
+
+    (tell,) = found(routes, path).tell.values()
+    with pytest.raises(UnknownModel, match="there is no model 'big' here"):
+        await tell({}, receive)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/models",
+        "/models//",
+        "/models/big/infer",
+        "/models/big/versions/2",
+        "/v1/models/big/infer",
+        "/v1/models/big:predict/more",
+        "/v1/models/big/versions/2",
+        "/v2/models//infer",
+        "/v2/models/big/load",
+        "/v2/models/big/versions",
+        "/v2/models/big/versions//infer",
+        "/v2/models/big/infer//",
+        "/v2/models/big/infer/ready",
+        "/v2/models/big/versions/2/load",
+        "/v2/repository/models/big",
+        "/v2/repository/models/big/infer",
+        "/v2/repository/models/big/versions/2/load",
+        "/v3/models/big",
+        "/v1/v2/models/big",
+    ],
+)
+def test_what_is_no_path_of_a_model_is_nothing(path: str, routes: Routes) -> None:
+    assert routes.find(path) is None
