@@ -92,7 +92,7 @@ def atomic(path: str, schema: pa.Schema) -> Iterator[Writer]:
 def check_output(path: str, overwrite: bool) -> None:
     """Raises InvalidInput when the output is there already, or its folder is not."""
     if Path(path).exists() and not overwrite:
-        raise InvalidInput(f"the output {path} exists already; choose another name, or allow it to be overwritten.")
+        raise InvalidInput(f"the output {path} exists already; choose another name, or overwrite it by --overwrite.")
     if not Path(path).absolute().parent.is_dir():
         raise InvalidInput(f"there is no folder {Path(path).absolute().parent} for the output; create it first.")
 

@@ -34,13 +34,16 @@ class Unusual(Exception):
     """A column is not as simple as the fast way wants it; looking at each value tells whether anything is wrong."""
 
 
-def checker(item: Input) -> Callable[[Any], Any]:
-    """Takes a value that is not null; returns the text, or the number as float. Raises InvalidInput, naming the input."""
+def checker(item: Input, *, bools: bool = False) -> Callable[[Any], Any]:
+    """Takes a value that is not null; returns the text, or the number as float. Raises InvalidInput, naming the input.
+
+    With `bools` any number may be true or false, for an artifact without a card, which does not say what its column was.
+    """
     if item.datatype == "BYTES":
         return _text_checker(item)
     if item.datatype == "BOOL":
         return _bool_checker(item)
-    return _number_checker(item)
+    return _number_checker(item, bools=bools)
 
 
 def converter(item: Input) -> Callable[[Column], Sequence[float]]:
@@ -58,7 +61,7 @@ def range_of(item: Input) -> tuple[float, float]:
     if "INT" in item.datatype:
         bits = int(item.datatype.partition("INT")[2])
         signed = not item.datatype.startswith("U")
-        least, most = (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if signed else (0.0, 2.0**bits - 1)
+        least, most = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
     return (
         least if item.minimum is None else max(least, float(item.minimum)),
         most if item.maximum is None else min(most, float(item.maximum)),
@@ -110,18 +113,27 @@ def name_of(value: Any) -> str:
         return f"the text {value[:40]!r}"
     if isinstance(value, (dict, list)):
         return "an object" if isinstance(value, dict) else "a list"
-    return "null" if value is None else repr(value)[:40]
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return repr(value)[:40]
+
+
+def some(names: Sequence[str]) -> str:
+    """The first of them: a caller may have sent any number, of any length."""
+    shown = ", ".join(name if len(name) <= 40 else f"{name[:40]}…" for name in names[:8])
+    return shown if len(names) <= 8 else f"{shown}, …"
 
 
 def _text_checker(item: Input) -> Callable[[Any], str]:
     categories = frozenset(item.categories) if item.categories is not None else None
+    listed = some(item.categories or ())
 
     def check(value: Any) -> str:
         if type(value) is not str:
             raise InvalidInput(f"the input {item.name} is {name_of(value)}; it must be a text.")
         if categories is not None and value not in categories:
             shown = repr(value) if len(value) <= 40 else f"{value[:40]!r}…"
-            raise InvalidInput(f"the input {item.name} is {shown}, which is none of its {len(categories)} categories: {_some(item)}.")
+            raise InvalidInput(f"the input {item.name} is {shown}, which is none of its {len(categories)} categories: {listed}.")
         return value
 
     return check
@@ -136,20 +148,23 @@ def _bool_checker(item: Input) -> Callable[[Any], float]:
     return check
 
 
-def _number_checker(item: Input) -> Callable[[Any], float]:
+def _number_checker(item: Input, *, bools: bool) -> Callable[[Any], float]:
     whole = "INT" in item.datatype
     least, most = range_of(item)
 
     def check(value: Any) -> float:
         if type(value) is not float and type(value) is not int:
-            raise InvalidInput(f"the input {item.name} is {name_of(value)}; it must be a number.")
+            if type(value) is not bool:
+                raise InvalidInput(f"the input {item.name} is {name_of(value)}; it must be a number.")
+            if not bools:
+                raise InvalidInput(f"the input {item.name} is {name_of(value)}; it must be a number: send 1 or 0.")
         try:
             number = float(value)
         except OverflowError:
             raise InvalidInput(f"the input {item.name} is too large for a number.") from None
         if whole and not number.is_integer():
             raise InvalidInput(f"the input {item.name} is {value!r}; it must be a whole number.")
-        if not least <= number <= most:
+        if not least <= value <= most:
             raise InvalidInput(f"the input {item.name} is {value!r}; it must be {_bounds(least, most)}.")
         return number
 
@@ -208,10 +223,4 @@ def _bounds(least: float, most: float) -> str:
 
 
 def _plain(number: float) -> str:
-    return str(int(number)) if number.is_integer() else f"{number:g}"
-
-
-def _some(item: Input) -> str:
-    categories = item.categories or ()
-    shown = ", ".join(categories[:8])
-    return shown if len(categories) <= 8 else f"{shown}, …"
+    return str(int(number)) if float(number).is_integer() else f"{number:g}"

@@ -17,7 +17,7 @@ from typing import Any
 
 from eventing.errors import TidegateError
 from functions.runtime.card import Card, Input
-from functions.runtime.checks import SLICE, Column, Unusual, are_ordinary, checker, converter, is_plain, name_of, numbers, slices
+from functions.runtime.checks import SLICE, Column, Unusual, are_ordinary, checker, converter, is_plain, name_of, numbers, slices, some
 from functions.runtime.errors import InvalidInput
 
 # Below this the slow way is the faster one.
@@ -37,8 +37,8 @@ class Rows:
 class Encoder:
     """Turns what callers send by input into rows by feature, in the artifact's order and precision.
 
-    With `nulls` every input may be null, as an artifact without a card cannot say which; it must still be there. With `doubles` the
-    artifact takes rows of "d" besides those of its `typecode`: what comes as doubles need not be copied.
+    With `nulls` every input may be null (an artifact without a card does not say which may be), but its name must be sent. With `doubles`
+    the artifact takes rows of "d" besides those of its `typecode`: what comes as doubles need not be copied.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Encoder:
         self.features = tuple(features)
         self.width = len(features)
         self._known = frozenset(self.names)
-        self._checks = [(item.name, checker(item), item.optional) for item in card.inputs]
+        self._checks = [(item.name, checker(item, bools=nulls), item.optional) for item in card.inputs]
         self.nulls = nulls
         self._typecode = typecode
         self._doubles = doubles
@@ -137,7 +137,7 @@ class Encoder:
         return self.records(dict(zip(self.names, row, strict=True)) for row in rows)
 
     def columns(self, columns: Mapping[str, Column], count: int) -> Rows:
-        """`count` values for each input that is given; the names must be known to be inputs."""
+        """`count` values for each input that is given; the caller has held the names against the card by `check_names`."""
         if self._fast and count >= _MANY_ROWS:
             values = self._filled(columns, count)
             if values is not None:
@@ -152,7 +152,7 @@ class Encoder:
         given = set(names)
         unknown = sorted(given - self._known)
         if unknown:
-            raise InvalidInput(f"the model has no input {', '.join(unknown)}; its inputs are {', '.join(self.names)}.")
+            raise InvalidInput(f"the model has no input {some(unknown)}; its inputs are {', '.join(self.names)}.")
         missing = [item.name for item in self.inputs if not item.optional and item.name not in given]
         if missing:
             raise InvalidInput(f"the input {', '.join(missing)} is missing; the model's inputs are {', '.join(self.names)}.")

@@ -89,7 +89,9 @@ class Fields:
                 import difflib
 
                 near = difflib.get_close_matches(str(name), self._taken, 1)
-                raise self.invalid(str(name), "is not known; " + (f"is it {near[0]}?" if near else f"known are {', '.join(self._taken)}"))
+                raise self.invalid(
+                    str(name), "is not known; " + (f"perhaps it is {near[0]}" if near else f"known are {', '.join(self._taken)}")
+                )
 
     def _given(self, name: str) -> bool:
         self._taken[name] = None

@@ -12,7 +12,7 @@ from math import prod
 from time import perf_counter
 
 from functions.runtime.encoding import Rows
-from functions.runtime.models import Kind, Model, Prediction
+from functions.runtime.models import Kind, Model, Prediction, ask
 
 # Told of each call of the library: the kind, its rows, the requests that they are of, seconds that the first waited, seconds of the call.
 Watch = Callable[[Kind, int, int, float, float], None]
@@ -43,24 +43,27 @@ class Gatherer:
 
     def _flush(self) -> None:
         taken, self._waiting = self._waiting, {}
-        for (kind, _), waiting in taken.items():
+        for key, waiting in taken.items():
             # A caller who has gone is not computed for.
             there = [item for item in waiting if not item[1].done()]
-            while there:
-                batch, there = _up_to(there, self._max_rows)
-                self._predict(batch, kind)
+            if there:
+                batch, rest = _up_to(there, self._max_rows)
+                self._predict(batch, key[0])
+                if rest:
+                    self._waiting[key] = rest
+        if self._waiting:  # when the event loop has come round to the others
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def _predict(self, batch: list[_Waiting], kind: Kind) -> None:
         values, total = _joined(batch)
         began = perf_counter()
         try:
-            prediction = self._model.predict(values, total, kind)
+            answers, shape = ask(self._model, values, total, kind)
         except Exception as error:  # noqa: BLE001 whatever went wrong is every caller's answer
             for _, future in batch:
                 future.set_exception(error)
             return
         self._watch(kind, total, len(batch), began - self._since, perf_counter() - began)
-        answers, shape = prediction
         width = prod(shape)
         start = 0
         for rows, future in batch:

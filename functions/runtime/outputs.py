@@ -9,6 +9,7 @@ from math import prod
 from typing import Any, NamedTuple, cast
 
 from functions.runtime.card import Card, Output
+from functions.runtime.checks import slices, some
 from functions.runtime.errors import InvalidInput, InvalidModel
 from functions.runtime.models import Kind, Prediction, Signature
 
@@ -63,7 +64,7 @@ class Outputs:
         """Those that a request names, in its order. Raises InvalidInput for one that there is not, or that is named twice."""
         unknown = [name for name in names if name not in self._known]
         if unknown:
-            raise InvalidInput(f"the model has no output {', '.join(unknown)}; its outputs are {', '.join(self._known)}.")
+            raise InvalidInput(f"the model has no output {some(unknown)}; its outputs are {', '.join(self._known)}.")
         if len(set(names)) != len(names):
             raise InvalidInput("an output is named twice; name each once.")
         return tuple(self._known[name] for name in names)
@@ -147,7 +148,10 @@ def _converter(output: Output, meaning: str, signature: Signature, datatype: str
         found = numbers(prediction)
         if found.typecode == typecode:
             return found
-        return array(typecode, map(int, found) if typecode in "iq" else found)
+        made = array(typecode)
+        for part in slices(found):
+            made.extend(map(int, part) if typecode in "iq" else array(typecode, part))
+        return made
 
     return convert
 

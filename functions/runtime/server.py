@@ -28,10 +28,12 @@ class BoundedProtocol(HttpToolsProtocol):
     # Bytes since the last that an application is given: of a head, of trailers, or of what divides a body into chunks.
     _overhead = 0
     _in_head = True
+    _held: bytearray  # of a head that has come in part
     _too_late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast("asyncio.Transport", Corked(transport, self.loop)))
+        self._held = bytearray()
         self._wait(self.head_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -55,14 +57,26 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
-        if self._in_head and data.find(b"pgrade", 0, data.find(b"\r\n\r\n")) >= 0:
-            data = _without_upgrade(data)
+        if self._held or (self._in_head and not self._overhead):
+            data = self._whole_head(data)
         self._overhead += len(data)
         super().data_received(data)
         if self._overhead > _MAX_HEAD_BYTES:
             self._refuse(_HEAD_TOO_LARGE)
-        elif self._too_late is None and (self._overhead or not self._in_head):
+        elif self._too_late is None and (self._held or self._overhead or not self._in_head):
             self._wait(self.head_seconds if self._in_head else self.body_seconds)
+
+    def _whole_head(self, data: bytes) -> bytes:
+        """What may be read now: a head without an offer to upgrade, as soon as it is all there, or else nothing."""
+        end = data.find(b"\r\n\r\n") if not self._held else -1
+        if end < 0:
+            seen = len(self._held)
+            self._held += data
+            end = self._held.find(b"\r\n\r\n", max(0, seen - 3))
+            if end < 0 and len(self._held) <= _MAX_HEAD_BYTES and _REQUEST_LINE.match(self._held):
+                return b""
+            data, self._held = bytes(self._held), bytearray()
+        return _without_upgrade(data, end) if data.find(b"pgrade", 0, end) >= 0 else data
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(_NOT_HTTP)
@@ -109,10 +123,9 @@ class Corked:
             self._transport.write(written[0] if len(written) == 1 else b"".join(written))
 
 
-def _without_upgrade(data: bytes) -> bytes:
+def _without_upgrade(data: bytes, end: int) -> bytes:
     """A server may ignore the offer (RFC 9110, section 7.8); the parser behind this one would not."""
-    head, end, rest = data.partition(b"\r\n\r\n")
-    return _UPGRADE.sub(rb"\r\nx-upgrade:", head) + end + rest
+    return _UPGRADE.sub(rb"\r\nx-upgrade:", data[:end]) + data[end:]
 
 
 def _refusal(status: bytes, sentence: bytes) -> bytes:
@@ -121,6 +134,7 @@ def _refusal(status: bytes, sentence: bytes) -> bytes:
     return head % (status, len(body)) + body
 
 
+_REQUEST_LINE = re.compile(rb"[^\r\n]+ HTTP/1\.1\r\n")
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 _HEAD_TOO_LARGE = _refusal(b"431 Request Header Fields Too Large", b"the headers have more than 65536 bytes; send smaller ones.")
 _TOO_SLOW = _refusal(b"408 Request Timeout", b"the request did not arrive in its time; send it faster, or in parts.")
@@ -142,14 +156,15 @@ def serve(app: Any, listener: socket.socket, *, drain_seconds: float, body_secon
         date_header=False,
         log_config=None,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=int(drain_seconds),
+        timeout_graceful_shutdown=drain_seconds,  # type: ignore[arg-type]  # asyncio takes fractions
     )
-    # uvicorn raises the signal again once it has drained: having finished in order is no reason to die of it.
-    signal.signal(signal.SIGTERM, lambda *_: None)
+    # uvicorn raises the signals again once it has drained: having finished in order is no reason to die of them.
+    raised: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: raised.append(number))
     server = uvicorn.Server(config)
-    try:
-        server.run(sockets=[listener])
-    except KeyboardInterrupt:
+    server.run(sockets=[listener])
+    if signal.SIGINT in raised:
         return 130
     return 0 if server.started else 1
 

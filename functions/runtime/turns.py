@@ -14,7 +14,7 @@ from time import monotonic, perf_counter
 from functions.runtime.encoding import Rows
 from functions.runtime.errors import TimedOut
 from functions.runtime.gathering import Watch
-from functions.runtime.models import Kind, Model, Prediction
+from functions.runtime.models import Kind, Model, Prediction, ask
 
 # Rows of a slice: a library call of some 15 ms. Contributions cost about a hundred times as much a row.
 SLICE_ROWS: dict[Kind, int] = {"value": 4_096, "margin": 4_096, "leaf": 2_048, "contributions": 64}
@@ -42,8 +42,8 @@ class _Job:
 class Turns:
     """Predicts in as many threads as there are cores for it; the library itself takes one core a call.
 
-    Cores by threads of the library would wait for each other at the end of each call, and turn idly meanwhile. A thread takes the next
-    slice by itself, since the event loop may be busy when it is done with one.
+    The library's own threads would wait, spinning, for the slowest of them at the end of every call. A thread takes the next slice by
+    itself, since the event loop may be busy when it is done with one.
     """
 
     def __init__(self, model: Model, watch: Watch, cores: int) -> None:
@@ -51,18 +51,21 @@ class Turns:
         self._watch = watch
         self._executor = ThreadPoolExecutor(cores, "predict")
         self._lock = threading.Lock()
-        self._jobs: deque[_Job] = deque()
-        # Threads that predict nothing; and of these, those that nobody has called yet.
-        self._idle = self._asleep = cores
+        self._new: deque[_Job] = deque()
+        self._begun: deque[_Job] = deque()
+        # Whether the last slice was of a new job though one that is begun was waiting.
+        self._passed = False
+        # Threads that are not in a prediction; and of these, those that nobody has called.
+        self._idle = self._not_called = cores
 
     def predict(self, rows: Rows, kind: Kind, deadline: float) -> asyncio.Future[Prediction]:
         """`deadline` is of the monotonic clock: what has not been predicted by then is given up with TimedOut."""
         loop = asyncio.get_running_loop()
         job = _Job(rows, kind, deadline, loop.create_future())
         with self._lock:
-            self._jobs.append(job)
-            wanted = min(self._asleep, -(-rows.count // _part(kind)))
-            self._asleep -= wanted
+            self._new.append(job)
+            wanted = min(self._not_called, -(-rows.count // _part(kind)))
+            self._not_called -= wanted
         for _ in range(wanted):
             self._executor.submit(self._work, loop)
         return job.future
@@ -74,7 +77,7 @@ class Turns:
         """In a thread: slices as long as there are any."""
         while (found := self._next_slice()) is not None:
             job, begin, count = found
-            outcome = self._predict(job, begin, count) if count else None
+            outcome = self._outcome(job, begin, count) if count else None
             with self._lock:
                 self._idle += 1
                 job.failed |= isinstance(outcome, Exception)
@@ -83,8 +86,8 @@ class Turns:
     def _next_slice(self) -> tuple[_Job, int, int] | None:
         """A job, its first row and the number of rows, 0 when its time is over; None when nobody waits."""
         with self._lock:
-            while self._jobs:
-                job = self._jobs.popleft()
+            while self._new or self._begun:
+                job = self._next_job()
                 if job.failed or job.future.done():  # a slice has failed, or its caller has gone: nothing more is computed for it
                     continue
                 if monotonic() > job.deadline:
@@ -93,29 +96,37 @@ class Turns:
                 begin, count = job.begun, self._share(job)
                 job.begun += count
                 if job.left:
-                    self._jobs.append(job)
+                    self._begun.append(job)
                 self._idle -= 1
                 return job, begin, count
-            self._asleep += 1
+            self._not_called += 1
             return None
+
+    def _next_job(self) -> _Job:
+        """A new one comes before those that are begun, which have every second turn then."""
+        self._passed = bool(self._new and self._begun) and not self._passed
+        return (self._new if self._passed or not self._begun else self._begun).popleft()
 
     def _share(self, job: _Job) -> int:
         """How many rows to predict next: one slice, or less when there are threads without another job."""
         part = _part(job.kind)
-        threads = max(1, self._idle - len(self._jobs))
+        threads = max(1, self._idle - len(self._new) - len(self._begun))
         return min(job.left, SLICE_ROWS[job.kind], part * -(-job.left // (part * threads)))
 
-    def _predict(self, job: _Job, begin: int, count: int) -> Prediction | Exception:
+    def _outcome(self, job: _Job, begin: int, count: int) -> Prediction | Exception:
+        try:
+            return self._predict(job, begin, count)
+        except Exception as error:  # noqa: BLE001 whatever went wrong is this caller's answer
+            return error
+
+    def _predict(self, job: _Job, begin: int, count: int) -> Prediction:
         values = job.rows.values
         if count < job.rows.count:
             width = len(values) // job.rows.count
             values = values[begin * width : (begin + count) * width]
         began = perf_counter()
-        try:
-            prediction = self._model.predict(values, count, job.kind)
-        except Exception as error:  # noqa: BLE001 whatever went wrong is this caller's answer
-            return error
-        self._watch(job.kind, count, 1, 0.0 if begin else began - job.since, perf_counter() - began)
+        prediction = ask(self._model, values, count, job.kind)
+        self._watch(job.kind, count, 0 if begin else 1, began - job.since, perf_counter() - began)
         return prediction
 
 

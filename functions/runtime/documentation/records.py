@@ -37,7 +37,7 @@ def value(item: Input, *, nulls: bool = False) -> Schema:
     """One value of an input; it may be null if it is optional, or with `nulls`."""
     schema = _type(item)
     if item.optional or nulls:
-        schema["type"] = [schema["type"], "null"]
+        schema["type"] = [schema["type"], *(["boolean"] if nulls and schema["type"] == "number" else []), "null"]
         if "enum" in schema:
             schema["enum"].append(None)
     return _described(schema, item.description)

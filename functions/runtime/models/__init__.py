@@ -6,6 +6,7 @@ import importlib
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, cast
 
@@ -74,3 +75,22 @@ def runtime(name: str) -> Runtime:
     if not callable(getattr(found, "load", None)):
         raise InvalidModel(f"the runtime {name} has no function load(path).")
     return cast("Runtime", found)
+
+
+def ask(model: Model, values: array[float], rows: int, kind: Kind) -> Prediction:
+    """Its prediction, held to what was promised: one of another size would be the numbers of somebody else's rows.
+
+    Raises what the model raises, and RuntimeError for what cannot be the outcome of a future, such as StopIteration or SystemExit.
+    """
+    try:
+        prediction = model.predict(values, rows, kind)
+        count = len(prediction.values)
+    except StopIteration as error:
+        raise RuntimeError(f"the prediction ended with {error!r}.") from error
+    except Exception:
+        raise
+    except BaseException as error:
+        raise RuntimeError(f"the prediction ended with {error!r}.") from error
+    if count != rows * prod(prediction.shape):
+        raise RuntimeError(f"the prediction of {rows} rows of the shape {list(prediction.shape)} has {count} values.")
+    return prediction

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+from array import array
 from functools import cache
 from pathlib import Path
 
+from functions.runtime.checks import slices
 from functions.runtime.errors import InvalidModel
 
 
@@ -24,3 +26,11 @@ def library(package: str, remedy: str) -> ctypes.CDLL:
         return ctypes.CDLL(str(found))
     except OSError as error:  # LightGBM's wheel brings no OpenMP, which a slim image may lack
         raise InvalidModel(f"the library of {package} cannot be loaded: {error}; install what it needs, such as libgomp1.") from None
+
+
+def whole(values: array[float]) -> array[int]:
+    """Numbers of leaves, which the libraries give as floats."""
+    found: array[int] = array("i")
+    for part in slices(values):
+        found.extend(map(int, part))
+    return found

@@ -17,7 +17,7 @@ import orjson
 
 from functions.runtime.errors import InvalidModel
 from functions.runtime.models import Kind, Prediction, Signature
-from functions.runtime.models._library import library
+from functions.runtime.models._library import library, whole
 
 log = logging.getLogger("tidegate.lightgbm")
 
@@ -74,7 +74,7 @@ class LightGBMModel:
             ctypes.byref(ctypes.c_int64()),
             _POINTER(answer.buffer_info()[0]),
         )
-        return Prediction(array("i", map(int, answer)) if kind == "leaf" else answer, self.signature.kinds[kind])
+        return Prediction(whole(answer) if kind == "leaf" else answer, self.signature.kinds[kind])
 
     def _signature(self, text: bytes) -> Signature:
         header = _header(text)

@@ -20,7 +20,7 @@ import orjson
 
 from functions.runtime.errors import InvalidModel
 from functions.runtime.models import Kind, Meaning, Prediction, Signature
-from functions.runtime.models._library import library
+from functions.runtime.models._library import library, whole
 
 _POINTER = ctypes.c_void_p
 _SIZE = ctypes.c_uint64
@@ -85,7 +85,7 @@ class XGBoostModel:
         except XGBoostError:
             # A matrix takes no infinity, though a prediction in place does; the largest number is on the same side of every split.
             floats = self._predict_matrix(array("f", map(_finite, values)), rows, kind)
-        return Prediction(array("i", map(int, floats)) if kind == "leaf" else floats, shape)
+        return Prediction(whole(floats) if kind == "leaf" else floats, shape)
 
     def _predict_matrix(self, values: array[float], rows: int, kind: Kind) -> array[float]:
         """By a matrix of XGBoost's own, since explanations and leaves cannot be had in place."""

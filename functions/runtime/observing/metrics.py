@@ -157,13 +157,17 @@ class Metrics:
                 requests.postprocess.add((took - predicted) * 1e-9)
 
     def predicted(self, model: str, version: str, kind: str, rows: int, requests: int, waited_seconds: float, took_seconds: float) -> None:
-        """One call of the library, by any thread: the rows and requests gathered, and how long the first of these had waited for it."""
+        """One call of the library, by any thread: the rows and requests gathered, and how long the first of these had waited for it.
+
+        A call for more rows of a request that another call has begun tells no request, and no waiting.
+        """
         key = (model, version, kind, get_ident())
         calls = self.calls.get(key) or self.calls.setdefault(key, Calls())
         calls.rows.add(rows)
-        calls.requests.add(requests)
-        calls.queue.add(waited_seconds)
         calls.took.add(took_seconds)
+        if requests:
+            calls.requests.add(requests)
+            calls.queue.add(waited_seconds)
 
     def observed(self, model: ModelMetrics, values: array[float], rows: int, scores: array[Any]) -> None:
         """Rows (row-major, NaN for missing) and what was predicted for them of the kind `value`, by any thread."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import orjson
 
 from functions.runtime.errors import InvalidInput
+
+_NO_NUMBER = re.compile("-?(NaN|Infinity)")
 
 
 def parse_json(body: bytes) -> Any:
@@ -14,4 +17,5 @@ def parse_json(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise InvalidInput(f"the body is not JSON: {error}.") from None
+        remedy = "; NaN and infinity are not JSON: send null for what is missing" if _NO_NUMBER.match(error.doc, error.pos) else ""
+        raise InvalidInput(f"the body is not JSON: {error}{remedy}.") from None

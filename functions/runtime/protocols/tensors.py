@@ -47,7 +47,7 @@ _NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
 
 
 class Tensor(NamedTuple):
-    """One input of a request; `data` is flat and row-major: a list of JSON values, or an array from binary data."""
+    """One input of a request; `data` is flat and row-major: a list of JSON values, or an array (from binary data or a large request)."""
 
     name: str
     datatype: str
@@ -58,7 +58,8 @@ class Tensor(NamedTuple):
 def decode(index: int, item: Any, take: Callable[[int], bytes], check: Callable[[tuple[int, ...]], None] = lambda _: None) -> Tensor:
     """One of `inputs`; `take(size)` gives the next bytes of what follows the JSON part. Raises InvalidInput, naming the tensor.
 
-    `check` is told the shape once it is known to be no lie, and before anything is made of binary data; it may raise.
+    `check` is told the shape once it is known to be no lie, and before anything is made of binary data; it may raise. Of JSON it is told
+    only from ALWAYS_FIT values on.
     """
     name, datatype, shape = _head(index, item)
     size = parameters_of(item, "the tensor", name).get("binary_data_size")
@@ -200,7 +201,7 @@ def _halves(name: str, datatype: str, content: bytes, count: int) -> Sequence[An
 def _bools(name: str, datatype: str, content: bytes, count: int) -> Sequence[Any]:
     if content.strip(b"\0\1"):
         raise InvalidInput(f"the tensor {name} is BOOL, but has a byte that is neither 0 nor 1.")
-    return list(map(bool, content))
+    return [value for part in slices(content) for value in map(bool, part)]
 
 
 def _texts(name: str, datatype: str, content: bytes, count: int) -> Sequence[Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from functions.runtime.card import Card
+from functions.runtime.card import Card, Input
 from functions.runtime.checks import name_of
 from functions.runtime.encoding import Encoder, Rows
 from functions.runtime.errors import InvalidInput, TooLarge
@@ -41,7 +41,7 @@ def metadata(card: Card, outputs: Outputs, versions: Sequence[str]) -> dict[str,
         "name": card.name,
         **({"versions": list(versions)} if versions else {}),
         "platform": f"tidegate_{card.runtime}",
-        "inputs": [_input_metadata(card, index) for index in range(len(card.inputs))],
+        "inputs": [_input_metadata(item) for item in card.inputs],
         "outputs": [
             {"name": item.name, "datatype": item.datatype, "shape": [-1, *item.shape], "parameters": _output_parameters(item, card)}
             for item in outputs.all
@@ -94,8 +94,7 @@ def document_of(
     return document
 
 
-def _input_metadata(card: Card, index: int) -> dict[str, Any]:
-    item = card.inputs[index]
+def _input_metadata(item: Input) -> dict[str, Any]:
     parameters: dict[str, Any] = {"optional": item.optional}
     for name in ("minimum", "maximum"):
         if (bound := getattr(item, name)) is not None:
@@ -131,8 +130,9 @@ def _inputs(items: list[Any], rest: bytes | memoryview, model: ServedModel) -> l
         nonlocal values
         model.check_rows(shape[0])
         values += math.prod(shape)
-        if values > max(model.max_values, tensors.ALWAYS_FIT):
-            raise TooLarge(f"the tensors have {values} values or more; at most {model.max_values} fit into a request: send several.")
+        most = max(model.max_values, tensors.ALWAYS_FIT)
+        if values > most:
+            raise TooLarge(f"the tensors have {values} values or more; at most {most} fit into a request: send several.")
 
     found = [tensors.decode(index, item, take, check) for index, item in enumerate(items)]
     if position != len(rest):

@@ -120,7 +120,7 @@ def test_bounds_and_thresholds_of_zero_are_written() -> None:
         (document(features=["size"]), r"features and inputs differ \(city\); without a transform the inputs are the features"),
         (document(transform="t"), "features is missing; a card with a transform lists what the artifact takes"),
         (document(transform="t", features=["a", "b", "a"]), "features has 'a' more than once"),
-        (with_input(minimun=1), r"inputs\[0\]\.minimun is not known; is it minimum\?"),
+        (with_input(minimun=1), r"inputs\[0\]\.minimun is not known; perhaps it is minimum"),
         (with_input(minimum="1e3"), r"inputs\[0\]\.minimum is '1e3'; it must be a number, such as 0\.5 or 1\.0e\+3"),
         (with_input(minimum=True), r"inputs\[0\]\.minimum is True; it must be a finite number, or left out"),
         (with_input(maximum=float("inf")), r"inputs\[0\]\.maximum is inf; it must be a finite number, or left out"),

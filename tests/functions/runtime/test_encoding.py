@@ -51,7 +51,7 @@ def test_fields_that_are_no_inputs_are_for_other_readers() -> None:
         ({"kind": "plum"}, "the input kind is 'plum', which is none of its 2 categories: apple, pear."),
         ({"kind": 3}, "the input kind is 3; it must be a text."),
         ({"grams": "heavy"}, "the input grams is the text 'heavy'; it must be a number."),
-        ({"grams": True}, "the input grams is True; it must be a number."),
+        ({"grams": True}, "the input grams is true; it must be a number: send 1 or 0."),
         ({"grams": None}, "the input grams is missing; send it with every row."),
         ({"grams": 10**400}, "the input grams is too large for a number."),
         ({"grams": 1e39}, "the input grams is too large for the model; send a finite number."),
@@ -239,3 +239,13 @@ def outcome(encode: Callable[[], Rows]) -> tuple[str, bytes]:
         return "", encode().values.tobytes()
     except InvalidInput as error:
         return str(error), b""
+
+
+@pytest.mark.parametrize(("datatype", "most"), [("INT64", 2**63 - 1), ("UINT64", 2**64 - 1), ("INT8", 127)])
+@pytest.mark.parametrize("count", [1, 16])
+def test_the_largest_whole_number_is_taken_and_the_next_is_not(datatype: str, most: int, count: int) -> None:
+    card = Card("whole", (Input("a", datatype),), (Output("score"),), Artifact("model.ubj"))
+    encoder = Encoder(card, ["a"])
+    assert encoder.columns({"a": [most] * count}, count).count == count
+    with pytest.raises(InvalidInput, match=rf"the input a is {most + 1}; it must be .* to {most}"):
+        encoder.columns({"a": [most] * (count - 1) + [most + 1]}, count)

@@ -112,3 +112,19 @@ async def test_those_who_watch_are_told_of_each_call() -> None:
     assert (kind, count, requests) == ("value", 3, 2)
     assert isinstance(waited, float)
     assert isinstance(took, float)
+
+
+async def test_others_have_their_turn_between_the_calls_of_what_is_more_than_one() -> None:
+    model = Doubler()
+    plane = gatherer(model)
+    calls_seen: list[int] = []
+
+    def look() -> None:
+        calls_seen.append(len(model.calls))
+        if len(model.calls) < 3:
+            asyncio.get_running_loop().call_soon(look)
+
+    answers = [plane.predict(rows(*range(8)), "value") for _ in range(3)]
+    look()
+    assert [len((await answer).values) for answer in answers] == [16, 16, 16]
+    assert {1, 2} <= set(calls_seen)

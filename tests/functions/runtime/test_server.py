@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,10 +17,14 @@ class Impatient(BoundedProtocol):
 
 
 async def application(_: Any, receive: Any, send: Any) -> None:
-    while (await receive()).get("more_body"):
-        pass
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
-    await send({"type": "http.response.body", "body": b""})
+    """It answers with the body."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body})
 
 
 @pytest.fixture
@@ -50,3 +55,21 @@ async def test_a_body_may_take_longer_than_a_head(port: int) -> None:
     assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
     writer.close()
     idle_writer.close()
+
+
+OFFER = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\ncontent-length: 4\r\n\r\nbody"
+
+
+@pytest.mark.parametrize("split", range(len(b"POST / HTTP/1.1\r\n"), len(OFFER), 3))
+async def test_a_request_that_offers_an_upgrade_keeps_its_body_wherever_its_head_is_divided(split: int, port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for part in (OFFER[:split], OFFER[split:]):
+        writer.write(part)
+        await writer.drain()
+        probe, probe_writer = await asyncio.open_connection("127.0.0.1", port)  # by its answer, the part has been read
+        probe_writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        await probe.readline()
+        probe_writer.close()
+    assert (await reader.readuntil(b"body")).startswith(b"HTTP/1.1 200 OK\r\n")
+    writer.close()

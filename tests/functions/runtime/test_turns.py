@@ -13,6 +13,7 @@ import pytest
 from functions.runtime import turns as turns_module
 from functions.runtime.encoding import Rows
 from functions.runtime.errors import TimedOut
+from functions.runtime.gathering import Gatherer
 from functions.runtime.models import Kind, Prediction, Signature
 from functions.runtime.turns import SLICE_ROWS, Turns
 
@@ -42,7 +43,7 @@ class Doubler:
         if values[0] < 0:
             raise RuntimeError("no negative values")
         self.left.release()
-        return Prediction(array("f", [2 * value for value in values]), ())
+        return Prediction(array("f", [2 * value for value in values]), () if len(values) == rows else (len(values) // rows,))
 
 
 @pytest.fixture
@@ -105,12 +106,67 @@ async def test_a_small_request_waits_for_one_slice_of_a_large_one_and_not_for_al
     large = turns.predict(rows(1, 10 * SLICE), "value", math.inf)
     await entered(model)
     small = turns.predict(rows(2, 100), "value", math.inf)
-    model.gate.release(3)
+    model.gate.release(2)
     await small
-    assert [first for first, _, _ in model.calls][:3].index(2.0) <= 2
+    assert [first for first, _, _ in model.calls] == [1.0, 2.0]
     assert not large.done()
     model.gate.release(1_000)
     assert len((await large).values) == 10 * SLICE
+
+
+async def test_a_large_request_has_every_second_turn_however_many_small_ones_there_are(model: Doubler, turns: Turns) -> None:
+    model.gate = threading.Semaphore(0)
+    large = turns.predict(rows(1, 3 * SLICE), "value", math.inf)
+    await entered(model)
+    small = [turns.predict(rows(2, 100), "value", math.inf) for _ in range(4)]
+    model.gate.release(1_000)
+    await asyncio.gather(large, *small)
+    assert [first for first, _, _ in model.calls] == [1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 2.0]
+
+
+async def test_those_who_watch_are_told_of_a_request_once_however_many_slices_it_has(model: Doubler) -> None:
+    told: list[tuple[Any, ...]] = []
+    turns = Turns(model, lambda *call: told.append(call), 1)
+    await turns.predict(rows(1, SLICE + 1), "value", math.inf)
+    turns.close()
+    assert [call[:3] for call in told] == [("value", SLICE, 1), ("value", 1, 0)]
+
+
+class Faulty:
+    """It does not predict one row."""
+
+    signature = Signature(1)
+
+    def __init__(self, fault: BaseException | array[float]) -> None:
+        self._fault = fault
+
+    def predict(self, values: array[float], rows: int, kind: Kind = "value") -> Prediction:
+        if rows > 1:
+            return Prediction(values, ())
+        if isinstance(self._fault, BaseException):
+            raise self._fault
+        return Prediction(self._fault, ())
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [ZeroDivisionError("a bug"), StopIteration(1), SystemExit(3), asyncio.CancelledError(), array("f"), array("f", [1, 2])],
+    ids=lambda fault: type(fault).__name__,
+)
+@pytest.mark.parametrize("large", [True, False])
+async def test_whatever_goes_wrong_in_a_model_is_told_and_others_are_predicted(fault: BaseException | array[float], large: bool) -> None:
+    model = Faulty(fault)
+    turns = Turns(model, lambda *_: None, 1)
+    gatherer = Gatherer(model, lambda *_: None, max_rows=8)
+
+    def predict(count: int) -> asyncio.Future[Prediction]:
+        return turns.predict(rows(1, count), "value", math.inf) if large else gatherer.predict(rows(1, count), "value")
+
+    for _ in range(2):
+        with pytest.raises((ZeroDivisionError, RuntimeError), match=r"a bug|StopIteration|SystemExit|CancelledError|has [02] values"):
+            await predict(1)
+    assert len((await predict(2)).values) == 2
+    turns.close()
 
 
 async def test_nothing_more_is_computed_for_a_caller_who_has_gone(model: Doubler, turns: Turns) -> None:

@@ -94,7 +94,7 @@ def test_what_is_wrong_with_a_tensor_is_one_sentence(change: dict[str, Any], sen
         ("FP32", b"\0" * 8, 2, 7, "has 7 bytes; its shape [2] of FP32 means 8."),
         ("FP32", b"\0" * 4, 2, 8, "should have 8 bytes; 4 are left of the body."),
         ("FP32", b"", 1, -1, "has the binary_data_size -1"),
-        ("FP32", b"", 1, True, "has the binary_data_size True"),
+        ("FP32", b"", 1, True, "has the binary_data_size true"),
         ("BOOL", b"\2", 1, None, "has a byte that is neither 0 nor 1."),
         ("BYTES", b"\1\0\0\0", 1, None, "ends within a text"),
         ("BYTES", b"\1\0", 1, None, "ends within a text"),
