@@ -184,5 +184,6 @@ def test_ctrl_c_twice_ends_it_in_silence(again_after_seconds: float, start_serve
     server.process.send_signal(signal.SIGINT)
     with contextlib.suppress(subprocess.TimeoutExpired):
         server.process.wait(again_after_seconds)
-    assert server.stop(signal.SIGINT) in (130, -signal.SIGINT)  # the latter when it had ended but for the interpreter; a shell tells 130, too
+    # The latter when it had ended but for the interpreter; to a shell both are 130.
+    assert server.stop(signal.SIGINT) in (130, -signal.SIGINT)
     assert "Traceback" not in server.log
