@@ -160,9 +160,14 @@ def serve(app: Any, listener: socket.socket, *, drain_seconds: float, body_secon
     )
     # uvicorn raises the signals again once it has drained: having finished in order is no reason to die of them.
     raised: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: raised.append(number))
     server = uvicorn.Server(config)
+
+    def stop(number: int, _: object) -> None:
+        raised.append(number)
+        server.should_exit = True  # one that comes before uvicorn listens to signals counts as well
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
     server.run(sockets=[listener])
     if signal.SIGINT in raised:
         return 130

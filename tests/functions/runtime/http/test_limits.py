@@ -181,6 +181,7 @@ def test_what_is_not_answered_in_the_time_to_drain_is_told_so(start_server: STAR
 def test_ctrl_c_twice_ends_it_in_silence(again_after_seconds: float, start_server: START) -> None:
     """An impatient hand: the second comes while it stops, at whatever moment that is."""
     server = start_server()
+    assert server.ask(one(server)).status == 200
     server.process.send_signal(signal.SIGINT)
     with contextlib.suppress(subprocess.TimeoutExpired):
         server.process.wait(again_after_seconds)
