@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from eventing.environ import Environ, number, required, whole
 from eventing.errors import InvalidSetting
 from eventing.kafka import Broker
+from eventing.security import Security
 
 # Nothing here makes sense at zero; a millisecond is the clients' unit.
 _LEAST_SECONDS = 0.001
@@ -18,7 +19,8 @@ class StreamSettings:
     """One stream. Everything but the topics, the sink and the broker has a default."""
 
     broker: Broker
-    """TIDEGATE_BOOTSTRAP_SERVERS (`host:port`, several by commas); TIDEGATE_KAFKA_API_VERSION (`2.3`; for the embedded broker alone)."""
+    """TIDEGATE_BOOTSTRAP_SERVERS (`host:port`, several by commas); TIDEGATE_KAFKA_API_VERSION (`2.3`; for the embedded broker alone);
+    the variables of eventing/security.py."""
 
     input: str
     """TIDEGATE_STREAM_INPUT: the topic that is read."""
@@ -77,7 +79,11 @@ class StreamSettings:
         """Raises InvalidSetting, naming the variable."""
         input_, sink = required(environ, "TIDEGATE_STREAM_INPUT"), _url(environ, "K_SINK")
         return cls(
-            broker=Broker(required(environ, "TIDEGATE_BOOTSTRAP_SERVERS"), _version(environ, "TIDEGATE_KAFKA_API_VERSION")),
+            broker=Broker(
+                required(environ, "TIDEGATE_BOOTSTRAP_SERVERS"),
+                _version(environ, "TIDEGATE_KAFKA_API_VERSION"),
+                Security.from_env(environ),
+            ),
             input=input_,
             output=required(environ, "TIDEGATE_STREAM_OUTPUT"),
             deadletter=environ.get("TIDEGATE_STREAM_DEADLETTER") or f"{input_}.deadletter",

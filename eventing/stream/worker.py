@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from kafka import TopicPartition
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.errors import KafkaError, KafkaTimeoutError, TopicAuthorizationFailedError
 
 from eventing import http, kafka, resume
 from eventing.codecs import json
 from eventing.codecs import kafka as codec
 from eventing.deadletter import Rejection
+from eventing.entry import BrokerRefused
 from eventing.errors import BrokerUnreachable, InvalidEvent
 from eventing.event import Event
 from eventing.reply import Problem
@@ -38,7 +39,9 @@ _SHARE_OF_CALLS = 2 / 3
 
 
 async def run(settings: StreamSettings, stop: asyncio.Event) -> None:
-    """Move events until `stop` is set. Raises BrokerUnreachable at start, WriteFailed when an output cannot be written at all."""
+    """Move events until `stop` is set. Raises BrokerUnreachable at start, BrokerRefused when it is not let in,
+    WriteFailed when an output cannot be written at all.
+    """
     async with contextlib.AsyncExitStack() as stack:
         producer = await stack.enter_async_context(_producer(settings))
         session = await stack.enter_async_context(
@@ -193,8 +196,8 @@ class Worker:
             still = time.monotonic() - lane.moved_at
             if len(lane) and still > _STALLED_SECONDS and self._may_tell(f"stalled {number}"):
                 logger.warning("partition %d of %s has stood at %d for %.0f s", number, self._settings.input, lane.position, still)
-        # A client whose broker is gone polls in vain and says nothing.
-        await asyncio.to_thread(kafka.knock, self._settings.broker)
+        # A client whose broker is gone, or does not let it in any more, polls in vain and says nothing.
+        await asyncio.to_thread(kafka.enter, self._settings.broker)
 
     async def _stop(self) -> None:
         loop = asyncio.get_running_loop()
@@ -253,6 +256,8 @@ async def _partitions(producer: Any, settings: StreamSettings, stop: asyncio.Eve
                 return None
             try:
                 counts[topic] = len(await asyncio.to_thread(producer.partitions_for, topic))
+            except TopicAuthorizationFailedError:
+                raise BrokerRefused(f"Kafka does not let this user see the topic {topic}; grant it Describe, and Read or Write.") from None
             except KafkaTimeoutError:
                 if may_tell(topic):
                     logger.warning("there is no topic %s yet; waiting until it is created", topic)

@@ -9,6 +9,7 @@ import pytest
 from eventing import kafka
 from eventing.errors import BrokerUnreachable
 from eventing.kafka import Broker
+from eventing.security import Security
 
 
 @pytest.mark.parametrize("client", [kafka.consumer, kafka.producer])
@@ -25,6 +26,16 @@ def test_one_address_of_several_is_enough(broker: Broker) -> None:
     assert producer.partitions_for("anything")
     producer.close(5)
     gc.collect()
+
+
+def test_that_nothing_is_encrypted_is_told_once_and_not_of_this_machine(caplog: pytest.LogCaptureFixture) -> None:
+    security = Security(protocol="SASL_PLAINTEXT", mechanism="PLAIN", username="alice", password="correct-horse-battery")  # noqa: S106 nobody's
+    for servers in ("localhost:9092,127.0.0.2:9092,[::1]:9092", "localhost:9092,kafka:9092", "localhost:9092,kafka:9092"):
+        kafka._warn(Broker(servers, security=security))
+    assert len(caplog.messages) == 1
+    assert "nothing is encrypted on the way to Kafka at localhost:9092,kafka:9092" in caplog.text
+    assert "set TIDEGATE_KAFKA_SECURITY_PROTOCOL to SASL_SSL" in caplog.text
+    assert "horse" not in caplog.text
 
 
 def test_something_else_on_the_port_is_no_broker(monkeypatch: pytest.MonkeyPatch) -> None:

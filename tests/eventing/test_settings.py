@@ -45,6 +45,13 @@ def test_everything_can_be_named() -> None:
     assert (settings.retry_seconds, settings.session_timeout_seconds, settings.commit_seconds, settings.stop_seconds) == (4, 6, 0.5, 7)
 
 
+def test_the_broker_is_entered_as_the_variables_say() -> None:
+    sasl = {"SECURITY_PROTOCOL": "SASL_PLAINTEXT", "SASL_MECHANISM": "PLAIN", "USERNAME": "alice", "PASSWORD": "correct-horse-battery"}
+    settings = StreamSettings.from_env(ENVIRON | {f"TIDEGATE_KAFKA_{name}": value for name, value in sasl.items()})
+    assert settings.broker.security.options()["sasl_plain_password"] == sasl["PASSWORD"]
+    assert "horse" not in repr(settings)
+
+
 @pytest.mark.parametrize("name", ENVIRON)
 def test_what_is_missing_is_named(name: str) -> None:
     with pytest.raises(InvalidSetting, match=f"{name} is not set"):
@@ -57,6 +64,7 @@ def test_what_is_missing_is_named(name: str) -> None:
         ("K_SINK", "router/models/flights"),
         ("K_SINK", "ftp://router"),
         ("TIDEGATE_KAFKA_API_VERSION", "two"),
+        ("TIDEGATE_KAFKA_SECURITY_PROTOCOL", "TLS"),
         ("TIDEGATE_STREAM_BATCH_SIZE", "0.5"),
         ("TIDEGATE_STREAM_BATCH_SIZE", "many"),
         ("TIDEGATE_STREAM_RETRY_SECONDS", "-1"),

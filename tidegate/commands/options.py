@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from eventing.errors import TidegateError
 
 if TYPE_CHECKING:
     from eventing.kafka import Broker
+    from eventing.security import Security
     from tidegate.local.state import Running
 
 StateDir = Annotated[
@@ -48,12 +50,22 @@ def broker(bootstrap_servers: str | None, state_dir: Path) -> Broker:
     """The broker that was named, or that of the running `tidegate up`."""
     from eventing.kafka import Broker
 
-    return Broker(bootstrap_servers) if bootstrap_servers else broker_of(running(state_dir))
+    return Broker(bootstrap_servers, security=security()) if bootstrap_servers else broker_of(running(state_dir))
+
+
+def security() -> Security:
+    """How a named broker is entered: by the environment alone, since a command line is seen by everybody on the machine."""
+    from eventing.security import Security
+
+    return Security.from_env(os.environ)
 
 
 def broker_of(found: Running) -> Broker:
-    """The Kafka that a running `tidegate up` uses."""
+    """The Kafka that a running `tidegate up` uses. Its state has no secrets: for a named one, this process's own environment tells them."""
     from eventing.kafka import Broker
+    from tidegate.local.broker import EMBEDDED
 
     version = found.kafka_api_version
-    return Broker(found.bootstrap_servers, tuple(version) if version else None)
+    if found.kafka == EMBEDDED:
+        return Broker(found.bootstrap_servers, tuple(version) if version else None)
+    return Broker(found.bootstrap_servers, tuple(version) if version else None, security())

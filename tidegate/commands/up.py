@@ -32,9 +32,18 @@ def up(
     """
     import asyncio
 
+    from eventing.security import OPEN
+    from tidegate.commands.options import security
     from tidegate.local.up import UpSettings, run
     from tidegate.narration import log_to_stderr
 
     log_to_stderr()
-    settings = UpSettings(manifests=str(manifests), port=port, api_port=api_port, bootstrap_servers=bootstrap_servers, state_dir=state_dir)
+    settings = UpSettings(
+        manifests=str(manifests),
+        port=port,
+        api_port=api_port,
+        bootstrap_servers=bootstrap_servers,
+        security=security() if bootstrap_servers else OPEN,
+        state_dir=state_dir,
+    )
     asyncio.run(run(settings))

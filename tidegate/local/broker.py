@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from eventing import kafka
 from eventing.kafka import Broker
+from eventing.security import OPEN, Security
 
 EMBEDDED = "embedded"
 # What librdkafka's mock cluster speaks; asked for more, kafka-python's negotiation fails.
@@ -26,8 +27,8 @@ class Kafka:
     broker: Broker
 
     def environment(self) -> dict[str, str]:
-        """What every process is given, so that it finds the broker."""
-        found = {"TIDEGATE_BOOTSTRAP_SERVERS": self.broker.bootstrap_servers}
+        """What every process is given, so that it finds the broker and is let in: all of it, or a manifest's own would be mixed with it."""
+        found = {"TIDEGATE_BOOTSTRAP_SERVERS": self.broker.bootstrap_servers, **self.broker.security.environment()}
         if self.broker.api_version:
             version = ".".join(map(str, self.broker.api_version))
             found |= {"TIDEGATE_KAFKA_API_VERSION": version, "TIDEGATE_STREAM_SESSION_TIMEOUT_SECONDS": _MOCK_SESSION_SECONDS}
@@ -35,11 +36,14 @@ class Kafka:
 
 
 @asynccontextmanager
-async def reachable(bootstrap_servers: str | None) -> AsyncIterator[Kafka]:
-    """The named broker, or the embedded one. Raises BrokerUnreachable when nobody listens at the address that was named."""
+async def reachable(bootstrap_servers: str | None, security: Security = OPEN) -> AsyncIterator[Kafka]:
+    """The named broker, entered by `security`, or the embedded one, which lets everybody in.
+
+    Raises BrokerUnreachable when nobody listens at the address that was named, BrokerRefused when who listens does not let us in.
+    """
     if bootstrap_servers:
-        named = Broker(bootstrap_servers)
-        await asyncio.to_thread(kafka.knock, named)
+        named = Broker(bootstrap_servers, security=security)
+        await asyncio.to_thread(kafka.enter, named)
         yield Kafka(bootstrap_servers, named)
         return
     async with _embedded() as address:

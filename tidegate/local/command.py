@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from tidegate.local.errors import InvalidManifest
 from tidegate.local.podspec import Container, EnvFromSource, EnvVar, KeyRef
@@ -29,14 +30,18 @@ class Pod:
     config_maps: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
-def environment(container: Container, pod: Pod) -> dict[str, str]:
-    """The container's own variables. Raises InvalidManifest for one that needs what no process has."""
+def environment(container: Container, pod: Pod, known: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+    """The container's own variables. Raises InvalidManifest for one that needs what no process has.
+
+    `known` wins over the manifest, so that a Secret that a cluster has is not missed where this machine has a value of its own.
+    """
     env: dict[str, str] = {}
     for source in container.env_from:
         env |= _from_source(source, pod)
     for variable in container.env:
-        value = _value(variable, pod)
-        if value is not None:
+        if variable.name in known:
+            env[variable.name] = known[variable.name]
+        elif (value := _value(variable, pod)) is not None:
             env[variable.name] = expand(value, env)
     return env
 

@@ -27,7 +27,7 @@ class Launcher:
     def start(self, container: Container, pod: Pod, given: Mapping[str, str]) -> Process:
         """Raises StartFailed when the container cannot be run here."""
         try:
-            own = environment(container, pod)
+            own = environment(container, pod, self.common)
         except InvalidManifest as error:
             raise StartFailed(str(error)) from None
         env = {**os.environ, **own, **given, **self.common}

@@ -8,6 +8,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from eventing.errors import BrokerUnreachable
+from eventing.security import OPEN
 from tidegate.local.broker import EMBEDDED, Kafka, reachable
 
 
@@ -36,7 +37,7 @@ async def test_a_named_broker_is_taken_as_it_is() -> None:
         address = f"127.0.0.1:{listening.getsockname()[1]}"
         async with reachable(f"127.0.0.1:1,{address}") as found:
             assert found.name == f"127.0.0.1:1,{address}"
-            assert found.environment() == {"TIDEGATE_BOOTSTRAP_SERVERS": f"127.0.0.1:1,{address}"}
+            assert found.environment() == {"TIDEGATE_BOOTSTRAP_SERVERS": f"127.0.0.1:1,{address}", **OPEN.environment()}
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "no-port", "127.0.0.1:port"])

@@ -79,6 +79,11 @@ def test_what_no_process_has_is_refused_by_name(source: dict[str, Any], message:
     assert "the variable X" in str(caught.value)
 
 
+def test_what_this_machine_knows_needs_no_secret_of_a_cluster() -> None:
+    wanted = container(env=[ref(secretKeyRef={"name": "s", "key": "k"}), {"name": "Y", "value": "$(X)"}])
+    assert environment(wanted, POD, {"X": "$(Y)"}) == {"X": "$(Y)", "Y": "$(Y)"}
+
+
 @given(st.text())
 def test_a_text_without_a_dollar_stays_as_it_is(text: str) -> None:
     if "$" not in text:
