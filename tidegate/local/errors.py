@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from eventing.errors import TidegateError
+from tidegate.objects import InvalidManifest
 
-
-class InvalidManifest(TidegateError):
-    """A manifest cannot be read, or says what no API server would take."""
+__all__ = ["AlreadyRunning", "InvalidManifest", "NoReplica", "QueueFull", "StartFailed", "UnusableFolder"]
 
 
 class UnusableFolder(TidegateError):

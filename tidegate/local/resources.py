@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from tidegate.local.podspec import PodSpec, RevisionSpec
-from tidegate.local.validation import Json, Part
+from tidegate.local.validation import Json, Object, Part
 
 
 class Metadata(Part):
@@ -153,3 +153,29 @@ KINDS: dict[tuple[str, str], type[Manifest]] = {
     ("rbac.authorization.k8s.io/v1", "Role"): Role,
     ("rbac.authorization.k8s.io/v1", "RoleBinding"): RoleBinding,
 }
+
+_NO_POD = "a process is no pod"
+# By API group and kind: objects of a cluster's manifests that are no mistake here and start nothing, and why.
+_CLUSTER_ONLY = {
+    ("", "Namespace"): "here are no namespaces",
+    ("", "ResourceQuota"): _NO_POD,
+    ("", "Secret"): "set its values in the environment of tidegate up",
+    ("eventing.knative.dev", "Broker"): "publish to the stream's topic, or post to the router",
+    ("eventing.knative.dev", "EventType"): "there is no event registry here",
+    ("eventing.knative.dev", "KafkaSink"): "the stream worker writes its topics itself",
+    ("eventing.knative.dev", "Trigger"): "publish to the stream's topic, or post to the router",
+    ("keda.sh", "ScaledObject"): "each stream has one worker here",
+    ("keda.sh", "TriggerAuthentication"): "each stream has one worker here",
+    ("monitoring.coreos.com", "PodMonitor"): "ask a function for /metrics",
+    ("monitoring.coreos.com", "ServiceMonitor"): "ask a function for /metrics",
+    ("networking.k8s.io", "NetworkPolicy"): "all processes listen on loopback only",
+    ("policy", "PodDisruptionBudget"): _NO_POD,
+    ("sources.knative.dev", "KafkaSource"): "publish to the stream's topic, or post to the router",
+    ("sources.knative.dev", "PingSource"): "run `tidegate batch` when it is time",
+}
+
+
+def only_on_a_cluster(item: Object) -> str | None:
+    """Why an object is not run here, though a cluster would; None for all others."""
+    group = str(item.get("apiVersion")).rpartition("/")[0]
+    return _CLUSTER_ONLY.get((group, str(item.get("kind"))))

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from eventing import http
 from eventing.listening import listen
+from eventing.security import OPEN, Security
 from tidegate.local import kubeconfig, manifests, resources, state, status
 from tidegate.local.api import application
 from tidegate.local.broker import Kafka, reachable
@@ -28,9 +29,9 @@ from tidegate.local.fleet import Fleet
 from tidegate.local.gateway import Gateway, tell_no_malformed_requests
 from tidegate.local.launcher import Launcher
 from tidegate.local.lifeline import Lifeline
-from tidegate.local.manifests import Document
 from tidegate.local.store import Store, now
 from tidegate.local.validation import Object
+from tidegate.objects import Document
 
 log = logging.getLogger("tidegate.local")
 
@@ -46,7 +47,7 @@ class UpSettings:
     """What a person may choose. A port of 0 is any that is free.
 
     `manifests` is a path (`-` is standard input) or the objects themselves. `project_root` is the folder that processes start in;
-    the model's paths in manifests are relative to it. `bootstrap_servers` None is the embedded broker.
+    the model's paths in manifests are relative to it. `bootstrap_servers` None is the embedded broker; `security` is for a named one.
     """
 
     manifests: str | Sequence[Object] = "manifests/base"
@@ -56,6 +57,7 @@ class UpSettings:
     state_dir: Path = Path(".tidegate")
     project_root: Path = field(default_factory=Path.cwd)
     bootstrap_servers: str | None = None
+    security: Security = OPEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +97,14 @@ class Up:
 async def up(settings: UpSettings) -> AsyncIterator[Up]:
     """Everything, from the broker to the workers; at the end it drains and stops in the opposite order.
 
-    Raises InvalidManifest, PortTaken, AlreadyRunning or BrokerUnreachable before any process was started.
+    Raises InvalidManifest, PortTaken, AlreadyRunning, BrokerUnreachable or BrokerRefused before any process was started.
     """
     documents = manifests.load(settings.manifests)
     async with AsyncExitStack() as stack:
         stack.enter_context(state.claimed(settings.state_dir))
         gateway_socket = stack.enter_context(listen(settings.port, settings.host, option="--port"))
         api_socket = stack.enter_context(listen(settings.api_port, _LOOPBACK, option="--api-port"))
-        kafka = await stack.enter_async_context(reachable(settings.bootstrap_servers))
+        kafka = await stack.enter_async_context(reachable(settings.bootstrap_servers, settings.security))
         running = _running(settings, kafka, gateway_socket, api_socket)
         launcher = _launcher(settings, documents, running, kafka, stack.enter_context(Lifeline()))
         domain = f"localhost:{gateway_socket.getsockname()[1]}"

@@ -27,19 +27,40 @@ def names(source: Path | str) -> list[str]:
 
 
 def test_a_kustomization_is_followed_in_its_order(tmp_path: Path) -> None:
-    write(tmp_path / "kustomization.yaml", "namespace: models\nresources: [b, a/service.yaml]\n")
+    write(tmp_path / "kustomization.yaml", "resources: [b, a/service.yaml]\n")
     write(tmp_path / "b/kustomization.yaml", "resources: [service.yaml]\n")
     write(tmp_path / "b/service.yaml", SERVICE.format(name="b"))
     write(tmp_path / "a/service.yaml", SERVICE.format(name="a"))
     write(tmp_path / "a/not-named.yaml", SERVICE.format(name="c"))
-    documents = load(str(tmp_path))
-    assert [(d.object["metadata"]["name"], d.object["metadata"]["namespace"]) for d in documents] == [("b", "models"), ("a", "models")]
+    assert names(tmp_path) == ["b", "a"]
 
 
-def test_what_only_kustomize_can_do_is_left_to_it(tmp_path: Path) -> None:
+def test_a_kustomization_that_changes_objects_is_built_by_kustomize(tmp_path: Path) -> None:
+    write(tmp_path / "base/kustomization.yaml", "resources: [service.yaml]\n")
+    write(tmp_path / "base/service.yaml", SERVICE.format(name="a"))
+    write(tmp_path / "overlay/kustomization.yaml", "resources: [../base]\nnamePrefix: my-\nnamespace: models\n")
+    (document,) = load(str(tmp_path / "overlay"))
+    assert document.object["metadata"] == {"name": "my-a", "namespace": "models"}
+
+
+def test_what_kustomize_says_is_passed_on(tmp_path: Path) -> None:
     write(tmp_path / "kustomization.yaml", "resources: []\npatches: [{path: p.yaml}]\n")
-    with pytest.raises(InvalidManifest, match=r"uses patches, .* run: kubectl kustomize .* \| tidegate up -"):
+    with pytest.raises(InvalidManifest, match=rf"^kustomize refuses {tmp_path}: trouble .*p\.yaml.*\.$"):
         load(str(tmp_path))
+
+
+def test_without_kustomize_it_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    write(tmp_path / "kustomization.yaml", "resources: []\nnamespace: models\n")
+    with pytest.raises(InvalidManifest, match=r"neither it nor kubectl is on the PATH: install kubectl"):
+        load(str(tmp_path))
+
+
+def test_what_only_a_cluster_can_do_is_left_out_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    policy = "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: closed}\n"
+    caplog.set_level("INFO", "tidegate.local")
+    assert names(write(tmp_path / "m.yaml", SERVICE.format(name="a") + policy)) == ["a"]
+    assert caplog.messages == ["NetworkPolicy closed is left to the cluster: all processes listen on loopback only"]
 
 
 def test_without_a_kustomization_every_yaml_file_counts(tmp_path: Path) -> None:
