@@ -17,6 +17,6 @@ lock() { # lock FILE EXTRA... [-- OPTION...]
 lock constraints.txt dev -- "$@"
 part=(--constraints constraints.txt)
 lock requirements/demo.txt workbench train build -- "${part[@]}"
-# The model function takes XGBoost's library from the wheel and calls it directly: without numpy and scipy its image is 200 MB smaller.
-lock requirements/flights.txt flights -- "${part[@]}" --no-emit-package numpy --no-emit-package scipy
-for function in router stream batch; do lock "requirements/$function.txt" "$function" -- "${part[@]}"; done
+# Model functions take XGBoost's library from the wheel and call it directly: without numpy and scipy an image is 200 MB smaller.
+lock requirements/model.txt model -- "${part[@]}" --no-emit-package numpy --no-emit-package scipy
+for extra in router stream batch sync; do lock "requirements/$extra.txt" "$extra" -- "${part[@]}"; done

@@ -55,7 +55,7 @@ def test_what_a_part_installs_is_what_everything_installs(part: Path) -> None:
 
 def test_an_image_has_no_library_that_its_function_must_not_import() -> None:
     heavy = {"numpy", "pandas", "pyarrow", "scipy", "kubernetes"}
-    for function, unwanted in {"flights": heavy, "router": heavy | {"fastapi"}, "stream": heavy | {"fastapi"}}.items():
+    for function, unwanted in {"model": heavy, "router": heavy | {"fastapi"}, "stream": heavy | {"fastapi"}}.items():
         assert not unwanted & _pins(ROOT / "requirements" / f"{function}.txt").keys()
 
 
