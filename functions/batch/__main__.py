@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from eventing.codecs import json
@@ -17,6 +18,8 @@ from functions.batch.job import BatchRequest, Progress, run
 from functions.runtime.errors import InvalidInput
 
 REQUESTED = "dev.tidegate.batch.requested"
+# What a PingSource calls its events, whatever their data: its own schedule is what they are about.
+_SCHEDULED = "dev.knative.sources.ping"
 # What a Knative JobSink mounts, and the router's address in a cluster.
 _EVENT_FOLDER = "/etc/jobsink-event"
 _ROUTER = "http://router.default.svc.cluster.local"
@@ -27,7 +30,7 @@ log = logging.getLogger("tidegate.batch")
 
 def request_of(event: Event) -> BatchRequest:
     """What the event asks for. Raises InvalidInput, naming what its data lacks."""
-    if event.type != REQUESTED:
+    if event.type not in (REQUESTED, _SCHEDULED):
         raise InvalidInput(f"the event's type is {event.type}; a batch is started by {REQUESTED}.")
     data = event.value()
     if not isinstance(data, dict):
@@ -37,7 +40,18 @@ def request_of(event: Event) -> BatchRequest:
         raise InvalidInput(
             f"the event's data needs {', '.join(wrong) or 'key'} as a text; send {{model, input, output, key}}, key being optional."
         )
-    return BatchRequest(data["model"], data["input"], data["output"], data.get("key"))
+    return BatchRequest(data["model"], _dated(data["input"], event), _dated(data["output"], event), data.get("key"))
+
+
+def _dated(path: str, event: Event) -> str:
+    """`{date}` and `{yesterday}` by the event's own day, in UTC: a schedule says the same every night. Raises InvalidInput."""
+    if "{date}" not in path and "{yesterday}" not in path:
+        return path
+    try:
+        day = datetime.fromisoformat(str(event.attributes["time"])).astimezone(UTC).date()
+    except (KeyError, ValueError):
+        raise InvalidInput(f"{path} asks for a date, and the event has no time; give it one, such as 2026-11-23T02:30:00Z.") from None
+    return path.replace("{date}", str(day)).replace("{yesterday}", str(day - timedelta(days=1)))
 
 
 def _requested(environ: Mapping[str, str]) -> BatchRequest:

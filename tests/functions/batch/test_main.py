@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from tests.functions.batch.conftest import Model
 
 
-def event(data: Any, type_: str = REQUESTED) -> Event:
-    return Event({"specversion": "1.0", "id": "1", "source": "/test", "type": type_}, data)
+def event(data: Any, type_: str = REQUESTED, **more: str) -> Event:
+    return Event({"specversion": "1.0", "id": "1", "source": "/test", "type": type_, **more}, data)
 
 
 def test_an_event_says_what_to_do() -> None:
@@ -30,9 +30,17 @@ def test_an_event_says_what_to_do() -> None:
     assert request_of(event({"model": "m", "input": "i", "output": "o", "key": "k"})) == BatchRequest("m", "i", "o", "k")
 
 
+def test_a_schedule_names_files_by_the_day_of_its_event() -> None:
+    data = {"model": "m", "input": "in-{yesterday}.parquet", "output": "out-{date}.parquet"}
+    asked = event(data, "dev.knative.sources.ping", time="2026-03-01T01:30:00+02:00")
+    assert request_of(asked) == BatchRequest("m", "in-2026-02-27.parquet", "out-2026-02-28.parquet")
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
+        (event({"model": "m", "input": "{date}", "output": "o"}), "the event has no time"),
+        (event({"model": "m", "input": "{date}", "output": "o"}, time="noon"), "the event has no time"),
         (event({}, "other"), "the event's type is other"),
         (event([]), "no JSON object"),
         (event({"model": "m", "output": 7}), "needs input, output as a text"),
