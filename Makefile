@@ -5,22 +5,34 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # More arguments for the command behind a target, such as `make test ARGS="-k router"`.
 ARGS ?=
+# What `make train` trains.
+FUNCTION ?= flights
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo train test lint format types bench compare loadtest lock clean
+.PHONY: help demo train test e2e e2e-lite lint format types bench compare loadtest lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z2-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## Run the main job on this machine: flights in, delays out
 	$(BIN)/tidegate demo $(ARGS)
 
-train: $(VENV)/.demo ## Train the example's two models
-	$(BIN)/python -m functions.flights.train $(ARGS)
+train: $(VENV)/.demo ## Train the example, or a model function of yours: FUNCTION=name
+	$(BIN)/python -m functions.$(FUNCTION).train $(ARGS)
 
 test: $(VENV)/.dev ## Run every test that needs no cluster (minutes)
-	$(BIN)/pytest -n 2 --dist loadfile -m "not cluster" --cov $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile -m "not cluster and not e2e" --cov $(ARGS)
+
+e2e-lite: $(VENV)/.dev ## Test manifests and API calls on the API server of KUBECONFIG (nothing runs there)
+	$(BIN)/pytest -m cluster $(ARGS)
+
+# What skaffold builds and pushes first. REGISTRY is where; PROFILE is docker's unless named, such as buildah.
+e2e: $(VENV)/.dev functions/flights/models ## Test all of it on the cluster of KUBECONFIG, which has Knative: REGISTRY=…
+	@test -n "$(REGISTRY)$(E2E_IMAGES)" || { echo "Name the registry that the cluster pulls from: make e2e REGISTRY=localhost:5000 [PROFILE=buildah]" >&2; exit 2; }
+	@mkdir -p .tidegate
+	test -n "$(E2E_IMAGES)" || skaffold build --default-repo=$(REGISTRY) $(addprefix --profile=,$(PROFILE)) --file-output=.tidegate/images.json
+	E2E_IMAGES=$(or $(E2E_IMAGES),.tidegate/images.json) $(BIN)/pytest -m e2e $(ARGS)
 
 lint: $(VENV)/.dev ## Check format, style, and who imports whom
 	$(BIN)/ruff format --check
@@ -47,7 +59,8 @@ lock: $(VENV)/.dev ## Pin versions again (newer: ARGS=--upgrade)
 	BIN=$(BIN) requirements/lock.sh $(ARGS)
 
 clean: ## Remove what was built and measured; .venv stays
-	rm -rf .tidegate .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache dist loadtest/results functions/flights/models
+	rm -rf .tidegate .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache dist loadtest/results
+	find functions -mindepth 2 -maxdepth 2 -name models ! -path functions/runtime/models -exec rm -rf {} +
 	find eventing functions loadtest tests tidegate -name __pycache__ -prune -exec rm -rf {} +
 
 functions/flights/models: | $(VENV)/.demo

@@ -1,0 +1,200 @@
+"""`tidegate init` in a copy of the project: what it makes is held to what the project holds itself to, and runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import orjson
+import pytest
+import yaml
+
+from tidegate.cli import run
+from tidegate.local.up import UpSettings, up
+from tidegate.scaffolding.plan import Change, plan
+from tidegate.scaffolding.writing import write
+
+ROOT = Path(__file__).parents[2]
+PARTS = ("pyproject.toml", "skaffold.yaml", "ARCHITECTURE.md", "eventing", "functions", "manifests", "requirements", "tests/manifests")
+# Not one that a model function of the reader's may have.
+NAME = "newlymade"
+
+
+def _copy(to: Path) -> Path:
+    for part in PARTS:
+        if (ROOT / part).is_dir():
+            shutil.copytree(ROOT / part, to / part, ignore=shutil.ignore_patterns("__pycache__", "*.ubj"))
+        else:
+            shutil.copy(ROOT / part, to / part)
+    return to
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def _python(*arguments: str, cwd: Path) -> str:
+    """What `python -m` prints, in a folder whose packages come first."""
+    environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([sys.executable, "-m", *arguments], cwd=cwd, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    return _copy(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A copy of the project with a model function that is made and trained; and what was printed when it was made."""
+    folder = _copy(tmp_path_factory.mktemp("clone"))
+    told = _python("tidegate", "init", NAME, cwd=folder)
+    _python(f"functions.{NAME}.train", cwd=folder)
+    return folder, told
+
+
+@pytest.fixture(scope="module")
+def made(printed: tuple[Path, str]) -> Path:
+    return printed[0]
+
+
+def test_it_tells_what_it_made_and_what_to_do_next(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = _files(clone)
+    assert run(["init", NAME, "--directory", str(clone)]) == 0
+    after = _files(clone)
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    told = {what: set(re.findall(rf"^{what} {clone}/(\S+)$", shown.out, re.MULTILINE)) for what in ("wrote", "added to")}
+    assert told["wrote"] == after.keys() - before.keys()
+    assert told["added to"] == {name for name, content in before.items() if after[name] != content}
+    assert f"cd {clone}\n" in shown.out
+    assert f"make train FUNCTION={NAME}\n" in shown.out
+
+
+def test_its_option_can_be_a_variable(clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("TIDEGATE_DIRECTORY", str(clone))
+    assert run(["init", NAME]) == 0
+    assert run(["init", "--help"]) == 0
+    assert "env var: TIDEGATE_DIRECTORY" in " ".join(capsys.readouterr().out.split())
+
+
+def test_manifests_are_those_of_the_example(made: Path) -> None:
+    example, own = (_files(made / "manifests/base" / name) for name in ("flights", NAME))
+    assert own == {name: content.replace(b"flights", NAME.encode()) for name, content in example.items()}
+
+
+def test_skaffold_builds_it_wherever_it_builds_the_example(made: Path) -> None:
+    config = yaml.safe_load((made / "skaffold.yaml").read_text())
+    lists = [build["artifacts"] for build in (part.get("build", {}) for part in (config, *config["profiles"])) if "artifacts" in build]
+    for artifacts in lists:
+        (example,) = [item for item in artifacts if item["image"] == "flights"]
+        (own,) = [item for item in artifacts if item["image"] == NAME]
+        assert own == orjson.loads(orjson.dumps(example).replace(b"flights", NAME.encode()))
+        assert f"make train FUNCTION={NAME}" in str(own["hooks"])
+
+
+def test_its_own_tests_pass(made: Path) -> None:
+    _python("pytest", "-q", "-p", "no:cacheprovider", f"tests/functions/{NAME}", cwd=made)
+
+
+def test_the_tests_of_the_manifests_pass_with_it(made: Path) -> None:
+    _python("pytest", "-q", "-p", "no:cacheprovider", "-m", "not cluster", "tests/manifests", cwd=made)
+
+
+def test_types_are_strict(made: Path) -> None:
+    _python("mypy", "--cache-dir", os.devnull, f"functions/{NAME}", f"tests/functions/{NAME}", cwd=made)
+
+
+@pytest.mark.parametrize("name", ["q", "runtime2", "z" * 30])
+def test_style_is_the_project_s_whatever_the_name(clone: Path, name: str) -> None:
+    write(plan(clone, name))
+    for command in (["check"], ["format", "--check"]):
+        _python("ruff", *command, "--no-cache", f"functions/{name}", f"tests/functions/{name}", cwd=clone)
+
+
+async def test_the_call_that_it_names_is_answered_on_one_machine(printed: tuple[Path, str], tmp_path: Path) -> None:
+    folder, told = printed
+    called = re.search(r"curl http://(router\.localhost):8080(/\S+) -d (.+)$", told, re.MULTILINE)
+    assert called
+    settings = UpSettings(manifests=str(folder / "manifests/base"), port=0, state_dir=tmp_path / "state", project_root=folder)
+    async with up(settings) as here, aiohttp.ClientSession() as client:
+        # By the address that its host has, since not every resolver knows names below localhost.
+        url, body = here.running.gateway + called[2], shlex.split(called[3])[0]
+        async with client.post(url, data=body, headers={"host": called[1]}) as response:
+            answer = await response.json()
+            assert response.status == 200, answer
+    assert len(answer["predictions"]) == 1
+
+
+def _refused(clone: Path, name: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """The one sentence of a refusal, which leaves everything as it was."""
+    before = _files(clone)
+    assert run(["init", name, "-C", str(clone)]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert len(shown.err.splitlines()) == 1
+    assert _files(clone) == before
+    return shown.err
+
+
+def test_a_name_that_will_not_do_is_refused(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "such as houseprices." in _refused(clone, "house-prices", capsys)
+
+
+@pytest.mark.parametrize("taken", ["functions", "tests/functions", "manifests/base"])
+def test_a_folder_of_that_name_is_left_alone(clone: Path, taken: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (clone / taken / NAME).mkdir(parents=True)
+    assert f"{clone / taken / NAME} is there already; choose another name" in _refused(clone, NAME, capsys)
+
+
+def test_what_is_listed_already_is_named(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["init", NAME, "-C", str(clone)]) == 0
+    capsys.readouterr()
+    for folder in (f"functions/{NAME}", f"tests/functions/{NAME}", f"manifests/base/{NAME}"):
+        shutil.rmtree(clone / folder)
+    assert f"kustomization.yaml has the line `- {NAME}` already; choose another name" in _refused(clone, NAME, capsys)
+
+
+def test_a_folder_that_is_no_clone_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"{tmp_path} is no clone of Tidegate; stand in the clone's own folder" in _refused(tmp_path, NAME, capsys)
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'another'\n")
+    assert "is no clone of Tidegate" in _refused(tmp_path, NAME, capsys)
+
+
+def test_what_new_functions_are_made_from_must_be_there(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    skaffold = clone / "skaffold.yaml"
+    skaffold.write_text(skaffold.read_text().replace("# tidegate init adds", "# here go"))
+    assert "skaffold.yaml has no line `# tidegate init adds model functions here.`" in _refused(clone, NAME, capsys)
+    skaffold.unlink()
+    assert "skaffold.yaml: No such file or directory; restore it" in _refused(clone, NAME, capsys)
+    shutil.rmtree(clone / "manifests/base/flights")
+    assert "there are no manifests in" in _refused(clone, NAME, capsys)
+
+
+def test_a_file_that_cannot_be_written_takes_all_back(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (clone / "tests/functions").write_text("a file where a folder should be")
+    assert f"cannot write {clone}/tests/functions/{NAME}/test_model.py: File exists; nothing was changed" in _refused(clone, NAME, capsys)
+    assert not (clone / "functions" / NAME).exists()
+
+
+def test_an_interruption_takes_all_back(tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("before")
+
+    def interrupted() -> Iterator[Change]:
+        yield Change(tmp_path / "a/b/new", "new")
+        yield Change(tmp_path / "there", "after", "before")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write(interrupted())
+    assert _files(tmp_path) == {"there": b"before"}
+    assert not (tmp_path / "a").exists()
