@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from eventing.errors import TidegateError
-from tidegate.commands import batch, demo, publish, serve, status, tail, up
+from tidegate.commands import batch, demo, doctor, init, publish, serve, status, tail, up
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
@@ -27,11 +27,13 @@ app = typer.Typer(
 )
 app.command("up")(up.up)
 app.command("serve")(serve.serve)
+app.command("init")(init.init)
 app.command("demo")(demo.demo)
 app.command("batch")(batch.batch)
 app.command("publish")(publish.publish)
 app.command("tail")(tail.tail)
 app.command("status")(status.status)
+app.command("doctor")(doctor.doctor)
 
 
 @app.callback()

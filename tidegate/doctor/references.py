@@ -1,0 +1,115 @@
+"""Secrets, ConfigMaps and service accounts that pods refer to: made by the manifests, or on the cluster, with the keys that are named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from tidegate.doctor.cluster import Cluster
+from tidegate.doctor.finding import Finding, Unseen, error, listed, note, ok
+from tidegate.doctor.plain import mapping, mappings, name_of, nested, text, workloads
+from tidegate.objects import Object
+
+_PLURALS = {"Secret": "secrets", "ConfigMap": "configmaps", "ServiceAccount": "serviceaccounts"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """`keys` must be there too; `user` is what needs it, for a person."""
+
+    kind: str
+    name: str
+    namespace: str
+    user: str
+    keys: frozenset[str] = field(default_factory=frozenset)
+
+
+def check(cluster: Cluster) -> Iterator[Finding]:
+    found = references(cluster)
+    problems = [problem for item in found if (problem := _check(cluster, item))]
+    yield from problems
+    if found and not problems:
+        yield ok(
+            "references",
+            f"the {len(found)} Secrets, ConfigMaps and service accounts that pods refer to are there, or made by the manifests",
+        )
+
+
+def references(cluster: Cluster) -> list[Reference]:
+    """Without those that are optional."""
+    found = []
+    for workload in workloads(cluster.documents):
+        namespace = cluster.namespace_of(workload.document.object)
+        named = [*_keys(workload.pod), *_whole(workload.pod)]
+        account = text(workload.pod, "serviceAccountName")
+        named += [("ServiceAccount", account, frozenset())] if account else []
+        found += [Reference(kind, name, namespace, workload.name, keys) for kind, name, keys in named if name]
+    for document in cluster.documents:
+        if not any(workload.document is document for workload in workloads([document])):
+            place = cluster.namespace_of(document.object)
+            user = f"{text(document.object, 'kind')} {name_of(document.object)}"
+            found += [Reference(kind, name, place, user, keys) for kind, name, keys in _keys(document.object) if name]
+    return list(dict.fromkeys(found))
+
+
+def missing(item: Reference, there: Object | None) -> str:
+    """What is missing of it; empty if nothing is."""
+    if there is None:
+        return f"the {item.kind} {item.name}"
+    keys = {*mapping(there, "data"), *mapping(there, "stringData"), *mapping(there, "binaryData")}
+    absent = sorted(item.keys - keys)
+    return f"{listed(absent)} in the {item.kind} {item.name}" if absent else ""
+
+
+def _check(cluster: Cluster, item: Reference) -> Finding | None:
+    ours = next((found.object for found in cluster.documents if _is(cluster, found.object, item)), None)
+    try:
+        path = f"/api/v1/namespaces/{item.namespace}/{_PLURALS[item.kind]}/{item.name}"
+        there = ours or (cluster.get(path) if cluster.has_namespace else None)
+    except Unseen as reason:
+        return note(item.user, f"whether the {item.kind} {item.name} is there could not be looked at: {reason}")
+    absent = missing(item, there)
+    return error(item.user, f"{absent}, which it needs, is neither on the cluster nor in the manifests.", _remedy(item)) if absent else None
+
+
+def _is(cluster: Cluster, found: Object, item: Reference) -> bool:
+    return (found.get("kind"), name_of(found), cluster.namespace_of(found)) == (item.kind, item.name, item.namespace)
+
+
+def _remedy(item: Reference) -> str:
+    if item.kind == "ServiceAccount":
+        return f"kubectl -n {item.namespace} create serviceaccount {item.name}"
+    keys = "".join(f" --from-literal={key}=…" for key in sorted(item.keys))
+    kind = "secret generic" if item.kind == "Secret" else "configmap"
+    return f"kubectl -n {item.namespace} create {kind} {item.name}{keys or ' --from-file=…'}"
+
+
+_Named = tuple[str, str, frozenset[str]]
+
+
+def _keys(value: Any) -> Iterator[_Named]:
+    """Wherever one key is asked for: in variables of containers, in the credentials of a KafkaSource."""
+    for field_, kind in (("secretKeyRef", "Secret"), ("configMapKeyRef", "ConfigMap")):
+        for ref in nested(value, field_):
+            if ref.get("optional") is not True:
+                yield kind, text(ref, "name"), frozenset(filter(None, [text(ref, "key")]))
+
+
+def _whole(pod: Object) -> Iterator[_Named]:
+    for container in (*mappings(pod.get("containers")), *mappings(pod.get("initContainers"))):
+        for source in mappings(container.get("envFrom")):
+            yield from _source(source, "secretRef", "configMapRef", "name")
+    for volume in mappings(pod.get("volumes")):
+        yield from _source(volume, "secret", "configMap", "secretName")
+        for source in mappings(mapping(volume, "projected").get("sources")):
+            yield from _source(source, "secret", "configMap", "name")
+    for ref in mappings(pod.get("imagePullSecrets")):
+        yield "Secret", text(ref, "name"), frozenset()
+
+
+def _source(value: Object, secret: str, config_map: str, secret_name: str) -> Iterator[_Named]:
+    for field_, kind, name in ((secret, "Secret", secret_name), (config_map, "ConfigMap", "name")):
+        ref = mapping(value, field_)
+        if ref and ref.get("optional") is not True:
+            yield kind, text(ref, name), frozenset(text(item, "key") for item in mappings(ref.get("items")))
