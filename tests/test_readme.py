@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -66,6 +67,21 @@ def test_serve_a_model_of_your_own(tmp_path: Path) -> None:
     assert '"model_name":"price"' in printed
     assert '{"predictions":[' in printed
     assert '"error"' not in printed
+
+
+def test_a_model_function_of_your_own(tmp_path: Path, flights_models: Path) -> None:
+    # It writes into the clone: here into one of its own.
+    clone = tmp_path / "clone"
+    for part in ("pyproject.toml", "skaffold.yaml", "ARCHITECTURE.md", "eventing", "functions", "manifests"):
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+        clone.mkdir(exist_ok=True)
+        copy(ROOT / part, clone / part)
+    printed = run(script("A model function of your own", tmp_path), clone, tmp_path)
+    assert "wrote functions/parcels/train.py" in printed
+    assert "mean absolute error" in printed
+    assert '{"predictions":[' in printed
+    for file in re.findall(r"^\| `([^`]+)` \|", section("A model function of your own"), re.MULTILINE):
+        assert (clone / file).exists(), file
 
 
 def test_everything_on_one_machine(tmp_path: Path, flights_models: Path) -> None:

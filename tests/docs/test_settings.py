@@ -1,4 +1,4 @@
-"""Every setting is told where its reader looks, with the default that it has."""
+"""Every setting is one row of one table, with the default that it has in the code."""
 
 from __future__ import annotations
 
@@ -8,32 +8,71 @@ from pathlib import Path
 
 import pytest
 
+from eventing.security import Security
+from eventing.settings import StreamSettings
+from functions.router.settings import Settings as RouterSettings
+from functions.runtime.observing.settings import ObservingSettings
 from functions.runtime.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-PAGES = {path.name: path.read_text("utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
-# The Knative client's are the router's, which `tidegate up` and the pod's service account set.
-OF_THE_ROUTER = {"TIDEGATE_KUBERNETES_API"}
+PAGE = (ROOT / "docs/settings.md").read_text("utf-8")
+ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| `")]
+TABLE = {row[0].strip("`"): row[1:] for row in ROWS}
 VARIABLES = {
     name
-    for path in (ROOT / "functions/runtime").rglob("*.py")
-    for name in re.findall(r'"((?:TIDEGATE|OTEL)_[A-Z_]+|PORT)"', path.read_text("utf-8"))
-} - OF_THE_ROUTER
+    for folder in ("eventing", "functions")
+    for path in (ROOT / folder).rglob("*.py")
+    for name in re.findall(r'"((?:TIDEGATE|OTEL|K)_[A-Z_]+|PORT)"', path.read_text("utf-8"))
+}
+# Where a field's variable is called otherwise than the field.
+PREFIXES = {Settings: "TIDEGATE_", RouterSettings: "TIDEGATE_", ObservingSettings: "TIDEGATE_", StreamSettings: "TIDEGATE_STREAM_"}
+PREFIXES |= {Security: "TIDEGATE_KAFKA_"}
+OTHERS = {"PORT": "TIDEGATE_PORT"}
+# Where the code's default is told by words.
+IN_WORDS = {"TIDEGATE_NAMESPACE", "TIDEGATE_KAFKA_CA_FILE", "TIDEGATE_KAFKA_KEY_FILE"}
 
 
-def test_settings_are_found() -> None:
-    assert {"PORT", "TIDEGATE_MODEL", "TIDEGATE_CACHE", "TIDEGATE_PAYLOAD_SINK"} <= VARIABLES
+def shown(default: object) -> str:
+    if default is None:
+        return ""
+    if isinstance(default, bool):
+        return str(default).lower()
+    return f"{default:g}" if isinstance(default, float) else str(default)
 
 
-@pytest.mark.parametrize("variable", sorted(VARIABLES))
-def test_every_variable_is_on_a_page(variable: str) -> None:
-    assert [name for name, text in PAGES.items() if f"`{variable}`" in text]
+def defaults() -> list[tuple[str, str]]:
+    """Variables whose name is that of a field, and the field's default as the table has it."""
+    found = []
+    for settings, prefix in PREFIXES.items():
+        for field in dataclasses.fields(settings):
+            name = f"{prefix}{field.name.upper()}"
+            variable = next((known for known, other in OTHERS.items() if other == name), name)
+            if variable in TABLE and variable not in IN_WORDS and field.default is not dataclasses.MISSING:
+                found.append((variable, shown(field.default)))
+    return found
 
 
-@pytest.mark.parametrize("field", [field for field in dataclasses.fields(Settings) if field.name != "model"], ids=lambda field: field.name)
-def test_the_page_of_serving_tells_the_defaults(field: dataclasses.Field[object]) -> None:
-    variable = "PORT" if field.name == "port" else f"TIDEGATE_{field.name.upper()}"
-    (row,) = [line for line in PAGES["serving.md"].splitlines() if line.startswith(f"| `{variable}` |")]
-    default = field.default
-    shown = str(default).lower() if isinstance(default, bool) else f"{default:g}" if isinstance(default, float) else str(default)
-    assert row.split("|")[2].strip() == shown
+def test_every_variable_has_one_row_and_every_row_is_a_variable() -> None:
+    assert len(ROWS) == len(TABLE)
+    assert TABLE.keys() == VARIABLES
+
+
+def test_a_row_says_who_reads_it_and_what_it_means() -> None:
+    for variable, (readers, _, meaning) in TABLE.items():
+        assert set(readers.split(", ")) <= {"model", "router", "stream", "batch"}, variable
+        assert meaning, variable
+
+
+def test_most_defaults_can_be_compared() -> None:
+    assert len(defaults()) > 30
+
+
+@pytest.mark.parametrize(("variable", "default"), defaults())
+def test_a_default_is_the_code_s(variable: str, default: str) -> None:
+    assert TABLE[variable][1] == default
+
+
+def test_variables_of_the_manifests_are_settings() -> None:
+    texts = [path.read_text("utf-8") for path in (ROOT / "manifests").rglob("*.yaml")]
+    named = {name for text in texts for name in re.findall(r"\b(?:TIDEGATE|OTEL)_[A-Z_]+\b", text)}
+    assert named <= TABLE.keys()
