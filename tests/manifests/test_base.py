@@ -100,8 +100,8 @@ def test_a_service_scales_from_zero_and_back(service: dict[str, Any]) -> None:
 def test_probes_are_those_that_a_cold_start_wants(service: dict[str, Any]) -> None:
     (container,) = service["spec"]["template"]["spec"]["containers"]
     assert container["ports"] == [{"name": "http1", "containerPort": 8080}]
-    # Any field beside the handler would take the probe out of queue-proxy's fast path.
-    assert container["readinessProbe"] == {"httpGet": {"path": "/v2/health/ready"}}
+    # A field beside the handler and Knative's own default would take the probe out of queue-proxy's fast path.
+    assert container["readinessProbe"] == {"httpGet": {"path": "/v2/health/ready"}, "successThreshold": 1}
     assert container["livenessProbe"] == {"httpGet": {"path": "/v2/health/live"}}
     assert "startupProbe" not in container
 

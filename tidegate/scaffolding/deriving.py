@@ -62,6 +62,13 @@ def with_artifacts(skaffold: str, name: str) -> str:
     return _text(lines)
 
 
+def with_value(values: str, name: str) -> str:
+    """The chart's values with the function, above the marker. Raises NoPlace and Listed."""
+    lines = _unless_listed(values, f"{name}: {{}}")
+    lines.insert(_place(lines, f"  {MARKER}"), f"  {name}: {{}}")
+    return _text(lines)
+
+
 def with_sorted_imports(python: str) -> str:
     """Imports of functions in the order of their modules, which depends on what the function is called."""
     blocks = groupby(python.splitlines(), lambda line: line.startswith(_IMPORT))

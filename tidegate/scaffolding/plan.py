@@ -27,6 +27,7 @@ _NEW: dict[str, str | None] = {
 }
 _CHANGED: dict[str, Callable[[str, str], str]] = {
     f"{_BASE}/kustomization.yaml": deriving.with_resource,
+    "manifests/chart/values.yaml": deriving.with_value,
     "skaffold.yaml": deriving.with_artifacts,
     "ARCHITECTURE.md": deriving.with_row,
 }

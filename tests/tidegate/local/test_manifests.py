@@ -52,7 +52,7 @@ def test_what_kustomize_says_is_passed_on(tmp_path: Path) -> None:
 def test_without_kustomize_it_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     write(tmp_path / "kustomization.yaml", "resources: []\nnamespace: models\n")
-    with pytest.raises(InvalidManifest, match=r"neither it nor kubectl is on the PATH: install kubectl"):
+    with pytest.raises(InvalidManifest, match=r"neither it nor kubectl is on the PATH; install kubectl"):
         load(str(tmp_path))
 
 

@@ -1,0 +1,96 @@
+{{/* Labels of an object: a list of its name and its component. */}}
+{{- define "tidegate.labels" -}}
+{{- $name := index . 0 -}}
+{{- $component := index . 1 -}}
+app.kubernetes.io/name: {{ $name }}
+app.kubernetes.io/component: {{ $component }}
+app.kubernetes.io/part-of: tidegate
+{{- end }}
+
+{{/* An object's metadata: a list of its name and its component. */}}
+{{- define "tidegate.metadata" -}}
+name: {{ first . }}
+labels:
+  {{- include "tidegate.labels" . | nindent 2 }}
+{{- end }}
+
+{{/* An image: a list of the root and the image's name. */}}
+{{- define "tidegate.image" -}}
+{{- $values := (index . 0).Values -}}
+{{- $name := index . 1 -}}
+{{- with $values.registry }}{{ trimSuffix "/" . }}/{{ end }}{{ $name }}{{ with $values.tag }}:{{ . }}{{ end -}}
+{{- end }}
+
+{{/* A ServiceAccount: a list of the root, the account's name and its component. */}}
+{{- define "tidegate.account" -}}
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  {{- include "tidegate.metadata" (rest .) | nindent 2 }}
+{{- with (first .).Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Environment variables: a map from names to texts, or to what stands below `valueFrom`. */}}
+{{- define "tidegate.env" -}}
+{{- $variables := list -}}
+{{- range $name, $value := . -}}
+{{- $variables = append $variables (dict "name" $name (kindIs "map" $value | ternary "valueFrom" "value") $value) -}}
+{{- end -}}
+{{- toYaml $variables -}}
+{{- end }}
+
+{{/* A container that the pod security level `restricted` takes. */}}
+{{- define "tidegate.securityContext" -}}
+runAsNonRoot: true
+readOnlyRootFilesystem: true
+allowPrivilegeEscalation: false
+capabilities:
+  drop: [ALL]
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{/* A model's name, if there is such a model: a list of the root, the value's path and the name. */}}
+{{- define "tidegate.model" -}}
+{{- $models := (index . 0).Values.models -}}
+{{- $path := index . 1 -}}
+{{- $name := index . 2 -}}
+{{- if not (hasKey $models $name) -}}
+{{- fail (printf "%s is %s, which is not in models: add it there, or name one of: %s." $path $name (keys $models | sortAlpha | join ", ")) -}}
+{{- end -}}
+{{- $name -}}
+{{- end }}
+
+{{/* A reference to the router, as a sink or a subscriber that asks for a model: the model's name. */}}
+{{- define "tidegate.routed" -}}
+ref:
+  apiVersion: serving.knative.dev/v1
+  kind: Service
+  name: router
+uri: /models/{{ . }}
+{{- end }}
+
+{{/* The name of a topic's KafkaSink or KafkaSource. */}}
+{{- define "tidegate.topic" -}}
+{{- replace "." "-" . -}}
+{{- end }}
+
+{{/*
+The name of a model card's ConfigMap: a list of the model's name and the card. It has the hash that kustomize's configMapGenerator puts there,
+so that a changed card makes a new revision, and an unchanged one none where kustomize was used before.
+*/}}
+{{- define "tidegate.card" -}}
+{{- $name := printf "%s-card" (index . 0) -}}
+{{- $card := index . 1 -}}
+{{- if $card -}}
+{{- $hash := dict "kind" "ConfigMap" "name" "" "data" (dict "model.yaml" $card) | toJson | sha256sum | trunc 10 -}}
+{{- $name -}}-{{- $hash | replace "0" "g" | replace "1" "h" | replace "3" "k" | replace "a" "m" | replace "e" "t" -}}
+{{- else -}}
+{{- $name -}}
+{{- end -}}
+{{- end }}

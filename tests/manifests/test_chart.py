@@ -1,0 +1,318 @@
+"""The chart renders what kustomize makes of the base and its components, and says in one sentence what a value may be."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+Object = dict[str, Any]
+Objects = dict[tuple[str, str], Object]
+Build = Callable[..., Objects]
+Helm = Callable[..., "subprocess.CompletedProcess[str]"]
+Render = Callable[..., Objects]
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "manifests/chart"
+VALUES: Object = yaml.safe_load((CHART / "values.yaml").read_text())
+SCHEMA: Object = json.loads((CHART / "values.schema.json").read_text())
+BROKERS = "one.example.com:9093,two.example.com:9093"
+KEPT = "helm.sh/resource-policy"
+
+
+@dataclass(frozen=True)
+class Same:
+    """What kustomize is told and what the chart is told, for the same objects."""
+
+    values: Object
+    components: tuple[str, ...] = ()
+    data: dict[str, dict[str, str]] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+
+
+def _of_flights(**values: Any) -> Object:
+    return {"models": {"flights": values}}
+
+
+def _enabled(*parts: str) -> Object:
+    return {part: {"enabled": True} for part in parts}
+
+
+STORAGE = _of_flights(objectStorage={"enabled": True, "prefixes": "https://models.example.com/flights", "card": "name: flights\n"})
+CANARY = _of_flights(
+    canary={"enabled": True, "stable": "flights-00001", "revision": "flights-v2", "model": "functions/flights/models/v2", "percent": 5},
+)
+COMPONENTS = {
+    "canary": Same(
+        CANARY,
+        ("canary",),
+        data={
+            "canary": {
+                "stable": "flights-00001",
+                "canary": "flights-v2",
+                "model": "functions/flights/models/v2",
+                "percent": "5",
+                "rest": "95",
+            }
+        },
+    ),
+    "kafka-address": Same(
+        {**_enabled("kafkaBroker", "kafkaSource", "streamKeda"), "kafka": {"servers": BROKERS}},
+        ("kafka-broker", "kafka-source", "stream-keda", "kafka-address"),
+        data={"kafka": {"servers": BROKERS}},
+    ),
+    "kafka-broker": Same(_enabled("kafkaBroker"), ("kafka-broker",)),
+    "kafka-sasl-tls": Same(_enabled("kafkaSaslTls"), ("kafka-sasl-tls",)),
+    "kafka-source": Same(_enabled("kafkaBroker", "kafkaSource"), ("kafka-broker", "kafka-source")),
+    "network-policy": Same(_enabled("networkPolicy"), ("network-policy",)),
+    "nightly-batch": Same(_enabled("nightlyBatch"), ("nightly-batch",)),
+    "object-storage": Same(
+        STORAGE,
+        ("object-storage",),
+        data={"artifacts": {"prefixes": "https://models.example.com/flights", "model": "/etc/model"}},
+        files=("flights-card",),
+    ),
+    "pod-disruption-budget": Same(_enabled("podDisruptionBudget"), ("pod-disruption-budget",)),
+    "private-service": Same(_enabled("privateService"), ("private-service",)),
+    "service-monitor": Same(_enabled("serviceMonitor"), ("service-monitor",)),
+    "stream-keda": Same(_enabled("streamKeda"), ("stream-keda",)),
+    "warm-replica": Same(_enabled("warmReplica"), ("warm-replica",)),
+}
+# The address comes last, so that it sees what the others have added.
+ORDER = sorted(COMPONENTS, key=lambda name: (name == "kafka-address", name == "canary"))
+ALL = Same(
+    {
+        **_enabled("kafkaBroker", "kafkaSource", "kafkaSaslTls", "streamKeda", "networkPolicy", "nightlyBatch"),
+        **_enabled("podDisruptionBudget", "privateService", "serviceMonitor", "warmReplica"),
+        **_of_flights(**CANARY["models"]["flights"], **STORAGE["models"]["flights"]),
+        "kafka": {"servers": BROKERS},
+    },
+    tuple(ORDER),
+    data={name: data for same in COMPONENTS.values() for name, data in same.data.items()},
+    files=("flights-card",),
+)
+
+
+@pytest.fixture
+def helm() -> Helm:
+    """Runs helm; the test asserts how it ends."""
+    if shutil.which("helm") is None:
+        pytest.skip("helm is not on the PATH: install it.")
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["helm", *arguments], capture_output=True, text=True, check=False)
+
+    return call
+
+
+@pytest.fixture
+def template(helm: Helm, tmp_path: Path) -> Helm:
+    """`helm template` with values, and with files of values before them."""
+
+    def call(values: Object | None = None, *files: str, namespace: str = "default") -> subprocess.CompletedProcess[str]:
+        own = tmp_path / "values.yaml"
+        own.write_text(yaml.safe_dump(values or {}))
+        paths = [*(str(CHART / name) for name in files), str(own)]
+        return helm("template", "tidegate", str(CHART), "--namespace", namespace, *(word for path in paths for word in ("--values", path)))
+
+    return call
+
+
+@pytest.fixture
+def render(template: Helm) -> Render:
+    """Objects by kind and name, as the fixture `build` has them."""
+
+    def call(values: Object | None = None, *files: str, namespace: str = "default") -> Objects:
+        done = template(values, *files, namespace=namespace)
+        assert done.returncode == 0, done.stderr
+        objects = [item for item in yaml.safe_load_all(done.stdout) if item]
+        named = {(item["kind"], item["metadata"]["name"]): item for item in objects}
+        assert len(named) == len(objects)
+        return named
+
+    return call
+
+
+def placed(objects: Objects) -> Objects:
+    """Without the namespace and its object: kustomize writes it into each object, Helm sends the objects there."""
+    objects = copy.deepcopy({key: item for key, item in objects.items() if key[0] != "Namespace"})
+    for item in objects.values():
+        item["metadata"].pop("namespace", None)
+    return objects
+
+
+def kept_cards_aside(objects: Objects) -> Objects:
+    """Without what tells Helm to leave a card where it is; kubectl takes nothing away by itself."""
+    for (kind, _), item in objects.items():
+        if kind == "ConfigMap" and "annotations" in item["metadata"]:
+            assert item["metadata"].pop("annotations") == {KEPT: "keep"}
+    return objects
+
+
+def assert_same(rendered: Objects, built: Objects) -> None:
+    assert rendered.keys() == built.keys(), (
+        "the chart and the base have other objects: a model function is an entry of `models` in values.yaml"
+    )
+    for key, item in built.items():
+        assert rendered[key] == item, key
+
+
+def test_the_chart_as_it_is_renders_the_base(build: Build, render: Render) -> None:
+    assert_same(render(), build())
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_value_renders_what_its_component_does(build: Build, render: Render, component: str) -> None:
+    same = COMPONENTS[component]
+    assert_same(kept_cards_aside(render(same.values)), build(*same.components, values=same.data, files=same.files))
+
+
+def test_all_values_at_once_render_what_all_components_do(build: Build, render: Render) -> None:
+    assert_same(kept_cards_aside(render(ALL.values)), build(*ALL.components, values=ALL.data, files=ALL.files))
+
+
+def test_every_component_has_a_value_of_its_name() -> None:
+    assert COMPONENTS.keys() == {path.name for path in (ROOT / "manifests/components").iterdir()}
+    inside = {"canary": "canary:", "object-storage": "objectStorage:", "kafka-address": "servers:"}
+    text = (CHART / "values.yaml").read_text()
+    for component in COMPONENTS:
+        value = re.sub("-(.)", lambda letter: letter[1].upper(), component)
+        assert inside.get(component, f"\n{value}:\n  enabled: false") in text
+
+
+@pytest.mark.parametrize(("overlay", "namespace"), [("production", "tidegate"), ("local", "default")])
+def test_a_file_of_values_renders_what_its_overlay_does(build: Build, render: Render, overlay: str, namespace: str) -> None:
+    rendered, built = render({}, f"values-{overlay}.yaml", namespace=namespace), build(base=f"overlays/{overlay}")
+    assert_same(placed(rendered), placed(built))
+
+
+def test_another_model_function_is_one_entry(render: Render) -> None:
+    before, after = render(), render({"models": {"prices": {}}})
+    assert after.keys() - before.keys() == {("ServiceAccount", "prices"), ("Service", "prices")}
+    assert all(after[key] == item for key, item in before.items())
+    as_flights = json.dumps(before[("Service", "flights")]).replace("flights", "prices")
+    assert after[("Service", "prices")] == json.loads(as_flights)
+
+
+def test_an_entry_of_null_takes_its_objects_out(render: Render) -> None:
+    objects = render({"models": {"flights": None, "prices": {}}, "streams": {"flights": None}})
+    assert not [name for _, name in objects if "flights" in name]
+
+
+def test_an_entry_s_own_values_come_before_those_of_all_functions(render: Render) -> None:
+    scaling = {"functions": {"scaling": {"minScale": 2}, "env": {"A": "1"}}, **_of_flights(scaling={"minScale": 0}, env={"B": "2"})}
+    objects = render(scaling)
+    minimum = {name: objects[("Service", name)]["spec"]["template"]["metadata"]["annotations"] for name in ("flights", "router")}
+    assert {name: item["autoscaling.knative.dev/min-scale"] for name, item in minimum.items()} == {"flights": "0", "router": "2"}
+    (container,) = objects[("Service", "flights")]["spec"]["template"]["spec"]["containers"]
+    assert [item["name"] for item in container["env"]][-2:] == ["A", "B"]
+
+
+def test_an_image_has_the_registry_before_it_and_the_tag_behind(render: Render) -> None:
+    text = json.dumps(list(render({"registry": "registry.example.com/team/", "tag": "7"}).values()))
+    images = set(re.findall(r'"image": "([^"]*)"', text))
+    assert {f"registry.example.com/team/{name}:7" for name in ("flights", "router", "stream", "batch")} <= images
+    assert all(re.fullmatch(r"registry\.example\.com/team/\w+:7", image) for image in images)
+
+
+def test_an_environment_variable_may_come_from_a_secret(render: Render) -> None:
+    secret = {"secretKeyRef": {"name": "keys", "key": "token"}}
+    objects = render({"stream": {"env": {"TOKEN": secret}}})
+    (container,) = objects[("Deployment", "stream-flights")]["spec"]["template"]["spec"]["containers"]
+    assert container["env"][-1] == {"name": "TOKEN", "valueFrom": secret}
+
+
+def test_keda_reads_the_lag_of_the_group_that_the_worker_is_in(render: Render) -> None:
+    streams = {"flights": {"env": {"TIDEGATE_STREAM_GROUP": "mine"}}}
+    (trigger,) = render({**_enabled("streamKeda"), "streams": streams})[("ScaledObject", "stream-flights")]["spec"]["triggers"]
+    assert trigger["metadata"]["consumerGroup"] == "mine"
+
+
+def test_another_card_is_another_config_map_that_stays_for_the_revisions_that_mount_it(render: Render) -> None:
+    def cards(card: str) -> dict[str, Object]:
+        values = _of_flights(objectStorage={"enabled": True, "prefixes": "https://models.example.com", "card": card})
+        return {name: item for (kind, name), item in render(values).items() if kind == "ConfigMap"}
+
+    first, second = cards("name: flights\n"), cards("name: delays\n")
+    assert first.keys().isdisjoint(second)
+    assert all(item["metadata"]["annotations"][KEPT] == "keep" for item in (*first.values(), *second.values()))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (_of_flights(scaling={"maxscale": 3}), "at '/models/flights/scaling': additional properties 'maxscale' not allowed"),
+        (_of_flights(scaling={"maxScale": "many"}), "at '/models/flights/scaling/maxScale': got string, want integer"),
+        (
+            _of_flights(canary={"enabled": True, "revision": "v2"}),
+            "at '/models/flights/canary': missing properties 'stable', 'model', 'percent'",
+        ),
+        ({"functions": {"timeoutSeconds": 700}}, "at '/functions/timeoutSeconds': maximum: got 700, want 600"),
+        ({"warmReplica": True}, "at '/warmReplica': got boolean, want object"),
+        ({"canary": {}}, "additional properties 'canary' not allowed"),
+        ({"streams": {"flights": {"model": "prices"}}}, "streams.flights.model is prices, which is not in models: add it there"),
+        (_enabled("kafkaSource"), "kafkaSource feeds the Broker, which is not there: set kafkaBroker.enabled=true as well."),
+    ],
+    ids=lambda value: None if isinstance(value, str) else "-".join(value),
+)
+def test_a_wrong_value_is_one_sentence(template: Helm, values: Object, words: str) -> None:
+    done = template(values)
+    assert done.returncode != 0
+    (sentence,) = [line for line in done.stderr.splitlines() if words in line]
+    assert sentence
+    assert len([line for line in done.stderr.splitlines() if line.startswith("- at")]) <= 1
+
+
+def _paths(values: Object, schema: Object) -> Iterator[tuple[str, bool]]:
+    """Each value with whether the schema names it; what is below a map of free names is that of the map's entries."""
+    if "$ref" in schema:
+        schema = SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]]
+    for name, value in values.items():
+        inner = schema.get("properties", {}).get(name, schema.get("additionalProperties", False))
+        yield name, bool(inner)
+        if isinstance(value, dict) and isinstance(inner, dict):
+            yield from _paths(value, inner)
+
+
+def test_the_schema_names_every_value_and_no_other() -> None:
+    assert [name for name, named in _paths(VALUES, SCHEMA) if not named] == []
+    # Helm gives `global` to a chart that is part of another one.
+    assert SCHEMA["properties"].keys() - VALUES.keys() == {"global"}
+
+
+def test_every_value_of_the_chart_is_told() -> None:
+    """A comment stands above each key, or above the keys around it for what Kubernetes itself has defined."""
+    above = ""
+    for line in (CHART / "values.yaml").read_text().splitlines():
+        key = re.match(r"( *)([\w-]+):", line)
+        if key and len(key[1]) <= 2 and key[2] not in {"enabled", "scaling", "resources", "flights", "models", "router", "batch", "kafka"}:
+            assert above.lstrip().startswith("#"), f"{key[2]} has no comment"
+        above = line
+
+
+def test_the_chart_has_the_project_s_version() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert (chart["version"], chart["appVersion"]) == (version, version)
+
+
+def test_helm_finds_nothing_to_complain_of(helm: Helm) -> None:
+    done = helm("lint", "--strict", str(CHART))
+    assert done.returncode == 0, done.stdout
+
+
+def test_links_of_the_page_lead_somewhere() -> None:
+    page = CHART / "README.md"
+    links = re.findall(r"\]\(([^)#:]*)\)", page.read_text())
+    assert links
+    assert [link for link in links if not (page.parent / link).exists()] == []
