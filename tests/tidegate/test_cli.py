@@ -39,7 +39,9 @@ def test_the_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) ->
     assert all(re.search(rf"^  {command}  ", shown, re.MULTILINE) for command in COMMANDS)
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["up", "--nonsense"], ["serve"], ["init"], ["up", "--port", "70000"], ["publish", "topic"]])
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["up", "--nonsense"], ["serve"], ["init"], ["up", "--port", "70000"], ["publish", "topic"]]
+)
 def test_wrong_use_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(arguments) == 2
     assert "Traceback" not in capsys.readouterr().err

@@ -22,7 +22,8 @@ from tidegate.scaffolding.plan import Change, plan
 from tidegate.scaffolding.writing import write
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("pyproject.toml", "skaffold.yaml", "ARCHITECTURE.md", "docs", "eventing", "functions", "manifests", "requirements", "tests/manifests")
+FILES = ("pyproject.toml", "skaffold.yaml", "ARCHITECTURE.md")
+PARTS = (*FILES, "docs", "eventing", "functions", "manifests", "requirements", "tests/manifests")
 # Not one that a model function of the reader's may have.
 NAME = "newlymade"
 

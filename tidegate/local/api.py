@@ -16,7 +16,7 @@ from aiohttp import web
 from tidegate.local import patch
 from tidegate.local.admission import admit_revision, admit_service
 from tidegate.local.discovery import discovery
-from tidegate.local.failure import Failure
+from tidegate.local.failure import Failure, UnknownField
 from tidegate.local.fleet import REVISIONS, SERVICES
 from tidegate.local.resources import SERVING
 from tidegate.local.selector import Predicate, predicate
@@ -126,7 +126,10 @@ class _Calls:
                 message = f"the body of the request was in an unknown format - accepted media types include: {', '.join(_PATCHES)}"
                 raise Failure(415, "UnsupportedMediaType", message)
             old = self._get(resource, request)
-            return _json(self._update(resource, change(old, await _body(request)), request))
+            try:
+                return _json(self._update(resource, change(old, await _body(request)), request))
+            except UnknownField as failure:
+                raise failure.in_patch() from None
 
         return handle
 

@@ -66,8 +66,16 @@ class Failure(TidegateError):
         """What a cluster answers to an object like this: the API server for its form, Knative's webhook for its sense."""
         if error.stage is Stage.DECODING:
             message = f'strict decoding error: unknown field "{error.field}" ({error})'
-            return cls.bad_request(f'{kind} in version "v1" cannot be handled as a {kind}: {message}')
+            return UnknownField(400, "BadRequest", f'{kind} in version "v1" cannot be handled as a {kind}: {message}', name)
         if error.stage is Stage.SCHEMA:
             return cls(422, "Invalid", f'{kind}.{_GROUP} "{name}" is invalid: {error}', name, kind)
-        message = f"validation failed: {error.problem}: {error.field}"
+        message = f"validation failed: {error.problem}: {error.field}" + (f"\n{error.details}" if error.details else "")
         return cls.bad_request(f'admission webhook "validation.webhook.serving.knative.dev" denied the request: {message}')
+
+
+class UnknownField(Failure):
+    """The object has a field that its kind has not."""
+
+    def in_patch(self) -> Failure:
+        """The API server blames the patch for it, with another status than it has for an object that is sent whole."""
+        return Failure(422, "Invalid", f"the patch is invalid: {self}")

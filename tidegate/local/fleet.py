@@ -80,24 +80,27 @@ class Fleet:
             for revision in self._revisions_of(service):
                 self.store.delete(REVISIONS, reconciler.name_of(revision))
         else:
-            self._make_revision(item)
+            taken = self._make_revision(item)
             revisions = self._revisions_of(service)
             for revision in revisions:
                 self._run(revision)
             if revisions:
-                self.store.update_status(SERVICES, service, reconciler.service_status(item, self._revisions_of(service), self._domain))
+                status = reconciler.service_status(item, self._revisions_of(service), self._domain, taken)
+                self.store.update_status(SERVICES, service, status)
         self._route()
 
-    def _make_revision(self, service: Object) -> None:
+    def _make_revision(self, service: Object) -> str | None:
+        """Returns the name that the template asks for, if another revision has it."""
         wanted = reconciler.next_revision(service, self._revisions_of(reconciler.name_of(service)), self._templates)
         if wanted is None:
-            return
+            return None
         name = reconciler.name_of(wanted)
         if self._find(REVISIONS, name):
             log.warning("the revision %s exists already with another content; give the template another metadata.name, or none", name)
-        else:
-            self._templates[name] = service["spec"]["template"]
-            self.store.create(REVISIONS, wanted)
+            return name
+        self._templates[name] = service["spec"]["template"]
+        self.store.create(REVISIONS, wanted)
+        return None
 
     def _run(self, revision: Object) -> None:
         name = reconciler.name_of(revision)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import uuid
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -42,9 +43,9 @@ class Gateway:
         route = self._fleet.table.find(request.host)
         if route is None:
             return self._own_page(request)
-        tag = request.headers.get("Knative-Serving-Tag")
-        name = route.tags.get(tag) if tag else None
-        revision = self._fleet.revisions.get(name or route.choose())
+        if not request.raw_path.startswith("/"):
+            return _no_route(f"no service has the path {request.raw_path[:200]}; a path begins with /.")
+        revision = self._fleet.revisions.get(route.choose())
         if revision is None:
             return _error(503, f"{route.service} is being changed; send the request again.")
         started = time.perf_counter()
@@ -56,9 +57,7 @@ class Gateway:
         if request.host.partition(":")[0] in ("localhost", "127.0.0.1", "[", "::1"):
             return index.page(self._fleet, request)
         hosts = ", ".join(self._fleet.table.names) or "none"
-        answer = _error(404, f"no service has the host {request.host}; known hosts: {hosts}.")
-        answer.headers[NO_HOST] = "true"
-        return answer
+        return _no_route(f"no service has the host {request.host}; known hosts: {hosts}.")
 
     async def _answer(self, request: web.BaseRequest, revision: Revision) -> web.StreamResponse:
         limit = revision.plan.timeout
@@ -138,15 +137,23 @@ class _Passing:
 
 
 def _forwarded(request: web.BaseRequest) -> CIMultiDict[str]:
+    """With what Envoy and Knative's activator add; what a caller has said of that stays, as there."""
     headers = CIMultiDict(end_to_end(request.headers.items()))
     peer = request.remote or "127.0.0.1"
     before = headers.get("X-Forwarded-For")
     headers["X-Forwarded-For"] = f"{before}, {peer}" if before else peer
     headers.setdefault("X-Forwarded-Proto", "http")
-    headers.setdefault("X-Forwarded-Host", request.host)
-    headers["Forwarded"] = f"for={peer};host={request.host};proto=http"
+    headers.setdefault("X-Request-Id", str(uuid.uuid4()))
+    headers.setdefault("Forwarded", f"for={headers['X-Forwarded-For'].partition(',')[0]};proto={headers['X-Forwarded-Proto']}")
     headers["K-Proxy-Request"] = "activator"
     return headers
+
+
+def _no_route(message: str) -> web.Response:
+    """What an ingress says of a request that is no service's; the router tells it from a 404 of the service by its header."""
+    answer = _error(404, message)
+    answer.headers[NO_HOST] = "true"
+    return answer
 
 
 def _error(status: int, message: str) -> web.Response:

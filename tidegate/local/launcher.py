@@ -10,6 +10,7 @@ from pathlib import Path
 from tidegate.local.command import Pod, argv, environment
 from tidegate.local.errors import InvalidManifest, StartFailed
 from tidegate.local.lifeline import Lifeline
+from tidegate.local.manifests import DEFAULT_NAMESPACE
 from tidegate.local.podspec import Container
 from tidegate.local.process import Launch, Process
 
@@ -30,5 +31,7 @@ class Launcher:
             own = environment(container, pod, self.common)
         except InvalidManifest as error:
             raise StartFailed(str(error)) from None
-        env = {**os.environ, **own, **given, **self.common}
+        # On a cluster a pod knows its namespace by its service account.
+        namespace = {"TIDEGATE_NAMESPACE": pod.metadata.namespace or DEFAULT_NAMESPACE}
+        env = {**os.environ, **namespace, **own, **given, **self.common}
         return Process(Launch(pod.name, argv(container, env), env, self.root, self.logs / f"{pod.name}.log"), self.lifeline)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
+from tidegate.local.failure import Failure
 from tidegate.local.manifests import DEFAULT_NAMESPACE
 from tidegate.local.resources import SERVING
 from tidegate.local.store import now
@@ -60,22 +61,25 @@ def revision_status(revision: Object, problem: str | None, replicas: int, desire
     return {"observedGeneration": generation, "actualReplicas": replicas, "desiredReplicas": desired, "conditions": conditions}
 
 
-def service_status(service: Object, revisions: Sequence[Object], domain: str) -> Object:
-    """`domain` is what follows a service's name in its host, with the port: `localhost:8080`."""
+def service_status(service: Object, revisions: Sequence[Object], domain: str, taken: str | None = None) -> Object:
+    """`domain` is what follows a service's name in its host, with the port: `localhost:8080`.
+
+    `taken` is the name that the template asks for and another revision has.
+    """
     old = service.get("status", {})
     name = name_of(service)
     created = max(revisions, key=_generation)
     ready = max((r for r in revisions if is_ready(r)), key=_generation, default=None)
     latest = name_of(ready) if ready else old.get("latestReadyRevisionName")
     traffic, missing = _resolve(service, {name_of(r) for r in revisions}, latest, domain)
-    configurations = _configurations(created)
-    routes: tuple[Any, ...] = ("False", "RevisionMissing", missing) if missing else ("True",)
+    configurations = _configurations(created, taken)
+    routes = _routes(missing, taken)
     conditions = old.get("conditions", [])
     status: Object = {
         "observedGeneration": service["metadata"]["generation"],
         "conditions": [
             _condition(conditions, "ConfigurationsReady", *configurations),
-            _condition(conditions, "Ready", *(routes if configurations[0] == "True" else configurations)),
+            _condition(conditions, "Ready", *(routes if routes[0] == "False" else configurations)),
             _condition(conditions, "RoutesReady", *routes),
         ],
         "latestCreatedRevisionName": name_of(created),
@@ -130,11 +134,21 @@ def _revision(service: Object, generation: int) -> Object:
     }
 
 
-def _configurations(created: Object) -> tuple[ConditionStatus, str, str]:
+def _configurations(created: Object, taken: str | None) -> tuple[ConditionStatus, str, str]:
+    if taken:
+        exists = Failure.exists("revisions", taken)
+        return "False", "RevisionFailed", f"Revision creation failed with message: {exists}."
     if is_ready(created):
         return "True", "", ""
     why = next(c.get("message", "") for c in created["status"]["conditions"] if c["type"] == "Ready")
     return "False", "RevisionFailed", f'Revision "{name_of(created)}" failed with message: {why}.'
+
+
+def _routes(missing: str | None, taken: str | None) -> tuple[ConditionStatus, str, str]:
+    if taken:
+        message = f'The revision name "{taken}" is taken by a conflicting Revision, so traffic will not be migrated'
+        return "False", "RevisionNameTaken", message
+    return ("False", "RevisionMissing", missing) if missing else ("True", "", "")
 
 
 def _healthy(problem: str | None) -> tuple[ConditionStatus, str, str]:

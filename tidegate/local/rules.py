@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from tidegate.local import scaling
-from tidegate.local.podspec import Container, PodSpec, Probe, RevisionSpec
+from tidegate.local import container_rules, scaling
+from tidegate.local.podspec import RevisionSpec
 from tidegate.local.resources import KINDS, Deployment, KnativeService, Manifest, TrafficTarget
 from tidegate.local.scaling import Scaling
 from tidegate.local.validation import InvalidObject, Object, Stage, nearest, parse, refused
@@ -13,6 +13,8 @@ from tidegate.local.validation import InvalidObject, Object, Stage, nearest, par
 # RFC 1035: Knative makes host names of these.
 _LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _LONGEST_TIMEOUT = 600
+# RFC 1123: what the API server lets through to Knative's webhook.
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
 def check(value: Object) -> Manifest:
@@ -30,7 +32,7 @@ def check(value: Object) -> Manifest:
     if isinstance(manifest, KnativeService):
         _check_service(manifest)
     if isinstance(manifest, Deployment):
-        _check_container(manifest.spec.template.spec, "spec.template.spec")
+        container_rules.check_container(manifest.spec.template.spec, "spec.template.spec")
     return manifest
 
 
@@ -40,6 +42,12 @@ def scaling_of(annotations: dict[str, str], spec: RevisionSpec, where: str = "me
 
 def _check_service(service: KnativeService) -> None:
     name = service.metadata.name or ""
+    if not _SUBDOMAIN.fullmatch(name):
+        raise InvalidObject(
+            Stage.SCHEMA,
+            "metadata.name",
+            f"is {name!r}: a lowercase RFC 1123 subdomain consists of lower case letters, digits, '-' and '.'",
+        )
     if not _LABEL.fullmatch(name):
         raise refused("metadata.name", f"not a DNS 1035 label: {name!r}, want lower-case letters, digits and '-'")
     scaling.forbid(service.metadata.annotations, "metadata.annotations")
@@ -65,36 +73,7 @@ def _check_revision(spec: RevisionSpec, where: str) -> None:
         raise refused(f"{where}.timeoutSeconds", f"expected 0 <= {spec.timeout_seconds} <= {_LONGEST_TIMEOUT}")
     if not 0 <= spec.container_concurrency <= 1000:
         raise refused(f"{where}.containerConcurrency", f"expected 0 <= {spec.container_concurrency} <= 1000")
-    container = _check_container(spec, where)
-    path = f"{where}.containers[0]"
-    if container.lifecycle is not None:
-        raise refused(f"{path}.lifecycle", "must not set the field(s)")
-    if len(container.ports) > 1:
-        raise refused(f"{path}.ports", "more than one container port is set, want one")
-    for port in container.ports:
-        if port.name not in (None, "", "http1", "h2c"):
-            raise refused(f"{path}.ports[0].name", f"Port name {port.name} is not allowed, want http1 or h2c")
-    _check_probe(container.readiness_probe, f"{path}.readinessProbe")
-
-
-def _check_container(spec: PodSpec, where: str) -> Container:
-    if len(spec.containers) > 1 or spec.init_containers:
-        raise InvalidObject(
-            Stage.SCHEMA, f"{where}.containers", "has more than one container: tidegate up runs one process a replica; keep one"
-        )
-    container = spec.containers[0]
-    if not container.command and not container.image:
-        raise InvalidObject(Stage.SCHEMA, f"{where}.containers[0].image", "is missing; name the function's image, or give a command")
-    return container
-
-
-def _check_probe(probe: Probe | None, where: str) -> None:
-    if probe is None:
-        return
-    if probe.period_seconds == 0 and probe.failure_threshold:
-        raise refused(f"{where}.failureThreshold", "must not set the field(s) when periodSeconds is 0")
-    if probe.exec_ is not None or probe.grpc is not None:
-        raise InvalidObject(Stage.SCHEMA, where, "asks by exec or gRPC, which tidegate up cannot do; use httpGet or tcpSocket")
+    container_rules.check_revision(spec, where)
 
 
 def _check_traffic(targets: list[TrafficTarget]) -> None:
@@ -104,7 +83,7 @@ def _check_traffic(targets: list[TrafficTarget]) -> None:
         _check_target(target, where)
         if target.tag:
             if target.tag in tags:
-                raise refused(f"{where}.tag, spec.traffic[{tags[target.tag]}].tag", f'Multiple definitions for "{target.tag}"')
+                raise refused(f"spec.traffic[{tags[target.tag]}].tag, {where}.tag", f'Multiple definitions for "{target.tag}"')
             tags[target.tag] = index
     total = sum(target.percent or 0 for target in targets)
     if targets and total != 100:

@@ -74,10 +74,8 @@ def forbid(annotations: Mapping[str, str], where: str) -> None:
     """Raises InvalidObject where an autoscaling annotation is on an object that is not a revision's template."""
     for name in annotations:
         if name.startswith(PREFIX):
-            raise refused(
-                f"{where}.{name}",
-                "autoscaling annotations must be put under spec.template.metadata.annotations to work",
-            )
+            details = 'autoscaling annotations must be put under "spec.template.metadata.annotations" to work'
+            raise refused(where, f'invalid key name "{name}"', details)
 
 
 def duration_seconds(text: str) -> float | None:

@@ -42,14 +42,16 @@ class Stage(Enum):
 
 
 class InvalidObject(TidegateError):
-    """`field` is the path of what is wrong, `problem` says what and what to do."""
+    """`field` is the path of what is wrong, `problem` says what and what to do; Knative's webhook puts `details` on a line of their own."""
 
-    def __init__(self, stage: Stage, field: str, problem: str) -> None:
+    def __init__(self, stage: Stage, field: str, problem: str, details: str = "") -> None:
         sentence = f"{problem}: {field}" if stage is Stage.WEBHOOK else f"{field} {problem}"
+        sentence += f" ({details})" if details else ""
         super().__init__(sentence if sentence.endswith("?") else f"{sentence}.")
         self.stage = stage
         self.field = field
         self.problem = problem
+        self.details = details
 
 
 P = TypeVar("P", bound=Part)
@@ -63,9 +65,9 @@ def parse(model: type[P], value: Object) -> P:
         raise _explain(model, error.errors(include_url=False)[0]) from None
 
 
-def refused(field: str, problem: str) -> InvalidObject:
+def refused(field: str, problem: str, details: str = "") -> InvalidObject:
     """In the words of Knative's webhook, which puts the field last."""
-    return InvalidObject(Stage.WEBHOOK, field, problem)
+    return InvalidObject(Stage.WEBHOOK, field, problem, details)
 
 
 def without_nulls(value: Any) -> Any:

@@ -138,6 +138,26 @@ async def test_a_name_that_the_user_chose_stands_for_one_template(api: kubernete
     assert "Saw the following changes without a name change" in body
 
 
+async def test_the_name_of_an_old_revision_is_taken(api: kubernetes.CustomObjectsApi, service: Make) -> None:
+    for version in ("2", "3"):
+        changed = service(version=version)
+        changed["spec"]["template"]["metadata"]["name"] = "hello-00001" if version == "3" else None
+        await call(api.patch_namespaced_custom_object, *WHERE, "services", "hello", {"spec": changed["spec"]})
+    status = (await settled(api))["status"]
+    conditions = {condition["type"]: condition.get("reason") for condition in status["conditions"]}
+    assert conditions == {"ConfigurationsReady": "RevisionFailed", "Ready": "RevisionNameTaken", "RoutesReady": "RevisionNameTaken"}
+    assert status["latestCreatedRevisionName"] == "hello-00002"
+    await call(api.patch_namespaced_custom_object, *WHERE, "services", "hello", {"spec": {"template": {"metadata": {"name": "hello-new"}}}})
+    assert (await settled(api))["status"]["latestReadyRevisionName"] == "hello-new"
+
+
+async def test_a_patch_with_an_unknown_field_is_the_patchs_fault(api: kubernetes.CustomObjectsApi) -> None:
+    patch = {"spec": {"template": {"spec": {"timeoutSecond": 3}}}}
+    status, body = await fails(api.patch_namespaced_custom_object, *WHERE, "services", "hello", patch)
+    assert (status, json.loads(body)["reason"]) == (422, "Invalid")
+    assert 'strict decoding error: unknown field \\"spec.template.spec.timeoutSecond\\"' in body
+
+
 async def test_a_revision_is_immutable(api: kubernetes.CustomObjectsApi) -> None:
     await settled(api)
     patch = {"spec": {"timeoutSeconds": 5}}

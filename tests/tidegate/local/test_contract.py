@@ -151,7 +151,8 @@ async def test_labels_select(api: Api) -> None:
 
 async def test_a_type_that_is_wrong_is_refused(api: Api, service: Make) -> None:
     status, body = await fails(api.create_namespaced_custom_object, *WHERE, service(OTHER, timeoutSeconds="3"))
-    assert status == 422
+    # By the schema; where Knative's webhooks run, they come first.
+    assert status in (422, 400)
     assert "spec.template.spec.timeoutSeconds" in body
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import io
+import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -69,10 +70,30 @@ async def test_a_tag_and_a_percentage_choose_the_revision(running: Running, serv
             {"revisionName": "hello-00002", "percent": 0, "tag": "v2"},
         ]
         here.fleet.apply(changed)
-        for host, tag, version in (("hello", None, "1"), ("v2-hello", None, "2"), ("hello", "v2", "2")):
-            headers = {"Knative-Serving-Tag": tag} if tag else {}
+        # Knative's tag in a header is off on clusters that nobody has told otherwise.
+        for host, headers, version in (("hello", {}, "1"), ("v2-hello", {}, "2"), ("hello", {"Knative-Serving-Tag": "v2"}, "1")):
             async with client.get(url(here, host=f"{host}.localhost"), headers=headers) as response:
                 assert (await response.json())["version"] == version
+
+
+async def test_what_an_ingress_adds_is_added_and_what_a_caller_says_stays(running: Running, service: Make, client: Client) -> None:
+    async with running(service()) as here:
+        async with client.get(url(here)) as response:
+            got = {name.lower(): value for name, value in (await response.json())["headers"].items()}
+        assert got["forwarded"] == "for=127.0.0.1;proto=http"
+        assert uuid.UUID(got["x-request-id"]).version == 4
+        assert "x-forwarded-host" not in got
+        async with client.get(url(here), headers={"Forwarded": "for=192.0.2.1", "X-Request-Id": "mine"}) as response:
+            got = {name.lower(): value for name, value in (await response.json())["headers"].items()}
+        assert (got["forwarded"], got["x-request-id"]) == ("for=192.0.2.1", "mine")
+
+
+async def test_a_request_for_everything_is_no_services(running: Running, service: Make) -> None:
+    async with running(service()) as here:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(here.running.gateway.rpartition(":")[2]))
+        writer.write(b"OPTIONS * HTTP/1.1\r\nHost: hello.localhost\r\nConnection: close\r\n\r\n")
+        assert b" 404 " in await reader.readline()
+        writer.close()
 
 
 async def test_an_unknown_host_is_told_the_known_ones(running: Running, service: Make, client: Client) -> None:

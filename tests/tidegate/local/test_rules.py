@@ -55,11 +55,27 @@ def test_what_a_sensible_manifest_carries_is_accepted(service: Make) -> None:
         ),
         (("spec", "template", "metadata", "name"), "other-v1", '"other-v1" must have prefix "hello-"'),
         (("spec", "template", "spec", "timeoutSeconds"), 601, "expected 0 <= 601 <= 600"),
-        (("spec", "template", "spec", "containers", 0, "lifecycle"), {"preStop": {}}, "must not set the field(s)"),
-        (("spec", "template", "spec", "containers", 0, "ports"), [{"name": "grpc"}], "want http1 or h2c"),
+        (("spec", "template", "spec", "containers", 0, "lifecycle"), {"preStop": {}}, "is an unknown field of a Knative Service"),
+        (("spec", "template", "spec", "containers", 0, "ports"), [{"name": "grpc"}], "Port name grpc is not allowed"),
+        (("spec", "template", "spec", "containers", 0, "ports"), [{"containerPort": 9090}], "9090 is a reserved port"),
+        (("spec", "template", "spec", "containers", 0, "ports"), [{}, {}], "more than one container port is set"),
+        (("spec", "template", "spec", "containers", 0, "env"), [{"name": "PORT"}], '"PORT" is a reserved environment variable'),
+        (("spec", "template", "spec", "containers", 0, "env"), [{"name": "A"}, {"name": "A"}], 'env[1] is a duplicate value: {"name":"A"}'),
+        (
+            ("spec", "template", "spec", "containers", 0, "volumeMounts"),
+            [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 a path in a pod
+            "volumeMount has no matching volume",
+        ),
+        (("spec", "template", "spec", "volumes"), [{"name": "tmp", "emptyDir": {}}], 'volume with name "tmp" not mounted'),
+        (
+            ("spec", "template", "spec", "containers", 0, "readinessProbe"),
+            {"httpGet": {"path": "/"}, "timeoutSeconds": 3},
+            "timeoutSeconds is disallowed when periodSeconds is zero",
+        ),
         (("spec", "template", "spec", "containers", 0, "readinessProbe"), {"exec": {"command": ["true"]}}, "use httpGet or tcpSocket"),
-        (("metadata", "name"), "Hello_1", "not a DNS 1035 label"),
-        (("metadata", "annotations"), {"autoscaling.knative.dev/min-scale": "1"}, "must be put under spec.template.metadata.annotations"),
+        (("metadata", "name"), "Hello_1", "a lowercase RFC 1123 subdomain consists of"),
+        (("metadata", "name"), "hello.1", "not a DNS 1035 label"),
+        (("metadata", "annotations"), {"autoscaling.knative.dev/min-scale": "1"}, 'must be put under "spec.template.metadata.annotations"'),
     ],
 )
 def test_what_knatives_webhook_refuses_is_refused_in_its_words(service: Make, path: tuple[Any, ...], value: Any, message: str) -> None:

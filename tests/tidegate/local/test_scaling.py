@@ -68,7 +68,7 @@ def test_more_at_least_than_at_most_is_refused() -> None:
 
 
 def test_on_the_service_itself_autoscaling_is_refused() -> None:
-    with pytest.raises(InvalidObject, match=r"must be put under spec\.template\.metadata\.annotations"):
+    with pytest.raises(InvalidObject, match=r"must be put under \"spec\.template\.metadata\.annotations\""):
         forbid({PREFIX + "min-scale": "1"}, "metadata.annotations")
 
 

@@ -95,6 +95,18 @@ async def test_min_scale_needs_no_request(running: Running, service: Make, until
         assert revision.pool.ready[0].reason == "min-scale is 1"
 
 
+@pytest.mark.parametrize(("own", "known"), [([], "models"), ([{"name": "TIDEGATE_NAMESPACE", "value": "others"}], "others")])
+async def test_a_process_knows_its_namespace(
+    own: list[Object], known: str, running: Running, service: Make, root: Path, until: Until
+) -> None:
+    program = "import os, pathlib; pathlib.Path('namespace').write_text(os.environ['TIDEGATE_NAMESPACE'])"
+    item = service(command=["python", "-c", program], annotations={"min-scale": "1"})
+    item["metadata"]["namespace"] = "models"
+    item["spec"]["template"]["spec"]["containers"][0]["env"] += own
+    async with running(item):
+        await until(lambda: (root / "namespace").exists() and (root / "namespace").read_text() == known)
+
+
 async def test_a_deployment_runs_with_its_sink_and_is_started_again(running: Running, service: Make, root: Path, until: Until) -> None:
     script = "from pathlib import Path; import os, time; f = Path('first'); w = Path('second' if f.exists() else 'first'); "
     script += "t = Path('half'); t.write_text(os.environ['K_SINK'] + ' ' + os.environ['TIDEGATE_BOOTSTRAP_SERVERS']); t.rename(w); "

@@ -1,0 +1,139 @@
+"""The two places where the scenario runs: `tidegate up` as a process, and a cluster with Knative."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kubernetes import client as kubernetes
+from kubernetes import config
+
+from tests.e2e.cluster import PART, Cluster
+from tests.e2e.deployment import images_of
+from tidegate import kustomize
+from tidegate.local import state
+
+Object = dict[str, Any]
+Api = Any
+Kubectl = Callable[..., str]
+# It has no types.
+CONNECT: Callable[..., Any] = config.new_client_from_config
+
+ROOT = Path(__file__).parents[2]
+_SERVICES = ("serving.knative.dev", "v1")
+# Long enough for a busy machine; a run that waits so long has failed anyway.
+_START_SECONDS = 60.0
+
+# What the scenario calls; the stream worker would join the consumer group of whoever else runs the example.
+_KUSTOMIZATION = """
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: {namespace}
+resources: [{overlay}]
+images: {images}
+patches:
+  - target: {{labelSelector: "app.kubernetes.io/component in (stream, batch)"}}
+    patch: |-
+      $patch: delete
+      apiVersion: ignored
+      kind: ignored
+      metadata: {{name: ignored}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """`domain` follows a service's name in its host; `images` are those to use for the images' names; `replicas` counts a service's."""
+
+    name: str
+    namespace: str
+    ingress: tuple[str, int]
+    domain: str
+    images: Mapping[str, str]
+    api: Api
+    replicas: Callable[[str], int]
+
+
+@contextmanager
+def local(folder: Path, namespace: str) -> Iterator[Side]:
+    """The real process, on free ports."""
+    (folder / "manifests.yaml").write_text(_kustomized(folder, namespace, {}))
+    command = [sys.executable, "-m", "tidegate", "up", str(folder / "manifests.yaml"), "--port", "0", "--state-dir", str(folder / "state")]
+    with (folder / "up.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, stderr=log)
+    try:
+        running = _announced(folder, process)
+        with CONNECT(running.kubeconfig) as connection:
+            host, _, port = running.gateway.removeprefix("http://").partition(":")
+            api = kubernetes.CustomObjectsApi(connection)
+            yield Side("local", namespace, (host, int(port)), _domain(api, namespace), {}, api, lambda name: _processes(running.api, name))
+    finally:
+        process.terminate()
+        process.wait(_START_SECONDS)
+
+
+@contextmanager
+def cluster(folder: Path, namespace: str, kubectl: Kubectl) -> Iterator[Side]:
+    """A namespace of its own on the cluster of KUBECONFIG, with the images and the ingress that tests/e2e takes."""
+    tags = images_of(Path(os.environ["E2E_IMAGES"]))
+    here = Cluster(kubectl, namespace)
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    kubectl(
+        "create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
+    )
+    try:
+        here.kubectl("apply", "-f", "-", stdin=_kustomized(folder, namespace, tags))
+        here.wait_all("ksvc", PART, "condition=Ready", 180)
+        with ExitStack() as stack:
+            ingress = os.environ.get("E2E_INGRESS") or stack.enter_context(here.forwarded("kourier-system", "kourier"))
+            api = kubernetes.CustomObjectsApi(stack.enter_context(CONNECT(os.environ["KUBECONFIG"])))
+            host, _, port = ingress.partition(":")
+            yield Side("cluster", namespace, (host, int(port)), _domain(api, namespace), tags, api, lambda name: len(here.pods(name)))
+    finally:
+        kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+def _kustomized(folder: Path, namespace: str, tags: Mapping[str, str]) -> str:
+    images = [{"name": name, **_parts(tag)} for name, tag in tags.items()]
+    # kustomize takes a folder outside its own by a relative path only.
+    overlay = os.path.relpath(ROOT / "manifests/overlays/local", folder.resolve())
+    content = _KUSTOMIZATION.format(namespace=namespace, overlay=overlay, images=json.dumps(images))
+    (folder / "kustomization.yaml").write_text(content)
+    return kustomize.build(folder)
+
+
+def _parts(tag: str) -> Object:
+    """`registry:5000/flights:1@sha256:…` as kustomize wants it."""
+    reference, _, digest = tag.partition("@")
+    name, _, version = reference.rpartition(":")
+    return {"newName": name, "digest": digest} if digest else {"newName": name, "newTag": version}
+
+
+def _announced(folder: Path, process: subprocess.Popen[bytes]) -> state.Running:
+    end = time.monotonic() + _START_SECONDS
+    while (running := state.read(folder / "state")) is None:
+        assert process.poll() is None, (folder / "up.log").read_text()
+        assert time.monotonic() < end, (folder / "up.log").read_text()
+        time.sleep(0.02)
+    return running
+
+
+def _domain(api: Api, namespace: str) -> str:
+    router: Object = api.get_namespaced_custom_object(*_SERVICES, namespace, "services", "router")
+    url: str = router["status"]["url"]
+    return url.removeprefix("http://router.")
+
+
+def _processes(api: str, service: str) -> int:
+    with urllib.request.urlopen(f"{api}/tidegate/status", timeout=10) as answer:
+        revisions = json.load(answer)["services"][service]["revisions"]
+    return sum(len(revision["replicas"]) for revision in revisions)
