@@ -31,6 +31,7 @@ spec:
         autoscaling.knative.dev/max-scale: {{ .maxScale | int | quote }}
         autoscaling.knative.dev/scale-to-zero-pod-retention-period: {{ .retention }}
         {{- end }}
+        serving.knative.dev/progress-deadline: {{ $function.progressDeadline }}
     spec:
       serviceAccountName: {{ $name }}
       {{- if $model }}
