@@ -107,7 +107,11 @@ class StreamSettings:
 
 
 def _url(environ: Environ, name: str) -> str:
-    value = required(environ, name)
+    value = environ.get(name)
+    if not value:
+        raise InvalidSetting(
+            f"{name} is not set; a SinkBinding sets it as soon as its sink has an address: `kubectl get sinkbinding` tells."
+        )
     if urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname:
         raise InvalidSetting(f"{name} is {value!r}; it must be an http or https URL such as http://router.localhost:8080/models/flights.")
     return value

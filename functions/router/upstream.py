@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Self
 
 import aiohttp
@@ -22,6 +23,7 @@ REVISION = b"tidegate-revision"
 _OWN = frozenset({b"host", b"content-length"})
 # What Knative's ingress and activator tell the next queue-proxy: passed on, it would make the revision's autoscaler miscount.
 _PLATFORM = frozenset(b"k-proxy-request k-network-hash k-network-probe knative-serving-namespace knative-serving-revision".split())
+_BY_THE_PLATFORM = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 _AUTOMATIC = frozenset({"Accept", "Accept-Encoding", "Content-Type", "User-Agent"})
 
 
@@ -76,6 +78,12 @@ class Upstream:
         if answer.status == 404 and (not content or NO_HOST in answer.headers):
             # Said by the ingress, not by a model function: a tag's host takes a moment to be known there. Envoy's has no body.
             raise Unreachable(f"there is no way to revision {arm.revision} at {arm.url} yet; try again.")
+        if answer.status in _BY_THE_PLATFORM and answer.content_type == "text/plain":
+            # Bare words of queue-proxy or the activator; a model function answers in JSON.
+            said = content[:200].decode(errors="replace").strip() or "nothing"
+            if answer.status == HTTPStatus.GATEWAY_TIMEOUT:
+                raise TimedOut(f"revision {arm.revision} did not answer in time ({said}); send less at once, or raise its timeoutSeconds.")
+            raise Unreachable(f"revision {arm.revision} does not answer ({said}); try again, and see its pods if this stays.")
         return Answer(answer.status, passed_on(answer.raw_headers), content)
 
 

@@ -78,6 +78,26 @@ async def test_a_request_reaches_its_revision_untouched(
     assert answer.headers["Tidegate-Revision"] == "flights-v1"
 
 
+@pytest.mark.parametrize(
+    ("status", "said", "told", "sentence"),
+    [
+        (502, "EOF\n", 503, "revision flights-v1 does not answer (EOF); try again"),
+        (503, "pending request queue full\n", 503, "revision flights-v1 does not answer (pending request queue full)"),
+        (504, "request timeout", 504, "revision flights-v1 did not answer in time (request timeout); send less at once"),
+    ],
+)
+async def test_what_the_platform_says_instead_of_a_revision_becomes_a_sentence(
+    status: int, said: str, told: int, sentence: str, start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
+) -> None:
+    async def platform(_: web.Request) -> web.StreamResponse:
+        return web.Response(text=said, status=status)
+
+    url = await start_router(service(await start_server(platform), ("v1", 100)))
+    async with client.post(f"{url}/v2/models/flights/infer", data=b"{}") as answer:
+        assert answer.status == told
+        assert sentence in (await answer.json())["error"]
+
+
 @pytest.mark.parametrize("path", ["/v2/models/flights/infer", "/v1/models/flights:predict"])
 async def test_a_key_stays_with_its_revision(
     path: str, start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
