@@ -145,7 +145,14 @@ class _TokenFile(AbstractTokenProvider):  # type: ignore[misc]
         self._path = path
 
     def token(self) -> str:
-        return self._path.read_text("ascii").strip()
+        """Raises InvalidSetting: a file may have been changed since the start."""
+        try:
+            token = self._path.read_text("ascii").strip()
+        except UnicodeDecodeError:
+            token = ""
+        if not token:
+            raise InvalidSetting(f"{TOKEN_FILE} is {str(self._path)!r}, which has no token in ASCII; write the token alone into it.")
+        return token
 
 
 def _check_mechanism(environ: Environ, security: Security) -> None:

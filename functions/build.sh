@@ -5,6 +5,10 @@
 #   TARGET  the stage of the Dockerfile (function; dev for file sync)
 # What buildah itself reads works, too: STORAGE_DRIVER, BUILDAH_ISOLATION, REGISTRY_AUTH_FILE.
 set -euo pipefail
+if [ -z "${IMAGE:-}" ] || [ $# -lt 2 ]; then
+  echo "build.sh needs IMAGE, FUNCTION and EXTRA, as in: IMAGE=localhost:5000/flights:1 functions/build.sh flights model" >&2
+  exit 2
+fi
 cd "${BUILD_CONTEXT:-.}"
 buildah build --quiet --layers --timestamp 0 --target "${TARGET:-function}" -f functions/Dockerfile \
   ${BASE:+--build-arg "BASE=$BASE"} --build-arg "FUNCTION=$1" --build-arg "EXTRA=$2" ${3:+--build-arg "MODULE=$3"} -t "$IMAGE" .

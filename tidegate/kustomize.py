@@ -27,7 +27,7 @@ def file_of(folder: Path) -> Path | None:
 
 def lists_only(content: dict[str, Any]) -> bool:
     """Whether a kustomization does no more than name resources on this machine."""
-    return not set(content) - _LISTING and not any("://" in str(resource) for resource in content.get("resources", []))
+    return not set(content) - _LISTING and not any("://" in str(resource) for resource in content.get("resources") or [])
 
 
 def build(folder: Path) -> str:

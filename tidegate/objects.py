@@ -36,11 +36,12 @@ def read(source: str) -> list[Document]:
     return documents
 
 
-def _read(path: Path) -> Iterator[Document]:
+def _read(path: Path, above: tuple[Path, ...] = ()) -> Iterator[Document]:
+    """`above` are the folders whose kustomizations led here."""
     if path.is_dir():
         kustomization = kustomize.file_of(path)
         if kustomization:
-            yield from _follow(kustomization)
+            yield from _follow(kustomization, above)
             return
         for file in sorted([*path.rglob("*.yaml"), *path.rglob("*.yml")]):
             yield from _parse(_text(file), str(file))
@@ -48,10 +49,16 @@ def _read(path: Path) -> Iterator[Document]:
     yield from _parse(_text(path), str(path))
 
 
-def _follow(kustomization: Path) -> Iterator[Document]:
+def _follow(kustomization: Path, above: tuple[Path, ...]) -> Iterator[Document]:
     """Plain resources are read here, so that mistakes are told with their file, without a tool; changes are kustomize's."""
     folder = kustomization.parent
+    here = folder.resolve()
+    if here in above:
+        raise InvalidManifest(f"{kustomization} is among its own resources; take it out of them.")
     content: Any = next((document.object for document in _parse(_text(kustomization), str(kustomization))), {})
+    resources = content.get("resources") or []
+    if not isinstance(resources, list):
+        raise InvalidManifest(f"{kustomization}: resources is not a list; write each path after a dash.")
     if not kustomize.lists_only(content):
         try:
             built = kustomize.build(folder)
@@ -59,8 +66,8 @@ def _follow(kustomization: Path) -> Iterator[Document]:
             raise InvalidManifest(str(error)) from None
         yield from _parse(built, f"{folder} (kustomized)")
         return
-    for resource in content.get("resources", []):
-        yield from _read(folder / str(resource))
+    for resource in resources:
+        yield from _read(folder / str(resource), (*above, here))
 
 
 def _text(file: Path) -> str:
@@ -77,6 +84,8 @@ def _parse(text: str, source: str) -> Iterator[Document]:
         values = list(yaml.load_all(text, Loader=_Loader))
     except yaml.YAMLError as error:
         raise InvalidManifest(f"{source} is not YAML: {' '.join(str(error).split())}.") from None
+    except RecursionError:
+        raise InvalidManifest(f"{source} is nested deeper than any Kubernetes object; name a file or a folder with such objects.") from None
     many = sum(value is not None for value in values) > 1
     for index, value in enumerate(values, start=1):
         where = f"{source} (document {index})" if many else source
@@ -85,9 +94,18 @@ def _parse(text: str, source: str) -> Iterator[Document]:
         if not isinstance(value, dict):
             raise InvalidManifest(f"{where} is not a Kubernetes object but {type(value).__name__}; write apiVersion, kind and metadata.")
         if value.get("kind") == "List":
-            yield from (Document(f"{where}, item {number}", item) for number, item in enumerate(value.get("items", []), start=1))
+            yield from _items(value.get("items"), where)
         else:
             yield Document(where, value)
+
+
+def _items(items: Any, where: str) -> Iterator[Document]:
+    for number, item in enumerate(items if isinstance(items, list) else [items], start=1):
+        if not isinstance(item, dict):
+            raise InvalidManifest(
+                f"{where}, item {number} is not a Kubernetes object but {type(item).__name__}; mend the items of the List."
+            )
+        yield Document(f"{where}, item {number}", item)
 
 
 class _Loader(yaml.SafeLoader):

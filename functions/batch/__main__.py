@@ -47,11 +47,16 @@ def _dated(path: str, event: Event) -> str:
     """`{date}` and `{yesterday}` by the event's own day, in UTC: a schedule says the same every night. Raises InvalidInput."""
     if "{date}" not in path and "{yesterday}" not in path:
         return path
+    told = event.attributes.get("time")
     try:
-        day = datetime.fromisoformat(str(event.attributes["time"])).astimezone(UTC).date()
-    except (KeyError, ValueError):
-        raise InvalidInput(f"{path} asks for a date, and the event has no time; give it one, such as 2026-11-23T02:30:00Z.") from None
-    return path.replace("{date}", str(day)).replace("{yesterday}", str(day - timedelta(days=1)))
+        time = datetime.fromisoformat(str(told))
+        # Without an offset it is UTC, as the schedule is, rather than this machine's own time.
+        day = time.astimezone(UTC).date() if time.tzinfo else time.date()
+        yesterday = day - timedelta(days=1)
+    except (ValueError, OverflowError):
+        what = "has no time" if told is None else f"has the time {told!r}, which is none"
+        raise InvalidInput(f"{path} asks for a date, and the event {what}; give it one, such as 2026-11-23T02:30:00Z.") from None
+    return path.replace("{date}", str(day)).replace("{yesterday}", str(yesterday))
 
 
 def _requested(environ: Mapping[str, str]) -> BatchRequest:

@@ -44,6 +44,10 @@ def _of_flights(**values: Any) -> Object:
     return {"models": {"flights": values}}
 
 
+def _of_model(name: str) -> Object:
+    return {"models": {name: {}}}
+
+
 def _enabled(*parts: str) -> Object:
     return {part: {"enabled": True} for part in parts}
 
@@ -193,6 +197,9 @@ def test_every_component_has_a_value_of_its_name() -> None:
 @pytest.mark.parametrize(("overlay", "namespace"), [("production", "tidegate"), ("local", "default")])
 def test_a_file_of_values_renders_what_its_overlay_does(build: Build, render: Render, overlay: str, namespace: str) -> None:
     rendered, built = render({}, f"values-{overlay}.yaml", namespace=namespace), build(base=f"overlays/{overlay}")
+    for item in built.values():
+        # Says which overlay it was; Helm knows its own releases.
+        assert item["metadata"]["labels"].pop("tidegate.dev/overlay") == overlay
     assert_same(placed(rendered), placed(built))
 
 
@@ -258,6 +265,8 @@ def test_another_card_is_another_config_map_that_stays_for_the_revisions_that_mo
             "at '/models/flights/canary': missing properties 'stable', 'model', 'percent'",
         ),
         ({"functions": {"timeoutSeconds": 700}}, "at '/functions/timeoutSeconds': maximum: got 700, want 600"),
+        (_of_model("Prices"), "models.Prices is no name for a Knative Service: use small letters"),
+        (_of_model("router"), "models.router has the name of another part of the chart"),
         ({"warmReplica": True}, "at '/warmReplica': got boolean, want object"),
         ({"canary": {}}, "additional properties 'canary' not allowed"),
         ({"streams": {"flights": {"model": "prices"}}}, "streams.flights.model is prices, which is not in models: add it there"),
@@ -271,6 +280,22 @@ def test_a_wrong_value_is_one_sentence(template: Helm, values: Object, words: st
     (sentence,) = [line for line in done.stderr.splitlines() if words in line]
     assert sentence
     assert len([line for line in done.stderr.splitlines() if line.startswith("- at")]) <= 1
+
+
+def test_what_yaml_would_take_for_something_else_stays_a_text(render: Render) -> None:
+    stream = {"model": "flights", "input": "2024", "output": "null", "deadletter": "0x1F"}
+    objects = render({"streams": {"flights": stream}, "kafka": {"servers": "[::1]:9092"}, **_enabled("streamKeda")})
+    container = objects["Deployment", "stream-flights"]["spec"]["template"]["spec"]["containers"][0]
+    environ = {variable["name"]: variable["value"] for variable in container["env"]}
+    assert (environ["TIDEGATE_STREAM_INPUT"], environ["TIDEGATE_STREAM_OUTPUT"]) == ("2024", "null")
+    assert (environ["TIDEGATE_STREAM_DEADLETTER"], environ["TIDEGATE_BOOTSTRAP_SERVERS"]) == ("0x1F", "[::1]:9092")
+    trigger = objects["ScaledObject", "stream-flights"]["spec"]["triggers"][0]["metadata"]
+    assert (trigger["topic"], trigger["bootstrapServers"]) == ("2024", "[::1]:9092")
+
+
+def test_a_topic_may_have_what_an_object_s_name_may_not(render: Render) -> None:
+    objects = render({"kafkaBroker": {"enabled": True, "scored": "Flights_Scored.v1"}})
+    assert objects["KafkaSink", "flights-scored-v1"]["spec"]["topic"] == "Flights_Scored.v1"
 
 
 def _paths(values: Object, schema: Object) -> Iterator[tuple[str, bool]]:

@@ -5,7 +5,17 @@ import difflib
 import pytest
 import yaml
 
-from tidegate.scaffolding.deriving import MARKER, Listed, NoPlace, renamed, with_artifacts, with_resource, with_row, with_sorted_imports
+from tidegate.scaffolding.deriving import (
+    MARKER,
+    Listed,
+    NoPlace,
+    renamed,
+    with_artifacts,
+    with_resource,
+    with_row,
+    with_sorted_imports,
+    with_value,
+)
 
 ARTIFACTS = f"""\
 build:
@@ -99,6 +109,13 @@ def test_a_line_that_is_missing_is_named() -> None:
         with_artifacts(ARTIFACTS.replace("flights", "trains"), "prices")
     with pytest.raises(NoPlace, match="functions/flights/"):
         with_row("# Architecture\n", "prices")
+
+
+def test_a_value_stands_among_the_models_and_nowhere_else_counts() -> None:
+    values = f"functions:\n  env: {{}}\nmodels:\n  flights:\n    env: {{}}\n  {MARKER}\n"
+    assert yaml.safe_load(with_value(values, "env"))["models"] == {"flights": {"env": {}}, "env": {}}
+    with pytest.raises(Listed, match=r"^flights:$"):
+        with_value(values, "flights")
 
 
 def test_what_is_there_already_is_named() -> None:

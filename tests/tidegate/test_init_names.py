@@ -40,6 +40,7 @@ def test_what_is_no_name_is_refused_with_one_that_is(name: str, near: str) -> No
         ("flights", "the example"),
         ("router", "a part of Tidegate"),
         ("stream", "a part of Tidegate"),
+        ("kubernetes", "what Kubernetes calls its own Service"),
         ("class", "a keyword of Python"),
         ("json", "a module of Python's own library"),
         ("null", "no text in YAML"),

@@ -31,8 +31,8 @@ def doctor(
         typer.Option(
             "--namespace",
             "-n",
-            envvar="TIDEGATE_NAMESPACE",
-            help="Where the manifests go; with it the cluster is looked at. Left out: the context's.",
+            envvar="TIDEGATE_DOCTOR_NAMESPACE",
+            help="Where the manifests go; with it the cluster is looked at. Left out: what they name, or the context's.",
         ),
     ] = None,
     port: Annotated[int, typer.Option(envvar="TIDEGATE_PORT", min=0, max=65535, help="The gateway's port, for `tidegate up`.")] = 8080,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Iterator
 
@@ -26,27 +27,33 @@ _WHO = "/apis"
 
 def check(api: Api) -> Iterator[Finding]:
     """Unless SUBJECT is found to be ok there is nothing more to ask."""
+    url = without_login(api.url)
     try:
         version = api.call("GET", "/version")
         who = api.call("GET", _WHO)
         local = api.call("GET", "/tidegate/status")
     except (HTTPError, OSError, ValueError) as problem:
-        yield unreachable(problem, api.url)
+        yield unreachable(problem, url)
         return
-    refused = next((found for answer in (version, who) if (found := refusal(answer, api.url))), None)
+    refused = next((found for answer in (version, who) if (found := refusal(answer, url))), None)
     if refused:
         yield refused
         return
     if local.status == 200:
         yield error(
             SUBJECT,
-            f"{api.url} is a `tidegate up`, which is no cluster.",
+            f"{url} is a `tidegate up`, which is no cluster.",
             "name a cluster's kubeconfig: --kubeconfig FILE, --context NAME",
         )
         return
-    yield ok(SUBJECT, f"{text(version.body, 'gitVersion') or 'of an unknown version'} at {api.url}")
+    yield ok(SUBJECT, f"{text(version.body, 'gitVersion') or 'of an unknown version'} at {url}")
     if too_old := versions.kubernetes_for(text(version.body, "gitVersion"), versions.OLDEST_KNATIVE):
         yield error("Kubernetes", f"is {text(version.body, 'gitVersion')}; {too_old}", "upgrade the cluster")
+
+
+def without_login(url: str) -> str:
+    """A name and a password may stand in an address, and are nobody's to read."""
+    return re.sub(r"(?<=//)[^/@]*@", "", url)
 
 
 def unreachable(problem: Exception, url: str) -> Finding:
@@ -72,6 +79,12 @@ def unreachable(problem: Exception, url: str) -> Finding:
 
 
 def refusal(answer: Answer, url: str) -> Finding | None:
+    if answer.status in _REASONS and "system:anonymous" in answer.sentence:
+        return error(
+            SUBJECT,
+            f"{url} was given no credentials: the kubeconfig has none, or the program that it runs for them gave none.",
+            "log in, and try what the kubeconfig runs: kubectl auth whoami",
+        )
     if answer.status in _REASONS:
         reason, remedy = _REASONS[answer.status]
         return error(SUBJECT, f"{url} {reason} It says: {answer.sentence}", remedy)
@@ -85,7 +98,7 @@ def not_looked_at() -> Finding:
 
 
 def _tls(cause: BaseException, url: str) -> Finding:
-    reason = getattr(cause, "verify_message", "") or getattr(cause, "reason", "") or str(cause)
+    reason = str(getattr(cause, "verify_message", "") or getattr(cause, "reason", "") or cause).rstrip(".")
     remedies = {
         "expired": "have the cluster's certificates renewed (kubeadm certs renew all), or look at this machine's clock",
         "issuer": "put the cluster's CA into the kubeconfig (certificate-authority-data)",
@@ -94,9 +107,7 @@ def _tls(cause: BaseException, url: str) -> Finding:
         "not valid for": "use the host name that is in the certificate, or name it by tls-server-name in the kubeconfig",
         "WRONG_VERSION_NUMBER": "write http instead of https into the kubeconfig, if this really is the API server",
     }
-    remedy = next(
-        (found for words, found in remedies.items() if words in str(reason)), "look at certificate-authority-data in the kubeconfig"
-    )
+    remedy = next((found for words, found in remedies.items() if words in reason), "look at certificate-authority-data in the kubeconfig")
     return error(SUBJECT, f"the certificate of {url} is not accepted: {reason}.", remedy)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tidegate.doctor.cluster import Answer, Cluster
 from tidegate.doctor.finding import Finding, Level, error, note, ok, warning
-from tidegate.doctor.plain import called, mapping, name_of, text
+from tidegate.doctor.plain import called, for_kubectl, mapping, name_of, text
 from tidegate.doctor.rights import full_name
 from tidegate.objects import Document, Object
 
@@ -27,7 +27,7 @@ def check(cluster: Cluster) -> Iterator[Finding]:
         findings = list(judge(document, _tried(cluster, path, document.object)))
         yield from findings
         taken += not any(found.level in (Level.ERROR, Level.NOTE) for found in findings)
-    if taken == len(cluster.documents):
+    if taken and taken == len(cluster.documents):
         yield ok("dry run", f"the server would take all {taken} objects")
     elif taken:
         yield note("dry run", f"the server would take {taken} of {len(cluster.documents)} objects")
@@ -63,7 +63,7 @@ def _remedy(document: Document, sentence: str) -> str:
     if match := _WEBHOOK.search(sentence):
         return f"look whether what serves the webhook {match['name']} runs: kubectl get deployments -A"
     if "field is immutable" in sentence or "cannot change roleRef" in sentence:
-        return f"kubectl delete {text(document.object, 'kind').lower()} {called(document.object).rpartition(' ')[2]}, and apply it anew"
+        return f"kubectl delete {for_kubectl(document.object)}, and apply it anew"
     if "namespaces" in sentence and "not found" in sentence:
         return "make the namespace first"
     return f"mend {document.source}"

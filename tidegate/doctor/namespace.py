@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from tidegate.doctor import limits
 from tidegate.doctor.cluster import Cluster
-from tidegate.doctor.finding import Finding, Unseen, error, note, ok
+from tidegate.doctor.finding import Finding, Unseen, error, listed, note, ok
 from tidegate.doctor.plain import Workload, mapping, name_of, text, workloads
-from tidegate.objects import Object
+from tidegate.objects import Document, Object
 
 _ENFORCED = "pod-security.kubernetes.io/enforce"
 # What Pod Security and quotas look at; probes and environment need what only Knative or a later object gives.
@@ -16,10 +16,19 @@ _CONTAINER_FIELDS = ("name", "image", "resources", "securityContext", "volumeMou
 _POD_FIELDS = ("securityContext", "volumes", "hostNetwork", "hostPID", "hostIPC", "runtimeClassName", "priorityClassName")
 
 
+def intended(documents: list[Document]) -> str:
+    """The one that all workloads name, as those of an overlay with `namespace:` do; empty if there is none."""
+    named = {text(mapping(workload.document.object, "metadata"), "namespace") for workload in workloads(documents)}
+    return named.pop() if len(named) == 1 else ""
+
+
 def check(cluster: Cluster) -> Iterator[Finding]:
     """Fills `cluster.has_namespace`."""
     namespace = cluster.namespace
     subject = f"namespace {namespace}"
+    others = sorted({cluster.namespace_of(item.document.object) for item in workloads(cluster.documents)} - {namespace})
+    if others:
+        yield note(subject, f"is not where all pods go: some name {listed(others)}, whose quota and admission are not looked at")
     try:
         found = cluster.get(f"/api/v1/namespaces/{namespace}")
     except Unseen as reason:

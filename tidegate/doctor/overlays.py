@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from tidegate.doctor.cluster import Cluster
 from tidegate.doctor.finding import Finding, Unseen, listed, note, warning
-from tidegate.doctor.plain import called, mapping, mappings, text
+from tidegate.doctor.plain import called, for_kubectl, mapping, mappings, text
 from tidegate.objects import Object
 
-_OWNER_MARKS = (("annotations", "tidegate.dev/overlay", "the overlay"), ("labels", "app.kubernetes.io/managed-by", "the manager"))
+_OWNER_MARKS = (("labels", "tidegate.dev/overlay", "the overlay"), ("labels", "app.kubernetes.io/managed-by", "the manager"))
 # Tools that keep objects as their own source says, by the name under which the API server notes them. A person with kubectl counts as one.
 _TOOLS = {
     "argocd-controller": "Argo CD",
@@ -49,7 +49,7 @@ def judge(ours: Object, live: Object) -> Iterator[Finding]:
     if len(tools) > 1:
         told = f"{listed(tools)} both write its specification: each undoes what the other did."
         yield warning(
-            subject, told, f"leave it to one of them; who wrote which field: kubectl get {_path(ours)} --show-managed-fields -o yaml"
+            subject, told, f"leave it to one of them; who wrote which field: kubectl get {for_kubectl(live)} --show-managed-fields -o yaml"
         )
 
 
@@ -60,7 +60,3 @@ def managers(live: Object) -> list[str]:
         for entry in mappings(mapping(live, "metadata").get("managedFields"))
         if not entry.get("subresource") and "f:spec" in mapping(entry, "fieldsV1")
     ]
-
-
-def _path(item: Object) -> str:
-    return "/".join(called(item).split()).lower()

@@ -58,6 +58,13 @@ def called(item: Object) -> str:
     return f"{text(item, 'kind')} {name_of(item)}"
 
 
+def for_kubectl(item: Object) -> str:
+    """The arguments that name it. With the group, since `service` alone is Kubernetes' own, which Knative makes one of for each of its."""
+    group, namespace = text(item, "apiVersion").rpartition("/")[0], text(mapping(item, "metadata"), "namespace")
+    kind = ".".join(filter(None, (text(item, "kind").lower(), group)))
+    return f"{f'-n {namespace} ' if namespace else ''}{kind}/{name_of(item)}"
+
+
 def is_knative_service(item: Object) -> bool:
     return item.get("kind") == "Service" and text(item, "apiVersion").startswith("serving.knative.dev/")
 

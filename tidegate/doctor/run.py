@@ -33,7 +33,7 @@ from tidegate.doctor import (
     traffic,
 )
 from tidegate.doctor.cluster import Cluster, NoCluster, connect
-from tidegate.doctor.finding import Finding, Level, note, of_error, ok
+from tidegate.doctor.finding import Finding, Level, of_error, ok
 from tidegate.local import manifests
 from tidegate.local.state import Running
 from tidegate.objects import Document
@@ -64,6 +64,8 @@ class Topic:
 
     subject: str
     check: Callable[[], Iterable[Finding]]
+    without: Level = Level.NOTE
+    """How bad it is if it could not be made: an error, for what all others need."""
 
 
 Found = tuple[str, Finding]
@@ -89,7 +91,7 @@ def watched(topic: Topic, seconds: float = _SECONDS) -> Iterator[Finding]:
         try:
             item = found.get(timeout=max(0.0, end - time.monotonic()))
         except queue.Empty:
-            yield note(topic.subject, f"could not be looked at within {seconds:g} s.")
+            yield Finding(topic.without, topic.subject, f"could not be looked at within {seconds:g} s.")
             return
         if item is None:
             return
@@ -101,9 +103,9 @@ def _work(topic: Topic, found: queue.SimpleQueue[Finding | None]) -> None:
         for item in topic.check():
             found.put(item)
     except (TidegateError, HTTPError) as reason:
-        found.put(note(topic.subject, f"could not be looked at: {reason}"))
+        found.put(Finding(topic.without, topic.subject, f"could not be looked at: {reason}"))
     except Exception as reason:  # noqa: BLE001 a check that breaks must not hide the others
-        found.put(note(topic.subject, f"could not be looked at, by a fault of tidegate itself: {reason!r}"))
+        found.put(Finding(topic.without, topic.subject, f"could not be looked at, by a fault of tidegate itself: {reason!r}"))
     finally:
         found.put(None)
 
@@ -117,7 +119,7 @@ def _on_this_machine(settings: Settings, documents: list[Document]) -> Iterator[
     """Fills `documents`."""
     yield Topic("Python", lambda: [machine.python()])
     yield Topic("packages", machine.packages)
-    yield Topic("manifests", partial(_read, settings, documents))
+    yield Topic("manifests", partial(_read, settings, documents), Level.ERROR)
     yield Topic("models", partial(models.check, documents, settings.root))
     if settings.port:
         yield Topic("port", lambda: [ports.check(settings.port, settings.running, needed=not settings.cluster)])
@@ -142,7 +144,7 @@ def _read(settings: Settings, documents: list[Document]) -> Iterator[Finding]:
 
 def _on_a_cluster(settings: Settings, documents: list[Document]) -> Iterator[Found]:
     reached: list[Cluster] = []
-    yield from _grouped(CLUSTER, Topic(connection.SUBJECT, partial(_reach, settings, documents, reached)))
+    yield from _grouped(CLUSTER, Topic(connection.SUBJECT, partial(_reach, settings, documents, reached), Level.ERROR))
     for cluster in reached:
         yield from _look_at(cluster)
 
@@ -157,7 +159,7 @@ def _reach(settings: Settings, documents: list[Document], reached: list[Cluster]
     for finding in connection.check(api):
         yield finding
         if finding.subject == connection.SUBJECT and finding.level is Level.OK:
-            reached.append(Cluster(api, settings.namespace or current, documents))
+            reached.append(Cluster(api, settings.namespace or namespace.intended(documents) or current, documents))
 
 
 def _look_at(cluster: Cluster) -> Iterator[Found]:

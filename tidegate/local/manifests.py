@@ -32,7 +32,9 @@ def load(source: str | Sequence[Object]) -> list[Document]:
 def _runs_here(document: Document) -> bool:
     reason = only_on_a_cluster(document.object)
     if reason:
-        log.info("%s %s is left to the cluster: %s", document.object["kind"], document.object.get("metadata", {}).get("name"), reason)
+        metadata = document.object.get("metadata")
+        name = metadata.get("name") if isinstance(metadata, dict) else None
+        log.info("%s %s is left to the cluster: %s", document.object["kind"], name, reason)
     return not reason
 
 

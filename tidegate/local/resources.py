@@ -157,7 +157,9 @@ KINDS: dict[tuple[str, str], type[Manifest]] = {
 _NO_POD = "a process is no pod"
 # By API group and kind: objects of a cluster's manifests that are no mistake here and start nothing, and why.
 _CLUSTER_ONLY = {
+    ("", "LimitRange"): _NO_POD,
     ("", "Namespace"): "there are no namespaces here",
+    ("", "PersistentVolumeClaim"): "a process has this machine's own files",
     ("", "ResourceQuota"): _NO_POD,
     ("", "Secret"): "set its values in the environment of tidegate up",
     ("eventing.knative.dev", "Broker"): "publish to the stream's topic, or post to the router",

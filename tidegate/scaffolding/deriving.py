@@ -6,7 +6,7 @@ Manifests and build steps come from the example's, as they are at that moment: a
 from __future__ import annotations
 
 import re
-from itertools import groupby
+from itertools import groupby, takewhile
 
 from tidegate.scaffolding.names import EXAMPLE
 
@@ -64,8 +64,13 @@ def with_artifacts(skaffold: str, name: str) -> str:
 
 def with_value(values: str, name: str) -> str:
     """The chart's values with the function, above the marker. Raises NoPlace and Listed."""
-    lines = _unless_listed(values, f"{name}: {{}}")
-    lines.insert(_place(lines, f"  {MARKER}"), f"  {name}: {{}}")
+    lines = values.splitlines()
+    place = _place(lines, f"  {MARKER}")
+    # Only what stands above it in the same mapping: elsewhere, `env: {}` is no model.
+    siblings = list(takewhile(lambda line: not line or line.startswith(" "), reversed(lines[:place])))
+    if any(line.startswith(f"  {name}:") for line in siblings):
+        raise Listed(f"{name}:")
+    lines.insert(place, f"  {name}: {{}}")
     return _text(lines)
 
 

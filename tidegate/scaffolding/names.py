@@ -41,6 +41,8 @@ def _taken(name: str) -> str | None:
         return "the example, which new model functions are made from"
     if name in _OURS:
         return "a part of Tidegate itself"
+    if name == "kubernetes":
+        return "what Kubernetes calls its own Service in the namespace default"
     if keyword.iskeyword(name):
         return "a keyword of Python"
     if name in sys.stdlib_module_names:

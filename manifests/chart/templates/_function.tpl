@@ -50,13 +50,13 @@ spec:
           env:
             {{- if $model }}
             - name: TIDEGATE_MODEL
-              value: {{ include "tidegate.modelFolder" (list $name $function) }}
+              value: {{ include "tidegate.modelFolder" (list $name $function) | quote }}
             - name: TIDEGATE_TIMEOUT_SECONDS
               value: {{ $function.timeoutSeconds | quote }}
             {{- end }}
             {{- with $storage }}
             - name: TIDEGATE_ARTIFACT_URIS
-              value: {{ .prefixes }}
+              value: {{ .prefixes | quote }}
             - name: TIDEGATE_CACHE
               value: /tmp/artifacts
             {{- end }}
@@ -67,7 +67,7 @@ spec:
           {{- with $storage }}
           envFrom:
             - secretRef:
-                name: {{ .secret | default "artifacts" }}
+                name: {{ .secret | default "artifacts" | quote }}
                 optional: true
           {{- end }}
           readinessProbe:

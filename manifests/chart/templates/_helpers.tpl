@@ -75,9 +75,9 @@ ref:
 uri: /models/{{ . }}
 {{- end }}
 
-{{/* The name of a topic's KafkaSink or KafkaSource. */}}
+{{/* The name of a topic's KafkaSink or KafkaSource. Topics may have capitals and underscores, which objects' names may not. */}}
 {{- define "tidegate.topic" -}}
-{{- replace "." "-" . -}}
+{{- lower . | replace "." "-" | replace "_" "-" -}}
 {{- end }}
 
 {{/*

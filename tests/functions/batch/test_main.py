@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from time import tzset
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -37,10 +38,29 @@ def test_a_schedule_names_files_by_the_day_of_its_event() -> None:
 
 
 @pytest.mark.parametrize(
+    ("time", "day", "before"),
+    [
+        ("2024-03-01T00:00:00.272531213Z", "2024-03-01", "2024-02-29"),
+        ("2024-03-01T00:00:00+00:01", "2024-02-29", "2024-02-28"),
+        ("2025-12-31T23:59:59-00:01", "2026-01-01", "2025-12-31"),
+        ("2026-03-29T02:30:00", "2026-03-29", "2026-03-28"),
+    ],
+)
+def test_a_day_is_utc_s_whatever_the_time_of_the_machine(monkeypatch: pytest.MonkeyPatch, time: str, day: str, before: str) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Pacific/Auckland")
+        tzset()
+        asked = request_of(event({"model": "m", "input": "{yesterday}", "output": "{date}"}, time=time))
+    tzset()
+    assert asked == BatchRequest("m", before, day)
+
+
+@pytest.mark.parametrize(
     ("asked", "message"),
     [
         (event({"model": "m", "input": "{date}", "output": "o"}), "the event has no time"),
-        (event({"model": "m", "input": "{date}", "output": "o"}, time="noon"), "the event has no time"),
+        (event({"model": "m", "input": "{date}", "output": "o"}, time="noon"), "the event has the time 'noon', which is none"),
+        (event({"model": "m", "input": "{yesterday}", "output": "o"}, time="0001-01-01T00:00:00Z"), "which is none"),
         (event({}, "other"), "the event's type is other"),
         (event([]), "no JSON object"),
         (event({"model": "m", "output": 7}), "needs input, output as a text"),

@@ -40,7 +40,7 @@ def namespace(kubectl: Kubectl) -> Iterator[str]:
 def doctor(tmp_path: Path, namespace: str) -> Doctor:
     """What is found of these objects on the cluster, in a namespace of its own."""
 
-    def look(*objects: Object, in_namespace: str = namespace, kubeconfig: Path | None = None) -> list[Finding]:
+    def look(*objects: Object, in_namespace: str | None = namespace, kubeconfig: Path | None = None) -> list[Finding]:
         file = tmp_path / "manifests.yaml"
         file.write_text(yaml.safe_dump_all(objects))
         settings = Settings(str(file), ROOT, 0, None, cluster=True, kubeconfig=kubeconfig, namespace=in_namespace)
@@ -108,6 +108,25 @@ def test_a_namespace_that_is_not_there(doctor: Doctor) -> None:
     assert _of(found, "dry run").level is Level.NOTE
 
 
+def test_an_overlay_s_own_namespace_is_looked_at(doctor: Doctor, kubectl: Kubectl, namespace: str) -> None:
+    item = copy.deepcopy(SERVICE)
+    item["metadata"]["namespace"] = namespace
+    kubectl("-n", namespace, "create", "quota", "small", "--hard=requests.cpu=1m")
+    assert _of(doctor(item, in_namespace=None), "quota small").level is Level.ERROR
+    other = _of(doctor(item, in_namespace="default"), "namespace default")
+    assert f"some name {namespace}" in other.message
+
+
+def test_an_overlay_that_makes_its_namespace_is_no_error(doctor: Doctor) -> None:
+    item = copy.deepcopy(SERVICE)
+    item["metadata"]["namespace"] = "doctor-nowhere"
+    made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "doctor-nowhere"}}
+    found = doctor(made, item, in_namespace=None)
+    assert "the manifests make it" in _of(found, "namespace doctor-nowhere").message
+    assert _of(found, "dry run").level is Level.NOTE
+    assert not [finding for finding in found if "not found" in finding.message]
+
+
 def test_a_quota_that_leaves_no_room(doctor: Doctor, kubectl: Kubectl, namespace: str) -> None:
     kubectl("-n", namespace, "create", "quota", "small", "--hard=requests.cpu=50m")
     found = _of(doctor(_changed(resources={"requests": {"cpu": "100m"}})), "quota small")
@@ -137,8 +156,8 @@ def test_traffic_to_a_revision_that_was_never_made(doctor: Doctor) -> None:
 
 def test_two_overlays_applied_over_each_other(doctor: Doctor, kubectl: Kubectl, namespace: str) -> None:
     one, two = copy.deepcopy(SERVICE), copy.deepcopy(SERVICE)
-    one["metadata"]["annotations"] = {"tidegate.dev/overlay": "production"}
-    two["metadata"]["annotations"] = {"tidegate.dev/overlay": "staging"}
+    one["metadata"]["labels"] = {"tidegate.dev/overlay": "production"}
+    two["metadata"]["labels"] = {"tidegate.dev/overlay": "staging"}
     kubectl("-n", namespace, "apply", "-f", "-", stdin=json.dumps(one))
     found = [finding.message for finding in doctor(two) if finding.subject == "Service price" and "overlay" in finding.message]
     assert found == [

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from urllib3.exceptions import SSLError
 
 from tidegate.doctor import connection
 from tidegate.doctor.cluster import Api, NoCluster, connect
@@ -66,6 +68,28 @@ def test_a_cluster_that_answers_tells_its_version(server: Server, tmp_path: Path
         (found,) = _check(tmp_path, f"http://{address}")
     assert found.level is Level.OK
     assert found.message == f"v1.34.4 at http://{address}"
+
+
+def test_a_password_in_the_address_is_not_shown(server: Server, tmp_path: Path) -> None:
+    with server(VERSION) as address:
+        (found,) = _check(tmp_path, f"http://me:secret@{address}")
+    assert found.message == f"v1.34.4 at http://{address}"
+
+
+def test_who_came_without_credentials_is_told_so(server: Server, tmp_path: Path) -> None:
+    sentence = 'forbidden: User "system:anonymous" cannot get path "/apis"'
+    with server({**VERSION, "/apis": (403, {"message": sentence})}) as address:
+        (found,) = _check(tmp_path, f"http://{address}")
+    assert found.level is Level.ERROR
+    assert "was given no credentials" in found.message
+
+
+def test_a_certificate_of_another_host_is_one_sentence() -> None:
+    problem = ssl.SSLCertVerificationError()
+    problem.verify_message = "Hostname mismatch, certificate is not valid for 'a'."
+    found = connection.unreachable(SSLError(problem), "https://a")
+    assert found.message == "the certificate of https://a is not accepted: Hostname mismatch, certificate is not valid for 'a'."
+    assert found.remedy.startswith("use the host name that is in the certificate")
 
 
 def test_nobody_listens(tmp_path: Path) -> None:

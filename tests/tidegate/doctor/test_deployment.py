@@ -11,7 +11,7 @@ import pytest
 from tidegate.doctor import dryrun, limits, namespace, overlays, quantity, rights, services, traffic
 from tidegate.doctor.cluster import Answer
 from tidegate.doctor.finding import Finding, Level
-from tidegate.doctor.plain import workloads
+from tidegate.doctor.plain import for_kubectl, workloads
 from tidegate.objects import Document
 
 Object = dict[str, Any]
@@ -199,11 +199,14 @@ def test_a_service_that_no_controller_has_seen() -> None:
 def _live(manager: str = "", **annotations: str) -> Object:
     fields = [{"manager": manager, "fieldsV1": {"f:spec": {}}}, {"manager": "kubectl-client-side-apply", "fieldsV1": {"f:spec": {}}}]
     status = {"manager": "argocd-controller", "subresource": "status", "fieldsV1": {"f:spec": {}}}
-    return {"kind": "Service", "metadata": {"name": "flights", "annotations": annotations, "managedFields": [*fields, status]}}
+    return {
+        "kind": "Service",
+        "metadata": {"name": "flights", "annotations": annotations, "labels": annotations, "managedFields": [*fields, status]},
+    }
 
 
 def test_two_overlays_over_each_other_are_both_named() -> None:
-    ours = {"kind": "Service", "metadata": {"name": "flights", "annotations": {"tidegate.dev/overlay": "staging"}}}
+    ours = {"kind": "Service", "metadata": {"name": "flights", "labels": {"tidegate.dev/overlay": "staging"}}}
     (found,) = overlays.judge(ours, _live(**{"tidegate.dev/overlay": "production"}))
     assert found.level is Level.WARNING
     assert "made it is production, these manifests are staging" in found.message
@@ -217,6 +220,15 @@ def test_two_tools_that_write_one_object_are_both_named() -> None:
     assert not list(overlays.judge(ours, _live("controller")))
 
 
+def test_a_command_names_knative_s_service_and_not_kubernetes_own() -> None:
+    metadata = {"name": "flights", "namespace": "models"}
+    ours: Object = {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": metadata}
+    assert for_kubectl(ours) == "-n models service.serving.knative.dev/flights"
+    (found,) = overlays.judge(ours, ours | {"metadata": _live("helm")["metadata"] | metadata})
+    assert found.remedy.endswith("kubectl get -n models service.serving.knative.dev/flights --show-managed-fields -o yaml")
+    assert for_kubectl({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "card"}}) == "configmap/card"
+
+
 DOCUMENT = Document("a.yaml", {"kind": "Service", "metadata": {"name": "flights"}})
 
 
@@ -224,7 +236,7 @@ DOCUMENT = Document("a.yaml", {"kind": "Service", "metadata": {"name": "flights"
     ("status", "sentence", "level", "remedy"),
     [
         (400, 'strict decoding error: unknown field "x"', Level.ERROR, "mend a.yaml"),
-        (422, "spec.selector: Invalid value: field is immutable", Level.ERROR, "kubectl delete service flights"),
+        (422, "spec.selector: Invalid value: field is immutable", Level.ERROR, "kubectl delete service/flights,"),
         (500, 'failed calling webhook "webhook.example.com": connection refused', Level.ERROR, "webhook.example.com"),
         (403, 'User "me" cannot patch resource "services"', Level.NOTE, ""),
     ],

@@ -44,6 +44,19 @@ def test_a_check_that_hangs_is_left_to_itself() -> None:
     assert found[-1].message == "could not be looked at within 0.05 s."
 
 
+def test_what_all_others_need_is_an_error_if_it_cannot_be_looked_at() -> None:
+    release = threading.Event()
+
+    def hangs() -> Iterator[Finding]:
+        release.wait()
+        yield ok("API server", "is there")
+
+    found = list(watched(Topic("API server", hangs, Level.ERROR), seconds=0.05))
+    release.set()
+    broken = list(watched(Topic("manifests", lambda: _breaks(RecursionError("too deep")), Level.ERROR)))
+    assert [item.level for item in (*found, *broken)] == [Level.ERROR, Level.OK, Level.ERROR]
+
+
 def test_an_error_of_ours_is_taken_apart_into_message_and_remedy() -> None:
     assert of_error("x", TidegateError("nobody answers; start one.")) == error("x", "nobody answers.", "start one")
     assert of_error("x", TidegateError("it is so.")) == error("x", "it is so.", "")

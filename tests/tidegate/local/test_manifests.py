@@ -63,6 +63,28 @@ def test_what_only_a_cluster_can_do_is_left_out_and_said(tmp_path: Path, caplog:
     assert caplog.messages == ["NetworkPolicy closed is left to the cluster: all processes listen on loopback only"]
 
 
+@pytest.mark.parametrize("kind", ["PersistentVolumeClaim", "LimitRange"])
+def test_what_an_overlay_brings_along_for_its_pods_is_left_out(tmp_path: Path, kind: str) -> None:
+    assert names(write(tmp_path / "m.yaml", f"{SERVICE.format(name='a')}---\napiVersion: v1\nkind: {kind}\nmetadata: {{name: b}}\n")) == [
+        "a"
+    ]
+
+
+def test_what_is_left_to_a_cluster_may_lack_a_name(tmp_path: Path) -> None:
+    write(tmp_path / "m.yaml", f"{SERVICE.format(name='a')}---\napiVersion: v1\nkind: Namespace\nmetadata: null\n")
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("resources", "message"), [("", "has no manifests"), ("b", "resources is not a list"), ("[sub]", "is among its own resources")]
+)
+def test_a_kustomization_that_leads_nowhere_is_named(tmp_path: Path, resources: str, message: str) -> None:
+    write(tmp_path / "kustomization.yaml", f"resources: {resources}\n")
+    write(tmp_path / "sub/kustomization.yaml", "resources: [..]\n")
+    with pytest.raises(InvalidManifest, match=message):
+        load(str(tmp_path))
+
+
 def test_without_a_kustomization_every_yaml_file_counts(tmp_path: Path) -> None:
     write(tmp_path / "x/one.yaml", SERVICE.format(name="one") + "---\n---" + SERVICE.format(name="two"))
     write(tmp_path / "three.yml", SERVICE.format(name="three"))
@@ -80,6 +102,9 @@ def test_standard_input_is_read_for_a_dash(monkeypatch: pytest.MonkeyPatch) -> N
         ("a: [", "m.yaml is not YAML"),
         ("a: 1\na: 2\n", "the key 'a' is there twice"),
         ("- 1\n", "is not a Kubernetes object but list"),
+        ("kind: List\nitems: [a]\n", "item 1 is not a Kubernetes object but str"),
+        ("kind: List\nitems:\n", "item 1 is not a Kubernetes object but NoneType"),
+        ("[" * 5000, "is nested deeper than any Kubernetes object"),
         ("", "has no manifests"),
         (
             SERVICE.format(name="a") + "---" + SERVICE.format(name="b").replace("image", "imag"),
