@@ -39,6 +39,10 @@ class Model:
         known = ", ".join(label for arm in self.arms for label in (arm.revision, *arm.tags))
         raise InvalidInput(f"model {self.name} has no revision or tag {name}; it has {known}.")
 
+    def successor(self, arm: Arm) -> Arm:
+        """The same revision as it is addressed now; the stable arm where it has no part in the traffic any more."""
+        return next((now for now in self.arms if now.revision == arm.revision), self.split[0])
+
     def __str__(self) -> str:
         return ", ".join(f"{arm.percent}% {arm.revision}" + "".join(f" ({tag})" for tag in arm.tags) for arm in self.arms)
 

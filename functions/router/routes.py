@@ -19,9 +19,9 @@ from functions.router.arms import Arm, Model
 from functions.router.assignment import choose, event_key
 from functions.router.parts import Part, positions_by_arm
 from functions.router.table import Table
-from functions.router.upstream import Answer, Upstream, passed_on
+from functions.router.upstream import Answer, RawHeaders, Upstream, passed_on
 from functions.router.web import json_response, problem_response, read_body
-from functions.runtime.errors import InvalidInput, problem_of, status_of
+from functions.runtime.errors import InvalidInput, NoWay, problem_of, status_of
 from functions.runtime.protocols.routing import KEYS as ROUTING_KEYS
 
 KEY = "tidegate-routing-key"
@@ -29,6 +29,9 @@ OVERRIDE = "tidegate-revision"
 # The extension attribute that does for one event what the header does for a request.
 _OVERRIDE_ATTRIBUTE = "tidegaterevision"
 _JSON = [(b"content-type", b"application/json")]
+# How often a way is tried that the ingress does not know, and seconds before the second attempt, which grow by as much: 1.8 s in all.
+_ATTEMPTS = 9
+_PAUSE_SECONDS = 0.05
 
 
 class Routes:
@@ -103,15 +106,30 @@ class Routes:
 
         async def ask(arm: Arm, rows: list[int]) -> Part:
             try:
-                return Part(arm, rows, await self._upstream.call(arm, request.method, _target(request), headers, take(rows)))
+                arm, answer = await self._call(request, arm, headers, take(rows))
+                return Part(arm, rows, answer)
             except TidegateError as error:
                 return Part(arm, rows, as_answer(error))
 
         return await asyncio.gather(*(ask(arm, rows) for arm, rows in positions.items()))
 
     async def _forward(self, request: Request, arm: Arm, body: bytes) -> Response:
-        headers = passed_on(request.scope["headers"])
-        return (await self._upstream.call(arm, request.method, _target(request), headers, body)).response(arm.revision)
+        arm, answer = await self._call(request, arm, passed_on(request.scope["headers"]), body)
+        return answer.response(arm.revision)
+
+    async def _call(self, request: Request, arm: Arm, headers: RawHeaders, body: bytes) -> tuple[Arm, Answer]:
+        """The answer, and the arm that gave it.
+
+        The ingress learns of a tag a moment before or after the router does. Such a call has reached nobody, so it is made again,
+        by the arms that there are then.
+        """
+        for attempt in range(1, _ATTEMPTS):
+            try:
+                return arm, await self._upstream.call(arm, request.method, _target(request), headers, body)
+            except NoWay:
+                await asyncio.sleep(_PAUSE_SECONDS * attempt)
+                arm = (await self._model(request)).successor(arm)
+        return arm, await self._upstream.call(arm, request.method, _target(request), headers, body)
 
     async def _model(self, request: Request) -> Model:
         return await self._table.find(request.path_params["model"])

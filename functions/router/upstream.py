@@ -14,7 +14,7 @@ from yarl import URL
 
 from eventing.http import NO_HOST, end_to_end, session
 from functions.router.arms import Arm
-from functions.runtime.errors import TimedOut, Unreachable
+from functions.runtime.errors import NoWay, TimedOut, Unreachable
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -61,7 +61,9 @@ class Upstream:
         await self._session.close()
 
     async def call(self, arm: Arm, method: str, target: str, headers: RawHeaders, body: bytes) -> Answer:
-        """`target` is path and query, encoded. Raises Unreachable when there is no answer, TimedOut when it takes too long."""
+        """`target` is path and query, encoded. Raises Unreachable when there is no answer, NoWay when there
+        is no way to the revision yet, or any more, and TimedOut when it takes too long.
+        """
         url = URL(arm.url + target, encoded=True)
         sent = CIMultiDict((name.decode("latin-1"), value.decode(errors="surrogateescape")) for name, value in headers)
         try:
@@ -77,7 +79,7 @@ class Upstream:
             raise Unreachable(f"revision {arm.revision} at {arm.url} cannot be reached ({error}); try again.") from None
         if answer.status == 404 and (not content or NO_HOST in answer.headers):
             # Said by the ingress, not by a model function: a tag's host takes a moment to be known there. Envoy's has no body.
-            raise Unreachable(f"there is no way to revision {arm.revision} at {arm.url} yet; try again.")
+            raise NoWay(f"there is no way to revision {arm.revision} at {arm.url} yet; try again.")
         if answer.status in _BY_THE_PLATFORM and answer.content_type == "text/plain":
             # Bare words of queue-proxy or the activator; a model function answers in JSON.
             said = content[:200].decode(errors="replace").strip() or "nothing"

@@ -45,6 +45,10 @@ class Unreachable(TidegateError):
     """The revision that should answer does not."""
 
 
+class NoWay(TidegateError):
+    """The ingress knows no such host, for now: the request has reached nobody."""
+
+
 class TimedOut(TidegateError):
     """The answer did not come within the request's time."""
 
@@ -68,6 +72,7 @@ _STATUS: dict[type[TidegateError], int] = {
     NotReady: 503,
     BadAnswer: 502,
     Unreachable: 503,
+    NoWay: 503,
     TimedOut: 504,
 }
 _TITLES: dict[type[TidegateError], str] = {
@@ -81,6 +86,7 @@ _TITLES: dict[type[TidegateError], str] = {
     NotReady: "not ready",
     BadAnswer: "bad answer",
     Unreachable: "upstream unreachable",
+    NoWay: "upstream unreachable",
     TimedOut: "timed out",
 }
 

@@ -78,6 +78,39 @@ async def test_a_request_reaches_its_revision_untouched(
     assert answer.headers["Tidegate-Revision"] == "flights-v1"
 
 
+@pytest.mark.parametrize("batch", [False, True])
+async def test_a_way_that_the_ingress_does_not_know_yet_is_tried_again(
+    batch: bool, start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
+) -> None:
+    unknown = {"v1": 2, "v2": 1}
+
+    async def ingress(request: web.Request) -> web.StreamResponse:
+        tag = request.host.partition("-")[0]
+        if unknown[tag]:
+            unknown[tag] -= 1
+            return web.Response(status=404)
+        return await score(request)
+
+    entry = service(await start_server(ingress), ("v1", 50), ("v2", 50))
+    events = [{"specversion": "1.0", "id": key, "source": "/s", "type": "t", "partitionkey": key} for key in KEYS[:20]]
+    body = orjson.dumps(events if batch else events[:1])
+    async with client.post(f"{await start_router(entry)}/models/flights", data=body, headers={"content-type": BATCH_MEDIA_TYPE}) as answer:
+        replies = await answer.json(content_type=None)
+    assert [reply["data"] for reply in replies] == [[owner(entry, item["id"]), item["id"]] for item in orjson.loads(body)]
+
+
+async def test_a_way_that_stays_unknown_is_told(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
+) -> None:
+    async def nowhere(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=404)
+
+    url = await start_router(service(await start_server(nowhere), ("v1", 100)))
+    async with client.post(f"{url}/v2/models/flights/infer", data=b"{}") as answer:
+        assert answer.status == 503
+        assert "there is no way to revision flights-v1" in (await answer.json())["error"]
+
+
 @pytest.mark.parametrize(
     ("status", "said", "told", "sentence"),
     [

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from functions.router.arms import Arm, model_of
+from functions.router.arms import Arm, Model, model_of
 from functions.runtime.errors import NotReady
 
 
@@ -73,3 +73,16 @@ def test_the_rollout_is_part_of_the_salt() -> None:
     assert model_of(entry).salt == b"flights/"
     entry["metadata"]["annotations"] = {"tidegate.dev/rollout": "7"}
     assert model_of(entry).salt == b"flights/7"
+
+
+def test_an_arm_is_followed_by_its_revision_as_it_is_addressed_now() -> None:
+    before, after, without = (
+        Model("m", arms, arms, b"")
+        for arms in (
+            (Arm("m-1", ("stable",), 90, "http://stable-m"), Arm("m-2", ("canary",), 10, "http://canary-m")),
+            (Arm("m-2", (), 100, "http://m"),),
+            (Arm("m-3", (), 100, "http://m"),),
+        )
+    )
+    assert after.successor(before.arms[1]).url == "http://m"
+    assert without.successor(before.arms[1]).revision == "m-3"
