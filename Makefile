@@ -22,9 +22,9 @@ train: $(VENV)/.demo ## Train the example, or a model function of yours: FUNCTIO
 	$(BIN)/python -m functions.$(FUNCTION).train $(ARGS)
 
 test: $(VENV)/.dev ## Run every test that needs no cluster (minutes)
-	$(BIN)/pytest -n 2 --dist loadfile -m "not cluster and not e2e" --cov $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile -m "not cluster and not e2e" $(ARGS) --cov
 
-e2e-lite: $(VENV)/.dev ## Test manifests and API calls on the API server of KUBECONFIG (nothing runs there)
+e2e-lite: $(VENV)/.dev ## Test manifests and API calls on an API server with Knative's CRDs alone (KUBECONFIG)
 	$(BIN)/pytest -m cluster $(ARGS)
 
 # What skaffold builds and pushes first. REGISTRY is where; PROFILE is docker's unless named, such as buildah.

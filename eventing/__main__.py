@@ -8,22 +8,42 @@ import os
 import signal
 import sys
 
+from eventing.environ import Environ
 from eventing.errors import TidegateError
 from eventing.settings import StreamSettings
 from eventing.stream import worker
 
 logger = logging.getLogger("tidegate.stream")
 
+# A first deployment makes the worker before the router has an address: by then it has one, or somebody should be told.
+_SINK_SECONDS = 60.0
+
 
 def main() -> int:
     """0 when it was stopped, 1 when it cannot work; why is told in one sentence."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if _comes_before_its_sink(os.environ) and _ended_while_waiting():
+        return 0
     try:
         asyncio.run(_until_stopped(StreamSettings.from_env(os.environ)))
     except TidegateError as error:
         logger.error("%s", error)
         return 1
     return 0
+
+
+def _comes_before_its_sink(environ: Environ) -> bool:
+    return not environ.get("K_SINK") and "KUBERNETES_SERVICE_HOST" in environ
+
+
+def _ended_while_waiting() -> bool:
+    """A SinkBinding gives K_SINK to new pods and ends this one. One that crashed meanwhile would fail a deployment that is watched."""
+    signals = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    logger.warning("K_SINK is not set yet: a SinkBinding sets it in the next pod; waiting %.0f s for that", _SINK_SECONDS)
+    ended = signal.sigtimedwait(signals, _SINK_SECONDS) is not None
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+    return ended
 
 
 async def _until_stopped(settings: StreamSettings) -> None:

@@ -19,23 +19,27 @@ _VARIABLE = "TIDEGATE_MODEL"
 _TRAINED_HERE = "functions/flights/"
 
 
-def check(documents: list[Document], root: Path) -> Iterator[Finding]:
-    """`root` is where `tidegate up` starts processes, and what an image is built from: the project's folder."""
+def check(documents: list[Document], root: Path, *, needed: bool = True) -> Iterator[Finding]:
+    """`root` is where `tidegate up` starts processes, and what an image is built from: the project's folder.
+
+    A cluster has its models in images, so what is not here is no error then (`needed` False).
+    """
     for workload in workloads(documents):
         for container in workload.containers:
             named = environment(container).get(_VARIABLE)
             if named:
-                yield from _check(workload, container, named, root)
+                yield from _check(workload, container, named, root, Level.ERROR if needed else Level.NOTE)
 
 
-def _check(workload: Workload, container: Object, named: str, root: Path) -> Iterator[Finding]:
+def _check(workload: Workload, container: Object, named: str, root: Path, absent: Level) -> Iterator[Finding]:
     subject = f"model of {workload.name.rpartition(' ')[2]}"
     path = root / named
     if not path.exists():
         if _is_mounted(named, container):
             yield note(subject, f"{named} is in a volume of the pod; on this machine `tidegate up` would not find it.")
         else:
-            yield error(subject, f"{named}, which {_VARIABLE} names in {workload.document.source}, is not here.", _remedy(named))
+            told = f"{named}, which {_VARIABLE} names in {workload.document.source}, is not here."
+            yield Finding(absent, subject, told, _remedy(named))
         return
     for source in _cards(path):
         yield from _read(subject, named, source, environment(container))

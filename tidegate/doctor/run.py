@@ -120,7 +120,7 @@ def _on_this_machine(settings: Settings, documents: list[Document]) -> Iterator[
     yield Topic("Python", lambda: [machine.python()])
     yield Topic("packages", machine.packages)
     yield Topic("manifests", partial(_read, settings, documents), Level.ERROR)
-    yield Topic("models", partial(models.check, documents, settings.root))
+    yield Topic("models", partial(models.check, documents, settings.root, needed=not settings.cluster))
     if settings.port:
         yield Topic("port", lambda: [ports.check(settings.port, settings.running, needed=not settings.cluster)])
     yield Topic("tools", machine.tools)

@@ -19,7 +19,7 @@ _REMEDIES = (
     (r"Unschedulable|Insufficient|nodes are available", "lower the requests of the container, or add a node: kubectl describe nodes"),
     (r"OOMKilled|ExitCode137", "raise limits.memory of the container"),
     (r"ExitCode|Container failed with|CrashLoopBackOff",
-     "kubectl -n {namespace} logs -l serving.knative.dev/service={name} -c user-container --tail=20"),
+     "kubectl -n {namespace} logs -l serving.knative.dev/service={name} -c {container} --previous --tail=20"),
     (r"ProgressDeadlineExceeded|Initial scale was never achieved",
      "kubectl -n {namespace} describe pods -l serving.knative.dev/service={name}"),
     (r"IngressNotConfigured|Uninitialized|LoadBalancer", "look at the ingress of the cluster: kubectl get kingress -A"),
@@ -59,10 +59,16 @@ def judge(service: Object, newest: Object | None, namespace: str, pods: list[Obj
     if ready.get("status") == "True":
         return ok(subject, f"is ready: {text(mapping(service, 'status'), 'url')}")
     told = [*of_pods(pods), *reasons(service, newest)]
-    remedy = remedy_for(" ".join(told)).format(name=name, namespace=namespace)
+    remedy = remedy_for(" ".join(told)).format(name=name, namespace=namespace, container=_container(service))
     if ready.get("status") == "Unknown":
         return warning(subject, f"is not ready yet. {' '.join(told)}".strip(), remedy)
     return error(subject, f"is not ready. {' '.join(told)}".strip(), remedy)
+
+
+def _container(service: Object) -> str:
+    """What Knative calls a container that has no name of its own."""
+    named = mappings(mapping(service, "spec", "template", "spec").get("containers"))
+    return (text(named[0], "name") if named else "") or "user-container"
 
 
 def reasons(service: Object, newest: Object | None) -> list[str]:
