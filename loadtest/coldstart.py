@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -72,13 +72,13 @@ def forbidden(imports: Sequence[Import]) -> list[str]:
 def measure(model: Path, *options: str) -> tuple[float, str]:
     """Milliseconds from the process's start to its first answer, and what it had written to standard error by then. Raises NoAnswer."""
     body = files("loadtest").joinpath("scenarios/flights.json").read_bytes()
-    port = _free_port()
+    port = free_port()
     environ = os.environ | {"TIDEGATE_MODEL": str(model), "PORT": str(port)}
     with tempfile.NamedTemporaryFile() as errors:
         began = time.perf_counter()
         with subprocess.Popen([sys.executable, *options, "-m", FUNCTION], env=environ, stdout=errors, stderr=errors) as process:  # noqa: S603
             try:
-                answered = _first_answer(process, port, body)
+                answered = first_answer(process, port, body, {"Content-Type": "application/json"})
                 took = 1000 * (time.perf_counter() - began)
                 written = Path(errors.name).read_text("utf-8", "replace")
             finally:
@@ -89,12 +89,13 @@ def measure(model: Path, *options: str) -> tuple[float, str]:
     return took, written
 
 
-def _first_answer(process: subprocess.Popen[bytes], port: int, body: bytes) -> bool:
+def first_answer(process: subprocess.Popen[bytes], port: int, body: bytes, headers: Mapping[str, str]) -> bool:
+    """Ask until something answers; returns whether that was with 200."""
     deadline = time.perf_counter() + _START_SECONDS
     while process.poll() is None and time.perf_counter() < deadline:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         try:
-            connection.request("POST", PATH, body, {"Content-Type": "application/json"})
+            connection.request("POST", PATH, body, dict(headers))
             return connection.getresponse().status == http.client.OK
         except OSError:
             time.sleep(0.002)
@@ -103,7 +104,7 @@ def _first_answer(process: subprocess.Popen[bytes], port: int, body: bytes) -> b
     return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

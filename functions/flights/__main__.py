@@ -4,4 +4,4 @@ import sys
 
 from functions.runtime.main import main
 
-sys.exit(main())
+sys.exit(main(package=__package__))

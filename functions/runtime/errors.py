@@ -29,6 +29,10 @@ class Overloaded(TidegateError):
     """More requests wait than may; later the same request can succeed."""
 
 
+class Unauthenticated(TidegateError):
+    """The request has no valid credential."""
+
+
 class NotAllowed(TidegateError):
     """What is asked for is switched off in this function."""
 
@@ -64,6 +68,7 @@ class InvalidModel(TidegateError):
 _STATUS: dict[type[TidegateError], int] = {
     InvalidInput: 400,
     InvalidEvent: 400,
+    Unauthenticated: 401,
     NotAllowed: 403,
     UnknownModel: 404,
     TooLarge: 413,
@@ -78,6 +83,7 @@ _STATUS: dict[type[TidegateError], int] = {
 _TITLES: dict[type[TidegateError], str] = {
     InvalidInput: "invalid input",
     InvalidEvent: "invalid event",
+    Unauthenticated: "unauthenticated",
     NotAllowed: "not allowed",
     UnknownModel: "unknown model",
     TooLarge: "too large",

@@ -64,6 +64,13 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 @pytest.fixture(scope="module")
+def made_with_fastapi(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = _copy(tmp_path_factory.mktemp("fastapi"))
+    _python("tidegate", "init", NAME, "--fastapi", cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
 def made(printed: tuple[Path, str]) -> Path:
     return printed[0]
 
@@ -115,9 +122,15 @@ def test_types_are_strict(made: Path) -> None:
     _python("mypy", "--cache-dir", os.devnull, f"functions/{NAME}", f"tests/functions/{NAME}", cwd=made)
 
 
+def test_with_fastapi_its_own_tests_and_types_pass_too(made_with_fastapi: Path) -> None:
+    assert (made_with_fastapi / "functions" / NAME / "app.py").exists()
+    _python("pytest", "-q", "-p", "no:cacheprovider", f"tests/functions/{NAME}", cwd=made_with_fastapi)
+    _python("mypy", "--cache-dir", os.devnull, f"functions/{NAME}", f"tests/functions/{NAME}", cwd=made_with_fastapi)
+
+
 @pytest.mark.parametrize("name", ["q", "runtime2", "z" * 30])
 def test_style_is_the_project_s_whatever_the_name(clone: Path, name: str) -> None:
-    write(plan(clone, name))
+    write(plan(clone, name, fastapi=True))
     for command in (["check"], ["format", "--check"]):
         _python("ruff", *command, "--no-cache", f"functions/{name}", f"tests/functions/{name}", cwd=clone)
 

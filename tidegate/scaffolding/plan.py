@@ -25,6 +25,10 @@ _NEW: dict[str, str | None] = {
     "functions/{name}/.gitignore": "gitignore.txt",
     "tests/functions/{name}/test_model.py": "test_model.py.txt",
 }
+_FASTAPI: dict[str, str | None] = {
+    "functions/{name}/app.py": "app.py.txt",
+    "tests/functions/{name}/test_app.py": "test_app.py.txt",
+}
 _CHANGED: dict[str, Callable[[str, str], str]] = {
     f"{_BASE}/kustomization.yaml": deriving.with_resource,
     "manifests/chart/values.yaml": deriving.with_value,
@@ -50,15 +54,16 @@ class Change:
     before: str | None = None
 
 
-def plan(clone: Path, name: str) -> list[Change]:
-    """All that a new model function needs, new files first.
+def plan(clone: Path, name: str, *, fastapi: bool = False) -> list[Change]:
+    """All that a new model function needs, new files first; with `fastapi`, an application of FastAPI's around it.
 
     Raises UnusableName, NotAClone and AlreadyThere.
     """
     names.check(name)
     _check_clone(clone)
     _check_free(clone, name)
-    new = [Change(clone / path.format(name=name), _rendered(template, name) if template else "") for path, template in _NEW.items()]
+    templates = _NEW | (_FASTAPI if fastapi else {})
+    new = [Change(clone / path.format(name=name), _rendered(template, name) if template else "") for path, template in templates.items()]
     manifests = [Change(clone / _BASE / name / path.name, deriving.renamed(_read(path), name)) for path in _manifests(clone)]
     return [*new, *manifests, *(_changed(clone / path, name, change) for path, change in _CHANGED.items())]
 

@@ -56,6 +56,17 @@ class App:
         else:
             await error_answer(f"{method} is not for {path[:200]}.", 405, ((b"allow", route.allow.encode()),)).send(send)
 
+    def answers(self, path: str, method: str) -> bool:
+        """Whether this path, with this method, is one that the function serves for its models."""
+        route = self._routes.table.get(path)
+        if route is None:
+            return False
+        return (method == "POST" and route.infer is not None) or ("GET" if method == "HEAD" else method) in route.tell
+
+    def close(self) -> None:
+        """End the threads, after the last request."""
+        self._threads.shutdown()
+
     async def _infer(self, route: Route, infer: Infer, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         exchange = Exchange(
@@ -126,5 +137,5 @@ class App:
         await receive()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        self._threads.shutdown()
+        self.close()
         await send({"type": "lifespan.shutdown.complete"})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from functions.runtime.exchange import Exchange, Observer
@@ -20,13 +19,29 @@ log = logging.getLogger("tidegate.observing")
 
 
 class Observers:
-    """An Observer that tells all the others; the metrics come first."""
+    """An Observer that hands each exchange to all the others; the metrics come first.
+
+    As a context manager it runs their threads; at its end, what is queued is written and sent, within `flush_seconds` for all together.
+    """
 
     def __init__(self, settings: ObservingSettings, metrics: Metrics) -> None:
         self.metrics = metrics
+        self._flush_seconds = settings.flush_seconds
         self.backgrounds: list[Background[Any]] = []
         self._payloads: Payloads | None = None
         self._all: list[Observer] = [metrics, *self._asked_for(settings)]
+
+    def __enter__(self) -> Observers:
+        for background in self.backgrounds:
+            background.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        deadline = time.monotonic() + self._flush_seconds
+        for background in self.backgrounds:
+            background.close()
+        for background in self.backgrounds:
+            background.join(deadline - time.monotonic())
 
     def exchanged(self, exchange: Exchange) -> None:
         for observer in self._all:
@@ -58,22 +73,6 @@ class Observers:
     def _add(self, background: Background[Any], name: str, description: str) -> None:
         self.backgrounds.append(background)
         self.metrics.watch(Reading(name, description, lambda: background.dropped))
-
-
-@contextmanager
-def observing(settings: ObservingSettings, metrics: Metrics) -> Iterator[Observers]:
-    """At the end, what is queued is written and sent, within `flush_seconds` for all of them together."""
-    observers = Observers(settings, metrics)
-    for background in observers.backgrounds:
-        background.start()
-    try:
-        yield observers
-    finally:
-        deadline = time.monotonic() + settings.flush_seconds
-        for background in observers.backgrounds:
-            background.close()
-        for background in observers.backgrounds:
-            background.join(deadline - time.monotonic())
 
 
 def _can_trace(settings: ObservingSettings) -> bool:

@@ -15,7 +15,7 @@ from functions.runtime.models import Signature
 from functions.runtime.observing import settings
 from functions.runtime.observing.exposition import render
 from functions.runtime.observing.metrics import Metrics, ModelMetrics
-from functions.runtime.observing.observers import observing
+from functions.runtime.observing.observers import Observers
 from functions.runtime.observing.payloads import Payload, kserve_event, tidegate_event
 from functions.runtime.observing.request_log import line_of
 from functions.runtime.observing.settings import ObservingSettings
@@ -44,7 +44,7 @@ def full(exchange: Make) -> Exchange:
 def test_every_metric_and_its_labels(exchange: Make, served: Callable[..., ModelMetrics]) -> None:
     metrics = Metrics()
     everything = ObservingSettings(request_log=True, traces_endpoint="http://localhost:1", payload_sink="http://localhost:1")
-    with observing(everything, metrics):
+    with Observers(everything, metrics):
         model = served(metrics, Signature(2, meaning="probability", classes=1))
         metrics.observed(model, array("f", [1, 2]), 1, array("f", [0.5]))
         metrics.predicted("flights", "2", "value", 1, 1, 0.1, 0.1)

@@ -9,7 +9,7 @@ import pytest
 from functions.runtime.exchange import Exchange
 from functions.runtime.observing import tracing
 from functions.runtime.observing.metrics import Metrics
-from functions.runtime.observing.observers import observing
+from functions.runtime.observing.observers import Observers
 from functions.runtime.observing.settings import ObservingSettings
 
 Receiver = Any
@@ -19,7 +19,7 @@ Make = Callable[..., Exchange]
 def test_by_default_there_are_metrics_and_no_threads(exchange: Make) -> None:
     metrics = Metrics()
 
-    with observing(ObservingSettings(), metrics) as observers:
+    with Observers(ObservingSettings(), metrics) as observers:
         observers.exchanged(exchange())
         assert not observers.wants("r-1")
         assert observers.backgrounds == []
@@ -32,7 +32,7 @@ def test_everything_at_once_is_flushed_at_the_end(receiver: Receiver, exchange: 
     metrics = Metrics()
     settings = ObservingSettings(request_log=True, traces_endpoint=receiver.url, payload_sink=receiver.url, flush_seconds=30)
 
-    with observing(settings, metrics) as observers:
+    with Observers(settings, metrics) as observers:
         assert observers.wants("r-1")
         observers.exchanged(exchange(request=b"{}", response=b"{}", request_id="r-1"))
 
@@ -49,7 +49,7 @@ def test_everything_at_once_is_flushed_at_the_end(receiver: Receiver, exchange: 
 def test_the_end_is_bounded_when_a_sink_hangs(receiver: Receiver, exchange: Make, caplog: pytest.LogCaptureFixture) -> None:
     receiver.gate.clear()
 
-    with observing(ObservingSettings(payload_sink=receiver.url, flush_seconds=0.2), Metrics()) as observers:
+    with Observers(ObservingSettings(payload_sink=receiver.url, flush_seconds=0.2), Metrics()) as observers:
         observers.exchanged(exchange(request=b"{}", response=b"{}"))
         receiver.next()
 
@@ -59,7 +59,7 @@ def test_the_end_is_bounded_when_a_sink_hangs(receiver: Receiver, exchange: Make
 
 
 def test_a_sample_of_nothing_needs_no_sink() -> None:
-    with observing(ObservingSettings(payload_sink="http://sink", payload_sample=0.0), Metrics()) as observers:
+    with Observers(ObservingSettings(payload_sink="http://sink", payload_sample=0.0), Metrics()) as observers:
         assert observers.backgrounds == []
 
 
@@ -68,7 +68,7 @@ def test_without_the_extra_there_is_one_warning_and_no_traces(
 ) -> None:
     monkeypatch.setattr(tracing, "installed", lambda: False)
 
-    with observing(ObservingSettings(traces_endpoint="http://collector:4318/v1/traces"), Metrics()) as observers:
+    with Observers(ObservingSettings(traces_endpoint="http://collector:4318/v1/traces"), Metrics()) as observers:
         observers.exchanged(exchange())
         observers.exchanged(exchange())
 
@@ -80,7 +80,7 @@ def test_without_the_extra_there_is_one_warning_and_no_traces(
 def test_a_protocol_that_is_not_spoken_is_said(caplog: pytest.LogCaptureFixture) -> None:
     settings = ObservingSettings(traces_endpoint="http://collector:4317", traces_protocol="grpc")
 
-    with observing(settings, Metrics()) as observers:
+    with Observers(settings, Metrics()) as observers:
         assert observers.backgrounds == []
 
     assert "only http/protobuf is spoken" in caplog.text
@@ -91,7 +91,7 @@ def test_kserves_events_are_named_after_the_knative_service(receiver: Receiver, 
         payload_sink=receiver.url, payload_events="kserve", namespace="models", resource={"kn.service.name": "flights"}, flush_seconds=30
     )
 
-    with observing(settings, Metrics()) as observers:
+    with Observers(settings, Metrics()) as observers:
         observers.exchanged(exchange(model="other", request=b"{}"))
 
     headers = receiver.next()[1]

@@ -1,0 +1,58 @@
+"""API keys: shared secrets, one for each caller."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+
+from eventing.errors import InvalidSetting
+from functions.runtime.errors import Unauthenticated
+
+VARIABLE = "TIDEGATE_API_KEYS"
+HEADER = "x-api-key"
+# Of 128 random bits in Base64; shorter ones can be guessed by trying.
+_SHORTEST = 22
+
+
+class ApiKeys:
+    """The keys of the callers, each by the caller's name."""
+
+    def __init__(self, keys: Mapping[str, str]) -> None:
+        """Raises InvalidSetting for a key that is too short; no message has a key in it."""
+        for name, key in keys.items():
+            if len(key) < _SHORTEST:
+                raise InvalidSetting(
+                    f"the API key of {name!r} has {len(key)} characters; use at least {_SHORTEST}, as `openssl rand -base64 24` makes."
+                )
+        self._digests = {name: _digest(key) for name, key in keys.items()}
+
+    @classmethod
+    def parse(cls, text: str) -> ApiKeys:
+        """Keys as TIDEGATE_API_KEYS has them: `name:key`, several by commas. Raises InvalidSetting, without showing a key."""
+        keys: dict[str, str] = {}
+        for position, entry in enumerate(filter(None, map(str.strip, text.split(","))), 1):
+            name, colon, key = entry.partition(":")
+            if not colon or not name.strip() or name.strip() in keys:
+                raise InvalidSetting(
+                    f"entry {position} of {VARIABLE} has no name of its own before its key; write name:key, several by commas."
+                )
+            keys[name.strip()] = key.strip()
+        if not keys:
+            raise InvalidSetting(f"{VARIABLE} has no keys; write name:key, several by commas, or leave it unset.")
+        return cls(keys)
+
+    def caller(self, key: str | None) -> str:
+        """The name of the caller whose key this is. Raises Unauthenticated."""
+        if not key:
+            raise Unauthenticated(f"the request has no API key; send one in the header {HEADER}.")
+        given = _digest(key)
+        # Each is compared, in a time that does not depend on how much of it is right.
+        found = [name for name, digest in self._digests.items() if hmac.compare_digest(given, digest)]
+        if not found:
+            raise Unauthenticated(f"the API key in the header {HEADER} is not known here; send a valid one.")
+        return found[0]
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()

@@ -1,0 +1,89 @@
+"""The function's own routes within a FastAPI application: one look into their table, and the plain ASGI application behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.openapi.utils import get_openapi
+from fastapi.params import Depends
+from fastapi.routing import APIRoute
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Match, NoMatchFound
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from functions.runtime import documentation
+from functions.runtime.http.app import App
+from functions.runtime.http.authentication import is_open
+
+
+class InferenceRoute(BaseRoute):
+    """Matches the function's paths with their methods; solves the dependencies of the application, and hands the request on untouched."""
+
+    def __init__(self, app: App, dependencies: Sequence[Depends], application: FastAPI) -> None:
+        self._app = app
+        self._guard: APIRoute | None = None
+        if dependencies:
+            self._guard = APIRoute(
+                "/",
+                self._guarded,
+                dependencies=dependencies,
+                dependency_overrides_provider=application,
+                response_model=None,
+            )
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] == "http" and self._app.answers(scope["path"], scope["method"]):
+            return Match.FULL, {"endpoint": self._app}
+        return Match.NONE, {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._guard is None or is_open(scope) or documentation.serves(scope["path"]):
+            await self._app(scope, receive, send)
+        else:
+            await self._guard.app(scope, receive, send)
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> Any:
+        raise NoMatchFound(name, path_params)
+
+    def security(self) -> dict[str, Any]:
+        """What the dependencies say of OpenAPI's security: `schemes` by name, and the `requirements` of each operation."""
+        if self._guard is None:
+            return {"schemes": {}, "requirements": []}
+        found = get_openapi(title="", version="", routes=[self._guard])
+        return {
+            "schemes": found.get("components", {}).get("securitySchemes", {}),
+            "requirements": found["paths"]["/"]["get"].get("security", []),
+        }
+
+    async def _guarded(self, request: Request) -> Response:
+        return _Handover(self._app, request)
+
+
+class _Handover(Response):
+    """Answers by another application, which reads the request itself."""
+
+    def __init__(self, app: ASGIApp, request: Request) -> None:
+        self._app = app
+        # A dependency may have read the body, such as one that checks its signature; it is then read from here.
+        self._read: bytes | None = getattr(request, "_body", None)
+        self.background = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive if self._read is None else self._again(receive), send)
+        if self.background is not None:
+            await self.background()
+
+    def _again(self, receive: Receive) -> Receive:
+        body, self._read = self._read, None
+        given = False
+
+        async def again() -> Message:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        return again

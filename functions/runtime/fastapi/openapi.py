@@ -1,0 +1,58 @@
+"""One OpenAPI document of two: the models' operations, and those of the routes that a team added."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from functions.runtime.documentation.operations import Json
+from functions.runtime.http.authentication import OPEN
+
+
+def merged(own: Json, models: Json) -> Json:
+    """The added routes' document with the models' beside it. A component's name that both have stays the added routes'."""
+    names = own.get("components", {}).get("schemas", {})
+    models = _renamed(models, {name: f"Model{name}" for name in models["components"]["schemas"] if name in names})
+    components = own.get("components", {})
+    return {
+        **own,
+        "tags": [*own.get("tags", []), *models["tags"]],
+        "paths": {**models["paths"], **{path: {**models["paths"].get(path, {}), **item} for path, item in own["paths"].items()}},
+        "components": {
+            kind: {**models["components"].get(kind, {}), **components.get(kind, {})} for kind in {**models["components"], **components}
+        },
+    }
+
+
+def secured(models: Json, security: Json) -> Json:
+    """The models' document, in which every operation but those that stay open asks for what the dependencies ask for."""
+    if not security["requirements"]:
+        return models
+    paths = {
+        path: {
+            method: operation if _is_open(path, method) else {**operation, "security": security["requirements"]}
+            for method, operation in item.items()
+        }
+        for path, item in models["paths"].items()
+    }
+    return {**models, "paths": paths, "components": {**models["components"], "securitySchemes": security["schemes"]}}
+
+
+def _is_open(path: str, method: str) -> bool:
+    return (path in OPEN and method == "get") or path.startswith("/schemas")
+
+
+def _renamed(document: Any, names: dict[str, str]) -> Any:
+    """The document with other names for some of its schemas, and for the references to them."""
+    if not names:
+        return document
+    references = {f"#/components/schemas/{old}": f"#/components/schemas/{new}" for old, new in names.items()}
+
+    def replaced(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: references.get(item, item) if key == "$ref" else replaced(item) for key, item in value.items()}
+        return [replaced(item) for item in value] if isinstance(value, list) else value
+
+    found = replaced(document)
+    schemas = found["components"]["schemas"]
+    found["components"]["schemas"] = {names.get(name, name): schema for name, schema in schemas.items()}
+    return found

@@ -1,0 +1,84 @@
+"""Pydantic models from a card. They accept what the function's own protocols accept, since the same functions check the values."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, create_model
+
+from functions.runtime.card import Card, Input
+from functions.runtime.checks import checker
+from functions.runtime.documentation import records
+from functions.runtime.errors import InvalidInput
+from functions.runtime.outputs import ServedOutput
+
+_STRICT = ConfigDict(extra="forbid", populate_by_name=True, protected_namespaces=())
+
+
+def request_type(card: Card, *, nulls: bool = False) -> type[BaseModel]:
+    """A row of the card's inputs. With `nulls` each may be null, as for an artifact that came without a card.
+
+    A name that Python does not take, such as `sepal length (cm)`, is the field's alias; the field is then `sepal_length_cm`.
+    """
+    names = _field_names([item.name for item in card.inputs], taken=frozenset(dir(BaseModel)))
+    fields: dict[str, Any] = {name: _field(item, nulls=nulls) for name, item in zip(names, card.inputs, strict=True)}
+    made: type[BaseModel] = create_model(f"{_class_name(card.name)}Request", __config__=_STRICT, **fields)
+    return made
+
+
+def response_type(name: str, outputs: Sequence[ServedOutput]) -> Any:
+    """The value of the only output, or a model of several."""
+    if len(outputs) == 1:
+        return _output(outputs[0])
+    names = _field_names([item.name for item in outputs], taken=frozenset(dir(BaseModel)))
+    fields: dict[str, Any] = {
+        field: (_output(item), Field(alias=item.name) if field != item.name else ...) for field, item in zip(names, outputs, strict=True)
+    }
+    return create_model(f"{_class_name(name)}Response", __config__=_STRICT, **fields)
+
+
+def _field(item: Input, *, nulls: bool) -> tuple[Any, Any]:
+    schema = records.value(item, nulls=nulls)
+    validated = Annotated[Any, PlainValidator(_validator(item, nulls=nulls)), WithJsonSchema(schema)]
+    options: dict[str, Any] = {"alias": item.name, "description": item.description or None}
+    return (validated, Field(None, **options) if item.optional else Field(**options))
+
+
+def _validator(item: Input, *, nulls: bool) -> Callable[[Any], Any]:
+    check = checker(item, bools=nulls)
+    missing = item.optional or nulls
+
+    def validate(value: Any) -> Any:
+        if value is None and missing:
+            return None
+        try:
+            check(value)
+        except InvalidInput as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    return validate
+
+
+def _output(item: ServedOutput) -> Any:
+    return Annotated[Any, WithJsonSchema(records.output(item))]
+
+
+def _class_name(name: str) -> str:
+    return "".join(word[:1].upper() + word[1:] for word in re.split(r"\W+|_+", name)) or "Model"
+
+
+def _field_names(names: Sequence[str], taken: frozenset[str]) -> list[str]:
+    """A Python identifier for each, unlike the others and unlike what every pydantic model has."""
+    found: list[str] = []
+    for name in names:
+        field = re.sub(r"\W+", "_", name).strip("_") or "field"
+        if field[0].isdigit():
+            field = f"field_{field}"
+        while field in found or field in taken or keyword.iskeyword(field) or (field != name and field in names):
+            field += "_"
+        found.append(field)
+    return found

@@ -1,0 +1,65 @@
+"""A model function as a whole: its settings, models, HTTP application and observers, put together from the environment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from functions.runtime import artifact
+from functions.runtime.artifact import Loaded
+from functions.runtime.dataplane import DataPlane
+from functions.runtime.dataplane import Limits as RowLimits
+from functions.runtime.fetching import Policy
+from functions.runtime.http.app import App
+from functions.runtime.http.call import Limits
+from functions.runtime.observing.metrics import Metrics, Reading
+from functions.runtime.observing.observers import Observers
+from functions.runtime.observing.settings import ObservingSettings
+from functions.runtime.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function:
+    """What one process serves. The models are loaded; the observers' threads run while `observers` is entered."""
+
+    settings: Settings
+    plane: DataPlane
+    app: App
+    observers: Observers
+
+
+def assemble(environ: Mapping[str, str]) -> Function:
+    """Load the models that the environment names. Raises InvalidSetting and InvalidModel."""
+    metrics = Metrics()
+    settings = Settings.from_env(environ)
+    observing = ObservingSettings.from_env(environ)
+    plane = _load(settings, Policy.from_env(environ), metrics)
+    observers = Observers(observing, metrics)
+    app = App(plane, _limits(settings), observers)
+    metrics.watch(Reading("tidegate_requests_in_flight", "Requests that are being answered.", lambda: app.in_flight))
+    metrics.watch(Reading("tidegate_rows_waiting", "Rows that wait for a prediction, or are in one.", lambda: plane.waiting_rows))
+    return Function(settings=settings, plane=plane, app=app, observers=observers)
+
+
+def _load(settings: Settings, policy: Policy, metrics: Metrics) -> DataPlane:
+    began = time.perf_counter()
+    models = artifact.load_all(settings.model, policy)
+    limits = RowLimits(request_rows=settings.max_rows, waiting_rows=settings.max_waiting_rows)
+    plane = DataPlane([(model, _reload(model, policy)) for model in models], metrics, limits, control=settings.model_control)
+    metrics.started("load", time.perf_counter() - began)
+    return plane
+
+
+def _reload(model: Loaded, policy: Policy) -> Callable[[], Loaded]:
+    return lambda: artifact.load(model.source, policy)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        settings.max_body_bytes,
+        settings.max_json_bytes,
+        settings.max_waiting_bytes,
+        settings.max_waiting_requests,
+        settings.timeout_seconds,
+    )
