@@ -19,4 +19,4 @@ part=(--constraints constraints.txt)
 lock requirements/demo.txt workbench train build -- "${part[@]}"
 # Model functions take XGBoost's library from the wheel and call it directly: without numpy and scipy an image is 200 MB smaller.
 lock requirements/model.txt model -- "${part[@]}" --no-emit-package numpy --no-emit-package scipy
-for extra in router stream batch sync; do lock "requirements/$extra.txt" "$extra" -- "${part[@]}"; done
+for extra in router stream batch sync auth; do lock "requirements/$extra.txt" "$extra" -- "${part[@]}"; done
