@@ -16,7 +16,7 @@ import orjson
 
 from eventing.errors import TidegateError
 from loadtest.fuzz.model import Model, NotServed, discover
-from loadtest.fuzz.wire import Request, exchange, get
+from loadtest.fuzz.wire import Request, Target
 
 _JSON_BYTES = 4 * 2**20
 # As a page's scripts or a probe would: often enough to meet every stall, and no load by itself.
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=5.0, help="of each kind of heavy request (default: %(default)g)")
     options = parser.parse_args(arguments)
     try:
-        model = _of_numbers(discover(options.port))
+        model = _of_numbers(discover(Target(options.port)))
         print("| beside | heavy requests | statuses | one row: p50 | p99 | max | liveness: p50 | p99 | max |")
         print("|---" * 9 + "|")
         for name, heavy in _heavy(model):
@@ -77,13 +77,13 @@ def _row(name: str, heavy: Request | None, model: Model, port: int, seconds: flo
     calls: list[float] = []
     probes: list[float] = []
     threads = [
-        threading.Thread(target=_until, args=(end, calls, lambda: exchange(port, small))),
-        threading.Thread(target=_until, args=(end, probes, lambda: get(port, lively))),
+        threading.Thread(target=_until, args=(end, calls, lambda: Target(port).exchange(small))),
+        threading.Thread(target=_until, args=(end, probes, lambda: Target(port).get(lively))),
     ]
     for thread in threads:
         thread.start()
     while heavy is not None and time.monotonic() < end:
-        reply = exchange(port, heavy)
+        reply = Target(port).exchange(heavy)
         statuses.append(reply.status if reply else 0)
     for thread in threads:
         thread.join()

@@ -1,4 +1,4 @@
-"""`python -m loadtest.fuzz --seconds 60 --port 8080`: send almost right requests to a model function until one is answered wrongly.
+"""`python -m loadtest.fuzz --requests 100000 --port 8080`: send almost right requests until one is answered wrongly.
 
 Exit status: 0 nothing was found, 1 something was, or nothing answers there, 2 wrong use, 130 interrupted. The report names a seed, which
 gives the same requests again.
@@ -7,46 +7,66 @@ gives the same requests again.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Sequence
 
 from eventing.errors import TidegateError
-from loadtest.fuzz import campaign
+from loadtest.fuzz import campaign, memory
 from loadtest.fuzz.model import discover, is_alive
+from loadtest.fuzz.wire import Target
 
 # Of one seed: some seconds.
 _EXAMPLES = 500
+_REPORT_SECONDS = 60.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    target = Target(options.port, options.host)
+    number, sent = options.seed, 0
     try:
-        models = discover(options.port)
-        end = time.monotonic() + options.seconds
-        number = options.seed
-        while time.monotonic() < end:
-            campaign.run(options.port, models, number=number, examples=_EXAMPLES)
-            is_alive(options.port)
+        models = discover(target)
+        end = time.monotonic() + (options.seconds or (math.inf if options.requests else 60.0))
+        report, before = time.monotonic() + _REPORT_SECONDS, dict[int, float]()
+        while time.monotonic() < end and (not options.requests or sent < options.requests):
+            sent += campaign.run(target, models, number=number, examples=_EXAMPLES, damages=options.damages)
+            is_alive(target)
             number += 1
+            # The first seed warms up: it is the first to ask for everything.
+            before = before or memory.resident(options.pid)
+            if time.monotonic() >= report:
+                report += _REPORT_SECONDS
+                print(f"fuzz: {sent:,} requests, seed {number}", file=sys.stderr, flush=True)
+        growth = {pid: now - before[pid] for pid, now in memory.resident(options.pid).items()} if before else {}
     except campaign.Found as error:
         print("\n".join([f"fuzz: seed {number}: {error}", *getattr(error, "__notes__", [])]), file=sys.stderr)
         return 1
     except (TidegateError, OSError) as error:
-        print(f"fuzz: {error}", file=sys.stderr)
+        print(f"fuzz: seed {number}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("fuzz: interrupted", file=sys.stderr)
+        print(f"fuzz: interrupted after {sent:,} requests", file=sys.stderr)
         return 130
-    print(f"fuzz: nothing was found with the seeds {options.seed} to {number - 1}, {2 * _EXAMPLES:,} requests each")
+    for pid, grown in growth.items():
+        print(f"fuzz: process {pid} has grown by {grown:.1f} MiB since the first seed; at most {options.growth:g} are allowed")
+    if any(grown > options.growth for grown in growth.values()):
+        return 1
+    print(f"fuzz: nothing was found in {sent:,} requests, with the seeds {options.seed} to {number - 1}")
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m loadtest.fuzz", description="Send almost right requests, and judge the answers.")
-    parser.add_argument("--port", type=int, default=8080, help="of a model function on this machine (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long, at least one seed (default: %(default)g)")
+    parser.add_argument("--port", type=int, default=8080, help="of a model function, a router or a gateway here (default: %(default)s)")
+    parser.add_argument("--host", default="fuzz", help="behind a gateway: the service's, such as flights.localhost (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, help="how long, at least one seed (default: 60, without --requests)")
+    parser.add_argument("--requests", type=int, help="how many, at least one seed")
+    parser.add_argument("--damages", type=int, default=0, help="more copies of each run of bytes, randomly changed (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="the first one (default: %(default)s)")
+    parser.add_argument("--pid", type=int, action="append", default=[], help="a process that must live and not grow; may be repeated")
+    parser.add_argument("--growth", type=float, default=50.0, help="MiB that each may grow by (default: %(default)g)")
     return parser
 
 

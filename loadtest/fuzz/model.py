@@ -1,4 +1,4 @@
-"""What a function says of its models: all that the fuzzer knows of it."""
+"""What a function, or a router in front of several, says of its models: all that the fuzzer knows of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from eventing.errors import TidegateError
-from loadtest.fuzz.wire import get
+from loadtest.fuzz.wire import Target
 
 
 class NotServed(TidegateError):
@@ -30,13 +30,16 @@ class Model:
     outputs: tuple[str, ...]
 
 
-def discover(port: int) -> list[Model]:
-    """The models of the function at a port of this machine. Raises NotServed and OSError."""
-    return [_model(_get(port, f"/v2/models/{name}")) for name in _get(port, "/v2/models")["models"]]
+def discover(target: Target) -> list[Model]:
+    """The models that are served at a target. Raises NotServed and OSError."""
+    listed = _get(target, "/v2/models")["models"]
+    # A router says more of each than its name.
+    names = [item if isinstance(item, str) else item["name"] for item in listed]
+    return [_model(_get(target, f"/v2/models/{name}")) for name in names]
 
 
-def is_alive(port: int) -> bool:
-    return bool(_get(port, "/v2/health/live")["live"])
+def is_alive(target: Target) -> bool:
+    return bool(_get(target, "/v2/health/live")["live"])
 
 
 def _model(metadata: dict[str, Any]) -> Model:
@@ -52,8 +55,11 @@ def _model(metadata: dict[str, Any]) -> Model:
     return Model(metadata["name"], columns, tuple(item["name"] for item in metadata["outputs"]))
 
 
-def _get(port: int, path: str) -> Any:
-    reply = get(port, path)
+def _get(target: Target, path: str) -> Any:
+    reply = target.get(path)
     if reply is None or reply.status != 200:
-        raise NotServed(f"{path} at port {port} is answered by {reply.status if reply else 'nobody'}; start a model function there.")
+        raise NotServed(
+            f"{path} at port {target.port} is answered by {reply.status if reply else 'nothing'}; start a model function or a router there,"
+            " and name the host of one behind a gateway by --host."
+        )
     return orjson.loads(reply.body)

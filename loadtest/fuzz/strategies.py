@@ -57,9 +57,9 @@ def mutated(draw: Draw, models: Sequence[Model]) -> Request:
 
 
 @st.composite
-def raw(draw: Draw, models: Sequence[Model]) -> bytes:
+def raw(draw: Draw, models: Sequence[Model], host: str = "fuzz") -> bytes:
     """Bytes that were one or two requests."""
-    return _bytes(draw, b"".join(request.to_bytes() for request in draw(st.lists(valid(models), min_size=1, max_size=2))))
+    return _bytes(draw, b"".join(request.to_bytes(host) for request in draw(st.lists(valid(models), min_size=1, max_size=2))))
 
 
 def _valid(draw: Draw, model: Model, *, broken: bool = False) -> Request:

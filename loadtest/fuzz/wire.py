@@ -7,6 +7,8 @@ import re
 import socket
 from dataclasses import dataclass
 
+# A server that says nothing for so long hangs.
+_PATIENCE_SECONDS = 30.0
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) [^\r\n]*\r\n")
 
 
@@ -19,8 +21,8 @@ class Request:
     body: bytes
     rows: int | None = None
 
-    def to_bytes(self) -> bytes:
-        lines = [f"POST {self.path} HTTP/1.1", "host: fuzz", f"content-length: {len(self.body)}", "connection: close"]
+    def to_bytes(self, host: str = "fuzz") -> bytes:
+        lines = [f"POST {self.path} HTTP/1.1", f"host: {host}", f"content-length: {len(self.body)}", "connection: close"]
         lines += [f"{name}: {value}" for name, value in self.headers]
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + self.body
 
@@ -32,18 +34,40 @@ class Reply:
     body: bytes
 
 
-def exchange(port: int, request: Request) -> Reply | None:
-    """None when the connection was closed without an answer."""
-    return _parsed(_send(port, request.to_bytes(), half_close=False))
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A port of this machine, and the host that is asked for there: behind a gateway it says which service is meant."""
 
+    port: int
+    host: str = "fuzz"
 
-def get(port: int, path: str) -> Reply | None:
-    return _parsed(_send(port, f"GET {path} HTTP/1.1\r\nhost: fuzz\r\nconnection: close\r\n\r\n".encode(), half_close=False))
+    def exchange(self, request: Request) -> Reply | None:
+        """None when the connection was closed without an answer. Raises TimeoutError."""
+        return _parsed(self._send(request.to_bytes(self.host), half_close=False))
 
+    def get(self, path: str) -> Reply | None:
+        return _parsed(self._send(f"GET {path} HTTP/1.1\r\nhost: {self.host}\r\nconnection: close\r\n\r\n".encode(), half_close=False))
 
-def statuses(port: int, sent: bytes) -> list[int]:
-    """Of all answers to what may be no request, or several."""
-    return [int(found) for found in _STATUS.findall(_send(port, sent, half_close=True))]
+    def statuses(self, sent: bytes) -> list[int]:
+        """The statuses of all answers to what may be no request, or several. Raises TimeoutError."""
+        return [int(found) for found in _STATUS.findall(self._send(sent, half_close=True))]
+
+    def _send(self, sent: bytes, *, half_close: bool) -> bytes:
+        """All that comes back until the server closes the connection. Raises TimeoutError."""
+        received = bytearray()
+        with socket.create_connection(("127.0.0.1", self.port), timeout=_PATIENCE_SECONDS) as connection:
+            try:
+                connection.sendall(sent)
+                if half_close:
+                    connection.shutdown(socket.SHUT_WR)
+            except TimeoutError:
+                raise
+            except OSError:
+                pass  # it has answered and closed before it had all
+            with contextlib.suppress(ConnectionError):
+                while data := connection.recv(2**18):
+                    received += data
+        return bytes(received)
 
 
 def _parsed(received: bytes) -> Reply | None:
@@ -53,17 +77,3 @@ def _parsed(received: bytes) -> Reply | None:
     status, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
     return Reply(int(status.split()[1]), headers, body)
-
-
-def _send(port: int, sent: bytes, *, half_close: bool) -> bytes:
-    """All that comes back until the server closes the connection. Raises TimeoutError."""
-    received = bytearray()
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
-        with contextlib.suppress(OSError):  # it may have answered and closed before it had all
-            connection.sendall(sent)
-            if half_close:
-                connection.shutdown(socket.SHUT_WR)
-        with contextlib.suppress(ConnectionError):
-            while data := connection.recv(2**18):
-                received += data
-    return bytes(received)

@@ -9,7 +9,7 @@ import pytest
 from loadtest.fuzz import campaign
 from loadtest.fuzz.judge import verdict
 from loadtest.fuzz.model import discover
-from loadtest.fuzz.wire import Reply, Request, exchange
+from loadtest.fuzz.wire import Reply, Request, Target
 
 # Of each of two kinds: about ten seconds.
 EXAMPLES = 400
@@ -17,14 +17,15 @@ EXAMPLES = 400
 
 def test_whatever_is_sent_is_answered_well(server: Any) -> None:
     before = server.mebibytes()
-    campaign.run(server.port, discover(server.port), number=20, examples=EXAMPLES)
+    target = Target(server.port)
+    campaign.run(target, discover(target), number=20, examples=EXAMPLES, damages=1)
     assert server.metric("tidegate_requests_in_flight") == 0
     assert server.mebibytes() - before < 100
 
 
 def test_a_request_is_judged_by_its_answer(server: Any) -> None:
     request = Request("/v2/models/wide/infer", (), server.matrix(3), rows=3)
-    reply = exchange(server.port, request)
+    reply = Target(server.port).exchange(request)
     assert reply is not None
     assert verdict(request, reply) == ""
     assert verdict(Request(request.path, (), request.body, rows=4), reply) == "answers for [3] rows, 4 were sent"
