@@ -39,7 +39,9 @@ class InferenceRoute(BaseRoute):
         return Match.NONE, {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._guard is None or is_open(scope) or documentation.serves(scope["path"]):
+        if scope["type"] == "websocket":  # there are none, and what is asked for has no route
+            await send({"type": "websocket.close"})
+        elif self._guard is None or is_open(scope) or documentation.serves(scope["path"]):
             await self._app(scope, receive, send)
         else:
             await self._guard.app(scope, receive, send)

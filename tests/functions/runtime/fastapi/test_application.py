@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException, Request, Response
+from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException, Request, Response, WebSocketDisconnect
 from fastapi.testclient import TestClient
 
 from functions.runtime.errors import InvalidModel
@@ -46,6 +46,11 @@ def test_errors_of_the_function_keep_their_sentences(app: Application) -> None:
         assert client.get("/nothing").json() == {"error": "there is nothing at /nothing."}
         assert client.post(V1, json={}).status_code == 400
         assert client.get(V1).status_code == 405
+
+
+def test_a_websocket_that_has_no_route_is_closed(app: Application) -> None:
+    with TestClient(app) as client, pytest.raises(WebSocketDisconnect), client.websocket_connect("/nothing"):
+        pass
 
 
 def test_a_route_of_ones_own_predicts_in_the_process(app: Application) -> None:
