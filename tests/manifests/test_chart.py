@@ -101,7 +101,9 @@ ORDER = sorted(COMPONENTS.keys() - {"without-stream"}, key=lambda name: (name ==
 ALL = Same(
     {
         **_enabled("kafkaBroker", "kafkaSource", "kafkaSaslTls", "streamKeda", "networkPolicy", "nightlyBatch"),
-        **_enabled("podDisruptionBudget", "privateService", "serviceMonitor", "warmReplica", "writableTmp", "eventPolicy", "kafkaSingleNode"),
+        **_enabled(
+            "podDisruptionBudget", "privateService", "serviceMonitor", "warmReplica", "writableTmp", "eventPolicy", "kafkaSingleNode"
+        ),
         **_of_flights(**CANARY["models"]["flights"], **STORAGE["models"]["flights"]),
         "kafka": {"servers": BROKERS},
     },
