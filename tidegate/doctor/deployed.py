@@ -129,7 +129,7 @@ def _remedy_for(found: Trouble, live: Object, namespace: str) -> str:
     place = f"kubectl logs {for_kubectl(live)} -c {found.container} --previous --tail=20"
     if found.exit_code is None:
         place = f"kubectl {_of(namespace)}describe pods -l {_selector(mapping(live, 'spec', 'selector', 'matchLabels'))}"
-    return _chosen(_REMEDIES, told, _of(namespace)) or place
+    return _chosen(_REMEDIES, told, _of(namespace)) or found.advice or place
 
 
 def _chosen(remedies: tuple[tuple[str, str], ...], told: str, of: str) -> str:

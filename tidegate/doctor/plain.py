@@ -87,7 +87,7 @@ def condition(item: Object, kind: str) -> Object | None:
 
 
 def once(states: list[Object]) -> list[str]:
-    """What conditions or states of containers say, each `reason: message` without its full stop. What repeats an earlier one is left out."""
+    """What conditions or states of containers say, each `reason: message` without a full stop; without what repeats an earlier one."""
     told: dict[str, str] = {}
     for state in states:
         reason, message = text(state, "reason"), " ".join(text(state, "message").split()).rstrip(".")

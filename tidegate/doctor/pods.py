@@ -33,12 +33,19 @@ class Trouble:
     @property
     def sentence(self) -> str:
         """Without a full stop."""
-        said = f": {shortened(self.words, _QUOTED).rstrip('.')}" if self.words else ""
+        words = self.words.rpartition("; ")[0] or self.words
+        said = f": {shortened(words, _QUOTED).rstrip('.')}" if words else ""
         if self.exit_code is None:
             return f"{self.container} waits ({self.reason}){said}"
         times = f", started again {self.restarts} times" if self.restarts > 1 else ""
         kind = "" if self.reason in ("", "Error") else f" ({self.reason})"
         return f"{self.container} ends with exit code {self.exit_code}{kind}{times}{said}"
+
+    @property
+    def advice(self) -> str:
+        """What the container says itself is to be done: errors of this project say it after their last semicolon."""
+        _, separator, advice = self.words.rpartition("; ")
+        return advice.rstrip(".") if separator and self.exit_code is not None else ""
 
 
 def trouble(pods: Iterable[Object], logs: Logs) -> Trouble | None:
