@@ -10,7 +10,7 @@ FUNCTION ?= flights
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo train test e2e e2e-lite lint format types bench compare loadtest lock clean
+.PHONY: help demo train images pin-base test e2e e2e-lite lint format types bench compare loadtest lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z2-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,12 @@ demo: $(VENV)/.demo ## Run the main job on this machine: flights in, delays out
 
 train: $(VENV)/.demo ## Train the example, or a model function of yours: FUNCTION=name
 	$(BIN)/python -m functions.$(FUNCTION).train $(ARGS)
+
+images: ## Build every image and push it: REGISTRY=… TAG=… [BUILDER=buildah] [PUSH=false]
+	REGISTRY="$(REGISTRY)" TAG="$(TAG)" BUILDER="$(BUILDER)" PUSH="$(PUSH)" functions/images.sh
+
+pin-base: ## Write the digest of the base image into functions/Dockerfile
+	functions/pin-base.sh
 
 test: $(VENV)/.dev ## Run every test that needs no cluster (minutes)
 	$(BIN)/pytest -n 2 --dist loadfile -m "not cluster and not e2e" $(ARGS) --cov
