@@ -38,7 +38,7 @@ e2e: $(VENV)/.dev functions/flights/models ## Test all of it on the cluster of K
 	@test -n "$(REGISTRY)$(E2E_IMAGES)" || { echo "Name the registry that the cluster pulls from: make e2e REGISTRY=localhost:5000 [PROFILE=buildah]" >&2; exit 2; }
 	@mkdir -p .tidegate
 	test -n "$(E2E_IMAGES)" || skaffold build --default-repo=$(REGISTRY) $(addprefix --profile=,$(PROFILE)) --file-output=.tidegate/images.json
-	E2E_IMAGES=$(or $(E2E_IMAGES),.tidegate/images.json) $(BIN)/pytest -m e2e $(ARGS)
+	E2E_IMAGES=$(or $(E2E_IMAGES),.tidegate/images.json) E2E_REGISTRY=$(or $(E2E_REGISTRY),$(REGISTRY)) E2E_BUILDER=$(or $(PROFILE),docker) $(BIN)/pytest -m e2e $(ARGS)
 
 lint: $(VENV)/.dev ## Check format, style, and who imports whom
 	$(BIN)/ruff format --check
