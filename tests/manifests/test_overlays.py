@@ -86,3 +86,15 @@ def test_an_api_server_takes_it_strictly(build: Build, kubectl: Callable[..., st
     assert {kind for kind, _ in objects} - served <= NEED_KNATIVE_KAFKA
     known = [item for (kind, _), item in objects.items() if kind in served and kind != "Namespace"]
     assert len(strictly(known)) == len(known)
+
+
+@pytest.mark.cluster
+def test_an_api_server_takes_an_event_policy(build: Build, strictly: Callable[..., list[str]]) -> None:
+    objects = build("nightly-batch", "event-policy")
+    try:
+        taken = strictly([objects[("EventPolicy", "batch")]])
+    except AssertionError as error:
+        if "oidc-authentication feature not enabled" not in str(error):
+            raise
+        pytest.skip("the cluster's Knative Eventing has no OIDC: enable authentication-oidc in its config-features.")
+    assert taken == ["eventpolicy.eventing.knative.dev/batch"]
