@@ -128,4 +128,5 @@ def test_all_stages_are_built_on_the_one_base() -> None:
     recipe = (ROOT / "functions/Dockerfile").read_text()
     stages = {name for _, name in re.findall(r"^FROM (\S+) AS (\S+)$", recipe, re.MULTILINE)}
     assert {source for source, _ in re.findall(r"^FROM (\S+) AS (\S+)$", recipe, re.MULTILINE)} - stages == {"${BASE}"}
-    assert re.fullmatch(r"[\w./:-]+:[\w.-]+(@sha256:[0-9a-f]{64})?", *base_of(ROOT))
+    (base,) = base_of(ROOT)
+    assert re.fullmatch(r"[\w./:-]+:[\w.-]+(@sha256:[0-9a-f]{64})?", base)
