@@ -10,7 +10,7 @@ FUNCTION ?= flights
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo train test e2e e2e-lite lint format types bench compare loadtest lock clean
+.PHONY: help demo train images pin-base test e2e e2e-lite lint format types bench compare loadtest lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z2-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,12 @@ demo: $(VENV)/.demo ## Run the main job on this machine: flights in, delays out
 
 train: $(VENV)/.demo ## Train the example, or a model function of yours: FUNCTION=name
 	$(BIN)/python -m functions.$(FUNCTION).train $(ARGS)
+
+images: ## Build every image and push it: REGISTRY=… TAG=… [BUILDER=buildah] [PUSH=false]
+	REGISTRY="$(REGISTRY)" TAG="$(TAG)" BUILDER="$(BUILDER)" PUSH="$(PUSH)" functions/images.sh
+
+pin-base: ## Write the digest of the base image into functions/Dockerfile
+	functions/pin-base.sh
 
 test: $(VENV)/.dev ## Run every test that needs no cluster (minutes)
 	$(BIN)/pytest -n 2 --dist loadfile -m "not cluster and not e2e" $(ARGS) --cov
@@ -32,7 +38,7 @@ e2e: $(VENV)/.dev functions/flights/models ## Test all of it on the cluster of K
 	@test -n "$(REGISTRY)$(E2E_IMAGES)" || { echo "Name the registry that the cluster pulls from: make e2e REGISTRY=localhost:5000 [PROFILE=buildah]" >&2; exit 2; }
 	@mkdir -p .tidegate
 	test -n "$(E2E_IMAGES)" || skaffold build --default-repo=$(REGISTRY) $(addprefix --profile=,$(PROFILE)) --file-output=.tidegate/images.json
-	E2E_IMAGES=$(or $(E2E_IMAGES),.tidegate/images.json) $(BIN)/pytest -m e2e $(ARGS)
+	E2E_IMAGES=$(or $(E2E_IMAGES),.tidegate/images.json) E2E_REGISTRY=$(or $(E2E_REGISTRY),$(REGISTRY)) E2E_BUILDER=$(or $(PROFILE),docker) $(BIN)/pytest -m e2e $(ARGS)
 
 lint: $(VENV)/.dev ## Check format, style, and who imports whom
 	$(BIN)/ruff format --check

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # build.sh FUNCTION EXTRA [MODULE]: skaffold's custom builder for machines with buildah and without a Docker daemon. Builds $IMAGE
 # and pushes it if $PUSH_IMAGE is true. Twice the same input gives twice the same digest: no time is written into an image.
-#   BASE    the image to build on (python:3.11-slim)
-#   TARGET  the stage of the Dockerfile (function; dev for file sync)
+#   BUILDER  buildah (unless named), or docker
+#   BASE     the image to build on; by default what functions/Dockerfile names
+#   TARGET   the stage of the Dockerfile (function; dev for file sync)
 # What buildah itself reads works, too: STORAGE_DRIVER, BUILDAH_ISOLATION, REGISTRY_AUTH_FILE.
 set -euo pipefail
 if [ -z "${IMAGE:-}" ] || [ $# -lt 2 ]; then
@@ -10,10 +11,19 @@ if [ -z "${IMAGE:-}" ] || [ $# -lt 2 ]; then
   exit 2
 fi
 cd "${BUILD_CONTEXT:-.}"
-buildah build --quiet --layers --timestamp 0 --target "${TARGET:-function}" -f functions/Dockerfile \
-  ${BASE:+--build-arg "BASE=$BASE"} --build-arg "FUNCTION=$1" --build-arg "EXTRA=$2" ${3:+--build-arg "MODULE=$3"} -t "$IMAGE" .
+arguments=(--target "${TARGET:-function}" -f functions/Dockerfile ${BASE:+--build-arg "BASE=$BASE"}
+  --build-arg "FUNCTION=$1" --build-arg "EXTRA=$2" ${3:+--build-arg "MODULE=$3"} -t "$IMAGE" .)
+tls=()
+case "${BUILDER:-buildah}" in
+  buildah)
+    buildah build --quiet --layers --timestamp 0 "${arguments[@]}"
+    # A registry on this machine has no certificate.
+    case "$IMAGE" in localhost:* | 127.0.0.1:*) tls=(--tls-verify=false) ;; esac ;;
+  docker) docker build --quiet "${arguments[@]}" ;;
+  *)
+    echo "BUILDER is $BUILDER; name docker or buildah" >&2
+    exit 2 ;;
+esac
 if [ "${PUSH_IMAGE:-false}" = true ]; then
-  # A registry on this machine has no certificate.
-  case "$IMAGE" in localhost:* | 127.0.0.1:*) tls=(--tls-verify=false) ;; *) tls=() ;; esac
-  buildah push --quiet "${tls[@]}" "$IMAGE"
+  "${BUILDER:-buildah}" push --quiet "${tls[@]}" "$IMAGE"
 fi

@@ -2,21 +2,28 @@
 
 `python -m loadtest.cluster --url http://127.0.0.1:31080 flights router trivial` calls Knative Services by turns, so that whatever else
 happens on the cluster happens to all of them. kubectl tells their hosts, and when their last pod has gone.
+
+The kubelet looks at its containers once a second, so the same start takes up to a second more or less with the moment at which it begins.
+A start that follows the one before it at a fixed distance meets the same moment again and again: the order is shuffled in each round, and
+each start waits a random time, so that the figures show both kinds of start in the share that callers meet them.
 """
 
 from __future__ import annotations
 
 import argparse
 import http.client
+import random
+import secrets
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from importlib.resources import files
-from statistics import median
+from itertools import pairwise
+from statistics import median, quantiles
 from urllib.parse import urlsplit
 
 from eventing.errors import TidegateError
@@ -26,6 +33,9 @@ PATH = "/v2/models/flights/infer"
 # A pod may take the whole grace of its revision to go; and a start whatever the cluster grants it.
 _GONE_SECONDS = 600
 _ANSWER_SECONDS = 120.0
+# Starts that differ by less belong together. The kubelet's look makes a distance of several times as much.
+_GAP_MS = 150.0
+_Waits = Callable[[float], None]
 
 
 class ClusterFailed(TidegateError):
@@ -49,12 +59,23 @@ class Measured:
     warm: list[float]
 
 
-def measure(url: str, services: Sequence[Service], *, starts: int, calls: int) -> dict[str, Measured]:
+@dataclass(frozen=True, slots=True)
+class Order:
+    """In which order services are started, and after which pauses of at most `pause` seconds: by chance, the same for the same `seed`."""
+
+    seed: int
+    pause: float
+    wait: _Waits = time.sleep
+
+
+def measure(url: str, services: Sequence[Service], order: Order, *, starts: int, calls: int) -> dict[str, Measured]:
     """Each service `starts` times from zero, then `calls` times warm on one connection each. Raises ClusterFailed."""
     found = {service.name: Measured([], []) for service in services}
+    chance = random.Random(order.seed)  # noqa: S311 no secret
     for number in range(1, starts + 1):
-        for service in services:
+        for service in chance.sample(services, len(services)):
             _until_gone(service)
+            order.wait(chance.uniform(0, order.pause))
             with closing(_connect(url)) as connection:
                 took = _call(connection, service)
             found[service.name].from_zero.append(took)
@@ -112,20 +133,39 @@ def _kubectl(*arguments: str) -> str:
     return done.stdout.strip()
 
 
+def humps(milliseconds: Sequence[float]) -> list[list[float]]:
+    """The times in order, divided at the widest gap between two of them if that is one: a single hump, or two."""
+    times = sorted(milliseconds)
+    gap, place = max(((after - before, index) for index, (before, after) in enumerate(pairwise(times), 1)), default=(0.0, 0))
+    # A single time far from all others is an accident and no hump.
+    return [times[:place], times[place:]] if gap >= _GAP_MS and 1 < place < len(times) - 1 else [times]
+
+
 def _table(found: dict[str, Measured]) -> str:
     first = next(iter(found.values()))
     lines = [
-        "| | from zero: median, least, most (ms) | over the first | warm: median (ms) | more than the first |",
-        "|---|---|---|---|---|",
+        "| | from zero: p10, median, p90, most (ms) | humps: starts at median (ms) | over the first "
+        "| warm: median (ms) | more than the first |",
+        "|---|---|---|---|---|---|",
     ]
     for name, measured in found.items():
         cold, warm = measured.from_zero, measured.warm
-        zero = f"{median(cold):.0f}, {min(cold):.0f}, {max(cold):.0f}" if cold else ""
         ratio = f"{median(cold) / median(first.from_zero):.2f}" if cold else ""
         quick = f"{median(warm):.2f}" if warm else ""
         more = f"{median(warm) - median(first.warm):+.2f}" if warm else ""
-        lines.append(f"| {name} | {zero} | {ratio} | {quick} | {more} |")
+        lines.append(f"| {name} | {_quantiles(cold)} | {_humps(cold)} | {ratio} | {quick} | {more} |")
     return "\n".join(lines)
+
+
+def _quantiles(times: Sequence[float]) -> str:
+    if not times:
+        return ""
+    tenths = quantiles(times, n=10, method="inclusive") if len(times) > 1 else [times[0]] * 9
+    return f"{tenths[0]:.0f}, {median(times):.0f}, {tenths[-1]:.0f}, {max(times):.0f}"
+
+
+def _humps(times: Sequence[float]) -> str:
+    return "; ".join(f"{len(hump)} at {median(hump):.0f}" for hump in humps(times)) if times else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -133,7 +173,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("services", nargs="+", metavar="SERVICE", help="Knative Services; the first is what the others are compared with")
     parser.add_argument("--url", required=True, help="the cluster's ingress, such as http://127.0.0.1:31080")
     parser.add_argument("--plain", action="append", default=[], metavar="SERVICE", help="one of them that is no model: it is asked for /")
-    parser.add_argument("--starts", type=int, default=4, help="of each, from zero (default: %(default)s)")
+    parser.add_argument("--starts", type=int, default=10, help="of each, from zero (default: %(default)s)")
+    parser.add_argument("--pause", type=float, default=3.0, help="seconds at most between starts, by chance (default: %(default)s)")
+    parser.add_argument("--seed", type=int, help="of order and pauses; printed, and chosen by chance unless given")
     parser.add_argument("--calls", type=int, default=500, help="of each, warm (default: %(default)s)")
     parser.add_argument("--i-own-this-target", action="store_true", help="allow a target that is not this machine")
     options = parser.parse_args(arguments)
@@ -141,7 +183,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         url = target.check(options.url, owned=options.i_own_this_target)
         target.reach(url)
         services = [service(name, scores=name not in options.plain) for name in options.services]
-        print(_table(measure(url, services, starts=options.starts, calls=options.calls)))
+        order = Order(secrets.randbelow(1_000_000) if options.seed is None else options.seed, options.pause)
+        print(f"  order and pauses: --seed {order.seed}", file=sys.stderr)
+        print(_table(measure(url, services, order, starts=options.starts, calls=options.calls)))
     except TidegateError as error:
         print(f"loadtest: {error}", file=sys.stderr)
         return 1

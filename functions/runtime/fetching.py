@@ -165,7 +165,10 @@ def _temporary_cache() -> Path:
     """Everybody writes to the temporary folder: what is there under our name must be ours, or it could change after it was checked."""
     import tempfile
 
-    folder = Path(tempfile.gettempdir()) / f"tidegate-{os.getuid()}"
+    try:
+        folder = Path(tempfile.gettempdir()) / f"tidegate-{os.getuid()}"
+    except OSError:  # as in a pod without a volume, whose root file system is read-only
+        raise InvalidSetting("there is no folder that artifacts can be kept in; mount a volume and name it by TIDEGATE_CACHE.") from None
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         ours = folder.lstat().st_uid == os.getuid() and not folder.is_symlink()

@@ -3,6 +3,8 @@
 KUBECONFIG   the cluster
 E2E_IMAGES   the file that `skaffold build --file-output` has written
 E2E_KAFKA    Kafka's bootstrap servers, for pods and for the tests alike; without it, what needs Kafka is skipped
+E2E_REGISTRY the registry that the cluster pulls from, for the commands of docs/kubernetes.md; E2E_BUILDER (docker or buildah) and E2E_BASE
+             are what they build by and on, E2E_KAFKA_IMAGE is what stands in for the public image of Kafka
 E2E_INGRESS  `host:port` of Knative's ingress, from here; without it, Kourier's by `kubectl port-forward`
 """
 

@@ -70,14 +70,49 @@ def test_services_are_called_by_turns_from_zero_and_then_warm(
     ingress: tuple[str, list[str]], kubectl: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url, hosts = ingress
-    assert cluster.main(["trivial", "flights", "--plain", "trivial", "--url", url, "--starts", "2", "--calls", "3"]) == 0
+    arguments = ["trivial", "flights", "--plain", "trivial", "--url", url, "--starts", "2", "--calls", "3", "--pause", "0"]
+    assert cluster.main(arguments) == 0
     calls = ["GET trivial.default.example.com/", f"POST flights.default.example.com{cluster.PATH}"]
-    assert hosts == calls * (2 + 1 + 3)
+    starts, warm = hosts[:4], hosts[4:]
+    assert [sorted(starts[:2]), sorted(starts[2:])] == [sorted(calls)] * 2
+    assert warm == calls * (1 + 3)
     waits = [line for line in kubectl.read_text().splitlines() if line.startswith("wait --for=delete")]
     assert len(waits) == 2 * 2
     table = capsys.readouterr().out
     assert "| trivial | " in table
     assert "| 1.00 |" in table
+
+
+def _order(seed: int, ingress: tuple[str, list[str]]) -> tuple[list[str], list[float]]:
+    """Which hosts are called from zero, one after another, and the pauses before them."""
+    url, hosts = ingress
+    hosts.clear()
+    pauses: list[float] = []
+    services = [cluster.service(name, scores=False) for name in ("trivial", "flights")]
+    cluster.measure(url, services, cluster.Order(seed, 3.0, pauses.append), starts=6, calls=0)
+    return hosts[:12], pauses
+
+
+def test_order_and_pauses_are_by_chance_and_the_same_for_a_seed(ingress: tuple[str, list[str]], kubectl: Path) -> None:
+    first, pauses = _order(7, ingress)
+    assert (first, pauses) == _order(7, ingress)
+    assert len({first[number] for number in range(0, 12, 2)}) == 2, "the same service begins every round"
+    assert len(set(pauses)) == 12
+    assert all(0 <= pause <= 3 for pause in pauses)
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ([900, 1500, 910, 1490, 905], [[900, 905, 910], [1490, 1500]]),
+        ([900, 950, 1000, 1050], [[900, 950, 1000, 1050]]),
+        ([900, 910, 905, 4000], [[900, 905, 910, 4000]]),
+        ([900], [[900]]),
+    ],
+    ids=["two", "one", "an accident is none", "a single start"],
+)
+def test_starts_fall_into_one_hump_or_two(times: list[float], expected: list[list[float]]) -> None:
+    assert cluster.humps(times) == expected
 
 
 @pytest.mark.parametrize(("name", "sentence"), [("absent", "absent has no address yet"), ("broken", "broken answered 503: ok")])

@@ -70,12 +70,14 @@ COMPONENTS = {
             }
         },
     ),
+    "event-policy": Same(_enabled("nightlyBatch", "eventPolicy"), ("nightly-batch", "event-policy")),
     "kafka-address": Same(
         {**_enabled("kafkaBroker", "kafkaSource", "streamKeda"), "kafka": {"servers": BROKERS}},
         ("kafka-broker", "kafka-source", "stream-keda", "kafka-address"),
         data={"kafka": {"servers": BROKERS}},
     ),
     "kafka-broker": Same(_enabled("kafkaBroker"), ("kafka-broker",)),
+    "kafka-single-node": Same({**_enabled("kafkaSingleNode"), "kafka": {"servers": "kafka:9092"}}, ("kafka-single-node",)),
     "kafka-sasl-tls": Same(_enabled("kafkaSaslTls"), ("kafka-sasl-tls",)),
     "kafka-source": Same(_enabled("kafkaBroker", "kafkaSource"), ("kafka-broker", "kafka-source")),
     "network-policy": Same(_enabled("networkPolicy"), ("network-policy",)),
@@ -91,13 +93,17 @@ COMPONENTS = {
     "service-monitor": Same(_enabled("serviceMonitor"), ("service-monitor",)),
     "stream-keda": Same(_enabled("streamKeda"), ("stream-keda",)),
     "warm-replica": Same(_enabled("warmReplica"), ("warm-replica",)),
+    "without-stream": Same({"streams": {"flights": None}}, ("without-stream",)),
+    "writable-tmp": Same(_enabled("writableTmp"), ("writable-tmp",)),
 }
 # The address comes last, so that it sees what the others have added.
-ORDER = sorted(COMPONENTS, key=lambda name: (name == "kafka-address", name == "canary"))
+ORDER = sorted(COMPONENTS.keys() - {"without-stream"}, key=lambda name: (name == "kafka-address", name == "canary", name))
 ALL = Same(
     {
         **_enabled("kafkaBroker", "kafkaSource", "kafkaSaslTls", "streamKeda", "networkPolicy", "nightlyBatch"),
-        **_enabled("podDisruptionBudget", "privateService", "serviceMonitor", "warmReplica"),
+        **_enabled(
+            "podDisruptionBudget", "privateService", "serviceMonitor", "warmReplica", "writableTmp", "eventPolicy", "kafkaSingleNode"
+        ),
         **_of_flights(**CANARY["models"]["flights"], **STORAGE["models"]["flights"]),
         "kafka": {"servers": BROKERS},
     },
@@ -187,7 +193,7 @@ def test_all_values_at_once_render_what_all_components_do(build: Build, render: 
 
 def test_every_component_has_a_value_of_its_name() -> None:
     assert COMPONENTS.keys() == {path.name for path in (ROOT / "manifests/components").iterdir()}
-    inside = {"canary": "canary:", "object-storage": "objectStorage:", "kafka-address": "servers:"}
+    inside = {"canary": "canary:", "object-storage": "objectStorage:", "kafka-address": "servers:", "without-stream": "null takes one out"}
     text = (CHART / "values.yaml").read_text()
     for component in COMPONENTS:
         value = re.sub("-(.)", lambda letter: letter[1].upper(), component)
@@ -270,6 +276,15 @@ def test_another_card_is_another_config_map_that_stays_for_the_revisions_that_mo
         ({"warmReplica": True}, "at '/warmReplica': got boolean, want object"),
         ({"canary": {}}, "additional properties 'canary' not allowed"),
         ({"streams": {"flights": {"model": "prices"}}}, "streams.flights.model is prices, which is not in models: add it there"),
+        (
+            {"batch": {"activeDeadlineSeconds": 0}},
+            "at '/batch/activeDeadlineSeconds': minimum: got 0, want 1",
+        ),
+        (
+            {"networkPolicy": {"gateways": [{"namespace": "kong"}]}},
+            "at '/networkPolicy/gateways/0': missing property 'labels'",
+        ),
+        ({"writableTmp": {"sizeLimit": "much"}}, "at '/writableTmp/sizeLimit': 'much' does not match pattern"),
         (_enabled("kafkaSource"), "kafkaSource feeds the Broker, which is not there: set kafkaBroker.enabled=true as well."),
     ],
     ids=lambda value: None if isinstance(value, str) else "-".join(value),
@@ -280,6 +295,24 @@ def test_a_wrong_value_is_one_sentence(template: Helm, values: Object, words: st
     (sentence,) = [line for line in done.stderr.splitlines() if words in line]
     assert sentence
     assert len([line for line in done.stderr.splitlines() if line.startswith("- at")]) <= 1
+
+
+def test_an_ingress_of_another_name_is_let_in_and_called(render: Render) -> None:
+    kong = {"namespace": "kong", "labels": {"app": "gateway"}}
+    objects = render({"networkPolicy": {"enabled": True, "gateways": [kong]}})
+    peer = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kong"}},
+        "podSelector": {"matchLabels": {"app": "gateway"}},
+    }
+    assert peer in objects["NetworkPolicy", "tidegate-functions"]["spec"]["ingress"][0]["from"]
+    for caller in ("tidegate-router", "tidegate-workers"):
+        assert [peer] in [rule.get("to") for rule in objects["NetworkPolicy", caller]["spec"]["egress"]]
+
+
+def test_a_size_limit_of_a_larger_model_is_the_volume_s(render: Render) -> None:
+    storage = {"enabled": True, "prefixes": "https://models.example.com", "sizeLimit": "5Gi"}
+    volumes = render(_of_flights(objectStorage=storage))["Service", "flights"]["spec"]["template"]["spec"]["volumes"]
+    assert {"name": "artifacts", "emptyDir": {"sizeLimit": "5Gi"}} in volumes
 
 
 def test_what_yaml_would_take_for_something_else_stays_a_text(render: Render) -> None:

@@ -147,11 +147,121 @@ def test_a_budget_never_keeps_a_single_replica_on_its_node(build: Build) -> None
     assert all("minAvailable" not in budget["spec"] and budget["spec"]["maxUnavailable"] == 1 for budget in budgets)
 
 
-def test_policies_let_the_ingress_in_and_nobody_to_workers(build: Build) -> None:
-    policies = {name: item["spec"] for (kind, name), item in build("network-policy").items() if kind == "NetworkPolicy"}
-    assert "ingress" not in policies["tidegate-workers"]
-    assert policies["tidegate-functions"]["ingress"]
-    assert all(policy["policyTypes"] == ["Ingress"] for policy in policies.values())
+def policies(objects: Objects) -> dict[str, Object]:
+    return {name: item["spec"] for (kind, name), item in objects.items() if kind == "NetworkPolicy"}
+
+
+def selects(selector: Object, labels: dict[str, str]) -> bool:
+    """As Kubernetes reads a label selector, as far as ours go."""
+    chosen = [
+        labels.get(rule["key"]) in rule["values"] if rule["operator"] == "In" else rule["key"] in labels
+        for rule in selector.get("matchExpressions", ())
+    ]
+    return all(chosen) and selector.get("matchLabels", {}).items() <= labels.items()
+
+
+def pod_labels(objects: Objects) -> dict[str, dict[str, str]]:
+    """By workload; Knative labels the pods of a Service with its name."""
+    found = {}
+    for (kind, name), item in objects.items():
+        spec = item["spec"]["job"]["spec"] if kind == "JobSink" else item.get("spec", {})
+        if "containers" in spec.get("template", {}).get("spec", {}):
+            knative = {"serving.knative.dev/service": name} if kind == "Service" else {}
+            found[name] = {**spec["template"]["metadata"]["labels"], **knative}
+    return found
+
+
+def may_call(objects: Objects, name: str) -> set[Any]:
+    """The ports that policies let the pods of a workload connect to, with the namespaces there or `anywhere`."""
+    applying = [spec for spec in policies(objects).values() if selects(spec["podSelector"], pod_labels(objects)[name])]
+    assert any("Egress" in spec["policyTypes"] for spec in applying), f"{name} may connect to everything"
+    found = set()
+    for rule in (rule for spec in applying for rule in spec.get("egress", ())):
+        places = [peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] for peer in rule.get("to", ())] or ["anywhere"]
+        found |= {(place, port["port"]) for place in places for port in rule["ports"]}
+    return found
+
+
+def test_policies_name_pods_and_ports_of_those_who_call(build: Build) -> None:
+    objects = build("network-policy")
+    for rule in (rule for spec in policies(objects).values() for rule in spec.get("ingress", ())):
+        assert rule["ports"]
+        assert all(peer["podSelector"]["matchLabels"] and peer["namespaceSelector"]["matchLabels"] for peer in rule["from"])
+    called = policies(objects)["tidegate-functions"]["ingress"]
+    assert [port["port"] for rule in called for port in rule["ports"]] == [8012, 8013, 8112, 9090, 8080, 9091]
+    assert "ingress" not in policies(objects)["tidegate-workers"]
+    assert "Ingress" in policies(objects)["tidegate-workers"]["policyTypes"]
+
+
+def test_a_pod_may_call_what_it_has_to_and_nothing_else(build: Build) -> None:
+    objects = build("network-policy")
+    dns, gateway = {("kube-system", 53)}, ("kourier-system", 8081)
+    assert may_call(objects, "flights") == dns
+    router, worker, job = (may_call(objects, name) for name in ("router", "stream-flights", "batch"))
+    assert all(dns | {gateway} <= found for found in (router, worker, job))
+    assert {place for place in router if place[0] == "anywhere"} == {("anywhere", 443), ("anywhere", 6443)}
+    assert {place for place in worker if place[0] == "anywhere"} == {("anywhere", 9092)}
+    assert not [place for place in job if place[0] == "anywhere"]
+
+
+def test_a_function_that_fetches_its_artifact_may(build: Build) -> None:
+    objects = build("network-policy", "object-storage", values=ARTIFACTS, files=["flights-card"])
+    assert may_call(objects, "flights") == {("kube-system", 53), ("anywhere", 443)}
+
+
+def test_an_event_policy_names_the_job_sink_and_the_source_that_may_start_jobs(build: Build) -> None:
+    objects = build("nightly-batch", "event-policy")
+    spec = objects[("EventPolicy", "batch")]["spec"]
+    for ref in (entry["ref"] for entry in (*spec["to"], *spec["from"])):
+        assert objects[(ref["kind"], ref["name"])]["apiVersion"] == ref["apiVersion"]
+    assert [entry["ref"]["kind"] for entry in spec["to"]] == ["JobSink"]
+    assert [entry["ref"]["kind"] for entry in spec["from"]] == ["PingSource"]
+
+
+def test_a_single_kafka_is_what_the_worker_connects_to(build: Build) -> None:
+    objects = build("kafka-single-node")
+    broker = container(objects[("Deployment", "kafka")])
+    variables = environment(objects[("Deployment", "kafka")])
+    service = objects[("Service", "kafka")]["spec"]
+    port = service["ports"][0]["port"]
+    assert environment(objects[("Deployment", "stream-flights")])["TIDEGATE_BOOTSTRAP_SERVERS"] == f"kafka:{port}"
+    assert f"PLAINTEXT://kafka.$(NAMESPACE).svc:{port}" in variables["KAFKA_ADVERTISED_LISTENERS"]
+    # A broker and its controller, by Apache Kafka's own image of one version.
+    assert variables["KAFKA_PROCESS_ROLES"] == "broker,controller"
+    assert re.fullmatch(r"apache/kafka:\d+\.\d+\.\d+", broker["image"])
+    labels = objects[("Deployment", "kafka")]["spec"]["template"]["metadata"]["labels"]
+    assert service["selector"].items() <= labels.items()
+
+
+def test_the_stream_worker_can_be_left_out(build: Build) -> None:
+    before, after = build(), build("without-stream")
+    worker = "stream-flights"
+    assert before.keys() - after.keys() == {("Deployment", worker), ("SinkBinding", worker), ("ServiceAccount", worker)}
+    assert all(before[key] == item for key, item in after.items())
+
+
+def test_what_writes_files_is_given_a_folder(build: Build) -> None:
+    before, after = build(), build("writable-tmp")
+    assert changed(before, after) == models(before) | {("Service", "router")}
+    for key in changed(before, after):
+        assert [mount["mountPath"] for mount in container(after[key])["volumeMounts"]] == ["/tmp"]  # noqa: S108
+        assert after[key]["spec"]["template"]["spec"]["volumes"] == [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}]
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_every_pod_of_a_component_is_restricted_and_bounded(build: Build, component: str) -> None:
+    given = {"canary": CANARY, "object-storage": ARTIFACTS, "kafka-address": {"kafka": {"servers": BROKERS}}}
+    files = ["flights-card"] if component == "object-storage" else []
+    objects = build(component, values=given.get(component), files=files)
+    for item in objects.values():
+        spec = item["spec"]["job"]["spec"] if item["kind"] == "JobSink" else item.get("spec", {})
+        pod = spec.get("template", {}).get("spec", {})
+        for one in pod.get("containers", ()):
+            context = one["securityContext"]
+            assert (context["runAsNonRoot"], context["allowPrivilegeEscalation"]) == (True, False)
+            assert context["runAsGroup"] > 0
+            assert "memory" in one["resources"]["limits"]
+        assert all(volume["emptyDir"]["sizeLimit"] for volume in pod.get("volumes", ()) if "emptyDir" in volume)
 
 
 def test_the_nightly_event_goes_to_the_job_sink_whose_job_sees_the_files(build: Build) -> None:

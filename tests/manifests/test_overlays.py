@@ -44,7 +44,12 @@ def test_local_asks_for_little_so_that_it_fits_beside_knative(build: Build) -> N
 
 
 def test_sync_keeps_a_pod_to_copy_into(build: Build) -> None:
-    assert {annotations[f"{SCALING}min-scale"] for annotations in services(build(base="overlays/sync")).values()} == {"1"}
+    objects = build(base="overlays/sync")
+    assert {annotations[f"{SCALING}min-scale"] for annotations in services(objects).values()} == {"1"}
+    for (kind, _), item in objects.items():
+        if kind == "Service":
+            (container,) = item["spec"]["template"]["spec"]["containers"]
+            assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/tmp"]  # noqa: S108 where sources are copied
 
 
 def test_production_is_a_namespace_that_takes_restricted_pods_only(build: Build) -> None:
@@ -72,9 +77,24 @@ NEED_KNATIVE_KAFKA = {"KafkaSink", "KafkaSource"}
 @pytest.mark.cluster
 @pytest.mark.parametrize("base", ["base", *(f"overlays/{name}" for name in OVERLAYS)])
 def test_an_api_server_takes_it_strictly(build: Build, kubectl: Callable[..., str], strictly: Callable[..., list[str]], base: str) -> None:
-    everything = ("kafka-broker", "kafka-source", "kafka-sasl-tls", "nightly-batch", "service-monitor", "stream-keda", "warm-replica")
+    everything = (
+        *("kafka-broker", "kafka-source", "kafka-sasl-tls", "kafka-single-node", "network-policy", "nightly-batch"),
+        *("service-monitor", "stream-keda", "warm-replica"),
+    )
     served = {line.split()[-1] for line in kubectl("api-resources", "--no-headers").splitlines()}
     objects = build(*everything, base=base)
     assert {kind for kind, _ in objects} - served <= NEED_KNATIVE_KAFKA
     known = [item for (kind, _), item in objects.items() if kind in served and kind != "Namespace"]
     assert len(strictly(known)) == len(known)
+
+
+@pytest.mark.cluster
+def test_an_api_server_takes_an_event_policy(build: Build, strictly: Callable[..., list[str]]) -> None:
+    objects = build("nightly-batch", "event-policy")
+    try:
+        taken = strictly([objects[("EventPolicy", "batch")]])
+    except AssertionError as error:
+        if "oidc-authentication feature not enabled" not in str(error):
+            raise
+        pytest.skip("the cluster's Knative Eventing has no OIDC: enable authentication-oidc in its config-features.")
+    assert taken == ["eventpolicy.eventing.knative.dev/batch"]

@@ -25,6 +25,8 @@ _CONTEXTS: Callable[..., Any] = config.list_kube_config_contexts
 _LOAD: Callable[..., Any] = config.load_kube_config
 _JSON, _APPLY = "application/json", "application/apply-patch+yaml"
 _MANAGER = "tidegate-doctor"
+# A traceback and what was said before it.
+_LOG_LINES = "30"
 
 
 class NoCluster(TidegateError):
@@ -67,12 +69,20 @@ class Api:
         self._pool = client.ApiClient(configuration).rest_client.pool_manager
 
     def call(self, method: str, path: str, body: Object | None = None, content_type: str = _JSON, **query: str) -> Answer:
-        url = f"{self.url}{path}" + (f"?{urlencode(query)}" if query else "")
-        headers = {"Accept": _JSON, "Content-Type": content_type, **self._authorization()}
         content = orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS) if body is not None else None
-        found = self._pool.request(method, url, headers=headers, body=content, timeout=_TIMEOUT, retries=False, redirect=False)
+        found = self._request(method, path, query, {"Accept": _JSON, "Content-Type": content_type}, content)
         warnings = tuple(value for name, value in found.headers.items() if name.lower() == "warning")
         return Answer(found.status, _object(found.data), warnings)
+
+    def read(self, path: str, **query: str) -> str:
+        """What is at the path as text, which is no JSON, such as a log; empty where it is not given."""
+        found = self._request("GET", path, query, {"Accept": "*/*"}, None)
+        return str(found.data.decode(errors="replace")) if found.status == 200 else ""
+
+    def _request(self, method: str, path: str, query: dict[str, str], headers: dict[str, str], body: bytes | None) -> Any:
+        url = f"{self.url}{path}" + (f"?{urlencode(query)}" if query else "")
+        sent = {**headers, **self._authorization()}
+        return self._pool.request(method, url, headers=sent, body=body, timeout=_TIMEOUT, retries=False, redirect=False)
 
     def _authorization(self) -> dict[str, str]:
         # Asked for each time, since a plug-in of the kubeconfig may have to make a new token.
@@ -134,6 +144,14 @@ class Cluster:
     def created(self, path: str, item: Object) -> Answer:
         """Likewise, to a new object."""
         return self.api.call("POST", path, item, dryRun="All", fieldManager=_MANAGER)
+
+    def log(self, pod: Object, container: str) -> str:
+        """The end of the log of a container as it last ended, or as it runs; empty where it cannot be read."""
+        path = f"/api/v1/namespaces/{quote(text(mapping(pod, 'metadata'), 'namespace'))}/pods/{quote(name_of(pod))}/log"
+        for previous in ("true", "false"):
+            if found := self.api.read(path, container=container, previous=previous, tailLines=_LOG_LINES):
+                return found
+        return ""
 
     def reviewed(self, kind: str, spec: Object) -> bool:
         """The answer to a SelfSubjectAccessReview or a SubjectAccessReview. Raises Unseen."""

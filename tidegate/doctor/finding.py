@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from eventing.errors import TidegateError
 
+LONGEST = 200
+"""Characters of a message."""
+
 
 class Level(StrEnum):
     """How bad it is. A note is worth knowing, or names what could not be looked at; only an error means that something will not work."""
@@ -51,6 +54,12 @@ def of_error(subject: str, problem: TidegateError, level: Level = Level.ERROR) -
     """Errors of this project say what is wrong and, after the last semicolon, what to do."""
     message, separator, remedy = str(problem).rpartition("; ")
     return Finding(level, subject, f"{message}." if separator else remedy, remedy.rstrip(".") if separator else "")
+
+
+def shortened(words: str, most: int = LONGEST) -> str:
+    """The words on one line, cut at the end of a word if they are more than a reader takes in at once."""
+    line = " ".join(words.split())
+    return line if len(line) <= most else f"{line[: most - 1].rsplit(' ', 1)[0].rstrip(' ,;:.')}…"
 
 
 def listed(names: list[str] | tuple[str, ...]) -> str:

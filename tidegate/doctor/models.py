@@ -22,13 +22,15 @@ _TRAINED_HERE = "functions/flights/"
 def check(documents: list[Document], root: Path, *, needed: bool = True) -> Iterator[Finding]:
     """`root` is where `tidegate up` starts processes, and what an image is built from: the project's folder.
 
-    A cluster has its models in images, so what is not here is no error then (`needed` False).
+    A cluster has its models in images. What is not here is missing in the image as well, unless it is built elsewhere (`needed` False,
+    and the function is not in the project's folder).
     """
     for workload in workloads(documents):
         for container in workload.containers:
             named = environment(container).get(_VARIABLE)
             if named:
-                yield from _check(workload, container, named, root, Level.ERROR if needed else Level.NOTE)
+                built_here = (root / _function(named)).is_dir()
+                yield from _check(workload, container, named, root, Level.ERROR if needed or built_here else Level.NOTE)
 
 
 def _check(workload: Workload, container: Object, named: str, root: Path, absent: Level) -> Iterator[Finding]:
@@ -66,6 +68,11 @@ def _read(subject: str, named: str, source: Path, environ: dict[str, str]) -> It
         )
     else:
         yield ok(subject, f"{_called(card)}, {named}; its digest is the card's")
+
+
+def _function(named: str) -> Path:
+    """`functions/<name>`, whose image has the model."""
+    return Path(*PurePosixPath(named).parts[:2])
 
 
 def _cards(path: Path) -> list[Path]:

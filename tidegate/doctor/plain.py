@@ -81,6 +81,21 @@ def _workloads(document: Document) -> Iterator[Workload]:
             yield Workload(document, called(document.object), mapping(template, "metadata"), pod)
 
 
+def condition(item: Object, kind: str) -> Object | None:
+    """The condition of this type in the object's status."""
+    return next((found for found in mappings(mapping(item, "status").get("conditions")) if found.get("type") == kind), None)
+
+
+def once(states: list[Object]) -> list[str]:
+    """What conditions or states of containers say, each `reason: message` without a full stop; without what repeats an earlier one."""
+    told: dict[str, str] = {}
+    for state in states:
+        reason, message = text(state, "reason"), " ".join(text(state, "message").split()).rstrip(".")
+        if (message or reason) and not any(earlier in (message or reason) for earlier in told):
+            told[message or reason] = f"{reason}: {message}" if reason and message else message or reason
+    return list(told.values())
+
+
 def environment(container: Object) -> dict[str, str]:
     """The variables of a container that are written out."""
     return {text(variable, "name"): text(variable, "value") for variable in mappings(container.get("env")) if "value" in variable}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import Any
 
 from tidegate.doctor.cluster import Cluster
 from tidegate.doctor.finding import Finding, Unseen, error, listed, note, ok
-from tidegate.doctor.plain import mapping, mappings, name_of, nested, text, workloads
+from tidegate.doctor.plain import Workload, environment, mapping, mappings, name_of, nested, text, workloads
 from tidegate.objects import Object
 
 _PLURALS = {"Secret": "secrets", "ConfigMap": "configmaps", "ServiceAccount": "serviceaccounts"}
@@ -23,6 +24,8 @@ class Reference:
     namespace: str
     user: str
     keys: frozenset[str] = field(default_factory=frozenset)
+    files: frozenset[str] = field(default_factory=frozenset)
+    """Those of the keys that pods see as files."""
 
 
 def check(cluster: Cluster) -> Iterator[Finding]:
@@ -38,19 +41,37 @@ def check(cluster: Cluster) -> Iterator[Finding]:
 
 def references(cluster: Cluster) -> list[Reference]:
     """Without those that are optional."""
-    found = []
+    found: list[Reference] = []
     for workload in workloads(cluster.documents):
-        namespace = cluster.namespace_of(workload.document.object)
-        named = [*_keys(workload.pod), *_whole(workload.pod)]
-        account = text(workload.pod, "serviceAccountName")
-        named += [("ServiceAccount", account, frozenset())] if account else []
-        found += [Reference(kind, name, namespace, workload.name, keys) for kind, name, keys in named if name]
+        found += of_workload(workload, cluster.namespace_of(workload.document.object))
     for document in cluster.documents:
         if not any(workload.document is document for workload in workloads([document])):
             place = cluster.namespace_of(document.object)
             user = f"{text(document.object, 'kind')} {name_of(document.object)}"
             found += [Reference(kind, name, place, user, keys) for kind, name, keys in _keys(document.object) if name]
-    return list(dict.fromkeys(found))
+    return merged(found)
+
+
+def of_workload(workload: Workload, namespace: str) -> Iterator[Reference]:
+    named = [*_keys(workload.pod), *_whole(workload.pod)]
+    if account := text(workload.pod, "serviceAccountName"):
+        named.append(("ServiceAccount", account, frozenset()))
+    for kind, name, keys in named:
+        if name:
+            yield Reference(kind, name, namespace, workload.name, keys)
+    for kind, name, keys in _read_as_files(workload):
+        yield Reference(kind, name, namespace, workload.name, keys, keys)
+
+
+def merged(found: list[Reference]) -> list[Reference]:
+    """One for each object: who needs it, and all the keys, since a command that makes it makes it with all of them or not at all."""
+    by_name: dict[tuple[str, str, str], Reference] = {}
+    for item in found:
+        place = (item.kind, item.namespace, item.name)
+        known = by_name.get(place, item)
+        users = known.user if item.user in known.user.split(", ") else f"{known.user}, {item.user}"
+        by_name[place] = replace(known, user=users, keys=known.keys | item.keys, files=known.files | item.files)
+    return list(by_name.values())
 
 
 def missing(item: Reference, there: Object | None) -> str:
@@ -70,19 +91,31 @@ def _check(cluster: Cluster, item: Reference) -> Finding | None:
     except Unseen as reason:
         return note(item.user, f"whether the {item.kind} {item.name} is there could not be looked at: {reason}")
     absent = missing(item, there)
-    return error(item.user, f"{absent}, which it needs, is neither on the cluster nor in the manifests.", _remedy(item)) if absent else None
+    told = f"{absent}, which it needs, is neither on the cluster nor in the manifests."
+    return error(item.user, told, remedy(item, there)) if absent else None
 
 
 def _is(cluster: Cluster, found: Object, item: Reference) -> bool:
     return (found.get("kind"), name_of(found), cluster.namespace_of(found)) == (item.kind, item.name, item.namespace)
 
 
-def _remedy(item: Reference) -> str:
+def remedy(item: Reference, there: Object | None) -> str:
+    """One command, for all that is missing of it."""
+    if there is not None:
+        return _addition(item, there)
     if item.kind == "ServiceAccount":
         return f"kubectl -n {item.namespace} create serviceaccount {item.name}"
-    keys = "".join(f" --from-literal={key}=…" for key in sorted(item.keys))
+    keys = "".join(f" --from-{'file' if key in item.files else 'literal'}={key}=…" for key in sorted(item.keys))
     kind = "secret generic" if item.kind == "Secret" else "configmap"
     return f"kubectl -n {item.namespace} create {kind} {item.name}{keys or ' --from-file=…'}"
+
+
+def _addition(item: Reference, there: Object) -> str:
+    """What gives an object that is there the keys that it lacks."""
+    lacking = sorted(item.keys - {*mapping(there, "data"), *mapping(there, "stringData"), *mapping(there, "binaryData")})
+    field_ = "stringData" if item.kind == "Secret" else "data"
+    patch = ", ".join(f'"{key}": "…"' for key in lacking)
+    return f"kubectl -n {item.namespace} patch {item.kind.lower()} {item.name} --type merge -p '{{\"{field_}\": {{{patch}}}}}'"
 
 
 _Named = tuple[str, str, frozenset[str]]
@@ -106,6 +139,19 @@ def _whole(pod: Object) -> Iterator[_Named]:
             yield from _source(source, "secret", "configMap", "name")
     for ref in mappings(pod.get("imagePullSecrets")):
         yield "Secret", text(ref, "name"), frozenset()
+
+
+def _read_as_files(workload: Workload) -> Iterator[_Named]:
+    """Keys of mounted Secrets and ConfigMaps that variables name as files, such as TIDEGATE_KAFKA_CA_FILE: /etc/kafka/ca.crt."""
+    volumes = {text(volume, "name"): volume for volume in mappings(workload.pod.get("volumes"))}
+    for container in workload.containers:
+        values = [PurePosixPath(value) for value in environment(container).values() if value.startswith("/")]
+        for mount in mappings(container.get("volumeMounts")):
+            folder = PurePosixPath(text(mount, "mountPath") or "/")
+            keys = frozenset(path.name for path in values if path.parent == folder)
+            for kind, name, named in _source(volumes.get(text(mount, "name"), {}), "secret", "configMap", "secretName"):
+                if keys and not named:  # with `items`, a file may have another name than its key
+                    yield kind, name, keys
 
 
 def _source(value: Object, secret: str, config_map: str, secret_name: str) -> Iterator[_Named]:

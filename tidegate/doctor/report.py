@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from tidegate.doctor.finding import Finding, Level
+from tidegate.doctor.finding import Finding, Level, shortened
 from tidegate.doctor.run import Found
 
 _MARKS = {
@@ -39,7 +39,7 @@ def show(found: Iterable[Found], console: Console) -> Counter[Level]:
 
 def lines(finding: Finding) -> list[Text]:
     mark, style = _MARKS[finding.level]
-    shown = [Text.assemble(("  " + mark.ljust(4), style), f"  {finding.subject}: {' '.join(finding.message.split())}")]
+    shown = [Text.assemble(("  " + mark.ljust(4), style), f"  {finding.subject}: {shortened(finding.message)}")]
     if finding.remedy:
         shown.append(Text(f"{_REMEDY}{finding.remedy}"))
     return shown

@@ -17,7 +17,9 @@ from eventing.kafka import Broker
 from tidegate import objects
 from tidegate.doctor import (
     connection,
+    deployed,
     dryrun,
+    features,
     images,
     knative,
     machine,
@@ -173,6 +175,7 @@ def _of_the_cluster(cluster: Cluster) -> list[Topic]:
     return [
         Topic("kinds", partial(served.check, cluster)),
         Topic("Knative", partial(knative.check, cluster)),
+        Topic("features", partial(features.check, cluster)),
         Topic("namespace", partial(namespace.check, cluster)),
         Topic("rights", partial(rights.check, cluster)),
         Topic("quota", partial(namespace.room, cluster)),
@@ -188,6 +191,7 @@ def _of_the_deployment(cluster: Cluster) -> list[Topic]:
         Topic("images", partial(images.check, cluster.documents)),
         Topic("traffic", partial(traffic.check, cluster)),
         Topic("services", partial(services.check, cluster)),
+        Topic("workers", partial(deployed.check, cluster)),
         Topic("overlays", partial(overlays.check, cluster)),
         Topic("Kafka", partial(streams.check_from_here, cluster.documents)),
     ]

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 
 from tidegate.doctor.cluster import Cluster
-from tidegate.doctor.finding import Finding, Unseen, error, ok, warning
-from tidegate.doctor.plain import is_knative_service, mapping, mappings, name_of, text
+from tidegate.doctor.finding import Finding, Unseen, error, ok, shortened, warning
+from tidegate.doctor.plain import condition, is_knative_service, mapping, mappings, name_of, once, text
+from tidegate.doctor.pods import last_words
 from tidegate.objects import Object
 
 # By what Knative (or the pod, through Knative) says: reason and message of a condition, in the order in which they are tried.
@@ -52,17 +53,17 @@ def judge(service: Object, newest: Object | None, namespace: str, pods: list[Obj
     """`newest` is the revision that was made last, and `pods` are its own: they know more of a failure than the service, and sooner."""
     name = name_of(service)
     subject = f"service {name}"
-    ready = _condition(service, "Ready")
+    ready = condition(service, "Ready")
     if ready is None or mapping(service, "status").get("observedGeneration") != mapping(service, "metadata").get("generation"):
         remedy = "wait a moment; if it stays so, look whether the deployment controller in knative-serving runs"
         return warning(subject, "no controller has looked at it since it was changed.", remedy)
     if ready.get("status") == "True":
         return ok(subject, f"is ready: {text(mapping(service, 'status'), 'url')}")
-    told = [*of_pods(pods), *reasons(service, newest)]
+    told = [f"{sentence}." for sentence in once([*of_pods(pods), *of_conditions(service, newest)])]
     remedy = remedy_for(" ".join(told)).format(name=name, namespace=namespace, container=_container(service))
     if ready.get("status") == "Unknown":
-        return warning(subject, f"is not ready yet. {' '.join(told)}".strip(), remedy)
-    return error(subject, f"is not ready. {' '.join(told)}".strip(), remedy)
+        return warning(subject, shortened(f"is not ready yet. {' '.join(told)}"), remedy)
+    return error(subject, shortened(f"is not ready. {' '.join(told)}"), remedy)
 
 
 def _container(service: Object) -> str:
@@ -71,39 +72,20 @@ def _container(service: Object) -> str:
     return (text(named[0], "name") if named else "") or "user-container"
 
 
-def reasons(service: Object, newest: Object | None) -> list[str]:
-    """What the conditions say, the deepest first and nothing twice."""
+def of_conditions(service: Object, newest: Object | None) -> list[Object]:
+    """The conditions that are not true and say why, the deepest first."""
     found = [item for owner in (newest, service) if owner for item in mappings(mapping(owner, "status").get("conditions"))]
-    told: dict[str, str] = {}
-    for item in found:
-        message = text(item, "message")
-        if item.get("status") == "True" or item.get("severity") == "Info" or any(earlier in message for earlier in told):
-            continue
-        if message:
-            told[message] = text(item, "reason")
-    return [_told(reason, message) for message, reason in told.items()]
+    return [item for item in found if item.get("status") != "True" and item.get("severity") != "Info" and text(item, "message")]
 
 
-def of_pods(pods: list[Object]) -> list[str]:
-    """Why containers do not start, or with which words they ended; Knative has Kubernetes keep the end of their log."""
+def of_pods(pods: list[Object]) -> list[Object]:
+    """The states of containers that do not start or have ended, with their last words: Knative has Kubernetes keep the end of their log."""
     statuses = [item for pod in pods for item in mappings(mapping(pod, "status").get("containerStatuses"))]
-    places = (("lastState", "terminated"), ("state", "terminated"), ("state", "waiting"))
-    states = [mapping(item, *place) for item in statuses for place in places]
-    return list(dict.fromkeys(_told(text(state, "reason"), text(state, "message")) for state in states if text(state, "message")))
-
-
-def _told(reason: str, message: str) -> str:
-    return f"{reason}: {_sentence(message)}" if reason else _sentence(message)
+    ended = [mapping(item, place, "terminated") for item in statuses for place in ("lastState", "state")]
+    waiting = [mapping(item, "state", "waiting") for item in statuses]
+    last = [{**state, "message": last_words(text(state, "message"))} for state in ended]
+    return [state for state in (*last, *waiting) if text(state, "message")]
 
 
 def remedy_for(told: str) -> str:
     return next((remedy for words, remedy in _REMEDIES if re.search(words, told)), _OTHERWISE)
-
-
-def _condition(item: Object, kind: str) -> Object | None:
-    return next((found for found in mappings(mapping(item, "status").get("conditions")) if found.get("type") == kind), None)
-
-
-def _sentence(message: str) -> str:
-    words = " ".join(message.split())
-    return words if words.endswith((".", "?")) else f"{words}."

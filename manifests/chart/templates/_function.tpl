@@ -8,6 +8,21 @@ Why each field is as it is: manifests/base/flights/service.yaml.
 {{- $function := .function }}
 {{- $canary := and ($function.canary).enabled $function.canary }}
 {{- $storage := and ($function.objectStorage).enabled $function.objectStorage }}
+{{- $volumes := list }}
+{{- $mounts := list }}
+{{- with $storage }}
+{{- $card := dict "name" (include "tidegate.card" (list $name .card)) }}
+{{- $volumes = append $volumes (dict "name" "card" "configMap" $card) }}
+{{- $volumes = append $volumes (dict "name" "artifacts" "emptyDir" (dict "sizeLimit" (.sizeLimit | default "1Gi"))) }}
+{{- $mounts = append $mounts (dict "name" "card" "mountPath" "/etc/model" "readOnly" true) }}
+{{- $mounts = append $mounts (dict "name" "artifacts" "mountPath" "/var/cache/artifacts") }}
+{{- end }}
+{{- with .root.Values.writableTmp }}
+{{- if .enabled }}
+{{- $volumes = append $volumes (dict "name" "tmp" "emptyDir" (dict "sizeLimit" .sizeLimit)) }}
+{{- $mounts = append $mounts (dict "name" "tmp" "mountPath" "/tmp") }}
+{{- end }}
+{{- end }}
 apiVersion: serving.knative.dev/v1
 kind: Service
 metadata:
@@ -23,6 +38,9 @@ spec:
       {{- end }}
       labels:
         {{- include "tidegate.labels" (list $name .component) | nindent 8 }}
+        {{- if $storage }}
+        tidegate.dev/egress-https: "true"
+        {{- end }}
       annotations:
         {{- with $function.scaling }}
         autoscaling.knative.dev/target: {{ .target | int | quote }}
@@ -58,7 +76,7 @@ spec:
             - name: TIDEGATE_ARTIFACT_URIS
               value: {{ .prefixes | quote }}
             - name: TIDEGATE_CACHE
-              value: /tmp/artifacts
+              value: /var/cache/artifacts
             {{- end }}
             {{- with $function.env }}
             {{- include "tidegate.env" . | nindent 12 }}
@@ -82,21 +100,9 @@ spec:
           securityContext:
             {{- include "tidegate.securityContext" . | nindent 12 }}
           volumeMounts:
-            - name: tmp
-              mountPath: /tmp
-            {{- if $storage }}
-            - name: card
-              mountPath: /etc/model
-              readOnly: true
-            {{- end }}
+            {{- toYaml $mounts | nindent 12 }}
       volumes:
-        - name: tmp
-          emptyDir: {}
-        {{- with $storage }}
-        - name: card
-          configMap:
-            name: {{ include "tidegate.card" (list $name .card) }}
-        {{- end }}
+        {{- toYaml $volumes | nindent 8 }}
   {{- with $canary }}
   traffic:
     - revisionName: {{ .stable }}

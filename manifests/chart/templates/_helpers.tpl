@@ -47,12 +47,23 @@ imagePullSecrets:
 {{/* A container that the pod security level `restricted` takes. */}}
 {{- define "tidegate.securityContext" -}}
 runAsNonRoot: true
+runAsGroup: 65532
 readOnlyRootFilesystem: true
 allowPrivilegeEscalation: false
 capabilities:
   drop: [ALL]
 seccompProfile:
   type: RuntimeDefault
+{{- end }}
+
+{{/* Who is on the other side of a connection: a list of a namespace and the labels of pods there. */}}
+{{- define "tidegate.peer" -}}
+- namespaceSelector:
+    matchLabels:
+      kubernetes.io/metadata.name: {{ index . 0 | quote }}
+  podSelector:
+    matchLabels:
+      {{- index . 1 | toYaml | nindent 6 }}
 {{- end }}
 
 {{/* A model's name, if there is such a model: a list of the root, the value's path and the name. */}}

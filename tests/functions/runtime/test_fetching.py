@@ -279,6 +279,17 @@ def test_a_place_that_is_none_is_refused_at_start(uris: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+def test_without_any_folder_that_can_be_written_the_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a pod without a volume, whose root file system is read-only."""
+
+    def nowhere() -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", nowhere)
+    with pytest.raises(InvalidSetting, match="mount a volume and name it by TIDEGATE_CACHE"):
+        Policy.from_env({"TIDEGATE_ARTIFACT_URIS": "https://models.example.com"})
+
+
 def test_artifacts_are_kept_in_the_users_cache_or_else_in_the_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     allowed = {"TIDEGATE_ARTIFACT_URIS": "s3://models"}
     assert Policy.from_env(allowed | {"HOME": str(tmp_path)}).cache == tmp_path / ".cache" / "tidegate"

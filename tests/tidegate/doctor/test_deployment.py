@@ -187,7 +187,8 @@ def test_the_pods_of_a_service_that_is_still_tried_tell_more_than_the_service() 
 def test_a_service_repeats_what_its_revision_says_and_doctor_does_not() -> None:
     revision = {"status": {"conditions": [{"type": "Ready", "status": "False", "reason": "Unschedulable", "message": "no room"}]}}
     service = _deployed("False", "RevisionFailed", 'Revision "x" failed with message: no room.')
-    assert services.reasons(service, revision) == ["Unschedulable: no room."]
+    found = services.judge(service, revision, "mine", [])
+    assert found.message == "is not ready. Unschedulable: no room."
 
 
 def test_a_service_that_no_controller_has_seen() -> None:

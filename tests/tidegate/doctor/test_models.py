@@ -52,6 +52,15 @@ def test_a_model_that_is_not_trained_names_the_manifest_and_how_to_train(service
     )
 
 
+def test_a_model_that_an_image_would_lack_is_wrong_on_a_cluster_too(service: Service, tmp_path: Path) -> None:
+    """The image is built from the project's folder; one that is built elsewhere cannot be judged from here."""
+    item = service(env=[{"name": "TIDEGATE_MODEL", "value": "functions/flights/models/v1"}])
+    (elsewhere,) = models.check([item], tmp_path, needed=False)
+    (tmp_path / "functions/flights").mkdir(parents=True)
+    (ours,) = models.check([item], tmp_path, needed=False)
+    assert (elsewhere.level, ours.level, ours.remedy) == (Level.NOTE, Level.ERROR, "make train")
+
+
 def test_an_artifact_that_is_not_the_card_s_is_an_error(service: Service, folder: Path, tmp_path: Path) -> None:
     (folder / "model.ubj").write_bytes(b"other trees")
     (found,) = _check(service, tmp_path, "price/v1")
