@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.runtime.card import DATATYPES
+from functions.runtime.datatypes import DATATYPES
 from functions.runtime.errors import InvalidInput
 from functions.runtime.outputs import OutputTensor
 from functions.runtime.protocols import tensors
 
-NUMPY = {datatype: np.dtype(datatype.lower().replace("fp", "float")) for datatype in DATATYPES if datatype not in ("BYTES", "BOOL")}
+NUMPY = {datatype: np.dtype(datatype.lower().replace("fp", "float")) for datatype in DATATYPES if datatype not in ("BYTES", "BOOL", "BF16")}
 
 
 def nothing(_: int) -> bytes:
