@@ -26,7 +26,7 @@ def text_of(category: Category) -> str:
 
 
 def spellings_of(category: Category) -> tuple[str, ...]:
-    """The texts that stand for a category: the canonical one, and Python's, in which pandas writes CSV (`True`, `1e+300`)."""
+    """The texts that stand for a category: the canonical one, and Python's, in which pandas writes CSV (`True`, `1e-07`)."""
     return tuple(dict.fromkeys((text_of(category), str(category))))
 
 

@@ -164,13 +164,24 @@ def test_what_is_no_model_is_named(name: str, sentence: str, tmp_path: Path) -> 
         artifact.load(tmp_path / name)
 
 
-def test_an_artifact_alone_takes_nulls_but_no_fewer_inputs(folder: Path) -> None:
+def test_null_and_an_absent_field_mean_the_same_to_an_artifact_alone(folder: Path) -> None:
     (folder / "model.yaml").unlink()
     encoder = artifact.load(folder / "model.ubj").encoder
-    row = encoder.record(dict.fromkeys(NAMES, 0.5) | {"c": None})
-    assert math.isnan(row[2])
-    with pytest.raises(InvalidInput, match="the input c is missing"):
-        encoder.record({name: 0.5 for name in NAMES if name != "c"})
+    whole = dict.fromkeys(NAMES, 0.5)
+    without = {name: 0.5 for name in NAMES if name != "c"}
+    rows = [encoder.record(row) for row in (whole | {"c": None}, without, without | {"other": 1})]
+    rows += [encoder.objects([row]).values for row in (whole | {"c": None}, without)]
+    assert {row.tobytes() for row in rows} == {rows[0].tobytes()}
+    assert math.isnan(rows[0][2])
+    for row in ({}, {"C": 0.5}):
+        with pytest.raises(InvalidInput, match=r"the row has none of the model's inputs, which are a, b, c, d, e; send at least one"):
+            encoder.record(row)
+    with pytest.raises(InvalidInput, match="the model has no input C;"):
+        encoder.objects([without | {"C": 0.5}])
+    with pytest.raises(InvalidInput, match="the input c is missing"):  # a whole column, or a value of a list, is not left out by chance
+        encoder.check_names(without)
+    with pytest.raises(InvalidInput, match="row 0 has 4 values"):
+        encoder.lists([[0.5] * 4])
 
 
 def test_an_artifact_with_categories_needs_a_card_that_names_them(tmp_path: Path) -> None:
@@ -248,7 +259,11 @@ def test_categories_that_are_the_artifacts_or_that_it_does_not_know_are_believed
             CITY | {"datatype": "INT32", "categories": None},
             "the input city .* has no categories, its artifact .* takes oslo; make it BYTES",
         ),
-        (None, CITY | {"datatype": "INT32", "categories": None}, "has no categories, its artifact .* takes some; make it BYTES"),
+        (
+            None,
+            CITY | {"datatype": "FP32", "categories": None},
+            "has no categories, its artifact .* takes codes; make it BYTES .*, or INT64",
+        ),
     ],
 )
 @pytest.mark.parametrize("named", [True, False])
