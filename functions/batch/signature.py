@@ -10,6 +10,7 @@ import orjson
 import pyarrow as pa
 from pyarrow import types
 
+from functions.runtime.datatypes import FLOATS
 from functions.runtime.errors import InvalidInput
 from functions.runtime.protocols.routing import REVISION
 
@@ -18,10 +19,10 @@ _ARROW: dict[str, pa.DataType] = {
     "BOOL": pa.bool_(),
     **{f"UINT{bits}": getattr(pa, f"uint{bits}")() for bits in (8, 16, 32, 64)},
     **{f"INT{bits}": getattr(pa, f"int{bits}")() for bits in (8, 16, 32, 64)},
-    **{f"FP{bits}": pa.float64() for bits in (16, 32, 64)},
+    **dict.fromkeys(FLOATS, pa.float64()),
     "BYTES": pa.string(),
 }
-_OUTPUT_ARROW = {**_ARROW, "FP16": pa.float32(), "FP32": pa.float32()}
+_OUTPUT_ARROW = {**_ARROW, **dict.fromkeys(("FP16", "BF16", "FP32"), pa.float32())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,5 +149,6 @@ _FITS: dict[str, Callable[[pa.DataType], bool]] = {
     "UINT": _is_number,
     "INT": _is_number,
     "FP": _is_number,
+    "BF": _is_number,
     "BYTES": _is_text,
 }

@@ -120,7 +120,7 @@ def _load_bare(path: Path) -> Loaded:
     if unknown:
         raise InvalidModel(
             f"{path} takes categories as codes ({', '.join(unknown)}); write a {CARD_NAME} beside it"
-            " with their categories in the order of the codes."
+            " with their categories in the order of the codes, or with the datatype INT64 where callers send the codes themselves."
         )
     card = card_from(model.signature, path, name)
     encoder = Encoder(card, card.columns, nulls=True, typecode=model.signature.typecode, doubles=model.signature.doubles)

@@ -8,11 +8,11 @@ from typing import Any
 
 import yaml
 
+from functions.runtime.categories import Category, datatype_of
+from functions.runtime.datatypes import DATATYPES, FLOATS, WHOLE, bounds_of
 from functions.runtime.errors import InvalidModel
 from functions.runtime.fields import Fields, InvalidField
 
-# Open Inference Protocol V2, "Tensor Data Types": those that a table of features needs.
-DATATYPES = ("BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES")
 # What an output says. Without one it is what the artifact predicts by itself, named by its objective (Signature.meaning).
 MEANINGS = ("value", "probability", "label", "margin", "contributions", "leaf")
 # A name goes into URLs, and a model's is a Knative Service's too.
@@ -30,13 +30,13 @@ _MODULE = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
 class Input:
     """One value of a row. Without `categories` a BYTES input is any text; an `optional` one may be null or absent.
 
-    A number is at least `minimum` and at most `maximum`, where they are given.
+    `categories` are of the input's datatype. A number is at least `minimum` and at most `maximum`, where they are given.
     """
 
     name: str
     datatype: str
     optional: bool = False
-    categories: tuple[str, ...] | None = None
+    categories: tuple[Category, ...] | None = None
     minimum: float | None = None
     maximum: float | None = None
     description: str = ""
@@ -164,20 +164,48 @@ def _input(item: Fields) -> Input:
         name=item.text("name", pattern=_COLUMN),
         datatype=item.text("datatype", among=DATATYPES),
         optional=item.flag("optional"),
-        categories=item.texts("categories", least=1),
+        categories=item.categories("categories"),
         minimum=item.number("minimum"),
         maximum=item.number("maximum"),
         description=item.text("description", ""),
     )
     item.end()
-    if found.categories is not None and found.datatype != "BYTES":
-        raise item.invalid("categories", f"are texts; the datatype must be BYTES, not {found.datatype}")
+    if found.categories is not None:
+        _check_categories(item, found, found.categories)
     for name in ("minimum", "maximum"):
         if getattr(found, name) is not None and found.datatype in ("BYTES", "BOOL"):
             raise item.invalid(name, f"bounds a number; {found.datatype} is none")
+        if getattr(found, name) is not None and found.categories is not None:
+            raise item.invalid(name, "bounds a number; an input with categories takes only those, so leave it out")
     if found.minimum is not None and found.maximum is not None and found.minimum > found.maximum:
         raise item.invalid("minimum", f"is {found.minimum}, above the maximum, {found.maximum}; no value could be sent")
     return found
+
+
+def _check_categories(item: Fields, found: Input, categories: tuple[Category, ...]) -> None:
+    """All are of the input's datatype, so that none has to be guessed at."""
+    wrong = [category for category in categories if type(category) not in _types_of(found.datatype)]
+    if wrong and found.datatype == "BYTES":
+        fitting = datatype_of(categories)
+        remedy = "put it in quotes" if fitting == "BYTES" else f"put it in quotes, or make the datatype {fitting}"
+        raise item.invalid("categories", f"has an item that is no text; {remedy}")
+    if wrong and all(isinstance(category, str) for category in categories):
+        raise item.invalid("categories", f"are texts; the datatype must be BYTES, not {found.datatype}")
+    if wrong:
+        raise item.invalid("categories", f"has {wrong[0]!r}; each must be a value of the datatype {found.datatype}")
+    if found.datatype in (*WHOLE, *FLOATS):
+        least, most = bounds_of(found.datatype)
+        outside = [category for category in categories if isinstance(category, (int, float)) and not least <= category <= most]
+        if outside:
+            raise item.invalid("categories", f"has {outside[0]!r}, which is beyond the datatype {found.datatype}; name a larger one")
+
+
+def _types_of(datatype: str) -> tuple[type, ...]:
+    if datatype in WHOLE:
+        return (int,)
+    if datatype in FLOATS:
+        return (int, float)
+    return (str,) if datatype == "BYTES" else (bool,)
 
 
 def _output(item: Fields) -> Output:

@@ -10,6 +10,8 @@ from types import NoneType
 from typing import Any, TypeVar
 
 from functions.runtime.card import Input
+from functions.runtime.categories import Category, by_spelling, text_of, types_of
+from functions.runtime.datatypes import FLOATS, WHOLE, bounds_of
 from functions.runtime.errors import InvalidInput
 
 Column = Sequence[Any]
@@ -35,10 +37,12 @@ class Unusual(Exception):
 
 
 def checker(item: Input, *, bools: bool = False) -> Callable[[Any], Any]:
-    """Takes a value that is not null; returns the text, or the number as float. Raises InvalidInput, naming the input.
+    """Takes a value that is not null; returns the text, the number as float, or the category. Raises InvalidInput, naming the input.
 
     With `bools` any number may be true or false, for an artifact without a card, which does not say what its column was.
     """
+    if item.categories is not None:
+        return _category_checker(item, item.categories)
     if item.datatype == "BYTES":
         return _text_checker(item)
     if item.datatype == "BOOL":
@@ -48,7 +52,7 @@ def checker(item: Input, *, bools: bool = False) -> Callable[[Any], Any]:
 
 def converter(item: Input) -> Callable[[Column], Sequence[float]]:
     """Takes a column of values; returns them as numbers: categories by their position, NaN for missing. Raises Unusual."""
-    if item.datatype == "BYTES":
+    if item.categories is not None or item.datatype == "BYTES":
         return _codes_of(item)
     if item.datatype == "BOOL":
         return _bools
@@ -57,11 +61,7 @@ def converter(item: Input) -> Callable[[Column], Sequence[float]]:
 
 def range_of(item: Input) -> tuple[float, float]:
     """The least and the greatest number that an input may be: by its bounds, and by its datatype if that is one of whole numbers."""
-    least, most = -math.inf, math.inf
-    if "INT" in item.datatype:
-        bits = int(item.datatype.partition("INT")[2])
-        signed = not item.datatype.startswith("U")
-        least, most = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+    least, most = bounds_of(item.datatype) if item.datatype in WHOLE else (-math.inf, math.inf)
     return (
         least if item.minimum is None else max(least, float(item.minimum)),
         most if item.maximum is None else min(most, float(item.maximum)),
@@ -70,7 +70,7 @@ def range_of(item: Input) -> tuple[float, float]:
 
 def is_plain(item: Input) -> bool:
     """Whether each number of the input's datatype will do."""
-    return item.datatype.startswith("FP") and item.minimum is None and item.maximum is None
+    return item.datatype in FLOATS and item.minimum is None and item.maximum is None and item.categories is None
 
 
 def numbers(column: Column) -> Sequence[float]:
@@ -125,16 +125,26 @@ def some(names: Sequence[str]) -> str:
 
 
 def _text_checker(item: Input) -> Callable[[Any], str]:
-    categories = frozenset(item.categories) if item.categories is not None else None
-    listed = some(item.categories or ())
-
     def check(value: Any) -> str:
         if type(value) is not str:
             raise InvalidInput(f"the input {item.name} is {name_of(value)}; it must be a text.")
-        if categories is not None and value not in categories:
-            shown = repr(value) if len(value) <= 40 else f"{value[:40]!r}…"
-            raise InvalidInput(f"the input {item.name} is {shown}, which is none of its {len(categories)} categories: {listed}.")
         return value
+
+    return check
+
+
+def _category_checker(item: Input, categories: Sequence[Category]) -> Callable[[Any], Category]:
+    known = by_spelling({category: category for category in categories}, item.datatype)
+    types = types_of(item.datatype)
+    listed = f"its {len(categories)} categories: {some(list(map(text_of, categories)))}"
+    wanted = "a text" if item.datatype == "BYTES" else f"one of {listed}"
+
+    def check(value: Any) -> Category:
+        if type(value) not in types:
+            raise InvalidInput(f"the input {item.name} is {name_of(value)}; it must be {wanted}.")
+        if value not in known:
+            raise InvalidInput(f"the input {item.name} is {_quoted(value)}, which is none of {listed}.")
+        return known[value]
 
     return check
 
@@ -149,7 +159,7 @@ def _bool_checker(item: Input) -> Callable[[Any], float]:
 
 
 def _number_checker(item: Input, *, bools: bool) -> Callable[[Any], float]:
-    whole = "INT" in item.datatype
+    whole = item.datatype in WHOLE
     least, most = range_of(item)
 
     def check(value: Any) -> float:
@@ -172,14 +182,25 @@ def _number_checker(item: Input, *, bools: bool) -> Callable[[Any], float]:
 
 
 def _codes_of(item: Input) -> Callable[[Column], Sequence[float]]:
-    codes: dict[Any, float] = {category: float(code) for code, category in enumerate(item.categories or ())}
+    categories = item.categories or ()
+    codes = by_spelling({category: float(code) for code, category in enumerate(categories)}, item.datatype)
+    types = types_of(item.datatype)
     if item.optional:
         codes[None] = math.nan
+        types |= {NoneType}
+    texts_only = item.datatype == "BYTES"
 
     def convert(column: Column) -> Sequence[float]:
+        if not texts_only and not types.issuperset(map(type, column)):  # such as true, which finds the number 1
+            raise Unusual
         try:
             return [codes[value] for value in column]
         except (KeyError, TypeError):
+            if not item.optional or not isinstance(column, array):
+                raise Unusual from None
+        try:  # an array has NaN for null
+            return [codes[value] if value == value else math.nan for value in column]
+        except KeyError:
             raise Unusual from None
 
     return convert
@@ -192,7 +213,7 @@ def _bools(column: Column) -> Sequence[float]:
 
 
 def _numbers_of(item: Input) -> Callable[[Column], Sequence[float]]:
-    whole = "INT" in item.datatype
+    whole = item.datatype in WHOLE
     least, most = range_of(item)
     bounded = not is_plain(item)
 
@@ -210,6 +231,12 @@ def _numbers_of(item: Input) -> Callable[[Column], Sequence[float]]:
         return found
 
     return convert
+
+
+def _quoted(value: Any) -> str:
+    if not isinstance(value, str):
+        return name_of(value)
+    return repr(value) if len(value) <= 40 else f"{value[:40]!r}…"
 
 
 def _is_whole(value: float) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 
 from eventing.errors import TidegateError
 from functions.runtime.card import Card, Input
+from functions.runtime.categories import Category
 from functions.runtime.checks import SLICE, Column, Unusual, are_ordinary, checker, converter, is_plain, name_of, numbers, slices, some
 from functions.runtime.errors import InvalidInput
 
@@ -37,7 +38,8 @@ class Rows:
 class Encoder:
     """Turns what callers send by input into rows by feature, in the artifact's order and precision.
 
-    With `nulls` every input may be null (an artifact without a card does not say which may be), but its name must be sent. With `doubles`
+    With `nulls` every input of a row may be null or absent, but not all may be absent: an artifact without a card does not say which may
+    be. With `doubles`
     the artifact takes rows of "d" besides those of its `typecode`: what comes as doubles need not be copied.
     """
 
@@ -79,8 +81,10 @@ class Encoder:
             value = record.get(name)
             if value is not None and value == value:  # NaN, which only a binary tensor can send, is missing
                 checked[name] = check(value)
-            elif not optional and not (self.nulls and name in record):
+            elif not optional and not self.nulls:
                 raise InvalidInput(f"the input {name} is missing; send it with every row.")
+        if not checked and self.nulls and self._known.isdisjoint(record):
+            raise InvalidInput(f"the row has none of the model's inputs, which are {some(self.names)}; send at least one of them.")
         try:
             row = array(self._typecode, self._pick(self._transform(checked)))
         except ValueError as error:
@@ -110,7 +114,7 @@ class Encoder:
                 pass  # a row lacks a name or has a wrong value: it is found below, and named
         for record in records:
             if isinstance(record, dict):
-                self.check_names(record)
+                self.check_names(record, absent=self.nulls)
         return self.records(records)
 
     def lists(self, rows: Sequence[Any]) -> Rows:
@@ -147,14 +151,14 @@ class Encoder:
     def knows(self, name: str) -> bool:
         return name in self._known
 
-    def check_names(self, names: Iterable[str]) -> None:
-        """Callers that name every input are held to the card: an unknown name is an error, and so is one left out."""
+    def check_names(self, names: Iterable[str], *, absent: bool = False) -> None:
+        """Callers that name every input are held to the card: an unknown name is an error, and so is one left out unless `absent`."""
         given = set(names)
         unknown = sorted(given - self._known)
         if unknown:
             raise InvalidInput(f"the model has no input {some(unknown)}; its inputs are {', '.join(self.names)}.")
         missing = [item.name for item in self.inputs if not item.optional and item.name not in given]
-        if missing:
+        if missing and not absent:
             raise InvalidInput(f"the input {', '.join(missing)} is missing; the model's inputs are {', '.join(self.names)}.")
 
     def _one_row(self, data: Column) -> array[float] | None:
@@ -197,7 +201,7 @@ class _Codes:
 
     def __init__(self, inputs: Sequence[Input]) -> None:
         self._missing = {item.name: math.nan for item in inputs}
-        self._codes = {
+        self._codes: dict[str, dict[Category, float]] = {
             item.name: {category: float(code) for code, category in enumerate(item.categories)}
             for item in inputs
             if item.categories is not None

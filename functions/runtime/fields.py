@@ -8,6 +8,8 @@ import sys
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from functions.runtime.categories import Category, is_category
+
 _LARGEST = sys.float_info.max
 
 
@@ -63,6 +65,23 @@ class Fields:
         if len(set(items)) < len(items):
             twice = next(item for item in items if items.count(item) > 1)
             raise self.invalid(name, f"has {twice!r} more than once; name each once")
+        return tuple(items)
+
+    def categories(self, name: str) -> tuple[Category, ...] | None:
+        """At least one string, finite number or boolean, and none twice; None when they are missing."""
+        if not self._given(name):
+            return None
+        items = self._take(name, (list, tuple), "a list of texts, numbers, or true and false", None)
+        for item in items:
+            if not is_category(item):
+                raise self.invalid(name, f"has {_kind(item)}; each is a text, a finite number of 64 bits, or true or false")
+        if not items:
+            raise self.invalid(name, "has 0 items; name at least 1, or leave it out")
+        seen: set[tuple[bool, Category]] = set()
+        for item in items:
+            if (isinstance(item, bool), item) in seen:
+                raise self.invalid(name, f"has {item!r} more than once; name each once")
+            seen.add((isinstance(item, bool), item))
         return tuple(items)
 
     def objects(self, name: str) -> list[Fields]:

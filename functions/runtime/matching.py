@@ -8,6 +8,9 @@ from itertools import zip_longest
 from pathlib import Path
 
 from functions.runtime.card import Artifact, Card, Input, Output
+from functions.runtime.categories import Category, are_same, datatype_of, text_of
+from functions.runtime.checks import some
+from functions.runtime.datatypes import WHOLE
 from functions.runtime.errors import InvalidModel
 from functions.runtime.models import Signature
 
@@ -42,16 +45,34 @@ def match_categories(card: Card, features: Sequence[str], signature: Signature, 
     ours = dict(zip(_names(signature), features, strict=False))
     for feature, known in signature.categorical.items():
         item = inputs.get(ours.get(feature, feature))
-        if item is None or item.categories is None:
+        if item is None:
+            raise InvalidModel(f"the artifact {artifact} takes the feature {feature} as codes, which the model {card.name} does not have.")
+        if known is None:
+            _match_codes(card, item, signature.largest_codes.get(feature, -1), artifact)
+        elif item.categories is None:
             raise InvalidModel(
-                f"the input {item.name if item else feature} of the model {card.name} has no categories, its artifact {artifact} takes"
-                f" {', '.join(known) if known else 'some'}; make it BYTES with its categories in the order of their codes."
+                f"the input {item.name} of the model {card.name} has no categories, its artifact {artifact} takes {_shown(known)};"
+                f" make it {datatype_of(known)} with its categories in the order of their codes."
             )
-        if known is not None and known != item.categories:
+        elif len(known) != len(item.categories) or not all(map(are_same, item.categories, known)):
             raise InvalidModel(
                 f"the input {item.name} of the model {card.name} {_difference(item.categories, known)} of its artifact {artifact};"
-                " mend its categories: their order is their codes."
+                " correct its categories: their order is their codes."
             )
+
+
+def _match_codes(card: Card, item: Input, largest: int, artifact: Path) -> None:
+    """Where the artifact knows codes alone, the card has their categories, or callers send the codes themselves."""
+    if item.categories is None and item.datatype not in WHOLE:
+        raise InvalidModel(
+            f"the input {item.name} of the model {card.name} has no categories, its artifact {artifact} takes codes; make it BYTES"
+            " with its categories in the order of their codes, or INT64 where callers send the codes themselves."
+        )
+    if item.categories is not None and len(item.categories) <= largest:
+        raise InvalidModel(
+            f"the input {item.name} of the model {card.name} has {len(item.categories)} categories, its artifact {artifact} knows codes up"
+            f" to {largest}; name the category of every code from 0, or make it INT64 without categories, where the numbers are the codes."
+        )
 
 
 def card_from(signature: Signature, path: Path, runtime: str) -> Card:
@@ -60,7 +81,7 @@ def card_from(signature: Signature, path: Path, runtime: str) -> Card:
     number = "FP64" if signature.typecode == "d" else "FP32"
     categories = signature.categorical
     inputs = tuple(
-        Input(feature, "BYTES", categories=categories[feature]) if feature in categories else Input(feature, number)
+        _categorical_input(feature, categories[feature] or ()) if feature in categories else Input(feature, number)
         for feature in _names(signature)
     )
     return Card(
@@ -73,15 +94,26 @@ def card_from(signature: Signature, path: Path, runtime: str) -> Card:
     )
 
 
+def _categorical_input(name: str, categories: tuple[Category, ...]) -> Input:
+    """Categories of several types are sent as their texts."""
+    datatype = datatype_of(categories)
+    return Input(name, datatype, categories=tuple(map(text_of, categories)) if datatype == "BYTES" else categories)
+
+
 def _names(signature: Signature) -> tuple[str, ...]:
     return signature.features or tuple(f"f{index}" for index in range(signature.width))
 
 
-def _difference(ours: Sequence[str], theirs: Sequence[str]) -> str:
+def _difference(ours: Sequence[Category], theirs: Sequence[Category]) -> str:
     """The first one, by its code."""
-    code, (mine, other) = next(item for item in enumerate(zip_longest(ours, theirs)) if item[1][0] != item[1][1])
+    pairs = enumerate(zip_longest(ours, theirs))
+    code, (mine, other) = next(item for item in pairs if None in item[1] or not are_same(*item[1]))
     told = ["no category" if category is None else repr(category) for category in (mine, other)]
     return f"has {told[0]} for the code {code}, where there is {told[1]} in the order"
+
+
+def _shown(categories: Sequence[Category]) -> str:
+    return some(list(map(text_of, categories))) or "none"
 
 
 def _listed(names: set[str]) -> str:

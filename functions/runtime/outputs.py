@@ -23,6 +23,9 @@ _EXTRAS: dict[str, str] = {
 }
 
 
+_Convert = Callable[[Prediction], "array[Any] | list[str]"]
+
+
 class OutputTensor(NamedTuple):
     """One tensor of an answer; `data` is row-major, texts for BYTES."""
 
@@ -42,7 +45,7 @@ class ServedOutput:
     kind: Kind
     shape: tuple[int, ...]
     width: int
-    convert: Callable[[Prediction], array[Any] | list[str]]
+    convert: _Convert
     description: str = ""
     classes: tuple[str, ...] | None = None
     threshold: float | None = None
@@ -109,7 +112,7 @@ def _serve(card: Card, output: Output, signature: Signature) -> ServedOutput:
         kind,
         shape,
         prod(shape),
-        _converter(output, meaning, signature, datatype),
+        _checked(_converter(output, meaning, signature, datatype), card, output.name, datatype),
         output.description,
         output.classes,
         output.threshold,
@@ -137,11 +140,11 @@ def _check_classes(card: Card, output: Output, signature: Signature) -> None:
         )
 
 
-def _converter(output: Output, meaning: str, signature: Signature, datatype: str) -> Callable[[Prediction], array[Any] | list[str]]:
+def _converter(output: Output, meaning: str, signature: Signature, datatype: str) -> _Convert:
     numbers = _labels(output, signature) if meaning == "label" else _as_they_are
     classes = output.classes
     if meaning == "label" and classes:
-        return lambda prediction: [classes[int(number)] for number in numbers(prediction)]
+        return lambda prediction: [classes[_position(number)] for number in numbers(prediction)]
     typecode = _TYPECODES[datatype]
 
     def convert(prediction: Prediction) -> array[Any]:
@@ -156,8 +159,31 @@ def _converter(output: Output, meaning: str, signature: Signature, datatype: str
     return convert
 
 
+def _checked(convert: _Convert, card: Card, name: str, datatype: str) -> _Convert:
+    """A runtime of a user's may predict what the card's datatype or classes do not have."""
+
+    def checked(prediction: Prediction) -> array[Any] | list[str]:
+        try:
+            return convert(prediction)
+        except (ValueError, OverflowError, IndexError):  # NaN, what is too large, and the number of no class
+            wanted = "a label" if datatype == "BYTES" else datatype
+            raise InvalidModel(
+                f"the model {card.name} predicts a number that its output {name} ({wanted}) cannot be, such as NaN; make the output FP64,"
+                " or correct the runtime."
+            ) from None
+
+    return checked
+
+
 def _as_they_are(prediction: Prediction) -> array[Any]:
     return prediction.values
+
+
+def _position(number: float) -> int:
+    """Raises ValueError for what is the number of no class: a negative one would count from the end."""
+    if number < 0:
+        raise ValueError
+    return int(number)
 
 
 def _labels(output: Output, signature: Signature) -> Callable[[Prediction], array[Any]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functions.runtime.card import DATATYPES, Card
+from functions.runtime.card import Card
+from functions.runtime.datatypes import DATATYPES
 from functions.runtime.documentation.described import Described
 from functions.runtime.documentation.records import Schema, output, positional, prediction, record, scalar
 from functions.runtime.outputs import ServedOutput

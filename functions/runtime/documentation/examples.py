@@ -7,6 +7,7 @@ from typing import Any
 
 from functions.runtime.card import Card, Input
 from functions.runtime.checks import range_of
+from functions.runtime.datatypes import WHOLE
 from functions.runtime.documentation.described import Described
 
 Example = dict[str, Any]
@@ -66,10 +67,12 @@ def _common_datatype(card: Card) -> str:
 
 
 def _made(item: Input) -> Any:
+    if item.categories is not None:
+        return item.categories[0] if item.categories else None
     if item.datatype == "BYTES":
-        return item.categories[0] if item.categories else "text"
+        return "text"
     if item.datatype == "BOOL":
         return False
     least, most = range_of(item)
     nearest = min(max(0.0, least), most)
-    return math.ceil(nearest) if "INT" in item.datatype else nearest
+    return math.ceil(nearest) if item.datatype in WHOLE else nearest

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from functions.runtime.card import Input
+from functions.runtime.categories import Category, spellings_of
 from functions.runtime.checks import range_of
+from functions.runtime.datatypes import WHOLE
 from functions.runtime.documentation.described import Described
 from functions.runtime.outputs import ServedOutput
 
@@ -21,10 +23,17 @@ def record(model: Described, *, strict: bool = False) -> Schema:
     return {
         "type": "object",
         "description": model.card.description or f"A row for the model {model.title}.",
-        "required": [item.name for item in model.card.inputs if not item.optional],
+        **_needed(model, strict=strict),
         "properties": {item.name: value(item, nulls=model.nulls) for item in model.card.inputs},
         **({"additionalProperties": False} if strict else {}),
     }
+
+
+def _needed(model: Described, *, strict: bool) -> Schema:
+    """All that is not optional; with `nulls`, any one input."""
+    if not model.nulls:
+        return {"required": [item.name for item in model.card.inputs if not item.optional]}
+    return {"minProperties": 1} if strict else {"anyOf": [{"required": [item.name]} for item in model.card.inputs]}
 
 
 def positional(model: Described) -> Schema:
@@ -37,7 +46,8 @@ def value(item: Input, *, nulls: bool = False) -> Schema:
     """One value of an input; it may be null if it is optional, or with `nulls`."""
     schema = _type(item)
     if item.optional or nulls:
-        schema["type"] = [schema["type"], *(["boolean"] if nulls and schema["type"] == "number" else []), "null"]
+        types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        schema["type"] = [*types, *(["boolean"] if nulls and types == ["number"] else []), "null"]
         if "enum" in schema:
             schema["enum"].append(None)
     return _described(schema, item.description)
@@ -63,22 +73,35 @@ def output(item: ServedOutput) -> Schema:
 def scalar(item: ServedOutput) -> Schema:
     if item.datatype == "BYTES":
         return {"type": "string", **({"enum": list(item.classes)} if item.classes else {})}
-    kind: Schema = {"type": "integer" if "INT" in item.datatype else "number"}
+    if item.datatype in WHOLE:
+        return {"type": "integer"}
+    kind: Schema = {"type": ["number", "null"], "description": "NaN and infinity, which JSON has not, are null."}
     return {**kind, "minimum": 0, "maximum": 1} if item.meaning == "probability" else kind
 
 
 def _type(item: Input) -> Schema:
+    if item.categories is not None:
+        return _category(item, item.categories)
     if item.datatype == "BYTES":
-        return {"type": "string", **({"enum": list(item.categories)} if item.categories else {})}
+        return {"type": "string"}
     if item.datatype == "BOOL":
         return {"type": "boolean"}
     least, most = range_of(item)
-    if "INT" in item.datatype:
+    if item.datatype in WHOLE:
         return {"type": "integer", "minimum": math.ceil(least), "maximum": math.floor(most)}
     end = math.inf if item.datatype == "FP64" else _FP32_END
     lower = ("minimum", least) if least > -end else ("exclusiveMinimum", -end)
     upper = ("maximum", most) if most < end else ("exclusiveMaximum", end)
     return {"type": "number", **{name: bound for name, bound in (lower, upper) if math.isfinite(bound)}}
+
+
+def _category(item: Input, categories: Sequence[Category]) -> Schema:
+    """The categories themselves, and the texts that stand for those that are none."""
+    if item.datatype == "BYTES":
+        return {"type": "string", "enum": list(categories)}
+    kind = "boolean" if item.datatype == "BOOL" else "integer" if item.datatype in WHOLE else "number"
+    texts = dict.fromkeys(text for category in categories for text in spellings_of(category))
+    return {"type": [kind, "string"], "enum": [*categories, *texts]}
 
 
 def _described(schema: Schema, description: str) -> Schema:

@@ -10,6 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, cast
 
+from functions.runtime.categories import Category
 from functions.runtime.errors import InvalidModel
 
 # What a model can be asked for. `value` is what it predicts by itself; `margin` is that before the link function; `contributions` are the
@@ -25,7 +26,8 @@ class Signature:
     """What an artifact says of itself.
 
     `features` is empty when it carries no names. `categorical` are the features that it takes as codes; the value is the category of each
-    code, or None when the artifact does not know them. `classes` is the number of probabilities that decide one label: k for k classes,
+    code (strings, numbers or booleans), or None when the artifact does not know them. `largest_codes` has the largest code that a feature
+    had in training, where the artifact tells. `classes` is the number of probabilities that decide one label: k for k classes,
     1 for two, of which only the second's is told, 0 when it knows no classes. `kinds` are those that it can be asked for, with the shape of
     a row's answer. `typecode` is the precision of the rows that it takes, as `array` has it: "f" or "d"; with `doubles` it takes "d" as
     well as "f", for the same predictions.
@@ -33,13 +35,14 @@ class Signature:
 
     width: int
     features: tuple[str, ...] = ()
-    categorical: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
+    categorical: Mapping[str, tuple[Category, ...] | None] = field(default_factory=dict)
     objective: str = ""
     meaning: Meaning = "value"
     classes: int = 0
     kinds: Mapping[Kind, tuple[int, ...]] = field(default_factory=lambda: {"value": ()})
     typecode: str = "f"
     doubles: bool = False
+    largest_codes: Mapping[str, int] = field(default_factory=dict)
 
 
 class Prediction(NamedTuple):

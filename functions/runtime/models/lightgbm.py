@@ -13,11 +13,10 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-import orjson
-
 from functions.runtime.errors import InvalidModel
 from functions.runtime.models import Kind, Prediction, Signature
 from functions.runtime.models._library import library, whole
+from functions.runtime.models._pandas import categories_of, largest_codes
 
 log = logging.getLogger("tidegate.lightgbm")
 
@@ -29,7 +28,6 @@ _TYPES: Mapping[Kind, int] = {"value": 0, "margin": 1, "contributions": 3, "leaf
 _PARAMETERS = ctypes.c_char_p(b"num_threads=1 verbosity=-1")
 _PROBABILITIES = ("binary", "multiclass", "multiclassova")
 _CATEGORICAL = re.compile(rb"^\[categorical_feature: ([\d,]+)\]$", re.MULTILINE)
-_PANDAS = re.compile(rb"^pandas_categorical:(\[.*\])$", re.MULTILINE)
 
 
 def load(path: Path) -> LightGBMModel:
@@ -89,15 +87,19 @@ class LightGBMModel:
         names = tuple(header["feature_names"].split(" "))
         if names == tuple(f"Column_{index}" for index in range(width)):
             names = ()  # those that LightGBM gives to an array's
+        called = names or tuple(f"f{index}" for index in range(width))
+        infos = header["feature_infos"].split(" ")
+        categorical = _categorical(text, infos)
         return Signature(
             width,
             names,
-            _categorical(text, names or tuple(f"f{index}" for index in range(width)), header["feature_infos"].split(" ")),
+            {called[column]: known for column, known in categories_of(text, infos, categorical).items()},
             objective,
             "probability" if probability else "value",
             groups if probability else 0,
             kinds,
             "d",
+            largest_codes={called[column]: code for column, code in largest_codes(infos, categorical).items()},
         )
 
     def _size(self, kind: Kind) -> int:
@@ -144,17 +146,11 @@ def _header(text: bytes) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
-def _categorical(text: bytes, names: tuple[str, ...], infos: list[str]) -> dict[str, tuple[str, ...] | None]:
-    """The features that are taken as codes, with the categories of the DataFrame that the model was trained on, if it was."""
-    last = text[text.rfind(b"\nend of trees") :]  # the trees are long, and these patterns slow
-    listed = _CATEGORICAL.search(last)
+def _categorical(text: bytes, infos: list[str]) -> set[int]:
+    """The columns that are taken as codes."""
+    listed = _CATEGORICAL.search(text, text.rfind(b"\nend of trees") + 1)  # the trees are long, and the pattern slow
     columns = set(map(int, listed[1].split(b","))) if listed else set()
-    columns |= {index for index, info in enumerate(infos) if ":" in info and not info.startswith("[")}
-    pandas = _PANDAS.search(last)
-    categories = [tuple(map(str, column)) for column in orjson.loads(pandas[1])] if pandas else []
-    # An ordered category is a number to LightGBM, and the file does not say which column it was: with one, no order is certain.
-    known = categories if len(categories) == len(columns) else [None] * len(columns)
-    return {names[column]: texts for column, texts in zip(sorted(columns), known, strict=True)}
+    return columns | {index for index, info in enumerate(infos) if ":" in info and not info.startswith("[")}
 
 
 def _log_line(line: bytes) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import orjson
 
+from functions.runtime.categories import Category
 from functions.runtime.errors import InvalidModel
 from functions.runtime.models import Kind, Meaning, Prediction, Signature
 from functions.runtime.models._library import library, whole
@@ -163,7 +164,7 @@ class XGBoostModel:
         self._call("XGBoosterBoostedRounds", self._booster, ctypes.byref(rounds))
         return rounds.value
 
-    def _categorical(self, width: int) -> dict[str, tuple[str, ...] | None]:
+    def _categorical(self, width: int) -> dict[str, tuple[Category, ...] | None]:
         types = self._feature_info(b"feature_type")
         if not {"c", "categorical"}.intersection(types):
             return {}
@@ -171,14 +172,14 @@ class XGBoostModel:
         categories = self._categories() or [None] * width
         return {name: known for name, kind, known in zip(names, types, categories, strict=True) if kind in ("c", "categorical")}
 
-    def _categories(self) -> list[tuple[str, ...] | None]:
+    def _categories(self) -> list[tuple[Category, ...] | None]:
         """For each feature, in the order of the codes; empty for a model that was trained on codes, or before XGBoost 3.1."""
         if not hasattr(self._library, "XGBoosterGetCategoriesExportToArrow"):
             return []
         handle, exported = _POINTER(), ctypes.c_char_p()
         self._call("XGBoosterGetCategoriesExportToArrow", self._booster, None, ctypes.byref(handle), ctypes.byref(exported))
         try:
-            return [_texts(column) for column in orjson.loads(exported.value)] if exported.value else []
+            return [_of_column(column) for column in orjson.loads(exported.value)] if exported.value else []
         finally:
             self._library.XGBCategoriesFree(handle)
 
@@ -245,12 +246,12 @@ def _classes(objective: str, classes: int) -> int:
     return 1 if objective in ("binary:logistic", "binary:hinge") else 0
 
 
-def _texts(column: dict[str, Any] | None) -> tuple[str, ...] | None:
+def _of_column(column: dict[str, Any] | None) -> tuple[Category, ...] | None:
     """The categories of one feature, from the addresses at which the library exports them (Arrow's layout for texts)."""
     if column is None:
         return None
     if "offsets" not in column:
-        return tuple(map(str, _numbers(column)))
+        return tuple(_numbers(column))
     offsets, letters = _numbers(column["offsets"]), _numbers(column["values"]).tobytes()
     if not letters.isascii():  # the package (3.1, 3.2) counts characters where these are bytes, and so stores them shifted and cut
         return None

@@ -9,13 +9,13 @@ from __future__ import annotations
 from array import array
 from typing import Any
 
-from functions.runtime.card import DATATYPES
+from functions.runtime.datatypes import FLOATS, WHOLE
 from functions.runtime.protocols.body import parse_json
 
 # Below this the ordinary parser is as fast.
 LARGE_BYTES = 8 * 1024
 # As what the numbers of a tensor are read, by its datatype: doubles, or whole numbers of 64 bits.
-_TYPES = {datatype: "d" if "FP" in datatype else "i" for datatype in DATATYPES if "FP" in datatype or "INT" in datatype}
+_TYPES = {**dict.fromkeys(FLOATS, "d"), **dict.fromkeys(WHOLE, "i")}
 # A request has four of its own, a tensor five.
 _MOST_MEMBERS = 32
 _TYPECODES = {"d": "d", "i": "q"}

@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from functions.runtime.card import DATATYPES
 from functions.runtime.checks import name_of, slices
+from functions.runtime.datatypes import DATATYPES, WHOLE
 from functions.runtime.errors import InvalidInput
 from functions.runtime.outputs import OutputTensor
+from functions.runtime.protocols import ranges
 
-# How a tensor of one datatype is laid out, as `array` names it; FP16 and BOOL have no array, and BYTES no fixed size.
+# How a tensor of one datatype is laid out, as `array` names it; FP16, BF16 and BOOL have no array, and BYTES no fixed size.
 _TYPECODES = {
     "UINT8": "B",
     "UINT16": "H",
@@ -35,7 +36,7 @@ _TYPECODES = {
     "FP32": "f",
     "FP64": "d",
 }
-_SIZES = {"BOOL": 1, "FP16": 2, **{datatype: array(typecode).itemsize for datatype, typecode in _TYPECODES.items()}}
+_SIZES = {"BOOL": 1, "FP16": 2, "BF16": 2, **{datatype: array(typecode).itemsize for datatype, typecode in _TYPECODES.items()}}
 # More are no table's; their product could be a number of millions of digits.
 _MAX_AXES = 8
 # So many values harm nobody, whatever is wrong with their shape; that is told instead.
@@ -43,6 +44,11 @@ ALWAYS_FIT = 65_536
 _LENGTH = struct.Struct("<I")
 # What MLServer's clients call the way in which a tensor is to be read; here each is read by the card's inputs.
 _CONTENT_TYPES = ("np", "pd", "str")
+# What Triton's clients ask for and is not served, with what to do instead; they would get something else than they asked for.
+_NOT_SERVED = {
+    "shared_memory_region": "is to be in a region of shared memory, which is not served; send and take data in the body",
+    "classification": "is to be a classification (class_count), which is not served; leave it out and rank the probabilities",
+}
 _NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -87,6 +93,9 @@ def parameters_of(item: dict[str, Any], kind: str, name: str = "") -> Mapping[st
     content_type = found.get("content_type")
     if content_type is not None and content_type not in _CONTENT_TYPES:
         raise InvalidInput(f"the content_type {name_of(content_type)} is not understood; use one of {', '.join(_CONTENT_TYPES)}.")
+    for parameter, sentence in _NOT_SERVED.items():
+        if found.get(parameter):
+            raise InvalidInput(f"{kind}{name and ' '}{name} {sentence}.")
     return found
 
 
@@ -141,6 +150,7 @@ def _shown(value: Any) -> str:
 
 def _from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Sequence[Any]:
     if isinstance(data, array):  # of numbers, and flat: it was looked at when it was parsed
+        ranges.check_array(name, datatype, data)
         return data
     if not isinstance(data, list):
         raise InvalidInput(f"the tensor {name} has no data; send a list of values, row by row.")
@@ -149,6 +159,7 @@ def _from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> S
     if wanted is not None and not set(map(type, flat)) <= wanted:
         wrong = next(value for value in flat if type(value) not in wanted)
         raise InvalidInput(f"the tensor {name} is {datatype}, but has the value {name_of(wrong)}.")
+    ranges.check_list(name, datatype, flat)
     return flat
 
 
@@ -156,7 +167,7 @@ def _from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> S
 _JSON_TYPES: dict[str, frozenset[type]] = {
     "BOOL": frozenset({bool, type(None)}),
     "BYTES": frozenset({str, type(None)}),
-    **{datatype: frozenset({int, type(None)}) for datatype in _TYPECODES if "INT" in datatype},
+    **dict.fromkeys(WHOLE, frozenset({int, type(None)})),
 }
 
 
@@ -198,6 +209,15 @@ def _halves(name: str, datatype: str, content: bytes, count: int) -> Sequence[An
     return found
 
 
+def _brains(name: str, datatype: str, content: bytes, count: int) -> Sequence[Any]:
+    """BF16: the upper half of the bytes of an FP32."""
+    widened = bytearray(2 * len(content))
+    widened[2::4], widened[3::4] = content[::2], content[1::2]
+    found = array("f")
+    found.frombytes(widened)
+    return _native(found)
+
+
 def _bools(name: str, datatype: str, content: bytes, count: int) -> Sequence[Any]:
     if content.strip(b"\0\1"):
         raise InvalidInput(f"the tensor {name} is BOOL, but has a byte that is neither 0 nor 1.")
@@ -225,7 +245,7 @@ def _each_text(content: bytes) -> Iterator[str]:
         position += length
 
 
-_READERS: dict[str, Callable[[str, str, bytes, int], Sequence[Any]]] = {"FP16": _halves, "BOOL": _bools, "BYTES": _texts}
+_READERS: dict[str, Callable[[str, str, bytes, int], Sequence[Any]]] = {"FP16": _halves, "BF16": _brains, "BOOL": _bools, "BYTES": _texts}
 
 
 def _native(values: array[Any]) -> array[Any]:

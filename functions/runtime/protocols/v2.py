@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from functions.runtime.card import Card, Input
+from functions.runtime.categories import text_of
 from functions.runtime.checks import name_of
 from functions.runtime.encoding import Encoder, Rows
 from functions.runtime.errors import InvalidInput, TooLarge
@@ -100,7 +101,7 @@ def _input_metadata(item: Input) -> dict[str, Any]:
         if (bound := getattr(item, name)) is not None:
             parameters[name] = bound
     if item.categories is not None:
-        parameters["categories"] = ", ".join(item.categories)
+        parameters["categories"] = ", ".join(map(text_of, item.categories))
     return {"name": item.name, "datatype": item.datatype, "shape": [-1], "parameters": parameters}
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import lightgbm as lgb
 import numpy as np
 import pandas as pd
 import pytest
@@ -164,13 +165,24 @@ def test_what_is_no_model_is_named(name: str, sentence: str, tmp_path: Path) -> 
         artifact.load(tmp_path / name)
 
 
-def test_an_artifact_alone_takes_nulls_but_no_fewer_inputs(folder: Path) -> None:
+def test_null_and_an_absent_field_mean_the_same_to_an_artifact_alone(folder: Path) -> None:
     (folder / "model.yaml").unlink()
     encoder = artifact.load(folder / "model.ubj").encoder
-    row = encoder.record(dict.fromkeys(NAMES, 0.5) | {"c": None})
-    assert math.isnan(row[2])
-    with pytest.raises(InvalidInput, match="the input c is missing"):
-        encoder.record({name: 0.5 for name in NAMES if name != "c"})
+    whole = dict.fromkeys(NAMES, 0.5)
+    without = {name: 0.5 for name in NAMES if name != "c"}
+    rows = [encoder.record(row) for row in (whole | {"c": None}, without, without | {"other": 1})]
+    rows += [encoder.objects([row]).values for row in (whole | {"c": None}, without)]
+    assert {row.tobytes() for row in rows} == {rows[0].tobytes()}
+    assert math.isnan(rows[0][2])
+    for row in ({}, {"C": 0.5}):
+        with pytest.raises(InvalidInput, match=r"the row has none of the model's inputs, which are a, b, c, d, e; send at least one"):
+            encoder.record(row)
+    with pytest.raises(InvalidInput, match="the model has no input C;"):
+        encoder.objects([without | {"C": 0.5}])
+    with pytest.raises(InvalidInput, match="the input c is missing"):  # a whole column, or a value of a list, is not left out by chance
+        encoder.check_names(without)
+    with pytest.raises(InvalidInput, match="row 0 has 4 values"):
+        encoder.lists([[0.5] * 4])
 
 
 def test_an_artifact_with_categories_needs_a_card_that_names_them(tmp_path: Path) -> None:
@@ -248,7 +260,11 @@ def test_categories_that_are_the_artifacts_or_that_it_does_not_know_are_believed
             CITY | {"datatype": "INT32", "categories": None},
             "the input city .* has no categories, its artifact .* takes oslo; make it BYTES",
         ),
-        (None, CITY | {"datatype": "INT32", "categories": None}, "has no categories, its artifact .* takes some; make it BYTES"),
+        (
+            None,
+            CITY | {"datatype": "FP32", "categories": None},
+            "has no categories, its artifact .* takes codes; make it BYTES .*, or INT64",
+        ),
     ],
 )
 @pytest.mark.parametrize("named", [True, False])
@@ -259,6 +275,77 @@ def test_categories_that_would_mean_something_else_to_the_artifact_are_refused(
     write_little(tmp_path / "m", {"city" if named else "f0": known}, item, SIZE, named=named)
     with pytest.raises(InvalidModel, match=sentence):
         artifact.load(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("known", "item", "good", "code"),
+    [
+        ([4, 17, 30], {"datatype": "INT64", "categories": [4, 17, 30]}, 17, 1),
+        ([4, 17, 30], {"datatype": "UINT8", "categories": [4, 17, 30]}, "30", 2),
+        ([4, 17, 30], {"datatype": "FP64", "categories": [4.0, 17.0, 30.0]}, 17.0, 1),
+        ([4, 17, 30], {"datatype": "BYTES", "categories": ["4", "17", "30"]}, "17", 1),
+        ([1.5, 2.0], {"datatype": "FP64", "categories": [1.5, 2]}, 2.0, 1),
+        ([1.5, 2.0], {"datatype": "BYTES", "categories": ["1.5", "2.0"]}, "2.0", 1),
+        ([False, True], {"datatype": "BOOL", "categories": [False, True]}, True, 1),
+        ([False, True], {"datatype": "BYTES", "categories": ["False", "True"]}, "True", 1),
+        ([False, True], {"datatype": "BYTES", "categories": ["false", "true"]}, "false", 0),
+        (None, {"datatype": "INT64", "categories": [4, 17, 30]}, 17, 1),
+        (None, {"datatype": "INT64"}, 17, 17),
+    ],
+)
+def test_a_card_s_categories_are_of_the_artifact_s_type_or_their_texts(
+    known: Any, item: dict[str, Any], good: Any, code: int, tmp_path: Path, write_module: WriteModule
+) -> None:
+    write_module("little", LITTLE)
+    write_little(tmp_path / "m", {"zone": known}, {"name": "zone", **item}, SIZE)
+    assert artifact.load(tmp_path / "m").encoder.record({"zone": good, "size": 0.5}).tolist() == [code, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("known", "item", "sentence"),
+    [
+        ([4, 17], {"datatype": "INT64", "categories": [4, 18]}, "has 18 for the code 1, where there is 17 in the order"),
+        ([4, 17], {"datatype": "BYTES", "categories": ["4", "17.0"]}, r"has '17\.0' for the code 1, where there is 17 in the order"),
+        (["4", "17"], {"datatype": "INT64", "categories": [17, 4]}, "has 17 for the code 0, where there is '4' in the order"),
+        ([False, True], {"datatype": "INT64", "categories": [0, 1]}, "has 0 for the code 0, where there is False in the order"),
+        ([0, 1], {"datatype": "BOOL", "categories": [False, True]}, "has False for the code 0, where there is 0 in the order"),
+        ([4, 17], {"datatype": "INT64"}, "has no categories, its artifact .* takes 4, 17; make it INT64 with its categories in the order"),
+        ([1.5, 2.0], {"datatype": "FP64"}, r"takes 1\.5, 2\.0; make it FP64 with its categories"),
+        ([True], {"datatype": "BOOL"}, "takes true; make it BOOL with its categories"),
+    ],
+)
+def test_categories_of_another_type_or_value_are_refused(
+    known: Any, item: dict[str, Any], sentence: str, tmp_path: Path, write_module: WriteModule
+) -> None:
+    write_module("little", LITTLE)
+    write_little(tmp_path / "m", {"zone": known}, {"name": "zone", **item}, SIZE)
+    with pytest.raises(InvalidModel, match=sentence):
+        artifact.load(tmp_path / "m")
+
+
+def test_a_lightgbm_file_that_does_not_say_whose_its_categories_are_needs_a_card(tmp_path: Path) -> None:
+    """`store` is a category by number, `plan` a number by category; in the file it could be the other way round."""
+    random = np.random.default_rng(1)
+    plan = pd.Categorical(random.choice(["basic", "family", "pro"], 400))
+    frame = pd.DataFrame({"age": random.integers(18, 90, 400), "store": random.integers(0, 3, 400), "plan": plan})
+    target = frame["age"] + np.where(frame["store"] == 1, 40, 0) - np.where(frame["plan"] == "pro", 30, 0)
+    path = tmp_path / "model.txt"
+    lgb.train({"verbose": -1}, lgb.Dataset(frame, target, categorical_feature=["store"]), 15).save_model(path)
+    with pytest.raises(InvalidModel, match=r"takes categories as codes \(store\); write a model\.yaml .* INT64 where callers send"):
+        artifact.load(path)
+    document = {"name": "m", "runtime": "lightgbm", "outputs": [{"name": "y"}], "artifact": {"uri": "model.txt"}}
+    age = {"name": "age", "datatype": "INT32"}
+    plans = {"name": "plan", "datatype": "BYTES", "categories": ["basic", "family", "pro"]}
+    predicted = np.asarray(lgb.Booster(model_file=path).predict(frame))
+    for store in ({"datatype": "INT64"}, {"datatype": "INT64", "categories": [0, 1, 2]}):
+        (tmp_path / "model.yaml").write_text(yaml.safe_dump(document | {"inputs": [age, {"name": "store", **store}, plans]}))
+        loaded = artifact.load(tmp_path)
+        rows = loaded.encoder.objects(frame.astype(object).to_dict("records"))
+        assert loaded.model.predict(rows.values, rows.count).values.tobytes() == predicted.tobytes()
+    short = {"name": "store", "datatype": "INT64", "categories": [1, 2]}
+    (tmp_path / "model.yaml").write_text(yaml.safe_dump(document | {"inputs": [age, short, plans]}))
+    with pytest.raises(InvalidModel, match=r"store of the model m has 2 categories, its artifact .* knows codes up to 2; name the"):
+        artifact.load(tmp_path)
 
 
 def test_codes_are_the_business_of_a_transform(tmp_path: Path, write_module: WriteModule) -> None:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.runtime import card as cards
-from functions.runtime.card import DATATYPES, MEANINGS, Artifact, Card, Input, Output, dump, load, parse
+from functions.runtime.card import MEANINGS, Artifact, Card, Input, Output, dump, load, parse
+from functions.runtime.datatypes import DATATYPES, WHOLE, bounds_of
 from functions.runtime.errors import InvalidModel
 from functions.runtime.fields import InvalidField
 
@@ -30,6 +31,14 @@ plain = st.recursive(
 objects = st.dictionaries(texts, plain, max_size=3)
 
 
+def own_values(datatype: str) -> st.SearchStrategy[Any]:
+    if datatype == "BOOL":
+        return st.booleans()
+    least, most = bounds_of(datatype)
+    whole = st.integers(int(max(least, -(2**63))), int(min(most, 2**64 - 1)))
+    return whole if datatype in WHOLE else whole | st.floats(-60_000, 60_000)
+
+
 @st.composite
 def inputs(draw: st.DrawFn, name: str) -> Input:
     datatype = draw(st.sampled_from(DATATYPES))
@@ -37,6 +46,8 @@ def inputs(draw: st.DrawFn, name: str) -> Input:
     categories = None
     if datatype == "BYTES":
         categories = draw(st.none() | st.lists(texts, min_size=1, max_size=4, unique=True).map(tuple))
+    elif draw(st.booleans()):
+        categories = draw(st.lists(own_values(datatype), min_size=1, max_size=4, unique=True).map(tuple))
     elif datatype != "BOOL":
         low, high = sorted((draw(finite), draw(finite)))
         bounds = [draw(st.sampled_from([None, low])), draw(st.sampled_from([None, high]))]
@@ -132,7 +143,27 @@ def test_bounds_and_thresholds_of_zero_are_written() -> None:
         (with_input(categories=["a"]), r"inputs\[0\]\.categories are texts; the datatype must be BYTES, not FP32"),
         (with_input(datatype="BYTES", categories=[]), r"inputs\[0\]\.categories has 0 items; name at least 1, or leave it out"),
         (with_input(datatype="BYTES", categories=["a", "b", "a"]), r"inputs\[0\]\.categories has 'a' more than once"),
-        (with_input(datatype="BYTES", categories=[1]), r"inputs\[0\]\.categories has an item that is no text; put it in quotes"),
+        (
+            with_input(datatype="BYTES", categories=[1]),
+            r"inputs\[0\]\.categories has an item that is no text; put it in quotes, or make the datatype INT64",
+        ),
+        (with_input(datatype="BYTES", categories=["a", True]), r"inputs\[0\]\.categories has an item that is no text; put it in quotes$"),
+        (
+            with_input(datatype="INT32", categories=[1, 2.5]),
+            r"inputs\[0\]\.categories has 2\.5; each must be a value of the datatype",
+        ),
+        (
+            with_input(datatype="INT64", categories=[1, True]),
+            r"inputs\[0\]\.categories has True; each must be a value of the",
+        ),
+        (with_input(datatype="BOOL", categories=[0, 1]), r"inputs\[0\]\.categories has 0; each must be a value of the datatype BOOL"),
+        (with_input(datatype="INT8", categories=[1, 300]), r"inputs\[0\]\.categories has 300, which is beyond the datatype INT8"),
+        (with_input(datatype="FP16", categories=[1e6]), r"inputs\[0\]\.categories has 1000000\.0, which is beyond the datatype FP16"),
+        (with_input(categories=[1, 1.0]), r"inputs\[0\]\.categories has 1\.0 more than once"),
+        (with_input(categories=[float("nan")]), r"inputs\[0\]\.categories has nan; each is a text, a finite number of 64 bits"),
+        (with_input(categories=[10**30]), r"inputs\[0\]\.categories has 10{30}; each is a text, a finite number of 64 bits"),
+        (with_input(categories=[[1]]), r"inputs\[0\]\.categories has a list; each is a text"),
+        (with_input(categories=[1, 2], minimum=0), r"inputs\[0\]\.minimum bounds a number; an input with categories takes only those"),
         (with_output(meaning="odds"), r"outputs\[0\]\.meaning is 'odds'; it must be one of value, probability"),
         (with_output(classes=["a"]), r"outputs\[0\]\.classes has 1 items; name at least 2"),
         (with_output(classes=["a", "a"]), r"outputs\[0\]\.classes has 'a' more than once"),

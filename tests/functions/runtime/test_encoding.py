@@ -159,6 +159,103 @@ def test_whole_columns_are_read_as_each_row_alone_would_be(rows: list[dict[str, 
     assert outcome(lambda: ENCODER.lists([[row[item] for item in VALUES] for row in rows])) == expected
 
 
+TYPED = replace(
+    CARD,
+    inputs=(
+        Input("store", "INT64", categories=(0, 1, 102, 2**53 + 1)),
+        Input("level", "FP64", optional=True, categories=(0.5, 1.0, 2.0, 1e-7)),
+        Input("open", "BOOL", optional=True, categories=(True, False)),
+        Input("zone", "UINT8", optional=True, categories=(7, 1)),
+    ),
+)
+TYPED_VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "store": st.sampled_from([0, 1, 102, 2**53 + 1, 102.0, 1.0, -0.0, "102", "0", "9007199254740993"]),
+    "level": st.sampled_from([0.5, 1, 2.0, 1e-7, "2.0", "1e-7", "1e-07", None]),
+    "open": st.sampled_from([True, False, "true", "True", "False", None]),
+    "zone": st.sampled_from([7, 1, 7.0, "1", None]),
+}
+ODD_CATEGORIES = ODD | st.sampled_from([103, 0.25, "102.0", "1.0", " 1", "01", "TRUE", "1e0", 2.0**53, math.nan, math.inf, 1, 0, {}])
+
+
+@given(
+    st.lists(st.fixed_dictionaries(TYPED_VALUES), min_size=8, max_size=20),
+    st.sampled_from(list(TYPED_VALUES)),
+    st.booleans(),
+    ODD_CATEGORIES,
+    st.booleans(),
+)
+def test_columns_of_typed_categories_are_read_as_each_row_alone_would_be(
+    rows: list[dict[str, Any]], name: str, spoil: bool, odd: Any, nulls: bool
+) -> None:
+    encoder = Encoder(TYPED, TYPED.columns, nulls=nulls)
+    if spoil:
+        rows[3] = rows[3] | {name: odd}
+    expected = outcome(lambda: encoder.records(rows))
+    assert outcome(lambda: encoder.columns({item: [row[item] for row in rows] for item in TYPED_VALUES}, len(rows))) == expected
+    assert outcome(lambda: encoder.matrix([row[item] for row in rows for item in TYPED_VALUES], len(rows))) == expected
+    assert outcome(lambda: encoder.objects(rows)) == expected
+    assert outcome(lambda: encoder.lists([[row[item] for item in TYPED_VALUES] for row in rows])) == expected
+
+
+@given(
+    st.sampled_from(["f", "d", "q", "b", "B"]),
+    st.lists(st.sampled_from([0, 1, 7, 102, 0.5, 2, 0.1, math.nan]), min_size=8, max_size=20),
+    st.sampled_from([item.name for item in TYPED.inputs]),
+)
+def test_arrays_of_categories_are_read_as_each_value_alone_would_be(typecode: str, values: list[float], name: str) -> None:
+    """As binary tensors, and large requests, bring them."""
+    column = array(typecode, [value if typecode in "fd" else int(value) if value == value else 0 for value in values])
+    card = replace(TYPED, inputs=tuple(item for item in TYPED.inputs if item.name == name))
+    encoder = Encoder(card, card.columns)
+    expected = outcome(lambda: encoder.records([{name: value} for value in column]))
+    assert outcome(lambda: encoder.columns({name: column}, len(column))) == expected
+    assert outcome(lambda: encoder.matrix(column, len(column))) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        ({"store": 102}, 2),
+        ({"store": 102.0}, 2),
+        ({"store": "102"}, 2),
+        ({"store": 2**53 + 1}, 3),
+        ({"level": 2}, 2),
+        ({"level": "2.0"}, 2),
+        ({"level": "1e-07"}, 3),
+        ({"open": True}, 0),
+        ({"open": "False"}, 1),
+        ({"open": "true"}, 0),
+        ({"store": 103}, "the input store is 103, which is none of its 4 categories: 0, 1, 102, 9007199254740993."),
+        ({"store": 2.0**53}, "the input store is 9007199254740992.0, which is none of its 4 categories"),
+        ({"store": "102.0"}, "the input store is '102.0', which is none of its 4 categories"),
+        ({"store": True}, "the input store is true; it must be one of its 4 categories: 0, 1, 102, 9007199254740993."),
+        ({"open": 1}, "the input open is 1; it must be one of its 2 categories: true, false."),
+        ({"open": "yes"}, "the input open is 'yes', which is none of its 2 categories: true, false."),
+        ({"level": [1]}, "the input level is a list; it must be one of its 4 categories: 0.5, 1.0, 2.0, 1e-7."),
+    ],
+)
+def test_a_category_is_its_own_value_or_its_text(value: dict[str, Any], code: Any) -> None:
+    ((name, _),) = value.items()
+    encoder = Encoder(TYPED, TYPED.columns)
+    if isinstance(code, str):
+        with pytest.raises(InvalidInput) as caught:
+            encoder.record({"store": 1} | value)
+        assert str(caught.value).startswith(code)
+    else:
+        assert encoder.record({"store": 1} | value)[TYPED.columns.index(name)] == code
+
+
+def test_a_transform_gets_the_category_itself_however_it_was_spelled() -> None:
+    seen: list[Any] = []
+
+    def transform(record: Any) -> dict[str, float]:
+        seen.append(record)
+        return {"x": 1.0}
+
+    Encoder(TYPED, ("x",), transform).record({"store": "102", "level": 1, "open": "True", "zone": 7.0})
+    assert repr(seen) == "[{'store': 102, 'level': 1.0, 'open': True, 'zone': 7}]"
+
+
 NUMBERS = replace(CARD, inputs=(Input("a", "FP32"), Input("b", "FP64", optional=True)))
 
 

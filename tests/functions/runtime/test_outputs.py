@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from array import array
 from typing import Any
 
@@ -92,3 +93,20 @@ def test_a_request_names_what_there_is() -> None:
         found.select(["lat"])
     with pytest.raises(InvalidInput, match="named twice"):
         found.select(["late", "late"])
+
+
+@pytest.mark.parametrize(
+    ("signature", "output", "values"),
+    [
+        (SOFTMAX, Output("y"), [math.nan]),
+        (SOFTMAX, Output("y"), [3e9]),
+        (SOFTMAX, Output("y", classes=("a", "b", "c")), [3.0]),
+        (SOFTMAX, Output("y", classes=("a", "b", "c")), [-1.0]),
+        (SOFTMAX, Output("y", classes=("a", "b", "c")), [math.nan]),
+        (MULTI, Output("y", meaning="label"), [math.nan, 0.5, 0.5]),
+        (REGRESSION, Output("y", "INT64"), [math.inf]),
+    ],
+)
+def test_what_an_output_cannot_be_is_a_sentence(signature: Signature, output: Output, values: list[float]) -> None:
+    with pytest.raises(InvalidModel, match=r"the model fruit predicts a number that its output y \(.*\) cannot be, such as NaN"):
+        data(outputs(signature, output), "y", Prediction(array("d", values), signature.kinds["value"]))

@@ -4,13 +4,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
 
 from eventing.errors import TidegateError
-from functions.runtime.card import DATATYPES, Input
+from functions.runtime.card import Input
+from functions.runtime.datatypes import DATATYPES
 from functions.runtime.documentation import records
 from functions.runtime.documentation.described import Described
 from functions.runtime.encoding import Encoder
@@ -24,9 +24,25 @@ ITEMS = st.builds(
     optional=st.booleans(),
     minimum=BOUNDS,
     maximum=BOUNDS,
-) | st.builds(Input, st.just("x"), st.just("BYTES"), optional=st.booleans(), categories=st.just(("a", "b")))
+) | st.one_of(
+    [
+        st.builds(Input, st.just("x"), st.just(datatype), optional=st.booleans(), categories=st.just(categories))
+        for datatype, categories in (
+            ("BYTES", ("a", "b")),
+            ("INT64", (1, -3, 300)),
+            ("FP32", (0.5, 2.0)),
+            ("BOOL", (True, False)),
+            ("UINT8", (0, 7)),
+        )
+    ]
+)
 VALUES = (
-    st.none() | st.booleans() | st.integers(-300, 300) | st.integers() | st.floats(allow_nan=False) | st.sampled_from(["a", "b", "", "1"])
+    st.none()
+    | st.booleans()
+    | st.integers(-300, 300)
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.sampled_from(["a", "b", "", "1", "true", "False", "0.5", "2.0", "300", 300, 0.5, 7.0])
 )
 
 
@@ -39,11 +55,24 @@ def test_the_schema_of_a_row_allows_what_the_function_takes(item: Input, value: 
     assert _valid(records.record(model), row) == _taken(Encoder(model.card, ["x"]), row)
 
 
-@pytest.mark.parametrize("nulls", [True, False])
-def test_an_artifact_without_a_card_takes_null_but_not_nothing(nulls: bool, describe: Describe) -> None:
-    schema = records.record(describe(inputs=(Input("x", "FP32"),), example=None, nulls=nulls))
-    assert _valid(schema, {"x": None}) == nulls
-    assert not _valid(schema, {})
+@given(item=ITEMS, value=VALUES, present=st.booleans(), other=st.none() | st.integers(0, 1), strict=st.booleans())
+def test_an_artifact_without_a_card_takes_null_and_absent_fields_but_not_nothing(
+    item: Input, value: Any, present: bool, other: Any, strict: bool, describe: Describe
+) -> None:
+    if item.datatype == "FP64" and isinstance(value, (int, float)):
+        value = max(min(value, 1e38), -1e38)
+    model = describe(inputs=(item, Input("y", "FP32")), example=None, nulls=True)
+    row = {**({"x": value} if present else {}), **({} if other is None else {"y": other}), **({} if strict else {"z": 1})}
+    encoder = Encoder(model.card, ["x", "y"], nulls=True)
+    assert _valid(records.record(model, strict=strict), row) == _taken(encoder, row)
+
+
+def test_an_answer_of_numbers_may_be_null_where_json_has_no_number(describe: Describe) -> None:
+    schema = records.prediction(describe().outputs.all)
+    row = {"default": 0.25, "decision": "no", "margin": -1.1, "contributions": [0.5, 0, 0, 0, -1.6]}
+    for nothing in ({"default": None}, {"margin": None}, {"contributions": [None, 0, 0, 0, 1]}):
+        assert _valid(schema, {**row, **nothing}), nothing
+    assert not _valid(schema, {**row, "decision": None})
 
 
 def test_a_strict_row_and_one_by_position_have_the_inputs_and_nothing_else(describe: Describe) -> None:

@@ -194,8 +194,8 @@ async def test_in_a_batch_each_event_has_its_own_answer_in_order(client: Client)
 
 async def test_events_that_cannot_be_answered_are_problems_that_nobody_retries(client: Client) -> None:
     for events, mode, path, status in (
-        ([event(a=None)], Mode.BINARY, "/models/little", 400),
-        ([event(a=None)], Mode.STRUCTURED, "/models/little", 400),
+        ([event(a="much")], Mode.BINARY, "/models/little", 400),
+        ([event(a="much")], Mode.STRUCTURED, "/models/little", 400),
         ([event()], Mode.BINARY, "/models/big", 422),
     ):
         found, message = await send(client, events, mode, path)

@@ -51,7 +51,7 @@ BODIES: dict[str, tuple[str, bytes, str]] = {
     "parameters that are deep": (LITTLE, b'{"inputs":[{}],"parameters":' + DEEP + b"}", "the parameters of the request are a list"),
     "1e400": (LITTLE, with_raw(b"[1e400,1,1,1,1]", "data"), "the body is not JSON: number is infinity"),
     "400 digits": (LITTLE, with_raw(b"[" + b"9" * 400 + b",1,1,1,1]", "data"), "the body is not JSON: number is infinity"),
-    "300 digits": (LITTLE, with_raw(b"[" + b"9" * 300 + b",1,1,1,1]", "data"), "the input a is too large"),
+    "300 digits": (LITTLE, with_raw(b"[" + b"9" * 300 + b",1,1,1,1]", "data"), "has the value 1e+300, which FP32 cannot hold"),
     "NaN": (LITTLE, with_raw(b"[NaN,1,1,1,1]", "data"), "the body is not JSON"),
     "Infinity": (LITTLE, with_raw(b"[-Infinity,1,1,1,1]", "data"), "the body is not JSON"),
     "a shape that multiplies to nothing": (LITTLE, tensor(shape=[9, 0], data=[]), "has 0 columns; the model takes 5"),

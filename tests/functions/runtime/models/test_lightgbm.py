@@ -131,7 +131,7 @@ def test_codes_mean_the_categories_of_the_frame(frame: pd.DataFrame, table: Tabl
     model = lightgbm.load(tmp_path / "model.txt")
 
     assert model.signature.features == ("mode", "size", "zone", "unit")
-    assert model.signature.categorical == {"mode": ("sea", "métro", "rail"), "zone": ("4", "17", "30"), "unit": ("m",)}
+    assert model.signature.categorical == {"mode": ("sea", "métro", "rail"), "zone": (4, 17, 30), "unit": ("m",)}
     codes = {name: frame[name].cat.codes.replace(-1, math.nan) for name in ("mode", "zone", "unit")}
     # Elsewhere the same categories can have another order; the package recodes them to the model's.
     turned = frame.assign(mode=frame["mode"].cat.reorder_categories(["métro", "rail", "sea"]))
@@ -141,11 +141,83 @@ def test_codes_mean_the_categories_of_the_frame(frame: pd.DataFrame, table: Tabl
         assert same_to_the_bit(found, booster.predict(turned, **options)), kind
 
 
-def test_categories_are_not_guessed_beside_an_ordered_one(frame: pd.DataFrame, table: Table, tmp_path: Path) -> None:
-    """The file has the categories of both, but not which column is which."""
-    ordered = frame.assign(unit=pd.Categorical(["low", "high"] * 300, categories=["low", "high"], ordered=True))
-    lgb.train(CATEGORICAL, lgb.Dataset(ordered, table[1]), 3).save_model(tmp_path / "model.txt")
-    assert lightgbm.load(tmp_path / "model.txt").signature.categorical == {"mode": None, "zone": None}
+def test_an_ordered_category_is_known_where_no_other_column_could_be_it(frame: pd.DataFrame, table: Table, tmp_path: Path) -> None:
+    """To LightGBM it is a number, and no categorical feature."""
+    grade = pd.Categorical(["low", "high"] * 300, categories=["low", "high"], ordered=True)
+    ordered = frame.assign(unit=grade)
+    lgb.train(CATEGORICAL, lgb.Dataset(ordered, table[1] + grade.codes), 10).save_model(tmp_path / "model.txt")
+    model = lightgbm.load(tmp_path / "model.txt")
+    assert model.signature.categorical == {"mode": ("sea", "métro", "rail"), "zone": (4, 17, 30), "unit": ("low", "high")}
+    codes = {name: ordered[name].cat.codes.replace(-1, math.nan) for name in ("mode", "zone", "unit")}
+    found = predict(model, ordered.assign(**codes).to_numpy(np.float64))
+    assert same_to_the_bit(found, lgb.Booster(model_file=tmp_path / "model.txt").predict(ordered))
+
+
+# Columns that could hold the codes of three categories, and some that could not.
+COULD_BE = [0, 1, 2] * 200
+COULD_NOT_BE = {
+    "negative": [-1, 0, 1] * 200,
+    "larger": [0, 1, 3] * 200,
+    "fraction": [0.5, 1, 2] * 200,
+    "between": [0, 0.3, 0.7, 2] * 150,  # its ends are whole numbers, but trees split it elsewhere
+}
+
+
+@pytest.mark.parametrize("name", [*COULD_NOT_BE, "could"])
+def test_categories_are_a_column_s_only_where_no_other_could_have_them(name: str, table: Table, tmp_path: Path) -> None:
+    """By `categorical_feature` a number can be a category, and a column of categories a number: the file looks the same."""
+    plan = pd.Categorical(["basic", "family", "pro"] * 200)
+    frame = pd.DataFrame({name: COULD_NOT_BE.get(name, COULD_BE), "plan": np.random.default_rng(1).permutation(plan)})
+    frame["plan"] = frame["plan"].astype("category")
+    target = table[1] + frame[name] * 0.3 + frame["plan"].cat.codes.to_numpy() % 2
+    path = tmp_path / "model.txt"
+    lgb.train(CATEGORICAL, lgb.Dataset(frame, target), 20).save_model(path)
+    known = lightgbm.load(path).signature.categorical
+    assert known == {"plan": None if name == "could" else ("basic", "family", "pro")}
+
+
+@pytest.mark.parametrize("unused", [[], ["unused"]])
+@pytest.mark.parametrize("order", [["store", "plan"], ["plan", "store"]])
+def test_a_category_by_number_never_gets_the_categories_of_another_column(
+    order: list[str], unused: list[str], table: Table, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(1)
+    plan = pd.Categorical(random.choice(["basic", "family", "pro"], 600), categories=["basic", "family", "pro", *unused])
+    frame = pd.DataFrame({"store": random.integers(0, 3, 600), "plan": plan})[order]
+    target = table[1] + (frame["store"] == 1) * 2 - (frame["plan"] == "pro")
+    for stores in (frame["store"], frame["store"] + 100):
+        data = lgb.Dataset(frame.assign(store=stores), target, categorical_feature=["store"])
+        lgb.train(CATEGORICAL, data, 20).save_model(tmp_path / "model.txt")
+        found = lightgbm.load(tmp_path / "model.txt").signature
+        assert found.categorical["store"] is None
+        assert found.largest_codes == {"store": int(stores.max())}
+    # Numbers of stores are no codes of three categories, so the plan's are certain.
+    assert found.categorical == {"store": None, "plan": ("basic", "family", "pro", *unused)}
+
+
+@pytest.mark.parametrize(
+    ("values", "known"),
+    [
+        ([2.0, 1.5, 17.25], (1.5, 2.0, 17.25)),
+        ([True, False], (False, True)),
+        (np.array([3, 2**63, 2**64 - 1], np.uint64), (3, 2**63, 2**64 - 1)),
+        ([1.5, math.inf], None),
+    ],
+)
+def test_categories_are_of_the_frame_s_own_type(values: Any, known: Any, table: Table, tmp_path: Path) -> None:
+    column = pd.Categorical(np.random.default_rng(1).choice(np.array(values), 600))
+    data = lgb.Dataset(pd.DataFrame({"size": table[0][:, 0], "kind": column}), table[1] + column.codes)
+    lgb.train(CATEGORICAL, data, 3).save_model(tmp_path / "model.txt")
+    assert repr(lightgbm.load(tmp_path / "model.txt").signature.categorical) == repr({"kind": known})
+
+
+def test_categories_of_several_types_are_known_unless_they_look_alike(table: Table, tmp_path: Path) -> None:
+    for values, known in ((["a", 2, True], ("a", 2, True)), (["2", 2, True], None)):
+        codes = np.arange(600) % 3
+        column = pd.Categorical.from_codes(codes, categories=pd.Index(values, dtype=object))
+        data = lgb.Dataset(pd.DataFrame({"size": table[0][:, 0], "kind": column}), table[1] + codes)
+        lgb.train(CATEGORICAL, data, 3).save_model(tmp_path / "model.txt")
+        assert lightgbm.load(tmp_path / "model.txt").signature.categorical == {"kind": known}
 
 
 def test_a_model_of_codes_knows_no_categories(table: Table, tmp_path: Path) -> None:

@@ -252,7 +252,7 @@ def test_codes_mean_the_categories_of_the_frame(onehot: int, frame: pd.DataFrame
     model = xgboost.load(tmp_path / "model.ubj")
 
     assert model.signature.features == ("mode", "size", "zone")
-    assert model.signature.categorical == {"mode": ("sea", "air", "rail"), "zone": ("4", "17", "30")}
+    assert model.signature.categorical == {"mode": ("sea", "air", "rail"), "zone": (4, 17, 30)}
     # Elsewhere the same categories can have another order; the package recodes them to the model's.
     turned = frame.assign(mode=frame["mode"].cat.reorder_categories(["air", "rail", "sea"]))
     for kind in KINDS:
@@ -278,7 +278,7 @@ def test_categories_that_the_library_stores_cut_are_not_known(frame: pd.DataFram
     accented = frame.assign(mode=frame["mode"].cat.rename_categories({"sea": "mer", "air": "avion", "rail": "métro"}))
     xgb.train({}, xgb.DMatrix(accented, table[1], enable_categorical=True), 2).save_model(tmp_path / "model.ubj")
     categories = xgboost.load(tmp_path / "model.ubj").signature.categorical
-    assert categories == {"mode": None, "zone": ("4", "17", "30")}
+    assert categories == {"mode": None, "zone": (4, 17, 30)}
 
 
 @cache

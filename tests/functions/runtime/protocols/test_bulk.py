@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import lightgbm as lgb
 import numpy as np
 import orjson
 import pytest
@@ -14,7 +15,7 @@ import xgboost as xgb
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.runtime import artifact
+from functions.runtime import artifact, datatypes
 from functions.runtime.card import Artifact, Card, Input, Output, dump
 from functions.runtime.dataplane import DataPlane, ServedModel
 from functions.runtime.errors import InvalidInput
@@ -24,7 +25,7 @@ from functions.runtime.protocols.body import parse_json
 
 # JSON as it is written, where a list of Python would not do: numbers, and objects with a name twice.
 Raw = bytes
-TYPECODES = {"FP32": "d", "FP64": "d", "FP16": "d", "INT32": "q", "INT64": "q", "UINT8": "q", "UINT64": "q"}
+TYPECODES = {**dict.fromkeys(datatypes.FLOATS, "d"), **dict.fromkeys(datatypes.WHOLE, "q")}
 
 
 NUMBER = re.compile(r"is (-?\d[\d.e+-]*);")
@@ -210,6 +211,18 @@ def served(folder: Path, booster: xgb.Booster, inputs: tuple[Input, ...]) -> Ser
     return DataPlane([(artifact.load(folder), lambda: artifact.load(folder))], Metrics()).only().model
 
 
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
+    """A model of doubles, to which no number of a tensor is too large."""
+    folder = tmp_path_factory.mktemp("wide")
+    features = np.random.default_rng(5).random((200, 3))
+    names = list("abc")
+    lgb.train({"verbose": -1}, lgb.Dataset(features, features.sum(1), feature_name=names), 2).save_model(folder / "m.txt")
+    inputs = tuple(Input(name, "FP64", optional=True) for name in names)
+    (folder / "model.yaml").write_text(dump(Card("wide", inputs, (Output("y"),), Artifact("m.txt"), runtime="lightgbm")))
+    return DataPlane([(artifact.load(folder), lambda: artifact.load(folder))], Metrics()).only().model
+
+
 def decoded(body: bytes, model: ServedModel, large: bool) -> tuple[str, bytes, list[array[float]]]:
     """What is wrong (3 or 3.0 alike), or the rows as floats and what is predicted for them; as of a large request, or a small one."""
     limit = 0 if large else math.inf
@@ -234,13 +247,13 @@ LIMITS = st.sampled_from(
     st.sampled_from(["plain", "checked"]),
     st.lists(st.tuples(ORDINARY, st.integers(-9, 9), ORDINARY), min_size=1, max_size=12),
     st.lists(st.tuples(st.integers(0, 35), LIMITS), max_size=2),
-    st.sampled_from(["FP32", "FP64"]),
+    st.sampled_from([*datatypes.FLOATS, *datatypes.WHOLE]),
     st.sampled_from(["flat", "rows", "columns"]),
 )
 def test_rows_and_what_is_predicted_for_them_do_not_depend_on_the_way(
     models: dict[str, ServedModel], name: str, table: list[Any], odd: list[tuple[int, Any]], datatype: str, layout: str
 ) -> None:
-    flat = [value for row in table for value in row]
+    flat = [int(value) if datatype in datatypes.WHOLE else value for row in table for value in row]
     for place, value in odd:
         flat[place % len(flat)] = value
     count = len(table)
@@ -258,16 +271,51 @@ def test_rows_and_what_is_predicted_for_them_do_not_depend_on_the_way(
 @pytest.mark.parametrize(
     ("name", "said"), [("plain", "too large for the model; send a finite number"), ("checked", "it must be at most 10.5")]
 )
-@pytest.mark.parametrize("datatype", ["FP32", "FP64"])
-def test_a_number_that_is_too_large_is_refused_in_the_same_words(
-    models: dict[str, ServedModel], name: str, said: str, datatype: str, count: int
-) -> None:
+def test_a_number_that_is_too_large_is_refused_in_the_same_words(models: dict[str, ServedModel], name: str, said: str, count: int) -> None:
     data = [0.5, 1.0, 2.5] * (count - 1) + [0.5, 1.0, 1e39]
-    body = orjson.dumps({"inputs": [{"name": "x", "shape": [count, 3], "datatype": datatype, "data": data}]})
+    body = orjson.dumps({"inputs": [{"name": "x", "shape": [count, 3], "datatype": "FP64", "data": data}]})
     sentence, *_ = found = decoded(body, models[name], large=True)
     assert found == decoded(body, models[name], large=False)
     assert sentence.startswith(f"row {count - 1}: the input c is ")
     assert said in sentence
+
+
+@pytest.mark.parametrize("gap", [False, True])
+@pytest.mark.parametrize("count", [1, 9, 3_000])
+@pytest.mark.parametrize(
+    ("datatype", "fits", "value"),
+    [
+        ("UINT8", [0, 255, 128], "256"),
+        ("UINT8", [0, 255, 128], "-1"),
+        ("INT8", [-128, 127, 0], "128"),
+        ("INT8", [0, 1, 2], "-129"),
+        ("UINT16", [0, 65535, 256], "65536"),
+        ("INT16", [-32768, 32767, 256], "32768"),
+        ("UINT32", [0, 2**32 - 1, 65536], "4294967296"),
+        ("INT32", [-(2**31), 2**31 - 1, 65536], "2147483648"),
+        ("INT32", [0, 1, 2], "-2147483649"),
+        ("UINT64", [0, 2**63 - 1, 2**32], "-1"),
+        ("INT64", [-(2**63), 2**63 - 1, 0], "9223372036854775808"),
+        ("FP16", [65504.0, -65519.0, 0.5], "65520.0"),
+        ("FP16", [0.5, 1, 2], "-1000000.0"),
+        ("FP32", [3.4028235677973362e38, -3.4e38, 0], "3.4028235677973366e+38"),
+        ("FP32", [0.5, 1, 2], "-1e+39"),
+        ("BF16", [3.39e38, -3.39e38, 0.5], "3.4e+38"),
+    ],
+)
+def test_values_out_of_the_tensor_s_own_datatype_are_refused(
+    wide: ServedModel, datatype: str, fits: list[float], value: str, count: int, gap: bool
+) -> None:
+    """With a null, a large request is read as a small one is."""
+    tensor = {"name": "x", "shape": [count, 3], "datatype": datatype}
+    for last, refused in ((fits[-1], False), (orjson.loads(value), True)):
+        data: list[Any] = [*fits * (count - 1), *fits[:2], last]
+        if gap and count > 1:
+            data[1] = None
+        body = orjson.dumps({"inputs": [{**tensor, "data": data}]})
+        sentence, *_ = found = decoded(body, wide, large=True)
+        assert found == decoded(body, wide, large=False)
+        assert sentence == (f"the tensor x is {datatype}, but has the value {value}, which {datatype} cannot hold." if refused else "")
 
 
 @pytest.mark.parametrize("count", [1, 9, 3_000])

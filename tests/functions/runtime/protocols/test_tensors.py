@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.runtime.card import DATATYPES
+from functions.runtime.datatypes import DATATYPES
 from functions.runtime.errors import InvalidInput
 from functions.runtime.outputs import OutputTensor
 from functions.runtime.protocols import tensors
 
-NUMPY = {datatype: np.dtype(datatype.lower().replace("fp", "float")) for datatype in DATATYPES if datatype not in ("BYTES", "BOOL")}
+NUMPY = {datatype: np.dtype(datatype.lower().replace("fp", "float")) for datatype in DATATYPES if datatype not in ("BYTES", "BOOL", "BF16")}
 
 
 def nothing(_: int) -> bytes:
@@ -146,3 +146,49 @@ def test_the_limit_of_values_is_asked_for_when_they_are_many(count: int, times: 
 
 def test_a_half_is_a_float() -> None:
     assert binary("FP16", np.array([0.1, math.inf], "<f2").tobytes(), 2).data == array("f", [float(np.float16(0.1)), math.inf])
+
+
+@given(st.binary(max_size=64))
+def test_bf16_is_the_upper_half_of_an_fp32(raw: bytes) -> None:
+    content = raw[: len(raw) // 2 * 2]
+    halves = np.frombuffer(content, "<u2").astype(np.uint32) << 16
+    found = binary("BF16", content, len(halves))
+    assert np.array(found.data, np.float32).tobytes() == halves.view(np.float32).tobytes()
+
+
+NUMBERS = {**NUMPY, "BF16": None}
+VALUES = (
+    st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from([value + step for value in (2**7, 2**8, 2**15, 2**16, 2**31, 2**32, 2**63) for step in (-1, 0, 1)])
+    | st.sampled_from([65504.0, 65519.9, 65520.0, 3.4028235677973362e38, 3.4028235677973366e38, 3.3961775292304957e38, 3.39e38])
+)
+
+
+@given(st.sampled_from(sorted(NUMBERS)), st.lists(VALUES | st.none(), min_size=1, max_size=12), st.booleans())
+def test_what_is_read_from_json_is_what_its_datatype_can_hold(datatype: str, values: list[Any], large: bool) -> None:
+    """Beside NumPy, whose conversions are those of IEEE 754; as a list, or as the array that a large request becomes."""
+    if "INT" in datatype:
+        values = [value if value is None else int(value) for value in values]
+    data: Any = values
+    if large:
+        if None in values or ("INT" in datatype and not all(-(2**63) <= value < 2**63 for value in values)):
+            return
+        data = array("q" if "INT" in datatype else "d", values)
+    try:
+        tensors.decode(0, item(datatype=datatype, shape=[len(values)], data=data), nothing)
+        taken = True
+    except InvalidInput as error:
+        assert "cannot hold" in str(error)  # noqa: PT017
+        taken = False
+    assert taken == all(value is None or held(datatype, value) for value in values)
+
+
+def held(datatype: str, value: float) -> bool:
+    if "INT" in datatype:
+        limits = np.iinfo(NUMPY[datatype])
+        return bool(limits.min <= value <= limits.max)
+    if datatype == "BF16":  # rounded to even in its last place, of seven bits after the point
+        return abs(value) < 2.0**128 - 2.0**119
+    with np.errstate(over="ignore"):
+        return math.isfinite(np.float64(value).astype(NUMPY[datatype]))
