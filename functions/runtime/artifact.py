@@ -17,7 +17,7 @@ from functions.runtime import card as cards
 from functions.runtime.card import Card
 from functions.runtime.encoding import Encoder, Transform
 from functions.runtime.errors import InvalidModel
-from functions.runtime.fetching import BESIDE, Policy, locate, read, read_bytes
+from functions.runtime.fetching import BESIDE, Policy, locate, read
 from functions.runtime.matching import card_from, match_categories, match_features
 from functions.runtime.models import BUILT_IN, BuiltIn, Model, formats, runtime
 from functions.runtime.outputs import Outputs, resolve
@@ -105,7 +105,7 @@ def _load_carded(card: Card, source: Path, policy: Policy) -> Loaded:
 
 
 def _load_bare(path: Path) -> Loaded:
-    data = read_bytes(path)
+    data = formats.read_bytes(path)
     name = formats.runtime_of(data, path)
     model = _load_unvouched(name, path, data)
     unknown = [feature for feature, categories in model.signature.categorical.items() if categories is None]
@@ -125,7 +125,9 @@ def _load_artifact(card: Card, folder: Path, policy: Policy) -> tuple[Path, Mode
         path, data = read(card.artifact, folder, policy)
         found = formats.runtime_of(data, path)
         if found != card.runtime:
-            raise InvalidModel(f"{path} is a model of {found}, its card {card.name} has the runtime {card.runtime}; write runtime: {found}.")
+            raise InvalidModel(
+                f"{path} is a model of {found}, its card {card.name} has the runtime {card.runtime}; write runtime: {found}."
+            )
         vouched = card.artifact.sha256 is not None
         return path, _load(card.runtime, path, data) if vouched else _load_unvouched(card.runtime, path, data)
     path = locate(card.artifact, folder, policy)
@@ -173,7 +175,7 @@ def _try(name: str, path: Path, digest: str) -> None:
         raise InvalidModel(f"the artifact {path} has not predicted after {_TRY_SECONDS:g} s; save the model again.") from None
     if done.returncode < 0:
         died = signal.Signals(-done.returncode).name
-        raise InvalidModel(f"the artifact {path} is damaged: {name} died of it ({died}); save the model again, or copy it again.")
+        raise formats.damaged(path, f"{name} died of it ({died})")
     if done.returncode > 0:
         told = done.stderr.decode(errors="replace").strip()
         log.debug("%s", told)

@@ -17,6 +17,7 @@ from functions.runtime import addresses
 from functions.runtime.addresses import Address, InvalidAddress
 from functions.runtime.card import Artifact
 from functions.runtime.errors import InvalidModel
+from functions.runtime.models.formats import read_bytes, unreadable
 
 log = logging.getLogger("tidegate.artifact")
 
@@ -93,14 +94,6 @@ def read(artifact: Artifact, folder: Path, policy: Policy) -> tuple[Path, bytes]
     return path, data
 
 
-def read_bytes(path: Path) -> bytes:
-    """Raises InvalidModel."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from None
-
-
 def _place(artifact: Artifact, folder: Path, policy: Policy) -> tuple[Path, bool]:
     """The file, and whether its digest has yet to be checked."""
     uri = artifact.uri.removeprefix("file://") if artifact.uri.startswith("file:///") else artifact.uri
@@ -119,7 +112,7 @@ def check_digest(path: Path, sha256: str | None) -> None:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest() if sha256 else None
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     if found != sha256:
         raise InvalidModel(_mismatch(str(path), str(found), str(sha256)))
 
@@ -168,10 +161,6 @@ def _sweep(target: Path, seconds: float) -> None:
         with suppress(FileNotFoundError):  # another process sweeps too
             if time.time() - part.stat().st_mtime > seconds:
                 part.unlink()
-
-
-def _unreadable(path: Path, error: OSError) -> InvalidModel:
-    return InvalidModel(f"cannot read the model artifact {path}: {error.strerror}; train the model, or mend artifact.uri.")
 
 
 def _mismatch(what: str, found: str, promised: str) -> str:

@@ -25,6 +25,22 @@ _OLD_PARAMETERS = 400
 _OLD_NAMES = (b"gbtree", b"gblinear", b"dart")
 
 
+def read_bytes(path: Path) -> bytes:
+    """Raises InvalidModel."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: Path, error: OSError) -> InvalidModel:
+    return InvalidModel(f"cannot read the model artifact {path}: {error.strerror}; train the model, or mend artifact.uri.")
+
+
+def damaged(path: Path, reason: str) -> InvalidModel:
+    return InvalidModel(f"the artifact {path} is damaged: {reason}; save the model again, or copy it again.")
+
+
 def runtime_of(data: bytes, path: Path) -> str:
     """The runtime of ours that reads it. Raises InvalidModel, with what to do about other files that hold models."""
     start = data[:_LONGEST_START]

@@ -16,10 +16,9 @@ from pathlib import Path
 import orjson
 
 from functions.runtime.errors import InvalidModel
-from functions.runtime.fetching import read_bytes
 from functions.runtime.models import Kind, Prediction, Signature
 from functions.runtime.models._library import library, whole
-from functions.runtime.models.formats import line_feeds
+from functions.runtime.models.formats import damaged, line_feeds, read_bytes
 
 log = logging.getLogger("tidegate.lightgbm")
 
@@ -35,6 +34,7 @@ _PANDAS = re.compile(rb"^pandas_categorical:(\[.*\])$", re.MULTILINE)
 
 
 def load(path: Path, data: bytes | None = None) -> LightGBMModel:
+    _library()  # before the file: without the library no file helps
     return LightGBMModel(path, _text(path, read_bytes(path) if data is None else data))
 
 
@@ -43,10 +43,11 @@ def check(path: Path, data: bytes) -> None:
     from functions.runtime.models.structure import lightgbm as structure  # a file that a digest vouches for is not looked through
     from functions.runtime.models.structure.fault import Fault
 
+    text = _text(path, data)
     try:
-        structure.check(_text(path, data))
+        structure.check(text)
     except Fault as fault:
-        raise _invalid(path, f"{fault}") from None
+        raise damaged(path, f"{fault}") from None
 
 
 class LightGBMModel:

@@ -1,4 +1,4 @@
-"""`python -m functions.runtime.models.try_load RUNTIME PATH [SHA256]`: check an artifact, load it and predict, in a process that may die of it.
+"""`python -m functions.runtime.models.try_load RUNTIME PATH [SHA256]`: check an artifact and predict, in a process that may die of it.
 
 It ends with 0 when the artifact can be served, with 1 and one sentence as the last line of standard error when it cannot, or by a signal.
 With a digest, it refuses a file of other bytes: what the server loads afterwards are those that were tried here.

@@ -19,9 +19,9 @@ from typing import Any
 import orjson
 
 from functions.runtime.errors import InvalidModel
-from functions.runtime.fetching import read_bytes
 from functions.runtime.models import Kind, Meaning, Prediction, Signature
 from functions.runtime.models._library import library, whole
+from functions.runtime.models.formats import damaged, read_bytes
 
 _POINTER = ctypes.c_void_p
 _SIZE = ctypes.c_uint64
@@ -37,10 +37,12 @@ _MEANINGS: Mapping[str, Meaning] = {
 _TYPES: Mapping[Kind, int] = {"value": 0, "margin": 1, "contributions": 2, "leaf": 6}
 _TYPECODES = {"<i1": "b", "<i2": "h", "<i4": "i", "<i8": "q", "<u1": "B", "<u2": "H", "<u4": "I", "<u8": "Q", "|i1": "b", "|u1": "B"}
 _CONVERSION = b'{"missing":NaN,"nthread":1}'
+_LEAST = 2  # bytes of an empty object
 _LARGEST = 3.4028234663852886e38  # of float32
 
 
 def load(path: Path, data: bytes | None = None) -> XGBoostModel:
+    _library()  # before the file: without the library no file helps
     return XGBoostModel(path, read_bytes(path) if data is None else data)
 
 
@@ -49,12 +51,19 @@ def check(path: Path, data: bytes) -> None:
     from functions.runtime.models.structure import xgboost as structure  # a file that a digest vouches for is not looked through
     from functions.runtime.models.structure.fault import Fault
 
+    if not data.lstrip().startswith(b"{"):
+        raise _invalid(path, "it does not begin as one")
+    try:
+        structure.check(data, _version)
+    except Fault as fault:
+        raise damaged(path, f"{fault}") from None
+
+
+def _version() -> tuple[int, int]:
+    """Of the library, without the patch."""
     major, minor = ctypes.c_int(), ctypes.c_int()
     _library().XGBoostVersion(ctypes.byref(major), ctypes.byref(minor), ctypes.byref(ctypes.c_int()))
-    try:
-        structure.check(data, (major.value, minor.value))
-    except Fault as fault:
-        raise _invalid(path, f"{fault}") from None
+    return major.value, minor.value
 
 
 def _invalid(path: Path, reason: str) -> InvalidModel:
@@ -132,7 +141,9 @@ class XGBoostModel:
     def _load(self, data: bytes) -> None:
         """From memory, where the format is known by the first two bytes and not by the name of the file."""
         if data[1:2].isspace() or data[:1].isspace():
-            data = b"{" + data.lstrip()[1:].lstrip()
+            data = data.lstrip()[:1] + data.lstrip()[1:].lstrip()
+        if len(data) < _LEAST or not data.startswith(b"{"):  # the library would end the process
+            raise ValueError
         self._call("XGBoosterCreate", None, _SIZE(0), ctypes.byref(self._booster))
         self._call("XGBoosterLoadModelFromBuffer", self._booster, data, _SIZE(len(data)))
         self._call("XGBoosterSetParam", self._booster, b"nthread", b"1")

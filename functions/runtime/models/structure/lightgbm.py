@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import accumulate, pairwise
 
@@ -13,14 +14,30 @@ from functions.runtime.models.structure.lightgbm_tree import Expected
 from functions.runtime.models.structure.values import fields, integer, integers
 
 _HEADER = frozenset(
-    """average_output feature_infos feature_names label_index max_feature_idx monotone_constraints num_class num_tree_per_iteration
-    objective tree tree_sizes version""".split()
+    {
+        "average_output",
+        "feature_infos",
+        "feature_names",
+        "label_index",
+        "max_feature_idx",
+        "monotone_constraints",
+        "num_class",
+        "num_tree_per_iteration",
+        "objective",
+        "tree",
+        "tree_sizes",
+        "version",
+    }
 )
 # Those whose fields are all known.
 _VERSIONS = frozenset({"v2", "v3", "v4"})
 _MOST_FEATURES = 2**24
 _MOST_OUTPUTS = 2**20
+# Those that always have what follows the trees, with an end.
+_COMPLETE = frozenset({"v3", "v4"})
 _END = "end of trees"
+_IMPORTANCES = re.compile(r"^feature[ _]importances:$", re.MULTILINE)
+_PARAMETER = re.compile(r"\[\w+: .*\]")
 
 
 def check(data: bytes) -> None:
@@ -28,13 +45,9 @@ def check(data: bytes) -> None:
     text = data.decode("latin-1")  # names are in any encoding, and sizes are of bytes
     if "\0" in text:
         raise Fault("it has a byte of zero, where the library stops reading")
-    first = _start(text, "Tree=")
-    end = _start(text, _END)
-    if end == len(text) or first > end:
-        first = min(first, end)
+    end = _end(text)
+    first = min(_start(text, "Tree="), end)
     header = fields(text[:first], "its header", bare=("tree", "average_output"))
-    if end == len(text):
-        raise Fault(f"it has no line {_END!r}")
     expected = _expected(header)
     if expected.strict:
         unknown = header.keys() - _HEADER
@@ -46,7 +59,17 @@ def check(data: bytes) -> None:
     outputs = integer(header.get("num_tree_per_iteration", header["num_class"]), "its num_tree_per_iteration", 1, _MOST_OUTPUTS)
     if len(trees) % outputs:
         raise Fault(f"its {len(trees)} trees are not whole rounds of {outputs}")
-    _check_last(text[end:])
+    _check_last(text[end:], header.get("version", ""))
+
+
+def _end(text: str) -> int:
+    """Where the trees end: before LightGBM 2.2 only the importance of features followed."""
+    end = _start(text, _END)
+    if end == len(text):
+        end = text.find("\nfeature importances:\n")
+    if end < 0:
+        raise Fault(f"it has no line {_END!r}")
+    return end
 
 
 def _start(text: str, line: str) -> int:
@@ -103,11 +126,17 @@ def _trees(text: str, first: int, end: int, header: Mapping[str, str]) -> list[s
     return trees
 
 
-def _check_last(text: str) -> None:
+def _check_last(text: str, version: str) -> None:
     """What follows the trees: importance of features, parameters, and the categories of a DataFrame."""
-    if "\nparameters:\n" in text and "\nend of parameters" not in text:
-        raise Fault("its parameters have no end")
+    if version in _COMPLETE and not _IMPORTANCES.search(text):
+        raise Fault("it ends with its trees")
+    _, found, rest = text.partition("\nparameters:\n")
+    parameters, end, _ = rest.partition("\nend of parameters")
+    if found and version in _COMPLETE and not (end and all(map(_PARAMETER.fullmatch, filter(None, parameters.split("\n"))))):
+        raise Fault("its parameters are not each in a line, or have no end")
     _, found, rest = text.rpartition("\npandas_categorical:")
+    if text.count("\npandas_categorical:") > 1:
+        raise Fault("it has pandas_categorical twice")
     if found:
         try:
             categories = orjson.loads(rest.encode("latin-1"))

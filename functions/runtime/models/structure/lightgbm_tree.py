@@ -1,7 +1,7 @@
 """One tree of a LightGBM model (Tree::Tree in src/io/tree.cpp, Tree::Decision in include/LightGBM/tree.h).
 
-A child is the number of a node, or the complement of a leaf's. A prediction follows them, reads a row at `split_feature`, and for a split by
-categories reads a bit field at `cat_boundaries[threshold]`. Nothing is compared with the number of nodes, leaves or features.
+A child is the number of a node, or the complement of a leaf's. A prediction follows them, reads a row at `split_feature`, and for a
+split by categories reads a bit field at `cat_boundaries[threshold]`. Nothing is compared with the number of nodes, leaves or features.
 """
 
 from __future__ import annotations
@@ -9,14 +9,36 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from functions.runtime.models.structure.fault import Fault
 from functions.runtime.models.structure.values import fields, finite, integer, integers, numbers
 
 _KEYS = frozenset(
-    """cat_boundaries cat_threshold decision_type internal_count internal_value internal_weight is_linear leaf_coeff leaf_const leaf_count
-    leaf_features leaf_value leaf_weight left_child num_cat num_features num_leaves right_child shrinkage split_feature split_gain
-    threshold""".split()
+    {
+        "cat_boundaries",
+        "cat_threshold",
+        "decision_type",
+        "internal_count",
+        "internal_value",
+        "internal_weight",
+        "is_linear",
+        "leaf_coeff",
+        "leaf_const",
+        "leaf_count",
+        "leaf_features",
+        "leaf_value",
+        "leaf_weight",
+        "left_child",
+        "num_cat",
+        "num_features",
+        "num_leaves",
+        "right_child",
+        "shrinkage",
+        "split_feature",
+        "split_gain",
+        "threshold",
+    }
 )
 # Of decision_type: by categories (1), missing to the left (2), and what is missing: nothing, zero or NaN (0, 4, 8).
 _BY_CATEGORIES = 1
@@ -77,7 +99,9 @@ def _check_statistics(tree: Mapping[str, str], leaves: int, what: str) -> None:
 def _check_children(tree: Mapping[str, str], leaves: int, what: str) -> None:
     """Each leaf and each node but the root is the child of one node, and all are below the root."""
     inner = leaves - 1
-    left, right = (integers(_get(tree, name, what), f"{what}'s {name}", inner, -leaves, inner - 1) for name in ("left_child", "right_child"))
+    left, right = (
+        integers(_get(tree, name, what), f"{what}'s {name}", inner, -leaves, inner - 1) for name in ("left_child", "right_child")
+    )
     children = left + right
     if sorted(children) != [*range(-leaves, 0), *range(1, inner)]:
         raise Fault(f"{what} has a node or a leaf that is not the child of one node")
@@ -118,7 +142,7 @@ def _check_splits(tree: Mapping[str, str], inner: int, bit_fields: int, expected
 
 def _check_categories(tree: Mapping[str, str], bit_fields: int, what: str) -> None:
     boundaries = integers(_get(tree, "cat_boundaries", what), f"{what}'s cat_boundaries", bit_fields + 1, 0)
-    if boundaries[0] != 0 or any(end <= start for start, end in zip(boundaries, boundaries[1:], strict=False)):
+    if boundaries[0] != 0 or any(end <= start for start, end in pairwise(boundaries)):
         raise Fault(f"{what}'s cat_boundaries do not ascend from 0")
     integers(_get(tree, "cat_threshold", what), f"{what}'s cat_threshold", boundaries[-1], 0, 2**32 - 1)
 

@@ -30,6 +30,8 @@ def _parse_strictly(data: bytes) -> Any:
         return json.loads(data.decode(errors="surrogateescape"), object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         raise Fault(f"it is not JSON: {error.msg} (at character {error.pos})") from None
+    except Fault:
+        raise
     except RecursionError:
         raise Fault("it is nested too deeply") from None
     except ValueError:  # an integer of thousands of digits

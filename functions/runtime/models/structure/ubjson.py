@@ -1,4 +1,7 @@
-"""Read UBJSON (https://ubjson.org/type-reference) as XGBoost writes and reads it: big-endian, sizes of eight bytes, objects without a size."""
+"""Read UBJSON (https://ubjson.org/type-reference) as XGBoost writes and reads it.
+
+Numbers are big-endian, sizes have eight bytes, and objects have no size.
+"""
 
 from __future__ import annotations
 

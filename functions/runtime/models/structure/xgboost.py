@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 from functions.runtime.models.structure import text, ubjson, xgboost_cats, xgboost_tree
-from functions.runtime.models.structure.fault import Fault, finite, floats, get, integer, integers, known_keys, mapping, sequence, string, unique
+from functions.runtime.models.structure.fault import (
+    Fault,
+    finite,
+    floats,
+    get,
+    integer,
+    integers,
+    known_keys,
+    mapping,
+    sequence,
+    string,
+    unique,
+)
 from functions.runtime.models.structure.xgboost_tree import Expected
 
 # The newest version whose fields are known; one of a newer file may be new.
@@ -28,14 +40,14 @@ _DART = frozenset({"gbtree", "name", "weight_drop"})
 _NUMBER = re.compile(r"-?\d+(\.\d*)?([eE][-+]?\d+)?")
 
 
-def check(data: bytes, library: tuple[int, int]) -> None:
-    """Raises Fault for a file that contradicts itself. `library` is the version of XGBoost that is to read it."""
+def check(data: bytes, library: Callable[[], tuple[int, int]]) -> None:
+    """Raises Fault for a file that contradicts itself. `library` gives the version of XGBoost that is to read it, if that matters."""
     document = mapping(text.parse(data) if is_json(data) else ubjson.parse(data), "it")
+    learner = mapping(get(document, "learner", "it"), "its learner")
     version = _version(document)
     strict = version <= _NEWEST
     if strict:
         known_keys(document, _TOP, "it")
-    learner = mapping(get(document, "learner", "it"), "its learner")
     booster = mapping(get(learner, "gradient_booster", "its learner"), "its gradient_booster")
     if get(booster, "name", "its gradient_booster") == "gblinear":
         return  # it has no indices, and is refused when it is loaded
@@ -54,7 +66,13 @@ def _version(document: dict[str, Any]) -> tuple[int, int]:
 
 class _Learner:
     def __init__(
-        self, learner: dict[str, Any], booster: dict[str, Any], *, version: tuple[int, int], strict: bool, library: tuple[int, int]
+        self,
+        learner: dict[str, Any],
+        booster: dict[str, Any],
+        *,
+        version: tuple[int, int],
+        strict: bool,
+        library: Callable[[], tuple[int, int]],
     ) -> None:
         self._learner = learner
         self._booster = booster
@@ -87,7 +105,7 @@ class _Learner:
             categorical=types if self._version >= _CATEGORIES else None,
             categories=categories,
             strict=self._strict,
-            leaf_weights=self._library >= _LEAF_WEIGHTS,
+            leaf_weights=lambda: self._library() >= _LEAF_WEIGHTS,
         )
         trees = sequence(get(model, "trees", "its model"), "its trees")
         vectors = [xgboost_tree.check(tree, number, expected) for number, tree in enumerate(trees)]

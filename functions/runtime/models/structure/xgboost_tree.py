@@ -7,8 +7,9 @@ node whose left child is -1. Nothing is compared with the number of nodes, featu
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from functions.runtime.models.structure.fault import (
@@ -31,8 +32,26 @@ _MASKED = 2**31 - 1
 # Of one split; XGBoost stores them in a bit field, and a float holds integers up to this.
 _MOST_CATEGORIES = 2**24
 _KEYS = frozenset(
-    """base_weights categories categories_nodes categories_segments categories_sizes default_left id leaf_child_counts leaf_weights
-    left_children loss_changes parents right_children split_conditions split_indices split_type sum_hessian tree_param""".split()
+    {
+        "base_weights",
+        "categories",
+        "categories_nodes",
+        "categories_segments",
+        "categories_sizes",
+        "default_left",
+        "id",
+        "leaf_child_counts",
+        "leaf_weights",
+        "left_children",
+        "loss_changes",
+        "parents",
+        "right_children",
+        "split_conditions",
+        "split_indices",
+        "split_type",
+        "sum_hessian",
+        "tree_param",
+    }
 )
 
 
@@ -50,7 +69,7 @@ class Expected:
     categorical: Sequence[bool] | None
     categories: Sequence[int | None] | None
     strict: bool
-    leaf_weights: bool
+    leaf_weights: Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +198,7 @@ def _categorical_nodes(document: dict[str, Any], nodes: _Nodes, expected: Expect
 def _check_categories(found: Sequence[int], feature: int, expected: Expected, what: str) -> None:
     known = expected.categories[feature] if expected.categories and 0 <= feature < expected.width else None
     within(found, 0, (known or _MOST_CATEGORIES) - 1, f"{what}'s categories")
-    if any(second <= first for first, second in zip(found, found[1:], strict=False)):
+    if any(second <= first for first, second in pairwise(found)):
         raise Fault(f"{what} has categories out of order")
 
 
@@ -199,9 +218,12 @@ def _check_vectors(document: dict[str, Any], nodes: _Nodes, vector: int, expecte
     weights = floats(get(document, "base_weights", what), f"{what}'s base_weights")
     finite(weights, f"{what}'s base_weights")
     leaves = [nodes.right[node] for node, child in enumerate(nodes.left) if child == NO_NODE]
-    if ("leaf_weights" in document) != expected.leaf_weights:
-        raise Fault("its leaves are vectors, which XGBoost 3.2 and older versions store differently; save it by the version that is installed")
-    if not expected.leaf_weights:
+    apart = expected.leaf_weights()
+    if ("leaf_weights" in document) != apart:
+        raise Fault(
+            "its leaves are vectors, which XGBoost 3.2 and older versions store differently; save it by the version that is installed"
+        )
+    if not apart:
         check_length(weights, f"{what}'s base_weights", size * vector)
         return
     if not weights or len(weights) % size or len(weights) > size * vector:
