@@ -44,6 +44,10 @@ class Server:
                 raise NotStarted(f"tidegate serve {folder} did not start: {(folder / 'server.log').read_text().strip()[-300:]}")
             time.sleep(0.05)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def load(self) -> tuple[int, str]:
         """The status, and the sentence of a refusal. Raises OSError when there is no answer."""
         status, document = self._exchange("POST", _LOAD, b"")

@@ -10,7 +10,7 @@ from functions.runtime.models.structure.fault import Fault, get, integer, intege
 
 _KEYS = frozenset({"enc", "feature_segments", "sorted_idx"})
 # How the library numbers types of values: Value::ValueKind in include/xgboost/json.h.
-_FIRST_TYPE, _LAST_TYPE = 6, 17
+_FIRST_TYPE, _LAST_TYPE = 7, 16
 
 
 def check(value: Any, width: int) -> Sequence[int | None] | None:

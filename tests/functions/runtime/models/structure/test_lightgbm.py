@@ -141,7 +141,7 @@ def test_nodes_that_lead_in_a_circle_are_a_fault() -> None:
     """Each node and each leaf is the child of one, and two nodes are each other's."""
     text = changed(MODELS["squares"](), "left_child", lambda values: values.__setitem__(slice(None), ["-1", "2", "1", "-2", "4"]))
     text = changed(text, "right_child", lambda values: values.__setitem__(slice(None), ["3", "-3", "-4", "-5", "-6"]))
-    with pytest.raises(Fault, match="lead in a circle|not the child of one node"):
+    with pytest.raises(Fault, match="lead in a circle"):
         check(text)
 
 
