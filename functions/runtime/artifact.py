@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import logging
 import sys
@@ -16,16 +17,14 @@ from functions.runtime import card as cards
 from functions.runtime.card import Card
 from functions.runtime.encoding import Encoder, Transform
 from functions.runtime.errors import InvalidModel
-from functions.runtime.fetching import BESIDE, Policy, locate
+from functions.runtime.fetching import BESIDE, Policy, locate, read
 from functions.runtime.matching import card_from, match_categories, match_features
-from functions.runtime.models import Model, runtime
+from functions.runtime.models import BUILT_IN, BuiltIn, Model, formats, runtime
 from functions.runtime.outputs import Outputs, resolve
 
 log = logging.getLogger("tidegate.artifact")
 
 CARD_NAME = "model.yaml"
-# What an artifact without a card is, by the end of its name.
-_BARE = {".json": "xgboost", ".ubj": "xgboost", ".txt": "lightgbm"}
 # A model of a gigabyte loads in seconds; one whose trees lead in a circle never predicts.
 _TRY_SECONDS = 60.0
 # What to do about a user's own code.
@@ -84,11 +83,11 @@ def _folders_with_cards(path: Path) -> Iterator[Path]:
 def _card_of(path: Path) -> Path | None:
     if not path.exists():
         raise InvalidModel(
-            f"there is no model at {path}; name a folder with a {CARD_NAME}, a {CARD_NAME}, or a model's file ({', '.join(_BARE)})."
+            f"there is no model at {path}; name a folder with a {CARD_NAME}, a {CARD_NAME}, or a file by Booster.save_model."
         )
     if path.is_dir():
         return path / CARD_NAME
-    if path.suffix in (".yaml", ".yml"):
+    if path.suffix.lower() in (".yaml", ".yml"):
         return path
     beside = path.parent / CARD_NAME
     if beside.exists() and cards.load(beside).artifact.uri == path.name:
@@ -97,10 +96,7 @@ def _card_of(path: Path) -> Path | None:
 
 
 def _load_carded(card: Card, source: Path, policy: Policy) -> Loaded:
-    path = locate(card.artifact, source.parent, policy)
-    if card.artifact.sha256 is None:
-        _try(card.runtime, path)
-    model = _load(card.runtime, path)
+    path, model = _load_artifact(card, source.parent, policy)
     signature = model.signature
     features = match_features(card, signature, path)
     match_categories(card, features, signature, path)
@@ -109,13 +105,9 @@ def _load_carded(card: Card, source: Path, policy: Policy) -> Loaded:
 
 
 def _load_bare(path: Path) -> Loaded:
-    name = _BARE.get(path.suffix)
-    if name is None:
-        raise InvalidModel(
-            f"{path} is neither a card (.yaml) nor a model of XGBoost (.json, .ubj) or LightGBM (.txt); save it by Booster.save_model."
-        )
-    _try(name, path)
-    model = _load(name, path)
+    data = formats.read_bytes(path)
+    name = formats.runtime_of(data, path)
+    model = _load_unvouched(name, path, data)
     unknown = [feature for feature, categories in model.signature.categorical.items() if categories is None]
     if unknown:
         raise InvalidModel(
@@ -127,26 +119,63 @@ def _load_bare(path: Path) -> Loaded:
     return Loaded(card, encoder, model, resolve(card, model.signature), path)
 
 
-def _load(name: str, path: Path) -> Model:
+def _load_artifact(card: Card, folder: Path, policy: Policy) -> tuple[Path, Model]:
+    """The bytes of a runtime of ours are read once. One of a user's reads the file itself, which may be large or have others beside it."""
+    if card.runtime in BUILT_IN:
+        path, data = read(card.artifact, folder, policy)
+        found = formats.runtime_of(data, path)
+        if found != card.runtime:
+            raise InvalidModel(
+                f"{path} is a model of {found}, its card {card.name} has the runtime {card.runtime}; write runtime: {found}."
+            )
+        vouched = card.artifact.sha256 is not None
+        return path, _load(card.runtime, path, data) if vouched else _load_unvouched(card.runtime, path, data)
+    path = locate(card.artifact, folder, policy)
+    return path, _load(card.runtime, path) if card.artifact.sha256 is not None else _load_unvouched(card.runtime, path)
+
+
+def _load_unvouched(name: str, path: Path, data: bytes | None = None) -> Model:
+    """What no digest vouches for is checked and tried by a child, which confirms that it has read the same bytes."""
+    digest = _digest(path) if data is None else hashlib.sha256(data).hexdigest()
+    _try(name, path, digest)
+    model = _load(name, path, data)
+    if data is None and _digest(path) != digest:
+        raise InvalidModel(f"the artifact {path} has changed while it was loaded; start again.")
+    log.warning(
+        "no digest vouches for the artifact %s: its structure was checked, but another number in it would not be noticed;"
+        " write artifact.sha256 into its card: %s",
+        path,
+        digest,
+    )
+    return model
+
+
+def _load(name: str, path: Path, data: bytes | None = None) -> Model:
     with _one_sentence(f"the runtime {name} cannot load {path}"):
-        model = runtime(name).load(path)
+        found = runtime(name)
+        model = found.load(path) if data is None else cast("BuiltIn", found).load(path, data)
         _ = model.signature.features  # a runtime of a user's may have forgotten it
         return model
 
 
-def _try(name: str, path: Path) -> None:
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _try(name: str, path: Path, digest: str) -> None:
     """Have a child load the artifact first: no digest vouches for it, and a library may die of damaged bytes without a word."""
     import signal  # both here, since a start with a digest does not need them
     import subprocess
 
-    command = [sys.executable, "-m", "functions.runtime.models.try_load", name, str(path)]
+    command = [sys.executable, "-m", "functions.runtime.models.try_load", name, str(path), digest]
     try:
         done = subprocess.run(command, capture_output=True, timeout=_TRY_SECONDS)  # noqa: S603
     except subprocess.TimeoutExpired:
         raise InvalidModel(f"the artifact {path} has not predicted after {_TRY_SECONDS:g} s; save the model again.") from None
     if done.returncode < 0:
         died = signal.Signals(-done.returncode).name
-        raise InvalidModel(f"the artifact {path} is damaged: {name} died of it ({died}); save the model again, or copy it again.")
+        raise formats.damaged(path, f"{name} died of it ({died})")
     if done.returncode > 0:
         told = done.stderr.decode(errors="replace").strip()
         log.debug("%s", told)

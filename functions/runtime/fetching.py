@@ -17,6 +17,7 @@ from functions.runtime import addresses
 from functions.runtime.addresses import Address, InvalidAddress
 from functions.runtime.card import Artifact
 from functions.runtime.errors import InvalidModel
+from functions.runtime.models.formats import read_bytes, unreadable
 
 log = logging.getLogger("tidegate.artifact")
 
@@ -73,16 +74,36 @@ BESIDE = Policy()
 
 def locate(artifact: Artifact, folder: Path, policy: Policy) -> Path:
     """The file of a card in `folder`, its digest checked. What is a path is read where it is. Raises InvalidModel."""
+    path, unchecked = _place(artifact, folder, policy)
+    if unchecked:
+        check_digest(path, artifact.sha256)
+    return path
+
+
+def read(artifact: Artifact, folder: Path, policy: Policy) -> tuple[Path, bytes]:
+    """The file of a card in `folder` and its bytes, their digest checked: bytes that are read once cannot change before they are loaded.
+
+    Raises InvalidModel.
+    """
+    path, unchecked = _place(artifact, folder, policy)
+    data = read_bytes(path)
+    if unchecked and artifact.sha256 is not None:
+        found = hashlib.sha256(data).hexdigest()
+        if found != artifact.sha256:
+            raise InvalidModel(_mismatch(str(path), found, artifact.sha256))
+    return path, data
+
+
+def _place(artifact: Artifact, folder: Path, policy: Policy) -> tuple[Path, bool]:
+    """The file, and whether its digest has yet to be checked."""
     uri = artifact.uri.removeprefix("file://") if artifact.uri.startswith("file:///") else artifact.uri
     if "://" in uri:
-        return fetch(uri, artifact.sha256, policy)
+        return fetch(uri, artifact.sha256, policy), False
     if uri.startswith("/"):
         policy.check(f"file://{uri}")
     elif ".." in PurePath(uri).parts:
         raise InvalidModel(f"the artifact {uri} leaves the folder of its card, {folder}; keep it there, or name it by an absolute path.")
-    path = folder / uri
-    check_digest(path, artifact.sha256)
-    return path
+    return folder / uri, True
 
 
 def check_digest(path: Path, sha256: str | None) -> None:
@@ -91,7 +112,7 @@ def check_digest(path: Path, sha256: str | None) -> None:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest() if sha256 else None
     except OSError as error:
-        raise InvalidModel(f"cannot read the model artifact {path}: {error.strerror}; train the model, or mend artifact.uri.") from None
+        raise unreadable(path, error) from None
     if found != sha256:
         raise InvalidModel(_mismatch(str(path), str(found), str(sha256)))
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def serve(
     path: Annotated[
-        Path, typer.Argument(help="A model of XGBoost (.json, .ubj) or LightGBM (.txt), a model.yaml, or a folder of one or more.")
+        Path, typer.Argument(help="A model of XGBoost (JSON, UBJSON) or LightGBM (text), a model.yaml, or a folder of one or more.")
     ],
     port: Annotated[int, typer.Option(envvar="TIDEGATE_PORT", min=0, max=65535, help="0 takes a free port.")] = 8080,
     host: Annotated[str, typer.Option(envvar="TIDEGATE_HOST", help="The address to listen on.")] = "127.0.0.1",

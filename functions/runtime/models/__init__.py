@@ -68,6 +68,18 @@ class Runtime(Protocol):
         ...
 
 
+class BuiltIn(Protocol):
+    """A runtime of ours, which takes the bytes of the file rather than reading it again."""
+
+    def load(self, path: Path, data: bytes | None = None) -> Model:
+        """Raises InvalidModel, naming the file."""
+        ...
+
+    def check(self, path: Path, data: bytes) -> None:
+        """Look through a file that no digest vouches for. Raises InvalidModel when it contradicts itself."""
+        ...
+
+
 def runtime(name: str) -> Runtime:
     """A runtime of ours by its name, or yours by its module, such as `my_project.onnx_runtime`. Raises InvalidModel."""
     module = f"functions.runtime.models.{name}" if name in BUILT_IN else name

@@ -17,6 +17,7 @@ from functions.runtime.errors import InvalidModel
 from functions.runtime.models import Kind, Prediction, Signature
 from functions.runtime.models._library import library, whole
 from functions.runtime.models._pandas import categories_of, largest_codes
+from functions.runtime.models.formats import damaged, line_feeds, read_bytes
 
 log = logging.getLogger("tidegate.lightgbm")
 
@@ -30,8 +31,21 @@ _PROBABILITIES = ("binary", "multiclass", "multiclassova")
 _CATEGORICAL = re.compile(rb"^\[categorical_feature: ([\d,]+)\]$", re.MULTILINE)
 
 
-def load(path: Path) -> LightGBMModel:
-    return LightGBMModel(path)
+def load(path: Path, data: bytes | None = None) -> LightGBMModel:
+    _library()  # before the file: without the library no file helps
+    return LightGBMModel(path, _text(path, read_bytes(path) if data is None else data))
+
+
+def check(path: Path, data: bytes) -> None:
+    """Look through the file before the library does, which follows any index. Raises InvalidModel when it contradicts itself."""
+    from functions.runtime.models.structure import lightgbm as structure  # a file that a digest vouches for is not looked through
+    from functions.runtime.models.structure.fault import Fault
+
+    text = _text(path, data)
+    try:
+        structure.check(text)
+    except Fault as fault:
+        raise damaged(path, f"{fault}") from None
 
 
 class LightGBMModel:
@@ -40,14 +54,13 @@ class LightGBMModel:
     Predictions equal those of `Booster(model_file=path).predict` to the bit.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, text: bytes) -> None:
         self._booster = _POINTER()  # first, as `__del__` frees it
         self._path = path
         self._library = _library()
         self._library.LGBM_RegisterLogCallback(_LOG_CALLBACK)  # it holds for this thread
-        text = _read(path)
         try:
-            self._call("LGBM_BoosterCreateFromModelfile", str(path).encode(), ctypes.byref(ctypes.c_int()), ctypes.byref(self._booster))
+            self._call("LGBM_BoosterLoadModelFromString", text, ctypes.byref(ctypes.c_int()), ctypes.byref(self._booster))
             self.signature = self._signature(text)
         except (LightGBMError, ValueError, KeyError, IndexError, TypeError) as error:
             raise _invalid(path, error.reason if isinstance(error, LightGBMError) else "it is damaged") from None
@@ -126,11 +139,8 @@ class LightGBMError(InvalidModel):
         self.reason = reason
 
 
-def _read(path: Path) -> bytes:
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise _invalid(path, error.strerror or "it cannot be read") from None
+def _text(path: Path, data: bytes) -> bytes:
+    text = line_feeds(data)
     if not text.startswith(b"tree\n"):
         raise _invalid(path, "it does not begin as one")
     return text

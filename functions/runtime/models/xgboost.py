@@ -22,6 +22,7 @@ from functions.runtime.categories import Category
 from functions.runtime.errors import InvalidModel
 from functions.runtime.models import Kind, Meaning, Prediction, Signature
 from functions.runtime.models._library import library, whole
+from functions.runtime.models.formats import damaged, read_bytes
 
 _POINTER = ctypes.c_void_p
 _SIZE = ctypes.c_uint64
@@ -37,11 +38,37 @@ _MEANINGS: Mapping[str, Meaning] = {
 _TYPES: Mapping[Kind, int] = {"value": 0, "margin": 1, "contributions": 2, "leaf": 6}
 _TYPECODES = {"<i1": "b", "<i2": "h", "<i4": "i", "<i8": "q", "<u1": "B", "<u2": "H", "<u4": "I", "<u8": "Q", "|i1": "b", "|u1": "B"}
 _CONVERSION = b'{"missing":NaN,"nthread":1}'
+_LEAST = 2  # bytes of an empty object
 _LARGEST = 3.4028234663852886e38  # of float32
 
 
-def load(path: Path) -> XGBoostModel:
-    return XGBoostModel(path)
+def load(path: Path, data: bytes | None = None) -> XGBoostModel:
+    _library()  # before the file: without the library no file helps
+    return XGBoostModel(path, read_bytes(path) if data is None else data)
+
+
+def check(path: Path, data: bytes) -> None:
+    """Look through the file before the library does, which follows any index. Raises InvalidModel when it contradicts itself."""
+    from functions.runtime.models.structure import xgboost as structure  # a file that a digest vouches for is not looked through
+    from functions.runtime.models.structure.fault import Fault
+
+    if not data.lstrip().startswith(b"{"):
+        raise _invalid(path, "it does not begin as one")
+    try:
+        structure.check(data, _version)
+    except Fault as fault:
+        raise damaged(path, f"{fault}") from None
+
+
+def _version() -> tuple[int, int]:
+    """Of the library, without the patch."""
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    _library().XGBoostVersion(ctypes.byref(major), ctypes.byref(minor), ctypes.byref(ctypes.c_int()))
+    return major.value, minor.value
+
+
+def _invalid(path: Path, reason: str) -> InvalidModel:
+    return InvalidModel(f"{path} is no XGBoost model in JSON or UBJ: {reason}; save it by Booster.save_model.")
 
 
 class XGBoostModel:
@@ -51,21 +78,19 @@ class XGBoostModel:
     with the trees up to `best_iteration` as its scikit-learn estimators do.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, data: bytes) -> None:
         self._booster = _POINTER()  # first, as `__del__` frees it
         self._path = path
         self._library = _library()
         self._of_thread = threading.local()
         try:
-            self._load()
+            self._load(data)
             learner = self._learner()
             rounds = self._rounds()
             self.signature = self._signature(learner, rounds)
         except (XGBoostError, ValueError, KeyError, TypeError) as error:
             reason = error.reason if isinstance(error, XGBoostError) else ""
-            raise InvalidModel(
-                f"{path} is no XGBoost model in JSON or UBJ: {reason or 'it is empty or damaged'}; save it by Booster.save_model."
-            ) from None
+            raise _invalid(path, reason or "it is empty or damaged") from None
         self._configs = {kind: ctypes.c_char_p(_config(kind, rounds)) for kind in self.signature.kinds}
         matrix = b'{"data":[%%d,true],"shape":[%%d,%d],"typestr":"<f%d","version":3}'
         self._matrices = {typecode: matrix % (self.signature.width, size) for typecode, size in (("f", 4), ("d", 8))}
@@ -114,9 +139,14 @@ class XGBoostModel:
         floats.frombytes(ctypes.string_at(call.result.value or 0, 4 * count))
         return floats
 
-    def _load(self) -> None:
+    def _load(self, data: bytes) -> None:
+        """From memory, where the format is known by the first two bytes and not by the name of the file."""
+        if data[1:2].isspace() or data[:1].isspace():
+            data = data.lstrip()[:1] + data.lstrip()[1:].lstrip()
+        if len(data) < _LEAST or not data.startswith(b"{"):  # the library would end the process
+            raise ValueError
         self._call("XGBoosterCreate", None, _SIZE(0), ctypes.byref(self._booster))
-        self._call("XGBoosterLoadModel", self._booster, str(self._path).encode())
+        self._call("XGBoosterLoadModelFromBuffer", self._booster, data, _SIZE(len(data)))
         self._call("XGBoosterSetParam", self._booster, b"nthread", b"1")
 
     def _signature(self, learner: dict[str, Any], rounds: int) -> Signature:
@@ -129,7 +159,8 @@ class XGBoostModel:
         of_group: tuple[int, ...] = (groups,) if groups > 1 else ()
         trees = self._trees_a_round(learner)
         kinds: dict[Kind, tuple[int, ...]] = {"value": () if objective == "multi:softmax" else of_group, "margin": of_group}
-        if groups == 1 or trees >= groups:  # the library does not explain trees of several outputs
+        # A model keeps its `multi_strategy` only in that a round has no trees for each output. The library does not explain such trees.
+        if groups == 1 or trees != int(_tree_parameters(learner).get("num_parallel_tree", 1)):
             kinds["contributions"] = (*of_group, width.value + 1)
         if trees * rounds:
             kinds["leaf"] = (trees * rounds,)
@@ -149,8 +180,7 @@ class XGBoostModel:
         if booster["name"] == "gblinear":
             raise InvalidModel(f"{self._path} is a linear model (gblinear); train one of trees (gbtree or dart), which can be served.")
         rounds = self._boosted_rounds()
-        # A model does not keep its `multi_strategy`, but by the number of its trees.
-        return int(booster.get("gbtree", booster)["gbtree_model_param"]["num_trees"]) // rounds if rounds else 0
+        return int(_tree_parameters(learner)["num_trees"]) // rounds if rounds else 0
 
     def _rounds(self) -> int:
         """Those that are predicted with: up to the best one after early stopping, or all."""
@@ -231,6 +261,12 @@ class XGBoostError(InvalidModel):
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"XGBoost cannot predict with {path}: {reason}; save the model again.")
         self.reason = reason
+
+
+def _tree_parameters(learner: dict[str, Any]) -> dict[str, str]:
+    booster = learner["gradient_booster"]
+    found: dict[str, str] = booster.get("gbtree", booster)["gbtree_model_param"]
+    return found
 
 
 def _config(kind: Kind, rounds: int) -> bytes:

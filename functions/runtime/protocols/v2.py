@@ -37,7 +37,10 @@ class Request(NamedTuple):
 
 
 def metadata(card: Card, outputs: Outputs, versions: Sequence[str]) -> dict[str, Any]:
-    """Model metadata ("Model Metadata"): the real inputs and outputs, -1 for the number of rows."""
+    """Model metadata ("Model Metadata"): the real inputs and outputs, -1 for the number of rows.
+
+    `artifact_vouched` is whether the card has the digest of the artifact, so that a change of any byte is noticed.
+    """
     return {
         "name": card.name,
         **({"versions": list(versions)} if versions else {}),
@@ -47,6 +50,7 @@ def metadata(card: Card, outputs: Outputs, versions: Sequence[str]) -> dict[str,
             {"name": item.name, "datatype": item.datatype, "shape": [-1, *item.shape], "parameters": _output_parameters(item, card)}
             for item in outputs.all
         ],
+        "parameters": {"artifact_vouched": card.artifact.sha256 is not None},
     }
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ import yaml
 from functions.runtime import artifact
 from functions.runtime.errors import InvalidInput, InvalidModel
 from functions.runtime.fetching import Policy
+from functions.runtime.protocols import v2
 
 NAMES = ["a", "b", "c", "d", "e"]
 
@@ -104,7 +106,7 @@ def test_an_artifact_alone_is_named_after_its_file_and_described_by_itself(folde
 
 
 @pytest.mark.parametrize("carded", [True, False])
-def test_an_artifact_that_kills_whoever_loads_it_is_named(carded: bool, folder: Path) -> None:
+def test_an_artifact_that_contradicts_itself_is_damaged(carded: bool, folder: Path) -> None:
     damaged = bytearray((folder / "model.ubj").read_bytes())
     # The first tree's root: its left child is two billion nodes away.
     first = damaged.index(b"left_children[$l#L") + len(b"left_children[$l#L") + 8
@@ -114,8 +116,58 @@ def test_an_artifact_that_kills_whoever_loads_it_is_named(carded: bool, folder: 
         write_card(folder, artifact={"uri": "model.ubj"})
     else:
         (folder / "model.yaml").unlink()
-    with pytest.raises(InvalidModel, match=r"the artifact .*model\.ubj is damaged: xgboost died of it \(SIGSEGV\); save the model again"):
+    with pytest.raises(
+        InvalidModel, match=r"the artifact .*model\.ubj is damaged: the tree 0 has the child 2147483632 .*; save the model again"
+    ):
         artifact.load(folder / "model.ubj")
+
+
+def test_an_artifact_that_kills_whoever_loads_it_is_named(folder: Path, write_module: WriteModule) -> None:
+    write_module("deadly", "import os, signal\n\n\ndef load(path):\n    os.kill(os.getpid(), signal.SIGSEGV)")
+    write_card(folder, runtime="deadly", artifact={"uri": "model.ubj"})
+    with pytest.raises(InvalidModel, match=r"the artifact .*model\.ubj is damaged: deadly died of it \(SIGSEGV\); save the model again"):
+        artifact.load(folder)
+
+
+def test_a_file_that_no_digest_vouches_for_is_said_to_be_so_with_the_digest_to_write(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sha256 = hashlib.sha256((folder / "model.ubj").read_bytes()).hexdigest()
+    vouched = artifact.load(folder)
+    assert not caplog.records
+    assert v2.metadata(vouched.card, vouched.outputs, [])["parameters"] == {"artifact_vouched": True}
+    write_card(folder, artifact={"uri": "model.ubj"})
+    unvouched = artifact.load(folder)
+    assert v2.metadata(unvouched.card, unvouched.outputs, [])["parameters"] == {"artifact_vouched": False}
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    assert re.search(
+        rf"no digest vouches for the artifact .*model\.ubj: .*; write artifact\.sha256 into its card: {sha256}$", record.message
+    )
+
+
+def test_bytes_that_change_between_the_trial_and_the_server_are_not_loaded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child finds another file than the one that was read before."""
+    write_card(folder, artifact={"uri": "model.ubj"})
+    read = artifact.read
+
+    def read_and_change(*arguments: Any) -> tuple[Path, bytes]:
+        path, data = read(*arguments)
+        path.write_bytes(data + b" ")
+        return path, data
+
+    monkeypatch.setattr(artifact, "read", read_and_change)
+    with pytest.raises(InvalidModel, match=r"the artifact .*model\.ubj has changed while it was loaded; start again\.$"):
+        artifact.load(folder)
+
+
+def test_an_artifact_of_a_users_runtime_that_changes_as_it_is_loaded_is_refused(folder: Path, write_module: WriteModule) -> None:
+    inputs = {"inputs": [{"name": name, "datatype": "FP32"} for name in NAMES]}
+    change = "    if 'pytest' in sys.modules: path.write_text(path.read_text() + ' ')\n"  # not in the child, which is the first
+    write_module("little", f"import sys\n{LITTLE}".replace("def load(path):\n", f"def load(path):\n{change}"))
+    write_little(folder, {}, *inputs["inputs"], artifact={"uri": "model.ubj"})
+    with pytest.raises(InvalidModel, match=r"the artifact .*model\.ubj has changed while it was loaded"):
+        artifact.load(folder)
 
 
 def test_features_are_matched_by_name_not_by_position(folder: Path, table: tuple[np.ndarray, np.ndarray]) -> None:
@@ -156,13 +208,29 @@ def test_free_text_needs_a_transform(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "sentence"),
-    [("nothing.ubj", "there is no model at"), ("model.pkl", "neither a card .* nor a model of XGBoost .* or LightGBM")],
+    [("nothing.ubj", "there is no model at"), ("notes.txt", "neither a card .* nor a model of XGBoost .* or LightGBM")],
 )
 def test_what_is_no_model_is_named(name: str, sentence: str, tmp_path: Path) -> None:
-    if name.endswith("pkl"):
-        (tmp_path / name).write_bytes(b"\x80\x04.")
+    (tmp_path / "notes.txt").write_text("buy milk")
     with pytest.raises(InvalidModel, match=sentence):
         artifact.load(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["model.bst", "model.model", "MODEL.UBJ", "model", "model.json"])
+def test_a_model_is_known_by_what_is_in_its_file(name: str, folder: Path) -> None:
+    (folder / "model.yaml").unlink()
+    (folder / "model.ubj").rename(folder / name)
+    loaded = artifact.load(folder / name)
+    assert (loaded.card.runtime, loaded.card.name) == ("xgboost", name.partition(".")[0])
+    assert [item.name for item in loaded.card.inputs] == NAMES
+
+
+def test_a_card_with_the_runtime_of_another_library_is_named(folder: Path) -> None:
+    write_card(folder, runtime="lightgbm")
+    with pytest.raises(
+        InvalidModel, match=r"model\.ubj is a model of xgboost, its card little has the runtime lightgbm; write runtime: xgboost"
+    ):
+        artifact.load(folder)
 
 
 def test_null_and_an_absent_field_mean_the_same_to_an_artifact_alone(folder: Path) -> None:

@@ -134,6 +134,7 @@ async def test_the_metadata_names_the_real_inputs_and_outputs(client: Client) ->
         metadata = await response.json()
     assert [item["name"] for item in metadata["inputs"]] == NAMES
     assert metadata["outputs"][0] | {"parameters": {}} == {"name": "predict", "datatype": "FP32", "shape": [-1], "parameters": {}}
+    assert metadata["parameters"] == {"artifact_vouched": False}
 
 
 def event(event_id: str = "e1", **data: Any) -> Event:

@@ -274,8 +274,20 @@ def test_a_file_that_is_no_model_is_named(text: str, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_that_came_through_windows_is_read(table: Table, tmp_path: Path) -> None:
+    """The library dies of it: the sizes of the trees are those without carriage returns."""
+    parameters = {"objective": "binary", "verbose": -1, "num_threads": 1}
+    booster = lgb.train(parameters, lgb.Dataset(table[0], table[1] > 0.3), 5)
+    booster.save_model(tmp_path / "model.txt")
+    (tmp_path / "crlf.txt").write_bytes((tmp_path / "model.txt").read_bytes().replace(b"\n", b"\r\n"))
+    model = lightgbm.load(tmp_path / "crlf.txt")
+    lightgbm.check(tmp_path / "crlf.txt", (tmp_path / "crlf.txt").read_bytes())
+    rows = array("d", table[0][:9].astype(np.float64).tobytes())
+    assert model.predict(rows, 9).values.tolist() == booster.predict(table[0][:9]).tolist()
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InvalidModel, match=r"model\.txt is no LightGBM model in its text format: No such file"):
+    with pytest.raises(InvalidModel, match=r"cannot read the model artifact .*model\.txt: No such file"):
         lightgbm.load(tmp_path / "model.txt")
 
 
