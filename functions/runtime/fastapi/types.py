@@ -19,7 +19,7 @@ _STRICT = ConfigDict(extra="forbid", populate_by_name=True, protected_namespaces
 
 
 def request_type(card: Card, *, nulls: bool = False) -> type[BaseModel]:
-    """A row of the card's inputs. With `nulls` each may be null, as for an artifact that came without a card.
+    """A row of the card's inputs. With `nulls` each may be null or absent, as for an artifact that came without a card.
 
     A name that Python does not take, such as `sepal length (cm)`, is the field's alias; the field is then `sepal_length_cm`.
     """
@@ -44,7 +44,7 @@ def _field(item: Input, *, nulls: bool) -> tuple[Any, Any]:
     schema = records.value(item, nulls=nulls)
     validated = Annotated[Any, PlainValidator(_validator(item, nulls=nulls)), WithJsonSchema(schema)]
     options: dict[str, Any] = {"alias": item.name, "description": item.description or None}
-    return (validated, Field(None, **options) if item.optional else Field(**options))
+    return (validated, Field(None, **options) if item.optional or nulls else Field(**options))
 
 
 def _validator(item: Input, *, nulls: bool) -> Callable[[Any], Any]:

@@ -37,10 +37,10 @@ def card_of(*inputs: Input) -> Card:
 
 @given(item=ITEMS, value=VALUES.filter(lambda value: value == value), present=st.booleans(), nulls=st.booleans())
 def test_a_row_is_valid_if_the_function_takes_it(item: Input, value: Any, present: bool, nulls: bool) -> None:
-    row = {"x": value} if present else {}
-    card = card_of(item)
+    row = {"there": 1.5, **({"x": value} if present else {})}
+    card = card_of(item, Input("there", "FP32"))
     try:
-        Encoder(card, ["x"], nulls=nulls).objects([row])
+        Encoder(card, ["x", "there"], nulls=nulls).objects([row])
         taken = True
     except TidegateError as error:
         taken = "too large for the model" in str(error)  # how large a number may be is the artifact's to say, not the card's
