@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
+import numpy as np
 import pytest
 from aiohttp import web
 
@@ -16,6 +18,36 @@ METADATA = {
     ],
     "outputs": [{"name": "late", "datatype": "FP32", "shape": [-1, 1]}],
 }
+
+
+# Of the binary tensors that a batch sends; BYTES have a length each.
+_NUMPY = {"FP64": "<f8", "FP32": "<f4", "INT32": "<i4", "INT64": "<i8", "BOOL": "?"}
+
+
+def decoded(body: bytes, json_length: str | None) -> dict[str, Any]:
+    """A request with the data of its binary tensors as lists, None for NaN."""
+    head = len(body) if json_length is None else int(json_length)
+    document: dict[str, Any] = json.loads(body[:head])
+    rest = body[head:]
+    for tensor in document["inputs"]:
+        size = tensor.get("parameters", {}).get("binary_data_size")
+        if size is not None:
+            tensor["data"] = _values(tensor["datatype"], rest[:size])
+            rest = rest[size:]
+    assert not rest
+    return document
+
+
+def _values(datatype: str, content: bytes) -> list[Any]:
+    if datatype != "BYTES":
+        values = np.frombuffer(content, _NUMPY[datatype]).tolist()
+        return [None if value != value else value for value in values]
+    texts = []
+    while content:
+        end = 4 + int.from_bytes(content[:4], "little")
+        texts.append(content[4:end].decode())
+        content = content[end:]
+    return texts
 
 
 class Model:
@@ -31,7 +63,7 @@ class Model:
             return self.failures.pop(0)
         if request.method == "GET":
             return web.json_response(METADATA)
-        self.requests.append(await request.json())
+        self.requests.append(decoded(await request.read(), request.headers.get("Inference-Header-Content-Length")))
         return await self.answer(self.requests[-1])
 
     async def _score(self, body: dict[str, Any]) -> web.Response:

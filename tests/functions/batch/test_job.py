@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,14 +68,19 @@ async def test_a_key_column_routes_each_row(request_: BatchRequest, model: Model
     assert summary.revisions == {"r": 335, "N": 2010}
 
 
-async def test_a_request_has_one_tensor_a_column(request_: BatchRequest, model: Model, url: str) -> None:
-    await run(request_, url=url, limits=QUICK)
+# Doubles stay doubles, for the model to round; in binary data the gaps of whole numbers are NaN, and so these are doubles, too.
+@pytest.mark.parametrize(("key", "number", "whole"), [("tailnum", "FP32", "INT32"), (None, "FP64", "FP64")])
+async def test_a_request_has_one_tensor_a_column(
+    key: str | None, number: str, whole: str, request_: BatchRequest, model: Model, url: str
+) -> None:
+    await run(replace(request_, key=key), url=url, limits=QUICK)
     first = min(model.requests, key=lambda body: body["inputs"][1]["data"])
     assert [(item["name"], item["datatype"], item["shape"], item["data"][:4]) for item in first["inputs"]] == [
         ("carrier", "BYTES", [100], ["DL", "UA", "DL", "UA"]),
-        ("distance", "FP32", [100], [0.0, 1.0, 2.0, 3.0]),
-        ("seats", "INT32", [100], [0, None, None, 3]),
+        ("distance", number, [100], [0.0, 1.0, 2.0, 3.0]),
+        ("seats", whole, [100], [0, None, None, 3]),
     ]
+    assert all("binary_data_size" in item.get("parameters", {}) for item in first["inputs"]) is (key is None)
     assert all(len(body["inputs"][0]["data"]) <= 100 for body in model.requests)
 
 
@@ -195,13 +201,13 @@ async def test_a_key_column_that_is_no_text_is_told_before_anything_is_sent(
     [
         (pa.array([1, 2], pa.int8()), ["1", "2"]),
         (pa.array([1, 2], pa.float16()), ["1", "2"]),
-        (pa.array([Decimal("1.0"), Decimal("2.0")]), ["1.0", "2.0"]),
+        (pa.array([Decimal("1.0"), Decimal("0.10")]), ["1", "0.1"]),
         (pa.array([1, 2], pa.date32()), ["1970-01-02", "1970-01-03"]),
-        (pa.array([1, 2], pa.timestamp("s", "UTC")), ["1970-01-01 00:00:01Z", "1970-01-01 00:00:02Z"]),
-        (pa.array([1, 2], pa.duration("s")), ["1", "2"]),
+        (pa.array([1, 2], pa.timestamp("s", "UTC")), ["1970-01-01T00:00:01+00:00", "1970-01-01T00:00:02+00:00"]),
+        (pa.array([1, 1_000_000_001], pa.timestamp("ns")), ["1970-01-01T00:00:00.000000001", "1970-01-01T00:00:01.000000001"]),
         (pa.array([True, None]), ["true", "row 1"]),
         (pa.array(["a", "b"]).dictionary_encode(), ["a", "b"]),
-        (pa.array([1, 2], pa.timestamp("s")).dictionary_encode(), ["1970-01-01 00:00:01", "1970-01-01 00:00:02"]),
+        (pa.array([1, 2], pa.timestamp("s")).dictionary_encode(), ["1970-01-01T00:00:01", "1970-01-01T00:00:02"]),
         (pa.nulls(2), ["row 0", "row 1"]),
     ],
 )
@@ -209,7 +215,7 @@ def test_what_is_written_in_one_way_is_a_key(column: pa.Array, keys: list[str]) 
     batch = pa.RecordBatch.from_arrays([pa.array([1.0, 2.0]), column], ["distance", "where"])
     signature = Signature((Input("distance", "FP32", optional=False),), ())
     inputs = inputs_in(signature, batch.schema, "where", "in.parquet")
-    assert orjson.loads(encode(batch, inputs, "where", 0))["parameters"]["routing_keys"] == keys
+    assert orjson.loads(encode(batch, inputs, "where", 0).content)["parameters"]["routing_keys"] == keys
 
 
 async def test_a_compressed_answer_is_read(request_: BatchRequest, model: Model, url: str) -> None:
