@@ -5,6 +5,7 @@ A path is never taken for a URI: PyArrow would connect to the host that it names
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -19,6 +20,8 @@ SETTING = "TIDEGATE_BATCH_PATHS"
 # What the manifests mount: the data of the component nightly-batch, and room for files that pass by.
 DEFAULT_FOLDERS = "/data,/tmp"
 
+# Characters of a path that a sentence repeats.
+_LONGEST_SHOWN = 200
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://")
 # What a path can lead to besides a file, and what to do about it.
 _KINDS = {
@@ -54,13 +57,12 @@ def opened(path: str, allowed: Sequence[Path] | None = None) -> BinaryIO:
     except FileNotFoundError:
         raise InvalidInput(f"there is no file {path}; check the path.") from None
     except OSError as error:
-        raise InvalidInput(_unreadable(path, place, error)) from None
-    file = os.fdopen(descriptor, "rb")
+        raise InvalidInput(_unreadable(path, error)) from None
     kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
     if kind != stat.S_IFREG:
-        file.close()
+        os.close(descriptor)
         raise InvalidInput(f"{path} is {_KINDS.get(kind, 'not a file; name one')}.")
-    return file
+    return os.fdopen(descriptor, "rb")
 
 
 def writable(path: str, allowed: Sequence[Path] | None = None) -> Path:
@@ -72,7 +74,7 @@ def writable(path: str, allowed: Sequence[Path] | None = None) -> Path:
         if place.exists() and not place.is_file():
             raise InvalidInput(f"the output {path} is not a file; choose another name.")
     except OSError as error:
-        raise InvalidInput(f"cannot write {path!r}: {_reason(error)}; choose another place for the output.") from None
+        raise InvalidInput(f"cannot write {_shown(path)}: {_reason(error)}; choose another place for the output.") from None
     return place
 
 
@@ -83,11 +85,11 @@ def _resolved(path: str, allowed: Sequence[Path] | None) -> Path:
         # Only its scheme is repeated: a URI may hold a secret.
         raise InvalidInput(f"a path is a URI of the scheme {uri[1]}; files of this machine alone are read and written: mount the storage.")
     if "\0" in path:
-        raise InvalidInput(f"the path {path!r} has a NUL character, which no file's name has; correct it.")
+        raise InvalidInput(f"the path {_shown(path)} has a NUL character, which no file's name has; correct it.")
     try:
         place = Path(path).resolve()
     except (OSError, RuntimeError, ValueError) as error:
-        raise InvalidInput(f"the path {path!r} cannot be followed ({_reason(error)}); correct it.") from None
+        raise InvalidInput(f"the path {_shown(path)} cannot be followed ({_reason(error)}); correct it.") from None
     _check_allowed(path, place, allowed)
     return place
 
@@ -95,13 +97,17 @@ def _resolved(path: str, allowed: Sequence[Path] | None) -> Path:
 def _check_allowed(path: str, place: Path, allowed: Sequence[Path] | None) -> None:
     if allowed is not None and not any(place.is_relative_to(folder) for folder in allowed):
         names = ", ".join(map(str, allowed)) or "none"
-        raise InvalidInput(f"{path!r} is outside the folders that a batch may use ({names}); {SETTING} names them.")
+        raise InvalidInput(f"{_shown(path)} is outside the folders that a batch may use ({names}); {SETTING} names them.")
 
 
-def _unreadable(path: str, place: Path, error: OSError) -> str:
-    if place.is_socket():
+def _unreadable(path: str, error: OSError) -> str:
+    if error.errno == errno.ENXIO:
         return f"{path} is {_KINDS[stat.S_IFSOCK]}."
-    return f"cannot read {path!r}: {_reason(error)}; check the path and its permissions."
+    return f"cannot read {_shown(path)}: {_reason(error)}; check the path and its permissions."
+
+
+def _shown(path: str) -> str:
+    return repr(path if len(path) <= _LONGEST_SHOWN else f"{path[:_LONGEST_SHOWN]}…")
 
 
 def _reason(error: Exception) -> str:

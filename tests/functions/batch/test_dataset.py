@@ -1,0 +1,109 @@
+"""What a file of any kind may cost its reader."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from functions.batch.dataset import Reader, atomic
+from functions.batch.sizes import decoded_bytes
+from functions.runtime.errors import InvalidInput
+
+MIB = 2**20
+ROWS = 20_000
+
+
+def one_text_many_times(path: Path, size: int = MIB) -> Path:
+    """A text that is stored once and is in every row: two kilobytes of file, gigabytes of rows."""
+    plain = {"distance": pa.array([1.0] * ROWS), "carrier": pa.array(["UA"] * ROWS)}
+    note = pa.DictionaryArray.from_arrays(pa.array([0] * ROWS, pa.int32()), pa.array(["x" * size]))
+    pq.write_table(pa.table({**plain, "note": note}), path, compression="zstd", store_schema=False)
+    return path
+
+
+def test_a_piece_has_bounded_bytes(tmp_path: Path) -> None:
+    path = one_text_many_times(tmp_path / "bomb.parquet")
+    assert path.stat().st_size < 10_000
+    reader = Reader(str(path))
+    before = pa.total_allocated_bytes()
+    rows = 0
+    for piece in reader.chunks(1_000):
+        rows += piece.num_rows
+        assert decoded_bytes(piece) <= 17 * MIB
+        assert pa.total_allocated_bytes() - before < 64 * MIB
+    assert rows == ROWS
+    reader.close()
+
+
+# Where the text stands in the batch's code: read only for the output, and read for a request too.
+@pytest.mark.parametrize("key", [[], ["note"]])
+def test_a_small_file_of_gigabytes_does_not_exhaust_a_batch(key: list[str], tmp_path: Path, url: str) -> None:
+    path = one_text_many_times(tmp_path / "bomb.parquet", size=200_000)
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_DATA, (700 * 2**20,) * 2); import sys; from tidegate.cli import main; main()"
+    )
+    options = ["--model", "flights", "--url", url, *(f"--key={name}" for name in key)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "batch", str(path), str(tmp_path / "out.parquet"), *options], stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    said = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    assert usage.ru_maxrss < 500 * 1024
+    assert os.waitstatus_to_exitcode(status) == 0, said
+
+
+def test_a_column_that_is_packed_beyond_measure_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.parquet"
+    lists = pa.ListArray.from_arrays(pa.array([0, 50_000_000], pa.int32()), pa.array(np.zeros(50_000_000, np.int8)))
+    pq.write_table(pa.table({"nested": lists}), path, compression="zstd")
+    with pytest.raises(
+        InvalidInput, match=r"the column nested.list.element of .* becomes 400,000,0\d\d bytes out of [\d,]+; write the file"
+    ):
+        Reader(str(path))
+
+
+def test_wide_values_are_read_a_few_rows_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "wide.parquet"
+    wide = pa.array([bytes(4 * MIB)] * 20, pa.binary(4 * MIB))
+    pq.write_table(pa.table({"wide": wide, "lists": [[0.0] * 1_000] * 20}), path)
+    reader = Reader(str(path))
+    assert {piece.num_rows for piece in reader.chunks(1_000)} <= {1, 2, 3, 4}
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [
+        pa.string(),
+        pa.large_string(),
+        pa.string_view(),
+        pa.binary(),
+        pa.dictionary(pa.int8(), pa.string()),
+        pa.list_(pa.string()),
+        pa.uint16(),
+        pa.timestamp("ns", "UTC"),
+        pa.duration("s"),
+        pa.struct([("a", pa.string())]),
+    ],
+)
+def test_a_copy_has_the_types_and_values_of_its_original(type_: pa.DataType, tmp_path: Path) -> None:
+    values = {"list": [["a"], None, []], "struct": [{"a": "x"}, None, {"a": None}]}
+    plain = [1, None, 2] if pa.types.is_integer(type_) or pa.types.is_temporal(type_) else ["a", None, "a"]
+    table = pa.table({"x": pa.array(values.get(str(type_).partition("<")[0], plain), type_)})
+    pq.write_table(table, tmp_path / "in.parquet")
+    reader = Reader(str(tmp_path / "in.parquet"))
+    with atomic(tmp_path / "out.parquet", reader.schema) as writer:
+        for piece in reader.chunks(2):
+            writer.write(piece)
+    reader.close()
+    original, copy = pq.read_table(tmp_path / "in.parquet"), pq.read_table(tmp_path / "out.parquet")
+    assert copy.schema == original.schema
+    assert copy.to_pylist() == original.to_pylist()
