@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import time
 import zlib
 from collections.abc import Mapping
@@ -65,7 +66,9 @@ class Client:
         while True:
             retry_after = None
             try:
-                async with self._session.request(method, self._url + path, data=body, headers={**_JSON, **headers}) as answer:
+                # From a file, a large body is written piece by piece: the event loop has other calls to serve.
+                data = None if body is None else io.BytesIO(body)
+                async with self._session.request(method, self._url + path, data=data, headers={**_JSON, **headers}) as answer:
                     content = await _read(answer)
                     if answer.status == 200:
                         return content

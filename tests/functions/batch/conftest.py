@@ -57,8 +57,11 @@ class Model:
         self.requests: list[dict[str, Any]] = []
         self.failures: list[web.Response] = []
         self.answer: Callable[[dict[str, Any]], Awaitable[web.Response]] = self._score
+        self.handler: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        if self.handler:
+            return await self.handler(request)
         if self.failures:
             return self.failures.pop(0)
         if request.method == "GET":

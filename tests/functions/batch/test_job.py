@@ -145,6 +145,49 @@ async def test_nothing_is_left_after_an_interruption(request_: BatchRequest, mod
     assert files(request_) == ["in.parquet"]
 
 
+def too_large(model: Model, most: int) -> None:
+    """The model takes so many rows."""
+    score = model.answer
+
+    async def answer(body: dict[str, Any]) -> web.Response:
+        if len(body["inputs"][0]["data"]) > most:
+            return web.json_response({"error": f"at most {most} rows fit."}, status=413)
+        return await score(body)
+
+    model.answer = answer
+
+
+@pytest.mark.parametrize("key", [None, "tailnum"])
+async def test_a_request_that_is_too_large_is_halved_and_the_next_are_smaller(
+    key: str | None, request_: BatchRequest, model: Model, url: str
+) -> None:
+    too_large(model, 30)
+    await run(replace(request_, key=key), url=url, limits=QUICK)
+    scored = pq.read_table(request_.output)
+    assert scored.drop_columns(["late", "revision"] if key else ["late"]).equals(table())
+    assert scored["late"].to_pylist() == [2.0 * row for row in range(ROWS)]
+    # The first requests, as many as there are at once, are each found too large twice.
+    assert sum(len(body["inputs"][0]["data"]) > 30 for body in model.requests) <= 3 * QUICK.in_flight
+    if key:
+        assert scored["revision"].to_pylist() == ["r" if row % 7 == 0 else "N" for row in range(ROWS)]
+
+
+async def test_a_row_that_is_too_large_is_named(request_: BatchRequest, model: Model, url: str) -> None:
+    too_large(model, 0)
+    with pytest.raises(Refused, match=r"the model refused row 0 of the input: at most 0 rows fit \(status 413\)\."):
+        await run(request_, url=url, limits=QUICK)
+    assert files(request_) == ["in.parquet"]
+
+
+@pytest.mark.parametrize(("key", "most"), [(None, 8 * 2**20), ("tailnum", 3 * 2**20)])
+async def test_a_request_has_bounded_bytes(key: str | None, most: int, request_: BatchRequest, model: Model, url: str) -> None:
+    pq.write_table(table(2_000, carrier=["x" * 10_000] * 2_000), request_.input)
+    await run(replace(request_, key=key), url=url)
+    sizes = [sum(map(len, body["inputs"][0]["data"])) for body in model.requests]
+    assert sum(sizes) == 20_000_000
+    assert most / 4 < max(sizes) < most
+
+
 async def test_patience_ends(request_: BatchRequest) -> None:
     limits = Limits(patience=Patience(total_seconds=0.01, first_seconds=0.001))
     with pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:1 did not answer in 0\.01 s .*; is it running\?"):
