@@ -41,6 +41,11 @@ def quoted_name(file: Path) -> str:
 def messages(rows: Iterable[Row], envelope: Envelope) -> Iterator[tuple[str, Message]]:
     """The record of each row, after its place. Raises UnreadableFile, naming the row."""
     for number, row in enumerate(rows, 1):
+        if envelope.key_column is not None and not row.key:
+            names = ", ".join(name for name, value in row.data.items() if value not in (None, ""))[:300]
+            raise UnreadableFile(
+                f"{row.place} of {envelope.file} has no {envelope.key_column}, which --key names; its columns are {names}."
+            )
         try:
             yield row.place, codec.encode(_event(row, number, envelope))
         except InvalidEvent as error:
@@ -55,11 +60,8 @@ def _event(row: Row, number: int, envelope: Envelope) -> Event:
         "type": envelope.type,
         "datacontenttype": "application/json",
     }
-    if envelope.key_column is not None:
-        if not row.key:
-            names = ", ".join(row.data)[:300]
-            raise InvalidEvent(f"it has no {envelope.key_column}, which --key names; its columns are {names}.")
-        attributes["partitionkey"] = _checked(row.key, "key", envelope.key_column)
+    if row.key is not None:
+        attributes["partitionkey"] = _checked(row.key, "key", envelope.key_column or "")
     check(attributes)
     return Event(attributes, row.data)
 
