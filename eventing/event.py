@@ -17,6 +17,12 @@ AttributeValue = str | int | bool
 SPECVERSION = "1.0"
 REQUIRED = ("id", "source", "specversion", "type")
 _NAME = re.compile(r"[a-z0-9]+")
+# What helps, by a word of what the writer of JSON says.
+_REMEDIES = {
+    "Recursion": "send data that is nested less deeply",
+    "64-bit": "send it as a string",
+    "UTF-8": "send text without halves of surrogate pairs",
+}
 
 
 @lru_cache(1024)  # the same few names come by for ever
@@ -76,11 +82,13 @@ class Event:
 
 
 def to_json(value: Any) -> bytes:
-    """JSON text. Raises InvalidEvent: what can be read is nested up to 1,024 levels, what can be written up to 254."""
+    """JSON text. Raises InvalidEvent: what can be read is nested up to 1,024 levels, what can be written up to 254, and integers
+    have 64 bits at the most."""
     try:
         return orjson.dumps(value)
     except orjson.JSONEncodeError as error:
-        raise InvalidEvent(f"the event cannot be written as JSON: {error}; send data that is nested less deeply.") from None
+        remedy = next((remedy for word, remedy in _REMEDIES.items() if word in str(error)), "send data that JSON has values for")
+        raise InvalidEvent(f"the event cannot be written as JSON: {error}; {remedy}.") from None
 
 
 def is_json(content_type: str | None) -> bool:

@@ -88,7 +88,7 @@ class StreamSettings:
             output=required(environ, "TIDEGATE_STREAM_OUTPUT"),
             deadletter=environ.get("TIDEGATE_STREAM_DEADLETTER") or f"{input_}.deadletter",
             group=environ.get("TIDEGATE_STREAM_GROUP") or group_of(input_),
-            model=environ.get("TIDEGATE_STREAM_MODEL") or urlsplit(sink).path.rstrip("/").rpartition("/")[2],
+            model=environ.get("TIDEGATE_STREAM_MODEL") or model_of(sink),
             sink=sink,
             instance=environ.get("TIDEGATE_STREAM_INSTANCE") or None,
             batch_size=whole(environ, "TIDEGATE_STREAM_BATCH_SIZE", cls.batch_size, least=1),
@@ -130,3 +130,8 @@ def _version(environ: Environ, name: str) -> tuple[int, ...] | None:
 def group_of(topic: str) -> str:
     """The consumer group of a topic's stream worker, unless it is named otherwise."""
     return f"tidegate-{topic}"
+
+
+def model_of(sink: str) -> str:
+    """The model of a stream, unless it is named otherwise: the last part of the sink's path."""
+    return urlsplit(sink).path.rstrip("/").rpartition("/")[2]

@@ -10,12 +10,16 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
+from kafka.errors import MessageSizeTooLargeError
+
 from eventing import kafka
 from eventing.codecs.kafka import Message
 from eventing.errors import TidegateError
 from eventing.kafka import Broker
 from eventing.lag import Lag, LagReader
 
+# Bytes of a record: what brokers take by default (message.max.bytes), and this client sends (max_request_size).
+MOST_BYTES = 2**20
 # Records of each partition that the stream worker may be behind: a second or two of its work.
 EMBEDDED_MAX_LAG = 2_000
 # The embedded broker forgets the oldest records of a partition beyond about 5 MB; half of it leaves room for what is under way.
@@ -47,7 +51,7 @@ class Publisher:
         self._group = group
         self._max_lag = max_lag
         self._reader_seconds = reader_seconds
-        self._error: BaseException | None = None
+        self._error: tuple[str, BaseException] | None = None
         self._unread = _Unread()
         # Since the reader was last looked at; the first record waits for a look.
         self._records, self._bytes = _STRIDE_RECORDS, 0
@@ -56,7 +60,7 @@ class Publisher:
         self.has_reader = False
 
     def __enter__(self) -> Publisher:
-        self._producer = kafka.producer(self._broker, linger_ms=5)
+        self._producer = kafka.producer(self._broker, linger_ms=5, max_request_size=MOST_BYTES)
         self._lag = LagReader(self._broker, self._group) if self._max_lag else None
         self.has_reader = self._lag is not None and self._wait_for_reader(self._lag)
         return self
@@ -70,16 +74,22 @@ class Publisher:
             if self._lag is not None:
                 self._lag.close()
 
-    def send(self, message: Message) -> None:
-        """Send one record, when there is room. Raises NotPublished, for this one or an earlier one."""
+    def send(self, message: Message, place: str = "an event") -> None:
+        """Send one record, when there is room; `place` names it in an error. Raises NotPublished, for this one or an earlier one."""
         self._raise_error()
         size = _size(message)
         if self.has_reader:
             self._make_room(size)
-        future = self._producer.send(self._topic, key=message.key, value=message.value, headers=message.headers)
+        try:
+            future = self._producer.send(self._topic, key=message.key, value=message.value, headers=message.headers)
+        except MessageSizeTooLargeError:
+            raise NotPublished(
+                f"{place} has {size:,} bytes as an event; a record of Kafka's holds {MOST_BYTES:,} with its headers: "
+                "leave out what its reader does not need, or keep it elsewhere and send a link."
+            ) from None
         self.sent += 1
         future.add_callback(self._count, size)
-        future.add_errback(self._keep_error)
+        future.add_errback(self._keep_error, place)
 
     def flush(self) -> None:
         self._producer.flush(timeout=60)
@@ -92,15 +102,18 @@ class Publisher:
         if self.has_reader:
             self._unread.taken(taken.partition, taken.offset, size)
 
-    def _keep_error(self, error: BaseException) -> None:
-        self._error = error
+    def _keep_error(self, place: str, error: BaseException) -> None:
+        self._error = self._error or (place, error)
 
     def _raise_error(self) -> None:
-        if self._error is not None:
-            name = type(self._error).__name__
-            raise NotPublished(
-                f"the broker at {self._broker.bootstrap_servers} did not take an event ({name}); see its log, then publish again."
-            )
+        if self._error is None:
+            return
+        place, error = self._error
+        remedy = "see its log, then publish again"
+        if isinstance(error, MessageSizeTooLargeError):
+            remedy = "its max.message.bytes is less than this event has: shorten the event, or raise it"
+        name = type(error).__name__
+        raise NotPublished(f"the broker at {self._broker.bootstrap_servers} did not take {place} ({name}); {remedy}.")
 
     def _make_room(self, size: int) -> None:
         if self._records >= _STRIDE_RECORDS or self._bytes + size > _STRIDE_BYTES:

@@ -15,6 +15,7 @@ from eventing.codecs import json
 from eventing.errors import TidegateError
 from eventing.event import Event
 from functions.batch.job import BatchRequest, Progress, run
+from functions.batch.places import check_local, folders
 from functions.runtime.errors import InvalidInput
 
 REQUESTED = "dev.tidegate.batch.requested"
@@ -86,8 +87,12 @@ async def _run(environ: Mapping[str, str]) -> None:
     assert task is not None  # noqa: S101 this is a coroutine
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     request = _requested(environ)
+    allowed = folders(environ)
+    for path in (request.input, request.output):
+        check_local(path, allowed)
     log.info("scoring %s with %s into %s", request.input, request.model, request.output)
-    summary = await run(request, url=environ.get("TIDEGATE_ROUTER_URL", _ROUTER), progress=_Reporter())
+    url = environ.get("TIDEGATE_ROUTER_URL", _ROUTER)
+    summary = await run(request, url=url, progress=_Reporter(), allowed=allowed)
     by = ", ".join(f"{rows} by {revision}" for revision, rows in sorted(summary.revisions.items()))
     log.info("done: %d rows in %.1f s%s", summary.rows, summary.seconds, f" ({by})" if by else "")
 

@@ -10,6 +10,7 @@ import orjson
 import pyarrow as pa
 from pyarrow import types
 
+from functions.batch.cells import is_key
 from functions.runtime.datatypes import FLOATS
 from functions.runtime.errors import InvalidInput
 from functions.runtime.protocols.routing import REVISION
@@ -127,8 +128,7 @@ def _check_type(item: Input, found: pa.DataType, path: str) -> None:
 
 def _check_key(name: str, found: pa.DataType, path: str) -> None:
     """A key is a text, or something that is written as one in one way."""
-    plain = _plain(found)
-    if not (types.is_null(plain) or types.is_temporal(plain) or _is_text(plain) or _is_number(plain)):
+    if not is_key(found):
         raise InvalidInput(f"the column {name} of {path} is {found}, which is no routing key; name a column of texts, numbers or times.")
 
 

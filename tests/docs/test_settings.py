@@ -7,9 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from eventing.security import Security
 from eventing.settings import StreamSettings
+from functions.batch import places
 from functions.router.settings import Settings as RouterSettings
 from functions.runtime.observing.settings import ObservingSettings
 from functions.runtime.settings import Settings
@@ -70,6 +72,13 @@ def test_most_defaults_can_be_compared() -> None:
 @pytest.mark.parametrize(("variable", "default"), defaults())
 def test_a_default_is_the_code_s(variable: str, default: str) -> None:
     assert TABLE[variable][1] == default
+
+
+def test_the_folders_of_a_batch_are_those_of_the_code_and_of_the_manifests() -> None:
+    assert TABLE[places.SETTING][1] == places.DEFAULT_FOLDERS
+    (job,) = yaml.safe_load_all((ROOT / "manifests/base/batch/jobsink.yaml").read_text("utf-8"))
+    (container,) = job["spec"]["job"]["spec"]["template"]["spec"]["containers"]
+    assert {"name": places.SETTING, "value": places.DEFAULT_FOLDERS} in container["env"]
 
 
 def test_variables_of_the_manifests_are_settings() -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +12,7 @@ from eventing.errors import TidegateError
 from tidegate.commands.options import DEFAULT_STATE_DIR, AsJson, BootstrapServers, StateDir
 
 if TYPE_CHECKING:
-    from eventing.event import Event
+    from tidegate.contract import Contract
 
 
 # Kafka's own rule for names of topics.
@@ -28,7 +27,10 @@ def publish(
     topic: Annotated[str, typer.Argument(help="The Kafka topic.")],
     file: Annotated[
         Path,
-        typer.Argument(help="Rows as .jsonl, .csv or .parquet; each becomes an event's data. In CSV, 7.5 is a number and 007 a text."),
+        typer.Argument(
+            help="Rows as .jsonl, .csv or .parquet; each becomes an event's data. Cells of CSV are read by the model's inputs where the"
+            " model is known, else by their form: 7.5 is a number, 007 a text. Ids and keys stay as they are."
+        ),
     ],
     type_: Annotated[str | None, typer.Option("--type", envvar="TIDEGATE_TYPE", help="The events' type; the topic unless named.")] = None,
     source: Annotated[str | None, typer.Option(envvar="TIDEGATE_SOURCE", help="The events' source; /files/<file> unless named.")] = None,
@@ -42,6 +44,24 @@ def publish(
             "--key", envvar="TIDEGATE_KEY", metavar="COLUMN", help="The column of the partition key, by which a canary is sticky."
         ),
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            envvar="TIDEGATE_MODEL_NAME",
+            metavar="NAME|CARD",
+            help="The model whose inputs say how to read CSV: its name, or the path of its model.yaml. Left out: the one that the topic's"
+            " stream feeds in the running `tidegate up`.",
+        ),
+    ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(envvar="TIDEGATE_ENCODING", help="The encoding of CSV and JSON Lines; UTF-8, or what a mark of byte order says."),
+    ] = None,
+    delimiter: Annotated[
+        str | None,
+        typer.Option(envvar="TIDEGATE_DELIMITER", help="What separates the cells of CSV; found out of , ; | and tab unless named."),
+    ] = None,
+    url: Annotated[str | None, typer.Option(envvar="TIDEGATE_URL", help="The router that knows the model. Left out: that of `up`.")] = None,
     bootstrap_servers: BootstrapServers = None,
     state_dir: StateDir = DEFAULT_STATE_DIR,
     max_lag: Annotated[
@@ -62,64 +82,75 @@ def publish(
 
     import orjson
 
-    from eventing.codecs import kafka as codec
     from eventing.settings import group_of
-    from tidegate import publishing, rows
+    from tidegate import publishing, row_events, rows
     from tidegate.commands.options import broker
     from tidegate.narration import Narration
 
     if not _TOPIC.fullmatch(topic):
         raise InvalidTopic(f"{topic!r} is no name for a topic; use letters, digits, dots, dashes and underscores.")
+    rows.check_file(file)
     target = broker(bootstrap_servers, state_dir)
+    streams = {} if bootstrap_servers else _models_fed(state_dir)
     bound = (0 if bootstrap_servers else publishing.EMBEDDED_MAX_LAG) if max_lag is None else max_lag
-    if bound and not bootstrap_servers and topic not in _topics_read(state_dir):
+    if bound and not bootstrap_servers and topic not in streams:
         bound = 0
         print(
             f"tidegate: no stream worker reads {topic}; the embedded broker keeps only its newest events, some 5 MB a partition.",
             file=sys.stderr,
         )
-    events = _events(rows.read(file), file, topic, type_ or topic, source or f"/files/{file.name}", id_column, key_column)
+    contract = _contract(model, streams.get(topic), url, state_dir) if rows.has_cells_of_text(file) else None
+    reading = rows.Reading(id_column=id_column, key_column=key_column, encoding=encoding, delimiter=delimiter, contract=contract)
+    envelope = row_events.Envelope(
+        file=file,
+        type=type_ or topic,
+        source=source or f"/files/{row_events.quoted_name(file)}",
+        id_column=id_column,
+        key_column=key_column,
+    )
+    messages = row_events.messages(rows.read(file, reading), envelope)
     narration = Narration()
     with (
         publishing.Publisher(target, topic, group=group_of(topic), max_lag=bound) as publisher,
         narration.progress(f"publishing to {topic}", rows.count(file), "events") as progress,
     ):
-        for event in events:
-            publisher.send(codec.encode(event))
+        for place, message in messages:
+            publisher.send(message, f"{place} of {file}")
             progress.advance(1)
     result = {"topic": topic, "published": publisher.taken, "bootstrap_servers": target.bootstrap_servers}
     print(orjson.dumps(result).decode() if as_json else f"{publisher.taken:,} events published to {topic}")
 
 
-def _events(
-    rows: Iterator[dict[str, Any]], file: Path, topic: str, type_: str, source: str, id_column: str, key_column: str | None
-) -> Iterator[Event]:
-    # The SDK's own event checks attributes as the specification wants them; the codec of the hot path writes them.
-    from cloudevents.core.v1.event import CloudEvent
-
-    from eventing.event import Event
-    from tidegate.rows import UnreadableFile
-
-    for number, row in enumerate(rows, 1):
-        event_id = row.pop(id_column, None)
-        attributes: dict[str, Any] = {
-            "specversion": "1.0",
-            "id": f"{file.name}:{number}" if event_id is None else str(event_id),
-            "source": source,
-            "type": type_,
-            "datacontenttype": "application/json",
-        }
-        if key_column is not None:
-            if row.get(key_column) is None:
-                raise UnreadableFile(f"row {number} of {file} has no {key_column}, which --key names; its columns are {', '.join(row)}.")
-            attributes["partitionkey"] = str(row[key_column])
-        CloudEvent(dict(attributes), row)  # it adds a time to what it is given
-        yield Event(attributes, row)
-
-
-def _topics_read(state_dir: Path) -> set[str]:
-    """The topics that the stream workers of the running `tidegate up` read."""
+def _models_fed(state_dir: Path) -> dict[str, str]:
+    """The models that the stream workers of the running `tidegate up` feed, by the topic that they read."""
     from tidegate.commands.options import running
     from tidegate.commands.status import read_status
 
-    return {stream["topic"] for stream in read_status(running(state_dir))["streams"].values()}
+    return {stream["topic"]: stream["model"] for stream in read_status(running(state_dir))["streams"].values()}
+
+
+def _contract(model: str | None, fed: str | None, url: str | None, state_dir: Path) -> Contract | None:
+    """What the named model takes, or the one that the topic feeds; None where there is neither, or the latter does not answer."""
+    import sys
+
+    from tidegate import contract
+
+    if model is None and not fed:
+        return None
+    if model is not None and contract.is_card(model):
+        return contract.of_card(Path(model))
+    try:
+        return contract.of_model(model or fed or "", url or _router(state_dir))
+    except TidegateError as error:
+        if model is not None:
+            raise
+        print(f"tidegate: the inputs of {fed} are not known, so cells are read by their form: {error}", file=sys.stderr)
+        return None
+
+
+def _router(state_dir: Path) -> str:
+    from urllib.parse import urlsplit
+
+    from tidegate.commands.options import running
+
+    return f"http://router.localhost:{urlsplit(running(state_dir).gateway).port}"

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from eventing.settings import group_of
+from eventing.settings import group_of, model_of
 from tidegate.local.autoscaler import Decision
 from tidegate.local.command import Pod
 from tidegate.local.errors import InvalidManifest
@@ -47,17 +47,18 @@ def _address(binding: SinkBinding, domain: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A topic and the consumer group that reads it."""
+    """A topic, the consumer group that reads it, and the model that it goes through."""
 
     topic: str
     group: str
+    model: str
 
 
 class Deployments:
     def __init__(self, manifests: Sequence[Deployment], sinks_: dict[str, str], launcher: Launcher) -> None:
         self.pools = {_name(m): Pool(_recipe(m, sinks_.get(_name(m)), launcher), _nothing) for m in manifests}
         self._wanted = {_name(m): m.spec.replicas for m in manifests}
-        self.streams = {_name(m): stream for m in manifests if (stream := _stream(m))}
+        self.streams = {_name(m): stream for m in manifests if (stream := _stream(m, sinks_.get(_name(m))))}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -91,11 +92,14 @@ def _name(manifest: Deployment) -> str:
     return manifest.metadata.name or ""
 
 
-def _stream(manifest: Deployment) -> Stream | None:
+def _stream(manifest: Deployment, sink: str | None) -> Stream | None:
     """The stream that a worker moves, if its environment names one."""
     env = {item.name: item.value for item in manifest.spec.template.spec.containers[0].env}
     topic = env.get("TIDEGATE_STREAM_INPUT")
-    return Stream(topic, env.get("TIDEGATE_STREAM_GROUP") or group_of(topic)) if topic else None
+    if not topic:
+        return None
+    model = env.get("TIDEGATE_STREAM_MODEL") or model_of(sink or env.get("K_SINK") or "")
+    return Stream(topic, env.get("TIDEGATE_STREAM_GROUP") or group_of(topic), model)
 
 
 def _nothing() -> None:

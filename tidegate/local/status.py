@@ -72,6 +72,7 @@ class ServiceStatus(TypedDict):
 class StreamStatus(TypedDict):
     topic: str
     group: str
+    model: str
 
 
 class Status(TypedDict):

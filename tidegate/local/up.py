@@ -82,7 +82,9 @@ class Up:
             "in_flight": self.in_flight,
             "services": status.services(self.fleet),
             "deployments": {name: status.pool(pool) for name, pool in self.deployments.pools.items()},
-            "streams": {name: {"topic": item.topic, "group": item.group} for name, item in self.deployments.streams.items()},
+            "streams": {
+                name: {"topic": item.topic, "group": item.group, "model": item.model} for name, item in self.deployments.streams.items()
+            },
             "peak_rss_mib": status.peaks(pools),
         }
 

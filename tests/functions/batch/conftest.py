@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
+import numpy as np
 import pytest
 from aiohttp import web
 
@@ -18,6 +20,36 @@ METADATA = {
 }
 
 
+# Of the binary tensors that a batch sends; BYTES have a length each.
+_NUMPY = {"FP64": "<f8", "FP32": "<f4", "INT32": "<i4", "INT64": "<i8", "BOOL": "?"}
+
+
+def decoded(body: bytes, json_length: str | None) -> dict[str, Any]:
+    """A request with the data of its binary tensors as lists, None for NaN."""
+    head = len(body) if json_length is None else int(json_length)
+    document: dict[str, Any] = json.loads(body[:head])
+    rest = body[head:]
+    for tensor in document["inputs"]:
+        size = tensor.get("parameters", {}).get("binary_data_size")
+        if size is not None:
+            tensor["data"] = _values(tensor["datatype"], rest[:size])
+            rest = rest[size:]
+    assert not rest
+    return document
+
+
+def _values(datatype: str, content: bytes) -> list[Any]:
+    if datatype != "BYTES":
+        values = np.frombuffer(content, _NUMPY[datatype]).tolist()
+        return [None if value != value else value for value in values]
+    texts = []
+    while content:
+        end = 4 + int.from_bytes(content[:4], "little")
+        texts.append(content[4:end].decode())
+        content = content[end:]
+    return texts
+
+
 class Model:
     """A model behind a router: `late` is the distance doubled; each row's revision is the first letter of its key."""
 
@@ -25,13 +57,16 @@ class Model:
         self.requests: list[dict[str, Any]] = []
         self.failures: list[web.Response] = []
         self.answer: Callable[[dict[str, Any]], Awaitable[web.Response]] = self._score
+        self.handler: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        if self.handler:
+            return await self.handler(request)
         if self.failures:
             return self.failures.pop(0)
         if request.method == "GET":
             return web.json_response(METADATA)
-        self.requests.append(await request.json())
+        self.requests.append(decoded(await request.read(), request.headers.get("Inference-Header-Content-Length")))
         return await self.answer(self.requests[-1])
 
     async def _score(self, body: dict[str, Any]) -> web.Response:

@@ -1,10 +1,23 @@
 from __future__ import annotations
 
+import gzip
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING
+
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.batch.client import Patience
+from eventing.http import session
+from functions.batch.client import Client, Patience, Refused
+from functions.runtime.errors import BadAnswer
+
+if TYPE_CHECKING:
+    from tests.functions.batch.conftest import Model
+
+Call = Callable[[], Awaitable[bytes]]
 
 
 @given(st.integers(1, 50))
@@ -16,3 +29,59 @@ def test_waits_double_up_to_a_limit(attempt: int) -> None:
 @pytest.mark.parametrize(("retry_after", "least"), [("3", 3), ("0", 0), ("Fri, 31 Dec 1999 23:59:59 GMT", 0), ("", 0)])
 def test_what_is_asked_for_is_waited_for(retry_after: str, least: float) -> None:
     assert least <= Patience(first_seconds=0.5).wait(1, retry_after) <= least + 0.5
+
+
+@pytest.fixture
+async def call(url: str) -> AsyncIterator[Call]:
+    """Asks the model for its metadata."""
+    async with session(timeout_seconds=60, raw=True) as opened:
+        client = Client(url, opened, Patience(total_seconds=1, first_seconds=0.01))
+        yield lambda: client.call("GET", "/v2/models/flights")
+
+
+async def test_an_answer_without_end_is_read_up_to_a_bound(model: Model, call: Call) -> None:
+    written = 0
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        nonlocal written
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(bytes(2**20))
+            written += 2**20
+
+    model.handler = endless
+    with pytest.raises(BadAnswer, match="the model's answer has more than 67,108,864 bytes"):
+        await call()
+    assert written < 100 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("packed", "encoding", "sentence"),
+    [
+        (gzip.compress(bytes(2**27)), "gzip", "has more than 67,108,864 bytes"),
+        (zlib.compress(bytes(2**27)), "deflate", "has more than 67,108,864 bytes"),
+        (b"plain", "gzip", "is not packed as its Content-Encoding says"),
+        (gzip.compress(b"whole")[:-9], "gzip", "ends before its packed body does"),
+        (b"anything", "br", "has the Content-Encoding 'br'; only gzip and deflate are read"),
+    ],
+)
+async def test_a_packed_answer_is_unpacked_up_to_a_bound(packed: bytes, encoding: str, sentence: str, model: Model, call: Call) -> None:
+    model.failures = [web.Response(body=packed, headers={"Content-Encoding": encoding})]
+    with pytest.raises(BadAnswer, match=sentence):
+        await call()
+
+
+@pytest.mark.parametrize(("pack", "encoding"), [(gzip.compress, "gzip"), (zlib.compress, "deflate"), (bytes, "identity")])
+async def test_an_answer_is_unpacked(pack: Callable[[bytes], bytes], encoding: str, model: Model, call: Call) -> None:
+    model.failures = [web.Response(body=pack(b"whole"), headers={"Content-Encoding": encoding})]
+    assert await call() == b"whole"
+
+
+async def test_a_reason_is_one_line_of_bounded_length(model: Model, call: Call) -> None:
+    model.failures = [web.json_response({"error": "a\x1b[31m\nb" + "x" * 10_000}, status=400)]
+    with pytest.raises(Refused) as caught:
+        await call()
+    assert str(caught.value).startswith("a [31m bxxx")
+    assert len(str(caught.value)) < 600
+    assert caught.value.status == 400

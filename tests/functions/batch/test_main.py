@@ -72,15 +72,15 @@ def test_an_event_that_does_not_say_it_is_refused(asked: Event, message: str) ->
         request_of(asked)
 
 
-async def start(folder: Path, url: str) -> asyncio.subprocess.Process:
-    environ = {**os.environ, "K_EVENT_PATH": str(folder), "TIDEGATE_ROUTER_URL": url}
+async def start(folder: Path, url: str, paths: str | None = None) -> asyncio.subprocess.Process:
+    environ = {**os.environ, "K_EVENT_PATH": str(folder), "TIDEGATE_ROUTER_URL": url, "TIDEGATE_BATCH_PATHS": paths or str(folder)}
     return await asyncio.create_subprocess_exec(sys.executable, "-m", "functions.batch", env=environ, stderr=asyncio.subprocess.PIPE)
 
 
-def mount(folder: Path) -> None:
+def mount(folder: Path, **changes: str) -> None:
     """An event as a JobSink mounts it, and the file that it names."""
     pq.write_table(pa.table({"carrier": ["UA"], "distance": [1.5]}), folder / "in.parquet")
-    data = {"model": "flights", "input": str(folder / "in.parquet"), "output": str(folder / "out.parquet")}
+    data = {"model": "flights", "input": str(folder / "in.parquet"), "output": str(folder / "out.parquet"), **changes}
     (folder / "event").write_bytes(orjson.dumps({"specversion": "1.0", "id": "1", "source": "/t", "type": REQUESTED, "data": data}))
 
 
@@ -95,6 +95,31 @@ async def test_the_process_scores_what_the_mounted_event_names(tmp_path: Path, u
     assert process.returncode == 0
     assert b"done: 1 rows" in log
     assert pq.read_table(tmp_path / "out.parquet")["late"].to_pylist() == [3.0]
+
+
+@pytest.mark.parametrize("field", ["input", "output"])
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        (
+            "s3://bucket/key?endpoint_override=http://secret@attacker.example",
+            "a path is a URI of the scheme s3; files of this machine alone",
+        ),
+        ("/etc/passwd", "'/etc/passwd' is outside the folders that a batch may use"),
+        ("a\0b", "has a NUL character"),
+    ],
+)
+async def test_a_path_beyond_the_allowed_folders_is_one_sentence(
+    field: str, path: str, sentence: str, tmp_path: Path, model: Model, url: str
+) -> None:
+    mount(tmp_path, **{field: path})
+    process = await start(tmp_path, url)
+    _, log = await process.communicate()
+    assert process.returncode == 1
+    assert sentence in log.decode()
+    assert b"Traceback" not in log
+    assert b"attacker" not in log
+    assert not model.requests
 
 
 async def test_sigterm_leaves_nothing_behind(tmp_path: Path, model: Model, url: str) -> None:

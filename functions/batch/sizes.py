@@ -1,0 +1,71 @@
+"""How much memory and room a piece of a dataset takes, and smaller pieces of it. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import types
+
+# Bytes of what has no fixed width, at the least: an offset.
+_LEAST_BYTES = 4
+
+
+def pieces(batch: pa.RecordBatch, size_of: Callable[[pa.RecordBatch], int], limit: int) -> Iterator[pa.RecordBatch]:
+    """The batch in order, halved until each part has at most `limit` bytes or one row."""
+    if batch.num_rows <= 1 or size_of(batch) <= limit:
+        yield batch
+        return
+    half = batch.num_rows // 2
+    yield from pieces(batch.slice(0, half), size_of, limit)
+    yield from pieces(batch.slice(half), size_of, limit)
+
+
+def decoded_bytes(batch: pa.RecordBatch) -> int:
+    """Bytes of the columns without dictionaries."""
+    return sum(map(_column_bytes, batch.columns))
+
+
+def text_bytes(column: pa.Array) -> int:
+    """Bytes of all strings of a column, each counted as often as it is there."""
+    if types.is_dictionary(column.type):
+        lengths = pc.binary_length(_viewless(column.dictionary)).take(column.indices)
+    else:
+        lengths = pc.binary_length(_viewless(column))
+    return int(pc.sum(lengths.cast(pa.int64())).as_py() or 0)
+
+
+def fixed_bytes(found: pa.DataType) -> int:
+    """Bytes of a value of this type, as far as all have the same."""
+    try:
+        return max(1, int(found.bit_width) // 8)
+    except ValueError:
+        return _LEAST_BYTES
+
+
+def _column_bytes(column: pa.Array) -> int:
+    plain = column.type.value_type if types.is_dictionary(column.type) else column.type
+    if _has_length(plain):
+        return text_bytes(column) + _LEAST_BYTES * len(column)
+    if types.is_nested(plain):
+        return int(column.nbytes)
+    return fixed_bytes(plain) * len(column)
+
+
+def _has_length(found: pa.DataType) -> bool:
+    return bool(
+        types.is_string(found)
+        or types.is_large_string(found)
+        or types.is_binary(found)
+        or types.is_large_binary(found)
+        or types.is_string_view(found)
+        or types.is_binary_view(found)
+    )
+
+
+def _viewless(column: pa.Array) -> pa.Array:
+    """`binary_length` knows no views."""
+    if types.is_string_view(column.type) or types.is_binary_view(column.type):
+        return column.cast(pa.large_binary())
+    return column

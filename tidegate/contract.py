@@ -1,0 +1,74 @@
+"""What a model takes, for reading files whose cells are text: from a card, or from the model itself."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+# A start from zero takes a second or two; a person waits for this.
+_PATIENCE_SECONDS = 20.0
+_ANSWER_SECONDS = 60.0
+_CARD = "model.yaml"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contract:
+    """`inputs` are datatypes by name, `required` the names of those that every row has."""
+
+    model: str
+    inputs: Mapping[str, str]
+    required: tuple[str, ...]
+
+
+class _Input(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def datatype(self) -> str: ...
+    @property
+    def optional(self) -> bool: ...
+
+
+def is_card(model: str) -> bool:
+    """Whether this names a card, or a folder with one, rather than a model."""
+    path = Path(model)
+    return path.suffix in (".yaml", ".yml") or "/" in model or (path / _CARD).is_file()
+
+
+def of_card(path: Path) -> Contract:
+    """The contract of a model card, or of the card in a folder. Raises InvalidModel."""
+    from functions.runtime import card
+
+    found = card.load(path / _CARD if path.is_dir() else path)
+    return _contract(found.name, found.inputs)
+
+
+def of_model(model: str, router: str) -> Contract:
+    """The contract that a model tells the router at this URL. Raises Refused and Unreachable, and InvalidInput for odd metadata."""
+    return asyncio.run(_asked(model, router))
+
+
+async def _asked(model: str, router: str) -> Contract:
+    from eventing.http import session
+    from functions.batch.client import Client, Patience
+    from functions.batch.signature import parse
+
+    async with session(timeout_seconds=_ANSWER_SECONDS, raw=True) as opened:
+        client = Client(router, opened, Patience(total_seconds=_PATIENCE_SECONDS))
+        signature = parse(await client.call("GET", f"/v2/models/{quote(model, safe='')}"))
+    return _contract(model, signature.inputs)
+
+
+def _contract(model: str, inputs: Iterable[_Input]) -> Contract:
+    found = tuple(inputs)
+    return Contract(
+        model=model,
+        inputs={item.name: item.datatype for item in found},
+        required=tuple(item.name for item in found if not item.optional),
+    )
