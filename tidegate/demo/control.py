@@ -40,7 +40,7 @@ class Workbench:
         self.pids: set[int] = set()
 
     def __enter__(self) -> Workbench:
-        self.state_dir.mkdir(parents=True, exist_ok=True)
+        self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._log.open("wb") as log:
             # Its own session: a Ctrl-C in the terminal is for the demo, which then ends this in order.
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log, start_new_session=True)  # noqa: S603 our own command

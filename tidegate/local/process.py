@@ -127,7 +127,7 @@ class Process:
 
 def _spawn(launch: Launch) -> tuple[subprocess.Popen[bytes], int]:
     try:
-        launch.log.parent.mkdir(parents=True, exist_ok=True)
+        launch.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with launch.log.open("ab") as log:
             start = log.tell()
             popen = subprocess.Popen(  # noqa: S603 the manifest's own command, which the user asked for

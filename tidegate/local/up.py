@@ -19,7 +19,7 @@ from aiohttp import web
 from eventing import http
 from eventing.listening import listen
 from eventing.security import OPEN, Security
-from tidegate.local import kubeconfig, manifests, resources, state, status
+from tidegate.local import access, kubeconfig, manifests, resources, state, status
 from tidegate.local.api import application
 from tidegate.local.broker import Kafka, reachable
 from tidegate.local.deployments import Deployments, sinks
@@ -105,13 +105,14 @@ async def up(settings: UpSettings) -> AsyncIterator[Up]:
         gateway_socket = stack.enter_context(listen(settings.port, settings.host, option="--port"))
         api_socket = stack.enter_context(listen(settings.api_port, _LOOPBACK, option="--api-port"))
         kafka = await stack.enter_async_context(reachable(settings.bootstrap_servers, settings.security))
-        running = _running(settings, kafka, gateway_socket, api_socket)
+        token = access.new_token()
+        running = _running(settings, kafka, gateway_socket, api_socket, token)
         launcher = _launcher(settings, documents, running, kafka, stack.enter_context(Lifeline()))
         domain = f"localhost:{gateway_socket.getsockname()[1]}"
         fleet = Fleet(Store(), launcher, domain)
         deployments = _deployments(documents, launcher, domain)
         here = Up(running, fleet, deployments)
-        await stack.enter_async_context(_serving(_api(here), api_socket))
+        await stack.enter_async_context(_serving(_api(here, token), api_socket))
         stack.push_async_callback(fleet.close)
         client = await stack.enter_async_context(http.session(timeout_seconds=None, raw=True))
         await stack.enter_async_context(_serving(_gateway(fleet, client), gateway_socket))
@@ -157,26 +158,27 @@ def _gateway(fleet: Fleet, client: aiohttp.ClientSession) -> web.ServerRunner:
     return web.ServerRunner(server, shutdown_timeout=_CLOSE_SECONDS)
 
 
-def _api(here: Up) -> web.AppRunner:
+def _api(here: Up, token: str) -> web.AppRunner:
     async def show(_: web.Request) -> web.Response:
         return web.json_response(here.status())
 
-    app = application(here.fleet.store)
+    app = application(here.fleet.store, token)
     app.router.add_get("/tidegate/status", show)
     return web.AppRunner(app, access_log=None, shutdown_timeout=_WATCH_GRACE, handler_cancellation=True)
 
 
-def _running(settings: UpSettings, kafka: Kafka, gateway: socket.socket, api: socket.socket) -> state.Running:
+def _running(settings: UpSettings, kafka: Kafka, gateway: socket.socket, api: socket.socket, token: str) -> state.Running:
     api_url = f"http://{_LOOPBACK}:{api.getsockname()[1]}"
     return state.Running(
         pid=os.getpid(),
         gateway=f"http://{_LOOPBACK}:{gateway.getsockname()[1]}",
         api=api_url,
-        kubeconfig=str(kubeconfig.write(settings.state_dir, api_url)),
+        kubeconfig=str(kubeconfig.write(settings.state_dir, api_url, token)),
         bootstrap_servers=kafka.broker.bootstrap_servers,
         kafka_api_version=list(kafka.broker.api_version) if kafka.broker.api_version else None,
         kafka=kafka.name,
         started=now(),
+        token_file=str(kubeconfig.write_token(settings.state_dir, token)),
     )
 
 
@@ -184,7 +186,8 @@ def _launcher(settings: UpSettings, documents: Sequence[Document], running: stat
     logs = settings.state_dir.resolve() / "log"
     shutil.rmtree(logs, ignore_errors=True)
     # Nobody but the gateway has business with a process: it listens on loopback only.
-    common = {**kafka.environment(), "TIDEGATE_KUBERNETES_API": running.api, "TIDEGATE_HOST": _LOOPBACK}
+    api = {"TIDEGATE_KUBERNETES_API": running.api, "TIDEGATE_KUBERNETES_TOKEN_FILE": running.token_file}
+    common = {**kafka.environment(), **api, "TIDEGATE_HOST": _LOOPBACK}
     config_maps = {m.metadata.name or "": m.data for m in manifests.of_kind(resources.ConfigMap, documents)}
     return Launcher(settings.project_root.resolve(), logs, line, common, config_maps)
 
