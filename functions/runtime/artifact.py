@@ -13,12 +13,13 @@ from typing import cast
 
 from eventing.errors import TidegateError
 from functions.runtime import card as cards
+from functions.runtime import modules
 from functions.runtime.card import Card
 from functions.runtime.encoding import Encoder, Transform
 from functions.runtime.errors import InvalidModel
 from functions.runtime.fetching import BESIDE, Policy, locate
 from functions.runtime.matching import card_from, match_categories, match_features
-from functions.runtime.models import Model, runtime
+from functions.runtime.models import BUILT_IN, Model, runtime
 from functions.runtime.outputs import Outputs, resolve
 
 log = logging.getLogger("tidegate.artifact")
@@ -97,6 +98,8 @@ def _card_of(path: Path) -> Path | None:
 
 
 def _load_carded(card: Card, source: Path, policy: Policy) -> Loaded:
+    if card.transform or card.runtime not in BUILT_IN:
+        modules.search()
     path = locate(card.artifact, source.parent, policy)
     if card.artifact.sha256 is None:
         _try(card.runtime, path)
@@ -139,9 +142,9 @@ def _try(name: str, path: Path) -> None:
     import signal  # both here, since a start with a digest does not need them
     import subprocess
 
-    command = [sys.executable, "-m", "functions.runtime.models.try_load", name, str(path)]
+    command = [sys.executable, "-P", "-m", "functions.runtime.models.try_load", name, str(path)]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=_TRY_SECONDS)  # noqa: S603
+        done = subprocess.run(command, env=modules.environment(), capture_output=True, timeout=_TRY_SECONDS)  # noqa: S603
     except subprocess.TimeoutExpired:
         raise InvalidModel(f"the artifact {path} has not predicted after {_TRY_SECONDS:g} s; save the model again.") from None
     if done.returncode < 0:

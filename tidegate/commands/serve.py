@@ -27,11 +27,11 @@ def serve(
     Every setting of the model function can be given by its environment variable.
     """
     import os
-    import sys
 
+    from functions.runtime import modules
     from functions.runtime.main import run
 
-    sys.path.insert(0, "")  # a card's transform is a module of the project that one stands in
+    modules.offer(str(Path.cwd()))  # a card's transform is a module of the project that one stands in
     environ = {"TIDEGATE_DRAIN_SECONDS": "10"} | os.environ | {"TIDEGATE_MODEL": str(path), "PORT": str(port), "TIDEGATE_HOST": host}
     return run(environ, _greet, port_option="--port")
 
