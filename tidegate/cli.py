@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from eventing.errors import TidegateError
+from eventing.redaction import redact
 from tidegate.commands import batch, demo, doctor, init, publish, serve, status, tail, up
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
@@ -57,7 +58,10 @@ def run(arguments: Sequence[str]) -> int:
     except typer.Exit as stop:
         return stop.exit_code
     except typer.TyperException as error:
-        print(f"tidegate: {error.format_message().rstrip('.')}; `tidegate {_named(given)}--help` lists what there is.", file=sys.stderr)
+        print(
+            f"tidegate: {redact(error.format_message()).rstrip('.')}; `tidegate {_named(given)}--help` lists what there is.",
+            file=sys.stderr,
+        )
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         print("tidegate: interrupted", file=sys.stderr)
@@ -87,8 +91,8 @@ def _named(arguments: Sequence[str]) -> str:
 
 def _fail(sentence: str, debug: bool) -> int:
     if debug:
-        traceback.print_exc()
-    print(f"tidegate: {sentence}", file=sys.stderr)
+        print(redact(traceback.format_exc()), end="", file=sys.stderr)
+    print(f"tidegate: {redact(sentence)}", file=sys.stderr)
     return FAILED
 
 

@@ -20,6 +20,7 @@ import orjson
 
 from eventing.delivery import backoff
 from eventing.errors import TidegateError
+from eventing.redaction import redact, redact_url
 
 log = logging.getLogger("tidegate.knative")
 
@@ -184,10 +185,14 @@ class Client:
             yield
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             reason = f"{type(error).__name__}: {error}"
-            raise ApiError(f"the Kubernetes API at {self._access.url} answered what is none of its objects ({reason}).") from None
+            raise ApiError(
+                f"the Kubernetes API at {redact_url(self._access.url)} answered what is none of its objects ({reason})."
+            ) from None
 
     def _unreachable(self, error: Exception) -> ApiError:
-        return ApiError(f"the Kubernetes API at {self._access.url} does not answer: {str(error) or type(error).__name__}.")
+        return ApiError(
+            f"the Kubernetes API at {redact_url(self._access.url)} does not answer: {redact(str(error)) or type(error).__name__}."
+        )
 
 
 def _namespace(account: Path) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 from eventing.errors import TidegateError
 from eventing.listening import listen
+from eventing.redaction import redact
 from functions.runtime import artifact
 from functions.runtime.artifact import Loaded
 from functions.runtime.dataplane import DataPlane
@@ -49,7 +50,7 @@ def run(environ: Mapping[str, str], ready: Ready, *, port_option: str = "PORT") 
         listener = listen(settings.port, settings.host, option=port_option)
         metrics.started("listen", time.perf_counter() - began)
     except TidegateError as error:
-        print(f"tidegate: {error}", file=sys.stderr)
+        print(f"tidegate: {redact(str(error))}", file=sys.stderr)
         return 1
     with observing(observing_settings, metrics) as observers:
         app = App(plane, _limits(settings), observers)

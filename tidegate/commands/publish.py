@@ -63,6 +63,7 @@ def publish(
     import orjson
 
     from eventing.codecs import kafka as codec
+    from eventing.redaction import redact_url
     from eventing.settings import group_of
     from tidegate import publishing, rows
     from tidegate.commands.options import broker
@@ -87,7 +88,7 @@ def publish(
         for event in events:
             publisher.send(codec.encode(event))
             progress.advance(1)
-    result = {"topic": topic, "published": publisher.taken, "bootstrap_servers": target.bootstrap_servers}
+    result = {"topic": topic, "published": publisher.taken, "bootstrap_servers": redact_url(target.bootstrap_servers)}
     print(orjson.dumps(result).decode() if as_json else f"{publisher.taken:,} events published to {topic}")
 
 

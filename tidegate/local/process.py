@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from eventing.redaction import redact
 from tidegate.local.errors import StartFailed
 from tidegate.local.lifeline import Lifeline
 
@@ -91,7 +92,7 @@ class Process:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(self._log_start, size - _TAIL_BYTES))
             lines = file.read().decode("utf-8", "replace").splitlines()
-        return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+        return redact(next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing"))
 
     def _signal(self, number: int) -> None:
         if not self.exited.done():

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from eventing import http
 from eventing.listening import listen
+from eventing.redaction import redact_url
 from eventing.security import OPEN, Security
 from tidegate.local import access, kubeconfig, manifests, resources, state, status
 from tidegate.local.api import application
@@ -77,8 +78,8 @@ class Up:
         pools = {name: revision.pool for name, revision in self.fleet.revisions.items()} | self.deployments.pools
         return {
             "gateway": self.running.gateway,
-            "kafka": self.running.kafka,
-            "bootstrap_servers": self.running.bootstrap_servers,
+            "kafka": redact_url(self.running.kafka),
+            "bootstrap_servers": redact_url(self.running.bootstrap_servers),
             "in_flight": self.in_flight,
             "services": status.services(self.fleet),
             "deployments": {name: status.pool(pool) for name, pool in self.deployments.pools.items()},
@@ -120,7 +121,7 @@ async def up(settings: UpSettings) -> AsyncIterator[Up]:
         stack.push_async_callback(_drained, here)
         await stack.enter_async_context(deployments.running())
         stack.enter_context(state.announced(settings.state_dir, running))
-        where = (running.gateway, running.api, running.bootstrap_servers, running.kafka)
+        where = (running.gateway, running.api, redact_url(running.bootstrap_servers), redact_url(running.kafka))
         log.info("%s is the gateway; %s the API; Kafka is at %s (%s)", *where)
         yield here
 
