@@ -38,7 +38,7 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
     return run(environ, _log_ready)
 
 
-def run(environ: Mapping[str, str], ready: Ready, *, port_option: str = "PORT") -> int:
+def run(environ: Mapping[str, str], ready: Ready, *, port_option: str = "PORT", host_option: str = "TIDEGATE_HOST") -> int:
     metrics = Metrics()
     _note_imports(metrics)
     try:
@@ -47,7 +47,7 @@ def run(environ: Mapping[str, str], ready: Ready, *, port_option: str = "PORT") 
         log_to_stderr(settings.log_level)
         plane = _load(settings, Policy.from_env(environ), metrics)
         began = time.perf_counter()
-        listener = listen(settings.port, settings.host, option=port_option)
+        listener = listen(settings.port, settings.host, option=port_option, host_option=host_option)
         metrics.started("listen", time.perf_counter() - began)
     except TidegateError as error:
         print(f"tidegate: {redact(str(error))}", file=sys.stderr)

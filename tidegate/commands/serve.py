@@ -18,7 +18,7 @@ def serve(
         Path, typer.Argument(help="A model of XGBoost (.json, .ubj) or LightGBM (.txt), a model.yaml, or a folder of one or more.")
     ],
     port: Annotated[int, typer.Option(envvar="TIDEGATE_PORT", min=0, max=65535, help="0 takes a free port.")] = 8080,
-    host: Annotated[str, typer.Option(envvar="TIDEGATE_HOST", help="The address to listen on.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(envvar="TIDEGATE_HOST", help="The address to listen on; :: is every address.")] = "127.0.0.1",
 ) -> int:
     """Serve a model of your own by HTTP.
 
@@ -33,12 +33,13 @@ def serve(
 
     modules.offer(str(Path.cwd()))  # a card's transform is a module of the project that one stands in
     environ = {"TIDEGATE_DRAIN_SECONDS": "10"} | os.environ | {"TIDEGATE_MODEL": str(path), "PORT": str(port), "TIDEGATE_HOST": host}
-    return run(environ, _greet, port_option="--port")
+    return run(environ, _greet, port_option="--port", host_option="--host")
 
 
 def _greet(plane: DataPlane, listener: socket.socket) -> None:
-    host, port = listener.getsockname()
-    url = f"http://{host}:{port}"
+    from eventing.listening import url_of
+
+    url = url_of(listener)
     for slot in plane.slots:
         print(_greeting(slot, url))
     print(f"All of it, to try in a browser: {url}/docs", flush=True)

@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ import aiohttp
 from aiohttp import web
 
 from eventing import http
-from eventing.listening import listen
+from eventing.listening import listen, url_of
 from eventing.redaction import redact_url
 from eventing.security import OPEN, Security
 from tidegate.local import access, kubeconfig, manifests, resources, state, status
@@ -37,6 +37,7 @@ from tidegate.objects import Document
 log = logging.getLogger("tidegate.local")
 
 _LOOPBACK = "127.0.0.1"
+_WITH_LOOPBACK = (_LOOPBACK, "localhost", "0.0.0.0", "::", "[::]")  # noqa: S104 they are compared
 # After draining, what is still open at the gateway is a caller that sends or reads no more.
 _CLOSE_SECONDS = 2.0
 # A watch never ends by itself: at the end they are cut off.
@@ -103,20 +104,20 @@ async def up(settings: UpSettings) -> AsyncIterator[Up]:
     documents = manifests.load(settings.manifests)
     async with AsyncExitStack() as stack:
         stack.enter_context(state.claimed(settings.state_dir))
-        gateway_socket = stack.enter_context(listen(settings.port, settings.host, option="--port"))
+        gateway_sockets = [stack.enter_context(item) for item in _gateway_sockets(settings)]
         api_socket = stack.enter_context(listen(settings.api_port, _LOOPBACK, option="--api-port"))
         kafka = await stack.enter_async_context(reachable(settings.bootstrap_servers, settings.security))
         token = access.new_token()
-        running = _running(settings, kafka, gateway_socket, api_socket, token)
+        running = _running(settings, kafka, gateway_sockets[-1], api_socket, token)
         launcher = _launcher(settings, documents, running, kafka, stack.enter_context(Lifeline()))
-        domain = f"localhost:{gateway_socket.getsockname()[1]}"
+        domain = f"localhost:{gateway_sockets[0].getsockname()[1]}"
         fleet = Fleet(Store(), launcher, domain)
         deployments = _deployments(documents, launcher, domain)
         here = Up(running, fleet, deployments)
         await stack.enter_async_context(_serving(_api(here, token), api_socket))
         stack.push_async_callback(fleet.close)
         client = await stack.enter_async_context(http.session(timeout_seconds=None, raw=True))
-        await stack.enter_async_context(_serving(_gateway(fleet, client), gateway_socket))
+        await stack.enter_async_context(_serving(_gateway(fleet, client), *gateway_sockets))
         _apply(documents, fleet)
         stack.push_async_callback(_drained, here)
         await stack.enter_async_context(deployments.running())
@@ -143,11 +144,23 @@ async def run(settings: UpSettings) -> None:
         await stopping.wait()
 
 
+def _gateway_sockets(settings: UpSettings) -> Iterator[socket.socket]:
+    """One on 127.0.0.1, where the processes call each other, and one more for an address that does not include it."""
+    options = {"option": "--port", "host_option": "--host"}
+    if settings.host in _WITH_LOOPBACK:
+        yield listen(settings.port, settings.host, **options)
+        return
+    first = listen(settings.port, _LOOPBACK, **options)
+    yield first
+    yield listen(first.getsockname()[1], settings.host, **options)
+
+
 @asynccontextmanager
-async def _serving(runner: web.AppRunner | web.ServerRunner, sock: socket.socket) -> AsyncIterator[None]:
+async def _serving(runner: web.AppRunner | web.ServerRunner, *sockets: socket.socket) -> AsyncIterator[None]:
     await runner.setup()
     try:
-        await web.SockSite(runner, sock).start()
+        for sock in sockets:
+            await web.SockSite(runner, sock).start()
         yield
     finally:
         await runner.cleanup()
@@ -172,7 +185,7 @@ def _running(settings: UpSettings, kafka: Kafka, gateway: socket.socket, api: so
     api_url = f"http://{_LOOPBACK}:{api.getsockname()[1]}"
     return state.Running(
         pid=os.getpid(),
-        gateway=f"http://{_LOOPBACK}:{gateway.getsockname()[1]}",
+        gateway=url_of(gateway),
         api=api_url,
         kubeconfig=str(kubeconfig.write(settings.state_dir, api_url, token)),
         bootstrap_servers=kafka.broker.bootstrap_servers,
