@@ -27,7 +27,8 @@ def test_what_leads_elsewhere_or_is_no_url(url: str) -> None:
 
 
 def proxies(found: OpenerDirector) -> dict[str, str]:
-    (handler,) = [item for item in found.handlers if isinstance(item, ProxyHandler)] or [ProxyHandler({})]
+    handlers = [item for item in vars(found)["handlers"] if isinstance(item, ProxyHandler)]
+    (handler,) = handlers or [ProxyHandler({})]
     chosen: dict[str, str] = handler.proxies  # type: ignore[attr-defined]
     return chosen
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,15 +49,27 @@ def _greet(plane: DataPlane, listener: socket.socket) -> None:
 
 
 def _greeting(slot: Slot, url: str) -> str:
-    import shlex
+    card = slot.card
+    version = f" {card.version}" if card.version else ""
+    head = f"Serving {card.name}{version} ({len(card.inputs)} inputs) at {url}/v2/models/{card.name}."
+    body = _example(slot)
+    if body is None:
+        return f"{head} Give its card an example, to see a call here that its transform takes."
+    return f"{head} Try this:\n  curl {url}/v1/models/{card.name}:predict -d {shlex.quote(body)}"
 
+
+def _example(slot: Slot) -> str | None:
+    """A body for V1 that the model takes: the card's example or one made of its inputs, unless a transform wants something else."""
     import orjson
 
-    card = slot.card
-    row = card.example or {item.name: item.categories[0] if item.categories else 0.5 for item in card.inputs}
+    from functions.runtime.documentation import examples
+
+    row = examples.record(slot.card)
+    try:
+        slot.model.encoder.record(row)
+    except Exception:  # noqa: BLE001 a transform of a user's may raise anything for a row that it does not know
+        return None
     body = orjson.dumps({"instances": [row]}).decode()
-    version = f" {card.version}" if card.version else ""
-    return (
-        f"Serving {card.name}{version} ({len(card.inputs)} inputs) at {url}/v2/models/{card.name}. Try this:\n"
-        f"  curl {url}/v1/models/{card.name}:predict -d {shlex.quote(body)}"
-    )
+    # A shell sends what was typed in the terminal's encoding, and JSON is UTF-8.
+    utf_8 = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
+    return body if utf_8 else json.dumps(orjson.loads(body))

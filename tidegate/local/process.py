@@ -129,7 +129,11 @@ class Process:
 def _spawn(launch: Launch) -> tuple[subprocess.Popen[bytes], int]:
     try:
         launch.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with launch.log.open("ab") as log:
+        log = launch.log.open("ab")
+    except OSError as error:
+        raise StartFailed(f"{launch.name}: cannot write its log {launch.log}: {error.strerror}; see to that folder and its disk") from None
+    try:
+        with log:
             start = log.tell()
             popen = subprocess.Popen(  # noqa: S603 the manifest's own command, which the user asked for
                 launch.argv,
