@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 
+from eventing import logs
 from eventing.environ import Environ
 from eventing.errors import TidegateError
 from eventing.settings import StreamSettings
@@ -21,7 +22,7 @@ _SINK_SECONDS = 60.0
 
 def main() -> int:
     """0 when it was stopped, 1 when it cannot work; why is told in one sentence."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.to_stderr()
     if _comes_before_its_sink(os.environ) and _ended_while_waiting():
         return 0
     try:

@@ -15,6 +15,7 @@ import orjson
 
 from eventing.codecs.kafka import Headers, Message, Record
 from eventing.errors import InvalidEvent
+from eventing.redaction import redact_url
 from eventing.reply import Problem
 
 ORIGIN = "tidegate_origin"
@@ -50,7 +51,7 @@ def origin(record: Record) -> bytes:
 
 
 def enclose(record: Record, rejection: Rejection, *, stream: str, destination: str) -> Message:
-    """The dead letter of a record that `destination`, a URL, did not take."""
+    """The dead letter of a record that `destination`, a URL, did not take; the URL's credentials stay out of it."""
     nulls = [str(index) for index, (_, value) in enumerate(record.headers) if value is None]
     value = record.value
     if record.key is None and value is None:
@@ -105,7 +106,7 @@ def _knative(headers: Headers, status: int, body: bytes, destination: str) -> li
     # Attributes of an event in binary mode; on any other record `ce_` headers would make it look like one.
     prefix = "ce_" if any(name.startswith("ce_") for name, _ in headers) else ""
     values: Sequence[tuple[str, bytes]] = (
-        ("knativeerrordest", destination.encode()),
+        ("knativeerrordest", redact_url(destination).encode()),
         ("knativeerrorcode", b"%d" % status),
         ("knativeerrordata", base64.b64encode(body[:_ERROR_DATA_BYTES])),
     )

@@ -14,6 +14,7 @@ from kafka.errors import KafkaError
 
 from eventing import entry
 from eventing.errors import BrokerUnreachable
+from eventing.redaction import redact, redact_url
 from eventing.security import OPEN, PROTOCOL, Security
 
 logger = logging.getLogger("tidegate.kafka")
@@ -100,7 +101,7 @@ def _address(server: str) -> entry.Address:
 
 def _unreachable(broker: Broker, problem: str) -> BrokerUnreachable:
     return BrokerUnreachable(
-        f"no Kafka broker answers at {broker.bootstrap_servers} ({problem}); "
+        f"no Kafka broker answers at {redact_url(broker.bootstrap_servers)} ({redact(problem)}); "
         "start one there, or name another address (TIDEGATE_BOOTSTRAP_SERVERS)."
     )
 
@@ -113,7 +114,7 @@ def _warn(broker: Broker) -> None:
         secret = "the token" if broker.security.token_file else "the password"
         logger.warning(
             "nothing is encrypted on the way to Kafka at %s, and whoever listens there can learn %s; set %s to SASL_SSL",
-            broker.bootstrap_servers,
+            redact_url(broker.bootstrap_servers),
             secret,
             PROTOCOL,
         )

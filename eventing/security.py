@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ _BY_TOKEN = "OAUTHBEARER"  # noqa: S105 the name of a mechanism
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", _BY_TOKEN)
 _OF_SASL = (MECHANISM, USERNAME, PASSWORD, PASSWORD_FILE, TOKEN_FILE)
 _OF_TLS = (CA_FILE, CERTIFICATE_FILE, KEY_FILE)
+_OF_SECRETS = (PASSWORD_FILE, TOKEN_FILE)
 _OF_PASSWORDS = (USERNAME, PASSWORD, PASSWORD_FILE)
 
 
@@ -188,6 +190,9 @@ def _file(environ: Environ, name: str) -> str | None:
         with Path(value).open("rb"):
             return str(Path(value).absolute())
     except OSError as error:
+        if name in _OF_SECRETS and not os.path.isdir(os.path.dirname(value) or "?"):  # noqa: PTH112, PTH120 a long one is no error
+            # Perhaps the secret itself, where its file should be named: it is not repeated.
+            raise InvalidSetting(f"{name} names no file that can be read ({error.strerror}); name the file, not the secret.") from None
         raise InvalidSetting(f"{name} is {value!r}, which cannot be read ({error.strerror}); name a file that is there.") from None
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from eventing.environ import Environ, number, required, whole
 from eventing.errors import InvalidSetting
 from eventing.kafka import Broker
+from eventing.redaction import redact_url
 from eventing.security import Security
 
 # Nothing here makes sense at zero; a millisecond is the clients' unit.
@@ -112,9 +113,19 @@ def _url(environ: Environ, name: str) -> str:
         raise InvalidSetting(
             f"{name} is not set; a SinkBinding sets it as soon as its sink has an address: `kubectl get sinkbinding` tells."
         )
-    if urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname:
-        raise InvalidSetting(f"{name} is {value!r}; it must be an http or https URL such as http://router.localhost:8080/models/flights.")
+    if not _is_url(value):
+        raise InvalidSetting(
+            f"{name} is {redact_url(value)!r}; it must be an http or https URL such as http://router.localhost:8080/models/flights."
+        )
     return value
+
+
+def _is_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _version(environ: Environ, name: str) -> tuple[int, ...] | None:

@@ -5,6 +5,9 @@ Exit status: 0 done, 1 failed, 2 wrong use, 130 interrupted. Data goes to standa
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import os
 import sys
 import traceback
@@ -14,9 +17,18 @@ from typing import Annotated
 import typer
 
 from eventing.errors import TidegateError
+from eventing.redaction import redact
 from tidegate.commands import batch, demo, doctor, init, publish, serve, status, tail, up
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+
+_REMEDIES = {
+    (errno.ENOSPC, errno.EDQUOT): "make room, or choose another place",
+    (errno.EROFS, errno.EACCES, errno.EPERM): "choose a place that this user can use",
+    (errno.ENOENT, errno.ENOTDIR, errno.ESTALE): "choose one that is there",
+    (errno.EMFILE, errno.ENFILE): "raise the limit of open files (ulimit -n)",
+    (errno.ENAMETOOLONG,): "choose a shorter name",
+}
 
 app = typer.Typer(
     name="tidegate",
@@ -54,19 +66,26 @@ def run(arguments: Sequence[str]) -> int:
         command = typer.main.get_command(app)
         with command.make_context("tidegate", given) as context:
             result = command.invoke(context)
+        if sys.stdout:
+            sys.stdout.flush()  # a disk that is full is noticed here, and not when the interpreter ends
     except typer.Exit as stop:
         return stop.exit_code
     except typer.TyperException as error:
-        print(f"tidegate: {error.format_message().rstrip('.')}; `tidegate {_named(given)}--help` lists what there is.", file=sys.stderr)
+        print(
+            f"tidegate: {redact(error.format_message()).rstrip('.')}; `tidegate {_named(given)}--help` lists what there is.",
+            file=sys.stderr,
+        )
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         print("tidegate: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 whoever read us has gone: nothing is left to flush
+        _leave_output()
         return DONE
     except TidegateError as error:
         return _fail(str(error), debug)
+    except OSError as error:
+        return _fail(_of_the_system(error), debug)
     except Exception as error:  # noqa: BLE001 a person sees one sentence, not a traceback
         return _fail(f"this is a fault of tidegate itself: {error!r}; `--debug` shows where.", debug)
     return result if isinstance(result, int) else DONE
@@ -86,11 +105,48 @@ def _named(arguments: Sequence[str]) -> str:
 
 
 def _fail(sentence: str, debug: bool) -> int:
-    if debug:
-        traceback.print_exc()
-    print(f"tidegate: {sentence}", file=sys.stderr)
+    _leave_output_if_stuck()
+    with contextlib.suppress(OSError):  # nobody may read standard error either
+        if debug:
+            print(redact(traceback.format_exc()), end="", file=sys.stderr)
+        print(f"tidegate: {redact(sentence)}", file=sys.stderr, flush=True)
     return FAILED
 
 
+def _leave_output_if_stuck() -> None:
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except OSError:
+        _leave_output()
+
+
+def _of_the_system(error: OSError) -> str:
+    """What a full disk, a read-only file system or a folder that has gone means, in a sentence."""
+    what = next((remedy for numbers, remedy in _REMEDIES.items() if error.errno in numbers), "see to it, then try again")
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}; {what}."
+
+
+def _leave_output() -> None:
+    """Nobody reads it, or nothing more fits: what is left to write goes nowhere, or the interpreter would complain at its end."""
+    if sys.stdout:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 it is open until the end
+
+
+def _write_anything() -> None:
+    """A character that the terminal's encoding does not have is escaped; it ends no command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main() -> None:
-    sys.exit(run(sys.argv[1:]))
+    _write_anything()
+    status = run(sys.argv[1:])
+    try:
+        if sys.stderr:
+            sys.stderr.flush()
+    except OSError:
+        os._exit(status)
+    sys.exit(status)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from eventing import logs
 
 _PLAIN_EVERY_SECONDS = 5.0
 
@@ -84,4 +85,4 @@ class Narration:
 
 def log_to_stderr(level: int = logging.INFO) -> None:
     """What long-running commands tell: a line an event, with the time of day."""
-    logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
+    logs.to_stderr(level, format_="%(asctime)s %(levelname)-7s %(message)s", time_format="%H:%M:%S")

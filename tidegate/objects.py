@@ -30,7 +30,7 @@ class Document:
 
 def read(source: str) -> list[Document]:
     """The objects of a path, or of standard input for `-`, as they are; a kustomization is followed. Raises InvalidManifest."""
-    documents = list(_parse(sys.stdin.read(), "standard input") if source == "-" else _read(Path(source)))
+    documents = list(_parse(_standard_input(), "standard input") if source == "-" else _read(Path(source)))
     if not documents:
         raise InvalidManifest(f"{source} has no manifests; name a file or a folder with Kubernetes objects in YAML.")
     return documents
@@ -68,6 +68,13 @@ def _follow(kustomization: Path, above: tuple[Path, ...]) -> Iterator[Document]:
         return
     for resource in resources:
         yield from _read(folder / str(resource), (*above, here))
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.buffer.read().decode() if sys.stdin else ""
+    except UnicodeDecodeError:
+        raise InvalidManifest("standard input is not UTF-8 text; pipe Kubernetes objects in YAML into it.") from None
 
 
 def _text(file: Path) -> str:

@@ -18,6 +18,7 @@ from eventing.deadletter import Rejection
 from eventing.entry import BrokerRefused
 from eventing.errors import BrokerUnreachable, InvalidEvent
 from eventing.event import Event
+from eventing.redaction import redact_url
 from eventing.reply import Problem
 from eventing.settings import StreamSettings
 from eventing.stream.calls import Calls
@@ -71,7 +72,9 @@ class Worker:
 
     async def run(self, stop: asyncio.Event) -> None:
         settings = self._settings
-        logger.info("moving %s through %s to %s, failures to %s", settings.input, settings.sink, settings.output, settings.deadletter)
+        logger.info(
+            "moving %s through %s to %s, failures to %s", settings.input, redact_url(settings.sink), settings.output, settings.deadletter
+        )
         try:
             while not stop.is_set() and self._failure is None:
                 await self._try_round()

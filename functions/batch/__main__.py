@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from eventing import logs
 from eventing.codecs import json
 from eventing.errors import TidegateError
 from eventing.event import Event
@@ -99,7 +100,7 @@ async def _run(environ: Mapping[str, str]) -> None:
 
 def main(environ: Mapping[str, str] = os.environ) -> int:
     """Returns the exit status: 0 when the output is there, else 1."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.to_stderr()
     try:
         asyncio.run(_run(environ))
     except TidegateError as error:

@@ -15,6 +15,7 @@ import orjson
 
 from eventing.delivery import Outcome, backoff, outcome_of, retry_after_seconds
 from eventing.errors import TidegateError
+from eventing.redaction import redact, redact_url
 from functions.runtime.errors import BadAnswer, Unreachable
 
 # Of an answer, as it comes and unpacked: a chunk's outputs have a few megabytes.
@@ -77,13 +78,14 @@ class Client:
                     failure = f"it answered {answer.status}: {_said(content)}"
                     retry_after = answer.headers.get("Retry-After")
             except (aiohttp.ClientError, TimeoutError) as error:
-                failure = str(error) or "it did not answer in time"
+                failure = redact(str(error)) or "it did not answer in time"
             attempt += 1
             wait = self._patience.wait(attempt, retry_after)
             deadline = deadline or time.monotonic() + self._patience.total_seconds
             if time.monotonic() + wait > deadline:
                 raise Unreachable(
-                    f"the router at {self._url} did not answer in {self._patience.total_seconds:g} s ({failure}); is it running?"
+                    f"the router at {redact_url(self._url)} did not answer in {self._patience.total_seconds:g} s"
+                    f" ({failure}); is it running?"
                 )
             await asyncio.sleep(wait)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from eventing.errors import TidegateError
 from eventing.listening import listen
+from eventing.redaction import redact, redact_url
 from functions.router.app import build
 from functions.router.settings import Settings
 from functions.runtime.knative import Access
@@ -25,9 +26,9 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
         access = Access.from_env(environ)
         listener = listen(settings.port, settings.host)
     except TidegateError as error:
-        print(f"tidegate: {error}", file=sys.stderr)
+        print(f"tidegate: {redact(str(error))}", file=sys.stderr)
         return 1
-    log.info("routing the models of namespace %s (%s) on port %d", access.namespace, access.url, listener.getsockname()[1])
+    log.info("routing the models of namespace %s (%s) on port %d", access.namespace, redact_url(access.url), listener.getsockname()[1])
     return serve(build(settings, access), listener, drain_seconds=settings.drain_seconds)
 
 

@@ -14,6 +14,7 @@ from typing import cast
 
 from eventing.errors import TidegateError
 from functions.runtime import card as cards
+from functions.runtime import modules
 from functions.runtime.card import Card
 from functions.runtime.encoding import Encoder, Transform
 from functions.runtime.errors import InvalidModel
@@ -96,6 +97,8 @@ def _card_of(path: Path) -> Path | None:
 
 
 def _load_carded(card: Card, source: Path, policy: Policy) -> Loaded:
+    if card.transform or card.runtime not in BUILT_IN:
+        modules.search()
     path, model = _load_artifact(card, source.parent, policy)
     signature = model.signature
     features = match_features(card, signature, path)
@@ -168,9 +171,9 @@ def _try(name: str, path: Path, digest: str) -> None:
     import signal  # both here, since a start with a digest does not need them
     import subprocess
 
-    command = [sys.executable, "-m", "functions.runtime.models.try_load", name, str(path), digest]
+    command = [sys.executable, "-P", "-m", "functions.runtime.models.try_load", name, str(path), digest]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=_TRY_SECONDS)  # noqa: S603
+        done = subprocess.run(command, env=modules.environment(), capture_output=True, timeout=_TRY_SECONDS)  # noqa: S603
     except subprocess.TimeoutExpired:
         raise InvalidModel(f"the artifact {path} has not predicted after {_TRY_SECONDS:g} s; save the model again.") from None
     if done.returncode < 0:

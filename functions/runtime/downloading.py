@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from eventing import loopback
 from eventing.errors import TidegateError
 from functions.runtime import addresses
 from functions.runtime.errors import InvalidModel
@@ -86,7 +87,7 @@ def _chunks(uri: str, policy: Policy) -> Iterator[bytes]:
 @contextmanager
 def _over_http(uri: str, policy: Policy) -> Iterator[tuple[Callable[[int], bytes], int | None]]:
     """Without fsspec, whose HTTP follows redirects wherever they lead."""
-    opener = urllib.request.build_opener(_Redirects(policy))
+    opener = loopback.opener(uri, _Redirects(policy))
     request = urllib.request.Request(uri, headers={"User-Agent": "tidegate"})
     with opener.open(request, timeout=_SILENT_SECONDS) as response:
         yield response.read1, response.length

@@ -20,6 +20,7 @@ import orjson
 
 from eventing.delivery import backoff
 from eventing.errors import TidegateError
+from eventing.redaction import redact, redact_url
 
 log = logging.getLogger("tidegate.knative")
 
@@ -44,19 +45,32 @@ class Gone(ApiError):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Where the API is, which namespace is ours, and the folder of the service account (`token`, `ca.crt`), if any."""
+    """Where the API is, which namespace is ours, and the folder of the service account (`token`, `ca.crt`), if any.
+
+    Without a service account, `token_file` may name a file with a token.
+    """
 
     url: str
     namespace: str
     account: Path | None = None
+    token_file: Path | None = None
+
+    @property
+    def token(self) -> Path | None:
+        """The file with the token that each call shows."""
+        return self.account / "token" if self.account else self.token_file
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], account: Path = SERVICE_ACCOUNT) -> Access:
-        """`TIDEGATE_KUBERNETES_API` (a plain URL, no credentials) if set, else the cluster that this runs in. Raises ApiError."""
+        """`TIDEGATE_KUBERNETES_API` (a plain URL) with the token in `TIDEGATE_KUBERNETES_TOKEN_FILE`, if set, else the cluster around us.
+
+        Raises ApiError.
+        """
         namespace = environ.get("TIDEGATE_NAMESPACE")
         url = environ.get("TIDEGATE_KUBERNETES_API")
         if url:
-            return cls(url.rstrip("/"), namespace or "default")
+            token_file = environ.get("TIDEGATE_KUBERNETES_TOKEN_FILE")
+            return cls(url.rstrip("/"), namespace or "default", token_file=Path(token_file) if token_file else None)
         host = environ.get("KUBERNETES_SERVICE_HOST")
         if not host:
             raise ApiError("no Kubernetes API is known here: run this by `tidegate up` or in a cluster, or set TIDEGATE_KUBERNETES_API.")
@@ -159,9 +173,9 @@ class Client:
 
     def _headers(self) -> dict[str, str]:
         headers = {"Accept": "application/json"}
-        if self._access.account:
+        if self._access.token:
             # Read each time, since the kubelet replaces it before it expires.
-            headers["Authorization"] = f"Bearer {_token(self._access.account / 'token')}"
+            headers["Authorization"] = f"Bearer {_token(self._access.token)}"
         return headers
 
     @contextmanager
@@ -171,10 +185,14 @@ class Client:
             yield
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             reason = f"{type(error).__name__}: {error}"
-            raise ApiError(f"the Kubernetes API at {self._access.url} answered what is none of its objects ({reason}).") from None
+            raise ApiError(
+                f"the Kubernetes API at {redact_url(self._access.url)} answered what is none of its objects ({reason})."
+            ) from None
 
     def _unreachable(self, error: Exception) -> ApiError:
-        return ApiError(f"the Kubernetes API at {self._access.url} does not answer: {str(error) or type(error).__name__}.")
+        return ApiError(
+            f"the Kubernetes API at {redact_url(self._access.url)} does not answer: {redact(str(error)) or type(error).__name__}."
+        )
 
 
 def _namespace(account: Path) -> str:
@@ -188,7 +206,9 @@ def _token(path: Path) -> str:
     try:
         return path.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ApiError(f"cannot read the service account's token {path}: {error}.") from None
+        raise ApiError(
+            f"cannot read the token of the Kubernetes API, {path}: {error}; TIDEGATE_KUBERNETES_TOKEN_FILE or the service account names it."
+        ) from None
 
 
 def _change(event: Object) -> Change:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from eventing.errors import TidegateError
 from eventing.listening import listen
+from eventing.redaction import redact
 from functions.runtime.dataplane import DataPlane
 from functions.runtime.function import Function, assemble
 from functions.runtime.http.asgi import Application
@@ -41,7 +42,9 @@ def main(environ: Mapping[str, str] = os.environ, *, package: str | None = None)
     return run(environ, _log_ready, package=package)
 
 
-def run(environ: Mapping[str, str], ready: Ready, *, port_option: str = "PORT", package: str | None = None) -> int:
+def run(
+    environ: Mapping[str, str], ready: Ready, *, port_option: str = "PORT", host_option: str = "TIDEGATE_HOST", package: str | None = None
+) -> int:
     imports = age_seconds()
     with ExitStack() as stack:
         try:
@@ -52,10 +55,10 @@ def run(environ: Mapping[str, str], ready: Ready, *, port_option: str = "PORT", 
             if imports is not None:  # all that is imported before the first line of this runs, the interpreter's start included
                 metrics.started("imports", imports)
             began = time.perf_counter()
-            listener = listen(settings.port, settings.host, option=port_option)
+            listener = listen(settings.port, settings.host, option=port_option, host_option=host_option)
             metrics.started("listen", time.perf_counter() - began)
         except TidegateError as error:
-            print(f"tidegate: {error}", file=sys.stderr)
+            print(f"tidegate: {redact(str(error))}", file=sys.stderr)
             return 1
         if app is function.app:  # an application of FastAPI's does this in its lifespan
             stack.enter_context(function.observers)

@@ -13,6 +13,8 @@ from typing import Any, cast
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from eventing import logs
+
 # Of a request line and its headers together; proxies allow 8 to 64 KiB.
 _MAX_HEAD_BYTES = 64 * 1024
 # Longer than those in front (Go's transport keeps idle connections for 90 s): who closes first while a request is on its way loses it.
@@ -175,5 +177,5 @@ def serve(app: Any, listener: socket.socket, *, drain_seconds: float, body_secon
 
 
 def log_to_stderr(level: str) -> None:
-    logging.basicConfig(stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.to_stderr(level.upper())
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from kubernetes import config
 from tests.e2e.cluster import PART, Cluster
 from tests.e2e.deployment import images_of
 from tidegate import kustomize
+from tidegate.commands.status import read_status
 from tidegate.local import state
 
 Object = dict[str, Any]
@@ -75,7 +75,7 @@ def local(folder: Path, namespace: str) -> Iterator[Side]:
         with CONNECT(running.kubeconfig) as connection:
             host, _, port = running.gateway.removeprefix("http://").partition(":")
             api = kubernetes.CustomObjectsApi(connection)
-            yield Side("local", namespace, (host, int(port)), _domain(api, namespace), {}, api, lambda name: _processes(running.api, name))
+            yield Side("local", namespace, (host, int(port)), _domain(api, namespace), {}, api, lambda name: _processes(running, name))
     finally:
         process.terminate()
         process.wait(_START_SECONDS)
@@ -133,7 +133,6 @@ def _domain(api: Api, namespace: str) -> str:
     return url.removeprefix("http://router.")
 
 
-def _processes(api: str, service: str) -> int:
-    with urllib.request.urlopen(f"{api}/tidegate/status", timeout=10) as answer:
-        revisions = json.load(answer)["services"][service]["revisions"]
+def _processes(running: state.Running, service: str) -> int:
+    revisions = read_status(running)["services"][service]["revisions"]
     return sum(len(revision["replicas"]) for revision in revisions)

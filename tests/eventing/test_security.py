@@ -111,7 +111,10 @@ def test_a_password_is_not_shown(given: dict[str, str]) -> None:
         (SASL | {"USERNAME": ""}, "USERNAME is not set, but TIDEGATE_KAFKA_SASL_MECHANISM is SCRAM-SHA-512"),
         (SASL | {"PASSWORD": ""}, "neither TIDEGATE_KAFKA_PASSWORD nor TIDEGATE_KAFKA_PASSWORD_FILE is set"),
         (SASL | {"PASSWORD_FILE": "password"}, "PASSWORD and TIDEGATE_KAFKA_PASSWORD_FILE are both set"),
-        (SASL | {"PASSWORD": "", "PASSWORD_FILE": "gone"}, "PASSWORD_FILE is 'gone', which cannot be read (No such file or directory)"),
+        (
+            SASL | {"PASSWORD": "", "PASSWORD_FILE": "gone"},
+            "PASSWORD_FILE names no file that can be read (No such file or directory)",
+        ),
         (SASL | {"PASSWORD": "", "PASSWORD_FILE": "empty"}, "which is empty; write the password into it."),
         (SASL | {"PASSWORD": "", "PASSWORD_FILE": "binary"}, "which is no UTF-8 text"),
         (SASL | {"TOKEN_FILE": "token"}, "TOKEN_FILE is set, but TIDEGATE_KAFKA_SASL_MECHANISM is SCRAM-SHA-512, which goes by a password"),

@@ -82,6 +82,7 @@ def publish(
 
     import orjson
 
+    from eventing.redaction import redact_url
     from eventing.settings import group_of
     from tidegate import publishing, row_events, rows
     from tidegate.commands.options import broker
@@ -117,7 +118,7 @@ def publish(
         for place, message in messages:
             publisher.send(message, f"{place} of {file}")
             progress.advance(1)
-    result = {"topic": topic, "published": publisher.taken, "bootstrap_servers": target.bootstrap_servers}
+    result = {"topic": topic, "published": publisher.taken, "bootstrap_servers": redact_url(target.bootstrap_servers)}
     print(orjson.dumps(result).decode() if as_json else f"{publisher.taken:,} events published to {topic}")
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +21,7 @@ def serve(
         Path, typer.Argument(help="A model of XGBoost (JSON, UBJSON) or LightGBM (text), a model.yaml, or a folder of one or more.")
     ],
     port: Annotated[int, typer.Option(envvar="TIDEGATE_PORT", min=0, max=65535, help="0 takes a free port.")] = 8080,
-    host: Annotated[str, typer.Option(envvar="TIDEGATE_HOST", help="The address to listen on.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(envvar="TIDEGATE_HOST", help="The address to listen on; :: is every address.")] = "127.0.0.1",
 ) -> int:
     """Serve a model of your own by HTTP.
 
@@ -27,33 +30,46 @@ def serve(
     Every setting of the model function can be given by its environment variable.
     """
     import os
-    import sys
 
+    from functions.runtime import modules
     from functions.runtime.main import run
 
-    sys.path.insert(0, "")  # a card's transform is a module of the project that one stands in
+    modules.offer(str(Path.cwd()))  # a card's transform is a module of the project that one stands in
     environ = {"TIDEGATE_DRAIN_SECONDS": "10"} | os.environ | {"TIDEGATE_MODEL": str(path), "PORT": str(port), "TIDEGATE_HOST": host}
-    return run(environ, _greet, port_option="--port")
+    return run(environ, _greet, port_option="--port", host_option="--host")
 
 
 def _greet(plane: DataPlane, listener: socket.socket) -> None:
-    host, port = listener.getsockname()
-    url = f"http://{host}:{port}"
+    from eventing.listening import url_of
+
+    url = url_of(listener)
     for slot in plane.slots:
         print(_greeting(slot, url))
     print(f"All of it, to try in a browser: {url}/docs", flush=True)
 
 
 def _greeting(slot: Slot, url: str) -> str:
-    import shlex
+    card = slot.card
+    version = f" {card.version}" if card.version else ""
+    head = f"Serving {card.name}{version} ({len(card.inputs)} inputs) at {url}/v2/models/{card.name}."
+    body = _example(slot)
+    if body is None:
+        return f"{head} Give its card an example, to see a call here that its transform takes."
+    return f"{head} Try this:\n  curl {url}/v1/models/{card.name}:predict -d {shlex.quote(body)}"
 
+
+def _example(slot: Slot) -> str | None:
+    """A body for V1 that the model takes: the card's example or one made of its inputs, unless a transform wants something else."""
     import orjson
 
-    card = slot.card
-    row = card.example or {item.name: item.categories[0] if item.categories else 0.5 for item in card.inputs}
+    from functions.runtime.documentation import examples
+
+    row = examples.record(slot.card)
+    try:
+        slot.model.encoder.record(row)
+    except Exception:  # noqa: BLE001 a transform of a user's may raise anything for a row that it does not know
+        return None
     body = orjson.dumps({"instances": [row]}).decode()
-    version = f" {card.version}" if card.version else ""
-    return (
-        f"Serving {card.name}{version} ({len(card.inputs)} inputs) at {url}/v2/models/{card.name}. Try this:\n"
-        f"  curl {url}/v1/models/{card.name}:predict -d {shlex.quote(body)}"
-    )
+    # A shell sends what was typed in the terminal's encoding, and JSON is UTF-8.
+    utf_8 = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
+    return body if utf_8 else json.dumps(orjson.loads(body))

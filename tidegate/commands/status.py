@@ -42,16 +42,19 @@ def read_status(found: Running) -> Status:
     """The status document of a running `tidegate up`. Raises NotRunning when it does not answer."""
     from http.client import HTTPException
     from typing import cast
-    from urllib.request import urlopen
+    from urllib.request import Request
 
     import orjson
 
+    from eventing.loopback import opener
     from tidegate.commands.options import NotRunning
 
+    url = f"{found.api}/tidegate/status"
     try:
-        with urlopen(f"{found.api}/tidegate/status", timeout=_ANSWER_SECONDS) as response:
+        request = Request(url, headers={"Authorization": f"Bearer {found.token()}"})
+        with opener(url).open(request, timeout=_ANSWER_SECONDS) as response:
             return cast("Status", orjson.loads(response.read()))
-    except (OSError, HTTPException):
+    except (OSError, HTTPException, orjson.JSONDecodeError):
         raise NotRunning(
             f"tidegate (pid {found.pid}) is stopping, or cannot be reached at {found.api}; try again, or start it anew with `tidegate up`."
         ) from None

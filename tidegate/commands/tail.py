@@ -47,12 +47,13 @@ def _open(broker: Any, topic: str, from_beginning: bool) -> KafkaConsumer:
 
     from eventing import kafka
     from eventing.errors import TidegateError
+    from eventing.redaction import redact_url
 
     consumer = kafka.consumer(broker)
     partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
     if not partitions:
         consumer.close()
-        raise TidegateError(f"there is no topic {topic} at {broker.bootstrap_servers}; publish to it first, or check its name.")
+        raise TidegateError(f"there is no topic {topic} at {redact_url(broker.bootstrap_servers)}; publish to it first, or check its name.")
     consumer.assign(partitions)
     if from_beginning:
         consumer.seek_to_beginning(*partitions)

@@ -15,6 +15,9 @@ def up(
         Path, typer.Argument(help="A folder (its kustomization.yaml is followed), a file, or - for standard input.", allow_dash=True)
     ] = Path("manifests/base"),
     port: Annotated[int, typer.Option(envvar="TIDEGATE_PORT", min=0, max=65535, help="The gateway's port; 0 takes a free one.")] = 8080,
+    host: Annotated[
+        str, typer.Option(envvar="TIDEGATE_HOST", help="The gateway's address; :: is every address. It is open to all who can reach it.")
+    ] = "127.0.0.1",
     api_port: Annotated[
         int, typer.Option(envvar="TIDEGATE_API_PORT", min=0, max=65535, help="The Kubernetes API's port; 0 takes a free one.")
     ] = 0,
@@ -41,6 +44,7 @@ def up(
     settings = UpSettings(
         manifests=str(manifests),
         port=port,
+        host=host,
         api_port=api_port,
         bootstrap_servers=bootstrap_servers,
         security=security() if bootstrap_servers else OPEN,

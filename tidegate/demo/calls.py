@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.request import Request, urlopen
+from urllib.request import Request
 
 import orjson
 from cloudevents.core.bindings.http import HTTPMessage, from_http_event, to_structured_event
 from cloudevents.core.v1.event import CloudEvent
 
 from eventing.event import Event
+from eventing.loopback import opener
 
 # The names by which the gateway finds the router; a browser or curl would resolve router.localhost by itself.
 _HOST = "router.localhost"
@@ -39,5 +40,5 @@ def cloudevent(gateway: str, model: str, event: Event) -> tuple[str, float]:
 
 def _post(url: str, headers: dict[str, str], body: bytes) -> tuple[dict[str, str], bytes]:
     request = Request(url, body, {**headers, "host": _HOST})
-    with urlopen(request, timeout=_SECONDS) as response:
+    with opener(url).open(request, timeout=_SECONDS) as response:
         return {name.lower(): value for name, value in response.headers.items()}, response.read()

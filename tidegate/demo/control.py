@@ -12,6 +12,7 @@ from types import TracebackType
 
 from eventing.errors import TidegateError
 from eventing.kafka import Broker
+from functions.runtime import modules
 from tidegate.commands.options import broker_of
 from tidegate.commands.status import read_status, replicas
 from tidegate.local import state
@@ -33,17 +34,17 @@ class Workbench:
     def __init__(self, state_dir: Path, manifests: Path, bootstrap_servers: str | None) -> None:
         self.state_dir = state_dir
         self._log = state_dir / "up.log"
-        self._command = [sys.executable, "-m", "tidegate", "up", str(manifests), "--port", "0", "--state-dir", str(state_dir)]
+        self._command = [sys.executable, "-P", "-m", "tidegate", "up", str(manifests), "--port", "0", "--state-dir", str(state_dir)]
         if bootstrap_servers:
             self._command += ["--bootstrap-servers", bootstrap_servers]
         self._process: subprocess.Popen[bytes] | None = None
         self.pids: set[int] = set()
 
     def __enter__(self) -> Workbench:
-        self.state_dir.mkdir(parents=True, exist_ok=True)
+        self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._log.open("wb") as log:
             # Its own session: a Ctrl-C in the terminal is for the demo, which then ends this in order.
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, start_new_session=True)  # noqa: S603 our own command
+            self._process = subprocess.Popen(self._command, env=modules.environment(), stdout=log, stderr=log, start_new_session=True)  # noqa: S603 our own command
         try:
             self.running = self._wait_for_start(self._process)
         except BaseException:

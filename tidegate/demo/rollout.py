@@ -43,7 +43,10 @@ class KnativeServices:
         # The package ships annotations for a part of itself only.
         from kubernetes import client, config, watch
 
-        self._client: Any = config.new_client_from_config(str(kubeconfig))  # type: ignore[no-untyped-call]
+        configuration: Any = client.Configuration()
+        config.load_kube_config(str(kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
+        configuration.proxy = None  # the environment's, which does not lead back to this machine
+        self._client: Any = client.ApiClient(configuration)
         self._api: Any = client.CustomObjectsApi(self._client)
         self._watch: Any = watch.Watch
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from functions.flights.departures import departures
+from functions.runtime import modules
 from tidegate.demo import report
 from tidegate.demo.checks import Check
 from tidegate.demo.control import DemoFailed, Workbench
@@ -71,7 +72,8 @@ def run(settings: DemoSettings, narration: Narration) -> tuple[report.Report, li
 def _train(narration: Narration) -> None:
     narration.step("Training v1 (the timetable) and v2 (the weather and the aircraft as well) on January to October")
     started = time.monotonic()
-    process = subprocess.run([sys.executable, "-m", "functions.flights.train"], stdout=subprocess.PIPE, text=True, check=False)
+    command = [sys.executable, "-P", "-m", "functions.flights.train"]
+    process = subprocess.run(command, env=modules.environment(), stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 our own command
     if process.returncode != 0:
         raise DemoFailed("the models could not be trained; the lines above say why.")
     narration.say(process.stdout.rstrip())

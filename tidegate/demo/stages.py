@@ -15,6 +15,7 @@ from eventing.event import Event
 from functions.flights.departures import Departure, to_parquet
 from functions.flights.evaluation import auc, log_loss
 from functions.runtime import card as cards
+from functions.runtime import modules
 from tidegate.demo import calls, checks, report
 from tidegate.demo.broken import broken
 from tidegate.demo.checks import Check
@@ -123,9 +124,9 @@ def score_batch(workbench: Workbench, folder: Path, offline: Offline, seen: Seen
     source, target = folder / "december.parquet", folder / "december-scored.parquet"
     rows = to_parquet(BATCH_MONTH, source)
     target.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "tidegate", "batch", str(source), str(target), "--model", MODEL, "--key", "tailnum"]
+    command = [sys.executable, "-P", "-m", "tidegate", "batch", str(source), str(target), "--model", MODEL, "--key", "tailnum"]
     command += ["--state-dir", str(workbench.state_dir), "--json"]
-    process = subprocess.run(command, stdout=subprocess.PIPE, check=False)  # noqa: S603 our own command
+    process = subprocess.run(command, env=modules.environment(), stdout=subprocess.PIPE, check=False)  # noqa: S603 our own command
     if process.returncode != 0:
         raise DemoFailed("the batch job failed; the lines above say why.")
     summary = orjson.loads(process.stdout)

@@ -14,6 +14,7 @@ from kubernetes import client, config
 from yaml import YAMLError
 
 from eventing.errors import TidegateError
+from eventing.loopback import leads_here
 from tidegate.doctor.finding import Unseen
 from tidegate.doctor.plain import mapping, mappings, name_of, text
 from tidegate.objects import Document, Object
@@ -182,6 +183,8 @@ def connect(kubeconfig: Path | None, context: str | None) -> tuple[Api, str]:
             f"no cluster can be found by {kubeconfig or 'KUBECONFIG or ~/.kube/config'}: {' '.join(str(problem).split()).rstrip('.')};"
             " name a kubeconfig by --kubeconfig, and one of its contexts by --context (kubectl config get-contexts)."
         ) from None
+    if leads_here(configuration.host):
+        configuration.proxy = None  # as kubectl does
     chosen = next((item for item in contexts if item["name"] == context), current)
     return Api(configuration), text(mapping(chosen, "context"), "namespace") or "default"
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import ssl
 from collections.abc import Iterator
 
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, NewConnectionError, ReadTimeoutError, SSLError
 
+from eventing.redaction import HIDDEN, redact, redact_url
 from tidegate.doctor import versions
 from tidegate.doctor.cluster import Answer, Api
 from tidegate.doctor.finding import Finding, error, note, ok
@@ -53,7 +53,7 @@ def check(api: Api) -> Iterator[Finding]:
 
 def without_login(url: str) -> str:
     """A name and a password may stand in an address, and are nobody's to read."""
-    return re.sub(r"(?<=//)[^/@]*@", "", url)
+    return redact_url(url).replace(f"{HIDDEN}@", "")
 
 
 def unreachable(problem: Exception, url: str) -> Finding:
@@ -75,7 +75,9 @@ def unreachable(problem: Exception, url: str) -> Finding:
         return error(SUBJECT, f"does not answer at {url} in time.", "look whether a firewall or a VPN stands between, then try again")
     if isinstance(problem, NewConnectionError) and cause is not problem:
         return error(SUBJECT, f"cannot be reached at {url}: {cause}.", "look at the address in the kubeconfig and at the network")
-    return error(SUBJECT, f"cannot be asked at {url}: {' '.join(str(problem).split()) or type(problem).__name__}.", "kubectl cluster-info")
+    return error(
+        SUBJECT, f"cannot be asked at {url}: {redact(' '.join(str(problem).split())) or type(problem).__name__}.", "kubectl cluster-info"
+    )
 
 
 def refusal(answer: Answer, url: str) -> Finding | None:

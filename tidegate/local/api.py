@@ -1,6 +1,6 @@
 """The Knative Serving API over HTTP, as much of it as clients use for services and revisions.
 
-The official `kubernetes` client and kubectl work on it unchanged. It has no authentication: it listens on loopback only.
+The official `kubernetes` client and kubectl work on it unchanged, with the kubeconfig that has its token.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Any
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
-from tidegate.local import patch
+from tidegate.local import access, patch
 from tidegate.local.admission import admit_revision, admit_service
 from tidegate.local.discovery import discovery
 from tidegate.local.failure import Failure, UnknownField
@@ -29,12 +30,12 @@ _PATCHES: dict[str, Callable[[Any, Any], Any]] = {
     "application/merge-patch+json": patch.merge,
     "application/json-patch+json": patch.apply,
 }
-_OWN_HOSTS = ("127.0.0.1", "localhost")
 _BODY_LIMIT = 3 << 20  # etcd's own is 1.5 MiB
 
 
-def application(store: Store) -> web.Application:
-    app = web.Application(middlewares=[_failures], client_max_size=_BODY_LIMIT)
+def application(store: Store, token: str) -> web.Application:
+    """Every route of it, those that are added later included, is for callers that show the token."""
+    app = web.Application(middlewares=[_failures(token)], client_max_size=_BODY_LIMIT)
     calls = _Calls(store)
     app.add_routes(discovery())
     for resource in _KINDS:
@@ -53,28 +54,23 @@ def application(store: Store) -> web.Application:
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-@web.middleware
-async def _failures(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        _check_origin(request)
-        return await handler(request)
-    except Failure as failure:
-        return _json(failure.to_json(), failure.code)
-    except web.HTTPNotFound:
-        return _json(Failure(404, "NotFound", "the server could not find the requested resource").to_json(), 404)
-    except web.HTTPMethodNotAllowed:
-        message = "the server does not allow this method on the requested resource"
-        return _json(Failure(405, "MethodNotAllowed", message).to_json(), 405)
-    except web.HTTPRequestEntityTooLarge:
-        return _json(Failure(413, "RequestEntityTooLarge", "the object is too large").to_json(), 413)
+def _failures(token: str) -> Middleware:
+    @web.middleware
+    async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            access.check(request, token)
+            return await handler(request)
+        except Failure as failure:
+            return _json(failure.to_json(), failure.code)
+        except web.HTTPNotFound:
+            return _json(Failure(404, "NotFound", "the server could not find the requested resource").to_json(), 404)
+        except web.HTTPMethodNotAllowed:
+            message = "the server does not allow this method on the requested resource"
+            return _json(Failure(405, "MethodNotAllowed", message).to_json(), 405)
+        except web.HTTPRequestEntityTooLarge:
+            return _json(Failure(413, "RequestEntityTooLarge", "the object is too large").to_json(), 413)
 
-
-def _check_origin(request: web.Request) -> None:
-    """A service is a command that runs here, so no web page may make one: a browser tells whose page it is, and the host it called."""
-    if request.host.rpartition(":")[0] not in _OWN_HOSTS:
-        raise Failure(403, "Forbidden", f"the API answers at 127.0.0.1 and localhost, not at {request.host}")
-    if "Origin" in request.headers:
-        raise Failure(403, "Forbidden", f"the API is not for web pages, such as those of {request.headers['Origin']}")
+    return handle
 
 
 class _Calls:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from tidegate.local import start
 from tidegate.local.errors import InvalidManifest
 from tidegate.local.podspec import Container, EnvFromSource, EnvVar, KeyRef
 from tidegate.local.resources import Metadata
@@ -51,7 +52,7 @@ def argv(container: Container, env: Mapping[str, str]) -> list[str]:
     words = [expand(word, env) for word in (*container.command, *container.args)]
     if container.command:
         return [_python(words[0]), *words[1:]]
-    return [sys.executable, "-m", module_of(container.image or ""), *words]
+    return [sys.executable, "-P", start.__file__, module_of(container.image or ""), *words]
 
 
 def module_of(image: str) -> str:

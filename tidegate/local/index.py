@@ -1,4 +1,7 @@
-"""The gateway's own page: what runs here, for a person or a program."""
+"""The gateway's own page: what runs here, for a person or a program.
+
+It shows names, traffic and counts to all who can reach the gateway, and changes nothing: what acts is behind the token of the API.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ def page(fleet: Fleet, request: web.BaseRequest) -> web.Response:
         return web.json_response(
             {"error": f"no service at {request.host}; call one by its host: {', '.join(fleet.table.names)}."}, status=404
         )
+    if request.method not in ("GET", "HEAD"):
+        return web.json_response({"error": "this page is read only; send GET."}, status=405, headers={"Allow": "GET, HEAD"})
     services = status.services(fleet)
     if "text/html" in request.headers.get("Accept", ""):
         return web.Response(text=_html(services), content_type="text/html")

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from eventing.redaction import redact
 from tidegate.local.errors import StartFailed
 from tidegate.local.lifeline import Lifeline
 
@@ -91,7 +92,7 @@ class Process:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(self._log_start, size - _TAIL_BYTES))
             lines = file.read().decode("utf-8", "replace").splitlines()
-        return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+        return redact(next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing"))
 
     def _signal(self, number: int) -> None:
         if not self.exited.done():
@@ -127,8 +128,12 @@ class Process:
 
 def _spawn(launch: Launch) -> tuple[subprocess.Popen[bytes], int]:
     try:
-        launch.log.parent.mkdir(parents=True, exist_ok=True)
-        with launch.log.open("ab") as log:
+        launch.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        log = launch.log.open("ab")
+    except OSError as error:
+        raise StartFailed(f"{launch.name}: cannot write its log {launch.log}: {error.strerror}; see to that folder and its disk") from None
+    try:
+        with log:
             start = log.tell()
             popen = subprocess.Popen(  # noqa: S603 the manifest's own command, which the user asked for
                 launch.argv,

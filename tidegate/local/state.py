@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tidegate.local.errors import AlreadyRunning, UnusableFolder
+from tidegate.local.private import make_private, write_private
 
 _FILE = "up.json"
 _LOCK = "up.lock"
@@ -18,7 +19,10 @@ _LOCK = "up.lock"
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """`gateway` and `api` are URLs, `kafka` is "embedded" or an address, `started` an RFC 3339 time."""
+    """`gateway` and `api` are URLs, `kafka` is "embedded" or an address, `started` an RFC 3339 time.
+
+    `kubeconfig` and `token_file` are paths of files that only the owner can read: the API is for those who can.
+    """
 
     pid: int
     gateway: str
@@ -28,6 +32,11 @@ class Running:
     kafka_api_version: list[int] | None
     kafka: str
     started: str
+    token_file: str = ""
+
+    def token(self) -> str:
+        """What the API wants to be shown. Raises OSError when its file cannot be read."""
+        return Path(self.token_file).read_text("ascii")
 
 
 def read(state_dir: Path) -> Running | None:
@@ -43,10 +52,11 @@ def read(state_dir: Path) -> Running | None:
 def claimed(state_dir: Path) -> Iterator[None]:
     """The folder belongs to this process for as long as the context is, even if it dies in it.
 
-    Raises AlreadyRunning when it belongs to another, UnusableFolder when nothing can be written there.
+    It is readable by its owner alone. Raises AlreadyRunning when it belongs to another process, UnusableFolder when nothing can be written
+    there, or others can write there.
     """
     try:
-        state_dir.mkdir(parents=True, exist_ok=True)
+        make_private(state_dir, mark=_LOCK)
         lock = (state_dir / _LOCK).open("w")
     except OSError as error:
         raise UnusableFolder(f"cannot write into {state_dir}: {error.strerror}; choose another --state-dir.") from None
@@ -68,9 +78,7 @@ def _already(state_dir: Path) -> str:
 def announced(state_dir: Path, running: Running) -> Iterator[None]:
     """The file is there for as long as the context is; readers see all of it or nothing."""
     path = state_dir / _FILE
-    half = path.with_suffix(f".{os.getpid()}.tmp")
-    half.write_text(json.dumps(asdict(running), indent=2) + "\n", "utf-8")
-    half.replace(path)
+    write_private(path, json.dumps(asdict(running), indent=2) + "\n")
     try:
         yield
     finally:

@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +17,10 @@ import aiohttp
 from aiohttp import web
 
 from eventing import http
-from eventing.listening import listen
+from eventing.listening import listen, url_of
+from eventing.redaction import redact_url
 from eventing.security import OPEN, Security
-from tidegate.local import kubeconfig, manifests, resources, state, status
+from tidegate.local import access, kubeconfig, manifests, resources, state, status
 from tidegate.local.api import application
 from tidegate.local.broker import Kafka, reachable
 from tidegate.local.deployments import Deployments, sinks
@@ -36,6 +37,7 @@ from tidegate.objects import Document
 log = logging.getLogger("tidegate.local")
 
 _LOOPBACK = "127.0.0.1"
+_WITH_LOOPBACK = (_LOOPBACK, "localhost", "0.0.0.0", "::", "[::]")  # noqa: S104 they are compared
 # After draining, what is still open at the gateway is a caller that sends or reads no more.
 _CLOSE_SECONDS = 2.0
 # A watch never ends by itself: at the end they are cut off.
@@ -77,8 +79,8 @@ class Up:
         pools = {name: revision.pool for name, revision in self.fleet.revisions.items()} | self.deployments.pools
         return {
             "gateway": self.running.gateway,
-            "kafka": self.running.kafka,
-            "bootstrap_servers": self.running.bootstrap_servers,
+            "kafka": redact_url(self.running.kafka),
+            "bootstrap_servers": redact_url(self.running.bootstrap_servers),
             "in_flight": self.in_flight,
             "services": status.services(self.fleet),
             "deployments": {name: status.pool(pool) for name, pool in self.deployments.pools.items()},
@@ -104,24 +106,25 @@ async def up(settings: UpSettings) -> AsyncIterator[Up]:
     documents = manifests.load(settings.manifests)
     async with AsyncExitStack() as stack:
         stack.enter_context(state.claimed(settings.state_dir))
-        gateway_socket = stack.enter_context(listen(settings.port, settings.host, option="--port"))
+        gateway_sockets = [stack.enter_context(item) for item in _gateway_sockets(settings)]
         api_socket = stack.enter_context(listen(settings.api_port, _LOOPBACK, option="--api-port"))
         kafka = await stack.enter_async_context(reachable(settings.bootstrap_servers, settings.security))
-        running = _running(settings, kafka, gateway_socket, api_socket)
+        token = access.new_token()
+        running = _running(settings, kafka, gateway_sockets[-1], api_socket, token)
         launcher = _launcher(settings, documents, running, kafka, stack.enter_context(Lifeline()))
-        domain = f"localhost:{gateway_socket.getsockname()[1]}"
+        domain = f"localhost:{gateway_sockets[0].getsockname()[1]}"
         fleet = Fleet(Store(), launcher, domain)
         deployments = _deployments(documents, launcher, domain)
         here = Up(running, fleet, deployments)
-        await stack.enter_async_context(_serving(_api(here), api_socket))
+        await stack.enter_async_context(_serving(_api(here, token), api_socket))
         stack.push_async_callback(fleet.close)
         client = await stack.enter_async_context(http.session(timeout_seconds=None, raw=True))
-        await stack.enter_async_context(_serving(_gateway(fleet, client), gateway_socket))
+        await stack.enter_async_context(_serving(_gateway(fleet, client), *gateway_sockets))
         _apply(documents, fleet)
         stack.push_async_callback(_drained, here)
         await stack.enter_async_context(deployments.running())
         stack.enter_context(state.announced(settings.state_dir, running))
-        where = (running.gateway, running.api, running.bootstrap_servers, running.kafka)
+        where = (running.gateway, running.api, redact_url(running.bootstrap_servers), redact_url(running.kafka))
         log.info("%s is the gateway; %s the API; Kafka is at %s (%s)", *where)
         yield here
 
@@ -143,11 +146,23 @@ async def run(settings: UpSettings) -> None:
         await stopping.wait()
 
 
+def _gateway_sockets(settings: UpSettings) -> Iterator[socket.socket]:
+    """One on 127.0.0.1, where the processes call each other, and one more for an address that does not include it."""
+    options = {"option": "--port", "host_option": "--host"}
+    if settings.host in _WITH_LOOPBACK:
+        yield listen(settings.port, settings.host, **options)
+        return
+    first = listen(settings.port, _LOOPBACK, **options)
+    yield first
+    yield listen(first.getsockname()[1], settings.host, **options)
+
+
 @asynccontextmanager
-async def _serving(runner: web.AppRunner | web.ServerRunner, sock: socket.socket) -> AsyncIterator[None]:
+async def _serving(runner: web.AppRunner | web.ServerRunner, *sockets: socket.socket) -> AsyncIterator[None]:
     await runner.setup()
     try:
-        await web.SockSite(runner, sock).start()
+        for sock in sockets:
+            await web.SockSite(runner, sock).start()
         yield
     finally:
         await runner.cleanup()
@@ -159,26 +174,27 @@ def _gateway(fleet: Fleet, client: aiohttp.ClientSession) -> web.ServerRunner:
     return web.ServerRunner(server, shutdown_timeout=_CLOSE_SECONDS)
 
 
-def _api(here: Up) -> web.AppRunner:
+def _api(here: Up, token: str) -> web.AppRunner:
     async def show(_: web.Request) -> web.Response:
         return web.json_response(here.status())
 
-    app = application(here.fleet.store)
+    app = application(here.fleet.store, token)
     app.router.add_get("/tidegate/status", show)
     return web.AppRunner(app, access_log=None, shutdown_timeout=_WATCH_GRACE, handler_cancellation=True)
 
 
-def _running(settings: UpSettings, kafka: Kafka, gateway: socket.socket, api: socket.socket) -> state.Running:
+def _running(settings: UpSettings, kafka: Kafka, gateway: socket.socket, api: socket.socket, token: str) -> state.Running:
     api_url = f"http://{_LOOPBACK}:{api.getsockname()[1]}"
     return state.Running(
         pid=os.getpid(),
-        gateway=f"http://{_LOOPBACK}:{gateway.getsockname()[1]}",
+        gateway=url_of(gateway),
         api=api_url,
-        kubeconfig=str(kubeconfig.write(settings.state_dir, api_url)),
+        kubeconfig=str(kubeconfig.write(settings.state_dir, api_url, token)),
         bootstrap_servers=kafka.broker.bootstrap_servers,
         kafka_api_version=list(kafka.broker.api_version) if kafka.broker.api_version else None,
         kafka=kafka.name,
         started=now(),
+        token_file=str(kubeconfig.write_token(settings.state_dir, token)),
     )
 
 
@@ -186,7 +202,8 @@ def _launcher(settings: UpSettings, documents: Sequence[Document], running: stat
     logs = settings.state_dir.resolve() / "log"
     shutil.rmtree(logs, ignore_errors=True)
     # Nobody but the gateway has business with a process: it listens on loopback only.
-    common = {**kafka.environment(), "TIDEGATE_KUBERNETES_API": running.api, "TIDEGATE_HOST": _LOOPBACK}
+    api = {"TIDEGATE_KUBERNETES_API": running.api, "TIDEGATE_KUBERNETES_TOKEN_FILE": running.token_file}
+    common = {**kafka.environment(), **api, "TIDEGATE_HOST": _LOOPBACK}
     config_maps = {m.metadata.name or "": m.data for m in manifests.of_kind(resources.ConfigMap, documents)}
     return Launcher(settings.project_root.resolve(), logs, line, common, config_maps)
 

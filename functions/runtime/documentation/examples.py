@@ -74,5 +74,6 @@ def _made(item: Input) -> Any:
     if item.datatype == "BOOL":
         return False
     least, most = range_of(item)
-    nearest = min(max(0.0, least), most)
-    return math.ceil(nearest) if item.datatype in WHOLE else nearest
+    if item.datatype in WHOLE:
+        return min(max(0, math.ceil(least)), math.floor(most))
+    return min(max(0.0, least), most)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from eventing.environ import number, one_of, whole
 from eventing.errors import InvalidSetting
+from eventing.redaction import redact_url
 
 PAYLOAD_EVENTS = ("tidegate", "kserve")
 # Traces are sent by this one: it needs no gRPC.
@@ -91,7 +92,9 @@ def _resource(environ: Mapping[str, str]) -> dict[str, str]:
 def _sink(environ: Mapping[str, str]) -> str | None:
     value = environ.get("TIDEGATE_PAYLOAD_SINK")
     if value and not _is_url(value):
-        raise InvalidSetting(f"TIDEGATE_PAYLOAD_SINK is {value!r}; it must be an http or https URL such as http://payloads.default.")
+        raise InvalidSetting(
+            f"TIDEGATE_PAYLOAD_SINK is {redact_url(value)!r}; it must be an http or https URL such as http://payloads.default."
+        )
     return value or None
 
 

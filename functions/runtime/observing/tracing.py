@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from eventing.loopback import leads_here
 from functions.runtime.exchange import Exchange
 from functions.runtime.observing.background import Background
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan
+    from requests import Session
 
 # Four spans each; as many as the SDK's own queue holds by default (OTEL_BSP_MAX_QUEUE_SIZE).
 _EXCHANGES = 2_048
@@ -76,7 +78,7 @@ class _Exporter:
         provider.add_span_processor(Collected())
         self._tracer = provider.get_tracer("tidegate")
         self._propagator = TraceContextTextMapPropagator()
-        self._exporter = OTLPSpanExporter(endpoint=endpoint)
+        self._exporter = OTLPSpanExporter(endpoint=endpoint, session=_session(endpoint))
         self._ended = ended
 
     def export(self, exchanges: list[Exchange]) -> int:
@@ -106,6 +108,17 @@ class _Exporter:
             for step, start, end in steps_of(exchange):
                 self._tracer.start_span(step, context, start_time=began + start).end(began + end)
         span.end(began + exchange.took)
+
+
+def _session(endpoint: str) -> Session | None:
+    """For a collector on this machine, one that takes no proxy from the environment; for others the exporter's own."""
+    from requests import Session
+
+    if not leads_here(endpoint):
+        return None
+    session = Session()
+    session.trust_env = False
+    return session
 
 
 def steps_of(exchange: Exchange) -> list[tuple[str, int, int]]:

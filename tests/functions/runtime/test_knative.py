@@ -178,7 +178,7 @@ async def test_a_token_that_cannot_be_read_does_not_end_a_watch(client: Any, tmp
             assert await views(Client(access, opened, first_delay=0.001), 1) == [{"a": "1"}]
     finally:
         logging.getLogger("tidegate.knative").removeHandler(handler)
-    assert f"cannot read the service account's token {tmp_path}" in caplog.text
+    assert f"cannot read the token of the Kubernetes API, {tmp_path}" in caplog.text
 
 
 async def test_a_refusal_is_told(client: Any) -> None:

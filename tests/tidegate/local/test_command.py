@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidegate.local import start
 from tidegate.local.command import Pod, argv, environment, expand, module_of
 from tidegate.local.errors import InvalidManifest
 from tidegate.local.podspec import Container
@@ -42,7 +43,7 @@ def test_python_is_the_one_that_runs_this() -> None:
     ],
 )
 def test_without_a_command_the_image_names_the_function(image: str, module: str) -> None:
-    assert argv(container(image=image, args=["--x"]), {}) == [sys.executable, "-m", module_of(image), "--x"]
+    assert argv(container(image=image, args=["--x"]), {}) == [sys.executable, "-P", start.__file__, module_of(image), "--x"]
     assert module_of(image) == module
 
 

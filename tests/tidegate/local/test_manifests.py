@@ -92,7 +92,7 @@ def test_without_a_kustomization_every_yaml_file_counts(tmp_path: Path) -> None:
 
 
 def test_standard_input_is_read_for_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO(SERVICE.format(name="piped")))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(SERVICE.format(name="piped").encode())))
     assert names("-") == ["piped"]
 
 

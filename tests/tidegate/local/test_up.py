@@ -60,7 +60,7 @@ async def test_others_find_it_while_it_runs(running: Running, service: Make, roo
         assert state.read(root / "state") == here.running
         assert here.running.kafka == "embedded"
         assert here.running.kafka_api_version == [2, 3]
-        assert here.running.api in Path(here.running.kubeconfig).read_text()  # noqa: ASYNC240 a few bytes
+        assert here.running.api.removeprefix("http://") in Path(here.running.kubeconfig).read_text()  # noqa: ASYNC240 a few bytes
     assert state.read(root / "state") is None
 
 
@@ -69,7 +69,8 @@ async def test_the_status_says_what_runs_and_why(running: Running, service: Make
         address = f"http://hello.localhost:{here.running.gateway.rpartition(':')[2]}"
         async with client.get(address) as response:
             assert response.status == 200
-        async with client.get(f"{here.running.api}/tidegate/status") as response:
+        headers = {"Authorization": f"Bearer {here.running.token()}"}
+        async with client.get(f"{here.running.api}/tidegate/status", headers=headers) as response:
             status = await response.json()
         revision = status["services"]["hello"]["revisions"][0]
         assert (revision["name"], revision["percent"], revision["starts"], revision["latency_ms"]["count"]) == ("hello-00001", 100, 1, 1)

@@ -154,3 +154,10 @@ def test_the_sdk_is_not_imported_by_the_one_who_serves() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout == "[]\n"
+
+
+def test_no_proxy_stands_before_a_collector_on_this_machine(receiver: Receiver, exchange: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    export(Tracing(receiver.url, {}), exchange())
+    assert spans(receiver)
