@@ -28,6 +28,8 @@ _JSON, _APPLY = "application/json", "application/apply-patch+yaml"
 _MANAGER = "tidegate-doctor"
 # A traceback and what was said before it.
 _LOG_LINES = "30"
+# What the kubelet answers in place of the log of a container that is removed already, with status 200.
+_LOG_GONE = "unable to retrieve container logs"
 
 
 class NoCluster(TidegateError):
@@ -150,7 +152,8 @@ class Cluster:
         """The end of the log of a container as it last ended, or as it runs; empty where it cannot be read."""
         path = f"/api/v1/namespaces/{quote(text(mapping(pod, 'metadata'), 'namespace'))}/pods/{quote(name_of(pod))}/log"
         for previous in ("true", "false"):
-            if found := self.api.read(path, container=container, previous=previous, tailLines=_LOG_LINES):
+            found = self.api.read(path, container=container, previous=previous, tailLines=_LOG_LINES)
+            if found and not found.startswith(_LOG_GONE):
                 return found
         return ""
 

@@ -163,6 +163,7 @@ _CLUSTER_ONLY = {
     ("", "ResourceQuota"): _NO_POD,
     ("", "Secret"): "set its values in the environment of tidegate up",
     ("eventing.knative.dev", "Broker"): "publish to the stream's topic, or post to the router",
+    ("eventing.knative.dev", "EventPolicy"): "there is no JobSink here, and so nobody who could start a job by it",
     ("eventing.knative.dev", "EventType"): "there is no event registry here",
     ("eventing.knative.dev", "KafkaSink"): "the stream worker writes its topics itself",
     ("eventing.knative.dev", "Trigger"): "publish to the stream's topic, or post to the router",
@@ -180,4 +181,12 @@ _CLUSTER_ONLY = {
 def only_on_a_cluster(item: Object) -> str | None:
     """Why an object is not run here, though a cluster would; None for all others."""
     group = str(item.get("apiVersion")).rpartition("/")[0]
+    if _component(item) == "kafka":
+        return "tidegate up brings a Kafka of its own"
     return _CLUSTER_ONLY.get((group, str(item.get("kind"))))
+
+
+def _component(item: Object) -> object:
+    metadata = item.get("metadata")
+    labels = metadata.get("labels") if isinstance(metadata, dict) else None
+    return labels.get("app.kubernetes.io/component") if isinstance(labels, dict) else None

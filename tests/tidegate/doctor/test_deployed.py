@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from tidegate.doctor import deployed, features, references
+from tidegate.doctor.cluster import Cluster
 from tidegate.doctor.finding import LONGEST, Level, error
 from tidegate.doctor.plain import workloads
 from tidegate.doctor.references import Reference
@@ -78,6 +79,32 @@ def test_a_container_that_does_not_run_tells_why(container: Object, message: str
     assert found.level is Level.ERROR
     assert message in found.message
     assert found.remedy.startswith(remedy)
+
+
+class _Api:
+    """Logs by whether those of the run before are asked for."""
+
+    def __init__(self, previous: str, latest: str) -> None:
+        self._logs = {"true": previous, "false": latest}
+
+    def read(self, path: str, **query: str) -> str:
+        assert path == "/api/v1/namespaces/mine/pods/stream-flights-1/log"
+        return self._logs[query["previous"]]
+
+
+@pytest.mark.parametrize(
+    ("previous", "latest", "expected"),
+    [
+        ("before", "now", "before"),
+        ("", "now", "now"),
+        ("unable to retrieve container logs for containerd://59ee", "now", "now"),
+        ("", "", ""),
+    ],
+    ids=["the run that ended", "the first run", "removed already", "no right"],
+)
+def test_a_log_is_that_of_the_last_run_that_there_is(previous: str, latest: str, expected: str) -> None:
+    pod = {"metadata": {"name": "stream-flights-1", "namespace": "mine"}}
+    assert Cluster(cast("Any", _Api(previous, latest)), "mine", []).log(pod, "stream") == expected
 
 
 def test_what_a_worker_advises_itself_is_its_remedy() -> None:
