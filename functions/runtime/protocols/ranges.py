@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from functions.runtime.checks import are_ordinary, slices
+from functions.runtime.checks import SLICE, are_ordinary, slices
 from functions.runtime.datatypes import FLOATS, WHOLE, bounds_of
 from functions.runtime.errors import InvalidInput
 
@@ -43,6 +43,9 @@ def check_array(name: str, datatype: str, values: array[Any]) -> None:
 
 def _can_be_packed(typecode: str, values: Sequence[Any]) -> bool:
     try:
+        if len(values) <= SLICE:  # as nearly all are: for these, not even a call more
+            _packer(typecode, len(values))(*values)
+            return True
         for part in slices(values):
             _packer(typecode, len(part))(*part)
     except (OverflowError, struct.error):
@@ -61,7 +64,8 @@ def _are_small(values: array[int], size: int) -> bool:
         content = part.tobytes()
         if content[_ORDER[size - 1] :: 8].translate(None, _BELOW_128):
             return False
-        if any(content[place::8].strip(b"\0") for place in _ORDER[size:]):
+        zeros = bytes(len(part))
+        if any(content[place::8] != zeros for place in _ORDER[size:]):
             return False
     return True
 
