@@ -56,9 +56,9 @@ class Summary:
 class Limits:
     # Rows of a request: enough that the prediction dominates it, few enough that its start is not noticed.
     chunk_rows: int = 1_000
-    # Bytes of a request with routing keys: below the 4 MiB of JSON that a model function takes (TIDEGATE_MAX_JSON_BYTES).
+    # Bytes of the JSON in a request: below the 4 MiB of JSON that a model function takes (TIDEGATE_MAX_JSON_BYTES).
     json_bytes: int = 3 * 2**20
-    # Bytes of a request of binary tensors: far below the 64 MiB of a body (TIDEGATE_MAX_BODY_BYTES), and read within milliseconds.
+    # Bytes of the binary tensors in a request: far below the 64 MiB of a body (TIDEGATE_MAX_BODY_BYTES), and read within milliseconds.
     binary_bytes: int = 8 * 2**20
     # Requests at once: two keep the model busy, more let it scale out.
     in_flight: int = 4
@@ -119,7 +119,7 @@ class _Batch:
         self._inputs = inputs
         self._outputs = signature.outputs
         self._in_flight = limits.in_flight
-        self._most_bytes = limits.binary_bytes if request.key is None else limits.json_bytes
+        self._limits = limits
         # Halved when the model says that a request is too large: it will say so of the next one, too.
         self._most_rows = limits.chunk_rows
         for output in self._outputs:
@@ -129,16 +129,17 @@ class _Batch:
     async def _score(self, chunk: pa.RecordBatch, first_row: int) -> list[pa.RecordBatch]:
         """The chunk in parts, each with the outputs' columns. `first_row` is its place in the file, from 0."""
         scored: list[pa.RecordBatch] = []
-        for part in pieces(chunk, self._weight, self._most_bytes):
+        for part in pieces(chunk, self._load, 1.0):
             scored += await self._score_part(part, first_row)
             first_row += part.num_rows
         return scored
 
-    def _weight(self, part: pa.RecordBatch) -> int:
-        """The bytes of a request; beyond every limit for more rows than the model takes."""
-        if part.num_rows > self._most_rows:
-            return self._most_bytes + 1
-        return request_bytes(part, self._inputs, self._key)
+    def _load(self, part: pa.RecordBatch) -> float:
+        """How much of what a request may have these rows take: above 1.0 they are too many."""
+        json_bytes, binary_bytes = request_bytes(part, self._inputs, self._key)
+        limits = self._limits
+        rows: int = part.num_rows
+        return max(rows / self._most_rows, json_bytes / limits.json_bytes, binary_bytes / limits.binary_bytes)
 
     async def _score_part(self, part: pa.RecordBatch, first_row: int) -> list[pa.RecordBatch]:
         # Off the event loop: a thousand rows take milliseconds each way.

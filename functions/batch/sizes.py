@@ -12,8 +12,8 @@ from pyarrow import types
 _LEAST_BYTES = 4
 
 
-def pieces(batch: pa.RecordBatch, size_of: Callable[[pa.RecordBatch], int], limit: int) -> Iterator[pa.RecordBatch]:
-    """The batch in order, halved until each part has at most `limit` bytes or one row."""
+def pieces(batch: pa.RecordBatch, size_of: Callable[[pa.RecordBatch], float], limit: float) -> Iterator[pa.RecordBatch]:
+    """The batch in order, halved until each part has at most the size `limit`, or one row."""
     if batch.num_rows <= 1 or size_of(batch) <= limit:
         yield batch
         return

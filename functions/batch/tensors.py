@@ -1,7 +1,7 @@
 """Rows of a dataset as an Open Inference request, one tensor a column, and the answer's outputs as columns. Pure functions.
 
-With routing keys a request is JSON, which the router divides by key. Without, tensors are binary where they can be (Triton's "Binary Tensor
-Data Extension"): a tenth of the work, and beyond the limit that JSON has.
+With routing keys a request is JSON, which the router divides by key. Without, numbers are binary tensors (Triton's "Binary Tensor Data
+Extension"), which have no limit but that of a body. Texts are JSON in both: parsers of JSON read them several times faster.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _EXACT = 2**53
 # Bytes of a number in JSON with its comma, at the most, and what a text has around it.
 _NUMBER_BYTES = 25
 _QUOTE_BYTES = 3
-_LENGTH_BYTES = 4
+_DOUBLE_BYTES = 8
 
 
 class Body(NamedTuple):
@@ -55,13 +55,12 @@ def encode(batch: pa.RecordBatch, inputs: Sequence[Input], key: str | None, firs
     return Body(orjson.dumps({"parameters": {KEYS: _keys(batch.column(key), key, first_row)}, "inputs": tensors}))
 
 
-def request_bytes(batch: pa.RecordBatch, inputs: Sequence[Input], key: str | None) -> int:
-    """How large a request becomes, at the most, but for characters that JSON escapes."""
-    number, around = (8, _LENGTH_BYTES) if key is None else (_NUMBER_BYTES, _QUOTE_BYTES)
+def request_bytes(batch: pa.RecordBatch, inputs: Sequence[Input], key: str | None) -> tuple[int, int]:
+    """How many bytes of JSON and of binary data a request has, at the most, but for characters that JSON escapes and gaps of integers."""
     texts = [batch.column(name) for name in [item.name for item in inputs if item.datatype == "BYTES"] + ([key] if key else [])]
-    numbers = sum(item.datatype != "BYTES" for item in inputs)
-    rows: int = batch.num_rows
-    return number * numbers * rows + sum([_text_bytes(column) + around * len(column) for column in texts])
+    text = sum([_text_bytes(column) + _QUOTE_BYTES * len(column) for column in texts])
+    numbers: int = batch.num_rows * sum(item.datatype != "BYTES" for item in inputs)
+    return (text, _DOUBLE_BYTES * numbers) if key is None else (text + _NUMBER_BYTES * numbers, 0)
 
 
 def _text_bytes(column: pa.Array) -> int:
@@ -129,16 +128,16 @@ def _binary_data(item: Input, column: pa.Array) -> tuple[str, bytes] | None:
     Doubles stay doubles whatever the precision of the input, so that the model rounds them as it rounds a number of JSON.
     """
     if item.datatype == "BYTES":
-        return None if column.null_count else ("BYTES", _texts(column))
+        return None
     if item.datatype == "BOOL":
         return None if column.null_count else ("BOOL", _raw(column.cast(pa.uint8())))
     if types.is_float32(column.type):
-        return "FP32", _raw(column.fill_null(float("nan")))
+        return "FP32", _raw(_with_nan(column))
     if types.is_integer(column.type) and not column.null_count:
         return item.datatype, _raw(column)
     if types.is_integer(column.type) and not _is_exact(column):
         return None
-    return "FP64", _raw(column.cast(pa.float64()).fill_null(float("nan")))
+    return "FP64", _raw(_with_nan(column.cast(pa.float64())))
 
 
 def _is_exact(column: pa.Array) -> bool:
@@ -147,16 +146,16 @@ def _is_exact(column: pa.Array) -> bool:
     return bounds["min"] is None or max(-bounds["min"], bounds["max"]) <= _EXACT
 
 
+def _with_nan(column: pa.Array) -> pa.Array:
+    """With NaN for null. By coalesce, since fill_null would import pandas where there is one, which takes longer than most batches."""
+    return pc.coalesce(column, pa.scalar(float("nan"), column.type))
+
+
 def _raw(column: pa.Array) -> bytes:
     """The values as they are in memory, which is little-endian wherever there is a PyArrow."""
     width = column.type.bit_width // 8
     start = column.offset * width
     return bytes(memoryview(column.buffers()[1])[start : start + len(column) * width]) if len(column) else b""
-
-
-def _texts(column: pa.Array) -> bytes:
-    contents = column.cast(pa.large_binary()).to_pylist()
-    return b"".join(len(content).to_bytes(_LENGTH_BYTES, "little") + content for content in contents)
 
 
 def decode(body: bytes, outputs: Sequence[Output], rows: int, *, routed: bool) -> list[pa.Array]:
