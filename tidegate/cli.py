@@ -12,6 +12,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,6 +30,8 @@ _REMEDIES = {
     (errno.EMFILE, errno.ENFILE): "raise the limit of open files (ulimit -n)",
     (errno.ENAMETOOLONG,): "choose a shorter name",
 }
+
+_EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 app = typer.Typer(
     name="tidegate",
@@ -87,6 +90,8 @@ def run(arguments: Sequence[str]) -> int:
     except OSError as error:
         return _fail(_of_the_system(error), debug)
     except Exception as error:  # noqa: BLE001 a person sees one sentence, not a traceback
+        if (cause := _exhausted(error)) is not None:
+            return _fail(_of_the_system(cause), debug)
         return _fail(f"this is a fault of tidegate itself: {error!r}; `--debug` shows where.", debug)
     return result if isinstance(result, int) else DONE
 
@@ -124,8 +129,24 @@ def _leave_output_if_stuck() -> None:
 def _of_the_system(error: OSError) -> str:
     """What a full disk, a read-only file system or a folder that has gone means, in a sentence."""
     what = next((remedy for numbers, remedy in _REMEDIES.items() if error.errno in numbers), "see to it, then try again")
-    where = f"{error.filename}: " if error.filename else ""
+    where = f"{error.filename}: " if error.filename else "" if _stands_somewhere() else "the working directory is gone: "
     return f"{where}{error.strerror or error}; {what}."
+
+
+def _exhausted(error: BaseException | None) -> OSError | None:
+    """What the system refused on the way to another error, if it was for want of room or of open files."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _EXHAUSTED:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _stands_somewhere() -> bool:
+    try:
+        return bool(Path.cwd())
+    except OSError:
+        return False
 
 
 def _leave_output() -> None:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
-from functions.runtime.card import Input
+from functions.runtime.card import Artifact, Card, Input
+from functions.runtime.checks import checker, range_of
 from functions.runtime.documentation import examples
 from functions.runtime.documentation.described import Described
 
@@ -36,6 +40,27 @@ def test_one_tensor_with_all_inputs_is_shown_where_all_are_numbers(describe: Des
     assert tensor == {"name": "rows", "shape": [1, 2], "datatype": "FP64", "data": [1.5, None]}
     (tensor,) = examples.v2(describe(inputs=inputs[:1], example={"a": 1.5}))["matrix"]["value"]["inputs"]
     assert tensor["datatype"] == "FP32"
+
+
+_DATATYPES = ("BOOL", "BYTES", "FP16", "FP32", "FP64", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
+_BOUNDS = st.none() | st.integers(-300, 300).map(float) | st.floats(-300, 300)
+
+
+@given(st.sampled_from(_DATATYPES), _BOUNDS, _BOUNDS, st.none() | st.lists(st.text(min_size=1), min_size=1, unique=True))
+def test_what_is_made_of_any_input_is_taken(
+    datatype: str, minimum: float | None, maximum: float | None, categories: list[str] | None
+) -> None:
+    numeric = datatype not in ("BOOL", "BYTES")
+    item = Input(
+        "x",
+        datatype,
+        categories=tuple(categories) if categories and datatype == "BYTES" else None,
+        minimum=minimum if numeric else None,
+        maximum=maximum if numeric else None,
+    )
+    least, most = range_of(item)
+    assume(math.ceil(least) <= math.floor(most) if "INT" in datatype else least <= most)
+    checker(item)(examples.record(Card(name="m", artifact=Artifact("m.ubj"), inputs=(item,), outputs=()))["x"])
 
 
 @pytest.mark.parametrize(
