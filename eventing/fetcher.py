@@ -48,6 +48,7 @@ class _Fetcher(Fetcher):  # type: ignore[misc]
     """
 
     PartitionRecords = _PartitionRecords
+    _next_partition_records: Any
 
     def fetched_records(self, max_records: int | None = None, update_offsets: bool = True) -> Any:
         self._line_up()

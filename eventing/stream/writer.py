@@ -57,6 +57,10 @@ class Writer:
             self._waiting[acknowledged] = lane
             group[-1][1].add_both(self._notify, acknowledged, topic, group)
 
+    def hold(self, partition: int) -> bool:
+        """Whether something that was sent for this input partition is not acknowledged yet."""
+        return any(lane.partition == partition for lane in self._waiting.values())
+
     async def drain(self, partitions: set[int], timeout_seconds: float) -> bool:
         """Whether the broker acknowledged in that time all that was sent for these input partitions, in this lane or an earlier one."""
         waiting = [acknowledged for acknowledged, lane in self._waiting.items() if lane.partition in partitions]
