@@ -62,7 +62,7 @@ async def _until_stopped(settings: StreamSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     health = Health()
-    async with serving(health, listen(settings.port)):
+    async with serving(health, listen(settings.port, settings.host)):
         await worker.run(settings, stop, health)
 
 

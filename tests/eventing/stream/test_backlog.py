@@ -18,4 +18,4 @@ async def test_a_backlog_is_moved_to_its_end(
 
 
 async def test_a_backlog_is_moved_by_workers_that_join_and_leave(settings: StreamSettings, backlog: Callable[..., Awaitable[None]]) -> None:
-    await backlog(replace(settings, batch_size=256), range(4), workers=3)
+    await backlog(replace(settings, batch_size=256), range(4), workers=2)
