@@ -11,7 +11,7 @@ from typing import Any
 
 from kafka import KafkaConsumer
 from kafka.consumer.fetcher import Fetcher
-from kafka.errors import UnsupportedCodecError
+from kafka.errors import CorruptRecordError, UnsupportedCodecError
 
 # What the corrections touch.
 _PARTS = ("_next_partition_records", "_paused_partition_records", "_subscriptions", "fetched_records", "PartitionRecords")
@@ -27,16 +27,21 @@ class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
     def take(self, n: int | None = None) -> list[Any]:
         try:
             records: list[Any] = super().take(n)
-        except UnsupportedCodecError as error:
+        except Exception as error:
             self.drain()
-            raise UnsupportedCodecError(
-                f"the records at {self.topic_partition.topic}/{self.topic_partition.partition}/{self.next_fetch_offset} cannot be read "
-                f"({str(error).rstrip('.')}); install that library here, or publish with gzip or without compression."
-            ) from None
-        except Exception:
-            self.drain()
+            if isinstance(error, UnsupportedCodecError):
+                raise UnsupportedCodecError(
+                    f"{self._where()} cannot be read ({str(error).rstrip('.')}); "
+                    "install that library here, or publish with gzip or without compression."
+                ) from None
+            if isinstance(error, UnicodeDecodeError):
+                # Of a header's name: values are bytes.
+                raise CorruptRecordError(f"{self._where()} cannot be read ({error}); move the group's offset beyond it.") from None
             raise
         return records
+
+    def _where(self) -> str:
+        return f"the record at {self.topic_partition.topic}/{self.topic_partition.partition}/{self.next_fetch_offset}"
 
 
 class _Fetcher(Fetcher):  # type: ignore[misc]

@@ -52,7 +52,7 @@ async def run(settings: StreamSettings, stop: asyncio.Event, health: Health | No
     async with contextlib.AsyncExitStack() as stack:
         producer = await stack.enter_async_context(_producer(settings))
         session = await stack.enter_async_context(
-            http.session(timeout_seconds=settings.request_timeout_seconds, connections=settings.in_flight)
+            http.session(timeout_seconds=settings.request_timeout_seconds, connections=settings.in_flight, raw=True)
         )
         health.unready = "a topic is missing."
         partitions = await _partitions(producer, settings, stop)

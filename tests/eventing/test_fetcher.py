@@ -136,8 +136,13 @@ def read_on(consumer: KafkaConsumer, read: list[int]) -> None:
 class Unreadable:
     """A response whose first batch cannot be read."""
 
+    def __init__(self, error: type[Exception] = CorruptRecordError) -> None:
+        self._error = error
+
     def next_batch(self) -> Any:
-        raise CorruptRecordError
+        if self._error is UnicodeDecodeError:
+            return b"\xff".decode()
+        raise self._error
 
     def has_next(self) -> bool:
         return True
@@ -153,6 +158,12 @@ def test_records_that_cannot_be_read_are_over_in_the_corrected_client_alone(kind
     assert finished or records.take(10) == []
 
 
+def test_a_header_whose_name_is_no_text_is_an_error_of_the_client_s() -> None:
+    records = fetcher._Fetcher.PartitionRecords(7, TopicPartition("in", 0), Unreadable(UnicodeDecodeError))
+    with pytest.raises(CorruptRecordError, match=r"the record at in/0/7 cannot be read \('utf-8' .*\); move the group's offset beyond it"):
+        records.take(10)
+
+
 def test_records_with_a_compression_that_is_not_installed_are_an_error_at_each_poll(
     broker: Broker, opened: Open, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,7 +171,7 @@ def test_records_with_a_compression_that_is_not_installed_are_an_error_at_each_p
     publish(broker, topic, **{"compression.type": "lz4"})
     consumer, read = opened(1000), list[int]()
     for _ in range(3):
-        with pytest.raises(UnsupportedCodecError, match=rf"the records at {topic}/[01]/100 cannot be read \(.*lz4.*\); install that"):
+        with pytest.raises(UnsupportedCodecError, match=rf"the record at {topic}/[01]/100 cannot be read \(.*lz4.*\); install that"):
             read_on(consumer, read)
     assert sum(read) == 2 * COUNT
 
