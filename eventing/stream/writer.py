@@ -63,13 +63,11 @@ class Writer:
 
     async def drain(self, partitions: set[int], timeout_seconds: float) -> bool:
         """Whether the broker acknowledged in that time all that was sent for these input partitions, in this lane or an earlier one."""
-        until = self._loop.time() + timeout_seconds
-        # What was refused for its size is sent once more, as a dead letter.
-        while waiting := [acknowledged for acknowledged, lane in self._waiting.items() if lane.partition in partitions]:
-            _, late = await asyncio.wait(waiting, timeout=max(0.0, until - self._loop.time()))
-            if late:
-                return False
-        return True
+        waiting = [acknowledged for acknowledged, lane in self._waiting.items() if lane.partition in partitions]
+        if not waiting:
+            return True
+        _, late = await asyncio.wait(waiting, timeout=timeout_seconds)
+        return not late
 
     def _send(self, slot: Slot, targets: Mapping[str, int]) -> tuple[str, Any]:
         """Send the largest form that the client takes: the output, then its dead letter in ever smaller ones."""
@@ -91,7 +89,9 @@ class Writer:
             slot.letters = forms(enclose(slot.record, slot.result, stream=self._settings.group, destination=self._settings.sink))
         letter = next(slot.letters, None)
         if letter is None:
-            raise _refused(self._settings.deadletter, f"{origin(slot.record).decode()} is too large even without itself")
+            raise _refused(
+                self._settings.deadletter, f"{origin(slot.record).decode()} is too large even without its key, value and headers"
+            )
         return self._settings.deadletter, letter
 
     def _reduce(self, slot: Slot) -> None:
@@ -126,28 +126,13 @@ class Writer:
     def _land(self, acknowledged: asyncio.Future[None], topic: str, group: list[tuple[Slot, Any]]) -> None:
         lane = self._waiting.pop(acknowledged)
         target = self.targets(lane.partition)[topic]
-        too_large = []
         for slot, future in group:
-            if future.succeeded():
-                slot.landing = Landing(topic, target, future.value.offset)
-            elif isinstance(future.exception, MessageSizeTooLargeError):
-                too_large.append(slot)
-            else:
+            if not future.succeeded():
                 self._failed(_refused(topic, _reason(future)))
                 break
-        if too_large:
-            self._again(lane, too_large)
+            slot.landing = Landing(topic, target, future.value.offset)
         lane.advance()
         acknowledged.set_result(None)
-
-    def _again(self, lane: Lane, slots: list[Slot]) -> None:
-        """The broker's own limit, of the topic, is below the client's."""
-        for slot in slots:
-            self._reduce(slot)
-        try:
-            self.write(lane, slots)
-        except WriteFailed as error:
-            self._failed(error)
 
 
 def _reason(future: Any) -> str:
