@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from kafka import KafkaAdminClient
@@ -25,7 +25,7 @@ async def test_a_backlog_is_moved_to_its_end(
     apache: Apache, backlog: Callable[..., Awaitable[None]], count: int, filled: list[int], workers: int
 ) -> None:
     name, servers = uuid.uuid4().hex[:8], apache.at("PLAINTEXT")
-    topics = {each: f"{each}-{name}" for each in ("input", "output", "deadletter")}
+    topics: dict[str, Any] = {each: f"{each}-{name}" for each in ("input", "output", "deadletter")}
     with closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
         admin.create_topics([NewTopic(topic, count, 1) for topic in topics.values()])
     settings = StreamSettings(

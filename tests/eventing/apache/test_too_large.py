@@ -39,7 +39,7 @@ async def test_a_partition_goes_on_behind_what_no_topic_can_hold(
         return [replies.get(event.id, score)(event) for event in events]
 
     name, broker = uuid.uuid4().hex[:8], Broker(apache.at("PLAINTEXT"))
-    topics = {each: f"{each}-{name}" for each in ("input", "output", "deadletter")}
+    topics: dict[str, Any] = {each: f"{each}-{name}" for each in ("input", "output", "deadletter")}
     with closing(KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)) as admin:
         admin.create_topics([NewTopic(topic, 1, 1) for topic in topics.values()])
     with closing(kafka.producer(broker, max_request_size=2**21)) as producer:
@@ -53,7 +53,8 @@ async def test_a_partition_goes_on_behind_what_no_topic_can_hold(
     stop = asyncio.Event()
     running = asyncio.create_task(worker.run(settings, stop))
     reading = asyncio.gather(*(asyncio.to_thread(read, broker, *each) for each in ((settings.output, 2), (settings.deadletter, 4))))
-    await asyncio.wait({running, reading}, return_when=asyncio.FIRST_COMPLETED)
+    both: set[asyncio.Future[Any]] = {running, reading}
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
     stop.set()
     await running
     scored, dead = await reading

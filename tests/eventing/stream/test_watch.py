@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -30,13 +31,13 @@ class Looks:
         self.watch = Watch(LOOK, 600.0, self.clock)
         self.rounds = 0
 
-    def at(self, seen: Seen | None, seconds: float = LOOK, **sight: object) -> str | None:
+    def at(self, seen: Seen | None, seconds: float = LOOK, **sight: Any) -> str | None:
         self.clock.now += seconds
         self.rounds += 1
         partitions = {} if seen is None else {3: seen}
-        return self.watch.look(replace(CALM, **{"rounds": self.rounds, "partitions": partitions, **sight}))  # type: ignore[arg-type]
+        return self.watch.look(replace(CALM, **{"rounds": self.rounds, "partitions": partitions, **sight}))
 
-    def until_stalled(self, seen: Seen | None, **sight: object) -> tuple[float, str]:
+    def until_stalled(self, seen: Seen | None, **sight: Any) -> tuple[float, str]:
         """After how long it is said, and what."""
         began = self.clock.now + LOOK
         while self.clock.now < began + 10_000:
