@@ -11,8 +11,11 @@ import sys
 from eventing import logs
 from eventing.environ import Environ
 from eventing.errors import TidegateError
+from eventing.listening import listen
 from eventing.settings import StreamSettings
 from eventing.stream import worker
+from eventing.stream.health import Health, serving
+from eventing.stream.watch import Stalled
 
 logger = logging.getLogger("tidegate.stream")
 
@@ -25,11 +28,18 @@ def main() -> int:
     logs.to_stderr()
     if _comes_before_its_sink(os.environ) and _ended_while_waiting():
         return 0
+    runner = asyncio.Runner()
     try:
-        asyncio.run(_until_stopped(StreamSettings.from_env(os.environ)))
+        runner.run(_until_stopped(StreamSettings.from_env(os.environ)))
+    except Stalled as error:
+        logger.error("%s", error)
+        logging.shutdown()
+        os._exit(1)  # a thread of the client's may hang, and would be waited for
     except TidegateError as error:
         logger.error("%s", error)
         return 1
+    finally:
+        runner.close()
     return 0
 
 
@@ -52,7 +62,9 @@ async def _until_stopped(settings: StreamSettings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await worker.run(settings, stop)
+    health = Health()
+    async with serving(health, listen(settings.port, settings.host)):
+        await worker.run(settings, stop, health)
 
 
 if __name__ == "__main__":

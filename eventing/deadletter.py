@@ -8,7 +8,7 @@ the reply's body in Base64 and cut at 1,024 bytes.
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import orjson
@@ -25,7 +25,12 @@ PROBLEM = "tidegate_problem"
 # kafka-python writes no null header and no record without both key and value; what was null is told here instead.
 _NULLS = "tidegate_nulls"
 OMITTED = "tidegate_omitted"
+_OWN = {ORIGIN, STREAM, ATTEMPTS, PROBLEM}
 _ERROR_DATA_BYTES = 1024
+# A reason is a sentence. One that is longer is cut, so that it never takes the place of the record.
+_REASON_BYTES = 8 * 1024
+_TITLE_LENGTH = 200
+_DETAIL_LENGTH = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ def enclose(record: Record, rejection: Rejection, *, stream: str, destination: s
     if record.key is None and value is None:
         nulls.append("value")
         value = b""
-    problem = orjson.dumps(rejection.problem.to_json())
+    problem = _reason(rejection.problem)
     headers = [(name, item or b"") for name, item in record.headers]
     headers += [
         (ORIGIN, origin(record)),
@@ -69,16 +74,34 @@ def enclose(record: Record, rejection: Rejection, *, stream: str, destination: s
     return Message(record.key, value, headers + _knative(record.headers, rejection.problem.status, problem, destination))
 
 
-def without_value(letter: Message) -> Message:
+def forms(letter: Message) -> Iterator[Message]:
+    """The dead letter, and what is left of it where it is too large: each smaller than the one before. The last always fits."""
+    yield letter
+    yield _without_value(letter)
+    yield _bare(letter)
+
+
+def _without_value(letter: Message) -> Message:
     """The dead letter of a record that leaves no room for its reason: the value stays behind, where `tidegate_origin` says."""
     return replace(letter, value=b"", headers=[*letter.headers, (OMITTED, b"%d bytes" % len(letter.value or b""))])
+
+
+def _bare(letter: Message) -> Message:
+    """The dead letter of a record that leaves no room even for its own key and headers: they stay behind as well.
+
+    It always fits: it has some kilobytes, whatever the record and the reply were.
+    """
+    left = sum(len(name.encode()) + len(item) for name, item in letter.headers[: _added_from(letter.headers)])
+    added = [(name, item) for name, item in letter.headers[_added_from(letter.headers) :] if name in _OWN]
+    omitted = b"%d bytes" % (len(letter.key or b"") + len(letter.value or b"") + left)
+    return Message(None, b"", [*added, (OMITTED, omitted)])
 
 
 def original(key: bytes | None, value: bytes | None, headers: Headers) -> Original:
     """What a dead letter was made of. Raises InvalidEvent if it is none, or if its value was too large to be kept."""
     if OMITTED in dict(headers):
         raise InvalidEvent(
-            "the dead letter was made without its value, which was too large; read the record that its tidegate_origin names."
+            "the dead letter was made without all of its record, which was too large; read the record that its tidegate_origin names."
         )
     start = _added_from(headers)
     nulls = (dict(headers[start:]).get(_NULLS) or b"").decode().split(",")
@@ -93,6 +116,24 @@ def problem_of(headers: Headers) -> Problem:
         return Problem.from_json(orjson.loads(added.get(PROBLEM) or b""))
     except orjson.JSONDecodeError as error:
         raise InvalidEvent(f"the dead letter's {PROBLEM} is not JSON: {error}.") from None
+
+
+def _reason(problem: Problem) -> bytes:
+    """As JSON, of a few kilobytes at the most: what a sink replies is anything."""
+    try:
+        written = orjson.dumps(problem.to_json())
+    except orjson.JSONEncodeError:  # nested too deeply
+        written = b""
+    if written and len(written) <= _REASON_BYTES:
+        return written
+    model = problem.extensions.get("model")
+    kept = {"model": model[:_TITLE_LENGTH]} if isinstance(model, str) else {}
+    cut = Problem(problem.status, _cut(problem.title, _TITLE_LENGTH), _cut(problem.detail, _DETAIL_LENGTH), kept)
+    return orjson.dumps(cut.to_json())
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[:length]}…"
 
 
 def _added_from(headers: Headers) -> int:

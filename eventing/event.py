@@ -17,6 +17,7 @@ AttributeValue = str | int | bool
 SPECVERSION = "1.0"
 REQUIRED = ("id", "source", "specversion", "type")
 _NAME = re.compile(r"[a-z0-9]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # What helps, by a word of what the writer of JSON says.
 _REMEDIES = {
     "Recursion": "send data that is nested less deeply",
@@ -119,6 +120,18 @@ def check(attributes: Mapping[str, AttributeValue]) -> None:
             raise InvalidEvent(f"the event's attribute {name!r} has a name that is not lower-case letters and digits.")
         if not isinstance(value, (str, int)):
             raise InvalidEvent(f"the event's attribute {name} is {_shown(value)}; it must be a text, a whole number or a boolean.")
+
+
+def has_control(text: str) -> bool:
+    """Whether there is a control character in it. The first look is many times faster, and enough for most."""
+    return not text.isprintable() and _CONTROL.search(text) is not None
+
+
+def check_characters(attributes: Mapping[str, AttributeValue]) -> None:
+    """Raise InvalidEvent, naming the attribute, for a control character in one (section 3.1, `String`)."""
+    for name, value in attributes.items():
+        if isinstance(value, str) and has_control(value):
+            raise InvalidEvent(f"the event's attribute {name} has a control character; send text without any.")
 
 
 def _complaint(name: str, value: object) -> str:

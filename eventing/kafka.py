@@ -12,7 +12,7 @@ from typing import Any
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError
 
-from eventing import entry
+from eventing import entry, fetcher
 from eventing.errors import BrokerUnreachable
 from eventing.redaction import redact, redact_url
 from eventing.security import OPEN, PROTOCOL, Security
@@ -36,7 +36,9 @@ def consumer(broker: Broker, **options: Any) -> KafkaConsumer:
 
     Never give it a deserializer: after one that raises, the next poll() spins for ever.
     """
-    return _connect(KafkaConsumer, broker, {"enable_auto_commit": False, "auto_offset_reset": "earliest", **options})
+    client: KafkaConsumer = _connect(KafkaConsumer, broker, {"enable_auto_commit": False, "auto_offset_reset": "earliest", **options})
+    fetcher.correct(client)
+    return client
 
 
 def producer(broker: Broker, **options: Any) -> KafkaProducer:

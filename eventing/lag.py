@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Any
 
 from kafka import TopicPartition
+from kafka.errors import KafkaError
 
 from eventing import kafka
 from eventing.kafka import Broker
@@ -23,6 +26,31 @@ class Lag:
     def records(self) -> int:
         """Records that the group has not finished."""
         return self.end - max(self.start, self.committed or 0)
+
+
+class EndReader:
+    """Reads the ends of partitions again and again over one connection, which is opened when it is needed and after an error."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._consumer: Any = None
+
+    def read(self, topic: str, partitions: Iterable[int], timeout_seconds: float = 5.0) -> dict[int, int]:
+        """The next offset to be produced, by partition. Raises KafkaError or BrokerUnreachable."""
+        if self._consumer is None:
+            self._consumer = kafka.consumer(self._broker)
+        wanted = [TopicPartition(topic, number) for number in partitions]
+        try:
+            ends = self._consumer.end_offsets(wanted, timeout_ms=int(timeout_seconds * 1000))
+        except KafkaError:
+            self.close()
+            raise
+        return {partition.partition: end for partition, end in ends.items()}
+
+    def close(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.close(timeout_ms=1000)
 
 
 class LagReader:

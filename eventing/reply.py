@@ -30,15 +30,20 @@ class Problem:
     def from_json(cls, value: Any) -> Problem:
         """Tolerant: a failure must be reported even when its report is malformed."""
         if not isinstance(value, dict):
-            return cls(500, "failed", f"the model answered without a problem: {value!r}.")
+            return cls(500, "failed", f"the model answered without a problem: {_text(value, 'something nested')}.")
         known = {"status", "title", "detail"}
         status = value.get("status")
         return cls(
             status if isinstance(status, int) else 500,
-            str(value.get("title", "failed")),
-            str(value.get("detail", "no detail was given.")),
+            _text(value.get("title"), "failed"),
+            _text(value.get("detail"), "no detail was given."),
             {name: item for name, item in value.items() if name not in known},
         )
+
+
+def _text(value: Any, otherwise: str) -> str:
+    """What is nested may be so deeply that Python cannot write it."""
+    return str(value) if value is not None and not isinstance(value, (dict, list)) else otherwise
 
 
 def reply_id(source: str, event_id: str, model: str) -> str:

@@ -41,6 +41,12 @@ class StreamSettings:
     sink: str
     """K_SINK: the URL that batches are posted to, as a SinkBinding gives it."""
 
+    host: str = "0.0.0.0"  # noqa: S104 a kubelet asks from outside
+    """TIDEGATE_HOST: the address of the port."""
+
+    port: int = 8080
+    """PORT: where a kubelet asks for the worker's health; 0 takes a free one."""
+
     instance: str | None = None
     """TIDEGATE_STREAM_INSTANCE: a name that survives a restart (static membership), so that partitions come back at once. None unless
     named: a Deployment's pods change their names, and a static member that stops for good holds its partitions for the session time-out."""
@@ -91,6 +97,8 @@ class StreamSettings:
             group=environ.get("TIDEGATE_STREAM_GROUP") or group_of(input_),
             model=environ.get("TIDEGATE_STREAM_MODEL") or model_of(sink),
             sink=sink,
+            host=environ.get("TIDEGATE_HOST") or cls.host,
+            port=whole(environ, "PORT", cls.port, most=65_535),
             instance=environ.get("TIDEGATE_STREAM_INSTANCE") or None,
             batch_size=whole(environ, "TIDEGATE_STREAM_BATCH_SIZE", cls.batch_size, least=1),
             in_flight=whole(environ, "TIDEGATE_STREAM_IN_FLIGHT", cls.in_flight, least=1),

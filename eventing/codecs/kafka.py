@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import orjson
 
 from eventing.codecs import json
 from eventing.errors import InvalidEvent
-from eventing.event import SPECVERSION, AttributeValue, Event, check, to_text
+from eventing.event import SPECVERSION, AttributeValue, Event, check, check_characters, has_control, to_text
 
 # A consumed header can be null.
 Headers = Sequence[tuple[str, bytes | None]]
@@ -46,16 +46,21 @@ class Message:
 def decode(record: Record) -> Event:
     """The record's event; its key becomes `partitionkey` where the event has none. Raises InvalidEvent.
 
-    A record without `ce_` headers is wrapped with the attributes that a Knative KafkaSource gives it, but for `source`: that names the
-    KafkaSource object, and here is none.
+    The content type decides (section 3): with `application/cloudevents…` the value is the event. Where there is neither a content type
+    nor a `ce_` header, a value that is an event by itself is taken as one. Any other record without `ce_` headers is wrapped with the
+    attributes that a Knative KafkaSource gives it, but for `source`: that names the KafkaSource object, and here is none.
     """
     headers = dict(record.headers)
     content_type = _text("content-type", headers.get("content-type"))
     value = record.value
     if (content_type or "").lower().startswith("application/cloudevents"):
-        return _with_key(json.decode(value or b""), record.key)
+        return _with_key(_structured(value), record.key)
     attributes: dict[str, AttributeValue] = {name[3:]: _text(name, raw) or "" for name, raw in headers.items() if name.startswith("ce_")}
-    if not attributes:
+    if attributes:
+        check_characters(attributes)
+    elif content_type is None and _is_structured(value):
+        return _with_key(_structured(value), record.key)
+    else:
         attributes = _wrap(record)
     if content_type is not None:
         attributes["datacontenttype"] = content_type
@@ -70,8 +75,35 @@ def decode(record: Record) -> Event:
     return _with_key(event, record.key)
 
 
+def _structured(value: bytes | None) -> Event:
+    event = json.decode(value or b"")
+    check_characters(event.attributes)
+    return event
+
+
+def _is_structured(value: bytes | None) -> bool:
+    """Whether a value without any header is an event by itself: a JSON object that says so, by its `specversion`.
+
+    A producer that sets no content type writes what the binding does not know; taken for data, it would be refused for missing inputs.
+    """
+    if value is None or b'"specversion"' not in value:
+        return False
+    try:
+        found = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(found, dict) and found.get("specversion") == SPECVERSION
+
+
 def encode(event: Event, key: bytes | None = None) -> Message:
-    """The event in binary mode. The key is the event's `partitionkey` unless one is given."""
+    """The event in binary mode. The key is the event's `partitionkey` unless one is given.
+
+    Raises InvalidEvent for an attribute with a control character: headers are read by programs that take them for lines. A
+    `partitionkey` that was made of a binary key is left out where the key itself is there.
+    """
+    if key is not None and has_control(event.get("partitionkey") or ""):
+        event = replace(event, attributes={name: value for name, value in event.attributes.items() if name != "partitionkey"})
+    check_characters(event.attributes)
     headers = [(f"ce_{name}", to_text(value).encode()) for name, value in event.attributes.items() if name != "datacontenttype"]
     content_type = event.get("datacontenttype")
     if content_type is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
+from itertools import chain
 from typing import Any
 
 from eventing.deadletter import Rejection
@@ -15,6 +16,8 @@ from eventing.stream.lane import Lane, Slot
 from eventing.stream.report import Seldom, logger
 from eventing.stream.sink import Sink
 from eventing.stream.verdict import Answered, Refused, Verdict, judge
+
+_Tasks = dict[asyncio.Task[None], list[Slot]]
 
 
 class Calls:
@@ -31,16 +34,21 @@ class Calls:
         self._backlog: deque[Slot] = deque()
         self._arrived = asyncio.Event()
         self._free = asyncio.Semaphore(settings.in_flight)
-        self._calling: set[asyncio.Task[None]] = set()
-        self._waiting: set[asyncio.Task[None]] = set()
+        self._calling: _Tasks = {}
+        self._waiting: _Tasks = {}
         self._stopping = False
         self._may_tell = Seldom()
-        self._start(self._waiting, self._gather())
+        self._start(self._waiting, self._gather(), [])
 
     def add(self, slots: Iterable[Slot]) -> None:
         self._backlog.extend(slots)
         if self._backlog:
             self._arrived.set()
+
+    def hold(self, lane: Lane) -> bool:
+        """Whether a record of the lane is in an open call, or waits for its next one, or for a place that other calls take."""
+        held = chain.from_iterable(chain(self._calling.values(), self._waiting.values(), [self._backlog] if self._calling else []))
+        return any(slot.lane is lane for slot in held)
 
     async def stop(self, timeout_seconds: float) -> None:
         """Begin no call any more, and let the open ones end, but no longer than that."""
@@ -59,12 +67,12 @@ class Calls:
             batch = [self._backlog.popleft() for _ in range(min(len(self._backlog), self._settings.batch_size))]
             if not self._backlog:
                 self._arrived.clear()
-            self._start(self._calling, self._call(batch))
+            self._start(self._calling, self._call(batch), batch)
 
     async def _again(self, slots: list[Slot], wait_seconds: float) -> None:
         await asyncio.sleep(wait_seconds)
         await self._free.acquire()
-        self._start(self._calling, self._call(slots))
+        self._start(self._calling, self._call(slots), slots)
 
     async def _call(self, slots: list[Slot]) -> None:
         """One call, for which a place is held."""
@@ -113,7 +121,7 @@ class Calls:
 
     def _retry(self, slots: list[Slot], wait_seconds: float) -> None:
         if not self._stopping:
-            self._start(self._waiting, self._again(slots, wait_seconds))
+            self._start(self._waiting, self._again(slots, wait_seconds), slots)
 
     def _deadline(self, slot: Slot, now: float) -> float:
         if slot.deadline is None:
@@ -133,10 +141,10 @@ class Calls:
                 self._settings.retry_seconds,
             )
 
-    def _start(self, tasks: set[asyncio.Task[None]], coroutine: Coroutine[Any, Any, None]) -> None:
+    def _start(self, tasks: _Tasks, coroutine: Coroutine[Any, Any, None], slots: list[Slot]) -> None:
         task = self._loop.create_task(coroutine)
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        tasks[task] = slots
+        task.add_done_callback(tasks.pop)
         task.add_done_callback(self._look_at)
 
     def _look_at(self, task: asyncio.Task[None]) -> None:

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 from kafka import TopicPartition
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 from kafka.errors import KafkaError
-from kafka.structs import OffsetAndMetadata
+from kafka.structs import MemberState, OffsetAndMetadata
 
-from eventing import kafka
+from eventing import fetcher, kafka
 from eventing.resume import Checkpoint
 from eventing.settings import StreamSettings
 from eventing.stream.report import logger
@@ -77,6 +77,15 @@ class Input:
     async def commit(self, commits: Commits) -> None:
         """Raises KafkaError, for one when the partitions are being moved to another member."""
         await self._run(self._consumer.commit, _offsets(self._topic, commits), _CALL_MS)
+
+    def positions(self) -> dict[int, int | None]:
+        """The next offset that is fetched, by assigned partition. Does not wait for the client's thread."""
+        return {source.partition: position for source, position in fetcher.positions(self._consumer).items()}
+
+    @property
+    def member(self) -> bool:
+        """Whether the group has taken this process in, with or without partitions, and is not being divided now. Does not wait either."""
+        return bool(self._consumer.group_metadata().state == MemberState.STABLE)
 
     async def behind(self, positions: Mapping[int, int]) -> int:
         """Records beyond these positions, as far as the broker has told."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from eventing.codecs.kafka import Record
+from eventing.codecs.kafka import Message, Record
 from eventing.deadletter import Rejection
 from eventing.event import Event
 from eventing.resume import Checkpoint, Landing
@@ -14,7 +14,7 @@ from eventing.resume import Checkpoint, Landing
 class Slot:
     """The place of one record: first its event, as it is posted, then its result, at last where its output landed."""
 
-    __slots__ = ("attempts", "deadline", "event", "landing", "lane", "record", "result")
+    __slots__ = ("attempts", "deadline", "event", "landing", "lane", "letters", "record", "result")
 
     def __init__(self, lane: Lane, record: Record, landing: Landing | None) -> None:
         self.lane = lane
@@ -22,6 +22,8 @@ class Slot:
         self.event: bytes | None = None
         self.result: Event | Rejection | None = None
         self.landing = landing
+        self.letters: Iterator[Message] | None = None
+        """The forms of its dead letter that are left, each smaller than the one before; None unless it has one."""
         self.attempts = 0
         self.deadline: float | None = None
 

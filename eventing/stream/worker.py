@@ -21,11 +21,15 @@ from eventing.event import Event
 from eventing.redaction import redact_url
 from eventing.reply import Problem
 from eventing.settings import StreamSettings
+from eventing.stream import guard
 from eventing.stream.calls import Calls
+from eventing.stream.guard import Guard
+from eventing.stream.health import Health
 from eventing.stream.input import Commits, Input
 from eventing.stream.lane import Lane
 from eventing.stream.report import Seldom, Summary, Tally, logger
 from eventing.stream.sink import Sink
+from eventing.stream.watch import Held, Seen, Sight, Stalled, Watch
 from eventing.stream.writer import NEVER_GIVE_UP, WriteFailed, Writer
 
 _POLL_SECONDS = 0.1
@@ -34,33 +38,42 @@ _POLL_SECONDS_PAUSED = 0.02
 # Before the first assignment: a poll that ends just as the group's answer arrives makes the client join once more, which takes seconds.
 # The odd length keeps clear of the whole seconds for which coordinators wait.
 _POLL_SECONDS_JOINING = 1.3
-_STALLED_SECONDS = 60.0
+_LAST_ROUND_SECONDS = 5.0
+# Said of a partition whose records are being tried; one that nobody handles is the guard's.
+_SLOW_SECONDS = 60.0
 # Of the time that a stop may take; the rest is for writing and committing what they brought.
 _SHARE_OF_CALLS = 2 / 3
 
 
-async def run(settings: StreamSettings, stop: asyncio.Event) -> None:
+async def run(settings: StreamSettings, stop: asyncio.Event, health: Health | None = None) -> None:
     """Move events until `stop` is set. Raises BrokerUnreachable at start, BrokerRefused when it is not let in,
-    WriteFailed when an output cannot be written at all.
+    WriteFailed when an output cannot be written at all, Stalled when records wait and none is handled: then a thread may hang.
     """
+    health = health or Health()
     async with contextlib.AsyncExitStack() as stack:
         producer = await stack.enter_async_context(_producer(settings))
         session = await stack.enter_async_context(
-            http.session(timeout_seconds=settings.request_timeout_seconds, connections=settings.in_flight)
+            http.session(timeout_seconds=settings.request_timeout_seconds, connections=settings.in_flight, raw=True)
         )
+        health.unready = "a topic is missing."
         partitions = await _partitions(producer, settings, stop)
         if partitions is not None:
-            await Worker(settings, producer, Sink(session, settings.sink), partitions).run(stop)
+            await Worker(settings, producer, Sink(session, settings.sink), partitions, health).run(stop)
 
 
 class Worker:
     """One member of the group. All of its state belongs to the event loop's thread."""
 
-    def __init__(self, settings: StreamSettings, producer: Any, sink: Sink, partitions: dict[str, int]) -> None:
+    def __init__(self, settings: StreamSettings, producer: Any, sink: Sink, partitions: dict[str, int], health: Health) -> None:
         self._settings = settings
+        self._health = health
         self._lanes: dict[int, Lane] = {}
         self._new: set[int] = set()
         self._paused: set[int] = set()
+        self._looking_back = False
+        self._rounds = 0
+        self._trouble = ""
+        self._failed = asyncio.Event()
         self._failure: BaseException | None = None
         self._tally = Tally()
         self._summary = Summary(self._tally)
@@ -69,27 +82,53 @@ class Worker:
         self._writer = Writer(producer, settings, partitions, self._fail)
         self._calls = Calls(sink, settings, self._write, self._fail)
         self._input = Input(settings, self)
+        self._guard = Guard(
+            settings.broker,
+            settings.input,
+            Watch(guard.LOOK_SECONDS, settings.retry_seconds),
+            assigned=self._input.positions,
+            sight=self._sight,
+            stalled=self._fail,
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         settings = self._settings
         logger.info(
             "moving %s through %s to %s, failures to %s", settings.input, redact_url(settings.sink), settings.output, settings.deadletter
         )
+        rounds, looks = (asyncio.create_task(each) for each in (self._keep_on(stop), self._guard.run()))
+        over = {asyncio.create_task(event.wait()) for event in (stop, self._failed)}
+        for task in (rounds, looks):
+            task.add_done_callback(self._look_at)
         try:
-            while not stop.is_set() and self._failure is None:
-                await self._try_round()
+            await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
+            # One that hangs is left behind.
+            await asyncio.wait({rounds}, timeout=_LAST_ROUND_SECONDS)
         finally:
+            for each in (rounds, looks, *over):
+                each.cancel()
+            await asyncio.wait({rounds, looks}, timeout=_LAST_ROUND_SECONDS)
             await self._stop()
         if self._failure is not None:
             raise self._failure
+
+    async def _keep_on(self, stop: asyncio.Event) -> None:
+        while not stop.is_set() and self._failure is None:
+            await self._try_round()
+            self._rounds += 1
 
     async def _try_round(self) -> None:
         try:
             await self._round()
         except (KafkaError, BrokerUnreachable) as error:
+            self._trouble = str(error).rstrip(".") or type(error).__name__
+            self._health.unready = f"Kafka: {self._trouble}."
             if self._may_tell("broker"):
-                logger.warning("Kafka: %s; trying again", str(error).rstrip(".") or type(error).__name__)
+                logger.warning("Kafka: %s; trying again", self._trouble)
             await asyncio.sleep(0.5)
+        else:
+            self._trouble = ""
+            self._health.unready = "" if self._input.member else f"the group {self._settings.group} has not taken this worker in yet."
 
     async def _round(self) -> None:
         await self._adopt()
@@ -162,6 +201,7 @@ class Worker:
                 await self._input.commit({partition: (lane.position, lane.checkpoint)})
             await self._input.seek(partition, lane.position)
             self._new.discard(partition)
+            self._rounds += 1  # several may have much to look back at
             logger.info(
                 "partition %d of %s is taken up at offset %d; %d records beyond it are written already",
                 partition,
@@ -176,9 +216,13 @@ class Worker:
         if position is None:
             position = await self._input.start_of(partition)
         source = TopicPartition(settings.input, partition)
-        past = await asyncio.to_thread(
-            resume.look_back, settings.broker, settings.group, source, position, self._writer.targets(partition), checkpoint
-        )
+        self._looking_back = True
+        try:
+            past = await asyncio.to_thread(
+                resume.look_back, settings.broker, settings.group, source, position, self._writer.targets(partition), checkpoint
+            )
+        finally:
+            self._looking_back = False
         return Lane(partition, position, past.checkpoint, past.written), checkpoint is not None
 
     async def _commit(self) -> None:
@@ -197,7 +241,7 @@ class Worker:
         self._summary.tell(await self._input.behind(positions))
         for number, lane in self._lanes.items():
             still = time.monotonic() - lane.moved_at
-            if len(lane) and still > _STALLED_SECONDS and self._may_tell(f"stalled {number}"):
+            if len(lane) and still > _SLOW_SECONDS and self._may_tell(f"slow {number}"):
                 logger.warning("partition %d of %s has stood at %d for %.0f s", number, self._settings.input, lane.position, still)
         # A client whose broker is gone, or does not let it in any more, polls in vain and says nothing.
         await asyncio.to_thread(kafka.enter, self._settings.broker)
@@ -214,7 +258,39 @@ class Worker:
         logger.info("stopped after %d scored and %d dead-lettered events", self._tally.scored, self._tally.dead_lettered)
 
     def _fail(self, error: BaseException) -> None:
+        if isinstance(error, Stalled):
+            self._health.dead = str(error)
         self._failure = self._failure or error
+        self._failed.set()
+
+    def _look_at(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    # What the guard sees.
+
+    def _sight(self, ends: guard.Ends) -> Sight:
+        settings, ends = self._settings, ends or {}
+        return Sight(
+            topic=settings.input,
+            group=settings.group,
+            rounds=self._rounds,
+            member=self._input.member,
+            answered=bool(ends),
+            partitions={number: self._seen(number, fetched, ends.get(number)) for number, fetched in self._input.positions().items()},
+            trouble=self._trouble,
+        )
+
+    def _seen(self, number: int, fetched: int | None, end: int | None) -> Seen:
+        lane = self._lanes.get(number)
+        if lane is not None and self._calls.hold(lane):
+            held = Held.CALLS
+        elif self._writer.hold(number) or (lane is None and self._looking_back):
+            held = Held.WRITES
+        else:
+            held = Held.NOBODY
+        finished, in_hand = (None, 0) if lane is None else (lane.position, len(lane))
+        return Seen(fetched=fetched, finished=finished, end=end, in_hand=in_hand, held=held)
 
     # What the input tells of the assignment.
 

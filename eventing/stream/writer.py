@@ -9,7 +9,7 @@ from typing import Any
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from eventing.codecs import kafka as codec
-from eventing.deadletter import ORIGIN, STREAM, Rejection, enclose, origin, without_value
+from eventing.deadletter import ORIGIN, STREAM, Rejection, enclose, forms, origin
 from eventing.errors import InvalidEvent, TidegateError
 from eventing.event import Event
 from eventing.reply import Problem
@@ -57,6 +57,10 @@ class Writer:
             self._waiting[acknowledged] = lane
             group[-1][1].add_both(self._notify, acknowledged, topic, group)
 
+    def hold(self, partition: int) -> bool:
+        """Whether something that was sent for this input partition is not acknowledged yet."""
+        return any(lane.partition == partition for lane in self._waiting.values())
+
     async def drain(self, partitions: set[int], timeout_seconds: float) -> bool:
         """Whether the broker acknowledged in that time all that was sent for these input partitions, in this lane or an earlier one."""
         waiting = [acknowledged for acknowledged, lane in self._waiting.items() if lane.partition in partitions]
@@ -66,27 +70,35 @@ class Writer:
         return not late
 
     def _send(self, slot: Slot, targets: Mapping[str, int]) -> tuple[str, Any]:
-        if isinstance(slot.result, Event):
+        """Send the largest form that the client takes: the output, then its dead letter in ever smaller ones."""
+        while True:
             try:
-                return self._produce(self._settings.output, targets, self._output(slot, slot.result))
+                return self._produce(*self._form(slot), targets)
             except MessageSizeTooLargeError:
-                problem = Problem(
-                    413, "too large", "the reply is larger than the broker takes; ask the model for less, or raise the limit."
-                )
-                slot.result = Rejection(problem, slot.attempts)
+                self._reduce(slot)
             except InvalidEvent as error:
                 slot.result = Rejection(Problem(502, "bad answer", f"the sink's reply cannot be written: {error}"), slot.attempts)
+
+    def _form(self, slot: Slot) -> tuple[str, codec.Message]:
+        """Raises InvalidEvent for a reply that cannot be written."""
+        if isinstance(slot.result, Event):
+            return self._settings.output, self._output(slot, slot.result)
         if slot.result is None:
             raise RuntimeError("a slot without a result was given to be written.")
-        letter = enclose(slot.record, slot.result, stream=self._settings.group, destination=self._settings.sink)
-        try:
-            return self._produce(self._settings.deadletter, targets, letter)
-        except MessageSizeTooLargeError:
-            pass
-        try:
-            return self._produce(self._settings.deadletter, targets, without_value(letter))
-        except MessageSizeTooLargeError:
-            raise _refused(self._settings.deadletter, f"{origin(slot.record).decode()} is too large with its reason added") from None
+        if slot.letters is None:
+            slot.letters = forms(enclose(slot.record, slot.result, stream=self._settings.group, destination=self._settings.sink))
+        letter = next(slot.letters, None)
+        if letter is None:
+            raise _refused(
+                self._settings.deadletter, f"{origin(slot.record).decode()} is too large even without its key, value and headers"
+            )
+        return self._settings.deadletter, letter
+
+    def _reduce(self, slot: Slot) -> None:
+        """After a form that was too large: a dead letter has its next one already."""
+        if isinstance(slot.result, Event):
+            problem = Problem(413, "too large", "the reply is larger than the broker takes; ask the model for less, or raise the limit.")
+            slot.result = Rejection(problem, slot.attempts)
 
     def _output(self, slot: Slot, reply: Event) -> codec.Message:
         message = codec.encode(reply, slot.record.key)
@@ -94,7 +106,7 @@ class Writer:
         message.headers.append((STREAM, self._stream))
         return message
 
-    def _produce(self, topic: str, targets: Mapping[str, int], message: codec.Message) -> tuple[str, Any]:
+    def _produce(self, topic: str, message: codec.Message, targets: Mapping[str, int]) -> tuple[str, Any]:
         value = b"" if message.value is None and message.key is None else message.value
         try:
             return topic, self._producer.send(topic, value, message.key, message.headers, targets[topic])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -21,9 +22,13 @@ from eventing.codecs import json
 from eventing.codecs.kafka import Message
 from eventing.event import Event
 from eventing.kafka import Broker
+from eventing.lag import LagReader
 from eventing.reply import completed
 from eventing.settings import StreamSettings
+from eventing.stream import worker
+from eventing.stream.verdict import Answered
 
+BACKLOG = 200_000
 Answer = Callable[[list[Event]], Awaitable[list[Event] | web.Response]]
 
 
@@ -48,6 +53,7 @@ def settings(broker: Broker) -> StreamSettings:
         model="flights",
         sink="http://127.0.0.1:1/models/flights",
         batch_size=32,
+        port=0,
         session_timeout_seconds=5,
         commit_seconds=0.2,
     )
@@ -128,6 +134,7 @@ def launch() -> Iterator[Callable[[StreamSettings], subprocess.Popen[str]]]:
             "TIDEGATE_STREAM_COMMIT_SECONDS": str(settings.commit_seconds),
             "TIDEGATE_STREAM_STOP_SECONDS": str(settings.stop_seconds),
             "K_SINK": settings.sink,
+            "PORT": str(settings.port),
         }
         process = subprocess.Popen([sys.executable, "-m", "eventing"], env=environ, stderr=subprocess.PIPE, text=True)
         processes.append(process)
@@ -160,3 +167,55 @@ def flight() -> Callable[[int], Message]:
 def score() -> Callable[[Event], Event]:
     """What a model would reply."""
     return lambda event: completed(event, "flights", "v1", {"delayed": 0.25})
+
+
+@pytest.fixture
+def backlog(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Awaitable[None]]:
+    """Publishes 200,000 records round these partitions, and has workers move them that come and go meanwhile.
+
+    The sink answers in this process, so that nothing but Kafka takes time.
+    """
+    monkeypatch.setattr(worker, "Sink", QuickSink)
+
+    async def move(settings: StreamSettings, partitions: Sequence[int], workers: int = 1) -> None:
+        await asyncio.to_thread(publish_numbers, settings, partitions)
+        running: list[tuple[asyncio.Event, asyncio.Task[None]]] = []
+        with LagReader(settings.broker, settings.group) as reader:
+            left = BACKLOG
+            while left:
+                # One joins with each share of the backlog, and the one before leaves when half of the next share is done.
+                if left <= BACKLOG * (1 - len(running) / workers) and len(running) < workers:
+                    stop = asyncio.Event()
+                    running.append((stop, asyncio.create_task(worker.run(settings, stop))))
+                for number, (stop, _) in enumerate(running[:-1]):
+                    if left <= BACKLOG * (1 - (number + 1.5) / workers):
+                        stop.set()
+                await asyncio.sleep(0.2)
+                left = sum(lag.records for lag in (await asyncio.to_thread(reader.read, settings.input)).values())
+                for _, task in running:
+                    assert not task.done() or task.exception() is None
+            for stop, task in running:
+                stop.set()
+                await task
+            written = await asyncio.to_thread(reader.read, settings.output)
+            dead = await asyncio.to_thread(reader.read, settings.deadletter)
+        assert sum(lag.end for lag in written.values()) == BACKLOG
+        assert not any(lag.end for lag in dead.values())
+
+    return move
+
+
+class QuickSink:
+    def __init__(self, *_: object) -> None:
+        self._reply = Event({"specversion": "1.0", "id": "r", "source": "/m", "type": "t"}, b"1")
+
+    async def post(self, events: list[bytes]) -> Answered:
+        await asyncio.sleep(0.001)
+        return Answered([self._reply] * len(events))
+
+
+def publish_numbers(settings: StreamSettings, partitions: Sequence[int]) -> None:
+    producer = Producer({"bootstrap.servers": settings.broker.bootstrap_servers, "queue.buffering.max.messages": 2 * BACKLOG})
+    for number in range(BACKLOG):
+        producer.produce(settings.input, b"%d" % number, partition=partitions[number % len(partitions)])
+    producer.flush()

@@ -83,3 +83,39 @@ def test_the_problem_can_be_read_again(record: Record) -> None:
 def test_a_record_that_is_no_dead_letter_is_told_so() -> None:
     with pytest.raises(InvalidEvent, match="no dead letter"):
         deadletter.original(b"k", b"v", [("ce_id", b"1")])
+
+
+texts = st.text() | st.sampled_from(["\0" * 100_000, "é" * 100_000])
+nested = st.recursive(
+    st.none() | texts | st.integers(-(2**63), 2**63 - 1), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+)
+problems = st.builds(Problem, st.integers(-(2**63), 2**63 - 1), texts, texts, st.dictionaries(st.text(), nested, max_size=3))
+
+
+@given(records, problems)
+def test_the_last_form_of_a_dead_letter_is_small_and_says_what_it_is_of(record: Record, problem: Problem) -> None:
+    letter = deadletter.enclose(record, Rejection(problem, 3), stream="g", destination="http://router/models/flights")
+    whole, without_value, bare = deadletter.forms(letter)
+    assert whole is letter
+    assert without_value.value == b""
+    assert (bare.key, bare.value) == (None, b"")
+    headers = dict(bare.headers)
+    assert sum(len(name) + len(value) for name, value in bare.headers) < 20_000
+    assert headers["tidegate_origin"] == b"flights.departed/2/17"
+    assert deadletter.problem_of(bare.headers).status == problem.status
+    with pytest.raises(InvalidEvent, match="read the record that its tidegate_origin names"):
+        deadletter.original(bare.key, bare.value, bare.headers)
+
+
+def test_a_reason_that_is_too_long_is_cut_and_leaves_the_record_whole() -> None:
+    problem = Problem(422, "t" * 10**6, "d" * 3_000_000, {"model": "flights", "more": "m" * 10**6})
+    letter = deadletter.enclose(Record(b"k", b"v", []), Rejection(problem, 1), stream="g", destination="http://router")
+    assert letter.value == b"v"
+    cut = deadletter.problem_of(letter.headers)
+    assert cut == Problem(422, "t" * 200 + "…", "d" * 2000 + "…", {"model": "flights"})
+
+
+def test_a_reason_that_is_nested_too_deeply_is_cut() -> None:
+    deep = orjson.loads(b"[" * 300 + b"]" * 300)
+    letter = deadletter.enclose(Record(b"k", b"v", []), Rejection(Problem(400, "t", "d.", {"deep": deep}), 1), stream="g", destination="u")
+    assert deadletter.problem_of(letter.headers) == Problem(400, "t", "d.")

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-SETTINGS = {"TIDEGATE_BOOTSTRAP_SERVERS": "127.0.0.1:1", "TIDEGATE_STREAM_INPUT": "in", "TIDEGATE_STREAM_OUTPUT": "out"}
+SETTINGS = {"TIDEGATE_BOOTSTRAP_SERVERS": "127.0.0.1:1", "TIDEGATE_STREAM_INPUT": "in", "TIDEGATE_STREAM_OUTPUT": "out", "PORT": "0"}
 
 
 async def start(**more: str) -> asyncio.subprocess.Process:

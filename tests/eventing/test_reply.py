@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +10,8 @@ from eventing.reply import COMPLETED, FAILED, Problem, completed, failed, reply_
 
 KEPT = {"subject": "UA1545", "partitionkey": "N14228", "traceparent": "00-a-b-01", "correlationid": "c"}
 REQUEST = Event({"specversion": "1.0", "id": "7", "source": "/airline", "type": "departed", "other": "x", **KEPT})
+
+DEEP = orjson.loads(b"[" * 1000 + b"]" * 1000)
 
 
 def test_a_reply_can_be_joined_to_its_request() -> None:
@@ -39,7 +42,9 @@ def test_the_id_is_the_same_for_the_same_request_only(requests: list[tuple[str, 
     assert first == reply_id(*requests[0])
 
 
-@pytest.mark.parametrize("value", [None, [], "text", {}, {"status": "400"}, {"status": None, "detail": 7}])
+@pytest.mark.parametrize(
+    "value", [None, [], "text", {}, {"status": "400"}, {"status": None, "detail": 7}, [[]], {"detail": {"a": []}}, DEEP, {"detail": DEEP}]
+)
 def test_a_malformed_problem_is_still_a_problem(value: object) -> None:
     problem = Problem.from_json(value)
     assert problem.status == 500

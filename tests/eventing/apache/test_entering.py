@@ -61,7 +61,7 @@ def start() -> Iterator[Start]:
 def worker(apache: Apache, sink: str = "http://127.0.0.1:1/models/flights", **environ: str) -> dict[str, str]:
     stream = {"INPUT": "departed", "OUTPUT": "scored", "GROUP": "tidegate-departed"}
     found = {f"TIDEGATE_STREAM_{name}": value for name, value in stream.items()}
-    return {"TIDEGATE_BOOTSTRAP_SERVERS": apache.at("SASL_SSL"), "K_SINK": sink, **found, **environ}
+    return {"TIDEGATE_BOOTSTRAP_SERVERS": apache.at("SASL_SSL"), "K_SINK": sink, "PORT": "0", **found, **environ}
 
 
 def read(broker: Broker, topic: str) -> Any:

@@ -24,7 +24,8 @@ class Record:
     offset: int = 41
 
 
-text = st.text(st.characters(exclude_categories=["Cs"]))
+text = st.text(st.characters(exclude_categories=["Cs", "Cc"]))
+control = st.characters(categories=["Cc"])
 names = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=20).filter(lambda name: name != "datacontenttype")
 attributes = st.builds(
     lambda more, identity, key: {**more, "specversion": "1.0", "id": identity, "source": "/a", "type": "t", "partitionkey": key},
@@ -109,3 +110,47 @@ def test_what_is_broken_is_told_in_a_sentence(record: Record, reason: str) -> No
 
 def test_data_of_another_type_is_left_alone() -> None:
     assert kafka.decode(Record(value=b"\xff", headers=[*BINARY, ("content-type", b"image/png")])).data == b"\xff"
+
+
+EVENT = Event({"specversion": "1.0", "id": "1", "source": "/a", "type": "t"}, {"a": 1})
+
+
+@given(control, st.sampled_from(["id", "source", "type", "subject", "other"]))
+def test_a_control_character_reaches_no_attribute_and_no_header(character: str, name: str) -> None:
+    event = EVENT.with_attributes(**{name: f"a{character}b"})
+    headers = [(f"ce_{each}", to_text(value).encode()) for each, value in event.attributes.items()]
+    structured = [("content-type", b"application/cloudevents+json")]
+    with pytest.raises(InvalidEvent, match=f"the event's attribute {name} has a control character"):
+        kafka.encode(event)
+    with pytest.raises(InvalidEvent, match=f"the event's attribute {name} has a control character"):
+        kafka.decode(Record(value=b"1", headers=list(headers)))
+    with pytest.raises(InvalidEvent, match=f"the event's attribute {name} has a control character"):
+        kafka.decode(Record(value=json.encode(event), headers=list(structured)))
+
+
+def test_a_binary_key_that_looks_like_text_is_a_partition_key_and_no_header() -> None:
+    number = (1234).to_bytes(8, "big")[:7] + b"\x05"
+    event = kafka.decode(Record(number, b"{}", []))
+    assert event.get("partitionkey") == number.decode()
+    message = kafka.encode(EVENT.with_attributes(partitionkey=number.decode()), number)
+    assert message.key == number
+    assert "ce_partitionkey" not in dict(message.headers)
+    with pytest.raises(InvalidEvent, match="partitionkey has a control character"):
+        kafka.encode(EVENT.with_attributes(partitionkey=number.decode()))
+
+
+def test_a_structured_event_without_a_content_type_is_taken_as_one() -> None:
+    assert kafka.decode(Record(b"N1", json.encode(EVENT), [("trace", b"7")])) == EVENT.with_attributes(partitionkey="N1")
+    with pytest.raises(InvalidEvent, match="the event has no source"):
+        kafka.decode(Record(None, b'{"specversion":"1.0","id":"1","type":"t","data":{}}'))
+
+
+@pytest.mark.parametrize(
+    "value", [b'{"specversion": "2.0", "id": "1"}', b'[{"specversion": "1.0"}]', b'{"a": {"specversion": "1.0"}}', b'"\\"specversion\\""']
+)
+def test_what_only_mentions_a_version_is_data(value: bytes) -> None:
+    assert kafka.decode(Record(None, value)).type == "dev.knative.kafka.event"
+
+
+def test_a_content_type_decides_whatever_the_value_is() -> None:
+    assert kafka.decode(Record(None, json.encode(EVENT), [("content-type", b"application/json")])).type == "dev.knative.kafka.event"

@@ -10,8 +10,10 @@ import pytest
 from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError, NotEnoughReplicasError
 from kafka.future import Future
 
+from eventing.deadletter import Rejection
 from eventing.event import Event
 from eventing.kafka import Broker
+from eventing.reply import Problem
 from eventing.resume import Checkpoint, Landing, Mark
 from eventing.settings import StreamSettings
 from eventing.stream.lane import Lane
@@ -36,13 +38,17 @@ class Record:
 class Producer:
     """Keeps what it is given, and acknowledges when it is told to."""
 
-    def __init__(self, *, largest: int = 1000) -> None:
+    def __init__(self, *, largest: int = 1000, largest_whole: int = 2**20) -> None:
         self.sent: list[tuple[Any, ...]] = []
         self.futures: list[Any] = []
         self._largest = largest
+        self._largest_whole = largest_whole
+
+    def _size(self, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]) -> int:
+        return len(key or b"") + len(value or b"") + sum(len(name) + len(item) for name, item in headers)
 
     def send(self, topic: str, value: bytes | None, key: bytes | None, headers: list[tuple[str, bytes]], partition: int) -> Any:
-        if len(value or b"") > self._largest:
+        if len(value or b"") > self._largest or self._size(key, value, headers) > self._largest_whole:
             raise MessageSizeTooLargeError
         self.sent.append((topic, partition, key, value, dict(headers)))
         self.futures.append(Future())
@@ -108,6 +114,30 @@ async def test_a_dead_letter_without_room_for_its_reason_leaves_the_value_where_
     ((topic, _, key, value, headers),) = producer.sent
     assert (topic, key, value) == ("dead", b"k", b"")
     assert (headers["tidegate_origin"], headers["tidegate_omitted"], headers["knativeerrorcode"]) == (b"in/5/0", b"2 bytes", b"413")
+
+
+@pytest.mark.parametrize(("key", "headers"), [(b"k", [("ce_big", b"x" * 1_048_000)]), (b"k" * 1_048_000, [])], ids=["header", "key"])
+async def test_a_record_that_no_dead_letter_can_hold_has_one_that_says_where_it_is(
+    key: bytes, headers: list[tuple[str, bytes | None]]
+) -> None:
+    producer = Producer()
+    writer = Writer(producer, SETTINGS, {"out": 4, "dead": 2}, lambda error: pytest.fail(str(error)))
+    lane, slots = lane_with(1)
+    slots[0].record = Record(0, key=key, headers=headers)
+    slots[0].result = Rejection(Problem(422, "t", "d" * 3_000_000), 1)
+    writer.write(lane, slots)
+    ((topic, _, sent_key, value, sent),) = producer.sent
+    assert (topic, sent_key, value) == ("dead", None, b"")
+    assert sent["tidegate_origin"] == b"in/5/0"
+    assert sent["tidegate_omitted"].endswith(b" bytes")
+    assert orjson.loads(sent["tidegate_problem"])["detail"].startswith("ddd")
+
+
+async def test_a_broker_that_takes_no_dead_letter_at_all_stops_the_worker_in_a_sentence() -> None:
+    producer, failures = Producer(largest_whole=10), list[Exception]()
+    writer = Writer(producer, SETTINGS, {"out": 4, "dead": 4}, failures.append)
+    with pytest.raises(WriteFailed, match=r"Kafka refused a record for dead \(in/5/0 is too large even without its key, value and headers"):
+        writer.write(*lane_with(1))
 
 
 async def test_a_record_without_key_and_value_can_be_answered() -> None:

@@ -1,0 +1,78 @@
+"""What a kubelet asks: whether the worker lives (`/livez`) and whether it moves events (`/readyz`), by the smallest of HTTP servers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from http import HTTPStatus
+
+_REQUEST_SECONDS = 5.0
+_REQUEST_BYTES = 8 * 1024
+# A kubelet has one or two open. More are strangers', and get no answer.
+_CONNECTIONS = 64
+
+
+@dataclass(slots=True)
+class Health:
+    """The answers: why the worker is dead, and why it is not ready, in a sentence; empty where it is."""
+
+    dead: str = ""
+    unready: str = "the worker is starting."
+
+    def answer(self, path: str) -> tuple[HTTPStatus, str]:
+        if path not in {"/livez", "/readyz"}:
+            return HTTPStatus.NOT_FOUND, "there are /livez and /readyz."
+        problem = self.dead or (self.unready if path == "/readyz" else "")
+        return (HTTPStatus.SERVICE_UNAVAILABLE, problem) if problem else (HTTPStatus.OK, "ok")
+
+
+@contextlib.asynccontextmanager
+async def serving(health: Health, listener: socket.socket) -> AsyncIterator[None]:
+    """Answer on that socket meanwhile, each connection once."""
+    open_: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer):
+            if len(open_) >= _CONNECTIONS:
+                return
+            open_[writer] = asyncio.current_task()
+            try:
+                await asyncio.wait_for(_answer(health, reader, writer), _REQUEST_SECONDS)
+            except (OSError, EOFError, ValueError, TimeoutError):
+                return  # whoever it was speaks no HTTP, or has gone
+            finally:
+                del open_[writer]
+
+    server = await asyncio.start_server(handle, sock=listener, limit=_REQUEST_BYTES)
+    try:
+        yield
+    finally:
+        server.close()
+        tasks = [task for task in open_.values() if task is not None]
+        for writer in open_:
+            writer.close()
+        if tasks:
+            await asyncio.wait(tasks)
+
+
+async def _answer(health: Health, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    method, target, _ = (await _head(reader)).split(b" ", 2)
+    if method in {b"GET", b"HEAD"}:
+        status, text = health.answer(target.partition(b"?")[0].decode("latin-1"))
+    else:
+        status, text = HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD are answered."
+    body = f"{text}\n".encode()
+    head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {len(body)}\r\n"
+    writer.write(head.encode() + b"connection: close\r\n\r\n" + (b"" if method == b"HEAD" else body))
+    await writer.drain()
+
+
+async def _head(reader: asyncio.StreamReader) -> bytes:
+    """Raises ValueError for one that is too long, EOFError for one that ends early."""
+    try:
+        return await reader.readuntil(b"\r\n\r\n")
+    except asyncio.LimitOverrunError:
+        raise ValueError("a request's head is too long.") from None
