@@ -19,6 +19,7 @@ from functions.runtime.dataplane import Limits as RowLimits
 from functions.runtime.fetching import Policy
 from functions.runtime.http.app import App
 from functions.runtime.http.call import Limits
+from functions.runtime.http.cors import with_cors
 from functions.runtime.observing.metrics import Metrics, Reading
 from functions.runtime.observing.observers import observing
 from functions.runtime.observing.process import age_seconds
@@ -59,7 +60,9 @@ def run(environ: Mapping[str, str], ready: Ready, *, port_option: str = "PORT") 
         # A parser makes a million objects in one go, and the collector would stop everything to look at them again and again.
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
-        return serve(app, listener, drain_seconds=settings.drain_seconds, body_seconds=settings.timeout_seconds)
+        return serve(
+            with_cors(app, settings.cors_origins), listener, drain_seconds=settings.drain_seconds, body_seconds=settings.timeout_seconds
+        )
 
 
 def _load(settings: Settings, policy: Policy, metrics: Metrics) -> DataPlane:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eventing.environ import flag, number, one_of, required, whole
+from functions.runtime.http import cors
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -40,6 +41,8 @@ class Settings:
     drain_seconds: float = 25.0
     # TIDEGATE_MODEL_CONTROL: true lets callers unload a model and load it again; off, since whoever reaches the port could stop it.
     model_control: bool = False
+    # TIDEGATE_CORS_ORIGINS, comma-separated, or `*`: pages of these origins may call the function. None: browsers are not its callers.
+    cors_origins: tuple[str, ...] = ()
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -58,4 +61,5 @@ class Settings:
             number(environ, "TIDEGATE_TIMEOUT_SECONDS", cls.timeout_seconds),
             number(environ, "TIDEGATE_DRAIN_SECONDS", cls.drain_seconds),
             flag(environ, "TIDEGATE_MODEL_CONTROL", cls.model_control),
+            cors.origins(environ),
         )
