@@ -20,6 +20,7 @@ from functions.runtime.fetching import Policy
 from functions.runtime.http.app import App
 from functions.runtime.http.call import Limits
 from functions.runtime.http.cors import with_cors
+from functions.runtime.http.hosts import with_hosts
 from functions.runtime.observing.metrics import Metrics, Reading
 from functions.runtime.observing.observers import observing
 from functions.runtime.observing.process import age_seconds
@@ -60,9 +61,8 @@ def run(environ: Mapping[str, str], ready: Ready, *, port_option: str = "PORT") 
         # A parser makes a million objects in one go, and the collector would stop everything to look at them again and again.
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
-        return serve(
-            with_cors(app, settings.cors_origins), listener, drain_seconds=settings.drain_seconds, body_seconds=settings.timeout_seconds
-        )
+        guarded = with_hosts(with_cors(app, settings.cors_origins), settings.allowed_hosts, settings.cors_origins)
+        return serve(guarded, listener, drain_seconds=settings.drain_seconds, body_seconds=settings.timeout_seconds)
 
 
 def _load(settings: Settings, policy: Policy, metrics: Metrics) -> DataPlane:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eventing.environ import flag, number, one_of, required, whole
-from functions.runtime.http import cors
+from functions.runtime.http import cors, hosts
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -43,6 +43,8 @@ class Settings:
     model_control: bool = False
     # TIDEGATE_CORS_ORIGINS, comma-separated, or `*`: pages of these origins may call the function. None: browsers are not its callers.
     cors_origins: tuple[str, ...] = ()
+    # TIDEGATE_ALLOWED_HOSTS, comma-separated, `*.` for all names under one: other Host headers get 403. All: the ingress has checked them.
+    allowed_hosts: tuple[str, ...] = ()
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -62,4 +64,5 @@ class Settings:
             number(environ, "TIDEGATE_DRAIN_SECONDS", cls.drain_seconds),
             flag(environ, "TIDEGATE_MODEL_CONTROL", cls.model_control),
             cors.origins(environ),
+            hosts.allowed_hosts(environ),
         )

@@ -76,6 +76,7 @@ class App:
                     answer.headers += _CLOSE
                 exchange.status = answer.status
                 exchange.response_bytes = len(answer.body)
+                call.answered(exchange.response_bytes)
                 await answer.send(send)
         finally:
             self.in_flight -= 1

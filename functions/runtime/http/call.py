@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from functions.runtime.dataplane import Slot
 from functions.runtime.errors import InvalidInput, UnsupportedMedia
 from functions.runtime.exchange import Exchange
-from functions.runtime.http.asgi import JSON, Budget, ClientGone, Receive, Scope, read_body
+from functions.runtime.http.asgi import JSON, LARGE_ANSWER_BYTES, Budget, ClientGone, Receive, Scope, read_body
 
 T = TypeVar("T")
 
@@ -47,6 +47,7 @@ class Call:
     headers: dict[bytes, bytes]
     slot: Slot = field(init=False)
     content: bytes = b""
+    answer_bytes: int = 0
     started: int = field(default_factory=monotonic_ns)
 
     async def body(self) -> bytes:
@@ -114,8 +115,19 @@ class Call:
             working.cancel()
             gone.cancel()
 
+    def expect(self, size: int) -> None:
+        """Take the bytes that the answer is expected to have from the budget, before anything is computed. Raises Overloaded."""
+        if size >= LARGE_ANSWER_BYTES:
+            self.budget.take(size, len(self.content))
+            self.answer_bytes = size
+
+    def answered(self, size: int) -> None:
+        """The answer counts in the budget until the client has read it, which ends the request."""
+        self.budget.replace(self.answer_bytes, size)
+        self.answer_bytes = size
+
     def close(self) -> None:
-        self.budget.give(len(self.content))
+        self.budget.give(len(self.content) + self.answer_bytes)
 
     async def _gone(self) -> None:
         while (await self.receive())["type"] != "http.disconnect":

@@ -17,8 +17,9 @@ from functions.runtime.outputs import ServedOutput
 from functions.runtime.protocols import events, v1, v2
 from functions.runtime.protocols.body import parse_json
 
-# About what a number, and an event without its data, take in JSON: tells roughly how long writing an answer takes.
+# About what a number, and an event without its data, take in JSON: tells roughly how long writing an answer takes, and its size.
 _BYTES_PER_VALUE = 20
+_BINARY_BYTES_PER_VALUE = 8
 _BYTES_PER_EVENT = 500
 # Of reading, to JSON of the same bytes, at the least.
 _BINARY_SPEED_UP = 4
@@ -45,9 +46,10 @@ async def infer_v2(call: Call) -> Answer:
     rows = request.rows
     call.exchange.request_id = request.id or call.exchange.request_id
     call.decoded(rows.count)
+    encode_cost = _encode_cost(rows.count, [output for output in request.outputs if output.name not in request.binary])
+    call.expect(encode_cost + (_binary_bytes(request) if request.binary else 0))
     answered = await call.unless_gone(rows.count, model.infer(rows, request.outputs, call.deadline))
     call.predicted()
-    encode_cost = _encode_cost(rows.count, [output for output in request.outputs if output.name not in request.binary])
     if encode_cost < OFF_LOOP_BYTES:
         content, json_length = v2.encode(model.card, request, answered)
     else:
@@ -65,9 +67,10 @@ async def predict_v1(call: Call) -> Answer:
     _check_json(call, body, len(body))
     rows = await call.aside(len(body), lambda: v1.parse(parse_json(body), model))
     call.decoded(rows.count)
+    encode_cost = _encode_cost(rows.count, model.outputs.default)
+    call.expect(encode_cost)
     answered = await call.unless_gone(rows.count, model.infer(rows, model.outputs.default, call.deadline))
     call.predicted()
-    encode_cost = _encode_cost(rows.count, model.outputs.default)
     return Answer(await call.aside(encode_cost, lambda: orjson.dumps(v1.document_of(answered))))
 
 
@@ -79,9 +82,7 @@ async def infer_events(call: Call) -> Answer:
     message = Message(message.headers, await call.body())
     _check_json(call, message.body, len(message.body))
     questions, replies = await (_answer_batch(call, message) if mode is Mode.BATCH else _answer_one(call, message, mode))
-    asked = [item for item in questions if isinstance(item, events.Question)]
-    encode_cost = _BYTES_PER_EVENT * len(replies) + sum([_encode_cost(item.rows.count, item.outputs) for item in asked])
-    answer = await call.aside(encode_cost, http.encode, replies, mode)
+    answer = await call.aside(_events_cost(questions), http.encode, replies, mode)
     headers = dict(answer.headers)
     content_type = headers.pop("content-type", "application/json")
     pairs = tuple((name.encode(), value.encode("latin-1")) for name, value in headers.items())
@@ -100,6 +101,7 @@ async def _answer_one(call: Call, message: Message, mode: Mode) -> _Answered:
     call.exchange.event = question.event.attributes
     call.exchange.traceparent = str(question.event.get("traceparent") or call.exchange.traceparent)
     call.decoded(question.rows.count)
+    call.expect(_events_cost([question]))
     reply = await call.unless_gone(question.rows.count, events.answer(model, question, call.deadline))
     call.predicted()
     return [question], [reply]
@@ -114,9 +116,21 @@ async def _answer_batch(call: Call, message: Message) -> _Answered:
     questions = await call.aside(len(message.body), read)
     count = sum(item.rows.count for item in questions if isinstance(item, events.Question))
     call.decoded(count)
+    call.expect(_events_cost(questions))
     replies = await call.unless_gone(count, events.answer_all(model, questions, call.deadline))
     call.predicted()
     return questions, replies
+
+
+def _events_cost(questions: Sequence[events.Question | Event]) -> int:
+    """About the bytes of their replies."""
+    asked = [item for item in questions if isinstance(item, events.Question)]
+    return _BYTES_PER_EVENT * len(questions) + sum([_encode_cost(item.rows.count, item.outputs) for item in asked])
+
+
+def _binary_bytes(request: v2.Request) -> int:
+    """About the bytes of the binary tensors in its answer."""
+    return _BINARY_BYTES_PER_VALUE * request.rows.count * sum([item.width for item in request.outputs if item.name in request.binary])
 
 
 def _encode_cost(rows: int, outputs: Sequence[ServedOutput]) -> int:
