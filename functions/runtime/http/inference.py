@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import orjson
 
@@ -13,7 +15,7 @@ from eventing.event import Event
 from functions.runtime.errors import TooLarge
 from functions.runtime.http.asgi import Answer
 from functions.runtime.http.call import OFF_LOOP_BYTES, Call
-from functions.runtime.outputs import ServedOutput
+from functions.runtime.outputs import OutputTensor, ServedOutput
 from functions.runtime.protocols import events, v1, v2
 from functions.runtime.protocols.body import parse_json
 
@@ -29,6 +31,8 @@ _SMALL_BYTES = 1_000_000
 
 # What was asked, where it could be read, and the replies.
 _Answered = tuple[Sequence[events.Question | Event], list[Event]]
+_Cost = Callable[[int, Sequence[ServedOutput]], int]
+_DocumentOf = Callable[[Sequence[OutputTensor]], dict[str, Any]]
 
 
 async def infer_v2(call: Call) -> Answer:
@@ -61,17 +65,30 @@ async def infer_v2(call: Call) -> Answer:
 
 
 async def predict_v1(call: Call) -> Answer:
+    outputs = call.slot.model.outputs.default
+    return await _answer_v1(call, outputs, _encode_cost, v1.document_of)
+
+
+async def explain_v1(call: Call) -> Answer:
+    """What each feature adds to the margin of each row."""
+    model = call.slot.model
+    explained = v1.explained(model.outputs)
+    explain = partial(v1.explanations, v1.explained_columns(model.card))
+    return await _answer_v1(call, (explained,), _explain_cost, explain)
+
+
+async def _answer_v1(call: Call, outputs: tuple[ServedOutput, ...], cost: _Cost, document_of: _DocumentOf) -> Answer:
     call.check_json()
     model = call.slot.model
     body = await call.body()
     _check_json(call, body, len(body))
     rows = await call.aside(len(body), lambda: v1.parse(parse_json(body), model))
     call.decoded(rows.count)
-    encode_cost = _encode_cost(rows.count, model.outputs.default)
+    encode_cost = cost(rows.count, outputs)
     call.expect(encode_cost)
-    answered = await call.unless_gone(rows.count, model.infer(rows, model.outputs.default, call.deadline))
+    answered = await call.unless_gone(rows.count, model.infer(rows, outputs, call.deadline))
     call.predicted()
-    return Answer(await call.aside(encode_cost, lambda: orjson.dumps(v1.document_of(answered))))
+    return Answer(await call.aside(encode_cost, lambda: orjson.dumps(document_of(answered))))
 
 
 async def infer_events(call: Call) -> Answer:
@@ -136,6 +153,11 @@ def _binary_bytes(request: v2.Request) -> int:
 def _encode_cost(rows: int, outputs: Sequence[ServedOutput]) -> int:
     """About the bytes of JSON that these outputs of so many rows are."""
     return _BYTES_PER_VALUE * rows * sum([output.width for output in outputs])
+
+
+def _explain_cost(rows: int, outputs: Sequence[ServedOutput]) -> int:
+    """Likewise; each value has the name of its feature."""
+    return 2 * _encode_cost(rows, outputs)
 
 
 def _check_json(call: Call, body: bytes, json_bytes: int) -> None:
