@@ -27,7 +27,7 @@ class Settings:
     max_body_bytes: int = 64 * 2**20
     # TIDEGATE_MAX_JSON_BYTES of a request: nothing else, not even liveness, is answered while a parser runs; 4 MiB may take it 40 ms.
     max_json_bytes: int = 4 * 2**20
-    # TIDEGATE_MAX_WAITING_BYTES of all requests together: what a burst of large ones may take of the memory; beyond it they get 429.
+    # TIDEGATE_MAX_WAITING_BYTES of all requests and unread answers: what a burst of large ones may take of the memory; beyond it, 429.
     max_waiting_bytes: int = 128 * 2**20
     # TIDEGATE_MAX_ROWS of a request: a larger one is better sent in parts, so that replicas can share it.
     max_rows: int = 100_000
