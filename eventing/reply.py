@@ -63,7 +63,8 @@ def completed(request: Event, model: str, version: str | None, data: Any) -> Eve
 
 def failed(request: Event, model: str, problem: Problem, version: str | None = None) -> Event:
     attributes = _attributes(request, model, version, FAILED)
-    attributes["datacontenttype"] = PROBLEM_MEDIA_TYPE
+    # Not application/problem+json, which Go's SDK does not know for JSON: in a batch it would not read the events behind this one either.
+    attributes["datacontenttype"] = "application/json"
     return Event(attributes, problem.to_json())
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote_to_bytes
 
 from eventing.codecs import json
 from eventing.errors import InvalidEvent
@@ -13,6 +14,11 @@ from eventing.event import Event, check, to_text
 
 # Printable ASCII but for space, the double quote and the percent sign goes as it is (section 3.1.3.2).
 _SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
+
+# A double-quoted string with backslash escapes (RFC 9110, section 5.6.4), as older versions of the binding had values written.
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 class Mode(Enum):
@@ -23,7 +29,7 @@ class Mode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What an HTTP request or response carries: headers by lower-case name, and a body."""
+    """What an HTTP request or response carries: headers by lower-case name, their bytes as Latin-1, and a body."""
 
     headers: Mapping[str, str]
     body: bytes
@@ -61,13 +67,34 @@ def encode(events: Sequence[Event], mode: Mode) -> Message:
 
 
 def _from_binary(message: Message) -> Event:
-    attributes = {name[3:]: unquote(value) for name, value in message.headers.items() if name.startswith("ce-")}
+    attributes = {name[3:]: _attribute(name[3:], value) for name, value in message.headers.items() if name.startswith("ce-")}
     if "content-type" in message.headers:
         attributes["datacontenttype"] = message.headers["content-type"]
     check(attributes)
     event = Event(attributes, message.body or None)
     # Parsed, so that nothing is taken for JSON, and written into another message untouched, that is none.
     return Event(attributes, event.value()) if event.is_json else event
+
+
+def _attribute(name: str, value: str) -> str:
+    """The attribute's value (section 3.1.3.2). Raw UTF-8, which Go's SDK sends, is not of the binding; it can mean only itself."""
+    if value.isascii() and "%" not in value and not value.startswith('"'):
+        return value
+    if quoted := _QUOTED.fullmatch(value):
+        value = _ESCAPED.sub(r"\1", quoted[1])
+    if _BAD_PERCENT.search(value):
+        raise InvalidEvent(f"the header ce-{name} has a percent sign without two hexadecimal digits after it; write a percent sign as %25.")
+    try:
+        return unquote_to_bytes(_bytes(value)).decode()
+    except UnicodeDecodeError:
+        raise InvalidEvent(f"the header ce-{name} is not UTF-8; send UTF-8, percent-encoded.") from None
+
+
+def _bytes(value: str) -> bytes:
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError:  # not from a header: it was text all along
+        return value.encode("utf-8", "surrogateescape")
 
 
 def _to_binary(event: Event) -> Message:

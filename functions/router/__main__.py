@@ -12,6 +12,7 @@ from eventing.listening import listen
 from eventing.redaction import redact, redact_url
 from functions.router.app import build
 from functions.router.settings import Settings
+from functions.runtime.http.cors import with_cors
 from functions.runtime.knative import Access
 from functions.runtime.server import log_to_stderr, serve
 
@@ -29,7 +30,8 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
         print(f"tidegate: {redact(str(error))}", file=sys.stderr)
         return 1
     log.info("routing the models of namespace %s (%s) on port %d", access.namespace, redact_url(access.url), listener.getsockname()[1])
-    return serve(build(settings, access), listener, drain_seconds=settings.drain_seconds)
+    app = with_cors(build(settings, access), settings.cors_origins)
+    return serve(app, listener, drain_seconds=settings.drain_seconds)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from eventing.environ import number, one_of, whole
+from functions.runtime.http import cors
 from functions.runtime.settings import LOG_LEVELS
 from functions.runtime.settings import Settings as FunctionSettings
 
@@ -27,6 +28,8 @@ class Settings:
     first_view_seconds: float = 10.0
     # TIDEGATE_DRAIN_SECONDS: how long requests in flight may take after SIGTERM; Knative grants timeoutSeconds.
     drain_seconds: float = 25.0
+    # TIDEGATE_CORS_ORIGINS, as the model function has it.
+    cors_origins: tuple[str, ...] = ()
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -39,4 +42,5 @@ class Settings:
             number(environ, "TIDEGATE_REQUEST_SECONDS", cls.request_seconds),
             number(environ, "TIDEGATE_FIRST_VIEW_SECONDS", cls.first_view_seconds),
             number(environ, "TIDEGATE_DRAIN_SECONDS", cls.drain_seconds),
+            cors.origins(environ),
         )

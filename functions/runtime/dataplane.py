@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 from functions.runtime.artifact import Loaded
@@ -26,6 +27,8 @@ Observe = Callable[["array[float]", int, "array[Any]"], None]
 
 # Below this a hop to another thread costs more than it frees; above it the event loop would stall for milliseconds.
 OFF_LOOP_ROWS = 64
+# Nothing else is answered during a call on the event loop; the kubelet asks for a liveness that comes within a second.
+_SLOW_SECONDS = 0.25
 # Labels of this many rows take a millisecond or more: they are converted in another thread.
 _CONVERTED_ASIDE_ROWS = 4_096
 
@@ -52,20 +55,49 @@ class Waiting:
 
     rows: int = 0
 
+    def hold(self, rows: int) -> None:
+        """Rows of a caller who has gone, or has waited long enough, count until the library is done with them; less than 0 when it is."""
+        self.rows += rows
+
+
+@dataclass(slots=True)
+class _Pace:
+    """Whether a call for few rows would hold up the event loop, which then makes none: each such call shows it for the next."""
+
+    slow: bool
+
+    def watched(self, watch: Watch) -> Watch:
+        def watched(kind: Kind, rows: int, requests: int, waited: float, took: float) -> None:
+            if rows < OFF_LOOP_ROWS:
+                self.slow = took > _SLOW_SECONDS
+            watch(kind, rows, requests, waited, took)
+
+        return watched
+
 
 class ServedModel:
     """One model, loaded, behind every transport. Who has it may ask it; its threads end when nobody has it any more."""
 
-    def __init__(self, loaded: Loaded, limits: Limits, watch: Watch, observe: Observe, waiting: Waiting | None = None) -> None:
-        """`observe` is told of the rows and values of each request, for drift."""
+    def __init__(
+        self,
+        loaded: Loaded,
+        limits: Limits,
+        watch: Watch,
+        observe: Observe,
+        waiting: Waiting | None = None,
+        warm_up_seconds: float = 0.0,
+    ) -> None:
+        """`observe` is told of the rows and values of each request, for drift; `warm_up_seconds` is what a call for one row took."""
         self.card: Card = loaded.card
         self.encoder: Encoder = loaded.encoder
         self.outputs: Outputs = loaded.outputs
         self._limits = limits
         self._observe = observe
         self._waiting = waiting or Waiting()
-        self._gatherer = Gatherer(loaded.model, watch, max_rows=limits.gathered_rows)
-        self._turns = Turns(loaded.model, watch, limits.cores)
+        self._pace = _Pace(warm_up_seconds > _SLOW_SECONDS)
+        watched = self._pace.watched(watch)
+        self._gatherer = Gatherer(loaded.model, watched, max_rows=limits.gathered_rows)
+        self._turns = Turns(loaded.model, watched, limits.cores, self._waiting.hold)
 
     async def infer(self, rows: Rows, outputs: Sequence[ServedOutput], deadline: float = math.inf) -> list[OutputTensor]:
         """The outputs, in their order. `deadline` is of the monotonic clock. Raises InvalidInput, TooLarge, Overloaded and TimedOut."""
@@ -85,7 +117,7 @@ class ServedModel:
             self._waiting.rows -= rows.count
 
     def _predict(self, rows: Rows, kind: Kind, deadline: float) -> asyncio.Future[Prediction]:
-        if rows.count < OFF_LOOP_ROWS and kind != "contributions":
+        if rows.count < OFF_LOOP_ROWS and kind != "contributions" and not self._pace.slow:
             return self._gatherer.predict(rows, kind)
         return self._turns.predict(rows, kind, deadline)
 
@@ -136,12 +168,16 @@ class Slot:
         self._waiting = waiting
         # Loads and unloads take turns: who asks last decides.
         self._changing = asyncio.Lock()
-        _warm_up(loaded)
-        self._model: ServedModel | None = self._serve(loaded)
+        self._model: ServedModel | None = self._serve(loaded, _warm_up(loaded))
 
     @property
     def ready(self) -> bool:
         return self._model is not None
+
+    @property
+    def max_rows(self) -> int:
+        """Of a request."""
+        return self._limits.request_rows
 
     @property
     def model(self) -> ServedModel:
@@ -150,11 +186,11 @@ class Slot:
             raise NotReady(f"the model {self.name} is not loaded: {self.reason}.")
         return self._model
 
-    def _serve(self, loaded: Loaded) -> ServedModel:
+    def _serve(self, loaded: Loaded, warm_up_seconds: float) -> ServedModel:
         """In the place of another: the metrics are this one's from now on."""
         watched = self._metrics.model(loaded.card, loaded.model.signature, loaded.outputs)
         watch = partial(self._metrics.predicted, self.name, self.version or "")
-        return ServedModel(loaded, self._limits, watch, partial(self._metrics.observed, watched), self._waiting)
+        return ServedModel(loaded, self._limits, watch, partial(self._metrics.observed, watched), self._waiting, warm_up_seconds)
 
     def check_ready(self) -> None:
         """Raises NotReady."""
@@ -163,9 +199,9 @@ class Slot:
     async def load(self) -> None:
         """Load the same artifact again; whatever was loaded goes on serving until then. Raises InvalidModel."""
         async with self._changing:
-            loaded = await asyncio.to_thread(self._load_again)
+            loaded, warm_up_seconds = await asyncio.to_thread(self._load_again)
             self.outputs = loaded.outputs
-            self._model = self._serve(loaded)
+            self._model = self._serve(loaded, warm_up_seconds)
             self.reason = ""
 
     async def unload(self) -> None:
@@ -173,12 +209,11 @@ class Slot:
             self._model = None
             self.reason = "it was unloaded; load it again"
 
-    def _load_again(self) -> Loaded:
+    def _load_again(self) -> tuple[Loaded, float]:
         loaded = self._load()
         if repr(loaded.card) != repr(self.card):  # not the cards: NaN, such as in an evaluation, equals nothing
             raise InvalidModel(f"the card of the model {self.name} has changed; start the function again to serve it.")
-        _warm_up(loaded)
-        return loaded
+        return loaded, _warm_up(loaded)
 
 
 class DataPlane:
@@ -254,8 +289,11 @@ def _natural(version: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", version)]
 
 
-def _warm_up(loaded: Loaded) -> None:
-    """Predict once before anybody asks, so that nobody pays for first use and a model that cannot predict never gets ready."""
+def _warm_up(loaded: Loaded) -> float:
+    """Predict once before anybody asks, so that nobody pays for first use and a model that cannot predict never gets ready.
+
+    Returns the seconds that it took.
+    """
     encoder, card = loaded.encoder, loaded.card
     signature = loaded.model.signature
     values = array(signature.typecode, [math.nan] * encoder.width)
@@ -266,7 +304,9 @@ def _warm_up(loaded: Loaded) -> None:
             raise InvalidModel(f"the example of the model {card.name} is no valid row: {error}") from None
         except KeyError as error:
             raise InvalidModel(f"the transform {card.transform} makes no feature {error}; the model {card.name} needs it.") from None
+    began = perf_counter()
     found = loaded.model.predict(values, 1)
+    took = perf_counter() - began
     if len(found.values) != math.prod(found.shape) or found.shape != signature.kinds["value"] or not found.values:
         raise InvalidModel(
             f"the model {card.name} predicts {len(found.values)} values for a row;"
@@ -275,3 +315,4 @@ def _warm_up(loaded: Loaded) -> None:
     for output in loaded.outputs.default:
         if output.kind == "value":
             output.tensor(found, 1)
+    return took

@@ -21,6 +21,8 @@ from functions.runtime.dataplane import DataPlane
 from functions.runtime.function import Function, assemble
 from functions.runtime.http.asgi import Application
 from functions.runtime.http.authentication import authenticated
+from functions.runtime.http.cors import with_cors
+from functions.runtime.http.hosts import with_hosts
 from functions.runtime.observing.process import age_seconds
 from functions.runtime.server import log_to_stderr, serve
 from functions.runtime.settings import Settings
@@ -51,7 +53,9 @@ def run(
             log_to_stderr(Settings.from_env(environ).log_level)
             function, app = _function(environ, package)
             settings, metrics = function.settings, function.plane.metrics
-            guarded = authenticated(app, environ)
+            # Outside of the credentials, which a browser does not send with the question whether it may call.
+            guarded = with_cors(authenticated(app, environ), settings.cors_origins)
+            guarded = with_hosts(guarded, settings.allowed_hosts, settings.cors_origins)
             if imports is not None:  # all that is imported before the first line of this runs, the interpreter's start included
                 metrics.started("imports", imports)
             began = time.perf_counter()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eventing.environ import flag, number, one_of, required, whole
+from functions.runtime.http import cors, hosts
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -26,7 +27,7 @@ class Settings:
     max_body_bytes: int = 64 * 2**20
     # TIDEGATE_MAX_JSON_BYTES of a request: nothing else, not even liveness, is answered while a parser runs; 4 MiB may take it 40 ms.
     max_json_bytes: int = 4 * 2**20
-    # TIDEGATE_MAX_WAITING_BYTES of all requests together: what a burst of large ones may take of the memory; beyond it they get 429.
+    # TIDEGATE_MAX_WAITING_BYTES of all requests and unread answers: what a burst of large ones may take of the memory; beyond it, 429.
     max_waiting_bytes: int = 128 * 2**20
     # TIDEGATE_MAX_ROWS of a request: a larger one is better sent in parts, so that replicas can share it.
     max_rows: int = 100_000
@@ -40,6 +41,10 @@ class Settings:
     drain_seconds: float = 25.0
     # TIDEGATE_MODEL_CONTROL: true lets callers unload a model and load it again; off, since whoever reaches the port could stop it.
     model_control: bool = False
+    # TIDEGATE_CORS_ORIGINS, comma-separated, or `*`: pages of these origins may call the function. None: browsers are not its callers.
+    cors_origins: tuple[str, ...] = ()
+    # TIDEGATE_ALLOWED_HOSTS, comma-separated, `*.` for all names under one: other Host headers get 403. All: the ingress has checked them.
+    allowed_hosts: tuple[str, ...] = ()
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -58,4 +63,6 @@ class Settings:
             number(environ, "TIDEGATE_TIMEOUT_SECONDS", cls.timeout_seconds),
             number(environ, "TIDEGATE_DRAIN_SECONDS", cls.drain_seconds),
             flag(environ, "TIDEGATE_MODEL_CONTROL", cls.model_control),
+            cors.origins(environ),
+            hosts.allowed_hosts(environ),
         )

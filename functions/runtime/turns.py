@@ -4,9 +4,11 @@ of 100."""
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from array import array
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import monotonic, perf_counter
@@ -32,6 +34,9 @@ class _Job:
     begun: int = 0
     done: int = 0
     failed: bool = False
+    # Rows that threads are at, and whether nobody waits for them any more.
+    computing: int = 0
+    abandoned: bool = False
     parts: dict[int, Prediction] = field(default_factory=dict)
 
     @property
@@ -46,8 +51,10 @@ class Turns:
     itself, since the event loop may be busy when it is done with one.
     """
 
-    def __init__(self, model: Model, watch: Watch, cores: int) -> None:
+    def __init__(self, model: Model, watch: Watch, cores: int, abandoned: Callable[[int], None] = lambda _: None) -> None:
+        """`abandoned` is told of rows that are still computed though nobody waits for them, and, as a negative number, of their end."""
         self._model = model
+        self._abandoned = abandoned
         self._watch = watch
         self._executor = ThreadPoolExecutor(cores, "predict")
         self._lock = threading.Lock()
@@ -59,9 +66,11 @@ class Turns:
         self._idle = self._not_called = cores
 
     def predict(self, rows: Rows, kind: Kind, deadline: float) -> asyncio.Future[Prediction]:
-        """`deadline` is of the monotonic clock: what has not been predicted by then is given up with TimedOut."""
+        """`deadline` is of the monotonic clock: what has not been predicted by then is given up with TimedOut, even while the library is
+        at it: that call cannot be ended, but its caller waits no longer."""
         loop = asyncio.get_running_loop()
         job = _Job(rows, kind, deadline, loop.create_future())
+        self._give_up_in_time(job, loop)
         with self._lock:
             self._new.append(job)
             wanted = min(self._not_called, -(-rows.count // _part(kind)))
@@ -69,6 +78,19 @@ class Turns:
         for _ in range(wanted):
             self._executor.submit(self._work, loop)
         return job.future
+
+    def _give_up_in_time(self, job: _Job, loop: asyncio.AbstractEventLoop) -> None:
+        timer = None if job.deadline == math.inf else loop.call_later(max(0.0, job.deadline - monotonic()), _expire, job)
+
+        def ended(_: object) -> None:
+            if timer is not None:
+                timer.cancel()
+            with self._lock:
+                job.abandoned = True
+                computing = job.computing
+            self._abandoned(computing)
+
+        job.future.add_done_callback(ended)
 
     def close(self) -> None:
         self._executor.shutdown(wait=False)
@@ -81,7 +103,16 @@ class Turns:
             with self._lock:
                 self._idle += 1
                 job.failed |= isinstance(outcome, Exception)
-            loop.call_soon_threadsafe(_end_slice, job, begin, count, outcome)
+            loop.call_soon_threadsafe(self._end_slice, job, begin, count, outcome)
+
+    def _end_slice(self, job: _Job, begin: int, count: int, outcome: Prediction | Exception | None) -> None:
+        """On the event loop."""
+        with self._lock:
+            job.computing -= count
+            abandoned = job.abandoned
+        if abandoned:
+            self._abandoned(-count)
+        _settle(job, begin, count, outcome)
 
     def _next_slice(self) -> tuple[_Job, int, int] | None:
         """A job, its first row and the number of rows, 0 when its time is over; None when nobody waits."""
@@ -95,6 +126,7 @@ class Turns:
                     return job, job.begun, 0
                 begin, count = job.begun, self._share(job)
                 job.begun += count
+                job.computing += count
                 if job.left:
                     self._begun.append(job)
                 self._idle -= 1
@@ -139,7 +171,12 @@ def _too_late(job: _Job) -> TimedOut:
     return TimedOut(f"{job.done} of {job.rows.count} rows were predicted in the request's time; send fewer rows, or allow more.")
 
 
-def _end_slice(job: _Job, begin: int, count: int, outcome: Prediction | Exception | None) -> None:
+def _expire(job: _Job) -> None:
+    if not job.future.done():
+        job.future.set_exception(_too_late(job))
+
+
+def _settle(job: _Job, begin: int, count: int, outcome: Prediction | Exception | None) -> None:
     """On the event loop; there is no outcome when it was too late for one."""
     if job.future.done():
         return

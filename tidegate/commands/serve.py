@@ -32,10 +32,15 @@ def serve(
     import os
 
     from functions.runtime import modules
+    from functions.runtime.http.hosts import names_of
     from functions.runtime.main import run
 
     modules.offer(str(Path.cwd()))  # a card's transform is a module of the project that one stands in
-    environ = {"TIDEGATE_DRAIN_SECONDS": "10"} | os.environ | {"TIDEGATE_MODEL": str(path), "PORT": str(port), "TIDEGATE_HOST": host}
+    environ = (
+        {"TIDEGATE_DRAIN_SECONDS": "10", "TIDEGATE_ALLOWED_HOSTS": names_of(host)}
+        | os.environ
+        | {"TIDEGATE_MODEL": str(path), "PORT": str(port), "TIDEGATE_HOST": host}
+    )
     return run(environ, _greet, port_option="--port", host_option="--host")
 
 

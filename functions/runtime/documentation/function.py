@@ -13,11 +13,14 @@ def information() -> Json:
     """By path."""
     about = an_object("name", "version", "extensions", name=_TEXT, version=_TEXT, extensions=array(_TEXT))
     names = an_object("models", models=array(_TEXT))
+    alive = an_object("status", status={"const": "alive"})
     return {
+        "/": _get("v1.alive", "Is the function alive? (V1)", answer(alive)),
         "/v2": _get("v2.server", "Name and extensions of the server", answer(about)),
         "/v2/health/live": _get("v2.live", "Is the function alive?", answer(an_object("live", live=_FLAG))),
         "/v2/health/ready": _get("v2.ready", "Can the function answer?", {**answer(an_object("ready", ready=_FLAG)), **errors(503)}),
         "/v2/models": _get("v2.models", "The models of the function", answer(names)),
+        "/v2/models/stats": _get("v2.stats", "What was counted for each model, as Triton has it", answer({"type": "object"})),
         "/v1/models": _get("v1.models", "The models of the function (V1)", answer(names)),
         "/v2/repository/index": _index(),
         "/metrics": _get("metrics", "Metrics", _metrics()),

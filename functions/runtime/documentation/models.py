@@ -34,6 +34,8 @@ def v2(model: Described, component: str, path: str, identifier: str) -> Json:
     return {
         f"{path}/infer": _infer(model, component, identifier),
         path: get(f"v2.metadata.{identifier}", tag, f"Inputs and outputs of {title}", {**answer(_metadata(model)), **errors(404, 500)}),
+        f"{path}/config": get(f"v2.config.{identifier}", tag, f"Configuration of {title}, as Triton has it", _told()),
+        f"{path}/stats": get(f"v2.stats.{identifier}", tag, f"What was counted for {title}, as Triton has it", _told()),
         f"{path}/ready": get(f"v2.ready.{identifier}", tag, f"Is {title} ready?", {**answer(ready), **errors(404, 500, 503)}),
     }
 
@@ -44,10 +46,23 @@ def v1(model: Described, component: str) -> Json:
     ready = an_object("name", "ready", name={"const": name}, ready={"type": "boolean"})
     content = {JSON: {"schema": ref("schemas", f"{component}.V1Request"), "examples": examples.v1(model.card)}}
     responses = {**answer(ref("schemas", f"{component}.V1Response")), **errors(404, *CALL_ERRORS)}
-    return {
+    return _v1_explain(model, content) | {
         f"/v1/models/{name}:predict": post(f"v1.predict.{name}", tag, "Predict rows (V1)", body(content), responses),
         f"/v1/models/{name}": get(f"v1.ready.{name}", tag, f"Is {name} ready? (V1)", {**answer(ready), **errors(404, 500, 503)}),
     }
+
+
+def _told() -> Json:
+    return {**answer({"type": "object"}), **errors(404, 500)}
+
+
+def _v1_explain(model: Described, content: Json) -> Json:
+    if all(item.meaning != "contributions" for item in model.outputs.all):
+        return {}
+    name = model.card.name
+    done = answer(an_object("explanations", explanations=array({"type": ["object", "array"]})))
+    summary = "What each feature adds to the margin of each row (V1)"
+    return {f"/v1/models/{name}:explain": post(f"v1.explain.{name}", name, summary, body(content), {**done, **errors(404, *CALL_ERRORS)})}
 
 
 def _infer(model: Described, component: str, identifier: str) -> Json:

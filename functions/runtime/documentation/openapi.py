@@ -34,9 +34,14 @@ def document(described: Sequence[Described], *, management: bool = False) -> Jso
         "openapi": "3.1.0",
         "info": {"title": ", ".join(models_by_name), "version": described[0].card.version or "0", "description": _ABOUT},
         "tags": [{"name": name, "description": versions[0].card.description} for name, versions in models_by_name.items()],
-        "paths": paths | function.information() | {path: _schema_path(path) for path in schema_documents(described)},
+        "paths": _joined(paths, function.information()) | {path: _schema_path(path) for path in schema_documents(described)},
         "components": shared,
     }
+
+
+def _joined(paths: Json, others: Json) -> Json:
+    """The operations of both; a path may have some in each."""
+    return paths | {path: paths.get(path, {}) | operations for path, operations in others.items()}
 
 
 def schema_documents(described: Sequence[Described]) -> dict[str, Json]:

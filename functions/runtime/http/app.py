@@ -45,7 +45,7 @@ class App:
         route = self._routes.find(path)
         if route is None:
             if self._documentation.serves(path):
-                await self._documentation(scope, receive, send)
+                await self._documentation(_as_get(scope), receive, send)
             else:
                 await error_answer(f"there is nothing at {path[:200]}.", 404).send(send)
         elif method == "POST" and route.infer is not None:
@@ -87,6 +87,7 @@ class App:
                     answer.headers += _CLOSE
                 exchange.status = answer.status
                 exchange.response_bytes = len(answer.body)
+                call.answered(exchange.response_bytes)
                 await answer.send(send)
         finally:
             self.in_flight -= 1
@@ -139,3 +140,9 @@ class App:
         await receive()
         self.close()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _as_get(scope: Scope) -> Scope:
+    """HEAD is GET of which the server leaves out the body, and a slash at the end of a path means nothing."""
+    method, path = scope["method"], scope["path"]
+    return {**scope, "method": "GET" if method == "HEAD" else method, "path": path.removesuffix("/")}

@@ -19,6 +19,8 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON = b"application/json"
 _RETRY_AFTER_SECONDS = b"1"
+# A smaller answer is left to the server's and the system's buffers; waiting for it would cost more than its bytes.
+LARGE_ANSWER_BYTES = 32 * 1024
 
 
 class ClientGone(Exception):
@@ -36,11 +38,16 @@ class Answer:
         length = str(len(self.body)).encode()
         headers = [(b"content-type", self.content_type), (b"content-length", length), *self.headers]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": self.body})
+        if len(self.body) < LARGE_ANSWER_BYTES:
+            await send({"type": "http.response.body", "body": self.body})
+        else:
+            # The server sends nothing more before the client has taken what was written: the last message, which is empty, waits for that.
+            await send({"type": "http.response.body", "body": self.body, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
 
 
 class Budget:
-    """Bytes of bodies that may be in memory at once, over all requests: what a burst of large ones may take of it."""
+    """Bytes of bodies that may be in memory at once, over all requests and their answers: what a burst of large ones may take of it."""
 
     def __init__(self, total: int) -> None:
         self._total = total
@@ -51,6 +58,10 @@ class Budget:
         if self.used > held and self.used + size > self._total:
             raise Overloaded(f"requests of {self.used} bytes are being answered; send this request again a little later.")
         self.used += size
+
+    def replace(self, size: int, by: int) -> None:
+        """Correct what was taken by an estimate, now that the size is known; this refuses nothing, since the bytes are there."""
+        self.used += by - size
 
     def give(self, size: int) -> None:
         self.used -= size

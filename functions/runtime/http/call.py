@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from time import monotonic_ns
+from time import monotonic, monotonic_ns
 from typing import Any, TypeVar
 
 from functions.runtime.dataplane import Slot
-from functions.runtime.errors import InvalidInput, UnsupportedMedia
+from functions.runtime.errors import InvalidInput, TimedOut, TooLarge, UnsupportedMedia
 from functions.runtime.exchange import Exchange
-from functions.runtime.http.asgi import JSON, Budget, ClientGone, Receive, Scope, read_body
+from functions.runtime.http.asgi import JSON, LARGE_ANSWER_BYTES, Budget, ClientGone, Receive, Scope, read_body
+from functions.runtime.http.coding import coding_of, pieces
 
 T = TypeVar("T")
 
@@ -47,16 +48,36 @@ class Call:
     headers: dict[bytes, bytes]
     slot: Slot = field(init=False)
     content: bytes = b""
+    answer_bytes: int = 0
     started: int = field(default_factory=monotonic_ns)
 
     async def body(self) -> bytes:
-        """The body; it must be packed in no way. Raises UnsupportedMedia and TooLarge."""
-        encoding = self.headers.get(b"content-encoding", b"identity").lower()
-        if encoding != b"identity":
-            raise UnsupportedMedia(f"the body is packed as {encoding.decode('latin-1')[:40]!r}; send it without content-encoding.")
+        """The body, uncompressed. Raises UnsupportedMedia, TooLarge, and InvalidInput for compressed data that are cut off."""
+        packed = self.headers.get(b"content-encoding")
+        coding = coding_of(packed) if packed is not None else ""
         self.content = await read_body(self.receive, self.headers.get(b"content-length"), self.limits.body_bytes, self.budget)
+        if coding:
+            self.content = await self._unpacked(self.content, coding)
         self.exchange.request_bytes = len(self.content)
         return self.content
+
+    async def _unpacked(self, body: bytes, coding: str) -> bytes:
+        """It counts in the budget as it grows; a compressed body of a few bytes may be as large as the limit."""
+        found = pieces(body, coding)
+        content = bytearray()
+        size = len(body)  # of work: the first piece of a small body is made at once, what comes after it beside the event loop
+        try:
+            while piece := await self.aside(size, next, found, b""):
+                if len(content) + len(piece) > self.limits.body_bytes:
+                    raise TooLarge(f"the uncompressed body has more than {self.limits.body_bytes} bytes: send several requests.")
+                self.budget.take(len(piece), len(body) + len(content))
+                content += piece
+                size = OFF_LOOP_BYTES
+        except BaseException:
+            self.budget.give(len(content))
+            raise
+        self.budget.give(len(body))
+        return bytes(content)
 
     def check_json(self) -> None:
         """Raises UnsupportedMedia when the body says that it is no JSON."""
@@ -82,10 +103,16 @@ class Call:
         return int(value)
 
     async def aside(self, size: int, work: Callable[..., T], *arguments: Any) -> T:
-        """Do what is of this size, in bytes: at once if it is small, otherwise beside the event loop."""
+        """Do what is of this size, in bytes: at once if it is small, otherwise beside the event loop. Raises TimedOut: nobody waits longer
+        than the request's time, though what a thread has begun goes on."""
         if size < OFF_LOOP_BYTES:
             return work(*arguments)
-        return await asyncio.get_running_loop().run_in_executor(self.threads, _done, work, arguments)
+        doing = asyncio.get_running_loop().run_in_executor(self.threads, _done, work, arguments)
+        done, _ = await asyncio.wait((doing,), timeout=max(0.0, self.deadline - monotonic()))
+        if not done:
+            doing.cancel()
+            raise TimedOut("the request was not answered in its time; send fewer rows, or allow more.")
+        return doing.result()
 
     def decoded(self, rows: int) -> None:
         self.exchange.rows = rows
@@ -114,8 +141,19 @@ class Call:
             working.cancel()
             gone.cancel()
 
+    def expect(self, size: int) -> None:
+        """Take the bytes that the answer is expected to have from the budget, before anything is computed. Raises Overloaded."""
+        if size >= LARGE_ANSWER_BYTES:
+            self.budget.take(size, len(self.content))
+            self.answer_bytes = size
+
+    def answered(self, size: int) -> None:
+        """The answer counts in the budget until the client has read it, which ends the request."""
+        self.budget.replace(self.answer_bytes, size)
+        self.answer_bytes = size
+
     def close(self) -> None:
-        self.budget.give(len(self.content))
+        self.budget.give(len(self.content) + self.answer_bytes)
 
     async def _gone(self) -> None:
         while (await self.receive())["type"] != "http.disconnect":

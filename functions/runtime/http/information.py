@@ -8,11 +8,12 @@ from typing import Any
 from functions.runtime.dataplane import DataPlane, Slot
 from functions.runtime.errors import InvalidInput, InvalidModel, NotReady
 from functions.runtime.http.asgi import Answer, Budget, Receive, Scope, json_answer, read_body
-from functions.runtime.protocols import v2
+from functions.runtime.protocols import triton, v2
 from functions.runtime.protocols.body import parse_json
 
 Tell = Callable[[Scope, Receive], Awaitable[Answer]]
 _SMALL = 64 * 1024
+_EXTENSIONS = (*v2.EXTENSIONS, "model_configuration", "statistics")
 
 
 class Information:
@@ -20,7 +21,11 @@ class Information:
         self._plane = plane
 
     async def server(self, _: Scope, __: Receive) -> Answer:
-        return json_answer({"name": "tidegate", "version": "2", "extensions": v2.EXTENSIONS})
+        return json_answer({"name": "tidegate", "version": "2", "extensions": _EXTENSIONS})
+
+    async def alive(self, _: Scope, __: Receive) -> Answer:
+        """As KServe's client for V1 asks for it."""
+        return json_answer({"status": "alive"})
 
     async def live(self, _: Scope, __: Receive) -> Answer:
         return json_answer({"live": True})
@@ -38,6 +43,26 @@ class Information:
         if type(only_ready) is not bool:
             raise InvalidInput("ready must be true or false.")
         return json_answer([_index_entry(slot) for slot in self._plane.slots if slot.ready or not only_ready])
+
+    async def statistics(self, _: Scope, __: Receive) -> Answer:
+        return json_answer(triton.statistics([(slot.name, slot.version) for slot in self._plane.slots], self._plane.metrics))
+
+    def statistics_of(self, find: Callable[[], Slot], name: str, version: str | None) -> Tell:
+        """Of one version of a model, or of all of them."""
+
+        async def tell(_: Scope, __: Receive) -> Answer:
+            find()
+            asked = [slot for slot in self._plane.slots if slot.name == name and version in (None, slot.version)]
+            return json_answer(triton.statistics([(slot.name, slot.version) for slot in asked], self._plane.metrics))
+
+        return tell
+
+    def config_of(self, find: Callable[[], Slot]) -> Tell:
+        async def tell(_: Scope, __: Receive) -> Answer:
+            slot = find()
+            return json_answer(triton.config(slot.card, slot.outputs, slot.max_rows))
+
+        return tell
 
     def metadata(self, find: Callable[[], Slot]) -> Tell:
         async def tell(_: Scope, __: Receive) -> Answer:

@@ -10,7 +10,7 @@ from functools import partial
 from functions.runtime.dataplane import DataPlane, Slot
 from functions.runtime.http.asgi import Answer, Receive, Scope
 from functions.runtime.http.call import Call
-from functions.runtime.http.inference import infer_events, infer_v2, predict_v1
+from functions.runtime.http.inference import explain_v1, infer_events, infer_v2, predict_v1
 from functions.runtime.http.information import Information
 from functions.runtime.http.lazy import Exposition
 
@@ -23,7 +23,7 @@ V1 = "/v1/models/{model}"
 EVENTS = "/models/{model}"
 # The model, and the version, that a path may name.
 _NAMED = re.compile(
-    r"/v1/models/(?P<v1>[^/]+?)(?::predict)?"
+    r"/v1/models/(?P<v1>[^/]+?)(?::predict|:explain)?"
     r"|(?:/v2|/v2/repository)?/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?(?:/[a-z]+)?"
 )
 
@@ -79,10 +79,11 @@ class Routes:
             "/v2/models": ("GET", self._information.models),
             "/v1/models": ("GET", self._information.models),
             "/v2/repository/index": ("POST", self._information.index),
+            "/v2/models/stats": ("GET", self._information.statistics),
             "/metrics": ("GET", self._exposition),
         }
         routes = {path: Route(path, self._plane.only, tell={method: tell}) for path, (method, tell) in tells.items()}
-        return routes | {"/": Route("/", self._plane.only, "cloudevents", infer_events)}
+        return routes | {"/": Route("/", self._plane.only, "cloudevents", infer_events, {"GET": self._information.alive})}
 
     def _of_name(self, name: str, versions: Sequence[str]) -> dict[str, Route]:
         information = self._information
@@ -90,6 +91,7 @@ class Routes:
         repository = "/v2/repository/models/{model}"
         routes = {
             V1 + ":predict": Route(V1 + ":predict", slot, "v1", predict_v1),
+            V1 + ":explain": Route(V1 + ":explain", slot, "v1", explain_v1),
             V1: Route(V1, slot, tell={"GET": information.ready_of(slot)}),
             EVENTS: Route(EVENTS, slot, "cloudevents", infer_events),
             repository + "/load": Route(repository + "/load", slot, tell={"POST": information.load(name)}),
@@ -107,4 +109,6 @@ class Routes:
             path: Route(pattern, slot, tell={"GET": information.metadata(slot)}),
             path + "/ready": Route(pattern + "/ready", slot, tell={"GET": information.ready_of(slot)}),
             path + "/infer": Route(pattern + "/infer", slot, "v2", infer_v2),
+            path + "/config": Route(pattern + "/config", slot, tell={"GET": information.config_of(slot)}),
+            path + "/stats": Route(pattern + "/stats", slot, tell={"GET": information.statistics_of(slot, name, version or None)}),
         }

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from threading import Event as Flag
+from typing import TypeGuard
 from urllib.parse import urlsplit
 
 from eventing.codecs import http
@@ -25,7 +26,7 @@ _BATCH_BYTES = 512 * 1_024
 class Sender:
     """Events with up to `batched_bytes` of data (0: none) share batches: it must be JSON where it says so. Others go alone, in binary mode.
 
-    A sink that refuses batches is found out by the first, and gets single events from then on. Once `stopping` is set nothing is retried.
+    A sink that refuses batches, but not an event of one, gets single events from then on. Once `stopping` is set nothing is retried.
     """
 
     def __init__(self, url: str, stopping: Flag, *, batched_bytes: int) -> None:
@@ -51,27 +52,38 @@ class Sender:
     def _send_chunk(self, events: list[Event]) -> int:
         if not self._may_share(events[0]):
             return self._send_singly(events)
-        outcome = self._deliver(http.encode(events, Mode.BATCH))
-        if outcome is not Outcome.DEAD_LETTER:
-            return 0 if outcome is Outcome.DONE else len(events)
+        status = self._deliver(http.encode(events, Mode.BATCH))
+        if _is_done(status):
+            return 0
+        if not _may_refuse_batches(status):
+            return len(events)
         lost = self._send_singly(events)
         if lost < len(events):
             self._batched_bytes = 0
+            log.info("the payload sink at %s refuses batches (%d); it gets single events.", self._host, status)
         return lost
 
     def _send_singly(self, events: list[Event]) -> int:
-        return sum(self._deliver(http.encode([event], Mode.BINARY)) is not Outcome.DONE for event in events)
+        """When one fails that might have succeeded later, the rest is not tried: the sink has been given its time."""
+        lost = 0
+        for number, event in enumerate(events):
+            status = self._deliver(http.encode([event], Mode.BINARY))
+            if _outcome(status) is Outcome.RETRY:
+                return lost + len(events) - number
+            lost += not _is_done(status)
+        return lost
 
-    def _deliver(self, message: Message) -> Outcome:
+    def _deliver(self, message: Message) -> int | None:
+        """The last status, or None when the sink cannot be reached."""
         for attempt in range(1, _ATTEMPTS + 1):
-            outcome = self._post(message)
-            if outcome is not Outcome.RETRY or self._stopping.is_set():
+            status = self._post(message)
+            if _outcome(status) is not Outcome.RETRY or self._stopping.is_set():
                 break
             if attempt < _ATTEMPTS:
                 self._stopping.wait(backoff(attempt))
-        return outcome
+        return status
 
-    def _post(self, message: Message) -> Outcome:
+    def _post(self, message: Message) -> int | None:
         try:
             self._connection.request("POST", self._path, message.body, {**self._headers, **message.headers})
             response = self._connection.getresponse()
@@ -79,13 +91,12 @@ class Sender:
         except (OSError, HTTPException) as error:
             self._connection.close()
             self._complain(f"cannot be reached: {error!r}")
-            return Outcome.RETRY
-        outcome = outcome_of(response.status)
-        if outcome is Outcome.DONE:
+            return None
+        if _is_done(response.status):
             self._failing = False
         else:
             self._complain(f"answers {response.status}")
-        return outcome
+        return response.status
 
     def _complain(self, what: str) -> None:
         """Once, until it works again."""
@@ -110,3 +121,16 @@ class Sender:
             size += length
         if chunk:
             yield chunk
+
+
+def _outcome(status: int | None) -> Outcome:
+    return Outcome.RETRY if status is None else outcome_of(status)
+
+
+def _is_done(status: int | None) -> bool:
+    return _outcome(status) is Outcome.DONE
+
+
+def _may_refuse_batches(status: int | None) -> TypeGuard[int]:
+    """Whether a single event is worth a try. Receivers of Go's SDK answer 500 to what they do not know."""
+    return status in (500, 501) or _outcome(status) is Outcome.DEAD_LETTER

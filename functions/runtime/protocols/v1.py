@@ -6,22 +6,55 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from functions.runtime.card import Card
 from functions.runtime.encoding import Rows
 from functions.runtime.errors import InvalidInput
-from functions.runtime.outputs import OutputTensor
+from functions.runtime.outputs import Outputs, OutputTensor, ServedOutput
 
 if TYPE_CHECKING:
     from functions.runtime.dataplane import ServedModel
 
 
 def parse(document: Any, model: ServedModel) -> Rows:
-    """Rows as lists in the card's order, or as objects by input name. Raises InvalidInput and TooLarge."""
-    instances = document.get("instances") if isinstance(document, dict) else None
+    """Rows as lists in the card's order, or as objects by input name. Raises InvalidInput and TooLarge.
+
+    KServe takes `inputs` for `instances`, too.
+    """
+    instances = _instances(document) if isinstance(document, dict) else None
     if not isinstance(instances, list) or not instances:
         raise InvalidInput('the request has no instances; send {"instances": [row, …]} with at least one row.')
     model.check_rows(len(instances))
     encoder = model.encoder
     return encoder.lists(instances) if isinstance(instances[0], list) else encoder.objects(instances)
+
+
+def _instances(document: dict[str, Any]) -> Any:
+    if "instances" in document and "inputs" in document:
+        raise InvalidInput("the request has both instances and inputs; send one of them.")
+    return document.get("instances", document.get("inputs"))
+
+
+def explained(outputs: Outputs) -> ServedOutput:
+    """The output that explains the others. Raises InvalidInput for a model that has none."""
+    for output in outputs.all:
+        if output.meaning == "contributions":
+            return output
+    raise InvalidInput("the model cannot explain its predictions: its runtime gives no contributions; ask for :predict.")
+
+
+def explained_columns(card: Card) -> tuple[str, ...]:
+    """What the values of an explanation belong to: the features, and last the bias, under a name that no feature has."""
+    return (*card.columns, "bias" if "bias" not in card.columns else "(bias)")
+
+
+def explanations(columns: Sequence[str], answered: Sequence[OutputTensor]) -> dict[str, Any]:
+    """For each row what each feature adds to the margin, by name, and the bias; of a model with several classes, a list of that."""
+    (tensor,) = answered
+
+    def named(row: list[Any]) -> Any:
+        return [named(item) for item in row] if isinstance(row[0], list) else dict(zip(columns, row, strict=True))
+
+    return {"explanations": [named(row) for row in rows_of(tensor)]}
 
 
 def document_of(answered: Sequence[OutputTensor]) -> dict[str, Any]:

@@ -94,3 +94,57 @@ def test_a_binary_message_whose_data_is_not_the_json_that_it_says_is_told_so() -
         http.decode(Message(headers, b'1},{"specversion":"1.0","id":"2","source":"/b","type":"t","data":1'), Mode.BINARY)
     (event,) = http.decode(Message({**headers, "content-type": "text/plain"}, b"1},{"), Mode.BINARY)
     assert event.data == b"1},{"
+
+
+def subject_of(value: str) -> str | None:
+    headers = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/a", "ce-type": "t", "ce-subject": value}
+    (event,) = http.decode(Message(headers, b""), Mode.BINARY)
+    return event.get("subject")
+
+
+@pytest.mark.parametrize(
+    ("sent", "subject"),
+    [
+        ("Z%C3%BCrich%20%25", "Zürich %"),
+        ("Zürich €".encode().decode("latin-1"), "Zürich €"),  # as Go's SDK sends it, and as a server reads bytes
+        ("Zürich %E2%82%AC".encode().decode("latin-1"), "Zürich €"),
+        ("Zürich €", "Zürich €"),
+        ('"a \\"b\\" \\\\ c"', 'a "b" \\ c'),
+        ('"50%25"', "50%"),
+        ('"%22"', '"'),
+        ('a "b" c', 'a "b" c'),
+        ('"a" b', '"a" b'),
+        ('"', '"'),
+        ("a\\b", "a\\b"),
+        ("a+b", "a+b"),
+        ("%2525", "%25"),
+    ],
+)
+def test_a_header_value_is_unquoted_and_then_percent_decoded_once(sent: str, subject: str) -> None:
+    assert subject_of(sent) == subject
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        ("50%", "percent sign"),
+        ("%zz", "percent sign"),
+        ("%C", "percent sign"),
+        ('"50%"', "percent sign"),
+        ("%C3", "not UTF-8"),
+        ("%C0%A0", "not UTF-8"),
+        ("%ED%A0%80", "not UTF-8"),
+        ("Z\xfcrich", "not UTF-8"),
+    ],
+)
+def test_a_header_value_that_cannot_be_decoded_is_named(sent: str, words: str) -> None:
+    with pytest.raises(InvalidEvent, match=f"ce-subject .*{words}"):
+        subject_of(sent)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"])))
+def test_raw_utf_8_is_read_as_it_stands(value: str) -> None:
+    sent = value.replace("%", "%25").encode().decode("latin-1")
+    assert subject_of("x" + sent) == "x" + value
+    escaped = sent.replace("\\", "\\\\").replace('"', '\\"')
+    assert subject_of(f'"x{escaped}"') == "x" + value

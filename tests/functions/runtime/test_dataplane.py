@@ -8,15 +8,17 @@ from array import array
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
 
+from functions.runtime import dataplane
 from functions.runtime.artifact import Loaded
 from functions.runtime.card import Artifact, Card, Input, Output
 from functions.runtime.dataplane import OFF_LOOP_ROWS, DataPlane, Limits, ServedModel, Slot
 from functions.runtime.encoding import Encoder, Rows, Transform
-from functions.runtime.errors import InvalidInput, InvalidModel, NotAllowed, NotReady, Overloaded, TooLarge, UnknownModel
+from functions.runtime.errors import InvalidInput, InvalidModel, NotAllowed, NotReady, Overloaded, TimedOut, TooLarge, UnknownModel
 from functions.runtime.models import Kind, Prediction, Signature
 from functions.runtime.observing.metrics import Metrics
 from functions.runtime.outputs import resolve
@@ -254,3 +256,45 @@ async def answered(served: ServedModel, count: int) -> bool:
 def watched_rows(plane: DataPlane) -> int:
     (watched,) = plane.metrics.models.values()
     return sum(sample.rows for sample in watched.samples.values())
+
+
+class Slow(Sum):
+    """It notes the thread of each call, the first of which is for the warm-up, and waits at the gate in those after it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: list[str] = []
+        self.gate = threading.Event()
+
+    def predict(self, values: array[float], rows: int, kind: Kind = "value") -> Prediction:
+        self.threads.append(threading.current_thread().name)
+        if len(self.threads) > 1:
+            assert self.gate.wait(10)
+        return super().predict(values, rows, kind)
+
+
+async def test_a_model_that_is_slow_for_one_row_holds_up_nobody_and_its_callers_no_longer_than_their_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dataplane, "_SLOW_SECONDS", 0.0)
+    model = Slow()
+    plane = plane_of(loaded(model=model))
+    served = plane.only().model
+    with pytest.raises(TimedOut, match="0 of 1 rows"):
+        await served.infer(rows(1), served.outputs.default, monotonic() + 0.01)
+    assert plane.waiting_rows == 1
+    model.gate.set()
+    assert await answered(served, 1)
+    assert plane.waiting_rows == 0
+    assert all(thread.startswith("predict") for thread in model.threads[1:])
+
+
+async def test_a_model_that_is_quick_again_is_called_on_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataplane, "_SLOW_SECONDS", 0.0)
+    model = Slow()
+    model.gate.set()
+    served = plane_of(loaded(model=model)).only().model
+    monkeypatch.setattr(dataplane, "_SLOW_SECONDS", 60.0)
+    for _ in range(2):
+        assert await answered(served, 1)
+    assert [thread.startswith("predict") for thread in model.threads[1:]] == [True, False]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
@@ -9,11 +10,17 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from functions.runtime.server import BoundedProtocol
+from functions.runtime.connection import BoundedProtocol
 
 
 class Impatient(BoundedProtocol):
     head_seconds = 0.05
+    idle_write_seconds = 0.05
+    lost: asyncio.Event
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.lost.set()
 
 
 async def application(_: Any, receive: Any, send: Any) -> None:
@@ -31,6 +38,7 @@ async def application(_: Any, receive: Any, send: Any) -> None:
 async def port() -> AsyncIterator[int]:
     config = uvicorn.Config(application, lifespan="off", ws="none", log_config=None, access_log=False)
     config.load()
+    Impatient.lost = asyncio.Event()
     state = ServerState()
     server = await asyncio.get_running_loop().create_server(lambda: Impatient(config, state, {}), "127.0.0.1", 0)
     yield server.sockets[0].getsockname()[1]
@@ -55,6 +63,16 @@ async def test_a_body_may_take_longer_than_a_head(port: int) -> None:
     assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
     writer.close()
     idle_writer.close()
+
+
+async def test_the_connection_of_who_reads_nothing_is_closed(port: int) -> None:
+    body = bytes(20_000_000)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4_096)
+    writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+    await Impatient.lost.wait()  # nothing is read meanwhile
+    with contextlib.suppress(ConnectionResetError):
+        assert len(await reader.read()) < len(body)
+    writer.close()
 
 
 OFFER = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\ncontent-length: 4\r\n\r\nbody"

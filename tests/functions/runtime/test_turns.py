@@ -6,6 +6,7 @@ import math
 import threading
 from array import array
 from collections.abc import Callable, Iterator
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -301,3 +302,33 @@ async def test_a_request_fails_once_however_many_of_its_slices_do(model: Doubler
     await asyncio.to_thread(on_two._executor.shutdown)  # its threads hold what they did last
     gc.collect()
     assert said == []
+
+
+async def test_a_deadline_does_not_wait_for_the_library_and_its_rows_count_until_that_is_done(model: Doubler) -> None:
+    held: list[int] = []
+    turns = Turns(model, lambda *_: None, 1, held.append)
+    model.gate = threading.Semaphore(0)
+    late = turns.predict(rows(1, 100), "value", monotonic() + 0.01)
+    await entered(model)
+    with pytest.raises(TimedOut, match="0 of 100 rows were predicted"):
+        await late
+    assert sum(held) == 100
+    model.gate.release(1_000)
+    await turns.predict(rows(2, 100), "value", math.inf)
+    assert sum(held) == 0
+    turns.close()
+
+
+async def test_the_rows_of_a_caller_who_has_gone_count_until_the_library_is_done(model: Doubler) -> None:
+    held: list[int] = []
+    turns = Turns(model, lambda *_: None, 1, held.append)
+    model.gate = threading.Semaphore(0)
+    gone = turns.predict(rows(1, 2 * SLICE), "value", math.inf)
+    await entered(model)
+    gone.cancel()
+    await asyncio.sleep(0)
+    assert sum(held) == SLICE
+    model.gate.release(1_000)
+    await turns.predict(rows(2, 100), "value", math.inf)
+    assert sum(held) == 0
+    turns.close()

@@ -162,7 +162,9 @@ def test_binary_data_that_no_tensor_takes_is_400(server: Any) -> None:
         ("/" * 60_000, [], 404),
         ("/v2/../v2/models/little/infer", [], 404),
         ("/v2/health/live//", [], 404),
-        (LITTLE, ["content-encoding: gzip"], 415),
+        (LITTLE, ["content-encoding: br"], 415),
+        (LITTLE, ["content-encoding: gzip, gzip"], 415),
+        (LITTLE, ["content-encoding: gzip"], 400),
         (LITTLE, ["content-type: text/xml"], 415),
     ],
 )

@@ -77,6 +77,21 @@ def test_more_bytes_than_may_wait_are_told_to_come_again(start_server: START) ->
     assert server.ask(rows(server, 5_000)).status == 200
 
 
+def test_an_answer_counts_until_it_is_read_and_before_it_is_made(start_server: START) -> None:
+    """20 bytes are counted for each of 20,000 times 200 leaves before they are made, and about 3 when they are there."""
+    server = start_server(TIDEGATE_MAX_WAITING_BYTES="90000000")
+    large = rows(server, 20_000, outputs=[{"name": "leaf"}])
+    with server.connect() as unread:
+        unread.send(large)
+        assert unread.socket.recv(12) == b"HTTP/1.1 200"
+        reply = server.ask(large)
+        assert reply.status == 429
+        assert "bytes are being answered" in reply.sentence
+        assert server.ask(one(server)).status == 200
+    assert at_rest(server)
+    assert server.ask(large).status == 200
+
+
 def test_more_rows_than_may_wait_are_told_to_come_again_and_a_client_that_vanished_waits_no_more(start_server: START) -> None:
     server = start_server(TIDEGATE_MAX_WAITING_ROWS="100000")
     with predicting(server, 100_000):

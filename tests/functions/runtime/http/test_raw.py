@@ -53,7 +53,7 @@ def test_a_request_in_pieces_of_one_byte_is_a_request(server: Any) -> None:
         LINE + b"x: a\0b\r\n\r\n",
         b"BREW /pot HTTP/1.1\r\n\r\n",
         b"GET /v2/\xc3\xa9 HTTP/1.1\r\n\r\n",
-        b"CONNECT example.com:443 HTTP/1.1\r\n\r\n",
+        b"CONNECT example.com:443 HTTP/1.1\r\nhost: example.com\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
@@ -66,6 +66,80 @@ def test_what_is_not_http_is_400_in_the_form_of_every_error_and_the_end_of_the_c
         assert "is not HTTP/1.1" in reply.sentence
         assert connection.is_closed()
     assert server.ask(GOOD).status == 200
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        (b"GET /v2 HTTP/1.1\r\n\r\n", "no Host header"),
+        (b"GET /v2 HTTP/1.1\r\nhost: x\r\nHost: y\r\n\r\n", "more than one Host header"),
+        (b"GET /v2 HTTP/1.1\r\nhost: x y\r\n\r\n", "Host header is not a host"),
+        (b"GET /v2 HTTP/2.0\r\nhost: x\r\n\r\n", "HTTP/1.1"),
+        (b"GET /v2 HTTP/3.7\r\nhost: x\r\n\r\n", "HTTP/1.1"),
+        (b"GET /v2 HTTP/1.2\r\nhost: x\r\n\r\n", "HTTP/1.1"),
+        (b"GET /v2 HTTP/0.9\r\nhost: x\r\n\r\n", "HTTP/1.1"),
+        (b"GET /v2\r\n\r\n", "HTTP/1.1"),
+        (LINE + b"transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "Transfer-Encoding"),
+        (LINE + b"transfer-encoding: chunked, gzip\r\n\r\n0\r\n\r\n", "how its body is divided"),
+        (LINE + b"transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", ""),
+        (LINE + b"transfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\n", ""),
+        (LINE.replace(b"HTTP/1.1", b"HTTP/1.0") + b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n", "Transfer-Encoding"),
+    ],
+)
+def test_what_servers_could_read_in_two_ways_is_400_and_the_end_of_the_connection(sent: bytes, words: str, server: Any) -> None:
+    with server.connect() as connection:
+        connection.send(GOOD + sent + GOOD)
+        assert connection.reply().status == 200  # that of the request before, which is answered first
+        reply = connection.reply()
+        assert (reply.status, words in reply.sentence) == (400, True)
+        assert connection.is_closed()
+
+
+@pytest.mark.parametrize("before", [b"", GOOD, GOOD * 200], ids=["alone", "after another", "after many"])
+@pytest.mark.parametrize("line", [b"x: " + b"a" * 70_000, b"x: y\r\n" * 6_000 + b"x: " + b"a" * 30_000], ids=["one header", "many headers"])
+def test_a_head_beyond_its_limit_is_431_however_it_arrives(before: bytes, line: bytes, server: Any) -> None:
+    sent = LINE + line + b"\r\ncontent-length: 0\r\n\r\n"
+    for size in (len(before) + len(sent), 30_000, 65_000):
+        with server.connect() as connection:
+            for start in range(0, len(before + sent), size):
+                connection.send((before + sent)[start : start + size])
+            assert [connection.reply().status for _ in range(len(before) // len(GOOD))] == [200] * (len(before) // len(GOOD))
+            assert connection.reply().status == 431
+            assert connection.is_closed()
+
+
+def test_a_head_just_below_its_limit_is_read(server: Any) -> None:
+    head = LINE + b"x: " + b"a" * 65_000 + b"\r\ncontent-length: %d\r\n\r\n" % len(BODY)
+    with server.connect() as connection:
+        connection.send(GOOD * 40 + (head + BODY) * 10)
+        assert [connection.reply().status for _ in range(50)] == [200] * 50
+
+
+def test_trailers_are_not_headers(server: Any) -> None:
+    """Who stands in front and removes a header would not look for it there."""
+    with server.connect() as connection:
+        connection.send(CHUNKED + chunk(BODY) + b"0\r\ncontent-encoding: gzip\r\nexpect: 100-continue\r\n\r\n" + GOOD)
+        assert [connection.reply().status for _ in range(2)] == [200] * 2
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_who_ends_its_side_after_whole_requests_gets_the_replies(count: int, server: Any) -> None:
+    with server.connect() as connection:
+        connection.send(GOOD * count)
+        connection.socket.shutdown(socket.SHUT_WR)
+        assert [connection.reply().status for _ in range(count)] == [200] * count
+        assert connection.is_closed()
+
+
+def test_also_to_a_request_that_takes_long(server: Any) -> None:
+    outputs = [{"name": "contributions", "parameters": {"binary_data": True}}]
+    with server.connect() as connection:
+        connection.send(server.request("/v2/models/wide/infer", server.matrix(5_000, outputs=outputs)))
+        connection.socket.shutdown(socket.SHUT_WR)
+        while (reply := connection.reply()).status == 102:  # it is asked so whether it is still there
+            pass
+        assert reply.status == 200
+        assert connection.is_closed()
 
 
 @pytest.mark.parametrize(

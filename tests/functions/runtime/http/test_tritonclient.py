@@ -67,7 +67,12 @@ def test_the_server_tells_what_it_is_and_has(client: triton.InferenceServerClien
     assert client.is_server_live()
     assert client.is_server_ready()
     assert client.is_model_ready("little", "9")
-    assert client.get_server_metadata()["extensions"] == ["binary_tensor_data", "model_repository"]
+    assert client.get_server_metadata()["extensions"] == [
+        "binary_tensor_data",
+        "model_repository",
+        "model_configuration",
+        "statistics",
+    ]
     metadata = client.get_model_metadata("little")
     assert metadata["versions"] == ["9", "10"]
     assert [item["name"] for item in metadata["inputs"]] == NAMES
@@ -160,3 +165,46 @@ def test_a_model_can_be_unloaded_and_loaded_but_only_as_it_is_configured(client:
     assert client.is_model_ready("fruit")
     with pytest.raises(InferenceServerException, match="there is no model 'other' here"):
         client.load_model("other")
+
+
+@pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
+@pytest.mark.parametrize("count", [1, 600])
+def test_a_compressed_request_is_unpacked(
+    algorithm: str, count: int, client: triton.InferenceServerClient, booster: xgb.Booster, table: tuple[np.ndarray, np.ndarray]
+) -> None:
+    features = features_of(table, count)
+    answer = client.infer("little", [matrix(features, binary=True)], request_compression_algorithm=algorithm)
+    assert np.array_equal(answer.as_numpy("p"), booster.predict(xgb.DMatrix(features, feature_names=NAMES)))
+
+
+def test_the_configuration_is_that_of_the_card(client: triton.InferenceServerClient) -> None:
+    config = client.get_model_config("fruit")
+    assert (config["name"], config["backend"], config["max_batch_size"]) == ("fruit", "xgboost", 100_000)
+    assert [(item["name"], item["data_type"], item["dims"]) for item in config["input"]] == [
+        ("kind", "TYPE_STRING", [1]),
+        ("grams", "TYPE_FP64", [1]),
+    ]
+    outputs = {item["name"]: (item["data_type"], item["dims"]) for item in config["output"]}
+    assert (outputs["price"], outputs["contributions"]) == (("TYPE_FP32", [1]), ("TYPE_FP32", [3]))
+    assert client.get_model_config("little", "9")["name"] == "little"
+    with pytest.raises(InferenceServerException, match="there is no model 'none' here"):
+        client.get_model_config("none")
+
+
+def test_the_statistics_count_rows_calls_and_what_has_failed(client: triton.InferenceServerClient) -> None:
+    def counted(version: str) -> tuple[int, int, int, int]:
+        (found,) = client.get_inference_statistics("little", version)["model_stats"]
+        stats = found["inference_stats"]
+        assert stats["success"]["ns"] >= stats["compute_infer"]["ns"] >= 0
+        return found["inference_count"], found["execution_count"], stats["success"]["count"], stats["fail"]["count"]
+
+    before = counted("9")
+    client.infer("little", [matrix(np.zeros((100, 5), np.float32), binary=True)], model_version="9")
+    with pytest.raises(InferenceServerException):
+        client.infer("little", [matrix(np.zeros((1, 3), np.float32), binary=True)], model_version="9")
+    after = counted("9")
+    assert [new - old for new, old in zip(after, before, strict=True)][::2] == [100, 1]
+    assert after[1] > before[1]
+    assert after[3] == before[3] + 1
+    assert [item["version"] for item in client.get_inference_statistics("little")["model_stats"]] == ["10", "9"]
+    assert {item["name"] for item in client.get_inference_statistics()["model_stats"]} == {"little", "fruit"}

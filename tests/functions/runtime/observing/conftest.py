@@ -24,14 +24,14 @@ class Receiver:
     posts: Queue[tuple[str, dict[str, str], bytes]] = field(default_factory=Queue)
     connections: set[tuple[str, int]] = field(default_factory=set)
     gate: threading.Event = field(default_factory=threading.Event)
-    refuses_batches: bool = False
+    refuses_batches: int = 0
 
     def next(self) -> tuple[str, dict[str, str], bytes]:
         return self.posts.get(timeout=20)
 
     def status(self, headers: dict[str, str]) -> int:
         if self.refuses_batches and "batch" in headers["content-type"]:
-            return 415
+            return self.refuses_batches
         return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
 
 

@@ -68,12 +68,41 @@ def test_a_large_event_goes_alone_and_untouched(receiver: Receiver, sender: Send
 
 
 def test_a_sink_that_takes_no_batches_gets_single_events_from_then_on(receiver: Receiver, sender: Sender) -> None:
-    receiver.refuses_batches = True
+    receiver.refuses_batches = 415
 
     assert sender.send([event(1), event(2)]) == 0
     assert sender.send([event(3), event(4)]) == 0
 
     assert [ids for _, ids in received(receiver)] == [["1", "2"], ["1"], ["2"], ["3"], ["4"]]
+
+
+@pytest.mark.parametrize("status", [400, 405, 415, 500, 501])
+def test_so_does_one_that_says_so_by_another_status(status: int, receiver: Receiver, sender: Sender) -> None:
+    """Receivers of Go's SDK answer 500 to a batch."""
+    receiver.refuses_batches = status
+
+    assert sender.send([event(1), event(2)]) == 0
+    assert sender.send([event(3)]) == 0
+
+    assert [ids for media_type, ids in received(receiver) if media_type == "application/json"] == [["1"], ["2"], ["3"]]
+
+
+@pytest.mark.parametrize("status", [429, 503, 504])
+def test_a_sink_that_is_overloaded_gets_batches_still(status: int, receiver: Receiver, sender: Sender) -> None:
+    receiver.statuses = [status, status, status, 202]
+
+    assert sender.send([event(1), event(2)]) == 2
+    assert sender.send([event(3), event(4)]) == 0
+
+    assert [ids for _, ids in received(receiver)] == [["1", "2"]] * 3 + [["3", "4"]]
+
+
+def test_a_sink_that_fails_at_everything_is_not_given_each_event(receiver: Receiver, sender: Sender) -> None:
+    receiver.statuses = [500]
+
+    assert sender.send([event(number) for number in range(9)]) == 9
+
+    assert len(received(receiver)) == 6  # the batch and one event, three times each
 
 
 def test_a_sink_that_refuses_everything_gets_each_once(receiver: Receiver, sender: Sender) -> None:

@@ -1,0 +1,85 @@
+"""Writing to a connection: in as few system calls as can be, and not without end to a client that does not read."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+# So much is sent at once: there is nothing to gain from joining it, and the writer wants to know whether the client takes it.
+_LARGE_BYTES = 32 * 1024
+
+
+class Corked:
+    """A transport that sends what is written in one round of the event loop at once: uvicorn writes head and body of an answer apart,
+    and each write of a small one is a system call that costs more than making the answer did."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._written: list[bytes] = []
+        self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        if len(data) >= _LARGE_BYTES:
+            self._written.append(data)
+            self._flush()
+        elif data:
+            if not self._written:
+                self._loop.call_soon(self._flush)
+            self._written.append(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def _flush(self) -> None:
+        written, self._written = self._written, []
+        if not written or self._transport.is_closing():
+            return
+        if len(written) == 1:
+            self._transport.write(written[0])
+        elif len(written[-1]) < _LARGE_BYTES:
+            self._transport.write(b"".join(written))
+        else:  # a large answer is not copied
+            self._transport.writelines(written)
+
+
+class WriteTimeout:
+    """Aborts a connection whose client takes nothing for `idle_seconds`, or does not take all of an answer in `total_seconds`."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, *, idle_seconds: float, total_seconds: float) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._idle_seconds = idle_seconds
+        self._total_seconds = total_seconds
+        self._until: float | None = None
+        self._left = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def paused(self) -> None:
+        """Something waits for the client."""
+        if self._until is None:
+            self._until = self._loop.time() + self._total_seconds
+        self._arm(self._until)
+
+    def resumed(self, *, complete: bool) -> None:
+        """The client has taken all that was written, which was all of the answer, or (`complete` is false) a part of it."""
+        if complete:
+            self._until = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _arm(self, until: float) -> None:
+        self._left = self._transport.get_write_buffer_size()
+        wait = min(self._idle_seconds, max(0.0, until - self._loop.time()))
+        self._timer = self._loop.call_later(wait, self._look, until)
+
+    def _look(self, until: float) -> None:
+        if self._loop.time() >= until or self._transport.get_write_buffer_size() >= self._left:
+            self._transport.abort()
+        else:
+            self._arm(until)
