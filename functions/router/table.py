@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from time import monotonic
 
 from eventing.errors import TidegateError
 from functions.router.arms import Model, model_of
@@ -25,12 +26,22 @@ class Table:
     def __init__(self, first_view_seconds: float) -> None:
         self._first_view_seconds = first_view_seconds
         self._loaded = asyncio.Event()
+        self._heard_at = monotonic()
         self.models: dict[str, Model] = {}
         self.reasons: dict[str, str] = {}
 
     @property
     def loaded(self) -> bool:
         return self._loaded.is_set()
+
+    @property
+    def age_seconds(self) -> float:
+        """Since the API last said anything of the models, or since the start."""
+        return monotonic() - self._heard_at
+
+    def heard(self) -> None:
+        """The API has said something, if only that nothing has changed."""
+        self._heard_at = monotonic()
 
     async def follow(self, watch: Callable[[], AsyncGenerator[View]]) -> None:
         """For ever. A fault of ours is logged and the watch begun anew: if it just ended, nobody would notice that the arms grow old."""
