@@ -61,6 +61,7 @@ class Information:
         return json_answer({"ready": self._table.loaded}, 200 if self._table.loaded else 503)
 
     async def _models(self, _: Call) -> Answer:
+        await self._table.first_view()
         known = [
             {"name": name, "arms": [{"revision": arm.revision, "tags": arm.tags, "percent": arm.percent} for arm in model.arms]}
             for name, model in sorted(self._table.models.items())
@@ -69,6 +70,7 @@ class Information:
         return json_answer({"models": known + [entry for entry in unroutable if entry["name"] not in self._table.models]})
 
     async def _models_v1(self, _: Call) -> Answer:
+        await self._table.first_view()
         return json_answer({"models": sorted(self._table.models)})
 
     async def _index(self, call: Call) -> Answer:
@@ -78,6 +80,7 @@ class Information:
         only_ready = wanted.get("ready", False) if isinstance(wanted, dict) else None
         if type(only_ready) is not bool:
             raise InvalidInput("the body must be a JSON object, in which ready, if it is there, is true or false.")
+        await self._table.first_view()
         turns = asyncio.Semaphore(_AT_ONCE)
         models = sorted(self._table.models.items())
         found = await asyncio.gather(*(self._entries(turns, model, arm) for _, model in models for arm in model.arms))

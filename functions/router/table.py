@@ -68,10 +68,19 @@ class Table:
                 self._refuse(name, str(error))
         self._loaded.set()
 
+    async def first_view(self) -> None:
+        """Wait for the first list of models. Raises NotReady when it does not come."""
+        if self.loaded:
+            return
+        try:
+            async with asyncio.timeout(self._first_view_seconds):
+                await self._loaded.wait()
+        except TimeoutError:
+            raise NotReady("the router has not read the list of models yet; try again, and see its log if this stays.") from None
+
     async def find(self, name: str) -> Model:
         """Raises UnknownModel, and NotReady when the model, or the first list of models, is not there yet."""
-        if not self.loaded:
-            await self._wait()
+        await self.first_view()
         model = self.models.get(name)
         if model is not None:
             return model
@@ -90,10 +99,3 @@ class Table:
         if self.reasons.get(name) != reason:
             self.reasons[name] = reason
             log.warning("%s%s", reason, " Its last good arms stay in force." if name in self.models else "")
-
-    async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout(self._first_view_seconds):
-                await self._loaded.wait()
-        except TimeoutError:
-            raise NotReady("the router has not read the list of models yet; try again, and see its log if this stays.") from None
