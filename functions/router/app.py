@@ -111,14 +111,13 @@ class App:
         await answer.send(send)
 
     async def _ask(self, call: Call, asked: Asked, send: Send) -> None:
-        model = asked.model if asked.model in self._table.models else ""
         is_event = asked.kind is Kind.EVENTS
         try:
             if self._in_flight > self._limits.requests:
                 raise Overloaded(f"{self._limits.requests} requests are being answered; send this one again a little later.")
             found = await self._routes.answer(call, asked)
         except ClientGone:
-            self._metrics.answered(model, _CLIENT_GONE)
+            self._metrics.answered(self._label(asked), _CLIENT_GONE)
             return
         except asyncio.CancelledError:  # the time to drain is over
             detail = "the router is stopping; send the request again."
@@ -129,12 +128,12 @@ class App:
             detail = log_bug(error, f"{call.method} {asked.kind.value}")
             answer = problem_answer(Problem(500, "failed", detail)) if is_event else error_answer(detail, 500, _CLOSE)
         else:
-            await self._pass_on(call, model, found, send)
+            await self._pass_on(call, self._label(asked), found, send)
             return
         if b"expect" in call.headers:
             # What comes next may be the body after all, or another request.
             answer.headers += _CLOSE
-        self._metrics.answered(model, answer.status)
+        self._metrics.answered(self._label(asked), answer.status)
         await answer.send(send)
 
     async def _pass_on(self, call: Call, model: str, found: Reply | tuple[RawAnswer, list[str]], send: Send) -> None:
@@ -145,6 +144,10 @@ class App:
             answer, revisions = found
             self._metrics.answered(model, answer.status)
             await answer.send(send, revisions)
+
+    def _label(self, asked: Asked) -> str:
+        """The model as a label: nothing that a caller invents."""
+        return asked.model if asked.model in self._table.models else ""
 
     def _watch_metrics(self) -> None:
         watch = self._metrics.watch
