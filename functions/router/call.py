@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, TypeVar
 
-from functions.runtime.errors import InvalidInput
+from functions.router.packing import Unpacked, unpack
+from functions.runtime.errors import InvalidInput, TooLarge
 from functions.runtime.http.asgi import Budget, Receive, Scope, read_body
 from functions.runtime.protocols.limits import check_json
 
@@ -71,10 +72,32 @@ class Call:
         self.budget.give(self.held)
         self.held = 0
 
+    @property
+    def encoding(self) -> bytes:
+        """How the body is compressed; nothing if it is not."""
+        encoding = self.headers.get(b"content-encoding", b"")
+        return b"" if encoding.lower() == b"identity" else encoding
+
+    async def unpacked(self, body: bytes, most: int) -> Unpacked:
+        """The first `most` bytes of the body without its encoding. Raises UnsupportedMedia, InvalidInput, Overloaded."""
+        found = await self.aside(len(body), unpack, body, self.encoding, most)
+        self.hold(len(found.content))
+        return found
+
     def json_length(self, body: bytes) -> int:
         """How much of the body is JSON: all of it, unless binary tensors follow."""
         value = self.headers.get(JSON_LENGTH, b"")
         return min(int(value), len(body)) if value.isdigit() and len(value) <= 18 else len(body)
+
+    async def read_json(self, body: bytes) -> bytes:
+        """The whole body, to be parsed here. Raises what `unpacked` and `check_json` do."""
+        if self.encoding:
+            found = await self.unpacked(body, self.limits.json_bytes)
+            if not found.whole:
+                raise TooLarge(f"the body is unpacked more than {self.limits.json_bytes} bytes of JSON: send several requests.")
+            body = found.content
+        self.check_json(body)
+        return body
 
     def check_json(self, body: bytes, length: int | None = None) -> None:
         """Raises TooLarge.

@@ -31,6 +31,8 @@ KEY = b"tidegate-routing-key"
 OVERRIDE = b"tidegate-revision"
 # The extension attribute that does for one event what the header does for a request.
 OVERRIDE_ATTRIBUTE = "tidegaterevision"
+_NEEDLE = OVERRIDE_ATTRIBUTE.encode()
+_ENCODINGS = (b"accept-encoding", b"content-encoding")
 _JSON = [(b"content-type", b"application/json")]
 
 Shares = dict[Arm, Share]
@@ -63,12 +65,14 @@ class Routes:
     async def _infer(self, call: Call, asked: Asked, model: Model) -> Reply | Joined:
         """Open Inference: one request to one arm, unless `parameters.routing_keys` has a key for each row."""
         body = await call.body()
-        length = call.json_length(body)
+        content = (await call.unpacked(body, call.limits.json_bytes)).content if call.encoding else body
+        length = call.json_length(content)
         shares = None
-        if await contains(body, tensors.NEEDLE, length):
-            call.check_json(body, length)
+        if await contains(content, tensors.NEEDLE, length):
+            content = await call.read_json(body) if call.encoding else content
+            call.check_json(content, length)
             override, candidates = self._override(call), await self._candidates(asked, model)
-            shares = await call.aside(length, _split_rows, body[:length], model, override, candidates)
+            shares = await call.aside(length, _split_rows, content[:length], model, override, candidates)
         if shares is None:
             return await self._forward(call, model, await self._arm(call, asked, model), body)
         required_json(call, ROUTING_KEYS)
@@ -92,16 +96,17 @@ class Routes:
             # The attributes are all in the headers; what the data is worth, its arm says.
             (event,) = http.decode(Message(headers, b""), mode)
             return await self._forward(call, model, self._arm_of_event(model, event.attributes), body)
-        if len(model.split) == 1 and not await contains(body, OVERRIDE_ATTRIBUTE.encode(), len(body)):
+        if len(model.split) == 1 and not call.encoding and not await contains(body, _NEEDLE, len(body)):
             return await self._forward(call, model, model.split[0], body)
-        call.check_json(body)
+        content = await call.read_json(body)
         if mode is Mode.BATCH:
-            return await self._batch(call, model, body)
-        (event,) = await call.aside(len(body), http.decode, Message(headers, body), mode)
+            return await self._batch(call, model, body, content)
+        (event,) = await call.aside(len(content), http.decode, Message(headers, content), mode)
         return await self._forward(call, model, self._arm_of_event(model, event.attributes), body)
 
-    async def _batch(self, call: Call, model: Model, body: bytes) -> Reply | Joined:
-        shares = await call.aside(len(body), _split_batch, body, lambda item: self._arm_of_event(model, item))
+    async def _batch(self, call: Call, model: Model, body: bytes, content: bytes) -> Reply | Joined:
+        """`content` is the body without its encoding."""
+        shares = await call.aside(len(content), _split_batch, content, lambda item: self._arm_of_event(model, item))
         if not isinstance(shares, dict):
             return await self._forward(call, model, shares or model.split[0], body)
         parts = await self._parts(call, model, shares, _as_problem)
@@ -216,8 +221,8 @@ def _split_batch(body: bytes, arm_of: Callable[[Mapping[str, Any]], Arm]) -> Sha
 
 
 def _to_be_read(call: Call) -> RawHeaders:
-    """The headers of a request whose answer is read here, so it must not come compressed."""
-    return [(name, value) for name, value in passed_on(call.scope["headers"]) if name != b"accept-encoding"]
+    """The headers of a request that is written here, uncompressed, and whose answer is read here, so it must not come compressed."""
+    return [(name, value) for name, value in passed_on(call.scope["headers"]) if name not in _ENCODINGS]
 
 
 def _size(parts: Sequence[Part]) -> int:
