@@ -20,6 +20,25 @@ HOP_BY_HOP = frozenset(
     }
 )
 
+# What is meant for the other end whatever `Connection` says (RFC 9110, section 7.6.1, forbids a sender to name it there).
+# Otherwise a caller could have a proxy drop what frames a body, says who calls, routes a request or makes an event.
+_END_TO_END = frozenset(
+    {
+        *("host", "authorization", "cookie", "set-cookie", "date", "location", "retry-after", "vary", "via", "etag", "cache-control"),
+        *(
+            "traceparent",
+            "tracestate",
+            "baggage",
+            "user-agent",
+            "origin",
+            "forwarded",
+            "www-authenticate",
+            "inference-header-content-length",
+        ),
+    }
+)
+_END_TO_END_PREFIXES = ("accept", "content-", "ce-", "access-control-", "tidegate-", "x-forwarded-", "x-real-", "x-request-", "x-api-")
+
 # The header of a 404 that an ingress says and not the service behind it: it knows no such host, for now.
 NO_HOST = "tidegate-no-host"
 
@@ -56,8 +75,13 @@ def end_to_end(headers: Iterable[tuple[AnyStr, AnyStr]]) -> list[tuple[AnyStr, A
     """The headers that are meant for the other end, as they came and in their order: all bytes (ASGI) or all text."""
     named = [(_lower(pair[0]), pair) for pair in headers]
     listed = (_lower(value).split(",") for name, (_, value) in named if name == "connection")
-    dropped = HOP_BY_HOP.union(token.strip() for tokens in listed for token in tokens)
+    dropped = HOP_BY_HOP.union(option for options in listed for option in map(str.strip, options) if _is_hop_by_hop(option))
     return [pair for name, pair in named if name not in dropped]
+
+
+def _is_hop_by_hop(option: str) -> bool:
+    """Whether an option of `Connection` may name a header that a proxy drops."""
+    return option not in _END_TO_END and not option.startswith(_END_TO_END_PREFIXES)
 
 
 def _lower(part: str | bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -20,7 +21,10 @@ log = logging.getLogger("tidegate.router")
 
 
 def main(environ: Mapping[str, str] = os.environ) -> int:
-    """Serve until SIGTERM. Returns the exit status: 1 when a setting cannot be used or there is no API to read models from."""
+    """Serve until SIGTERM.
+
+    Returns the exit status: 1 when a setting cannot be used or there is no API to read models from.
+    """
     try:
         settings = Settings.from_env(environ)
         log_to_stderr(settings.log_level)
@@ -31,7 +35,14 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
         return 1
     log.info("routing the models of namespace %s (%s) on port %d", access.namespace, redact_url(access.url), listener.getsockname()[1])
     app = with_cors(build(settings, access), settings.cors_origins)
-    return serve(app, listener, drain_seconds=settings.drain_seconds)
+    # A parser makes a million objects in one go, and the collector would stop everything to look at them again and
+    # again.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    # Seconds that the event loop waits, at each of its turns, for a thread that splits or joins; by default it would be
+    # 10 times as many.
+    sys.setswitchinterval(0.0005)
+    return serve(app, listener, drain_seconds=settings.drain_seconds, body_seconds=settings.body_seconds)
 
 
 if __name__ == "__main__":

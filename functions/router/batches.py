@@ -17,7 +17,7 @@ from eventing.errors import InvalidEvent
 from eventing.event import Event
 from eventing.reply import Problem, failed
 from functions.router.parts import Part, dump, in_order
-from functions.router.upstream import Answer
+from functions.router.reply import Answer
 
 Item = dict[str, Any]
 HEADERS = [(b"content-type", BATCH_MEDIA_TYPE.encode())]
@@ -41,11 +41,16 @@ def take(items: Sequence[Item], positions: Sequence[int]) -> bytes:
     return dump([items[position] for position in positions])
 
 
+def without_data(items: Sequence[Item], positions: Sequence[int]) -> bytes:
+    """The events as far as their failures need them."""
+    return dump([{name: value for name, value in items[position].items() if not isinstance(value, (dict, list))} for position in positions])
+
+
 def refusal(parts: Sequence[Part]) -> Answer | None:
     """The answer that stands for the whole batch, or None when the parts are to be joined.
 
-    Either no part was answered; or one with several events was refused for good, as a batch is for one bad event in it: without
-    the split its sender would be told so and look for the bad one, and must not take all of them for bad.
+    Either no part was answered; or one with several events was refused for good, as a batch is for one bad event in it:
+    without the split its sender would be told so and look for the bad one, and must not take all of them for bad.
     """
     for part in parts:
         if len(part.positions) > 1 and outcome_of(part.answer.status) is Outcome.DEAD_LETTER:
@@ -53,12 +58,16 @@ def refusal(parts: Sequence[Part]) -> Answer | None:
     return None if any(part.answer.ok for part in parts) else parts[0].answer
 
 
-def join(model: str, items: Sequence[Item], parts: Sequence[Part]) -> bytes:
-    """A batch with one reply for each event: its revision's, or a failure that says why there is none."""
-    return orjson.dumps(in_order((part.positions, _replies(model, items, part)) for part in parts))
+def join(model: str, parts: Sequence[Part]) -> bytes:
+    """A batch with one reply for each event: its revision's, or a failure that says why there is none.
+
+    The events of a part that failed are read again from what was sent: parsed, they would take many times their bytes
+    until the answer comes.
+    """
+    return orjson.dumps(in_order((part.positions, _replies(model, part)) for part in parts))
 
 
-def _replies(model: str, items: Sequence[Item], part: Part) -> list[Any]:
+def _replies(model: str, part: Part) -> list[Any]:
     answer, revision, count = part.answer, part.arm.revision, len(part.positions)
     found = _array(answer.body) if answer.ok else None
     if found is not None and len(found) == count:
@@ -68,7 +77,7 @@ def _replies(model: str, items: Sequence[Item], part: Part) -> list[Any]:
         problem = Problem(502, "bad answer", f"revision {revision} answered {said} to {count} events; see its log.")
     else:
         problem = _problem(answer, revision)
-    return [_failure(model, items[position], problem) for position in part.positions]
+    return [_failure(model, item, problem) for item in orjson.loads(part.sent)]
 
 
 def _failure(model: str, item: Item, problem: Problem) -> Item:

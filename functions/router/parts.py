@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import orjson
 
+from eventing.errors import TidegateError
 from functions.router.arms import Arm
-from functions.router.upstream import Answer
+from functions.router.reply import Answer
 from functions.runtime.errors import InvalidInput
 
 T = TypeVar("T")
@@ -17,11 +18,29 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What went to one arm, by its positions in the whole, and what came back."""
+    """What went to one arm, by its positions in the whole, and what came back. `sent` is the body of the request."""
 
     arm: Arm
     positions: Sequence[int]
     answer: Answer
+    sent: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What is to go to one arm; with an `error` it cannot be sent, and `body` has what is known of its items."""
+
+    positions: Sequence[int]
+    body: bytes
+    error: TidegateError | None = None
+
+
+def share(positions: Sequence[int], take: Callable[[], bytes], known: Callable[[], bytes] = bytes) -> Share:
+    """An arm's share by `take`; where that cannot be written, `known` is kept instead."""
+    try:
+        return Share(positions, take())
+    except TidegateError as error:
+        return Share(positions, known(), error)
 
 
 def positions_by_arm(arms: Sequence[Arm]) -> dict[Arm, list[int]]:
@@ -39,7 +58,10 @@ def in_order(parts: Iterable[tuple[Sequence[int], Sequence[T]]]) -> list[T]:
 
 
 def dump(part: Any) -> bytes:
-    """Some of what was parsed, as JSON again. Raises InvalidInput: JSON can be read nested four times deeper than it can be written."""
+    """Some of what was parsed, as JSON again.
+
+    Raises InvalidInput: JSON can be read nested four times deeper than it can be written.
+    """
     try:
         return orjson.dumps(part)
     except orjson.JSONEncodeError as error:

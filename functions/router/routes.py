@@ -1,14 +1,13 @@
-"""The router's HTTP endpoints: thin, over the table, the assignment, and the pure split and join."""
+"""The requests about a model: thin, over the table, the assignment, and the pure split and join."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import orjson
-from starlette.requests import Request
-from starlette.responses import Response
 
 from eventing.codecs import http
 from eventing.codecs.http import Message, Mode
@@ -17,164 +16,228 @@ from eventing.reply import PROBLEM_MEDIA_TYPE
 from functions.router import batches, tensors
 from functions.router.arms import Arm, Model
 from functions.router.assignment import choose, event_key
-from functions.router.parts import Part, positions_by_arm
+from functions.router.call import Call, contains, required_json
+from functions.router.calling import Caller
+from functions.router.headers import RawHeaders, passed_on
+from functions.router.parts import Part, Share, positions_by_arm, share
+from functions.router.paths import Asked, Kind
+from functions.router.reply import Answer, Reply
 from functions.router.table import Table
-from functions.router.upstream import Answer, RawHeaders, Upstream, passed_on
-from functions.router.web import json_response, problem_response, read_body
-from functions.runtime.errors import InvalidInput, NoWay, problem_of, status_of
+from functions.router.versions import Versions, with_versions
+from functions.runtime.errors import NotAllowed, problem_of, sentence_of, status_of
 from functions.runtime.protocols.routing import KEYS as ROUTING_KEYS
 
-KEY = "tidegate-routing-key"
-OVERRIDE = "tidegate-revision"
+KEY = b"tidegate-routing-key"
+OVERRIDE = b"tidegate-revision"
 # The extension attribute that does for one event what the header does for a request.
-_OVERRIDE_ATTRIBUTE = "tidegaterevision"
+OVERRIDE_ATTRIBUTE = "tidegaterevision"
+_NEEDLE = OVERRIDE_ATTRIBUTE.encode()
+_ENCODINGS = (b"accept-encoding", b"content-encoding")
 _JSON = [(b"content-type", b"application/json")]
-# How often a way is tried that the ingress does not know, and seconds before the second attempt, which grow by as much: 1.8 s in all.
-_ATTEMPTS = 9
-_PAUSE_SECONDS = 0.05
+
+Shares = dict[Arm, Share]
+Joined = tuple[Answer, list[str]]
 
 
 class Routes:
-    def __init__(self, table: Table, upstream: Upstream, max_body_bytes: int) -> None:
+    """`allow_override` is whether callers may name the revision that answers them."""
+
+    def __init__(self, table: Table, caller: Caller, versions: Versions, *, allow_override: bool) -> None:
         self._table = table
-        self._upstream = upstream
-        self._limit = max_body_bytes
+        self._caller = caller
+        self._versions = versions
+        self._allow_override = allow_override
 
-    async def one(self, request: Request) -> Response:
-        """Any request about a model, to one arm and untouched."""
-        model = await self._model(request)
-        body = await read_body(request, self._limit)
-        return await self._forward(request, _arm(request, model), body)
+    async def answer(self, call: Call, asked: Asked) -> Reply | Joined:
+        """The answer to a request about a model: one arm's, to be passed on, or one that is put together, with the
+        names of its revisions."""
+        model = await self._table.find(asked.model)
+        if asked.kind is Kind.INFER:
+            return await self._infer(call, asked, model)
+        if asked.kind is Kind.EVENTS:
+            return await self._events(call, model)
+        if asked.kind is Kind.METADATA and call.method == "GET" and len(model.arms) > 1 and OVERRIDE not in call.headers:
+            return await self._metadata(call, asked, model)
+        body = await call.body()
+        target = "/openapi.json" if asked.kind is Kind.OPENAPI else call.target
+        return await self._forward(call, model, await self._arm(call, asked, model), body, target)
 
-    async def infer(self, request: Request) -> Response:
+    async def _infer(self, call: Call, asked: Asked, model: Model) -> Reply | Joined:
         """Open Inference: one request to one arm, unless `parameters.routing_keys` has a key for each row."""
-        model = await self._model(request)
-        body = await read_body(request, self._limit)
-        message = tensors.parse(body)
-        if message is None:
-            return await self._forward(request, _arm(request, model), body)
-        if "inference-header-content-length" in request.headers:
-            raise InvalidInput(f"{ROUTING_KEYS} go with JSON tensors, not with binary ones; send the tensors' data as JSON.")
-        override = request.headers.get(OVERRIDE)
-        arms = [choose(model, override, key) for key in tensors.keys_of(message)]
-        parts = await self._parts(request, positions_by_arm(arms), partial(tensors.take, message), _as_error)
+        body = await call.body()
+        content = (await call.unpacked(body, call.limits.json_bytes)).content if call.encoding else body
+        length = call.json_length(content)
+        shares = None
+        if await contains(content, tensors.NEEDLE, length):
+            content = await call.read_json(body) if call.encoding else content
+            call.check_json(content, length)
+            override, candidates = self._override(call), await self._candidates(asked, model)
+            shares = await call.aside(length, _split_rows, content[:length], model, override, candidates)
+        if shares is None:
+            return await self._forward(call, model, await self._arm(call, asked, model), body)
+        required_json(call, ROUTING_KEYS)
+        parts = await self._parts(call, model, shares, _as_error)
         for part in parts:
             if not part.answer.ok:
-                return part.answer.response(part.arm.revision)
-        return Answer(200, _JSON, tensors.join(parts)).response(*(part.arm.revision for part in parts))
+                return part.answer, [part.arm.revision]
+        joined = await call.aside(_size(parts), tensors.join, parts)
+        return Answer(200, _JSON, joined), _revisions(parts)
 
-    async def events(self, request: Request) -> Response:
+    async def _events(self, call: Call, model: Model) -> Reply | Joined:
         """A CloudEvent, or a batch of them, each to its arm."""
-        try:
-            model = await self._model(request)
-            return await self._events(request, model, await read_body(request, self._limit))
-        except TidegateError as error:
-            return problem_response(problem_of(error))
-
-    async def _events(self, request: Request, model: Model, body: bytes) -> Response:
-        mode = http.mode_of(request.headers)
+        body = await call.body()
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in call.headers.items()}
+        mode = http.mode_of(headers)
         if mode is None:
             raise InvalidEvent("the request is no CloudEvent: send ce- headers, or the content type application/cloudevents+json.")
-        if OVERRIDE in request.headers or KEY in request.headers:
-            return await self._forward(request, _arm(request, model), body)
+        if OVERRIDE in call.headers or KEY in call.headers:
+            return await self._forward(call, model, self._chosen(call, model), body)
+        if mode is Mode.BINARY:
+            # The attributes are all in the headers; what the data is worth, its arm says.
+            (event,) = http.decode(Message(headers, b""), mode)
+            return await self._forward(call, model, self._arm_of_event(model, event.attributes), body)
+        if len(model.split) == 1 and not call.encoding and not await contains(body, _NEEDLE, len(body)):
+            return await self._forward(call, model, model.split[0], body)
+        content = await call.read_json(body)
         if mode is Mode.BATCH:
-            return await self._batch(request, model, body)
-        (event,) = http.decode(Message(request.headers, body), mode)
-        return await self._forward(request, choose(model, event.get(_OVERRIDE_ATTRIBUTE), event_key(event.attributes)), body)
+            return await self._batch(call, model, body, content)
+        (event,) = await call.aside(len(content), http.decode, Message(headers, content), mode)
+        return await self._forward(call, model, self._arm_of_event(model, event.attributes), body)
 
-    async def _batch(self, request: Request, model: Model, body: bytes) -> Response:
-        if len(model.split) == 1 and _OVERRIDE_ATTRIBUTE.encode() not in body:
-            return await self._forward(request, model.split[0], body)
-        items = batches.parse(body)
-        positions = positions_by_arm([choose(model, item.get(_OVERRIDE_ATTRIBUTE), event_key(item)) for item in items])
-        if len(positions) <= 1:
-            return await self._forward(request, next(iter(positions), model.split[0]), body)
-        parts = await self._parts(request, positions, partial(batches.take, items), _as_problem)
-        answer = batches.refusal(parts) or Answer(200, batches.HEADERS, batches.join(model.name, items, parts))
-        return answer.response(*(part.arm.revision for part in parts))
+    async def _batch(self, call: Call, model: Model, body: bytes, content: bytes) -> Reply | Joined:
+        """`content` is the body without its encoding."""
+        shares = await call.aside(len(content), _split_batch, content, lambda item: self._arm_of_event(model, item))
+        if not isinstance(shares, dict):
+            return await self._forward(call, model, shares or model.split[0], body)
+        parts = await self._parts(call, model, shares, _as_problem)
+        refused = batches.refusal(parts)
+        if refused is not None:
+            return refused, _revisions(parts)
+        joined = await call.aside(_size(parts), batches.join, model.name, parts)
+        return Answer(200, batches.HEADERS, joined), _revisions(parts)
 
-    async def _parts(
-        self,
-        request: Request,
-        positions: dict[Arm, list[int]],
-        take: Callable[[Sequence[int]], bytes],
-        as_answer: Callable[[TidegateError], Answer],
-    ) -> list[Part]:
+    async def _metadata(self, call: Call, asked: Asked, model: Model) -> Reply | Joined:
+        """An arm's metadata, with the versions of all arms."""
+        arm = await self._arm(call, asked, model)
+        headers = _to_be_read(call)
+        listed, reply = await asyncio.gather(
+            self._versions.listed(model, self._arms(model)), self._caller.call(model.name, arm, "GET", call.target, headers)
+        )
+        answer = await reply.read(call.limits.json_bytes, call.hold)
+        merged = with_versions(answer.body, listed) if answer.ok else None
+        return (answer if merged is None else Answer(answer.status, answer.headers, merged)), [reply.arm.revision]
+
+    async def _parts(self, call: Call, model: Model, shares: Shares, as_answer: Callable[[TidegateError], Answer]) -> list[Part]:
         """One request for each arm, all at once; where there is no answer, what the protocol says instead of one."""
-        # They are read here, so they must not come compressed.
-        headers = [(name, value) for name, value in passed_on(request.scope["headers"]) if name != b"accept-encoding"]
+        call.hold(sum(len(share.body) for share in shares.values()))
+        headers = _to_be_read(call)
 
-        async def ask(arm: Arm, rows: list[int]) -> Part:
+        async def ask(arm: Arm, share: Share) -> Part:
             try:
-                arm, answer = await self._call(request, arm, headers, take(rows))
-                return Part(arm, rows, answer)
+                if share.error is not None:
+                    raise share.error
+                reply = await self._caller.call(model.name, arm, call.method, call.target, headers, share.body)
+                answer = await reply.read(call.limits.json_bytes, call.hold)
+                call.check_answer(answer.body)
+                return Part(reply.arm, share.positions, answer, share.body)
             except TidegateError as error:
-                return Part(arm, rows, as_answer(error))
+                return Part(arm, share.positions, as_answer(error), share.body)
 
-        return await asyncio.gather(*(ask(arm, rows) for arm, rows in positions.items()))
+        return await asyncio.gather(*(ask(arm, share) for arm, share in shares.items()))
 
-    async def _forward(self, request: Request, arm: Arm, body: bytes) -> Response:
-        arm, answer = await self._call(request, arm, passed_on(request.scope["headers"]), body)
-        return answer.response(arm.revision)
+    async def _forward(self, call: Call, model: Model, arm: Arm, body: bytes, target: str | None = None) -> Reply:
+        return await self._caller.call(
+            model.name, arm, call.method, call.target if target is None else target, passed_on(call.scope["headers"]), body
+        )
 
-    async def _call(self, request: Request, arm: Arm, headers: RawHeaders, body: bytes) -> tuple[Arm, Answer]:
-        """The answer, and the arm that gave it.
+    async def _arm(self, call: Call, asked: Asked, model: Model) -> Arm:
+        """The arm of a whole request; where its path names a version, one that serves it."""
+        arm = self._chosen(call, model)
+        arms = self._arms(model)
+        if asked.version is None or OVERRIDE in call.headers or len(arms) == 1:
+            return arm
+        return await self._versions.arm(model, asked.version, [arm, *(other for other in arms if other is not arm)])
 
-        The ingress learns of a tag a moment before or after the router does. Such a call has reached nobody, so it is made again,
-        by the arms that there are then.
+    async def _candidates(self, asked: Asked, model: Model) -> list[Arm] | None:
+        """The arms that may have rows of a request, or None where its path names no version."""
+        arms = self._arms(model)
+        return None if asked.version is None or len(arms) == 1 else await self._versions.arms(model, asked.version, arms)
+
+    def _arms(self, model: Model) -> tuple[Arm, ...]:
+        """Those that a request can come to by itself."""
+        return model.arms if self._allow_override else model.split
+
+    def _chosen(self, call: Call, model: Model) -> Arm:
+        """By the headers.
+
+        Without a key, what only reads goes to the stable arm, and the rest to one at random by the percentages.
         """
-        for attempt in range(1, _ATTEMPTS):
-            try:
-                return arm, await self._upstream.call(arm, request.method, _target(request), headers, body)
-            except NoWay:
-                await asyncio.sleep(_PAUSE_SECONDS * attempt)
-                arm = (await self._model(request)).successor(arm)
-        return arm, await self._upstream.call(arm, request.method, _target(request), headers, body)
+        override, key = self._override(call), call.headers.get(KEY)
+        if override is None and key is None and call.method in ("GET", "HEAD"):
+            return model.split[0]
+        return choose(model, override, key)
 
-    async def _model(self, request: Request) -> Model:
-        return await self._table.find(request.path_params["model"])
+    def _override(self, call: Call) -> str | None:
+        override = call.headers.get(OVERRIDE)
+        return self._allowed(override.decode("latin-1")) if override else None
 
-    async def server(self, _: Request) -> Response:
-        return json_response({"name": "tidegate-router", "version": "2", "extensions": []})
+    def _arm_of_event(self, model: Model, attributes: Mapping[str, Any]) -> Arm:
+        override = attributes.get(OVERRIDE_ATTRIBUTE) or None
+        return choose(model, override if override is None else self._allowed(override), event_key(attributes))
 
-    async def live(self, _: Request) -> Response:
-        return json_response({"live": True})
-
-    async def ready(self, _: Request) -> Response:
-        return json_response({"ready": self._table.loaded}, 200 if self._table.loaded else 503)
-
-    async def models(self, _: Request) -> Response:
-        known = [
-            {"name": name, "arms": [{"revision": arm.revision, "tags": arm.tags, "percent": arm.percent} for arm in model.arms]}
-            for name, model in sorted(self._table.models.items())
-        ]
-        unroutable = [{"name": name, "arms": [], "reason": why} for name, why in sorted(self._table.reasons.items())]
-        return json_response({"models": known + [entry for entry in unroutable if entry["name"] not in self._table.models]})
-
-    async def models_v1(self, _: Request) -> Response:
-        return json_response({"models": sorted(self._table.models)})
+    def _allowed(self, override: str) -> str:
+        if not self._allow_override:
+            raise NotAllowed(
+                f"the revision {override!r:.80} is named, which is switched off here; leave out Tidegate-Revision and {OVERRIDE_ATTRIBUTE}."
+            )
+        return override
 
 
-def _arm(request: Request, model: Model) -> Arm:
-    """By the headers. Without a key, what only reads goes to the stable arm, and the rest to one at random by the percentages."""
-    override, key = request.headers.get(OVERRIDE), request.headers.get(KEY)
-    if not override and key is None and request.method in ("GET", "HEAD"):
-        return model.split[0]
-    # Starlette reads headers as Latin-1; a key is the bytes that were sent, as those of an event are.
-    return choose(model, override, None if key is None else key.encode("latin-1"))
+def _split_rows(body: bytes, model: Model, override: str | None, candidates: Sequence[Arm] | None) -> Shares | None:
+    """A body for each arm, with its rows; None when the request has no keys.
+
+    Where there are candidates, another arm's rows go to the first.
+    """
+    message = tensors.parse(body)
+    if message is None:
+        return None
+    arms = [choose(model, override, key) for key in tensors.keys_of(message)]
+    if candidates is not None and override is None:
+        arms = [arm if arm in candidates else candidates[0] for arm in arms]
+    return {arm: share(rows, partial(tensors.take, message, rows)) for arm, rows in positions_by_arm(arms).items()}
+
+
+def _split_batch(body: bytes, arm_of: Callable[[Mapping[str, Any]], Arm]) -> Shares | Arm | None:
+    """A body for each arm, with its events; or the only arm, if there are any events, for which the body can stay as it
+    is."""
+    items = batches.parse(body)
+    positions = positions_by_arm([arm_of(item) for item in items])
+    if len(positions) <= 1:
+        return next(iter(positions), None)
+    return {
+        arm: share(found, partial(batches.take, items, found), partial(batches.without_data, items, found))
+        for arm, found in positions.items()
+    }
+
+
+def _to_be_read(call: Call) -> RawHeaders:
+    """The headers of a request that is written here, uncompressed, and whose answer is read here, so it must not come compressed."""
+    return [(name, value) for name, value in passed_on(call.scope["headers"]) if name not in _ENCODINGS]
+
+
+def _size(parts: Sequence[Part]) -> int:
+    """About the bytes that are read to join them: the events of a part that failed are read again."""
+    return sum(len(part.answer.body) + len(part.sent) for part in parts)
+
+
+def _revisions(parts: Iterable[Part]) -> list[str]:
+    return list(dict.fromkeys(part.arm.revision for part in parts))
 
 
 def _as_error(error: TidegateError) -> Answer:
-    return Answer(status_of(error), _JSON, orjson.dumps({"error": str(error)}))
+    return Answer(status_of(error), _JSON, orjson.dumps({"error": sentence_of(error)}))
 
 
 def _as_problem(error: TidegateError) -> Answer:
     problem = problem_of(error)
     return Answer(problem.status, [(b"content-type", PROBLEM_MEDIA_TYPE.encode())], orjson.dumps(problem.to_json()))
-
-
-def _target(request: Request) -> str:
-    """Path and query, encoded as they came."""
-    query: bytes = request.scope["query_string"]
-    path: bytes = request.scope["raw_path"]
-    return (path + (b"?" + query if query else b"")).decode("ascii")

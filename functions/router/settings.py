@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from eventing.environ import number, one_of, whole
+from eventing.environ import flag, number, one_of, whole
 from functions.runtime.http import cors
 from functions.runtime.settings import LOG_LEVELS
 from functions.runtime.settings import Settings as FunctionSettings
@@ -22,8 +22,23 @@ class Settings:
     log_level: str = "info"
     # TIDEGATE_MAX_BODY_BYTES: a body is held in memory, so that it can be split. As much as a model function takes.
     max_body_bytes: int = FunctionSettings.max_body_bytes
-    # TIDEGATE_REQUEST_SECONDS: how long a revision may take, its start from zero included. Knative's own limit when a Service names none.
+    # TIDEGATE_MAX_JSON_BYTES that the router reads itself, to split a request or to join its answers; what only passes
+    # by meets its model's limit.
+    max_json_bytes: int = FunctionSettings.max_json_bytes
+    # TIDEGATE_MAX_WAITING_BYTES of all requests together, and of answers that are joined; beyond it they get 429.
+    max_waiting_bytes: int = FunctionSettings.max_waiting_bytes
+    # TIDEGATE_MAX_WAITING_REQUESTS at once; beyond it they get 429.
+    max_waiting_requests: int = FunctionSettings.max_waiting_requests
+    # TIDEGATE_BODY_SECONDS that a body may take to arrive: Knative's timeoutSeconds of the router's own Service.
+    body_seconds: float = 60.0
+    # TIDEGATE_REQUEST_SECONDS: how long a revision may take, its start from zero included. Knative's own limit when a
+    # Service names none.
     request_seconds: float = 300.0
+    # TIDEGATE_RETRY_SECONDS: how long a call is repeated that reaches no revision. A container that has ended is back
+    # after one or two.
+    retry_seconds: float = 5.0
+    # TIDEGATE_ALLOW_OVERRIDE: false refuses requests and events that name the revision to answer them.
+    allow_override: bool = True
     # TIDEGATE_FIRST_VIEW_SECONDS: how long a request waits for the first list of models, which takes milliseconds.
     first_view_seconds: float = 10.0
     # TIDEGATE_DRAIN_SECONDS: how long requests in flight may take after SIGTERM; Knative grants timeoutSeconds.
@@ -35,12 +50,18 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
         """Raises InvalidSetting, naming the variable."""
         return cls(
-            whole(environ, "PORT", cls.port, most=65_535),
-            environ.get("TIDEGATE_HOST") or cls.host,
-            one_of(environ, "TIDEGATE_LOG_LEVEL", cls.log_level, LOG_LEVELS),
-            whole(environ, "TIDEGATE_MAX_BODY_BYTES", cls.max_body_bytes, least=1),
-            number(environ, "TIDEGATE_REQUEST_SECONDS", cls.request_seconds),
-            number(environ, "TIDEGATE_FIRST_VIEW_SECONDS", cls.first_view_seconds),
-            number(environ, "TIDEGATE_DRAIN_SECONDS", cls.drain_seconds),
-            cors.origins(environ),
+            port=whole(environ, "PORT", cls.port, most=65_535),
+            host=environ.get("TIDEGATE_HOST") or cls.host,
+            log_level=one_of(environ, "TIDEGATE_LOG_LEVEL", cls.log_level, LOG_LEVELS),
+            max_body_bytes=whole(environ, "TIDEGATE_MAX_BODY_BYTES", cls.max_body_bytes, least=1),
+            max_json_bytes=whole(environ, "TIDEGATE_MAX_JSON_BYTES", cls.max_json_bytes, least=1),
+            max_waiting_bytes=whole(environ, "TIDEGATE_MAX_WAITING_BYTES", cls.max_waiting_bytes, least=1),
+            max_waiting_requests=whole(environ, "TIDEGATE_MAX_WAITING_REQUESTS", cls.max_waiting_requests, least=1),
+            body_seconds=number(environ, "TIDEGATE_BODY_SECONDS", cls.body_seconds),
+            request_seconds=number(environ, "TIDEGATE_REQUEST_SECONDS", cls.request_seconds),
+            retry_seconds=number(environ, "TIDEGATE_RETRY_SECONDS", cls.retry_seconds),
+            allow_override=flag(environ, "TIDEGATE_ALLOW_OVERRIDE", cls.allow_override),
+            first_view_seconds=number(environ, "TIDEGATE_FIRST_VIEW_SECONDS", cls.first_view_seconds),
+            drain_seconds=number(environ, "TIDEGATE_DRAIN_SECONDS", cls.drain_seconds),
+            cors_origins=cors.origins(environ),
         )

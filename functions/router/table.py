@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from time import monotonic
 
 from eventing.errors import TidegateError
 from functions.router.arms import Model, model_of
@@ -25,12 +26,22 @@ class Table:
     def __init__(self, first_view_seconds: float) -> None:
         self._first_view_seconds = first_view_seconds
         self._loaded = asyncio.Event()
+        self._heard_at = monotonic()
         self.models: dict[str, Model] = {}
         self.reasons: dict[str, str] = {}
 
     @property
     def loaded(self) -> bool:
         return self._loaded.is_set()
+
+    @property
+    def age_seconds(self) -> float:
+        """Since the API last said anything of the models, or since the start."""
+        return monotonic() - self._heard_at
+
+    def heard(self) -> None:
+        """The API has said something, if only that nothing has changed."""
+        self._heard_at = monotonic()
 
     async def follow(self, watch: Callable[[], AsyncGenerator[View]]) -> None:
         """For ever. A fault of ours is logged and the watch begun anew: if it just ended, nobody would notice that the arms grow old."""
@@ -57,10 +68,19 @@ class Table:
                 self._refuse(name, str(error))
         self._loaded.set()
 
+    async def first_view(self) -> None:
+        """Wait for the first list of models. Raises NotReady when it does not come."""
+        if self.loaded:
+            return
+        try:
+            async with asyncio.timeout(self._first_view_seconds):
+                await self._loaded.wait()
+        except TimeoutError:
+            raise NotReady("the router has not read the list of models yet; try again, and see its log if this stays.") from None
+
     async def find(self, name: str) -> Model:
         """Raises UnknownModel, and NotReady when the model, or the first list of models, is not there yet."""
-        if not self.loaded:
-            await self._wait()
+        await self.first_view()
         model = self.models.get(name)
         if model is not None:
             return model
@@ -79,10 +99,3 @@ class Table:
         if self.reasons.get(name) != reason:
             self.reasons[name] = reason
             log.warning("%s%s", reason, " Its last good arms stay in force." if name in self.models else "")
-
-    async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout(self._first_view_seconds):
-                await self._loaded.wait()
-        except TimeoutError:
-            raise NotReady("the router has not read the list of models yet; try again, and see its log if this stays.") from None

@@ -1,4 +1,7 @@
-"""Open Inference requests with a routing key for each row: split by arm, and joined again. Pure functions on parsed JSON."""
+"""Open Inference requests with a routing key for each row: split by arm, and joined again.
+
+Pure functions on parsed JSON.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,16 @@ from functions.runtime.errors import BadAnswer, InvalidInput
 from functions.runtime.protocols.routing import KEYS, REVISION
 
 Message = dict[str, Any]
+# A request without it has no routing keys, and is not parsed at all.
+NEEDLE = f'"{KEYS}"'.encode()
 
 
 def parse(body: bytes) -> Message | None:
-    """The request if it has `parameters.routing_keys`, checked: a text for each row of each input. Raises InvalidInput.
+    """The request if it has `parameters.routing_keys`, checked: a text for each row of each input.
 
-    Most requests have none, and are not parsed at all.
+    Raises InvalidInput.
     """
-    if f'"{KEYS}"'.encode() not in body:
+    if NEEDLE not in body:
         return None
     try:
         request = orjson.loads(body)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,12 +97,18 @@ class Change:
 
 
 class Client:
-    """Calls on one namespace. `first_delay` (seconds) is what a watch waits after its first failure; it doubles with each."""
+    """Calls on one namespace. `first_delay` (seconds) is what a watch waits after its first failure; it doubles with each.
 
-    def __init__(self, access: Access, session: aiohttp.ClientSession, *, first_delay: float = 0.2) -> None:
+    `heard` is called whenever the API has said something to a watch, if only that nothing has changed.
+    """
+
+    def __init__(
+        self, access: Access, session: aiohttp.ClientSession, *, first_delay: float = 0.2, heard: Callable[[], None] = lambda: None
+    ) -> None:
         self._access = access
         self._session = session
         self._first_delay = first_delay
+        self._heard = heard
         self._tls: ssl.SSLContext | bool = ssl.create_default_context(cafile=access.account / "ca.crt") if access.account else True
 
     async def list(self, resource: str, selector: str = "") -> Listing:
@@ -121,9 +127,11 @@ class Client:
             try:
                 if not version:
                     listing = await self.list(resource, selector)
+                    self._heard()
                     objects, version = listing.objects, listing.version
                     yield dict(objects)
                 async for change in self._changes(resource, selector, version):
+                    self._heard()
                     version = change.version
                     failures = 0
                     if _apply(change, objects):
@@ -148,6 +156,7 @@ class Client:
             ) as answer:
                 if answer.status != 200:
                     raise _error(answer.status, await answer.read())
+                self._heard()
                 async for line in _lines(answer.content):
                     with self._understood():
                         change = _change(orjson.loads(line))

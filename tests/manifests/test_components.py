@@ -135,8 +135,11 @@ def test_keda_alone_decides_how_many_workers_there_are(build: Build) -> None:
 def test_prometheus_asks_pods_so_that_nothing_is_started(build: Build) -> None:
     monitors = build("service-monitor")
     functions = monitors[("PodMonitor", "tidegate-functions")]["spec"]
-    service = build()[("Service", "flights")]["spec"]["template"]["metadata"]["labels"]
-    assert functions["selector"]["matchLabels"].items() <= service.items()
+    ((expression,),) = [functions["selector"]["matchExpressions"]]
+    for name in ("flights", "router"):
+        labels = build()[("Service", name)]["spec"]["template"]["metadata"]["labels"]
+        assert functions["selector"]["matchLabels"].items() <= labels.items()
+        assert (expression["operator"], labels[expression["key"]] in expression["values"]) == ("In", True)
     assert functions["podMetricsEndpoints"][0]["path"] == "/metrics"
     assert ("ServiceMonitor", "tidegate-requests") in monitors
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
 import orjson
@@ -96,21 +97,22 @@ async def read_body(receive: Receive, declared: bytes | None, limit: int, budget
 
 
 async def _read_rest(receive: Receive, message: Message, limit: int, budget: Budget) -> bytes:
-    body = bytearray()
+    body, size = BytesIO(), 0  # which gives its bytes away without a copy: for a moment, that would take twice the memory
     try:
         while True:
             if message["type"] == "http.disconnect":
                 raise ClientGone
             chunk = message.get("body", b"")
-            budget.take(len(chunk), len(body))
-            body += chunk
-            if len(body) > limit:
+            budget.take(len(chunk), size)
+            size += len(chunk)
+            if size > limit:
                 raise TooLarge(f"the body has more than {limit} bytes: send several requests.")
+            body.write(chunk)
             if not message.get("more_body"):
-                return bytes(body)
+                return body.getvalue()
             message = await receive()
     except BaseException:
-        budget.give(len(body))
+        budget.give(size)
         raise
 
 

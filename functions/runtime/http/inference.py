@@ -12,12 +12,12 @@ from eventing.codecs import http
 from eventing.codecs.http import Message, Mode
 from eventing.errors import InvalidEvent
 from eventing.event import Event
-from functions.runtime.errors import TooLarge
 from functions.runtime.http.asgi import Answer
 from functions.runtime.http.call import OFF_LOOP_BYTES, Call
 from functions.runtime.outputs import OutputTensor, ServedOutput
 from functions.runtime.protocols import events, v1, v2
 from functions.runtime.protocols.body import parse_json
+from functions.runtime.protocols.limits import check_json
 
 # About what a number, and an event without its data, take in JSON: tells roughly how long writing an answer takes, and its size.
 _BYTES_PER_VALUE = 20
@@ -25,9 +25,6 @@ _BINARY_BYTES_PER_VALUE = 8
 _BYTES_PER_EVENT = 500
 # Of reading, to JSON of the same bytes, at the least.
 _BINARY_SPEED_UP = 4
-# Lists and objects in one request. 100,000 rows or events have fewer; parsing this many takes 50 ms.
-_MOST_CONTAINERS = 400_000
-_SMALL_BYTES = 1_000_000
 
 # What was asked, where it could be read, and the replies.
 _Answered = tuple[Sequence[events.Question | Event], list[Event]]
@@ -161,9 +158,4 @@ def _explain_cost(rows: int, outputs: Sequence[ServedOutput]) -> int:
 
 
 def _check_json(call: Call, body: bytes, json_bytes: int) -> None:
-    """A parser holds the interpreter until it is done, and nothing else is answered meanwhile; lists and objects take it longest."""
-    limit = call.limits.json_bytes
-    if json_bytes > limit:
-        raise TooLarge(f"the request has {json_bytes} bytes of JSON; at most {limit} fit: send binary tensors, or several requests.")
-    if json_bytes > _SMALL_BYTES and body.count(b"[", 0, json_bytes) + body.count(b"{", 0, json_bytes) > _MOST_CONTAINERS:
-        raise TooLarge(f"the request's JSON has more than {_MOST_CONTAINERS} lists and objects; send binary tensors, or several requests.")
+    check_json(body, json_bytes, call.limits.json_bytes)

@@ -10,7 +10,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from functions.runtime.observing.metrics import Histogram, Metrics, Reading
+from functions.runtime.observing.histogram import Histogram
+from functions.runtime.observing.metrics import Metrics, Reading
 
 _Labelled = Iterable[tuple[tuple[str, ...], Histogram]]
 _MODEL = ("model", "version")

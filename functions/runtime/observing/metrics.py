@@ -7,7 +7,6 @@ an increment is then never lost, and a counter never seems to go back.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -17,12 +16,11 @@ from typing import Any
 from functions.runtime.card import Card
 from functions.runtime.exchange import Exchange
 from functions.runtime.models import Signature
+from functions.runtime.observing.histogram import LATENCIES, Histogram
 from functions.runtime.observing.process import age_seconds
 from functions.runtime.outputs import Outputs
 
-# Upper bounds in seconds: half of all requests take about a millisecond, and a cold start is the slowest that still is a success.
-LATENCIES = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-# A step of a request is a part of that.
+# Seconds: a step of a request is a part of its latency.
 STEPS = (0.00005, 0.0001, 0.00025, *LATENCIES)
 # Rows, and requests, of one call of the library.
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 16_384, 65_536)
@@ -36,21 +34,6 @@ SAMPLED_ROWS = 64
 # More would make the scrape larger than a look at them is worth: values of a row are then one histogram, features are left out.
 _MOST_SCORES = 20
 _MOST_FEATURES = 500
-
-
-class Histogram:
-    """`counts[i]` are the values up to `bounds[i]` and above the bound before; the last are those above every bound."""
-
-    __slots__ = ("bounds", "counts", "sum")
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.sum = 0.0
-
-    def add(self, value: float) -> None:
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.sum += value
 
 
 class Requests:

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from functions.runtime.card import Card
-from functions.runtime.observing.metrics import Histogram, Metrics, Requests
+from functions.runtime.observing.histogram import Histogram
+from functions.runtime.observing.metrics import Metrics, Requests
 from functions.runtime.outputs import Outputs
 
 _TYPES = {"BYTES": "TYPE_STRING"}

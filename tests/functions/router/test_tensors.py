@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from functions.router.arms import Arm
 from functions.router.parts import Part, positions_by_arm
+from functions.router.reply import Answer
 from functions.router.tensors import join, keys_of, parse, take
-from functions.router.upstream import Answer
 from functions.runtime.errors import BadAnswer, InvalidInput
 
 ARMS = [Arm(name, (), 1, "") for name in "abc"]

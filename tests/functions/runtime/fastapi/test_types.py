@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from eventing.errors import TidegateError
-from functions.runtime.card import DATATYPES, Artifact, Card, Input, Output
+from functions.runtime.card import Artifact, Card, Input, Output
+from functions.runtime.datatypes import DATATYPES
 from functions.runtime.encoding import Encoder
 from functions.runtime.fastapi.types import request_type
 

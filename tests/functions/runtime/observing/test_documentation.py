@@ -61,10 +61,13 @@ def test_every_metric_and_its_labels(exchange: Make, served: Callable[..., Model
 
 def test_every_metric_that_is_named_is_there() -> None:
     named = set(re.findall(r"^\| `(tidegate_\w+)`", DOCS, re.MULTILINE))
-    source = "".join(path.read_text("utf-8") for path in Path(settings.__file__).parents[1].rglob("*.py"))
+    folders = [Path(settings.__file__).parents[1], Path(settings.__file__).parents[2] / "router"]
+    source = "".join(path.read_text("utf-8") for folder in folders for path in folder.rglob("*.py"))
 
     assert len(named) > 12
     assert [name for name in named if f'"{name.removesuffix("_total").removesuffix("_info")}' not in source] == []
+    router = "".join(path.read_text("utf-8") for path in folders[1].rglob("*.py"))
+    assert set(re.findall(r'"(tidegate_router_\w+)"', router)) <= named
 
 
 def test_every_number_that_others_keep() -> None:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from functions.runtime.card import Output
 from functions.runtime.exchange import Exchange
 from functions.runtime.models import Signature
-from functions.runtime.observing.metrics import DECADES, LABELS, PROBABILITIES, SAMPLED_ROWS, Histogram, Metrics, ModelMetrics
+from functions.runtime.observing.histogram import Histogram
+from functions.runtime.observing.metrics import DECADES, LABELS, PROBABILITIES, SAMPLED_ROWS, Metrics, ModelMetrics
 
 NAN = math.nan
 BINARY = Signature(2, objective="binary:logistic", meaning="probability", classes=1)

@@ -1,0 +1,134 @@
+"""One request on its way through the router: its headers, its body within limits, and the memory that it holds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, TypeVar
+
+from functions.router.packing import Unpacked, unpack
+from functions.runtime.errors import InvalidInput, TooLarge
+from functions.runtime.http.asgi import Budget, Receive, Scope, read_body
+from functions.runtime.protocols.limits import check_json
+
+T = TypeVar("T")
+
+# Reading or writing this much JSON takes a millisecond or more: the event loop has others to serve meanwhile.
+_OFF_LOOP_BYTES = 32 * 1024
+# A search through this much takes less than a millisecond.
+_SEARCHED_BYTES = 1024 * 1024
+JSON_LENGTH = b"inference-header-content-length"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bytes of a body, of JSON that is read here, and of all bodies at once; requests at once."""
+
+    body_bytes: int
+    json_bytes: int
+    bodies_bytes: int
+    requests: int
+
+
+@dataclass(slots=True)
+class Call:
+    """`held` are the bytes that the request has taken from the budget; `started` is on the monotonic clock."""
+
+    scope: Scope
+    receive: Receive
+    limits: Limits
+    budget: Budget
+    threads: ThreadPoolExecutor
+    headers: dict[bytes, bytes]
+    held: int = 0
+    started: float = field(default_factory=monotonic)
+
+    @property
+    def method(self) -> str:
+        return str(self.scope["method"])
+
+    @property
+    def target(self) -> str:
+        """Path and query, encoded as they came."""
+        query: bytes = self.scope["query_string"]
+        path: bytes = self.scope["raw_path"]
+        return (path + (b"?" + query if query else b"")).decode("latin-1")
+
+    async def body(self) -> bytes:
+        """Raises TooLarge, Overloaded and ClientGone."""
+        content = await read_body(self.receive, self.headers.get(b"content-length"), self.limits.body_bytes, self.budget)
+        self.held += len(content)
+        return content
+
+    def hold(self, size: int) -> None:
+        """Take more bytes from the budget, until the request is answered. Raises Overloaded."""
+        self.budget.take(size, self.held)
+        self.held += size
+
+    def close(self) -> None:
+        self.budget.give(self.held)
+        self.held = 0
+
+    @property
+    def encoding(self) -> bytes:
+        """How the body is compressed; nothing if it is not."""
+        encoding = self.headers.get(b"content-encoding", b"")
+        return b"" if encoding.lower() == b"identity" else encoding
+
+    async def unpacked(self, body: bytes, most: int) -> Unpacked:
+        """The first `most` bytes of the body without its encoding. Raises UnsupportedMedia, InvalidInput, Overloaded."""
+        found = await self.aside(len(body), unpack, body, self.encoding, most)
+        self.hold(len(found.content))
+        return found
+
+    def json_length(self, body: bytes) -> int:
+        """How much of the body is JSON: all of it, unless binary tensors follow."""
+        value = self.headers.get(JSON_LENGTH, b"")
+        return min(int(value), len(body)) if value.isdigit() and len(value) <= 18 else len(body)
+
+    async def read_json(self, body: bytes) -> bytes:
+        """The whole body, to be parsed here. Raises what `unpacked` and `check_json` do."""
+        if self.encoding:
+            found = await self.unpacked(body, self.limits.json_bytes)
+            if not found.whole:
+                raise TooLarge(f"the body is unpacked more than {self.limits.json_bytes} bytes of JSON: send several requests.")
+            body = found.content
+        self.check_json(body)
+        return body
+
+    def check_json(self, body: bytes, length: int | None = None) -> None:
+        """Raises TooLarge.
+
+        It holds for what is read here: a request that only passes by meets the limits of its model.
+        """
+        check_json(body, len(body) if length is None else length, self.limits.json_bytes, remedy="send several requests")
+
+    def check_answer(self, body: bytes) -> None:
+        """Raises TooLarge, since fewer rows have a smaller answer."""
+        check_json(body, len(body), self.limits.json_bytes, what="answer", remedy="send fewer rows at once")
+
+    async def aside(self, size: int, work: Callable[..., T], *arguments: Any) -> T:
+        """Do what is of this size, in bytes: at once if it is small, otherwise beside the event loop."""
+        if size < _OFF_LOOP_BYTES:
+            return work(*arguments)
+        return await asyncio.get_running_loop().run_in_executor(self.threads, work, *arguments)
+
+
+async def contains(body: bytes, needle: bytes, length: int) -> bool:
+    """Whether the first `length` bytes have the needle; others are served while a large body is searched."""
+    if length <= _SEARCHED_BYTES:
+        return body.find(needle, 0, length) >= 0
+    for start in range(0, length, _SEARCHED_BYTES):
+        if body.find(needle, start, min(length, start + _SEARCHED_BYTES + len(needle) - 1)) >= 0:
+            return True
+        await asyncio.sleep(0)
+    return False
+
+
+def required_json(call: Call, what: str) -> None:
+    """What has to be read here must not have binary tensors behind it. Raises InvalidInput."""
+    if JSON_LENGTH in call.headers:
+        raise InvalidInput(f"{what} go with JSON tensors, not with binary ones; send the tensors' data as JSON.")

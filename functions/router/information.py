@@ -1,0 +1,113 @@
+"""What the router says of itself and of the models that it routes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from eventing.errors import TidegateError
+from functions.router import documentation, exposition
+from functions.router.arms import Arm, Model
+from functions.router.call import Call
+from functions.router.metrics import Metrics
+from functions.router.table import Table
+from functions.router.versions import Versions
+from functions.runtime.errors import InvalidInput
+from functions.runtime.http.asgi import Answer, Budget, json_answer, read_body
+from functions.runtime.protocols.body import parse_json
+
+Tell = Callable[[Call], Awaitable[Answer]]
+_SMALL = 64 * 1024
+# The index may start arms from zero: so many at a time, and each may take so long.
+_AT_ONCE = 8
+_INDEX_SECONDS = 10.0
+_EXTENSIONS = ["binary_tensor_data", "model_repository"]
+
+
+class Information:
+    def __init__(self, table: Table, versions: Versions, metrics: Metrics) -> None:
+        self._table = table
+        self._versions = versions
+        self._metrics = metrics
+        self._at: dict[str, dict[str, Tell]] = {
+            "/": {"GET": self._alive},
+            "/v2": {"GET": self._server},
+            "/v2/health/live": {"GET": self._live},
+            "/v2/health/ready": {"GET": self._ready},
+            "/v2/models": {"GET": self._models},
+            "/v1/models": {"GET": self._models_v1},
+            "/v2/repository/index": {"POST": self._index},
+            "/metrics": {"GET": self._exposition},
+            "/openapi.json": {"GET": self._openapi},
+            "/docs": {"GET": self._page},
+        }
+
+    def at(self, path: str) -> dict[str, Tell] | None:
+        """What a path answers, by method."""
+        return self._at.get(path)
+
+    async def _alive(self, _: Call) -> Answer:
+        """As KServe's servers answer here: its V1 client asks it."""
+        return json_answer({"status": "alive"})
+
+    async def _server(self, _: Call) -> Answer:
+        return json_answer({"name": "tidegate-router", "version": "2", "extensions": _EXTENSIONS})
+
+    async def _live(self, _: Call) -> Answer:
+        return json_answer({"live": True})
+
+    async def _ready(self, _: Call) -> Answer:
+        return json_answer({"ready": self._table.loaded}, 200 if self._table.loaded else 503)
+
+    async def _models(self, _: Call) -> Answer:
+        await self._table.first_view()
+        known = [
+            {"name": name, "arms": [{"revision": arm.revision, "tags": arm.tags, "percent": arm.percent} for arm in model.arms]}
+            for name, model in sorted(self._table.models.items())
+        ]
+        unroutable = [{"name": name, "arms": [], "reason": why} for name, why in sorted(self._table.reasons.items())]
+        return json_answer({"models": known + [entry for entry in unroutable if entry["name"] not in self._table.models]})
+
+    async def _models_v1(self, _: Call) -> Answer:
+        await self._table.first_view()
+        return json_answer({"models": sorted(self._table.models)})
+
+    async def _index(self, call: Call) -> Answer:
+        """https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_model_repository.md"""
+        body = await read_body(call.receive, None, _SMALL, Budget(2 * _SMALL))
+        wanted = parse_json(body) if body else {}
+        only_ready = wanted.get("ready", False) if isinstance(wanted, dict) else None
+        if type(only_ready) is not bool:
+            raise InvalidInput("the body must be a JSON object, in which ready, if it is there, is true or false.")
+        await self._table.first_view()
+        turns = asyncio.Semaphore(_AT_ONCE)
+        models = sorted(self._table.models.items())
+        found = await asyncio.gather(*(self._entries(turns, model, arm) for _, model in models for arm in model.arms))
+        entries = list({(entry["name"], entry.get("version")): entry for each in reversed(found) for entry in each}.values())[::-1]
+        entries += [_entry(name, "", why) for name, why in sorted(self._table.reasons.items()) if name not in self._table.models]
+        return json_answer([entry for entry in entries if entry["state"] == "READY" or not only_ready])
+
+    async def _entries(self, turns: asyncio.Semaphore, model: Model, arm: Arm) -> list[dict[str, str]]:
+        """An entry for each version that an arm serves."""
+        try:
+            async with turns, asyncio.timeout(_INDEX_SECONDS):
+                versions = await self._versions.of(model, arm)
+        except (TidegateError, TimeoutError) as error:
+            return [_entry(model.name, "", str(error) or f"revision {arm.revision} does not answer in time.")]
+        return [_entry(model.name, version) for version in versions or ("",)]
+
+    async def _exposition(self, _: Call) -> Answer:
+        return Answer(exposition.render(self._metrics), content_type=exposition.CONTENT_TYPE)
+
+    async def _openapi(self, _: Call) -> Answer:
+        return json_answer(documentation.document(sorted(self._table.models)))
+
+    async def _page(self, _: Call) -> Answer:
+        page = await asyncio.to_thread(Path(documentation.PAGE).read_bytes)
+        return Answer(page, content_type=b"text/html; charset=utf-8", headers=documentation.PAGE_HEADERS)
+
+
+def _entry(name: str, version: str, reason: str = "") -> dict[str, str]:
+    state = {"state": "UNAVAILABLE", "reason": reason} if reason else {"state": "READY", "reason": ""}
+    return {"name": name, **({"version": version} if version else {}), **state}

@@ -1,0 +1,76 @@
+"""What a path asks for: pure functions, so that no framework is between a request and its model."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import NamedTuple
+
+from functions.runtime.errors import InvalidInput
+
+
+class Kind(Enum):
+    """How a request about a model is answered."""
+
+    INFER = "infer"  # Open Inference: its rows may go to several arms
+    EVENTS = "events"  # CloudEvents: likewise, by event
+    METADATA = "metadata"  # with the versions of all arms
+    OPENAPI = "openapi"  # the document that the model function makes of itself
+    ONE = "one"  # any other: as it came, to one arm
+
+
+class Asked(NamedTuple):
+    """A request about a model; `version` is None unless the path names one, `methods` are those that the path takes."""
+
+    kind: Kind
+    model: str
+    version: str | None
+    methods: tuple[str, ...]
+
+
+ANY = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_POST = ("POST",)
+_GET = ("GET", "HEAD")
+
+_MODEL = re.compile(
+    r"/(?P<protocol>v2/models|v1/models|models)/(?P<model>[^/:]+)(?P<verb>:[^/]*)?"
+    r"(?P<versions>/versions/(?P<version>[^/:]+)(?P<version_verb>:[^/]*)?)?(?P<rest>/.*)?",
+    re.DOTALL,
+)
+# Segments as the next server may read them: it may decode them first, and may take a backslash for a slash.
+_DOTS = re.compile(rb"(?:\A|/)(?:\.|%2[eE]){1,2}(?:/|;|\Z)")
+_HIDDEN = re.compile(rb"(?i)\\|%(?:2f|5c|00)")
+
+
+def check(raw_path: bytes) -> None:
+    """Refuse what another server could read as another path than this one. Raises InvalidInput."""
+    if b"." not in raw_path and b"%" not in raw_path and b"\\" not in raw_path:
+        return
+    if _DOTS.search(raw_path):
+        raise InvalidInput("the path has a segment of dots (. or ..); send the path that it leads to.")
+    if _HIDDEN.search(raw_path):
+        raise InvalidInput("the path has an encoded slash, a backslash or a NUL; separate its segments by plain slashes.")
+
+
+def without_slash(path: str) -> str:
+    """A path without one trailing slash, which means the same here as in a model function."""
+    return path[:-1] if len(path) > 1 and path.endswith("/") else path
+
+
+def find(path: str) -> Asked | None:
+    """What a decoded path without a trailing slash asks about a model, or None when it is about none."""
+    found = _MODEL.fullmatch(path)
+    if found is None:
+        return None
+    protocol, model, verb, versions, version, version_verb, rest = found.groups()
+    if protocol == "v2/models":
+        if verb or version_verb:
+            return None
+        if rest == "/infer":
+            return Asked(Kind.INFER, model, version, _POST)
+        return Asked(Kind.ONE, model, version, ANY) if rest else Asked(Kind.METADATA, model, version, ANY)
+    if protocol == "v1/models":
+        return None if verb and (versions or rest) else Asked(Kind.ONE, model, version, ANY)
+    if verb or versions or rest not in (None, "/openapi.json"):
+        return None
+    return Asked(Kind.OPENAPI, model, None, _GET) if rest else Asked(Kind.EVENTS, model, None, _POST)

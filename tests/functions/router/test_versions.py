@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+from aiohttp import web
+
+from eventing.http import session
+from functions.router.arms import model_of
+from functions.router.assignment import assign
+from functions.router.versions import versions_of, with_versions
+
+if TYPE_CHECKING:
+    from tests.functions.router.conftest import Handler, StartRouter, StartServer
+
+KEYS = [f"N{number}" for number in range(50)]
+SHARES = (("v1", 50), ("v2", 50))
+
+
+def service(port: int, *shares: tuple[str, int]) -> dict[str, Any]:
+    traffic = [{"revisionName": f"flights-{tag}", "tag": tag, "percent": percent} for tag, percent in shares]
+    status = {"address": {"url": f"http://flights.localhost:{port}"}, "traffic": traffic}
+    return {"metadata": {"name": "flights"}, "spec": {}, "status": status}
+
+
+def key_of(tag: str) -> str:
+    model = model_of(service(1, *SHARES))
+    return next(key for key in KEYS if assign(model.split, model.salt, key.encode()).tags == (tag,))
+
+
+def canary(asked: Counter[str], versions: dict[str, list[str]]) -> Handler:
+    """Revisions that each serve versions of their own, as a model function does, and note what they are asked."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        tag, path = request.host.partition("-")[0], request.path.rstrip("/")
+        asked[f"{tag} {request.method} {path}"] += 1
+        known = versions[tag]
+        parts = path.split("/")
+        version = parts[5] if "versions" in parts else known[0]
+        if version not in known:
+            return web.json_response({"error": f"there is no version {version}."}, status=404)
+        if path.endswith("/infer"):
+            rows = (await request.json())["inputs"][0]["shape"][0]
+            output = {"name": "late", "shape": [rows], "datatype": "FP32", "data": [1.0] * rows}
+            return web.json_response({"model_name": "flights", "model_version": version, "outputs": [output]})
+        if path.endswith("/ready"):
+            return web.json_response({"name": "flights", "ready": True})
+        return web.json_response({"name": "flights", "versions": known, "platform": f"of {tag}", "inputs": [], "outputs": []})
+
+    return answer
+
+
+@pytest.mark.parametrize("path", ["/v2/models/flights/versions/2/infer", "/v2/models/flights/versions/2/infer/"])
+async def test_a_version_is_answered_by_the_arm_that_serves_it(path: str, start_server: StartServer, start_router: StartRouter) -> None:
+    asked: Counter[str] = Counter()
+    url = await start_router(service(await start_server(canary(asked, {"v1": ["1"], "v2": ["2"]})), *SHARES))
+    body = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}]}
+    async with session(timeout_seconds=20) as client:
+        for key in KEYS[:20]:
+            async with client.post(url + path, json=body, headers={"Tidegate-Routing-Key": key}) as answer:
+                assert (answer.status, answer.headers["Tidegate-Revision"]) == (200, "flights-v2")
+                assert (await answer.json())["model_version"] == "2"
+    # Each arm was asked once what it serves: a revision never changes.
+    assert max(asked["v1 GET /v2/models/flights"], asked["v2 GET /v2/models/flights"]) == 1
+    assert not [line for line in asked if line.startswith("v1 POST")]
+
+
+async def test_readiness_and_metadata_of_a_version_too(start_server: StartServer, start_router: StartRouter) -> None:
+    url = await start_router(service(await start_server(canary(Counter(), {"v1": ["1"], "v2": ["2", "3"]})), *SHARES))
+    async with session(timeout_seconds=20) as client:
+        for version, revision in (("1", "v1"), ("2", "v2"), ("3", "v2")):
+            for path in ("", "/ready"):
+                async with client.get(f"{url}/v2/models/flights/versions/{version}{path}") as answer:
+                    assert (answer.status, answer.headers["Tidegate-Revision"]) == (200, f"flights-{revision}")
+        async with client.get(f"{url}/v2/models/flights/versions/4") as answer:
+            assert answer.status == 404
+            assert (await answer.json())["error"] == "model flights has no version 4 here; known versions: 1, 2, 3."
+
+
+async def test_metadata_lists_the_versions_of_all_arms(start_server: StartServer, start_router: StartRouter) -> None:
+    url = await start_router(service(await start_server(canary(Counter(), {"v1": ["1"], "v2": ["2", "1"]})), *SHARES))
+    async with session(timeout_seconds=20) as client:
+        for path in ("", "/versions/2"):
+            async with client.get(f"{url}/v2/models/flights{path}") as answer:
+                assert sorted((await answer.json())["versions"]) == ["1", "2"]
+        # Who names a revision hears that one alone.
+        async with client.get(f"{url}/v2/models/flights", headers={"Tidegate-Revision": "v1"}) as answer:
+            assert (await answer.json())["versions"] == ["1"]
+
+
+async def test_an_arm_that_is_down_hides_no_version_of_the_other(start_server: StartServer, start_router: StartRouter) -> None:
+    asked: Counter[str] = Counter()
+    up = canary(asked, {"v1": ["1"], "v2": ["2"]})
+
+    async def half(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"error": "starting"}, status=503) if request.host.startswith("v1") else await up(request)
+
+    url = await start_router(service(await start_server(half), *SHARES))
+    async with session(timeout_seconds=20) as client:
+        async with client.get(f"{url}/v2/models/flights/versions/2/ready") as answer:
+            assert answer.status == 200
+        async with client.get(f"{url}/v2/models/flights", headers={"Tidegate-Routing-Key": key_of("v2")}) as answer:
+            assert (await answer.json())["versions"] == ["2"]
+        # Perhaps the one that is down serves it: it is not called unknown.
+        async with client.get(f"{url}/v2/models/flights/versions/9/ready") as answer:
+            assert answer.status == 503
+
+
+async def test_rows_with_keys_go_to_the_arms_of_their_version(start_server: StartServer, start_router: StartRouter) -> None:
+    url = await start_router(service(await start_server(canary(Counter(), {"v1": ["1"], "v2": ["2"]})), *SHARES))
+    column = {"name": "x", "shape": [len(KEYS)], "datatype": "FP32", "data": list(range(len(KEYS)))}
+    body = {"parameters": {"routing_keys": KEYS}, "inputs": [column]}
+    async with session(timeout_seconds=20) as client, client.post(f"{url}/v2/models/flights/versions/1/infer", json=body) as answer:
+        outputs = {output["name"]: output["data"] for output in (await answer.json())["outputs"]}
+    assert set(outputs["revision"]) == {"flights-v1"}
+    assert len(outputs["late"]) == len(KEYS)
+
+
+async def test_a_model_with_one_arm_is_not_asked(start_server: StartServer, start_router: StartRouter) -> None:
+    asked: Counter[str] = Counter()
+    url = await start_router(service(await start_server(canary(asked, {"v1": ["1"]})), ("v1", 100)))
+    async with session(timeout_seconds=20) as client:
+        async with client.get(f"{url}/v2/models/flights/versions/1/ready") as answer:
+            assert answer.status == 200
+        async with client.get(f"{url}/v2/models/flights/versions/2/ready") as answer:
+            assert (answer.status, await answer.json()) == (404, {"error": "there is no version 2."})
+    assert set(asked) == {"v1 GET /v2/models/flights/versions/1/ready", "v1 GET /v2/models/flights/versions/2/ready"}
+
+
+async def test_the_repository_index_has_every_version(start_server: StartServer, start_router: StartRouter) -> None:
+    port = await start_server(canary(Counter(), {"v1": ["1"], "v2": ["2", "1"]}))
+    broken = {"metadata": {"name": "new"}, "spec": {}}
+    url = await start_router(service(port, *SHARES), broken)
+    async with session(timeout_seconds=20) as client:
+        async with client.post(f"{url}/v2/repository/index") as answer:
+            found: list[dict[str, Any]] = await answer.json()
+        assert sorted((entry["name"], entry.get("version"), entry["state"]) for entry in found[:2]) == [
+            ("flights", "1", "READY"),
+            ("flights", "2", "READY"),
+        ]
+        assert (found[2]["name"], found[2]["state"], len(found)) == ("new", "UNAVAILABLE", 3)
+        async with client.post(f"{url}/v2/repository/index", json={"ready": True}) as answer:
+            assert {entry["name"] for entry in await answer.json()} == {"flights"}
+        async with client.post(f"{url}/v2/repository/index", json={"ready": 1}) as answer:
+            assert answer.status == 400
+
+
+@pytest.mark.parametrize("metadata", [b"", b"[]", b"{}", b'{"versions": 1}', b'{"versions": [1]}'])
+def test_what_is_no_list_of_versions_names_none(metadata: bytes) -> None:
+    assert versions_of(metadata) == ()
+
+
+def test_versions_come_behind_those_that_are_named() -> None:
+    merged = with_versions(b'{"name": "a", "versions": ["2"]}', ["1", "2"])
+    assert merged is not None
+    assert orjson.loads(merged) == {"name": "a", "versions": ["2", "1"]}
+    assert with_versions(b'{"name": "a"}', []) == b'{"name":"a"}'
+    assert with_versions(b"[]", ["1"]) is None
+
+
+async def test_a_version_that_came_below_a_revision_is_found(
+    start_server: StartServer, start_router: StartRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on one machine, when a model is trained again."""
+    monkeypatch.setattr("functions.router.versions._FRESH_SECONDS", 0.0)
+    versions = {"v1": ["1"], "v2": ["2"]}
+    url = await start_router(service(await start_server(canary(Counter(), versions)), *SHARES))
+    async with session(timeout_seconds=20) as client:
+        async with client.get(f"{url}/v2/models/flights/versions/3") as answer:
+            assert answer.status == 404
+        versions["v2"] = ["3"]
+        async with client.get(f"{url}/v2/models/flights/versions/3") as answer:
+            assert answer.status == 200
