@@ -132,23 +132,18 @@ def _binary_data(item: Input, column: pa.Array) -> tuple[str, bytes] | None:
     if item.datatype == "BOOL":
         return None if column.null_count else ("BOOL", _raw(column.cast(pa.uint8())))
     if types.is_float32(column.type):
-        return "FP32", _raw(_with_nan(column))
+        return "FP32", _raw(column.fill_null(float("nan")))
     if types.is_integer(column.type) and not column.null_count:
         return item.datatype, _raw(column)
     if types.is_integer(column.type) and not _is_exact(column):
         return None
-    return "FP64", _raw(_with_nan(column.cast(pa.float64())))
+    return "FP64", _raw(column.cast(pa.float64()).fill_null(float("nan")))
 
 
 def _is_exact(column: pa.Array) -> bool:
     """Whether doubles hold all of these integers."""
     bounds = pc.min_max(column).as_py()
     return bounds["min"] is None or max(-bounds["min"], bounds["max"]) <= _EXACT
-
-
-def _with_nan(column: pa.Array) -> pa.Array:
-    """With NaN for null. By coalesce, since fill_null would import pandas where there is one, which takes longer than most batches."""
-    return pc.coalesce(column, pa.scalar(float("nan"), column.type))
 
 
 def _raw(column: pa.Array) -> bytes:
