@@ -79,7 +79,10 @@ class Call:
         return b"" if encoding.lower() == b"identity" else encoding
 
     async def unpacked(self, body: bytes, most: int) -> Unpacked:
-        """The first `most` bytes of the body without its encoding. Raises UnsupportedMedia, InvalidInput, Overloaded."""
+        """The first `most` bytes of the body without its encoding.
+
+        Raises UnsupportedMedia, InvalidInput, Overloaded.
+        """
         found = await self.aside(len(body), unpack, body, self.encoding, most)
         self.hold(len(found.content))
         return found

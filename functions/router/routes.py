@@ -221,7 +221,8 @@ def _split_batch(body: bytes, arm_of: Callable[[Mapping[str, Any]], Arm]) -> Sha
 
 
 def _to_be_read(call: Call) -> RawHeaders:
-    """The headers of a request that is written here, uncompressed, and whose answer is read here, so it must not come compressed."""
+    """The headers of a request that is written here, uncompressed, and whose answer is read here, so it must not
+    come compressed."""
     return [(name, value) for name, value in passed_on(call.scope["headers"]) if name not in _ENCODINGS]
 
 
