@@ -18,7 +18,7 @@ import pytest
 import xgboost as xgb
 import yaml
 
-from functions.runtime import artifact
+from functions.runtime import artifact, fetching
 from functions.runtime.errors import InvalidInput, InvalidModel
 from functions.runtime.fetching import Policy
 from functions.runtime.protocols import v2
@@ -148,10 +148,9 @@ def test_a_file_that_no_digest_vouches_for_is_said_to_be_so_with_the_digest_to_w
 def test_bytes_that_change_between_the_trial_and_the_server_are_not_loaded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The child finds another file than the one that was read before."""
     write_card(folder, artifact={"uri": "model.ubj"})
-    read = artifact.read
 
     def read_and_change(*arguments: Any) -> tuple[Path, bytes]:
-        path, data = read(*arguments)
+        path, data = fetching.read(*arguments)
         path.write_bytes(data + b" ")
         return path, data
 

@@ -211,7 +211,7 @@ def test_a_file_that_came_through_windows_is_read(table: Table, tmp_path: Path) 
     model = lightgbm.load(tmp_path / "crlf.txt")
     lightgbm.check(tmp_path / "crlf.txt", (tmp_path / "crlf.txt").read_bytes())
     rows = array("d", table[0][:9].astype(np.float64).tobytes())
-    assert model.predict(rows, 9).values.tolist() == booster.predict(table[0][:9]).tolist()
+    assert model.predict(rows, 9).values.tolist() == np.asarray(booster.predict(table[0][:9])).tolist()
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
