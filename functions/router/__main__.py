@@ -44,7 +44,13 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
     # Seconds that the event loop waits, at each of its turns, for a thread that splits or joins; by default it would be
     # 10 times as many.
     sys.setswitchinterval(0.0005)
-    return serve(app, listener, drain_seconds=settings.drain_seconds, body_seconds=settings.body_seconds)
+    return serve(
+        app,
+        listener,
+        drain_seconds=settings.drain_seconds,
+        body_seconds=settings.body_seconds,
+        write_seconds=settings.request_seconds,  # answers are streamed from a revision, which may take this long
+    )
 
 
 if __name__ == "__main__":

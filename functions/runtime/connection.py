@@ -32,6 +32,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     head_seconds: float = KEEP_ALIVE_SECONDS
     body_seconds: float = KEEP_ALIVE_SECONDS
+    # Of an answer, until the client has taken all of it.
+    write_seconds: float = KEEP_ALIVE_SECONDS
     idle_write_seconds: float = _IDLE_WRITE_SECONDS
     # Bytes since the last that an application is given: of a head, of trailers, or of what divides a body into chunks.
     _overhead = 0
@@ -53,7 +55,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_made(cast("asyncio.Transport", Corked(transport, self.loop)))
         self._held = bytearray()
         self._reply_timeout = WriteTimeout(
-            transport, self.loop, idle_seconds=min(self.idle_write_seconds, self.body_seconds), total_seconds=self.body_seconds
+            transport, self.loop, idle_seconds=min(self.idle_write_seconds, self.write_seconds), total_seconds=self.write_seconds
         )
         self._wait(self.head_seconds)
 

@@ -14,13 +14,24 @@ from eventing import logs
 from functions.runtime.connection import KEEP_ALIVE_SECONDS, BoundedProtocol
 
 
-def serve(app: Any, listener: socket.socket, *, drain_seconds: float, body_seconds: float = KEEP_ALIVE_SECONDS) -> int:
-    """Serve an ASGI application until SIGTERM or SIGINT; requests in flight finish within `drain_seconds`, and bodies arrive within
-    `body_seconds`. Returns the exit status."""
+def serve(
+    app: Any,
+    listener: socket.socket,
+    *,
+    drain_seconds: float,
+    body_seconds: float = KEEP_ALIVE_SECONDS,
+    write_seconds: float | None = None,
+) -> int:
+    """Serve an ASGI application until SIGTERM or SIGINT.
+
+    Requests in flight finish within `drain_seconds`, bodies arrive within `body_seconds`, and clients take an answer
+    within `write_seconds`, the same if not given. Returns the exit status.
+    """
+    limits = {"body_seconds": body_seconds, "write_seconds": body_seconds if write_seconds is None else write_seconds}
     config = uvicorn.Config(
         app,
         loop="uvloop" if sys.platform != "win32" else "auto",
-        http=type("Protocol", (BoundedProtocol,), {"body_seconds": body_seconds}),
+        http=type("Protocol", (BoundedProtocol,), limits),
         ws="none",
         lifespan="on",
         access_log=False,

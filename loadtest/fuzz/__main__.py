@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m loadtest.fuzz", description="Send almost right requests, and judge the answers.")
     parser.add_argument("--port", type=int, default=8080, help="of a model function, a router or a gateway here (default: %(default)s)")
-    parser.add_argument("--host", default="fuzz", help="behind a gateway: the service's, such as flights.localhost (default: %(default)s)")
+    parser.add_argument("--host", default="", help="behind a gateway: the service's, such as flights.localhost")
     parser.add_argument("--seconds", type=float, help="how long, at least one seed (default: 60, without --requests)")
     parser.add_argument("--requests", type=int, help="how many, at least one seed")
     parser.add_argument("--damages", type=int, default=0, help="more copies of each run of bytes, randomly changed (default: %(default)s)")

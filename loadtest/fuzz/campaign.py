@@ -42,13 +42,13 @@ def run(target: Target, models: Sequence[Model], *, number: int, examples: int, 
     def requests(request: Request) -> None:
         nonlocal sent
         sent += 1
-        wrong = verdict(request, _exchange(target, request))
+        wrong = verdict(request, _exchange(target, request), behind_gateway=target.behind_gateway)
         if wrong:
             raise Found(wrong)
 
     @seed(number)
     @configured
-    @given(strategies.raw(models, target.host))
+    @given(strategies.raw(models, target.host or "fuzz"))
     def noise(data: bytes) -> None:
         nonlocal sent
         source = random.Random(data)  # noqa: S311 the same bytes are damaged in the same ways

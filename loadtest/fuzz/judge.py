@@ -14,12 +14,14 @@ STATUSES = frozenset({200, 400, 404, 405, 413, 415, 422, 429, 431})
 _LONGEST_REFUSAL = 4_000
 
 
-def verdict(request: Request, reply: Reply | None) -> str:
-    """What is wrong with the answer; empty when nothing is."""
+def verdict(request: Request, reply: Reply | None, *, behind_gateway: bool = False) -> str:
+    """What is wrong with the answer; empty when nothing is. A gateway may refuse what is not HTTP in words of its own."""
     if reply is None:
         return "no answer"
     if reply.status not in STATUSES:
         return f"status {reply.status}: {reply.body[:300]!r}"
+    if behind_gateway and reply.status == 400 and "text/plain" in reply.headers.get("content-type", ""):
+        return ""
     try:
         return _refusal(reply) if reply.status != 200 else _answer(request, reply)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

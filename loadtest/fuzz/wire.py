@@ -39,14 +39,20 @@ class Target:
     """A port of this machine, and the host that is asked for there: behind a gateway it says which service is meant."""
 
     port: int
-    host: str = "fuzz"
+    host: str = ""
+
+    @property
+    def behind_gateway(self) -> bool:
+        return bool(self.host)
 
     def exchange(self, request: Request) -> Reply | None:
         """None when the connection was closed without an answer. Raises TimeoutError."""
-        return _parsed(self._send(request.to_bytes(self.host), half_close=False))
+        return _parsed(self._send(request.to_bytes(self.host or "fuzz"), half_close=False))
 
     def get(self, path: str) -> Reply | None:
-        return _parsed(self._send(f"GET {path} HTTP/1.1\r\nhost: {self.host}\r\nconnection: close\r\n\r\n".encode(), half_close=False))
+        return _parsed(
+            self._send(f"GET {path} HTTP/1.1\r\nhost: {self.host or 'fuzz'}\r\nconnection: close\r\n\r\n".encode(), half_close=False)
+        )
 
     def statuses(self, sent: bytes) -> list[int]:
         """The statuses of all answers to what may be no request, or several. Raises TimeoutError."""

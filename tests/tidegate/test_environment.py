@@ -55,7 +55,7 @@ def greeting(arguments: list[str], cwd: Path, **environ: str) -> Iterator[list[b
         yield lines
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 @pytest.mark.parametrize(

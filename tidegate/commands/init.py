@@ -15,7 +15,10 @@ def init(
     directory: Annotated[
         Path, typer.Option("--directory", "-C", envvar="TIDEGATE_DIRECTORY", help="The clone of Tidegate that it is made in.")
     ] = Path(),
-    fastapi: Annotated[bool, typer.Option("--fastapi", help="With an app.py for routes, dependencies and middleware of your own.")] = False,
+    fastapi: Annotated[
+        bool,
+        typer.Option("--fastapi", envvar="TIDEGATE_FASTAPI", help="With an app.py for routes, dependencies and middleware of your own."),
+    ] = False,
 ) -> None:
     """Make a model function of your own in this clone.
 

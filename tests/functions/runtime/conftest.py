@@ -38,9 +38,13 @@ def start_function() -> Iterator[Callable[..., str]]:
         )
         processes.append(process)
         assert process.stderr is not None
-        line = process.stderr.readline()
-        found = re.search(r"on port (\d+)", line)
-        assert found, line + process.stderr.read()
+        said: list[str] = []
+        for line in process.stderr:
+            said.append(line)
+            if found := re.search(r"on port (\d+)", line):
+                break
+        else:
+            pytest.fail("".join(said))
         return f"http://127.0.0.1:{found[1]}"
 
     yield start

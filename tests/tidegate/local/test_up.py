@@ -196,11 +196,14 @@ async def test_the_first_signal_drains(service: Make, root: Path, client: aiohtt
         (pid,) = asleep(root)
         started.send_signal(signal.SIGINT)
         await until(lambda: state.read(root / "state") is None)
+        assert started.stderr is not None
+        # Only then is the call answered: it would be over before anything waits for it.
+        while "draining: waiting for 1 request" not in (line := await asyncio.to_thread(started.stderr.readline)):
+            assert line, "it has ended without waiting"
         (root / "go").touch()
         assert (await call) == 200
-        _, messages = await asyncio.to_thread(started.communicate, timeout=30)
+        await asyncio.to_thread(started.communicate, timeout=30)
         assert started.returncode == 0
-        assert "draining: waiting for 1 request" in messages
         assert gone(pid)
 
 

@@ -22,7 +22,7 @@ def map_case(context: HookContext, case: Case[Any]) -> Case[Any]:
 @schemathesis.hook
 def filter_case(context: HookContext, case: Case[Any]) -> bool:
     """Drops what its schema allows and the function rightly refuses."""
-    if case.path not in _EVENT_PATHS or case.meta is None or case.meta.generation.mode != GenerationMode.POSITIVE:
+    if case.path not in _EVENT_PATHS or case.method != "POST" or case.meta is None or case.meta.generation.mode != GenerationMode.POSITIVE:
         return True
     body: Any = case.body
     if case.media_type == "application/json":
