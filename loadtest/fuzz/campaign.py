@@ -13,8 +13,8 @@ from loadtest.fuzz.judge import STATUSES, verdict
 from loadtest.fuzz.model import Model
 from loadtest.fuzz.wire import Reply, Request, Target
 
-# Of bytes that may be no request: an interim answer, and what a request that never becomes whole gets.
-_RAW_STATUSES = STATUSES | {100, 408}
+# Of bytes that may be no request: interim answers, and what a request that never becomes whole gets.
+_RAW_STATUSES = STATUSES | {100, 102, 408}
 
 
 class Found(Exception):

@@ -107,12 +107,15 @@ class Call:
         than the request's time, though what a thread has begun goes on."""
         if size < OFF_LOOP_BYTES:
             return work(*arguments)
-        doing = asyncio.get_running_loop().run_in_executor(self.threads, _done, work, arguments)
-        done, _ = await asyncio.wait((doing,), timeout=max(0.0, self.deadline - monotonic()))
-        if not done:
-            doing.cancel()
-            raise TimedOut("the request was not answered in its time; send fewer rows, or allow more.")
-        return doing.result()
+        # The future has no name here: an error's traceback keeps this frame, which would keep the future, which has the error; such a
+        # circle holds the request's body until the collector finds it.
+        try:
+            async with asyncio.timeout(max(0.0, self.deadline - monotonic())) as limit:
+                return await asyncio.get_running_loop().run_in_executor(self.threads, _done, work, arguments)
+        except TimeoutError:
+            if not limit.expired():  # the work's own
+                raise
+            raise TimedOut("the request was not answered in its time; send fewer rows, or allow more.") from None
 
     def decoded(self, rows: int) -> None:
         self.exchange.rows = rows
@@ -140,6 +143,7 @@ class Call:
         finally:
             working.cancel()
             gone.cancel()
+            del working, gone  # with an error, they and this frame would keep each other, and the request
 
     def expect(self, size: int) -> None:
         """Take the bytes that the answer is expected to have from the budget, before anything is computed. Raises Overloaded."""

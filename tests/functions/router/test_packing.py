@@ -29,7 +29,7 @@ def test_a_bomb_is_not_unpacked() -> None:
     assert unpack(gzip.compress(b"0" * 10_000_000), b"x-gzip", 100) == Unpacked(b"0" * 100, False)
 
 
-@pytest.mark.parametrize("body", [b"{}", gzip.compress(b"x" * 1_000)[:-9], gzip.compress(b"x") + b"y"])
+@pytest.mark.parametrize("body", [b"{}", gzip.compress(b"x" * 1_000)[:-9], gzip.compress(b"x") + b"y"], ids=["json", "cut off", "and more"])
 def test_what_is_not_gzip_is_a_sentence(body: bytes) -> None:
     with pytest.raises(InvalidInput, match="gzip"):
         unpack(body, b"gzip", 10_000)

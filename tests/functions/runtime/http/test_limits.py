@@ -203,3 +203,14 @@ def test_ctrl_c_twice_ends_it_in_silence(again_after_seconds: float, start_serve
     # The latter when it had ended but for the interpreter; to a shell both are 130.
     assert server.stop(signal.SIGINT) in (130, -signal.SIGINT)
     assert "Traceback" not in server.log
+
+
+def test_the_bodies_of_requests_that_fail_are_given_back_at_once(server: Any) -> None:
+    """Not when the garbage collector comes by, which waits for 50,000 objects."""
+    event = b'{"specversion":"1.0","id":"1","source":"/s","type":"t","data":"%b"},' % (b"x" * 1_000_000)
+    request = server.request("/models/wide", b"[" + event, "content-type: application/cloudevents-batch+json")
+    server.ask(request)
+    before = server.mebibytes("VmRSS")
+    for _ in range(100):
+        assert server.ask(request).status == 400
+    assert server.mebibytes("VmRSS") - before < 50
