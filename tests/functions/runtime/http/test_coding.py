@@ -55,7 +55,7 @@ def test_what_is_cut_off_is_said(way: str, data: bytes, keep: int) -> None:
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
-@pytest.mark.parametrize("body", [b"{}", b"\xff" * 100, gzip.compress(b"{}") + b"more", zlib.compress(b"{}")[:-1] + b"x"])
+@pytest.mark.parametrize("body", [b"{}", b"\xff" * 100, gzip.compress(b"{}", mtime=0) + b"more", zlib.compress(b"{}")[:-1] + b"x"])
 def test_what_is_not_of_the_coding_is_said(coding: str, body: bytes) -> None:
     with pytest.raises(InvalidInput, match=f"{coding} "):
         list(pieces(body, coding))
@@ -63,7 +63,7 @@ def test_what_is_not_of_the_coding_is_said(coding: str, body: bytes) -> None:
 
 def test_members_without_end_are_refused() -> None:
     with pytest.raises(InvalidInput, match="more than 2048 gzip members"):
-        list(pieces(gzip.compress(b"") * 3_000, "gzip"))
+        list(pieces(gzip.compress(b"", mtime=0) * 3_000, "gzip"))
 
 
 def test_nothing_is_nothing() -> None:
