@@ -37,7 +37,8 @@ _MOST_OUTPUTS = 2**20
 _COMPLETE = frozenset({"v3", "v4"})
 _END = "end of trees"
 _IMPORTANCES = re.compile(r"^feature[ _]importances:$", re.MULTILINE)
-_PARAMETER = re.compile(r"\[\w+: .*\]")
+# One of training, whose value may have brackets; no prediction reads it, but the package of Python does.
+_PARAMETER = re.compile(r"\[\w+: (?:(?!\]\s*\[\w+: )[^\x00-\x1f])*\]")
 
 
 def check(data: bytes) -> None:
