@@ -74,6 +74,7 @@ def measure(model: Path, *options: str) -> tuple[float, str]:
     body = files("loadtest").joinpath("scenarios/flights.json").read_bytes()
     port = free_port()
     environ = os.environ | {"TIDEGATE_MODEL": str(model), "PORT": str(port)}
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an image has the bytecode of all its modules; here the first start writes it
     with tempfile.NamedTemporaryFile() as errors:
         began = time.perf_counter()
         with subprocess.Popen([sys.executable, *options, "-m", FUNCTION], env=environ, stdout=errors, stderr=errors) as process:  # noqa: S603

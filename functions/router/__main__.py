@@ -40,7 +40,7 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
     # A parser makes a million objects in one go, and the collector would stop everything to look at them again and
     # again.
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(200_000, 20, 100)
     # Seconds that the event loop waits, at each of its turns, for a thread that splits or joins; by default it would be
     # 10 times as many.
     sys.setswitchinterval(0.0005)

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from eventing.errors import TidegateError
 from eventing.listening import listen
 from eventing.redaction import redact
+from functions.runtime.authentication import settings as authentication
 from functions.runtime.dataplane import DataPlane
 from functions.runtime.function import Function, assemble
 from functions.runtime.http.asgi import Application
-from functions.runtime.http.authentication import authenticated
 from functions.runtime.http.cors import with_cors
 from functions.runtime.http.hosts import with_hosts
 from functions.runtime.observing.process import age_seconds
@@ -54,7 +54,7 @@ def run(
             function, app = _function(environ, package)
             settings, metrics = function.settings, function.plane.metrics
             # Outside of the credentials, which a browser does not send with the question whether it may call.
-            guarded = with_cors(authenticated(app, environ), settings.cors_origins)
+            guarded = with_cors(_authenticated(app, environ), settings.cors_origins)
             guarded = with_hosts(guarded, settings.allowed_hosts, settings.cors_origins)
             if imports is not None:  # all that is imported before the first line of this runs, the interpreter's start included
                 metrics.started("imports", imports)
@@ -82,6 +82,14 @@ def _function(environ: Mapping[str, str], package: str | None) -> tuple[Function
     load = import_module("functions.runtime.fastapi.loading").load
     app: FastAPIApplication = load(f"{package}.app")
     return app.function, app
+
+
+def _authenticated(app: Application, environ: Mapping[str, str]) -> Application:
+    if not authentication.is_required(environ):
+        return app
+    from functions.runtime.http.authentication import authenticated
+
+    return authenticated(app, environ)
 
 
 def _log_ready(plane: DataPlane, listener: socket.socket) -> None:

@@ -7,9 +7,9 @@ import hmac
 from collections.abc import Mapping
 
 from eventing.errors import InvalidSetting
+from functions.runtime.authentication.settings import API_KEYS
 from functions.runtime.errors import Unauthenticated
 
-VARIABLE = "TIDEGATE_API_KEYS"
 HEADER = "x-api-key"
 # Of 128 random bits in Base64; shorter ones can be guessed by trying.
 _SHORTEST = 22
@@ -35,11 +35,11 @@ class ApiKeys:
             name, colon, key = entry.partition(":")
             if not colon or not name.strip() or name.strip() in keys:
                 raise InvalidSetting(
-                    f"entry {position} of {VARIABLE} has no name of its own before its key; write name:key, several by commas."
+                    f"entry {position} of {API_KEYS} has no name of its own before its key; write name:key, several by commas."
                 )
             keys[name.strip()] = key.strip()
         if not keys:
-            raise InvalidSetting(f"{VARIABLE} has no keys; write name:key, several by commas, or leave it unset.")
+            raise InvalidSetting(f"{API_KEYS} has no keys; write name:key, several by commas, or leave it unset.")
         return cls(keys)
 
     def caller(self, key: str | None) -> str:

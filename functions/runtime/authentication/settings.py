@@ -6,22 +6,33 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from eventing.environ import required
-from functions.runtime.authentication import api_keys
-from functions.runtime.authentication.api_keys import ApiKeys
 
 if TYPE_CHECKING:
+    from functions.runtime.authentication.api_keys import ApiKeys
     from functions.runtime.authentication.tokens import Tokens
+
+API_KEYS = "TIDEGATE_API_KEYS"
+_JWKS_URL = "TIDEGATE_JWKS_URL"
+
+
+def is_required(environ: Mapping[str, str]) -> bool:
+    """Whether callers need a credential. If not, nothing else of this package need be imported at a cold start."""
+    return bool(environ.get(API_KEYS) or environ.get(_JWKS_URL))
 
 
 def keys_from_env(environ: Mapping[str, str]) -> ApiKeys | None:
     """TIDEGATE_API_KEYS; None when it is not set. Raises InvalidSetting."""
-    text = environ.get(api_keys.VARIABLE)
-    return ApiKeys.parse(text) if text else None
+    text = environ.get(API_KEYS)
+    if not text:
+        return None
+    from functions.runtime.authentication.api_keys import ApiKeys
+
+    return ApiKeys.parse(text)
 
 
 def tokens_from_env(environ: Mapping[str, str]) -> Tokens | None:
     """TIDEGATE_JWKS_URL, with TIDEGATE_JWT_ISSUER and TIDEGATE_JWT_AUDIENCE; None when it is not set. Raises InvalidSetting."""
-    url = environ.get("TIDEGATE_JWKS_URL")
+    url = environ.get(_JWKS_URL)
     if not url:
         return None
     from functions.runtime.authentication.tokens import Tokens  # what it imports, a cold start without tokens need not pay for

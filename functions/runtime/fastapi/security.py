@@ -14,6 +14,7 @@ from eventing.environ import required
 from eventing.errors import TidegateError
 from functions.runtime.authentication import api_keys
 from functions.runtime.authentication.api_keys import ApiKeys
+from functions.runtime.authentication.settings import API_KEYS
 from functions.runtime.authentication.tokens import Tokens
 from functions.runtime.errors import sentence_of, status_of
 
@@ -29,7 +30,7 @@ class ApiKey(APIKeyHeader):
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> ApiKey:
         """The keys of TIDEGATE_API_KEYS. Raises InvalidSetting."""
-        return cls(ApiKeys.parse(required(environ, api_keys.VARIABLE)))
+        return cls(ApiKeys.parse(required(environ, API_KEYS)))
 
     async def __call__(self, request: HTTPConnection) -> str:
         try:

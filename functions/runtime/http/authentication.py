@@ -62,6 +62,5 @@ def is_open(scope: Scope) -> bool:
 
 
 def authenticated(app: Application, environ: Mapping[str, str]) -> Application:
-    """The application, behind the credentials that the environment asks for, if any. Raises InvalidSetting."""
-    keys, tokens = keys_from_env(environ), tokens_from_env(environ)
-    return app if keys is None and tokens is None else Authentication(app, keys, tokens)
+    """The application, behind the credentials that the environment requires. Raises InvalidSetting."""
+    return Authentication(app, keys_from_env(environ), tokens_from_env(environ))

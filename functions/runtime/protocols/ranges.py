@@ -19,12 +19,17 @@ _PACKED = {"FP16": "e", "FP32": "f", **dict(zip(WHOLE, "BHIQbhiq", strict=True))
 _SIZES = {datatype: struct.calcsize(f"<{_PACKED[datatype]}") for datatype in WHOLE}
 # The places of the eight bytes of a whole number, the lowest first.
 _ORDER = range(8) if sys.byteorder == "little" else range(7, -1, -1)
+_NUMBERS = (int, float)
 _BELOW_128 = bytes(range(128))
 
 
 def check_list(name: str, datatype: str, values: list[Any]) -> None:
     """`values` are of JSON: null passes, and what is no number is for the model's inputs to refuse. Raises InvalidInput."""
     typecode = _PACKED.get(datatype)
+    if len(values) == 1 and typecode is not None:  # a column of one row: a comparison takes an eighth of the time
+        least, most = _BOUNDS[datatype]
+        if type(values[0]) in _NUMBERS and least <= values[0] <= most:
+            return
     if typecode is None:
         if datatype == "BF16":
             _refuse_first(name, datatype, values)

@@ -68,8 +68,8 @@ def decode(index: int, item: Any, take: Callable[[int], bytes], check: Callable[
     only from ALWAYS_FIT values on.
     """
     name, datatype, shape = _head(index, item)
-    size = parameters_of(item, "the tensor", name).get("binary_data_size")
-    count = math.prod(shape)
+    size = parameters_of(item, "the tensor", name).get("binary_data_size") if "parameters" in item else None
+    count = shape[0] if len(shape) == 1 else math.prod(shape)
     if size is None:
         data = _from_json(name, datatype, shape, item.get("data"))
     else:
@@ -134,9 +134,16 @@ def _head(index: int, item: Any) -> tuple[str, str, tuple[int, ...]]:
         raise InvalidInput(f"inputs[{index}] has no name; name the tensor.")
     if not isinstance(datatype, str) or datatype not in DATATYPES:
         raise InvalidInput(f"the tensor {name} has the datatype {_shown(datatype)}; use one of {', '.join(DATATYPES)}.")
-    if not isinstance(shape, list) or not 1 <= len(shape) <= _MAX_AXES or set(map(type, shape)) != {int} or min(shape) < 0:
-        raise InvalidInput(f"the tensor {name} has the shape {_shown(shape)}; a shape is a list of whole numbers, rows first.")
+    if not isinstance(shape, list) or not 1 <= len(shape) <= _MAX_AXES:
+        raise _bad_shape(name, shape)
+    for size in shape:
+        if type(size) is not int or size < 0:
+            raise _bad_shape(name, shape)
     return name, datatype, tuple(shape)
+
+
+def _bad_shape(name: str, shape: Any) -> InvalidInput:
+    return InvalidInput(f"the tensor {name} has the shape {_shown(shape)}; a shape is a list of whole numbers, rows first.")
 
 
 def _shown(value: Any) -> str:
@@ -154,7 +161,7 @@ def _from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> S
         return data
     if not isinstance(data, list):
         raise InvalidInput(f"the tensor {name} has no data; send a list of values, row by row.")
-    flat = _flat(name, data, shape)
+    flat = _flat(name, data, shape) if len(shape) > 1 else data
     wanted = _JSON_TYPES.get(datatype)
     if wanted is not None and not set(map(type, flat)) <= wanted:
         wrong = next(value for value in flat if type(value) not in wanted)
