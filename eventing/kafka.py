@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from kafka import KafkaConsumer, KafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError
 
 from eventing import entry, fetcher
@@ -20,6 +20,7 @@ from eventing.security import OPEN, PROTOCOL, Security
 logger = logging.getLogger("tidegate.kafka")
 
 _BOOTSTRAP_SECONDS = 10.0
+_NO_METRICS = {"metrics_enabled": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +37,20 @@ def consumer(broker: Broker, **options: Any) -> KafkaConsumer:
 
     Never give it a deserializer: after one that raises, the next poll() spins for ever.
     """
-    client: KafkaConsumer = _connect(KafkaConsumer, broker, {"enable_auto_commit": False, "auto_offset_reset": "earliest", **options})
+    defaults = {"enable_auto_commit": False, "auto_offset_reset": "earliest"}
+    client: KafkaConsumer = _connect(KafkaConsumer, broker, {**_NO_METRICS, **defaults, **options})
     fetcher.correct(client)
     return client
 
 
 def producer(broker: Broker, **options: Any) -> KafkaProducer:
     """An idempotent producer (acks from all replicas), whose memory is not bounded: bound what is outstanding. Raises the same."""
-    return _connect(KafkaProducer, broker, options)
+    return _connect(KafkaProducer, broker, {**_NO_METRICS, **options})
+
+
+def admin(broker: Broker) -> KafkaAdminClient:
+    """A client that asks about topics and changes them. Raises the same."""
+    return _connect(KafkaAdminClient, broker, {})
 
 
 def _connect(client: Any, broker: Broker, options: dict[str, Any]) -> Any:
@@ -56,7 +63,6 @@ def _connect(client: Any, broker: Broker, options: dict[str, Any]) -> Any:
             bootstrap_servers=servers,
             api_version=broker.api_version,
             bootstrap_timeout_ms=milliseconds,
-            metrics_enabled=False,
             **broker.security.options(),
             **options,
         )

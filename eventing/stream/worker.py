@@ -21,7 +21,7 @@ from eventing.event import Event
 from eventing.redaction import redact_url
 from eventing.reply import Problem
 from eventing.settings import StreamSettings
-from eventing.stream import guard
+from eventing.stream import guard, limits
 from eventing.stream.calls import Calls
 from eventing.stream.guard import Guard
 from eventing.stream.health import Health
@@ -30,7 +30,7 @@ from eventing.stream.lane import Lane
 from eventing.stream.report import Seldom, Summary, Tally, logger
 from eventing.stream.sink import Sink
 from eventing.stream.watch import Held, Seen, Sight, Stalled, Watch
-from eventing.stream.writer import NEVER_GIVE_UP, WriteFailed, Writer
+from eventing.stream.writer import NEVER_GIVE_UP, Topics, WriteFailed, Writer
 
 _POLL_SECONDS = 0.1
 # While a partition is paused a poll may sleep through its whole time, and a resume has to wait for it.
@@ -41,30 +41,39 @@ _POLL_SECONDS_JOINING = 1.3
 _LAST_ROUND_SECONDS = 5.0
 # Said of a partition whose records are being tried; one that nobody handles is the guard's.
 _SLOW_SECONDS = 60.0
+# Of the records of one partition that are sent together.
+_BATCH_BYTES = 65_536
 # Of the time that a stop may take; the rest is for writing and committing what they brought.
 _SHARE_OF_CALLS = 2 / 3
 
 
 async def run(settings: StreamSettings, stop: asyncio.Event, health: Health | None = None) -> None:
-    """Move events until `stop` is set. Raises BrokerUnreachable at start, BrokerRefused when it is not let in,
+    """Move events until `stop` is set.
+
+    Raises BrokerUnreachable at start, BrokerRefused when it is not let in, TopicTooSmall when a dead letter may not fit into its topic,
     WriteFailed when an output cannot be written at all, Stalled when records wait and none is handled: then a thread may hang.
     """
     health = health or Health()
     async with contextlib.AsyncExitStack() as stack:
-        producer = await stack.enter_async_context(_producer(settings))
         session = await stack.enter_async_context(
             http.session(timeout_seconds=settings.request_timeout_seconds, connections=settings.in_flight, raw=True)
         )
         health.unready = "a topic is missing."
-        partitions = await _partitions(producer, settings, stop)
-        if partitions is not None:
-            await Worker(settings, producer, Sink(session, settings.sink), partitions, health).run(stop)
+        async with _producer(settings, _BATCH_BYTES) as client:
+            partitions = await _partitions(client, settings, stop)
+        if partitions is None:
+            return
+        topics = Topics(partitions, await asyncio.to_thread(limits.read, settings.broker, partitions))
+        limits.check(topics.limits, settings.deadletter)
+        # The broker refuses a batch, and not a record, that is larger than its topic takes.
+        producer = await stack.enter_async_context(_producer(settings, min([_BATCH_BYTES, *topics.limits.values()])))
+        await Worker(settings, producer, Sink(session, settings.sink), topics, health).run(stop)
 
 
 class Worker:
     """One member of the group. All of its state belongs to the event loop's thread."""
 
-    def __init__(self, settings: StreamSettings, producer: Any, sink: Sink, partitions: dict[str, int], health: Health) -> None:
+    def __init__(self, settings: StreamSettings, producer: Any, sink: Sink, topics: Topics, health: Health) -> None:
         self._settings = settings
         self._health = health
         self._lanes: dict[int, Lane] = {}
@@ -79,7 +88,7 @@ class Worker:
         self._summary = Summary(self._tally)
         self._may_tell = Seldom(30.0)
         self._committed_at = 0.0
-        self._writer = Writer(producer, settings, partitions, self._fail)
+        self._writer = Writer(producer, settings, topics, self._fail)
         self._calls = Calls(sink, settings, self._write, self._fail)
         self._input = Input(settings, self)
         self._guard = Guard(
@@ -315,8 +324,8 @@ class Worker:
 
 
 @contextlib.asynccontextmanager
-async def _producer(settings: StreamSettings) -> AsyncIterator[Any]:
-    options = {"linger_ms": int(settings.linger_seconds * 1000), "max_block_ms": 5_000, "batch_size": 65_536, **NEVER_GIVE_UP}
+async def _producer(settings: StreamSettings, batch_bytes: int) -> AsyncIterator[Any]:
+    options = {"linger_ms": int(settings.linger_seconds * 1000), "max_block_ms": 5_000, "batch_size": batch_bytes, **NEVER_GIVE_UP}
     producer = await asyncio.to_thread(lambda: kafka.producer(settings.broker, **options))
     try:
         yield producer

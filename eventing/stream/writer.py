@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from kafka.errors import KafkaError, MessageSizeTooLargeError
@@ -16,6 +17,7 @@ from eventing.reply import Problem
 from eventing.resume import Landing
 from eventing.settings import StreamSettings
 from eventing.stream.lane import Lane, Slot
+from eventing.stream.limits import size_of
 
 # A broker that is away for long must not make the client give up on a record, or its successors would stand before it.
 NEVER_GIVE_UP = {"delivery_timeout_ms": 2**31 - 1}
@@ -25,6 +27,14 @@ class WriteFailed(TidegateError):
     """An output was refused by the broker for good. Nothing of it is committed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """What is written: how many partitions each topic has, and the bytes that it takes of a record, where that is known."""
+
+    partitions: Mapping[str, int]
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+
 class Writer:
     """Writes what a lane gives, in its order; all methods run on the event loop's thread.
 
@@ -32,10 +42,10 @@ class Writer:
     group and topic, where one a record would cost as much as sending it.
     """
 
-    def __init__(self, producer: Any, settings: StreamSettings, partitions: Mapping[str, int], failed: Callable[[Exception], None]) -> None:
+    def __init__(self, producer: Any, settings: StreamSettings, topics: Topics, failed: Callable[[Exception], None]) -> None:
         self._producer = producer
         self._settings = settings
-        self._partitions = partitions
+        self._topics = topics
         self._failed = failed
         self._stream = settings.group.encode()
         self._loop = asyncio.get_running_loop()
@@ -43,7 +53,7 @@ class Writer:
 
     def targets(self, partition: int) -> dict[str, int]:
         """Which partition of each topic is written for an input partition: the same number, or modulo where there are fewer."""
-        return {topic: partition % count for topic, count in self._partitions.items()}
+        return {topic: partition % count for topic, count in self._topics.partitions.items()}
 
     def write(self, lane: Lane, slots: list[Slot]) -> None:
         """Send the results of these slots; they land when the broker has acknowledged them. Raises WriteFailed."""
@@ -108,6 +118,8 @@ class Writer:
 
     def _produce(self, topic: str, message: codec.Message, targets: Mapping[str, int]) -> tuple[str, Any]:
         value = b"" if message.value is None and message.key is None else message.value
+        if topic in self._topics.limits and size_of(message) > self._topics.limits[topic]:
+            raise MessageSizeTooLargeError
         try:
             return topic, self._producer.send(topic, value, message.key, message.headers, targets[topic])
         except MessageSizeTooLargeError:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import NewTopic
 
@@ -19,6 +20,7 @@ from eventing.kafka import Broker
 from eventing.reply import Problem, failed
 from eventing.settings import StreamSettings
 from eventing.stream import worker
+from eventing.stream.limits import TopicTooSmall
 
 if TYPE_CHECKING:
     from tests.eventing.apache.conftest import Apache
@@ -68,6 +70,54 @@ async def test_a_partition_goes_on_behind_what_no_topic_can_hold(
     assert "larger than the broker takes" in details[2]
     assert "subject has a control character" in details[3]
     assert "tidegate_omitted" in dict(letters[f"{settings.input}/0/0"].headers)
+
+
+async def test_topics_that_take_less_than_the_client_sends_get_what_fits(
+    apache: Apache,
+    serve: Callable[[Any], Awaitable[str]],
+    flight: Callable[[int], Message],
+    score: Callable[[Event], Event],
+) -> None:
+    async def answer(events: list[Event]) -> list[Event]:
+        large = {"flight-1": "large" * 5_000}
+        return [Event(score(event).attributes, large.get(event.id, "small" * 100)) for event in events]
+
+    name, broker = uuid.uuid4().hex[:8], Broker(apache.at("PLAINTEXT"))
+    topics: dict[str, Any] = {each: f"{each}-{name}" for each in ("input", "output", "deadletter")}
+    limits = {"input": "1048588", "output": "2000", "deadletter": "17000"}
+    with closing(kafka.admin(broker)) as admin:
+        admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"max.message.bytes": limits[each]}) for each, topic in topics.items()])
+    with closing(kafka.producer(broker)) as producer:
+        producer.send(topics["input"], b"{no json" + b" " * 50_000, b"k", flight(0).headers)
+        for number in range(1, 301):
+            message = flight(number)
+            producer.send(topics["input"], message.value, message.key, message.headers)
+        producer.flush(10)
+    settings = StreamSettings(broker=broker, group=f"tidegate-{name}", model="flights", sink=await serve(answer), **topics)
+    stop = asyncio.Event()
+    running = asyncio.create_task(worker.run(settings, stop))
+    reading = asyncio.gather(*(asyncio.to_thread(read, broker, *each) for each in ((settings.output, 299), (settings.deadletter, 2))))
+    both: set[asyncio.Future[Any]] = {running, reading}
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    await running
+    scored, dead = await reading
+
+    assert [dict(record.headers)["ce_causationid"] for record in scored] == [b"flight-%d" % number for number in range(2, 301)]
+    letters = {dict(record.headers)["tidegate_origin"].decode(): record for record in dead}
+    broken, large = (letters[f"{settings.input}/0/{number}"] for number in (0, 1))
+    assert "tidegate_omitted" in dict(broken.headers)
+    assert "larger than the broker takes" in deadletter.problem_of(large.headers).detail
+
+
+async def test_a_topic_that_may_not_take_a_dead_letter_is_named_at_the_start(apache: Apache) -> None:
+    name, broker = uuid.uuid4().hex[:8], Broker(apache.at("PLAINTEXT"))
+    topics: dict[str, Any] = {each: f"{each}-{name}" for each in ("input", "output", "deadletter")}
+    with closing(kafka.admin(broker)) as admin:
+        admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"max.message.bytes": "9000"}) for topic in topics.values()])
+    settings = StreamSettings(broker=broker, group=f"tidegate-{name}", model="flights", sink="http://127.0.0.1:9/models/flights", **topics)
+    with pytest.raises(TopicTooSmall, match=rf"deadletter-{name} takes records of at most 9000 bytes \(max.message.bytes\)"):
+        await worker.run(settings, asyncio.Event())
 
 
 def read(broker: Broker, topic: str, count: int) -> list[Any]:

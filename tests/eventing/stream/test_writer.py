@@ -17,7 +17,7 @@ from eventing.reply import Problem
 from eventing.resume import Checkpoint, Landing, Mark
 from eventing.settings import StreamSettings
 from eventing.stream.lane import Lane
-from eventing.stream.writer import WriteFailed, Writer
+from eventing.stream.writer import Topics, WriteFailed, Writer
 
 REPLY = Event({"specversion": "1.0", "id": "r", "source": "/models/flights", "type": "t"}, {"delayed": 0.5})
 SETTINGS = StreamSettings(
@@ -65,7 +65,7 @@ def lane_with(count: int) -> tuple[Lane, list[Any]]:
 
 async def test_an_output_lands_when_it_is_acknowledged_and_not_before() -> None:
     producer, failures = Producer(), list[Exception]()
-    writer = Writer(producer, SETTINGS, {"out": 4, "dead": 4}, failures.append)
+    writer = Writer(producer, SETTINGS, Topics({"out": 4, "dead": 4}), failures.append)
     lane, slots = lane_with(3)
     writer.write(lane, slots)
     assert not await writer.drain({5}, 0)
@@ -85,7 +85,7 @@ async def test_an_output_lands_when_it_is_acknowledged_and_not_before() -> None:
 async def test_an_output_that_is_refused_stops_the_worker_and_is_not_committed() -> None:
     failure: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
     producer = Producer()
-    writer = Writer(producer, SETTINGS, {"out": 4, "dead": 4}, failure.set_result)
+    writer = Writer(producer, SETTINGS, Topics({"out": 4, "dead": 4}), failure.set_result)
     lane, slots = lane_with(2)
     writer.write(lane, slots)
     producer.futures[0].failure(NotEnoughReplicasError())
@@ -98,7 +98,7 @@ async def test_an_output_that_is_refused_stops_the_worker_and_is_not_committed()
 
 async def test_a_reply_that_is_too_large_becomes_a_dead_letter() -> None:
     producer = Producer(largest=2)
-    writer = Writer(producer, SETTINGS, {"out": 4, "dead": 2}, lambda error: pytest.fail(str(error)))
+    writer = Writer(producer, SETTINGS, Topics({"out": 4, "dead": 2}), lambda error: pytest.fail(str(error)))
     lane, slots = lane_with(1)
     writer.write(lane, slots)
     ((topic, partition, key, value, headers),) = producer.sent
@@ -108,7 +108,7 @@ async def test_a_reply_that_is_too_large_becomes_a_dead_letter() -> None:
 
 async def test_a_dead_letter_without_room_for_its_reason_leaves_the_value_where_it_is() -> None:
     producer = Producer(largest=1)
-    writer = Writer(producer, SETTINGS, {"out": 4, "dead": 2}, lambda error: pytest.fail(str(error)))
+    writer = Writer(producer, SETTINGS, Topics({"out": 4, "dead": 2}), lambda error: pytest.fail(str(error)))
     lane, slots = lane_with(1)
     writer.write(lane, slots)
     ((topic, _, key, value, headers),) = producer.sent
@@ -121,7 +121,7 @@ async def test_a_record_that_no_dead_letter_can_hold_has_one_that_says_where_it_
     key: bytes, headers: list[tuple[str, bytes | None]]
 ) -> None:
     producer = Producer()
-    writer = Writer(producer, SETTINGS, {"out": 4, "dead": 2}, lambda error: pytest.fail(str(error)))
+    writer = Writer(producer, SETTINGS, Topics({"out": 4, "dead": 2}), lambda error: pytest.fail(str(error)))
     lane, slots = lane_with(1)
     slots[0].record = Record(0, key=key, headers=headers)
     slots[0].result = Rejection(Problem(422, "t", "d" * 3_000_000), 1)
@@ -135,14 +135,29 @@ async def test_a_record_that_no_dead_letter_can_hold_has_one_that_says_where_it_
 
 async def test_a_broker_that_takes_no_dead_letter_at_all_stops_the_worker_in_a_sentence() -> None:
     producer, failures = Producer(largest_whole=10), list[Exception]()
-    writer = Writer(producer, SETTINGS, {"out": 4, "dead": 4}, failures.append)
+    writer = Writer(producer, SETTINGS, Topics({"out": 4, "dead": 4}), failures.append)
     with pytest.raises(WriteFailed, match=r"Kafka refused a record for dead \(in/5/0 is too large even without its key, value and headers"):
         writer.write(*lane_with(1))
 
 
+async def test_what_its_topic_does_not_take_becomes_a_smaller_dead_letter() -> None:
+    producer = Producer(largest=10**6)
+    writer = Writer(producer, SETTINGS, Topics({"out": 1, "dead": 1}, {"out": 400, "dead": 1_500}), lambda error: pytest.fail(str(error)))
+    lane, slots = lane_with(3)
+    slots[1].result = replace(REPLY, data="long" * 100)
+    slots[2].record = Record(2, value=b"long" * 400)
+    slots[2].result = Rejection(Problem(400, "bad", "no JSON"), 0)
+    writer.write(lane, slots)
+    assert [(topic, headers.get("tidegate_omitted")) for topic, *_, headers in producer.sent] == [
+        ("out", None),
+        ("dead", None),
+        ("dead", b"1600 bytes"),
+    ]
+
+
 async def test_a_record_without_key_and_value_can_be_answered() -> None:
     producer = Producer()
-    writer = Writer(producer, SETTINGS, {"out": 1, "dead": 1}, lambda error: pytest.fail(str(error)))
+    writer = Writer(producer, SETTINGS, Topics({"out": 1, "dead": 1}), lambda error: pytest.fail(str(error)))
     lane, slots = lane_with(1)
     slots[0].record = Record(0, key=None)
     slots[0].result = replace(REPLY, data=None)
@@ -152,7 +167,7 @@ async def test_a_record_without_key_and_value_can_be_answered() -> None:
 
 async def test_a_reply_that_cannot_be_written_as_json_becomes_a_dead_letter() -> None:
     producer = Producer()
-    writer = Writer(producer, SETTINGS, {"out": 1, "dead": 1}, lambda error: pytest.fail(str(error)))
+    writer = Writer(producer, SETTINGS, Topics({"out": 1, "dead": 1}), lambda error: pytest.fail(str(error)))
     lane, slots = lane_with(1)
     slots[0].result = replace(REPLY, data=orjson.loads(b"[" * 300 + b"]" * 300))
     writer.write(lane, slots)
@@ -166,6 +181,6 @@ async def test_a_record_that_the_client_does_not_take_stops_the_worker_in_a_sent
 
     producer = Producer()
     monkeypatch.setattr(producer, "send", send)
-    writer = Writer(producer, SETTINGS, {"out": 1, "dead": 1}, lambda error: pytest.fail(str(error)))
+    writer = Writer(producer, SETTINGS, Topics({"out": 1, "dead": 1}), lambda error: pytest.fail(str(error)))
     with pytest.raises(WriteFailed, match=r"Kafka refused a record for out \(.*no metadata in 5 s\)"):
         writer.write(*lane_with(1))
