@@ -1,1 +1,1 @@
-"""Kafka and CloudEvents: events, their codecs, and the stream worker that moves a topic through a model."""
+"""CloudEvents and Kafka: the event, its codecs, replies, dead letters, and Kafka clients."""

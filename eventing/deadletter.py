@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 import orjson
 
+from common.errors import InvalidEvent
+from common.redaction import redact_url
 from eventing.codecs.kafka import Headers, Message, Record
-from eventing.errors import InvalidEvent
-from eventing.redaction import redact_url
 from eventing.reply import Problem
 
 ORIGIN = "tidegate_origin"

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from eventing.errors import InvalidEvent
+from common.errors import InvalidEvent
 
 AttributeValue = str | int | bool
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# build.sh FUNCTION EXTRA [MODULE]: skaffold's custom builder for machines with buildah and without a Docker daemon. Builds $IMAGE
+# build.sh FUNCTION EXTRA: skaffold's custom builder for machines with buildah and without a Docker daemon. Builds $IMAGE
 # and pushes it if $PUSH_IMAGE is true. Twice the same input gives twice the same digest: no time is written into an image.
 #   BUILDER  buildah (unless named), or docker
 #   BASE     the image to build on; by default what functions/Dockerfile names
@@ -12,7 +12,7 @@ if [ -z "${IMAGE:-}" ] || [ $# -lt 2 ]; then
 fi
 cd "${BUILD_CONTEXT:-.}"
 arguments=(--target "${TARGET:-function}" -f functions/Dockerfile ${BASE:+--build-arg "BASE=$BASE"}
-  --build-arg "FUNCTION=$1" --build-arg "EXTRA=$2" ${3:+--build-arg "MODULE=$3"} -t "$IMAGE" .)
+  --build-arg "FUNCTION=$1" --build-arg "EXTRA=$2" -t "$IMAGE" .)
 tls=()
 case "${BUILDER:-buildah}" in
   buildah)

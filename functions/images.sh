@@ -9,15 +9,12 @@ if [ -z "${REGISTRY:-}" ] || [ -z "${TAG:-}" ]; then
   exit 2
 fi
 
-# `stream` is no folder of functions/: its module is eventing.
-for folder in functions/*/ functions/stream/; do
+for folder in functions/*/; do
   name=$(basename "$folder")
-  [ -e "$folder/__main__.py" ] || [ "$name" = stream ] || continue
-  [ "$name" != runtime ] || continue
-  extra=model module=
+  [ -e "$folder/__main__.py" ] || continue
+  extra=model
   [ ! -e "requirements/$name.txt" ] || extra=$name
-  [ "$name" != stream ] || module=eventing
   [ "$extra" != model ] || [ -d "$folder/models" ] || make train FUNCTION="$name"
   echo "$REGISTRY/$name:$TAG"
-  IMAGE=$REGISTRY/$name:$TAG PUSH_IMAGE=${PUSH:-true} BUILDER=${BUILDER:-docker} functions/build.sh "$name" "$extra" ${module:+"$module"}
+  IMAGE=$REGISTRY/$name:$TAG PUSH_IMAGE=${PUSH:-true} BUILDER=${BUILDER:-docker} functions/build.sh "$name" "$extra"
 done

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from loadtest import report, target
 from loadtest.gate import gate
 from loadtest.summary import Sample

@@ -17,7 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 from statistics import median
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from loadtest.coldstart import PATH, NoAnswer, first_answer, free_port
 from loadtest.compare.load import Load, run
 

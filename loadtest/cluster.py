@@ -26,7 +26,7 @@ from itertools import pairwise
 from statistics import median, quantiles
 from urllib.parse import urlsplit
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from loadtest import target
 
 PATH = "/v2/models/flights/infer"

@@ -20,7 +20,7 @@ from importlib.resources import files
 from pathlib import Path
 from statistics import median
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 
 FUNCTION = "functions.flights"
 PATH = "/v2/models/flights/infer"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import orjson
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from loadtest.fuzz.model import Model, NotServed, discover
 from loadtest.fuzz.wire import Request, Target
 

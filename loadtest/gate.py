@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0

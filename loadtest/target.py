@@ -6,7 +6,7 @@ import socket
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 
 
 class InvalidTarget(TidegateError):

@@ -20,14 +20,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from eventing.errors import TidegateError
-from eventing.redaction import redact
-from eventing.settings import StreamSettings
+from common.errors import TidegateError
+from common.redaction import redact
 from functions.router.settings import Settings as RouterSettings
-from functions.runtime.fetching import Policy
-from functions.runtime.knative import Access
-from functions.runtime.observing.settings import ObservingSettings
+from functions.runtime.artifacts.fetching import Policy
+from functions.runtime.knative.client import Access
+from functions.runtime.observability.settings import ObservingSettings
 from functions.runtime.settings import Settings as FunctionSettings
+from functions.stream.settings import StreamSettings
 
 ROOT = Path(__file__).parents[1]
 SECRET = "S3cr3tValue"  # noqa: S105 what is planted

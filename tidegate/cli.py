@@ -17,8 +17,8 @@ from typing import Annotated
 
 import typer
 
-from eventing.errors import TidegateError
-from eventing.redaction import redact
+from common.errors import TidegateError
+from common.redaction import redact
 from tidegate.commands import batch, demo, doctor, init, publish, serve, status, tail, up
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130

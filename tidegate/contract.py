@@ -43,7 +43,7 @@ def is_card(model: str) -> bool:
 
 def of_card(path: Path) -> Contract:
     """The contract of a model card, or of the card in a folder. Raises InvalidModel."""
-    from functions.runtime import card
+    from functions.runtime.contract import card
 
     found = card.load(path / _CARD if path.is_dir() else path)
     return _contract(found.name, found.inputs)
@@ -55,7 +55,7 @@ def of_model(model: str, router: str) -> Contract:
 
 
 async def _asked(model: str, router: str) -> Contract:
-    from eventing.http import session
+    from common.http_client import session
     from functions.batch.client import Client, Patience
     from functions.batch.signature import parse
 

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 
 _NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 # `configurations` only tells which fields belong together when something else is changed.

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from tidegate import kustomize
 
 Object = dict[str, Any]

@@ -12,11 +12,11 @@ from typing import Any
 
 from kafka.errors import MessageSizeTooLargeError
 
-from eventing import kafka
+from common.errors import TidegateError
 from eventing.codecs.kafka import Message
-from eventing.errors import TidegateError
-from eventing.kafka import Broker
-from eventing.lag import Lag, LagReader
+from eventing.kafka import kafka_python
+from eventing.kafka.kafka_python import Broker
+from eventing.kafka.lag import Lag, LagReader
 
 # Bytes of a record: what brokers take by default (message.max.bytes), and this client sends (max_request_size).
 MOST_BYTES = 2**20
@@ -60,7 +60,7 @@ class Publisher:
         self.has_reader = False
 
     def __enter__(self) -> Publisher:
-        self._producer = kafka.producer(self._broker, linger_ms=5, max_request_size=MOST_BYTES)
+        self._producer = kafka_python.producer(self._broker, linger_ms=5, max_request_size=MOST_BYTES)
         self._lag = LagReader(self._broker, self._group) if self._max_lag else None
         self.has_reader = self._lag is not None and self._wait_for_reader(self._lag)
         return self

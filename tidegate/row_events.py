@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from common.errors import InvalidEvent
 from eventing.codecs import kafka as codec
 from eventing.codecs.kafka import Message
-from eventing.errors import InvalidEvent
 from eventing.event import SPECVERSION, Event, check
 from tidegate.rows import Row, UnreadableFile
 

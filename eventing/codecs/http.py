@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from urllib.parse import quote, unquote_to_bytes
 
+from common.errors import InvalidEvent
 from eventing.codecs import json
-from eventing.errors import InvalidEvent
 from eventing.event import Event, check, to_text
 
 # Printable ASCII but for space, the double quote and the percent sign goes as it is (section 3.1.3.2).

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from eventing.errors import InvalidEvent
+from common.errors import InvalidEvent
 from eventing.event import Event, check, to_json
 
 MEDIA_TYPE = "application/cloudevents+json"

@@ -9,8 +9,8 @@ from typing import Protocol
 
 import orjson
 
+from common.errors import InvalidEvent
 from eventing.codecs import json
-from eventing.errors import InvalidEvent
 from eventing.event import SPECVERSION, AttributeValue, Event, check, check_characters, has_control, to_text
 
 # A consumed header can be null.

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from eventing import logs
+from common import logs
+from common.errors import TidegateError
 from eventing.codecs import json
-from eventing.errors import TidegateError
 from eventing.event import Event
 from functions.batch.job import BatchRequest, Progress, run
 from functions.batch.places import check_local, folders

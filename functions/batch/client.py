@@ -13,9 +13,9 @@ from types import MappingProxyType
 import aiohttp
 import orjson
 
-from eventing.delivery import Outcome, backoff, outcome_of, retry_after_seconds
-from eventing.errors import TidegateError
-from eventing.redaction import redact, redact_url
+from common.delivery import Outcome, backoff, outcome_of, retry_after_seconds
+from common.errors import TidegateError
+from common.redaction import redact, redact_url
 from functions.runtime.errors import BadAnswer, Unreachable
 
 # Of an answer, as it comes and unpacked: a chunk's outputs have a few megabytes.

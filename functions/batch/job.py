@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from eventing.http import session
+from common.http_client import session
 from functions.batch.client import Client, Patience, Refused
 from functions.batch.dataset import Reader, atomic, check_output
 from functions.batch.signature import Input, Signature, inputs_in, parse

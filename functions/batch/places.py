@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from eventing.errors import InvalidSetting
+from common.errors import InvalidSetting
 from functions.runtime.errors import InvalidInput
 
 SETTING = "TIDEGATE_BATCH_PATHS"

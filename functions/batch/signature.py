@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyarrow import types
 
 from functions.batch.cells import is_key
-from functions.runtime.datatypes import FLOATS
+from functions.runtime.contract.datatypes import FLOATS
 from functions.runtime.errors import InvalidInput
 from functions.runtime.protocols.routing import REVISION
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from functions.flights.transform import WEATHER
 
 LATE_MINUTES = 15

@@ -22,11 +22,11 @@ import xgboost as xgb
 import yaml
 from numpy.typing import NDArray
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from functions.flights.departures import departures
 from functions.flights.evaluation import Evaluation, evaluate
 from functions.flights.transform import CATEGORICAL, CATEGORIES, FEATURES, SCHEDULE, transform
-from functions.runtime.card import Card, dump, parse
+from functions.runtime.contract.card import Card, dump, parse
 
 VERSIONS = {"v1": SCHEDULE, "v2": FEATURES}
 BASE_RATE = "base rate"

@@ -8,15 +8,15 @@ import os
 import sys
 from collections.abc import Mapping
 
-from eventing.errors import TidegateError
-from eventing.listening import listen
-from eventing.redaction import redact, redact_url
+from common.errors import TidegateError
+from common.redaction import redact, redact_url
+from common.sockets import listen
 from functions.router.app import build
 from functions.router.settings import Settings
 from functions.runtime.http.cors import with_cors
-from functions.runtime.knative import Access
+from functions.runtime.http.server import log_to_stderr, serve
+from functions.runtime.knative.client import Access
 from functions.runtime.memory import give_back_large_blocks
-from functions.runtime.server import log_to_stderr, serve
 
 log = logging.getLogger("tidegate.router")
 

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from eventing.errors import TidegateError
-from eventing.http import session
+from common.errors import TidegateError
+from common.http_client import session
 from eventing.reply import Problem
 from functions.router import paths
 from functions.router.call import Call, Limits
@@ -28,7 +28,7 @@ from functions.router.upstream import Upstream
 from functions.router.versions import Versions
 from functions.runtime.errors import Overloaded, log_bug, problem_of, sentence_of, status_of
 from functions.runtime.http.asgi import Answer, Budget, ClientGone, Receive, Scope, Send, error_answer, problem_answer
-from functions.runtime.knative import SERVICES, Access, Client
+from functions.runtime.knative.client import SERVICES, Access, Client
 
 # nginx's: the caller closed the connection before there was an answer. Only metrics see it.
 _CLIENT_GONE = 499

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Any
 
 from eventing.event import to_text
-from functions.router.arms import Arm, Model
+from functions.runtime.knative.traffic import Arm, Model
 
 # What comes first: an explicit routing key, then what Kafka keys by, then what the event is about.
 _KEY_ATTRIBUTES = ("routingkey", "partitionkey", "subject")

@@ -11,9 +11,9 @@ from typing import Any
 
 import orjson
 
+from common.delivery import Outcome, outcome_of
+from common.errors import InvalidEvent
 from eventing.codecs.json import BATCH_MEDIA_TYPE
-from eventing.delivery import Outcome, outcome_of
-from eventing.errors import InvalidEvent
 from eventing.event import Event
 from eventing.reply import Problem, failed
 from functions.router.parts import Part, dump, in_order

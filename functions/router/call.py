@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, TypeVar
 
-from functions.router.packing import Unpacked, unpack
+from functions.router.compression import Unpacked, unpack
 from functions.runtime.errors import InvalidInput, TooLarge
 from functions.runtime.http.asgi import Budget, Receive, Scope, read_body
 from functions.runtime.protocols.limits import check_json

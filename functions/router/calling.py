@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from time import monotonic
 
-from functions.router.arms import Arm
 from functions.router.headers import RawHeaders
 from functions.router.metrics import Metrics
 from functions.router.reply import Reply
 from functions.router.table import Table
 from functions.router.upstream import Upstream
 from functions.runtime.errors import NoWay
+from functions.runtime.knative.traffic import Arm
 
 # Before a call is made again; it grows by as much with each attempt, up to the longest.
 _PAUSE_SECONDS = 0.05

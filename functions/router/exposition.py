@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from functions.router.metrics import Metrics
-from functions.runtime.observing.histogram import Histogram
+from functions.runtime.observability.histogram import Histogram
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 

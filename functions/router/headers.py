@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from eventing.http import end_to_end
+from common.http_client import end_to_end
 
 RawHeaders = list[tuple[bytes, bytes]]
 

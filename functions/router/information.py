@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from functions.router import documentation, exposition
-from functions.router.arms import Arm, Model
 from functions.router.call import Call
 from functions.router.metrics import Metrics
 from functions.router.table import Table
 from functions.router.versions import Versions
 from functions.runtime.errors import InvalidInput
 from functions.runtime.http.asgi import Answer, Budget, json_answer, read_body
+from functions.runtime.knative.traffic import Arm, Model
 from functions.runtime.protocols.body import parse_json
 
 Tell = Callable[[Call], Awaitable[Answer]]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from functions.runtime.observing.histogram import LATENCIES, Histogram
+from functions.runtime.observability.histogram import LATENCIES, Histogram
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import orjson
 
-from eventing.errors import TidegateError
-from functions.router.arms import Arm
+from common.errors import TidegateError
 from functions.router.reply import Answer
 from functions.runtime.errors import InvalidInput
+from functions.runtime.knative.traffic import Arm
 
 T = TypeVar("T")
 

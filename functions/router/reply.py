@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from functions.router.arms import Arm
 from functions.router.headers import RawHeaders
 from functions.runtime.errors import BadAnswer, TooLarge, Unreachable
 from functions.runtime.http.asgi import Receive, Send
+from functions.runtime.knative.traffic import Arm
 
 log = logging.getLogger("tidegate.router")
 

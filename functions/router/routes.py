@@ -9,12 +9,11 @@ from typing import Any
 
 import orjson
 
+from common.errors import InvalidEvent, TidegateError
 from eventing.codecs import http
 from eventing.codecs.http import Message, Mode
-from eventing.errors import InvalidEvent, TidegateError
 from eventing.reply import PROBLEM_MEDIA_TYPE
 from functions.router import batches, tensors
-from functions.router.arms import Arm, Model
 from functions.router.assignment import choose, event_key
 from functions.router.call import Call, contains, required_json
 from functions.router.calling import Caller
@@ -25,6 +24,7 @@ from functions.router.reply import Answer, Reply
 from functions.router.table import Table
 from functions.router.versions import Versions, with_versions
 from functions.runtime.errors import NotAllowed, problem_of, sentence_of, status_of
+from functions.runtime.knative.traffic import Arm, Model
 from functions.runtime.protocols.routing import KEYS as ROUTING_KEYS
 
 KEY = b"tidegate-routing-key"

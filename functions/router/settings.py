@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from eventing.environ import flag, number, one_of, whole
+from common.environ import flag, number, one_of, whole
 from functions.runtime.http import cors
 from functions.runtime.settings import LOG_LEVELS
 from functions.runtime.settings import Settings as FunctionSettings

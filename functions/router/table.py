@@ -8,10 +8,10 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from time import monotonic
 
-from eventing.errors import TidegateError
-from functions.router.arms import Model, model_of
+from common.errors import TidegateError
 from functions.runtime.errors import NotReady, UnknownModel
-from functions.runtime.knative import View
+from functions.runtime.knative.client import View
+from functions.runtime.knative.traffic import Model, model_of
 
 log = logging.getLogger("tidegate.router")
 

@@ -11,12 +11,12 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from eventing.errors import TidegateError
-from eventing.http import NO_HOST, session
-from functions.router.arms import Arm
+from common.errors import TidegateError
+from common.http_client import NO_HOST, session
 from functions.router.headers import RawHeaders, passed_on
 from functions.router.reply import Reply
 from functions.runtime.errors import BadAnswer, NoWay, TimedOut, Unreachable
+from functions.runtime.knative.traffic import Arm
 
 _BY_THE_PLATFORM = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 # Their words where the connection was never made, so that the request has reached nobody: those of Go's dialer, which

@@ -15,10 +15,10 @@ from urllib.parse import quote
 
 import orjson
 
-from eventing.errors import TidegateError
-from functions.router.arms import Arm, Model
+from common.errors import TidegateError
 from functions.router.calling import Caller
 from functions.runtime.errors import UnknownModel, Unreachable
+from functions.runtime.knative.traffic import Arm, Model
 
 log = logging.getLogger("tidegate.router")
 

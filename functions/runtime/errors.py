@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 
-from eventing.errors import InvalidEvent, TidegateError
+from common.errors import InvalidEvent, TidegateError
 from eventing.reply import Problem
 
 log = logging.getLogger("tidegate.bug")

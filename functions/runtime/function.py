@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from functions.runtime import artifact
-from functions.runtime.artifact import Loaded
-from functions.runtime.dataplane import DataPlane
-from functions.runtime.dataplane import Limits as RowLimits
-from functions.runtime.fetching import Policy
+from functions.runtime.artifacts import loading
+from functions.runtime.artifacts.fetching import Policy
+from functions.runtime.artifacts.loading import Loaded
 from functions.runtime.http.app import App
 from functions.runtime.http.call import Limits
-from functions.runtime.observing.metrics import Metrics, Reading
-from functions.runtime.observing.observers import Observers
-from functions.runtime.observing.settings import ObservingSettings
+from functions.runtime.inference.dataplane import DataPlane
+from functions.runtime.inference.dataplane import Limits as RowLimits
+from functions.runtime.observability.metrics import Metrics, Reading
+from functions.runtime.observability.observers import Observers
+from functions.runtime.observability.settings import ObservingSettings
 from functions.runtime.settings import Settings
 
 
@@ -44,7 +44,7 @@ def assemble(environ: Mapping[str, str]) -> Function:
 
 def _load(settings: Settings, policy: Policy, metrics: Metrics) -> DataPlane:
     began = time.perf_counter()
-    models = artifact.load_all(settings.model, policy)
+    models = loading.load_all(settings.model, policy)
     limits = RowLimits(request_rows=settings.max_rows, waiting_rows=settings.max_waiting_rows)
     plane = DataPlane([(model, _reload(model, policy)) for model in models], metrics, limits, control=settings.model_control)
     metrics.started("load", time.perf_counter() - began)
@@ -52,7 +52,7 @@ def _load(settings: Settings, policy: Policy, metrics: Metrics) -> DataPlane:
 
 
 def _reload(model: Loaded, policy: Policy) -> Callable[[], Loaded]:
-    return lambda: artifact.load(model.source, policy)
+    return lambda: loading.load(model.source, policy)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -14,17 +14,17 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from eventing.errors import TidegateError
-from eventing.listening import listen
-from eventing.redaction import redact
+from common.errors import TidegateError
+from common.redaction import redact
+from common.sockets import listen
 from functions.runtime.authentication import settings as authentication
-from functions.runtime.dataplane import DataPlane
 from functions.runtime.function import Function, assemble
 from functions.runtime.http.asgi import Application
 from functions.runtime.http.cors import with_cors
 from functions.runtime.http.hosts import with_hosts
-from functions.runtime.observing.process import age_seconds
-from functions.runtime.server import log_to_stderr, serve
+from functions.runtime.http.server import log_to_stderr, serve
+from functions.runtime.inference.dataplane import DataPlane
+from functions.runtime.observability.process import age_seconds
 from functions.runtime.settings import Settings
 
 if TYPE_CHECKING:

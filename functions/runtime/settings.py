@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from eventing.environ import flag, number, one_of, required, whole
+from common.environ import flag, number, one_of, required, whole
 from functions.runtime.http import cors, hosts
 
 LOG_LEVELS = ("debug", "info", "warning", "error")

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from loadtest.compare import comparing, report, result
 from loadtest.compare.bars import LIGHTGBM, SOAK, verdicts
 from loadtest.compare.scenarios import SCENARIOS

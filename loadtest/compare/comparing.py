@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from loadtest.compare import rounds
 from loadtest.compare.bars import LIGHTGBM
 from loadtest.compare.load import Load, run

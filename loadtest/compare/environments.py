@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 
 _MARK = "installed.json"
 _VERSIONS = "import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))"

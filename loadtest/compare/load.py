@@ -12,7 +12,7 @@ from typing import IO, cast
 
 import orjson
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 
 
 class LoadFailed(TidegateError):

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from loadtest.compare.load import Load, run
 from loadtest.compare.model import Trained
 from loadtest.compare.processes import Process, ServerFailed, free_port, running

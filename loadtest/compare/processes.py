@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from loadtest.compare.wire import answer
 
 _START_SECONDS = 90.0

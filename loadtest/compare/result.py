@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from loadtest.compare.rounds import Rounds
 from loadtest.compare.soak import Soak
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from statistics import median
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from loadtest.compare.model import Trained
 from loadtest.compare.scenarios import Scenario, Subject
 from loadtest.compare.servers import Ready

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from loadtest.fuzz import campaign, memory
 from loadtest.fuzz.model import discover, is_alive
 from loadtest.fuzz.wire import Target

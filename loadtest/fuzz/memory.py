@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 
 
 class Gone(TidegateError):

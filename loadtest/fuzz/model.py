@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from loadtest.fuzz.wire import Target
 
 

@@ -11,7 +11,7 @@ import pytest
 import xgboost as xgb
 from fastapi.testclient import TestClient
 
-from functions.runtime.card import Artifact, Card, Input, Output, dump
+from functions.runtime.contract.card import Artifact, Card, Input, Output, dump
 
 PAGE = (Path(__file__).parents[2] / "docs/fastapi.md").read_text("utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

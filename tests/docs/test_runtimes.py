@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from functions.runtime import artifact
-from functions.runtime.card import load as load_card
+from functions.runtime.artifacts import loading
+from functions.runtime.contract.card import load as load_card
 from functions.runtime.errors import InvalidModel
-from functions.runtime.models import BUILT_IN
+from functions.runtime.runtimes import BUILT_IN
 
 PAGE = (Path(__file__).parents[2] / "docs/runtimes.md").read_text("utf-8")
 
@@ -38,7 +38,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_example_predicts(project: Path) -> None:
-    loaded = artifact.load(project / "model.yaml")
+    loaded = loading.load(project / "model.yaml")
     assert loaded.model.signature.features == ("area", "rooms", "age")
     values, shape = loaded.model.predict(array("d", [82.5, 3, 20, 0, 0, 0]), 2)
     assert (values, shape) == (array("d", [266_250.0, 40_000.0]), ())
@@ -47,7 +47,7 @@ def test_the_example_predicts(project: Path) -> None:
 def test_an_artifact_that_is_none_is_one_sentence(project: Path) -> None:
     (project / "price.json").write_text('{"coefficients": {"area": "much"}, "intercept": 0}')
     with pytest.raises(InvalidModel, match=r"price\.json is no linear model.*; write coefficients by feature, and an intercept\.$"):
-        artifact.load(project / "model.yaml")
+        loading.load(project / "model.yaml")
 
 
 def test_the_example_is_served_by_the_command_that_is_told(project: Path) -> None:

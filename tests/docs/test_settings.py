@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from eventing.security import Security
-from eventing.settings import StreamSettings
+from eventing.kafka.security import Security
 from functions.batch import places
 from functions.router.settings import Settings as RouterSettings
-from functions.runtime.observing.settings import ObservingSettings
+from functions.runtime.observability.settings import ObservingSettings
 from functions.runtime.settings import Settings
+from functions.stream.settings import StreamSettings
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/settings.md").read_text("utf-8")
@@ -22,7 +22,7 @@ ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.s
 TABLE = {row[0].strip("`"): row[1:] for row in ROWS}
 VARIABLES = {
     name
-    for folder in ("eventing", "functions")
+    for folder in ("common", "eventing", "functions")
     for path in (ROOT / folder).rglob("*.py")
     for name in re.findall(r'"((?:TIDEGATE|OTEL|K)_[A-Z_]+|PORT)"', path.read_text("utf-8"))
 }

@@ -24,9 +24,9 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import NewTopic
 from kafka.errors import UnknownTopicOrPartitionError
 
-from eventing import kafka
 from eventing.codecs.kafka import Message
-from eventing.kafka import Broker
+from eventing.kafka import kafka_python
+from eventing.kafka.kafka_python import Broker
 from tests.e2e.batch_data import parquet
 from tests.e2e.cluster import Cluster
 from tests.e2e.deployment import Deployment, Kafka, Plan, images_of
@@ -149,7 +149,7 @@ def publish(topics: Kafka) -> Publish:
     """Writes records to a topic, all of them before it returns."""
 
     def all_of(topic: str, *messages: Message) -> None:
-        producer = kafka.producer(Broker(topics.servers))
+        producer = kafka_python.producer(Broker(topics.servers))
         try:
             for message in messages:
                 producer.send(topic, message.value, message.key, message.headers)
@@ -165,7 +165,7 @@ def await_records(topics: Kafka) -> Await:
     """Reads a topic from its start until `wanted` has held for `count` of its records; returns those."""
 
     def read(topic: str, wanted: Callable[[Any], bool], *, count: int = 1, seconds: float = 120) -> list[Any]:
-        consumer = kafka.consumer(Broker(topics.servers))
+        consumer = kafka_python.consumer(Broker(topics.servers))
         try:
             consumer.assign([TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)])
             consumer.seek_to_beginning()

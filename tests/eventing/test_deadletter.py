@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.errors import InvalidEvent
 from eventing import deadletter
 from eventing.codecs.kafka import Message
 from eventing.deadletter import Original, Rejection
-from eventing.errors import InvalidEvent
 from eventing.reply import Problem
 
 

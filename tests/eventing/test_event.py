@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from eventing.errors import InvalidEvent
+from common.errors import InvalidEvent
 from eventing.event import Event, check, is_json, to_text
 
 EVENT = Event({"specversion": "1.0", "id": "1", "source": "/a", "type": "t", "urgent": True, "rank": 3})

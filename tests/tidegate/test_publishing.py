@@ -9,9 +9,9 @@ from contextlib import closing
 import pytest
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 
-from eventing import kafka
 from eventing.codecs.kafka import Message
-from eventing.kafka import Broker
+from eventing.kafka import kafka_python
+from eventing.kafka.kafka_python import Broker
 from tidegate import publishing
 from tidegate.local.broker import reachable
 from tidegate.publishing import EMBEDDED_MAX_LAG, Publisher
@@ -38,9 +38,9 @@ def finish(consumer: KafkaConsumer, partition: TopicPartition, offset: int) -> N
 
 def reader(broker: Broker) -> KafkaConsumer:
     """A group that has begun to read, as a stream worker tells by its first commits."""
-    with closing(kafka.producer(broker)) as producer:  # asking for a topic makes it
+    with closing(kafka_python.producer(broker)) as producer:  # asking for a topic makes it
         partitions = [TopicPartition(TOPIC, number) for number in producer.partitions_for(TOPIC)]
-    consumer = kafka.consumer(broker, group_id=GROUP, max_poll_records=10)
+    consumer = kafka_python.consumer(broker, group_id=GROUP, max_poll_records=10)
     consumer.assign(partitions)
     for partition in partitions:
         finish(consumer, partition, 0)

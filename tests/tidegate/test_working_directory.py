@@ -18,15 +18,15 @@ import pyarrow.parquet as pq
 import pytest
 import xgboost as xgb
 
-from functions.runtime import modules
+from functions.runtime.artifacts import modules
 
 TIDEGATE = Path(sys.executable).parent / "tidegate"
 # A name of the standard library, of a package, of one that may not be installed, and of the project's own packages.
 TRAPS = ("resource", "orjson", "lightgbm", "uvicorn", "kafka", "pyarrow", "xgboost")
-PACKAGES = ("functions", "eventing", "tidegate", "functions/runtime", "functions/runtime/models")
+PACKAGES = ("functions", "common", "eventing", "tidegate", "functions/runtime", "functions/runtime/models")
 RUNTIME = """
     from array import array
-    from functions.runtime.models import Prediction, Signature
+    from functions.runtime.runtimes import Prediction, Signature
     class Model:
         signature = Signature(width=1, features=("x",))
         def predict(self, values, rows, kind="value"):

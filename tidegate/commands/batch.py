@@ -35,7 +35,7 @@ def batch(
     from functions.batch.job import BatchRequest, Progress, run
     from tidegate import rows
     from tidegate.commands.options import running
-    from tidegate.narration import Narration
+    from tidegate.progress import Narration
 
     router = url or f"http://router.localhost:{urlsplit(running(state_dir).gateway).port}"
     request = BatchRequest(model=model, input=str(input_), output=str(output), key=key, overwrite=overwrite)

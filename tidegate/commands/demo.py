@@ -51,7 +51,7 @@ def demo(
 
     from tidegate.demo import report
     from tidegate.demo.run import DemoSettings, run
-    from tidegate.narration import Narration
+    from tidegate.progress import Narration
 
     settings = DemoSettings(state_dir, bootstrap_servers, events, tuple(part.value for part in kill or ()), train)
     found, checks = run(settings, Narration())

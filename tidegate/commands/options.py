@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 
 if TYPE_CHECKING:
-    from eventing.kafka import Broker
-    from eventing.security import Security
+    from eventing.kafka.kafka_python import Broker
+    from eventing.kafka.security import Security
     from tidegate.local.state import Running
 
 StateDir = Annotated[
@@ -48,21 +48,21 @@ def running(state_dir: Path) -> Running:
 
 def broker(bootstrap_servers: str | None, state_dir: Path) -> Broker:
     """The broker that was named, or that of the running `tidegate up`."""
-    from eventing.kafka import Broker
+    from eventing.kafka.kafka_python import Broker
 
     return Broker(bootstrap_servers, security=security()) if bootstrap_servers else broker_of(running(state_dir))
 
 
 def security() -> Security:
     """How a named broker is entered: by the environment alone, since a command line is seen by everybody on the machine."""
-    from eventing.security import Security
+    from eventing.kafka.security import Security
 
     return Security.from_env(os.environ)
 
 
 def broker_of(found: Running) -> Broker:
     """The Kafka that a running `tidegate up` uses. Its state has no secrets: for a named one, this process's own environment tells them."""
-    from eventing.kafka import Broker
+    from eventing.kafka.kafka_python import Broker
     from tidegate.local.broker import EMBEDDED
 
     version = found.kafka_api_version

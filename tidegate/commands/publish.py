@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from tidegate.commands.options import DEFAULT_STATE_DIR, AsJson, BootstrapServers, StateDir
 
 if TYPE_CHECKING:
@@ -82,11 +82,11 @@ def publish(
 
     import orjson
 
-    from eventing.redaction import redact_url
-    from eventing.settings import group_of
+    from common.redaction import redact_url
+    from functions.stream.settings import group_of
     from tidegate import publishing, row_events, rows
     from tidegate.commands.options import broker
-    from tidegate.narration import Narration
+    from tidegate.progress import Narration
 
     if not _TOPIC.fullmatch(topic):
         raise InvalidTopic(f"{topic!r} is no name for a topic; use letters, digits, dots, dashes and underscores.")

@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     import socket
 
-    from functions.runtime.dataplane import DataPlane, Slot
+    from functions.runtime.inference.dataplane import DataPlane, Slot
 
 
 def serve(
@@ -31,7 +31,7 @@ def serve(
     """
     import os
 
-    from functions.runtime import modules
+    from functions.runtime.artifacts import modules
     from functions.runtime.http.hosts import names_of
     from functions.runtime.main import run
 
@@ -45,7 +45,7 @@ def serve(
 
 
 def _greet(plane: DataPlane, listener: socket.socket) -> None:
-    from eventing.listening import url_of
+    from common.sockets import url_of
 
     url = url_of(listener)
     for slot in plane.slots:

@@ -46,7 +46,7 @@ def read_status(found: Running) -> Status:
 
     import orjson
 
-    from eventing.loopback import opener
+    from common.loopback import opener
     from tidegate.commands.options import NotRunning
 
     url = f"{found.api}/tidegate/status"
@@ -73,7 +73,7 @@ def read_lags(found: Running, seen: Status) -> dict[str, dict[str, Any]]:
     """By the name of the stream worker: records behind, and the first, next and committed offset of each partition of its topic."""
     from dataclasses import asdict
 
-    from eventing.lag import lag
+    from eventing.kafka.lag import lag
     from tidegate.commands.options import broker_of
 
     lags: dict[str, dict[str, Any]] = {}

@@ -45,11 +45,11 @@ def tail(
 def _open(broker: Any, topic: str, from_beginning: bool) -> KafkaConsumer:
     from kafka import TopicPartition
 
-    from eventing import kafka
-    from eventing.errors import TidegateError
-    from eventing.redaction import redact_url
+    from common.errors import TidegateError
+    from common.redaction import redact_url
+    from eventing.kafka import kafka_python
 
-    consumer = kafka.consumer(broker)
+    consumer = kafka_python.consumer(broker)
     partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
     if not partitions:
         consumer.close()
@@ -63,11 +63,11 @@ def _open(broker: Any, topic: str, from_beginning: bool) -> KafkaConsumer:
 
 
 def _as_json(record: Any) -> str:
-    from eventing.codecs import json, kafka
-    from eventing.errors import InvalidEvent
+    from common.errors import InvalidEvent
+    from eventing.codecs import json
 
     try:
-        return json.encode(kafka.decode(record)).decode()
+        return json.encode(codec.decode(record)).decode()
     except InvalidEvent as error:
         return _no_event(record, str(error)).decode()
 
@@ -80,14 +80,13 @@ def _no_event(record: Any, problem: str) -> bytes:
 
 
 def _as_text(record: Any) -> str:
+    from common.errors import InvalidEvent
     from eventing import deadletter
-    from eventing.codecs import kafka
-    from eventing.errors import InvalidEvent
 
     place = f"{record.partition}/{record.offset}"
     problem = dict(record.headers).get(deadletter.PROBLEM)
     try:
-        event = kafka.decode(record)
+        event = codec.decode(record)
     except InvalidEvent as error:
         return f"{place}  no event: {error}  {(record.value or b'').decode(errors='replace')}"
     data = (event.payload() or b"").decode(errors="replace")

@@ -35,10 +35,10 @@ def up(
     """
     import asyncio
 
-    from eventing.security import OPEN
+    from eventing.kafka.security import OPEN
     from tidegate.commands.options import security
     from tidegate.local.up import UpSettings, run
-    from tidegate.narration import log_to_stderr
+    from tidegate.progress import log_to_stderr
 
     log_to_stderr()
     settings = UpSettings(

@@ -10,8 +10,8 @@ import orjson
 from cloudevents.core.bindings.http import HTTPMessage, from_http_event, to_structured_event
 from cloudevents.core.v1.event import CloudEvent
 
+from common.loopback import opener
 from eventing.event import Event
-from eventing.loopback import opener
 
 # The names by which the gateway finds the router; a browser or curl would resolve router.localhost by itself.
 _HOST = "router.localhost"

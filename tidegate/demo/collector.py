@@ -11,8 +11,9 @@ from typing import Any
 import orjson
 from kafka import KafkaConsumer, TopicPartition
 
-from eventing import deadletter, kafka
-from eventing.kafka import Broker
+from eventing import deadletter
+from eventing.kafka import kafka_python
+from eventing.kafka.kafka_python import Broker
 from tidegate.demo.broken import CASE_HEADER
 
 
@@ -46,7 +47,7 @@ class Collector:
         self.collected = Collected()
         self.error: Exception | None = None
         self._scored, self._deadletter = scored, deadletter
-        self._consumer: KafkaConsumer = kafka.consumer(broker)
+        self._consumer: KafkaConsumer = kafka_python.consumer(broker)
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="collector", daemon=True)

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from eventing.errors import TidegateError
-from eventing.kafka import Broker
-from functions.runtime import modules
+from common.errors import TidegateError
+from eventing.kafka.kafka_python import Broker
+from functions.runtime.artifacts import modules
 from tidegate.commands.options import broker_of
 from tidegate.commands.status import read_status, replicas
 from tidegate.local import state

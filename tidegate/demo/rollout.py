@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tidegate.demo.control import DemoFailed, Workbench
-from tidegate.narration import Narration
+from tidegate.progress import Narration
 
 MODEL, STABLE, CANARY, WEIGHT = "flights", "v1", "v2", 0.10
 MODELS = Path("functions/flights/models")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from functions.flights.departures import departures
-from functions.runtime import modules
+from functions.runtime.artifacts import modules
 from tidegate.demo import report
 from tidegate.demo.checks import Check
 from tidegate.demo.control import DemoFailed, Workbench
@@ -18,7 +18,7 @@ from tidegate.demo.rollout import CANARY, MODEL, MODELS, STABLE, roll_out
 from tidegate.demo.stages import Seen, call_by_http, score_batch, score_stream
 from tidegate.local.state import is_alive
 from tidegate.local.status import Status
-from tidegate.narration import Narration
+from tidegate.progress import Narration
 
 STREAM_MONTH = 11
 MANIFESTS = Path("manifests/base")

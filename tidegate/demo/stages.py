@@ -14,8 +14,8 @@ import orjson
 from eventing.event import Event
 from functions.flights.departures import Departure, to_parquet
 from functions.flights.evaluation import auc, log_loss
-from functions.runtime import card as cards
-from functions.runtime import modules
+from functions.runtime.artifacts import modules
+from functions.runtime.contract import card as cards
 from tidegate.demo import calls, checks, report
 from tidegate.demo.broken import broken
 from tidegate.demo.checks import Check
@@ -24,7 +24,7 @@ from tidegate.demo.control import DemoFailed, Workbench
 from tidegate.demo.offline import Offline
 from tidegate.demo.rollout import CANARY, MODEL, MODELS, STABLE, WEIGHT
 from tidegate.demo.streaming import Streamed, stream
-from tidegate.narration import Narration
+from tidegate.progress import Narration
 
 BATCH_MONTH = 12
 BROKEN = 20

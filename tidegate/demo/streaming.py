@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 from eventing.codecs import kafka as codec
 from eventing.event import Event
-from eventing.settings import group_of
+from functions.stream.settings import group_of
 from tidegate.demo.broken import Broken
 from tidegate.demo.collector import Collected, Collector
 from tidegate.demo.control import DemoFailed, Workbench
-from tidegate.narration import Narration, Task
+from tidegate.progress import Narration, Task
 from tidegate.publishing import EMBEDDED_MAX_LAG, Publisher
 
 INPUT, OUTPUT, DEADLETTER = "flights.departed", "flights.scored", "flights.deadletter"

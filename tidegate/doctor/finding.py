@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 
 LONGEST = 200
 """Characters of a message."""

@@ -12,31 +12,28 @@ from pathlib import Path
 
 from urllib3.exceptions import HTTPError
 
-from eventing.errors import TidegateError
-from eventing.kafka import Broker
+from common.errors import TidegateError
+from eventing.kafka.kafka_python import Broker
 from tidegate import objects
-from tidegate.doctor import (
+from tidegate.doctor.cluster import (
+    api_resources,
     connection,
     deployed,
     dryrun,
     features,
     images,
     knative,
-    machine,
-    models,
     namespace,
     overlays,
-    ports,
+    permissions,
     references,
-    rights,
-    served,
     services,
-    streams,
     traffic,
 )
-from tidegate.doctor.cluster import Cluster, NoCluster, connect
+from tidegate.doctor.cluster.client import Cluster, NoCluster, connect
 from tidegate.doctor.finding import Finding, Level, of_error, ok
-from tidegate.local import manifests
+from tidegate.doctor.machine import environment, models, ports, streams
+from tidegate.local.objects import manifests
 from tidegate.local.state import Running
 from tidegate.objects import Document
 
@@ -119,13 +116,13 @@ def _grouped(group: str, topic: Topic) -> Iterator[Found]:
 
 def _on_this_machine(settings: Settings, documents: list[Document]) -> Iterator[Topic]:
     """Fills `documents`."""
-    yield Topic("Python", lambda: [machine.python()])
-    yield Topic("packages", machine.packages)
+    yield Topic("Python", lambda: [environment.python()])
+    yield Topic("packages", environment.packages)
     yield Topic("manifests", partial(_read, settings, documents), Level.ERROR)
     yield Topic("models", partial(models.check, documents, settings.root, needed=not settings.cluster))
     if settings.port:
         yield Topic("port", lambda: [ports.check(settings.port, settings.running, needed=not settings.cluster)])
-    yield Topic("tools", machine.tools)
+    yield Topic("tools", environment.tools)
     if not settings.cluster or settings.broker:
         yield Topic("Kafka", partial(streams.check, settings.broker, documents))
 
@@ -173,11 +170,11 @@ def _look_at(cluster: Cluster) -> Iterator[Found]:
 
 def _of_the_cluster(cluster: Cluster) -> list[Topic]:
     return [
-        Topic("kinds", partial(served.check, cluster)),
+        Topic("kinds", partial(api_resources.check, cluster)),
         Topic("Knative", partial(knative.check, cluster)),
         Topic("features", partial(features.check, cluster)),
         Topic("namespace", partial(namespace.check, cluster)),
-        Topic("rights", partial(rights.check, cluster)),
+        Topic("rights", partial(permissions.check, cluster)),
         Topic("quota", partial(namespace.room, cluster)),
     ]
 
@@ -186,7 +183,7 @@ def _of_the_deployment(cluster: Cluster) -> list[Topic]:
     return [
         Topic("dry run", partial(dryrun.check, cluster)),
         Topic("pods", partial(namespace.admitted, cluster)),
-        Topic("rights of the router", partial(rights.router, cluster)),
+        Topic("rights of the router", partial(permissions.router, cluster)),
         Topic("references", partial(references.check, cluster)),
         Topic("images", partial(images.check, cluster.documents)),
         Topic("traffic", partial(traffic.check, cluster)),

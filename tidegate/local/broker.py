@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from eventing import kafka
-from eventing.kafka import Broker
-from eventing.security import OPEN, Security
+from eventing.kafka import kafka_python
+from eventing.kafka.kafka_python import Broker
+from eventing.kafka.security import OPEN, Security
 
 EMBEDDED = "embedded"
 # What librdkafka's mock cluster speaks; asked for more, kafka-python's negotiation fails.
@@ -43,7 +43,7 @@ async def reachable(bootstrap_servers: str | None, security: Security = OPEN) ->
     """
     if bootstrap_servers:
         named = Broker(bootstrap_servers, security=security)
-        await asyncio.to_thread(kafka.enter, named)
+        await asyncio.to_thread(kafka_python.enter, named)
         yield Kafka(bootstrap_servers, named)
         return
     async with _embedded() as address:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from tidegate.objects import InvalidManifest
 
 __all__ = ["AlreadyRunning", "InvalidManifest", "NoReplica", "QueueFull", "StartFailed", "UnusableFolder"]

@@ -14,12 +14,12 @@ from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
 
-from eventing.http import NO_HOST, end_to_end
+from common.http_client import NO_HOST, end_to_end
 from tidegate.local import index
+from tidegate.local.controller.controller import Fleet
+from tidegate.local.controller.revision import Revision
 from tidegate.local.errors import NoReplica, QueueFull
-from tidegate.local.fleet import Fleet
-from tidegate.local.replica import Replica
-from tidegate.local.revision import Revision
+from tidegate.local.processes.replica import Replica
 
 log = logging.getLogger("tidegate.gateway")
 

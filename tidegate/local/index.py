@@ -10,7 +10,7 @@ from html import escape
 from aiohttp import web
 
 from tidegate.local import status
-from tidegate.local.fleet import Fleet
+from tidegate.local.controller.controller import Fleet
 
 
 def page(fleet: Fleet, request: web.BaseRequest) -> web.Response:

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tidegate.local.apiserver.private import make_private, write_private
 from tidegate.local.errors import AlreadyRunning, UnusableFolder
-from tidegate.local.private import make_private, write_private
 
 _FILE = "up.json"
 _LOCK = "up.lock"

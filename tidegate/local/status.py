@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from tidegate.local.fleet import SERVICES, Fleet
-from tidegate.local.pool import Pool
-from tidegate.local.replica import Replica
-from tidegate.local.revision import Revision
-from tidegate.local.routes import route_of
-from tidegate.local.validation import Object
+from tidegate.local.controller.controller import SERVICES, Fleet
+from tidegate.local.controller.revision import Revision
+from tidegate.local.controller.routes import route_of
+from tidegate.local.objects.validation import Object
+from tidegate.local.processes.pool import Pool
+from tidegate.local.processes.replica import Replica
 
 
 class ReplicaStatus(TypedDict):

@@ -16,22 +16,24 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from eventing import http
-from eventing.listening import listen, url_of
-from eventing.redaction import redact_url
-from eventing.security import OPEN, Security
-from tidegate.local import access, kubeconfig, manifests, resources, state, status
-from tidegate.local.api import application
+from common import http_client
+from common.redaction import redact_url
+from common.sockets import listen, url_of
+from eventing.kafka.security import OPEN, Security
+from tidegate.local import state, status
+from tidegate.local.apiserver import access, kubeconfig
+from tidegate.local.apiserver.api import application
+from tidegate.local.apiserver.failure import Failure
+from tidegate.local.apiserver.store import Store, now
 from tidegate.local.broker import Kafka, reachable
-from tidegate.local.deployments import Deployments, sinks
+from tidegate.local.controller.controller import Fleet
+from tidegate.local.controller.deployments import Deployments, sinks
 from tidegate.local.errors import InvalidManifest
-from tidegate.local.failure import Failure
-from tidegate.local.fleet import Fleet
 from tidegate.local.gateway import Gateway, tell_no_malformed_requests
-from tidegate.local.launcher import Launcher
-from tidegate.local.lifeline import Lifeline
-from tidegate.local.store import Store, now
-from tidegate.local.validation import Object
+from tidegate.local.objects import manifests, resources
+from tidegate.local.objects.validation import Object
+from tidegate.local.processes.launcher import Launcher
+from tidegate.local.processes.orphan_reaper import Lifeline
 from tidegate.objects import Document
 
 log = logging.getLogger("tidegate.local")
@@ -118,7 +120,7 @@ async def up(settings: UpSettings) -> AsyncIterator[Up]:
         here = Up(running, fleet, deployments)
         await stack.enter_async_context(_serving(_api(here, token), api_socket))
         stack.push_async_callback(fleet.close)
-        client = await stack.enter_async_context(http.session(timeout_seconds=None, raw=True))
+        client = await stack.enter_async_context(http_client.session(timeout_seconds=None, raw=True))
         await stack.enter_async_context(_serving(_gateway(fleet, client), *gateway_sockets))
         _apply(documents, fleet)
         stack.push_async_callback(_drained, here)

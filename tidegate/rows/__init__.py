@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from tidegate.rows.row import Reading, Row, UnreadableFile
 
 # The module that reads a file with such an ending; PyArrow is imported for Parquet alone.

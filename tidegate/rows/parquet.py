@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from functions.batch import cells
 from functions.batch.dataset import DAMAGED, Reader
 from tidegate.rows.row import Reading, Row, UnreadableFile, check_unique

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from tidegate.contract import Contract
 
 

@@ -8,14 +8,31 @@ import sys
 
 import yaml
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 
 EXAMPLE = "flights"
 # Knative makes longer names of a Service's, such as <name>-00001-private, which may have 63 characters; our lines of code may have 140.
 _LONGEST = 30
 _NAME = re.compile(rf"[a-z][a-z0-9]{{0,{_LONGEST - 1}}}")
 # What other parts of the project are called, or their images.
-_OURS = {"batch", "eventing", "functions", "loadtest", "manifests", "model", "models", "router", "runtime", "stream", "tests", "tidegate"}
+_OURS = frozenset(
+    [
+        "batch",
+        "common",
+        "eventing",
+        "functions",
+        "loadtest",
+        "manifests",
+        "model",
+        "models",
+        "router",
+        "runtime",
+        "stream",
+        "tests",
+        "tidegate",
+        "training",
+    ]
+)
 # What YAML 1.1 reads as true or false, and no parser for Python does.
 _BOOLEANS = {"y", "n"}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from tidegate.scaffolding import deriving, names
 from tidegate.scaffolding.deriving import Listed, NoPlace
 from tidegate.scaffolding.names import EXAMPLE

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from tidegate.scaffolding.plan import Change
 
 

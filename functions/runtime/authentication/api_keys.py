@@ -6,7 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 
-from eventing.errors import InvalidSetting
+from common.errors import InvalidSetting
 from functions.runtime.authentication.settings import API_KEYS
 from functions.runtime.errors import Unauthenticated
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from eventing.environ import required
+from common.environ import required
 
 if TYPE_CHECKING:
     from functions.runtime.authentication.api_keys import ApiKeys

@@ -13,7 +13,7 @@ import urllib.request
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from eventing.errors import InvalidSetting
+from common.errors import InvalidSetting
 from functions.runtime.errors import NotReady, Unauthenticated
 
 if TYPE_CHECKING:

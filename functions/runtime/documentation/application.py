@@ -13,7 +13,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
-from functions.runtime.documentation.described import Described
+from functions.runtime.documentation.model_spec import Described
 from functions.runtime.documentation.openapi import SCHEMA_MEDIA_TYPE, document, schema_documents
 
 _UI = {

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functions.runtime.card import Card
-from functions.runtime.datatypes import DATATYPES
-from functions.runtime.documentation.described import Described
+from functions.runtime.contract.card import Card
+from functions.runtime.contract.datatypes import DATATYPES
+from functions.runtime.contract.outputs import ServedOutput
+from functions.runtime.documentation.model_spec import Described
 from functions.runtime.documentation.records import Schema, output, positional, prediction, record, scalar
-from functions.runtime.outputs import ServedOutput
 
 # How MLServer's clients say in which way a tensor is to be read; here each is read by the card's inputs.
 _CONTENT_TYPE: Schema = {"enum": ["np", "pd", "str", None]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from eventing.codecs.json import BATCH_MEDIA_TYPE, MEDIA_TYPE
 from eventing.reply import COMPLETED, FAILED
 from functions.runtime.documentation import examples
-from functions.runtime.documentation.described import Described
+from functions.runtime.documentation.model_spec import Described
 from functions.runtime.documentation.operations import CALL_ERRORS, JSON, Json, array, body, errors, post, ref
 
 _TEXT: Json = {"type": "string", "minLength": 1}

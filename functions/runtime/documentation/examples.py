@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from functions.runtime.card import Card, Input
-from functions.runtime.checks import range_of
-from functions.runtime.datatypes import WHOLE
-from functions.runtime.documentation.described import Described
+from functions.runtime.contract.card import Card, Input
+from functions.runtime.contract.checks import range_of
+from functions.runtime.contract.datatypes import WHOLE
+from functions.runtime.documentation.model_spec import Described
 
 Example = dict[str, Any]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functions.runtime.documentation import examples
-from functions.runtime.documentation.described import Described
+from functions.runtime.documentation.model_spec import Described
 from functions.runtime.documentation.operations import (
     CALL_ERRORS,
     JSON,

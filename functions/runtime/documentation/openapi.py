@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from functions.runtime.documentation import bodies, events, function, models, schemas
-from functions.runtime.documentation.described import Described
+from functions.runtime.documentation.model_spec import Described
 from functions.runtime.documentation.operations import Json, answer, components, errors, get
 
 SCHEMA_MEDIA_TYPE = "application/schema+json"

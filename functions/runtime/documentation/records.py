@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from functions.runtime.card import Input
-from functions.runtime.categories import Category, spellings_of
-from functions.runtime.checks import range_of
-from functions.runtime.datatypes import WHOLE
-from functions.runtime.documentation.described import Described
-from functions.runtime.outputs import ServedOutput
+from functions.runtime.contract.card import Input
+from functions.runtime.contract.categories import Category, spellings_of
+from functions.runtime.contract.checks import range_of
+from functions.runtime.contract.datatypes import WHOLE
+from functions.runtime.contract.outputs import ServedOutput
+from functions.runtime.documentation.model_spec import Described
 
 Schema = dict[str, Any]
 # From here on a double is rounded to infinity in single precision, which an FP32 or FP16 input goes through.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from eventing.reply import COMPLETED, FAILED
 from functions.runtime.documentation import examples
 from functions.runtime.documentation.bodies import v1_request, v1_response, v2_request, v2_response
-from functions.runtime.documentation.described import Described
+from functions.runtime.documentation.model_spec import Described
 from functions.runtime.documentation.records import Schema, prediction, record
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

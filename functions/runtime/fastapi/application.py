@@ -12,7 +12,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.params import Depends
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from functions.runtime.documentation.openapi import document
 from functions.runtime.errors import InvalidModel, sentence_of, status_of
 from functions.runtime.fastapi import openapi

@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from functions.runtime.card import Card
-from functions.runtime.dataplane import DataPlane
-from functions.runtime.documentation.described import Described
+from functions.runtime.contract.card import Card
+from functions.runtime.documentation.model_spec import Described
 from functions.runtime.fastapi import types
+from functions.runtime.inference.dataplane import DataPlane
 from functions.runtime.protocols.v1 import document_of
 
 Row = Mapping[str, Any] | BaseModel

@@ -10,8 +10,8 @@ from fastapi import HTTPException, Request
 from fastapi.requests import HTTPConnection
 from fastapi.security import APIKeyHeader, HTTPBearer
 
-from eventing.environ import required
-from eventing.errors import TidegateError
+from common.environ import required
+from common.errors import TidegateError
 from functions.runtime.authentication import api_keys
 from functions.runtime.authentication.api_keys import ApiKeys
 from functions.runtime.authentication.settings import API_KEYS

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, create_model
 
-from functions.runtime.card import Card, Input
-from functions.runtime.checks import checker
+from functions.runtime.contract.card import Card, Input
+from functions.runtime.contract.checks import checker
+from functions.runtime.contract.outputs import ServedOutput
 from functions.runtime.documentation import records
 from functions.runtime.errors import InvalidInput
-from functions.runtime.outputs import ServedOutput
 
 _STRICT = ConfigDict(extra="forbid", populate_by_name=True, protected_namespaces=())
 

@@ -7,16 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from time import monotonic_ns, time_ns
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from eventing.reply import Problem
-from functions.runtime.dataplane import DataPlane
 from functions.runtime.errors import Overloaded, log_bug, problem_of, sentence_of, status_of, title_of
-from functions.runtime.exchange import Exchange
 from functions.runtime.http.asgi import Answer, Budget, ClientGone, Receive, Scope, Send, error_answer, problem_answer
 from functions.runtime.http.call import Call, Limits
 from functions.runtime.http.lazy import Documentation
 from functions.runtime.http.routes import Infer, Route, Routes, Tell
-from functions.runtime.observing.observers import Observers
+from functions.runtime.inference.dataplane import DataPlane
+from functions.runtime.inference.exchange import Exchange
+from functions.runtime.observability.observers import Observers
 
 # nginx's: the caller closed the connection before there was an answer. Only metrics and logs see it.
 _CLIENT_GONE = 499

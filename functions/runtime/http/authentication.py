@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from functions.runtime.authentication.api_keys import HEADER, ApiKeys
 from functions.runtime.authentication.settings import keys_from_env, tokens_from_env
 from functions.runtime.errors import Unauthenticated, sentence_of, status_of

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from time import monotonic, monotonic_ns
 from typing import Any, TypeVar
 
-from functions.runtime.dataplane import Slot
 from functions.runtime.errors import InvalidInput, TimedOut, TooLarge, UnsupportedMedia
-from functions.runtime.exchange import Exchange
 from functions.runtime.http.asgi import JSON, LARGE_ANSWER_BYTES, Budget, ClientGone, Receive, Scope, read_body
 from functions.runtime.http.coding import coding_of, pieces
+from functions.runtime.inference.dataplane import Slot
+from functions.runtime.inference.exchange import Exchange
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
-from eventing.errors import InvalidSetting
+from common.errors import InvalidSetting
 from functions.runtime.http.asgi import Application
 
 _VARIABLE = "TIDEGATE_CORS_ORIGINS"

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
-from eventing.errors import InvalidSetting
+from common.errors import InvalidSetting
 from functions.runtime.http.asgi import Application, Receive, Scope, Send, error_answer
 
 _VARIABLE = "TIDEGATE_ALLOWED_HOSTS"

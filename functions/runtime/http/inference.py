@@ -8,13 +8,13 @@ from typing import Any
 
 import orjson
 
+from common.errors import InvalidEvent
 from eventing.codecs import http
 from eventing.codecs.http import Message, Mode
-from eventing.errors import InvalidEvent
 from eventing.event import Event
+from functions.runtime.contract.outputs import OutputTensor, ServedOutput
 from functions.runtime.http.asgi import Answer
 from functions.runtime.http.call import OFF_LOOP_BYTES, Call
-from functions.runtime.outputs import OutputTensor, ServedOutput
 from functions.runtime.protocols import events, v1, v2
 from functions.runtime.protocols.body import parse_json
 from functions.runtime.protocols.limits import check_json

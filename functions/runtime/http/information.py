@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from functions.runtime.dataplane import DataPlane, Slot
 from functions.runtime.errors import InvalidInput, InvalidModel, NotReady
 from functions.runtime.http.asgi import Answer, Budget, Receive, Scope, json_answer, read_body
+from functions.runtime.inference.dataplane import DataPlane, Slot
 from functions.runtime.protocols import triton, v2
 from functions.runtime.protocols.body import parse_json
 

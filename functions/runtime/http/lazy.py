@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from functions.runtime import documentation
-from functions.runtime.dataplane import DataPlane
 from functions.runtime.http.asgi import Answer, Application, Receive, Scope, Send
-from functions.runtime.observing.metrics import Metrics
+from functions.runtime.inference.dataplane import DataPlane
+from functions.runtime.observability.metrics import Metrics
 
 
 class Documentation:
@@ -28,7 +28,7 @@ class Documentation:
 
     def _build(self) -> Application:
         from functions.runtime.documentation.application import build
-        from functions.runtime.documentation.described import Described
+        from functions.runtime.documentation.model_spec import Described
 
         return build([Described(slot.card, slot.outputs, slot.nulls) for slot in self._plane.slots], management=self._plane.control)
 
@@ -45,6 +45,6 @@ class Exposition:
         return Answer(body, 200, content_type.encode())
 
     def _render(self, accept: str) -> tuple[bytes, str]:
-        from functions.runtime.observing.exposition import render
+        from functions.runtime.observability.exposition import render
 
         return render(self._metrics, accept)

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from functions.runtime.dataplane import DataPlane, Slot
 from functions.runtime.http.asgi import Answer, Receive, Scope
 from functions.runtime.http.call import Call
 from functions.runtime.http.inference import explain_v1, infer_events, infer_v2, predict_v1
 from functions.runtime.http.information import Information
 from functions.runtime.http.lazy import Exposition
+from functions.runtime.inference.dataplane import DataPlane, Slot
 
 Infer = Callable[[Call], Awaitable[Answer]]
 Tell = Callable[[Scope, Receive], Awaitable[Answer]]

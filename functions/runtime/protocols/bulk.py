@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from typing import Any
 
-from functions.runtime.datatypes import FLOATS, WHOLE
+from functions.runtime.contract.datatypes import FLOATS, WHOLE
 from functions.runtime.protocols.body import parse_json
 
 # Below this the ordinary parser is as fast.

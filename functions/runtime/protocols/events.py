@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from common.errors import TidegateError
 from eventing import reply
-from eventing.errors import TidegateError
 from eventing.event import Event
 from eventing.reply import Problem
-from functions.runtime.dataplane import ServedModel
-from functions.runtime.encoding import Rows
+from functions.runtime.contract.encoding import Rows
+from functions.runtime.contract.outputs import OutputTensor, ServedOutput
 from functions.runtime.errors import InvalidInput, log_bug, problem_of
-from functions.runtime.outputs import OutputTensor, ServedOutput
+from functions.runtime.inference.dataplane import ServedModel
 from functions.runtime.protocols import v1, v2
 
 Answer = Callable[[Sequence[OutputTensor]], Any]

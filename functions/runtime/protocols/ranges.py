@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from functions.runtime.checks import SLICE, are_ordinary, slices
-from functions.runtime.datatypes import FLOATS, WHOLE, bounds_of
+from functions.runtime.contract.checks import SLICE, are_ordinary, slices
+from functions.runtime.contract.datatypes import FLOATS, WHOLE, bounds_of
 from functions.runtime.errors import InvalidInput
 
 _BOUNDS = {datatype: bounds_of(datatype) for datatype in (*WHOLE, *FLOATS)}

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from functions.runtime.checks import name_of, slices
-from functions.runtime.datatypes import DATATYPES, WHOLE
+from functions.runtime.contract.checks import name_of, slices
+from functions.runtime.contract.datatypes import DATATYPES, WHOLE
+from functions.runtime.contract.outputs import OutputTensor
 from functions.runtime.errors import InvalidInput
-from functions.runtime.outputs import OutputTensor
 from functions.runtime.protocols import ranges
 
 # How a tensor of one datatype is laid out, as `array` names it; FP16, BF16 and BOOL have no array, and BYTES no fixed size.

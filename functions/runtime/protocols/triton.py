@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from functions.runtime.card import Card
-from functions.runtime.observing.histogram import Histogram
-from functions.runtime.observing.metrics import Metrics, Requests
-from functions.runtime.outputs import Outputs
+from functions.runtime.contract.card import Card
+from functions.runtime.contract.outputs import Outputs
+from functions.runtime.observability.histogram import Histogram
+from functions.runtime.observability.metrics import Metrics, Requests
 
 _TYPES = {"BYTES": "TYPE_STRING"}
 

@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from functions.runtime.card import Card
-from functions.runtime.encoding import Rows
+from functions.runtime.contract.card import Card
+from functions.runtime.contract.encoding import Rows
+from functions.runtime.contract.outputs import Outputs, OutputTensor, ServedOutput
 from functions.runtime.errors import InvalidInput
-from functions.runtime.outputs import Outputs, OutputTensor, ServedOutput
 
 if TYPE_CHECKING:
-    from functions.runtime.dataplane import ServedModel
+    from functions.runtime.inference.dataplane import ServedModel
 
 
 def parse(document: Any, model: ServedModel) -> Rows:

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from functions.runtime.card import Card, Input
-from functions.runtime.categories import text_of
-from functions.runtime.checks import name_of
-from functions.runtime.encoding import Encoder, Rows
+from functions.runtime.contract.card import Card, Input
+from functions.runtime.contract.categories import text_of
+from functions.runtime.contract.checks import name_of
+from functions.runtime.contract.encoding import Encoder, Rows
+from functions.runtime.contract.outputs import Outputs, OutputTensor, ServedOutput
 from functions.runtime.errors import InvalidInput, TooLarge
-from functions.runtime.outputs import Outputs, OutputTensor, ServedOutput
 from functions.runtime.protocols import bulk, tensors
 from functions.runtime.protocols.body import parse_json
 from functions.runtime.protocols.tensors import Tensor, parameters_of
 
 if TYPE_CHECKING:
-    from functions.runtime.dataplane import ServedModel
+    from functions.runtime.inference.dataplane import ServedModel
 
 EXTENSIONS = ("binary_tensor_data", "model_repository")
 _NONE: frozenset[str] = frozenset()

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from loadtest.fuzz.models import campaign, originals
 
 _REPORT = 200

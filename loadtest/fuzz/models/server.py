@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 
 _START_SECONDS = 120.0
 # Loading and trying take a second; a process that has not answered by now never will.

@@ -8,9 +8,9 @@ from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.errors import InvalidEvent
 from eventing.codecs import http
 from eventing.codecs.http import Message, Mode
-from eventing.errors import InvalidEvent
 from eventing.event import Event, to_text
 
 text = st.text(st.characters(exclude_categories=["Cs"]))

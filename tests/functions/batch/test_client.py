@@ -10,7 +10,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventing.http import session
+from common.http_client import session
 from functions.batch.client import Client, Patience, Refused
 from functions.runtime.errors import BadAnswer
 

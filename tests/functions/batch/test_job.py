@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from aiohttp import web
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from functions.batch.client import Patience, Refused
 from functions.batch.job import BatchRequest, Limits, Progress, run
 from functions.batch.signature import Input, Signature, inputs_in

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from eventing.errors import InvalidSetting
+from common.errors import InvalidSetting
 from functions.batch.places import folders, opened, writable
 from functions.runtime.errors import InvalidInput
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import xgboost as xgb
 
-from eventing.http import session
+from common.http_client import session
 from functions.batch.client import Client, Patience
 from functions.batch.job import BatchRequest, run
 from functions.batch.signature import inputs_in, parse

@@ -11,8 +11,8 @@ from functions.flights import train as module
 from functions.flights.departures import departures
 from functions.flights.train import BASE_RATE, CONTRACT, VERSIONS, table, train
 from functions.flights.transform import CATEGORIES
-from functions.runtime import artifact
-from functions.runtime.card import Card, load
+from functions.runtime.artifacts import loading
+from functions.runtime.contract.card import Card, load
 
 both = pytest.mark.parametrize("version", VERSIONS)
 
@@ -60,7 +60,7 @@ def test_every_input_says_what_it_is() -> None:
 
 @both
 def test_served_scores_are_the_offline_scores_to_the_bit(models: Path, version: str) -> None:
-    loaded = artifact.load(models / version)
+    loaded = loading.load(models / version)
     ended = [departure.record for departure in departures(2) if departure.late is not None][:2000]
     rows = loaded.encoder.records(ended)
     booster = xgb.Booster(model_file=models / version / "model.ubj")

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from functions.router.app import build
 from functions.router.settings import Settings
-from functions.runtime.knative import Access
+from functions.runtime.knative.client import Access
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 StartServer = Callable[[Handler], Awaitable[int]]

@@ -9,10 +9,10 @@ import orjson
 import pytest
 from aiohttp import web
 
+from common.http_client import session
 from eventing.codecs.json import BATCH_MEDIA_TYPE, MEDIA_TYPE
-from eventing.http import session
-from functions.router.arms import model_of
 from functions.router.assignment import assign
+from functions.runtime.knative.traffic import model_of
 
 if TYPE_CHECKING:
     from tests.functions.router.conftest import StartRouter, StartServer

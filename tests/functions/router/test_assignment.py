@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.router.arms import Arm, Model
 from functions.router.assignment import assign, choose, event_key
 from functions.runtime.errors import InvalidInput
+from functions.runtime.knative.traffic import Arm, Model
 
 
 def arms(*percents: int) -> tuple[Arm, ...]:

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventing.errors import InvalidEvent
-from functions.router.arms import Arm
+from common.errors import InvalidEvent
 from functions.router.batches import join, parse, refusal, take
 from functions.router.parts import Part, in_order, positions_by_arm
 from functions.router.reply import Answer
+from functions.runtime.knative.traffic import Arm
 
 EVENTS = [{"specversion": "1.0", "id": str(number), "source": "/s", "type": "t", "partitionkey": f"k{number}"} for number in range(3)]
 ARMS = [Arm(f"r{number}", (), 1, "") for number in range(4)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 
-from eventing.http import session
+from common.http_client import session
 
 if TYPE_CHECKING:
     from tests.functions.router.conftest import Handler, StartRouter, StartServer

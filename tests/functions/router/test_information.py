@@ -9,7 +9,7 @@ from playwright.async_api import async_playwright, expect
 from prometheus_client.parser import text_string_to_metric_families
 from yarl import URL
 
-from eventing.http import session
+from common.http_client import session
 from functions.router.metrics import Metrics
 
 if TYPE_CHECKING:

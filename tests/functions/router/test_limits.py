@@ -16,8 +16,8 @@ import orjson
 import pytest
 from aiohttp import web
 
+from common.http_client import session
 from eventing.codecs.json import BATCH_MEDIA_TYPE
-from eventing.http import session
 
 if TYPE_CHECKING:
     from tests.functions.router.conftest import StartRouter, StartServer

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from aiohttp import web
 
-from eventing.http import session
+from common.http_client import session
 from functions.router.__main__ import main
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 from functions.router import table as table_module
 from functions.router.table import Table
 from functions.runtime.errors import NotReady, UnknownModel
-from functions.runtime.knative import View
+from functions.runtime.knative.client import View
 
 
 def service(*targets: tuple[str, str | None, int]) -> dict[str, Any]:

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.router.arms import Arm
 from functions.router.parts import Part, positions_by_arm
 from functions.router.reply import Answer
 from functions.router.tensors import join, keys_of, parse, take
 from functions.runtime.errors import BadAnswer, InvalidInput
+from functions.runtime.knative.traffic import Arm
 
 ARMS = [Arm(name, (), 1, "") for name in "abc"]
 VALUES = st.none() | st.integers(-(2**31), 2**31) | st.text(max_size=5)

@@ -7,10 +7,10 @@ import orjson
 import pytest
 from aiohttp import web
 
-from eventing.http import session
-from functions.router.arms import model_of
+from common.http_client import session
 from functions.router.assignment import assign
 from functions.router.versions import versions_of, with_versions
+from functions.runtime.knative.traffic import model_of
 
 if TYPE_CHECKING:
     from tests.functions.router.conftest import Handler, StartRouter, StartServer

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from eventing.errors import InvalidSetting
+from common.errors import InvalidSetting
 from functions.runtime.settings import Settings
 
 MODEL = {"TIDEGATE_MODEL": "models/v1"}

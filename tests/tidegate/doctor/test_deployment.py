@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from tidegate.doctor import dryrun, limits, namespace, overlays, quantity, rights, services, traffic
-from tidegate.doctor.cluster import Answer
+from tidegate.doctor import quantity
+from tidegate.doctor.accessors import for_kubectl, workloads
+from tidegate.doctor.cluster import dryrun, limits, namespace, overlays, permissions, services, traffic
+from tidegate.doctor.cluster.client import Answer
 from tidegate.doctor.finding import Finding, Level
-from tidegate.doctor.plain import for_kubectl, workloads
 from tidegate.objects import Document
 
 Object = dict[str, Any]
@@ -37,13 +38,13 @@ def _granting(account_namespace: str, **rule: Any) -> list[Document]:
     ],
 )
 def test_the_router_may_follow_services_now_or_by_the_manifests(documents: list[Document], denied: list[str], level: Level) -> None:
-    (found,) = rights.judge_router(documents, "router", "mine", denied)
+    (found,) = permissions.judge_router(documents, "router", "mine", denied)
     assert found.level is level
     assert bool(found.remedy) is (level is Level.ERROR)
 
 
 def test_a_role_binding_for_an_account_elsewhere_is_told() -> None:
-    (found,) = rights.judge_router(_granting("default"), "router", "mine", ["list", "watch"])
+    (found,) = permissions.judge_router(_granting("default"), "router", "mine", ["list", "watch"])
     assert found.level is Level.ERROR
     assert "the RoleBinding names the one in default" in found.message
     assert "`namespace: mine`" in found.remedy

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tidegate.doctor import knative, parts, served, versions
-from tidegate.doctor.cluster import Resource
+from tidegate.doctor.cluster import api_resources, dependencies, knative, versions
+from tidegate.doctor.cluster.client import Resource
 from tidegate.doctor.finding import Level
 
 Object = dict[str, Any]
@@ -29,11 +29,11 @@ def test_discovery_leaves_out_what_belongs_to_another_resource() -> None:
             "nonsense",
         ]
     }
-    assert served.resources(SERVICE[0], listing) == SERVED
+    assert api_resources.resources(SERVICE[0], listing) == SERVED
 
 
 def test_what_is_served_is_one_line() -> None:
-    (found,) = served.judge([SERVICE], GROUPS, SERVED)
+    (found,) = api_resources.judge([SERVICE], GROUPS, SERVED)
     assert found.level is Level.OK
 
 
@@ -59,20 +59,20 @@ def test_what_is_served_is_one_line() -> None:
     ],
 )
 def test_what_is_missing_is_named_by_its_part(api_version: str, kind: str, message: str, remedy: str) -> None:
-    (found,) = served.judge([(api_version, kind)], GROUPS, SERVED)
+    (found,) = api_resources.judge([(api_version, kind)], GROUPS, SERVED)
     assert found.level is Level.ERROR
     assert message in found.message
     assert remedy in found.remedy
 
 
 def test_a_part_whose_controllers_are_available_is_well() -> None:
-    (found,) = knative.running(parts.SERVING, [_deployment(name) for name in parts.SERVING.deployments])
+    (found,) = knative.running(dependencies.SERVING, [_deployment(name) for name in dependencies.SERVING.deployments])
     assert found.level is Level.OK
 
 
 def test_a_custom_resource_without_its_controller_is_an_error() -> None:
-    there = [_deployment(name) for name in parts.EVENTING.deployments if name != "eventing-controller"]
-    (found,) = knative.running(parts.EVENTING, there)
+    there = [_deployment(name) for name in dependencies.EVENTING.deployments if name != "eventing-controller"]
+    (found,) = knative.running(dependencies.EVENTING, there)
     assert found.level is Level.ERROR
     assert "the deployment eventing-controller in the namespace knative-eventing is missing" in found.message
 
@@ -82,8 +82,8 @@ def test_a_controller_that_does_not_come_up_tells_why() -> None:
         {"type": "Progressing", "status": "False", "message": "no image."},
         {"type": "Other", "status": "True", "message": "fine"},
     ]
-    there = [_deployment(name) for name in parts.KAFKA.deployments[1:]] + [_deployment("kafka-controller", 0, conditions=conditions)]
-    (found,) = knative.running(parts.KAFKA, there)
+    there = [_deployment(name) for name in dependencies.KAFKA.deployments[1:]] + [_deployment("kafka-controller", 0, conditions=conditions)]
+    (found,) = knative.running(dependencies.KAFKA, there)
     assert found.message.endswith("is not available: no image.")
     assert found.remedy == "kubectl -n knative-eventing describe deployment kafka-controller"
 
@@ -99,7 +99,7 @@ def test_a_controller_that_does_not_come_up_tells_why() -> None:
     ],
 )
 def test_knative_and_kubernetes_must_fit(version: str, kubernetes: str, levels: list[Level]) -> None:
-    found = knative.version(parts.SERVING, [_deployment("controller", version=version)], kubernetes)
+    found = knative.version(dependencies.SERVING, [_deployment("controller", version=version)], kubernetes)
     assert [item.level for item in found] == levels
 
 

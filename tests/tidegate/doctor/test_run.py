@@ -10,7 +10,7 @@ import orjson
 import pytest
 from rich.console import Console
 
-from eventing.errors import TidegateError
+from common.errors import TidegateError
 from tidegate.doctor import report
 from tidegate.doctor.finding import Finding, Level, Unseen, error, note, of_error, ok, warning
 from tidegate.doctor.run import Topic, watched

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from eventing import http
+from common import http_client
 from tidegate.local.up import Up, UpSettings, up
 
 Object = dict[str, Any]
@@ -124,5 +124,5 @@ def until() -> Until:
 
 @pytest.fixture
 async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    async with http.session(timeout_seconds=30) as session:
+    async with http_client.session(timeout_seconds=30) as session:
         yield session

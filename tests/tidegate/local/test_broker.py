@@ -7,8 +7,8 @@ from itertools import islice
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from eventing.errors import BrokerUnreachable
-from eventing.security import OPEN
+from common.errors import BrokerUnreachable
+from eventing.kafka.security import OPEN
 from tidegate.local.broker import EMBEDDED, Kafka, reachable
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import aiohttp
 
-from eventing import http
-from eventing.http import NO_HOST
+from common import http_client
+from common.http_client import NO_HOST
 from tidegate.local.up import Up
 
 Object = dict[str, Any]
@@ -57,7 +57,11 @@ async def test_bodies_of_any_size_and_kind_pass(running: Running, service: Make,
 
 
 async def test_a_compressed_answer_stays_as_it_is(running: Running, service: Make) -> None:
-    async with running(service()) as here, http.session(timeout_seconds=30, raw=True) as raw, raw.get(url(here, "/gzip")) as response:
+    async with (
+        running(service()) as here,
+        http_client.session(timeout_seconds=30, raw=True) as raw,
+        raw.get(url(here, "/gzip")) as response,
+    ):
         assert response.headers["Content-Encoding"] == "gzip"
         assert gzip.decompress(await response.read()) == b"small"
 

@@ -17,7 +17,7 @@ import pytest
 from tidegate.commands.status import read_status
 from tidegate.demo import calls
 from tidegate.demo.rollout import KnativeServices
-from tidegate.doctor.cluster import connect
+from tidegate.doctor.cluster.client import connect
 from tidegate.local.up import Up, UpSettings, up
 
 Object = dict[str, Any]

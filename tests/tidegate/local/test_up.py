@@ -15,8 +15,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from eventing.errors import BrokerUnreachable
-from eventing.listening import PortTaken
+from common.errors import BrokerUnreachable
+from common.sockets import PortTaken
 from tidegate.local import state
 from tidegate.local.errors import AlreadyRunning, InvalidManifest
 from tidegate.local.up import Up, UpSettings, up

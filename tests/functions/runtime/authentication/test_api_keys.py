@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from eventing.errors import InvalidSetting
+from common.errors import InvalidSetting
 from functions.runtime.authentication.api_keys import ApiKeys
 from functions.runtime.errors import Unauthenticated
 

@@ -6,7 +6,7 @@ from typing import Any
 import jwt
 import pytest
 
-from eventing.errors import InvalidSetting
+from common.errors import InvalidSetting
 from functions.runtime.authentication import tokens
 from functions.runtime.authentication.tokens import Tokens
 from functions.runtime.errors import NotReady, Unauthenticated

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import xgboost as xgb
 
-from functions.runtime.card import Artifact, Card, Input, Output, dump
-from functions.runtime.documentation.described import Described
-from functions.runtime.models import Signature
-from functions.runtime.outputs import resolve
+from functions.runtime.contract.card import Artifact, Card, Input, Output, dump
+from functions.runtime.contract.outputs import resolve
+from functions.runtime.documentation.model_spec import Described
+from functions.runtime.runtimes import Signature
 
 # Inputs of every kind, and no transform that would ask for more than the card tells.
 CARD = Card(

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from functions.runtime import documentation
 from functions.runtime.documentation.application import build
-from functions.runtime.documentation.described import Described
+from functions.runtime.documentation.model_spec import Described
 from functions.runtime.documentation.openapi import document
 
 Describe = Callable[..., Described]

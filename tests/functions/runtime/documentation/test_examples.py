@@ -7,10 +7,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from functions.runtime.card import Artifact, Card, Input
-from functions.runtime.checks import checker, range_of
+from functions.runtime.contract.card import Artifact, Card, Input
+from functions.runtime.contract.checks import checker, range_of
 from functions.runtime.documentation import examples
-from functions.runtime.documentation.described import Described
+from functions.runtime.documentation.model_spec import Described
 
 Describe = Callable[..., Described]
 

@@ -7,7 +7,7 @@ import pytest
 import schemathesis
 from jsonschema_rs import Draft202012Validator
 
-from functions.runtime.documentation.described import Described
+from functions.runtime.documentation.model_spec import Described
 from functions.runtime.documentation.openapi import document
 
 Describe = Callable[..., Described]

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
 
-from eventing.errors import TidegateError
-from functions.runtime.card import Input
-from functions.runtime.datatypes import DATATYPES
+from common.errors import TidegateError
+from functions.runtime.contract.card import Input
+from functions.runtime.contract.datatypes import DATATYPES
+from functions.runtime.contract.encoding import Encoder
 from functions.runtime.documentation import records
-from functions.runtime.documentation.described import Described
-from functions.runtime.encoding import Encoder
+from functions.runtime.documentation.model_spec import Described
 
 Describe = Callable[..., Described]
 BOUNDS = st.none() | st.integers(-200, 200).map(float)

@@ -5,20 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from functions.runtime import artifact
-from functions.runtime.dataplane import DataPlane
+from functions.runtime.artifacts import loading
 from functions.runtime.documentation.application import build
-from functions.runtime.documentation.described import Described
+from functions.runtime.documentation.model_spec import Described
 from functions.runtime.documentation.openapi import document
 from functions.runtime.http.routes import Routes
-from functions.runtime.observing.metrics import Metrics
+from functions.runtime.inference.dataplane import DataPlane
+from functions.runtime.observability.metrics import Metrics
 
 Serve = Callable[[bool], DataPlane]
 
 
 @pytest.fixture
 def serve(model: Path) -> Serve:
-    loaded = artifact.load(model)
+    loaded = loading.load(model)
     return lambda control: DataPlane([(loaded, lambda: loaded)], Metrics(), control=control)
 
 

@@ -7,7 +7,7 @@ import pytest
 from jsonschema_rs import Draft202012Validator, meta
 
 from functions.runtime.documentation import examples, schemas
-from functions.runtime.documentation.described import Described
+from functions.runtime.documentation.model_spec import Described
 
 Describe = Callable[..., Described]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xgboost as xgb
 
-from functions.runtime.card import Artifact, Card, Input, Output, dump
+from functions.runtime.contract.card import Artifact, Card, Input, Output, dump
 
 LOANS = Card(
     "loans",

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from eventing.errors import TidegateError
-from functions.runtime.card import Artifact, Card, Input, Output
-from functions.runtime.datatypes import DATATYPES
-from functions.runtime.encoding import Encoder
+from common.errors import TidegateError
+from functions.runtime.contract.card import Artifact, Card, Input, Output
+from functions.runtime.contract.datatypes import DATATYPES
+from functions.runtime.contract.encoding import Encoder
 from functions.runtime.fastapi.types import request_type
 
 BOUNDS = st.none() | st.integers(-200, 200).map(float)

@@ -17,7 +17,7 @@ import orjson
 import pytest
 import xgboost as xgb
 
-from functions.runtime.card import Artifact, Card, Input, Output, dump
+from functions.runtime.contract.card import Artifact, Card, Input, Output, dump
 
 WIDE = tuple(f"f{index}" for index in range(30))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from eventing.errors import InvalidSetting
+from common.errors import InvalidSetting
 from functions.runtime.http import cors
 from functions.runtime.http.asgi import Answer, Receive, Scope, Send
 

@@ -13,18 +13,18 @@ import pytest
 from eventing.codecs import http
 from eventing.codecs.http import Mode
 from eventing.event import Event
-from functions.runtime.artifact import Loaded
-from functions.runtime.card import Artifact, Card, Input, Output
-from functions.runtime.dataplane import DataPlane
-from functions.runtime.encoding import Encoder
+from functions.runtime.artifacts.loading import Loaded
+from functions.runtime.contract.card import Artifact, Card, Input, Output
+from functions.runtime.contract.encoding import Encoder
+from functions.runtime.contract.outputs import resolve
 from functions.runtime.http.app import App
 from functions.runtime.http.asgi import Message, Scope
 from functions.runtime.http.call import Limits
-from functions.runtime.models import Kind, Prediction, Signature
-from functions.runtime.observing.metrics import Metrics
-from functions.runtime.observing.observers import Observers
-from functions.runtime.observing.settings import ObservingSettings
-from functions.runtime.outputs import resolve
+from functions.runtime.inference.dataplane import DataPlane
+from functions.runtime.observability.metrics import Metrics
+from functions.runtime.observability.observers import Observers
+from functions.runtime.observability.settings import ObservingSettings
+from functions.runtime.runtimes import Kind, Prediction, Signature
 
 CARD = Card("same", (Input("a", "FP32"),), (Output("y"),), Artifact("none"))
 LEAVES = 200

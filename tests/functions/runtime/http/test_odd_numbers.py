@@ -14,14 +14,14 @@ import tritonclient.http as triton
 from jsonschema_rs import Draft202012Validator
 from tritonclient.utils import InferenceServerException
 
-from functions.runtime.card import Artifact, Card, Input, Output, dump
+from functions.runtime.contract.card import Artifact, Card, Input, Output, dump
 
 # 1/a: infinity for zero, NaN for a missing value.
 RUNTIME = """
 import math
 from array import array
 
-from functions.runtime.models import Prediction, Signature
+from functions.runtime.runtimes import Prediction, Signature
 
 
 def load(path):

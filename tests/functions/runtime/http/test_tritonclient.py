@@ -11,7 +11,7 @@ import tritonclient.http as triton
 import xgboost as xgb
 from tritonclient.utils import InferenceServerException
 
-from functions.runtime.card import Artifact, Card, Input, Output, dump
+from functions.runtime.contract.card import Artifact, Card, Input, Output, dump
 
 NAMES = ["a", "b", "c", "d", "e"]
 KINDS = ("apple", "pear", "quince")

@@ -15,11 +15,12 @@ import xgboost as xgb
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.runtime import artifact, datatypes
-from functions.runtime.card import Artifact, Card, Input, Output, dump
-from functions.runtime.dataplane import DataPlane, ServedModel
+from functions.runtime.artifacts import loading
+from functions.runtime.contract import datatypes
+from functions.runtime.contract.card import Artifact, Card, Input, Output, dump
 from functions.runtime.errors import InvalidInput
-from functions.runtime.observing.metrics import Metrics
+from functions.runtime.inference.dataplane import DataPlane, ServedModel
+from functions.runtime.observability.metrics import Metrics
 from functions.runtime.protocols import bulk, v2
 from functions.runtime.protocols.body import parse_json
 
@@ -208,7 +209,7 @@ def served(folder: Path, booster: xgb.Booster, inputs: tuple[Input, ...]) -> Ser
     folder.mkdir()
     booster.save_model(folder / "m.ubj")
     (folder / "model.yaml").write_text(dump(Card(folder.name, inputs, (Output("y"),), Artifact("m.ubj"))))
-    return DataPlane([(artifact.load(folder), lambda: artifact.load(folder))], Metrics()).only().model
+    return DataPlane([(loading.load(folder), lambda: loading.load(folder))], Metrics()).only().model
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +221,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
     lgb.train({"verbose": -1}, lgb.Dataset(features, features.sum(1), feature_name=names), 2).save_model(folder / "m.txt")
     inputs = tuple(Input(name, "FP64", optional=True) for name in names)
     (folder / "model.yaml").write_text(dump(Card("wide", inputs, (Output("y"),), Artifact("m.txt"), runtime="lightgbm")))
-    return DataPlane([(artifact.load(folder), lambda: artifact.load(folder))], Metrics()).only().model
+    return DataPlane([(loading.load(folder), lambda: loading.load(folder))], Metrics()).only().model
 
 
 def decoded(body: bytes, model: ServedModel, large: bool) -> tuple[str, bytes, list[array[float]]]:

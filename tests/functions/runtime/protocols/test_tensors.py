@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.runtime.datatypes import DATATYPES
+from functions.runtime.contract.datatypes import DATATYPES
+from functions.runtime.contract.outputs import OutputTensor
 from functions.runtime.errors import InvalidInput
-from functions.runtime.outputs import OutputTensor
 from functions.runtime.protocols import tensors
 
 NUMPY = {datatype: np.dtype(datatype.lower().replace("fp", "float")) for datatype in DATATYPES if datatype not in ("BYTES", "BOOL", "BF16")}

@@ -4,11 +4,11 @@ from array import array
 
 import pytest
 
-from functions.runtime.card import Artifact, Card, Input, Output
+from functions.runtime.contract.card import Artifact, Card, Input, Output
+from functions.runtime.contract.outputs import OutputTensor, resolve
 from functions.runtime.errors import InvalidInput
-from functions.runtime.models import Signature
-from functions.runtime.outputs import OutputTensor, resolve
 from functions.runtime.protocols import v1
+from functions.runtime.runtimes import Signature
 
 CARD = Card("little", (Input("a", "FP32"), Input("b", "FP32")), (Output("y"),), Artifact("none"))
 

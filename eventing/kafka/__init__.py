@@ -1,0 +1,1 @@
+"""Kafka: clients, how a broker is reached and entered, and the lag of a consumer group."""

@@ -1,0 +1,63 @@
+"""A process that serves one application: its signals, its log."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import sys
+from typing import Any
+
+import uvicorn
+
+from common import logs
+from functions.runtime.http.connection import KEEP_ALIVE_SECONDS, BoundedProtocol
+
+
+def serve(
+    app: Any,
+    listener: socket.socket,
+    *,
+    drain_seconds: float,
+    body_seconds: float = KEEP_ALIVE_SECONDS,
+    write_seconds: float | None = None,
+) -> int:
+    """Serve an ASGI application until SIGTERM or SIGINT.
+
+    Requests in flight finish within `drain_seconds`, bodies arrive within `body_seconds`, and clients take an answer
+    within `write_seconds`, the same if not given. Returns the exit status.
+    """
+    limits = {"body_seconds": body_seconds, "write_seconds": body_seconds if write_seconds is None else write_seconds}
+    config = uvicorn.Config(
+        app,
+        loop="uvloop" if sys.platform != "win32" else "auto",
+        http=type("Protocol", (BoundedProtocol,), limits),
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        date_header=False,
+        log_config=None,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=drain_seconds,  # type: ignore[arg-type]  # asyncio takes fractions
+    )
+    # uvicorn raises the signals again once it has drained: having finished in order is no reason to die of them.
+    raised: list[int] = []
+    server = uvicorn.Server(config)
+
+    def stop(number: int, _: object) -> None:
+        raised.append(number)
+        server.should_exit = True  # one that comes before uvicorn listens to signals counts as well
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    server.run(sockets=[listener])
+    if signal.SIGINT in raised:
+        return 130
+    return 0 if server.started else 1
+
+
+def log_to_stderr(level: str) -> None:
+    logs.to_stderr(level.upper())
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)

@@ -1,0 +1,1 @@
+"""Serving models: the registry, micro-batching, and the scheduling of large predictions. Knows no transport."""

@@ -1,0 +1,1 @@
+"""Knative Services through the Kubernetes API: a client that starts fast, and the traffic of a Service."""

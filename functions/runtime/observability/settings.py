@@ -1,0 +1,108 @@
+"""What an operator can have watched, by environment variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from common.environ import number, one_of, whole
+from common.errors import InvalidSetting
+from common.redaction import redact_url
+
+PAYLOAD_EVENTS = ("tidegate", "kserve")
+# Traces are sent by this one: it needs no gRPC.
+_OTLP_PROTOCOL = "http/protobuf"
+
+
+# Without slots, so that a field's default can be read from the class.
+@dataclass(frozen=True, kw_only=True)
+class ObservingSettings:
+    """Metrics are always there; everything here is off unless it is asked for."""
+
+    request_log: bool = False
+    """TIDEGATE_REQUEST_LOG: `true` for one JSON line a request on stdout. Off: at thousands of requests a second it is most of a log."""
+
+    traces_endpoint: str | None = None
+    """OTEL_EXPORTER_OTLP_TRACES_ENDPOINT as it is, or OTEL_EXPORTER_OTLP_ENDPOINT and /v1/traces: where spans are sent. None without
+    either, with OTEL_SDK_DISABLED=true, or when OTEL_TRACES_EXPORTER names no `otlp`."""
+
+    traces_protocol: str = _OTLP_PROTOCOL
+    """OTEL_EXPORTER_OTLP_TRACES_PROTOCOL or OTEL_EXPORTER_OTLP_PROTOCOL: `http/protobuf` is the one that is spoken here."""
+
+    traces_parent_decides: bool = True
+    """OTEL_TRACES_SAMPLER: whether it begins with `parentbased`, as the SDK's default does: callers who do not sample then cost nothing."""
+
+    resource: Mapping[str, str] = field(default_factory=dict)
+    """K_SERVICE and K_REVISION, as Knative gives them, for the resource of the spans; the SDK adds OTEL_RESOURCE_ATTRIBUTES."""
+
+    payload_sink: str | None = None
+    """TIDEGATE_PAYLOAD_SINK: the URL that bodies of requests and responses are posted to, as CloudEvents. None: they are private."""
+
+    payload_sample: float = 1.0
+    """TIDEGATE_PAYLOAD_SAMPLE, 0 to 1: the share of requests whose bodies are sent. All: who names a sink wants to see something in it."""
+
+    payload_events: str = "tidegate"
+    """TIDEGATE_PAYLOAD_EVENTS: `tidegate`, or `kserve` for the types and attributes of KServe's payload logger."""
+
+    payload_queue_bytes: int = 16 * 2**20
+    """TIDEGATE_PAYLOAD_QUEUE_BYTES of bodies that may wait for the sink: a few seconds of a busy function, and little beside its memory."""
+
+    namespace: str = ""
+    """TIDEGATE_NAMESPACE: the namespace that KServe's events name; that of the pod unless named."""
+
+    flush_seconds: float = 3.0
+    """TIDEGATE_FLUSH_SECONDS: how long the end of the process may wait for what is still to be written or sent; Knative leaves 5 s
+    between the default drain and its own end of patience."""
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> ObservingSettings:
+        """Raises InvalidSetting, naming the variable."""
+        return cls(
+            request_log=one_of(environ, "TIDEGATE_REQUEST_LOG", "false", ("true", "false")) == "true",
+            traces_endpoint=_traces_endpoint(environ),
+            traces_protocol=environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
+            or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+            or cls.traces_protocol,
+            traces_parent_decides=(environ.get("OTEL_TRACES_SAMPLER") or "parentbased").lower().startswith("parentbased"),
+            resource=_resource(environ),
+            payload_sink=_sink(environ),
+            payload_sample=number(environ, "TIDEGATE_PAYLOAD_SAMPLE", cls.payload_sample, most=1.0),
+            payload_events=one_of(environ, "TIDEGATE_PAYLOAD_EVENTS", cls.payload_events, PAYLOAD_EVENTS),
+            payload_queue_bytes=whole(environ, "TIDEGATE_PAYLOAD_QUEUE_BYTES", cls.payload_queue_bytes, least=1),
+            namespace=environ.get("TIDEGATE_NAMESPACE") or cls.namespace,
+            flush_seconds=number(environ, "TIDEGATE_FLUSH_SECONDS", cls.flush_seconds),
+        )
+
+
+def _traces_endpoint(environ: Mapping[str, str]) -> str | None:
+    disabled = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    exporters = [name.strip() for name in (environ.get("OTEL_TRACES_EXPORTER") or "otlp").split(",")]
+    if disabled or "otlp" not in exporters:
+        return None
+    base = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    return environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or (f"{base.rstrip('/')}/v1/traces" if base else None)
+
+
+def _resource(environ: Mapping[str, str]) -> dict[str, str]:
+    service, revision = environ.get("K_SERVICE"), environ.get("K_REVISION")
+    found = {"service.name": service or "tidegate", "kn.service.name": service, "kn.revision.name": revision}
+    return {name: value for name, value in found.items() if value}
+
+
+def _sink(environ: Mapping[str, str]) -> str | None:
+    value = environ.get("TIDEGATE_PAYLOAD_SINK")
+    if value and not _is_url(value):
+        raise InvalidSetting(
+            f"TIDEGATE_PAYLOAD_SINK is {redact_url(value)!r}; it must be an http or https URL such as http://payloads.default."
+        )
+    return value or None
+
+
+def _is_url(value: str) -> bool:
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

@@ -1,0 +1,58 @@
+"""Read JSON as XGBoost reads it: what the two could understand differently is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import orjson
+
+from functions.runtime.runtimes.structure.fault import Fault
+
+_SPACED_KEY = re.compile(rb'"\s+:')
+
+
+def parse(data: bytes) -> Any:
+    """The document. Raises Fault."""
+    try:
+        found = orjson.loads(data)
+    except orjson.JSONDecodeError:  # it has NaN or infinity, which XGBoost writes, or it is damaged
+        return _parse_strictly(data)
+    # A key that stands twice is one key here. Counting finds it in a tenth of the time that looking at each object takes.
+    if data.count(b'":') != _keys(found) or _SPACED_KEY.search(data):
+        return _parse_strictly(data)
+    return found
+
+
+def _parse_strictly(data: bytes) -> Any:
+    try:
+        return json.loads(data.decode(errors="surrogateescape"), object_pairs_hook=_object)
+    except json.JSONDecodeError as error:
+        raise Fault(f"it is not JSON: {error.msg} (at character {error.pos})") from None
+    except Fault:
+        raise
+    except RecursionError:
+        raise Fault("it is nested too deeply") from None
+    except ValueError:  # an integer of thousands of digits
+        raise Fault("it has a number that is too long") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Fault("an object has a field twice")
+    return found
+
+
+def _keys(document: Any) -> int:
+    """Of all objects in it."""
+    count, waiting = 0, [document]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            count += len(item)
+            waiting.extend(value for value in item.values() if isinstance(value, (dict, list)))
+        elif item and isinstance(item[0], (dict, list)):
+            waiting.extend(value for value in item if isinstance(value, (dict, list)))
+    return count

@@ -1,0 +1,71 @@
+"""`python -m functions.stream`: the stream worker, as its Deployment runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+from common import logs
+from common.environ import Environ
+from common.errors import TidegateError
+from common.sockets import listen
+from functions.stream import worker
+from functions.stream.health import Health, serving
+from functions.stream.settings import StreamSettings
+from functions.stream.watch import Stalled
+
+logger = logging.getLogger("tidegate.stream")
+
+# A first deployment makes the worker before the router has an address: by then it has one, or somebody should be told.
+_SINK_SECONDS = 60.0
+
+
+def main() -> int:
+    """0 when it was stopped, 1 when it cannot work; why is told in one sentence."""
+    logs.to_stderr()
+    if _comes_before_its_sink(os.environ) and _ended_while_waiting():
+        return 0
+    runner = asyncio.Runner()
+    try:
+        runner.run(_until_stopped(StreamSettings.from_env(os.environ)))
+    except Stalled as error:
+        logger.error("%s", error)
+        logging.shutdown()
+        os._exit(1)  # a thread of the client's may hang, and would be waited for
+    except TidegateError as error:
+        logger.error("%s", error)
+        return 1
+    finally:
+        runner.close()
+    return 0
+
+
+def _comes_before_its_sink(environ: Environ) -> bool:
+    return not environ.get("K_SINK") and "KUBERNETES_SERVICE_HOST" in environ
+
+
+def _ended_while_waiting() -> bool:
+    """A SinkBinding gives K_SINK to new pods and ends this one. One that crashed meanwhile would fail a deployment that is watched."""
+    signals = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    logger.warning("K_SINK is not set yet: a SinkBinding sets it in the next pod; waiting %.0f s for that", _SINK_SECONDS)
+    ended = signal.sigtimedwait(signals, _SINK_SECONDS) is not None
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+    return ended
+
+
+async def _until_stopped(settings: StreamSettings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    health = Health()
+    async with serving(health, listen(settings.port, settings.host)):
+        await worker.run(settings, stop, health)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""What a stream is: from which topic, through which sink, into which topics, and how patiently."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from common.environ import Environ, number, required, whole
+from common.errors import InvalidSetting
+from common.redaction import redact_url
+from eventing.kafka.kafka_python import Broker
+from eventing.kafka.security import Security
+
+# Nothing here makes sense at zero; a millisecond is the clients' unit.
+_LEAST_SECONDS = 0.001
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamSettings:
+    """One stream. Everything but the topics, the sink and the broker has a default."""
+
+    broker: Broker
+    """TIDEGATE_BOOTSTRAP_SERVERS (`host:port`, several by commas); TIDEGATE_KAFKA_API_VERSION (`2.3`; for the embedded broker alone);
+    the variables of eventing/kafka/security.py."""
+
+    input: str
+    """TIDEGATE_STREAM_INPUT: the topic that is read."""
+
+    output: str
+    """TIDEGATE_STREAM_OUTPUT: the topic that replies are written to."""
+
+    deadletter: str
+    """TIDEGATE_STREAM_DEADLETTER: the topic for what cannot be handled; `<input>.deadletter` unless named."""
+
+    group: str
+    """TIDEGATE_STREAM_GROUP: the consumer group, and the stream's name in what it writes; `tidegate-<input>` unless named."""
+
+    model: str
+    """TIDEGATE_STREAM_MODEL: named in the problems of dead letters; the last part of the sink's path unless named."""
+
+    sink: str
+    """K_SINK: the URL that batches are posted to, as a SinkBinding gives it."""
+
+    host: str = "0.0.0.0"  # noqa: S104 a kubelet asks from outside
+    """TIDEGATE_HOST: the address of the port."""
+
+    port: int = 8080
+    """PORT: where a kubelet asks for the worker's health; 0 takes a free one."""
+
+    instance: str | None = None
+    """TIDEGATE_STREAM_INSTANCE: a name that survives a restart (static membership), so that partitions come back at once. None unless
+    named: a Deployment's pods change their names, and a static member that stops for good holds its partitions for the session time-out."""
+
+    batch_size: int = 256
+    """TIDEGATE_STREAM_BATCH_SIZE, events: beyond it the client alone costs time, and a batch stays far below the sink's limit."""
+
+    in_flight: int = 4
+    """TIDEGATE_STREAM_IN_FLIGHT, batches: hides the sink's latency; more than 4 gained nothing in measurements."""
+
+    linger_seconds: float = 0.005
+    """TIDEGATE_STREAM_LINGER_SECONDS: how long an output may wait for others to share its produce request."""
+
+    request_timeout_seconds: float = 60.0
+    """TIDEGATE_STREAM_REQUEST_TIMEOUT_SECONDS, for one call: a model that starts from zero answers its first call late."""
+
+    retry_seconds: float = 600.0
+    """TIDEGATE_STREAM_RETRY_SECONDS: how long an event is tried before it is dead-lettered; longer than a roll-out or a node's restart."""
+
+    session_timeout_seconds: float = 10.0
+    """TIDEGATE_STREAM_SESSION_TIMEOUT_SECONDS: a killed worker's partitions go to another after this; brokers take 6 s or more."""
+
+    commit_seconds: float = 0.5
+    """TIDEGATE_STREAM_COMMIT_SECONDS between commits: a restart reads again what was written since the last."""
+
+    stop_seconds: float = 20.0
+    """TIDEGATE_STREAM_STOP_SECONDS: how long a stop waits for what is in flight; it leaves 10 of the 30 s
+    that Kubernetes grants for the last writes and the end of the process."""
+
+    @property
+    def backlog(self) -> int:
+        """Records of a partition that may be read and not yet finished: enough to fill every call while a poll is under way."""
+        return 4 * self.batch_size * self.in_flight
+
+    @classmethod
+    def from_env(cls, environ: Environ) -> StreamSettings:
+        """Raises InvalidSetting, naming the variable."""
+        input_, sink = required(environ, "TIDEGATE_STREAM_INPUT"), _url(environ, "K_SINK")
+        return cls(
+            broker=Broker(
+                required(environ, "TIDEGATE_BOOTSTRAP_SERVERS"),
+                _version(environ, "TIDEGATE_KAFKA_API_VERSION"),
+                Security.from_env(environ),
+            ),
+            input=input_,
+            output=required(environ, "TIDEGATE_STREAM_OUTPUT"),
+            deadletter=environ.get("TIDEGATE_STREAM_DEADLETTER") or f"{input_}.deadletter",
+            group=environ.get("TIDEGATE_STREAM_GROUP") or group_of(input_),
+            model=environ.get("TIDEGATE_STREAM_MODEL") or model_of(sink),
+            sink=sink,
+            host=environ.get("TIDEGATE_HOST") or cls.host,
+            port=whole(environ, "PORT", cls.port, most=65_535),
+            instance=environ.get("TIDEGATE_STREAM_INSTANCE") or None,
+            batch_size=whole(environ, "TIDEGATE_STREAM_BATCH_SIZE", cls.batch_size, least=1),
+            in_flight=whole(environ, "TIDEGATE_STREAM_IN_FLIGHT", cls.in_flight, least=1),
+            linger_seconds=number(environ, "TIDEGATE_STREAM_LINGER_SECONDS", cls.linger_seconds, least=_LEAST_SECONDS),
+            request_timeout_seconds=number(
+                environ, "TIDEGATE_STREAM_REQUEST_TIMEOUT_SECONDS", cls.request_timeout_seconds, least=_LEAST_SECONDS
+            ),
+            retry_seconds=number(environ, "TIDEGATE_STREAM_RETRY_SECONDS", cls.retry_seconds, least=_LEAST_SECONDS),
+            session_timeout_seconds=number(
+                environ, "TIDEGATE_STREAM_SESSION_TIMEOUT_SECONDS", cls.session_timeout_seconds, least=_LEAST_SECONDS
+            ),
+            commit_seconds=number(environ, "TIDEGATE_STREAM_COMMIT_SECONDS", cls.commit_seconds, least=_LEAST_SECONDS),
+            stop_seconds=number(environ, "TIDEGATE_STREAM_STOP_SECONDS", cls.stop_seconds, least=_LEAST_SECONDS),
+        )
+
+
+def _url(environ: Environ, name: str) -> str:
+    value = environ.get(name)
+    if not value:
+        raise InvalidSetting(
+            f"{name} is not set; a SinkBinding sets it as soon as its sink has an address: `kubectl get sinkbinding` tells."
+        )
+    if not _is_url(value):
+        raise InvalidSetting(
+            f"{name} is {redact_url(value)!r}; it must be an http or https URL such as http://router.localhost:8080/models/flights."
+        )
+    return value
+
+
+def _is_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _version(environ: Environ, name: str) -> tuple[int, ...] | None:
+    value = environ.get(name)
+    if not value:
+        return None
+    try:
+        return tuple(int(part) for part in value.split("."))
+    except ValueError:
+        raise InvalidSetting(f"{name} is {value!r}; it must be a version such as 2.3.") from None
+
+
+def group_of(topic: str) -> str:
+    """The consumer group of a topic's stream worker, unless it is named otherwise."""
+    return f"tidegate-{topic}"
+
+
+def model_of(sink: str) -> str:
+    """The model of a stream, unless it is named otherwise: the last part of the sink's path."""
+    return urlsplit(sink).path.rstrip("/").rpartition("/")[2]

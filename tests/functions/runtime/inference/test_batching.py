@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import asyncio
+from array import array
+
+import pytest
+
+from functions.runtime.contract.encoding import Rows
+from functions.runtime.inference.batching import Gatherer
+from functions.runtime.runtimes import Kind, Prediction, Signature
+
+
+class Doubler:
+    """One feature in, two scores out; it notes the calls it gets, and their rows."""
+
+    signature = Signature(1, kinds={"value": (2,), "margin": ()})
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[int, Kind]] = []
+        self.given: list[array[float]] = []
+
+    def predict(self, values: array[float], rows: int, kind: Kind = "value") -> Prediction:
+        self.calls.append((rows, kind))
+        self.given.append(values)
+        if any(value < 0 for value in values):
+            raise RuntimeError("no negative values")
+        if kind == "margin":
+            return Prediction(array("f", [-value for value in values]), ())
+        return Prediction(array("f", [score for value in values for score in (value, 2 * value)]), (2,))
+
+
+def gatherer(model: Doubler, max_rows: int = 8) -> Gatherer:
+    return Gatherer(model, lambda *_: None, max_rows=max_rows)
+
+
+def rows(*values: float) -> Rows:
+    return Rows(array("f", values), len(values))
+
+
+async def test_requests_that_arrive_together_are_predicted_together_and_told_apart() -> None:
+    model = Doubler()
+    plane = gatherer(model)
+
+    answers = await asyncio.gather(*(plane.predict(rows(*values), "value") for values in ((1,), (2, 3), (4,))))
+
+    assert [(answer.values.tolist(), answer.shape) for answer in answers] == [([1, 2], (2,)), ([2, 4, 3, 6], (2,)), ([4, 8], (2,))]
+    assert model.calls == [(4, "value")]
+
+
+async def test_what_is_asked_for_differently_is_predicted_apart() -> None:
+    model = Doubler()
+    plane = gatherer(model)
+
+    value, margin = await asyncio.gather(plane.predict(rows(1), "value"), plane.predict(rows(1), "margin"))
+
+    assert (value.values.tolist(), margin.values.tolist()) == ([1, 2], [-1])
+    assert model.calls == [(1, "value"), (1, "margin")]
+
+
+async def test_rows_of_both_precisions_are_predicted_apart_and_keep_theirs() -> None:
+    model = Doubler()
+    plane = gatherer(model)
+    small = 1 + 2**-52  # 1 as a float
+    doubles, floats = Rows(array("d", [small, 3]), 2), Rows(array("f", [5, 7]), 2)
+
+    waiting = [plane.predict(asked, "value") for asked in (doubles, floats, Rows(array("d", [9]), 1), rows(11))]
+
+    found = [answer.values.tolist() for answer in await asyncio.gather(*waiting)]
+    assert found == [[1, 2, 3, 6], [5, 10, 7, 14], [9, 18], [11, 22]]
+    assert model.calls == [(3, "value"), (3, "value")]
+    assert model.given == [array("d", [small, 3, 9]), array("f", [5, 7, 11])]
+    assert (doubles.values, floats.values) == (array("d", [small, 3]), array("f", [5, 7]))
+
+
+async def test_a_call_has_at_most_the_rows_that_may_be_gathered() -> None:
+    model = Doubler()
+    plane = gatherer(model, max_rows=3)
+
+    await asyncio.gather(*(plane.predict(rows(1, 2), "value") for _ in range(4)))
+
+    assert [count for count, _ in model.calls] == [2, 2, 2, 2]
+
+
+async def test_what_fails_in_a_gathered_call_fails_for_its_callers_and_the_next_call_works() -> None:
+    plane = gatherer(Doubler())
+
+    answers = await asyncio.gather(plane.predict(rows(1), "value"), plane.predict(rows(-1), "value"), return_exceptions=True)
+
+    assert all(isinstance(answer, RuntimeError) for answer in answers)
+    assert (await plane.predict(rows(5), "value")).values.tolist() == [5, 10]
+
+
+async def test_nothing_is_computed_for_a_caller_who_gave_up_and_the_others_are_not_disturbed() -> None:
+    model = Doubler()
+    plane = gatherer(model)
+    gone, stays = plane.predict(rows(1), "value"), plane.predict(rows(2), "value")
+    gone.cancel()
+
+    assert (await stays).values.tolist() == [2, 4]
+    assert model.calls == [(1, "value")]
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+
+
+async def test_those_who_watch_are_told_of_each_call() -> None:
+    told: list[tuple[object, ...]] = []
+    plane = Gatherer(Doubler(), lambda *call: told.append(call), max_rows=8)
+
+    await asyncio.gather(plane.predict(rows(1), "value"), plane.predict(rows(2, 3), "value"))
+
+    ((kind, count, requests, waited, took),) = told
+    assert (kind, count, requests) == ("value", 3, 2)
+    assert isinstance(waited, float)
+    assert isinstance(took, float)
+
+
+async def test_others_have_their_turn_between_the_calls_of_what_is_more_than_one() -> None:
+    model = Doubler()
+    plane = gatherer(model)
+    calls_seen: list[int] = []
+
+    def look() -> None:
+        calls_seen.append(len(model.calls))
+        if len(model.calls) < 3:
+            asyncio.get_running_loop().call_soon(look)
+
+    answers = [plane.predict(rows(*range(8)), "value") for _ in range(3)]
+    look()
+    assert [len((await answer).values) for answer in answers] == [16, 16, 16]
+    assert {1, 2} <= set(calls_seen)

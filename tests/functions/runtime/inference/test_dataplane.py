@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import math
+import threading
+from array import array
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from functions.runtime.artifacts.loading import Loaded
+from functions.runtime.contract.card import Artifact, Card, Input, Output
+from functions.runtime.contract.encoding import Encoder, Rows, Transform
+from functions.runtime.contract.outputs import resolve
+from functions.runtime.errors import InvalidInput, InvalidModel, NotAllowed, NotReady, Overloaded, TimedOut, TooLarge, UnknownModel
+from functions.runtime.inference import dataplane
+from functions.runtime.inference.dataplane import OFF_LOOP_ROWS, DataPlane, Limits, ServedModel, Slot
+from functions.runtime.observability.metrics import Metrics
+from functions.runtime.runtimes import Kind, Prediction, Signature
+
+CARD = Card("sum", (Input("a", "FP32"), Input("b", "FP32")), (Output("sum"),), Artifact("none"))
+
+
+class Sum:
+    signature = Signature(2, kinds={"value": (), "margin": ()})
+
+    def __init__(self) -> None:
+        self.kinds: list[Kind] = []
+
+    def predict(self, values: array[float], rows: int, kind: Kind = "value") -> Prediction:
+        self.kinds.append(kind)
+        return Prediction(array("f", [values[2 * row] + values[2 * row + 1] for row in range(rows)]), ())
+
+
+class TwoValues(Sum):
+    """It gives more than its signature says."""
+
+    def predict(self, values: array[float], rows: int, kind: Kind = "value") -> Prediction:
+        return Prediction(array("f", [0.0] * 2 * rows), (2,))
+
+
+def loaded(card: Card = CARD, model: Sum | None = None, transform: Transform | None = None) -> Loaded:
+    model = model or Sum()
+    encoder = Encoder(card, card.columns, transform)
+    return Loaded(card, encoder, model, resolve(card, model.signature), Path("none"))
+
+
+def plane_of(*models: Loaded, load: Callable[[], Loaded] = loaded, **options: Any) -> DataPlane:
+    return DataPlane([(model, load) for model in models], Metrics(), **options)
+
+
+def rows(count: int) -> Rows:
+    return Rows(array("f", [1.0, 2.0]) * count, count)
+
+
+async def test_each_kind_of_prediction_is_asked_for_once() -> None:
+    model = Sum()
+    card = replace(CARD, outputs=(Output("sum"), Output("again"), Output("raw", meaning="margin")))
+    served = plane_of(loaded(card, model)).only().model
+    model.kinds.clear()
+    answered = await served.infer(rows(2), served.outputs.default)
+    assert [(tensor.name, tensor.data.tolist() if isinstance(tensor.data, array) else None) for tensor in answered] == [
+        ("sum", [3.0, 3.0]),
+        ("again", [3.0, 3.0]),
+        ("raw", [3.0, 3.0]),
+    ]
+    assert sorted(model.kinds) == ["margin", "value"]
+
+
+async def test_a_request_has_rows_and_not_too_many() -> None:
+    served = plane_of(loaded(), limits=Limits(request_rows=10)).only().model
+    with pytest.raises(InvalidInput, match="has no rows"):
+        await served.infer(rows(0), served.outputs.default)
+    with pytest.raises(TooLarge, match="has 11 rows; at most 10 fit"):
+        await served.infer(rows(11), served.outputs.default)
+
+
+def test_the_newest_version_answers_when_none_is_named() -> None:
+    plane = plane_of(*(loaded(replace(CARD, version=version)) for version in ("v9", "v10", "v2")), loaded(replace(CARD, name="other")))
+    assert plane.names == ["sum", "other"]
+    assert plane.versions("sum") == ["v2", "v9", "v10"]
+    assert plane.slot("sum").version == "v10"
+    assert plane.slot("sum", "v2").version == "v2"
+    assert plane.slot("other").version is None
+    with pytest.raises(UnknownModel, match="no version 'v3' here; this function serves v2, v9, v10"):
+        plane.slot("sum", "v3")
+    with pytest.raises(UnknownModel, match="there is no model 'x' here; this function serves sum, other"):
+        plane.slot("x")
+    with pytest.raises(UnknownModel, match="send the event to /models/"):
+        plane.only()
+
+
+def test_an_example_that_the_card_itself_refuses_stops_the_start() -> None:
+    with pytest.raises(InvalidModel, match="the example of the model sum is no valid row: the input b is missing"):
+        plane_of(loaded(replace(CARD, example={"a": 1.0})))
+
+
+def test_a_model_that_gives_something_else_than_it_says_never_gets_ready() -> None:
+    with pytest.raises(InvalidModel, match=r"the model sum predicts 2 values for a row; its signature says the shape \[\]"):
+        plane_of(loaded(model=TwoValues()))
+
+
+def test_a_transform_that_leaves_out_a_feature_stops_the_start() -> None:
+    card = replace(CARD, features=("a", "c"), transform="mine", example={"a": 1.0, "b": 2.0})
+    with pytest.raises(InvalidModel, match="the transform mine makes no feature 'c'"):
+        plane_of(loaded(card, transform=lambda record: dict(record)))
+
+
+async def test_a_model_is_unloaded_and_loaded_by_those_who_may() -> None:
+    with pytest.raises(NotAllowed, match="TIDEGATE_MODEL_CONTROL=true"):
+        plane_of(loaded()).controlled("sum")
+    plane = plane_of(loaded(), control=True)
+    (slot,) = plane.controlled("sum")
+    serving = slot.model
+    await slot.unload()
+    with pytest.raises(NotReady, match="the model sum is not loaded: it was unloaded"):
+        slot.check_ready()
+    assert await answered(serving, OFF_LOOP_ROWS)  # who had it already is answered
+    await slot.load()
+    assert slot.model is not serving
+    assert slot.reason == ""
+    assert await answered(serving, OFF_LOOP_ROWS)
+    assert await answered(slot.model, OFF_LOOP_ROWS)
+
+
+async def test_the_threads_of_a_model_end_when_nobody_has_it_any_more() -> None:
+    slot = plane_of(loaded(), control=True).only()
+    before = set(threading.enumerate())
+    assert await answered(slot.model, OFF_LOOP_ROWS)
+    threads = [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("predict")]
+    assert threads
+    await slot.unload()
+    gc.collect()
+    for thread in threads:
+        await asyncio.to_thread(thread.join, 10)
+        assert not thread.is_alive()
+
+
+class Reloads:
+    """What loads a model again; each waits until it is let on."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Semaphore(0)
+        self.gate = threading.Semaphore(0)
+        self.running = 0
+        self.most = 0
+
+    def __call__(self) -> Loaded:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        self.entered.release()
+        assert self.gate.acquire(timeout=10)
+        self.running -= 1
+        return loaded()
+
+    async def begun(self) -> None:
+        assert await asyncio.to_thread(self.entered.acquire, timeout=10)
+
+
+async def test_an_unload_during_a_load_is_not_undone_by_it() -> None:
+    load = Reloads()
+    slot = plane_of(loaded(), load=load, control=True).only()
+    loading = asyncio.ensure_future(slot.load())
+    await load.begun()
+    unloading = asyncio.ensure_future(slot.unload())
+    await asyncio.sleep(0)
+    load.gate.release()
+    await asyncio.gather(loading, unloading)
+    assert not slot.ready
+
+
+async def test_loads_of_one_model_run_one_after_the_other() -> None:
+    load = Reloads()
+    slot = plane_of(loaded(), load=load, control=True).only()
+    loading = [asyncio.ensure_future(slot.load()) for _ in range(2)]
+    await load.begun()
+    await asyncio.sleep(0.05)
+    load.gate.release(2)
+    await asyncio.gather(*loading)
+    assert load.most == 1
+
+
+def fail() -> Loaded:
+    raise InvalidModel("the artifact is gone.")
+
+
+@pytest.mark.parametrize("load", [fail, lambda: loaded(model=TwoValues())], ids=["load", "warm-up"])
+async def test_a_model_that_cannot_be_loaded_again_goes_on_serving_and_being_watched(load: Callable[[], Loaded]) -> None:
+    plane = plane_of(loaded(), load=load, control=True)
+    slot: Slot = plane.only()
+    serving = slot.model
+    with pytest.raises(InvalidModel):
+        await slot.load()
+    assert slot.model is serving
+    assert await answered(serving, 3)
+    assert watched_rows(plane) == 3
+
+
+async def test_the_metrics_are_those_of_the_model_that_was_loaded_last() -> None:
+    plane = plane_of(loaded(), control=True)
+    await plane.only().load()
+    assert await answered(plane.only().model, 3)
+    assert watched_rows(plane) == 3
+
+
+@pytest.mark.parametrize("changed", [{"version": "2"}, {"outputs": (Output("total"),)}, {"description": "new"}], ids=str)
+async def test_a_card_that_has_changed_is_not_served_under_the_old_one(changed: dict[str, Any]) -> None:
+    slot = plane_of(loaded(), load=lambda: loaded(replace(CARD, **changed)), control=True).only()
+    serving = slot.model
+    with pytest.raises(InvalidModel, match="the card of the model sum has changed; start the function again to serve it"):
+        await slot.load()
+    assert slot.model is serving
+
+
+async def test_a_card_that_is_read_again_is_the_same_although_it_has_nan() -> None:
+    cards = [replace(CARD, evaluation={"auc": math.nan * one}) for one in (1, 1)]
+    slot = plane_of(loaded(cards[0]), load=lambda: loaded(cards[1]), control=True).only()
+    serving = slot.model
+    await slot.load()
+    assert slot.model is not serving
+
+
+async def test_what_is_told_of_a_model_is_of_the_one_that_was_loaded_last() -> None:
+    class Three(Sum):
+        signature = Signature(2, kinds={"value": (), "margin": (3,)})
+
+    slot = plane_of(loaded(), load=lambda: loaded(model=Three()), control=True).only()
+    await slot.load()
+    assert slot.outputs is slot.model.outputs
+
+
+async def test_waiting_rows_are_those_of_all_models_together() -> None:
+    plane = plane_of(loaded(), loaded(replace(CARD, name="other")), limits=Limits(waiting_rows=10), control=True)
+    first, second = plane.slot("sum").model, plane.slot("other").model
+    waiting = asyncio.ensure_future(answered(first, 6))
+    await asyncio.sleep(0)
+    await plane.slot("sum").unload()
+    assert plane.waiting_rows == 6  # they wait still
+    with pytest.raises(Overloaded, match="6 rows are waiting"):
+        await answered(second, 5)
+    assert await waiting
+    assert plane.waiting_rows == 0
+    assert await answered(second, 5)
+
+
+async def answered(served: ServedModel, count: int) -> bool:
+    (tensor,) = await served.infer(rows(count), served.outputs.default)
+    return tensor.data == array("f", [3.0]) * count
+
+
+def watched_rows(plane: DataPlane) -> int:
+    (watched,) = plane.metrics.models.values()
+    return sum(sample.rows for sample in watched.samples.values())
+
+
+class Slow(Sum):
+    """It notes the thread of each call, the first of which is for the warm-up, and waits at the gate in those after it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: list[str] = []
+        self.gate = threading.Event()
+
+    def predict(self, values: array[float], rows: int, kind: Kind = "value") -> Prediction:
+        self.threads.append(threading.current_thread().name)
+        if len(self.threads) > 1:
+            assert self.gate.wait(10)
+        return super().predict(values, rows, kind)
+
+
+async def test_a_model_that_is_slow_for_one_row_holds_up_nobody_and_its_callers_no_longer_than_their_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dataplane, "_SLOW_SECONDS", 0.0)
+    model = Slow()
+    plane = plane_of(loaded(model=model))
+    served = plane.only().model
+    with pytest.raises(TimedOut, match="0 of 1 rows"):
+        await served.infer(rows(1), served.outputs.default, monotonic() + 0.01)
+    assert plane.waiting_rows == 1
+    model.gate.set()
+    assert await answered(served, 1)
+    assert plane.waiting_rows == 0
+    assert all(thread.startswith("predict") for thread in model.threads[1:])
+
+
+async def test_a_model_that_is_quick_again_is_called_on_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataplane, "_SLOW_SECONDS", 0.0)
+    model = Slow()
+    model.gate.set()
+    served = plane_of(loaded(model=model)).only().model
+    monkeypatch.setattr(dataplane, "_SLOW_SECONDS", 60.0)
+    for _ in range(2):
+        assert await answered(served, 1)
+    assert [thread.startswith("predict") for thread in model.threads[1:]] == [True, False]

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+import pytest
+
+from functions.runtime.observability.background import Background
+
+
+class Work:
+    """Notes what it is given; it waits at the gate."""
+
+    def __init__(self) -> None:
+        self.items: list[int] = []
+        self.entered = threading.Event()
+        self.gate = threading.Event()
+
+    def __call__(self, items: list[int]) -> int:
+        self.entered.set()
+        self.gate.wait(20)
+        self.items += items
+        return 0
+
+
+def test_what_is_put_in_before_the_end_is_worked_on_in_its_order() -> None:
+    work = Work()
+    work.gate.set()
+    background = Background("test", work, limit=10_000)
+    background.start()
+
+    for item in range(3_000):
+        background.put(item)
+    background.close()
+    background.join(20)
+
+    assert work.items == list(range(3_000))
+    assert background.dropped == 0
+
+
+def test_no_more_than_allowed_are_worked_on_together() -> None:
+    sizes: list[int] = []
+
+    def work(items: list[int]) -> int:
+        sizes.append(len(items))
+        return 0
+
+    background = Background("test", work, limit=100, together=8)
+    for item in range(20):
+        background.put(item)
+    background.start()
+    background.close()
+    background.join(20)
+
+    assert sizes == [8, 8, 4]
+
+
+def test_what_does_not_fit_is_dropped_and_counted() -> None:
+    work = Work()
+    background = Background("test", work, limit=100, linger_seconds=0)
+    background.start()
+
+    background.put(1, 60)
+    assert work.entered.wait(20)
+    # What is being worked on still takes its place.
+    background.put(2, 60)
+    background.put(3, 40)
+    work.gate.set()
+    background.close()
+    background.join(20)
+
+    assert work.items == [1, 3]
+    assert background.dropped == 1
+
+
+def test_there_is_room_again_after_work() -> None:
+    work = Work()
+    work.gate.set()
+    background = Background("test", work, limit=1, linger_seconds=0)
+    background.start()
+
+    # Without room it would go round for ever.
+    while len(work.items) < 3:
+        background.put(1)
+    background.close()
+    background.join(20)
+
+    assert background.dropped > 0
+
+
+class Recorder(threading.Event):
+    """Notes how long it is waited for instead of waiting."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout or 0.0)
+        return True
+
+
+def test_the_thread_rests_three_times_as_long_as_it_computes() -> None:
+    def work(_: list[int]) -> int:
+        began = time.thread_time()
+        while time.thread_time() < began + 0.01:
+            pass
+        return 0
+
+    background = Background("test", work, limit=10, linger_seconds=0)
+    background.stopping = recorder = Recorder()
+    background.start()
+    background.put(1)
+    background.close()
+    background.join(20)
+
+    assert max(recorder.waits) >= 0.03
+
+
+def test_work_that_fails_costs_its_items_and_no_others(caplog: pytest.LogCaptureFixture) -> None:
+    done: list[int] = []
+    failed = threading.Semaphore(0)
+
+    def fail_at_first(items: list[int]) -> int:
+        if items == [1] or items == [2]:
+            failed.release()
+            raise RuntimeError("no")
+        done.extend(items)
+        return 0
+
+    background = Background("test", fail_at_first, limit=10, linger_seconds=0)
+    background.start()
+    for item in (1, 2):
+        background.put(item)
+        assert failed.acquire(timeout=20)
+    background.put(3)
+    background.close()
+    background.join(20)
+
+    assert done == [3]
+    assert background.dropped == 2
+    assert [record.getMessage() for record in caplog.records] == [
+        "test: it fails with RuntimeError('no'); until it works again, what it is given is dropped and counted."
+    ]
+
+
+def test_the_end_is_not_waited_for_longer_than_allowed(caplog: pytest.LogCaptureFixture) -> None:
+    work = Work()
+    background = Background("test", work, limit=10)
+    background.start()
+    background.put(1)
+    background.close()
+
+    with caplog.at_level(logging.WARNING, "tidegate.observing"):
+        background.join(0.01)
+    work.gate.set()
+    background.join(20)
+
+    assert len(caplog.records) == 1
+    assert work.items == [1]

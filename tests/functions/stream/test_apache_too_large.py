@@ -1,0 +1,131 @@
+"""Records, replies and reasons that are larger than an Apache Kafka takes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import NewTopic
+
+from eventing import deadletter
+from eventing.codecs.kafka import Message
+from eventing.event import Event
+from eventing.kafka import kafka_python
+from eventing.kafka.kafka_python import Broker
+from eventing.reply import Problem, failed
+from functions.stream import worker
+from functions.stream.limits import TopicTooSmall
+from functions.stream.settings import StreamSettings
+
+if TYPE_CHECKING:
+    from tests.fixtures.apache import Apache
+
+
+async def test_a_partition_goes_on_behind_what_no_topic_can_hold(
+    apache: Apache,
+    serve: Callable[[Any], Awaitable[str]],
+    flight: Callable[[int], Message],
+    score: Callable[[Event], Event],
+) -> None:
+    async def answer(events: list[Event]) -> list[Event]:
+        replies = {
+            "flight-1": lambda event: failed(event, "flights", Problem(422, "no", "d" * 3_000_000)),
+            "flight-2": lambda event: Event(score(event).attributes, "large" * 300_000),
+            "flight-3": lambda event: score(event).with_attributes(subject="a\r\nb"),
+        }
+        return [replies.get(event.id, score)(event) for event in events]
+
+    name, broker = uuid.uuid4().hex[:8], Broker(apache.at("PLAINTEXT"))
+    topics: dict[str, Any] = {each: f"{each}-{name}" for each in ("input", "output", "deadletter")}
+    with closing(KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)) as admin:
+        admin.create_topics([NewTopic(topic, 1, 1) for topic in topics.values()])
+    with closing(kafka_python.producer(broker, max_request_size=2**21)) as producer:
+        headers = flight(0).headers
+        producer.send(topics["input"], b"{no json", b"k", [*headers, ("big", b"x" * 1_048_000)])
+        for number in range(1, 6):
+            message = flight(number)
+            producer.send(topics["input"], message.value, message.key, message.headers)
+        producer.flush(10)
+    settings = StreamSettings(broker=broker, group=f"tidegate-{name}", model="flights", sink=await serve(answer), **topics)
+    stop = asyncio.Event()
+    running = asyncio.create_task(worker.run(settings, stop))
+    reading = asyncio.gather(*(asyncio.to_thread(read, broker, *each) for each in ((settings.output, 2), (settings.deadletter, 4))))
+    both: set[asyncio.Future[Any]] = {running, reading}
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    await running
+    scored, dead = await reading
+
+    assert [dict(record.headers)["ce_causationid"] for record in scored] == [b"flight-4", b"flight-5"]
+    letters = {dict(record.headers)["tidegate_origin"].decode(): record for record in dead}
+    assert letters.keys() == {f"{settings.input}/0/{number}" for number in range(4)}
+    details = [deadletter.problem_of(letters[f"{settings.input}/0/{number}"].headers).detail for number in range(4)]
+    assert "not JSON" in details[0]
+    assert details[1].startswith("ddd")
+    assert "larger than the broker takes" in details[2]
+    assert "subject has a control character" in details[3]
+    assert "tidegate_omitted" in dict(letters[f"{settings.input}/0/0"].headers)
+
+
+async def test_topics_that_take_less_than_the_client_sends_get_what_fits(
+    apache: Apache,
+    serve: Callable[[Any], Awaitable[str]],
+    flight: Callable[[int], Message],
+    score: Callable[[Event], Event],
+) -> None:
+    async def answer(events: list[Event]) -> list[Event]:
+        large = {"flight-1": "large" * 5_000}
+        return [Event(score(event).attributes, large.get(event.id, "small" * 100)) for event in events]
+
+    name, broker = uuid.uuid4().hex[:8], Broker(apache.at("PLAINTEXT"))
+    topics: dict[str, Any] = {each: f"{each}-{name}" for each in ("input", "output", "deadletter")}
+    limits = {"input": "1048588", "output": "2000", "deadletter": "17000"}
+    with closing(kafka_python.admin(broker)) as admin:
+        admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"max.message.bytes": limits[each]}) for each, topic in topics.items()])
+    with closing(kafka_python.producer(broker)) as producer:
+        producer.send(topics["input"], b"{no json" + b" " * 50_000, b"k", flight(0).headers)
+        for number in range(1, 301):
+            message = flight(number)
+            producer.send(topics["input"], message.value, message.key, message.headers)
+        producer.flush(10)
+    settings = StreamSettings(broker=broker, group=f"tidegate-{name}", model="flights", sink=await serve(answer), **topics)
+    stop = asyncio.Event()
+    running = asyncio.create_task(worker.run(settings, stop))
+    reading = asyncio.gather(*(asyncio.to_thread(read, broker, *each) for each in ((settings.output, 299), (settings.deadletter, 2))))
+    both: set[asyncio.Future[Any]] = {running, reading}
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    await running
+    scored, dead = await reading
+
+    assert [dict(record.headers)["ce_causationid"] for record in scored] == [b"flight-%d" % number for number in range(2, 301)]
+    letters = {dict(record.headers)["tidegate_origin"].decode(): record for record in dead}
+    broken, large = (letters[f"{settings.input}/0/{number}"] for number in (0, 1))
+    assert "tidegate_omitted" in dict(broken.headers)
+    assert "larger than the broker takes" in deadletter.problem_of(large.headers).detail
+
+
+async def test_a_topic_that_may_not_take_a_dead_letter_is_named_at_the_start(apache: Apache) -> None:
+    name, broker = uuid.uuid4().hex[:8], Broker(apache.at("PLAINTEXT"))
+    topics: dict[str, Any] = {each: f"{each}-{name}" for each in ("input", "output", "deadletter")}
+    with closing(kafka_python.admin(broker)) as admin:
+        admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"max.message.bytes": "9000"}) for topic in topics.values()])
+    settings = StreamSettings(broker=broker, group=f"tidegate-{name}", model="flights", sink="http://127.0.0.1:9/models/flights", **topics)
+    with pytest.raises(TopicTooSmall, match=rf"deadletter-{name} takes records of at most 9000 bytes \(max.message.bytes\)"):
+        await worker.run(settings, asyncio.Event())
+
+
+def read(broker: Broker, topic: str, count: int) -> list[Any]:
+    with closing(kafka_python.consumer(broker)) as consumer:
+        consumer.assign([TopicPartition(topic, 0)])
+        records: list[Any] = []
+        until = time.monotonic() + 60
+        while len(records) < count and time.monotonic() < until:
+            records += [record for batch in consumer.poll(timeout_ms=500).values() for record in batch]
+        return records

@@ -1,0 +1,151 @@
+"""A worker that stands still ends, and one that waits for its sink does not: with a real broker, and minutes that are short."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import aiohttp
+import pytest
+from kafka.errors import KafkaError
+
+from eventing.codecs.kafka import Message
+from eventing.event import Event
+from eventing.kafka import lag
+from functions.stream import guard, watch, worker
+from functions.stream.health import Health
+from functions.stream.input import Input
+from functions.stream.settings import StreamSettings
+from functions.stream.watch import Sight, Stalled, Watch
+
+Publish = Callable[[str, list[Message]], None]
+Collect = Callable[..., list[Any]]
+Launch = Callable[[StreamSettings], subprocess.Popen[str]]
+Flight = Callable[[int], Message]
+
+HANGING = """
+import sys, threading
+from eventing import __main__
+from functions.stream import guard, input, watch
+guard.LOOK_SECONDS, watch._ROUND_SECONDS = 0.2, 1.0
+input.Input._poll = lambda *_: threading.Event().wait()
+sys.exit(__main__.main())
+"""
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "LOOK_SECONDS", 0.05)
+
+
+async def test_a_worker_whose_client_returns_nothing_of_what_waits_ends_and_another_goes_on(
+    settings: StreamSettings,
+    publish: Publish,
+    collect: Collect,
+    serve: Callable[[Any], Awaitable[str]],
+    flight: Flight,
+    score: Callable[[Event], Event],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def answer(events: list[Event]) -> list[Event]:
+        return [score(event) for event in events]
+
+    settings = replace(settings, sink=await serve(answer))
+    health = Health()
+    monkeypatch.setattr(watch, "_PARTITION_SECONDS", 0.5)
+    publish(settings.input, [Message(b"one key", b"{}", flight(number).headers) for number in range(30)])
+    with monkeypatch.context() as patch:
+        # Partitions are paused when they are assigned, and stay so.
+        patch.setattr(Input, "_pause", lambda *_: None)
+        with pytest.raises(
+            Stalled, match=rf"partition \d of {settings.input} has stood at offset 0 for .* 30 records wait at the broker"
+        ) as caught:
+            await worker.run(settings, asyncio.Event(), health)
+    assert health.answer("/livez") == (503, str(caught.value))
+
+    monkeypatch.undo()
+    stop = asyncio.Event()
+    running = asyncio.create_task(worker.run(settings, stop))
+    assert len(await asyncio.to_thread(collect, settings.output, count=30)) == 30
+    stop.set()
+    await running
+
+
+async def test_a_worker_whose_sink_is_away_and_one_that_has_no_records_go_on(
+    settings: StreamSettings, publish: Publish, flight: Flight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Sight] = []
+    look, enough = Watch.look, asyncio.Event()
+
+    def look_on(self: Watch, sight: Sight) -> str | None:
+        if sum(one.in_hand for one in sight.partitions.values()) == 30:
+            # Minutes are short from now on: before, the group takes its time.
+            monkeypatch.setattr(watch, "_PARTITION_SECONDS", 0.2)
+            seen.append(sight)
+        if len(seen) > 20:
+            enough.set()
+        return look(self, sight)
+
+    monkeypatch.setattr(Watch, "look", look_on)
+    health, stop = Health(), asyncio.Event()
+    publish(settings.input, [flight(number) for number in range(30)])
+    running = asyncio.create_task(worker.run(settings, stop, health))
+    await asyncio.wait({running, asyncio.create_task(enough.wait())}, return_when=asyncio.FIRST_COMPLETED)
+    assert enough.is_set()
+    assert (health.answer("/livez")[0], health.answer("/readyz")[0]) == (200, 200)
+    # The ends are the broker's own, and nothing was finished.
+    assert sum(one.end or 0 for one in seen[-1].partitions.values()) == 30
+    assert {one.finished for one in seen[-1].partitions.values()} == {0}
+    stop.set()
+    await running
+
+
+async def test_a_process_whose_client_hangs_ends_with_a_sentence(settings: StreamSettings) -> None:
+    environ = {
+        "TIDEGATE_BOOTSTRAP_SERVERS": settings.broker.bootstrap_servers,
+        "TIDEGATE_KAFKA_API_VERSION": "2.3",
+        "TIDEGATE_STREAM_INPUT": settings.input,
+        "TIDEGATE_STREAM_OUTPUT": settings.output,
+        "TIDEGATE_STREAM_STOP_SECONDS": "1",
+        "K_SINK": settings.sink,
+        "PORT": "0",
+    }
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", HANGING, env=environ, stderr=asyncio.subprocess.PIPE)
+    _, told = await process.communicate()
+    assert process.returncode == 1
+    assert b"the worker has not asked Kafka for records for 1 s; the worker ends so that another one goes on there." in told
+    assert b"Traceback" not in told
+
+
+async def test_a_process_answers_the_kubelet(settings: StreamSettings, launch: Launch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    process = launch(replace(settings, port=port))
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        while True:
+            try:
+                async with session.get("/readyz") as ready, session.get("/livez") as live:
+                    assert live.status == 200
+                    if ready.status == 200:
+                        break
+            except aiohttp.ClientConnectionError:
+                assert process.poll() is None
+            await asyncio.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    assert await asyncio.to_thread(process.wait, 30) == 0
+
+
+def test_the_ends_are_read_again_after_an_error(settings: StreamSettings, publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(settings.input, [Message(b"one key", b"{}", []) for _ in range(10)])
+    reader = lag.EndReader(settings.broker)
+    with pytest.raises(KafkaError):
+        reader.read(settings.input, [99], 0.2)
+    assert sum(reader.read(settings.input, range(4)).values()) == 10
+    reader.close()
+    reader.close()

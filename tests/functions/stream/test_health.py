@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from common.sockets import listen
+from functions.stream import health
+from functions.stream.health import Health, serving
+
+
+@pytest.fixture
+def state() -> Health:
+    return Health()
+
+
+@pytest.fixture
+async def port(state: Health) -> AsyncIterator[int]:
+    listener = listen(0, "127.0.0.1")
+    number = listener.getsockname()[1]
+    async with serving(state, listener):
+        yield number
+
+
+async def ask(port: int, request: bytes) -> bytes:
+    """The whole answer; nothing where the connection is closed before, which may be before all is sent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    with contextlib.closing(writer), contextlib.suppress(ConnectionError):
+        writer.write(request)
+        writer.write_eof()
+        return await reader.read()
+    return b""
+
+
+async def status(port: int, path: str) -> int:
+    answer = await ask(port, f"GET {path} HTTP/1.1\r\nhost: pod\r\n\r\n".encode())
+    return int(answer.split(b" ")[1])
+
+
+async def test_a_worker_that_starts_lives_and_is_not_ready(port: int, state: Health) -> None:
+    assert (await status(port, "/livez"), await status(port, "/readyz")) == (200, 503)
+    state.unready = ""
+    assert (await status(port, "/livez"), await status(port, "/readyz")) == (200, 200)
+
+
+async def test_a_worker_that_stands_still_is_dead_and_says_why(port: int, state: Health) -> None:
+    state.unready, state.dead = "", "partition 3 has stood."
+    assert (await status(port, "/livez"), await status(port, "/readyz")) == (503, 503)
+    assert (await ask(port, b"GET /livez?verbose HTTP/1.1\r\n\r\n")).endswith(
+        b"content-length: 23\r\nconnection: close\r\n\r\npartition 3 has stood.\n"
+    )
+    assert (await ask(port, b"HEAD /livez HTTP/1.0\r\n\r\n")).endswith(b"connection: close\r\n\r\n")
+
+
+async def test_there_is_nothing_else(port: int) -> None:
+    assert await status(port, "/metrics") == 404
+    assert (await ask(port, b"POST /livez HTTP/1.1\r\n\r\n")).startswith(b"HTTP/1.1 405 ")
+
+
+@pytest.mark.parametrize(
+    "request_", [b"", b"\r\n\r\n", b"GET\r\n\r\n", b"\x16\x03\x01\x02\x00", b"GET /livez HTTP/1.1\r\n" + b"a: b\r\n" * 5000]
+)
+async def test_what_is_no_request_gets_no_answer_and_harms_nobody(port: int, request_: bytes) -> None:
+    assert await ask(port, request_) == b""
+    assert await status(port, "/livez") == 200
+
+
+async def test_who_says_nothing_or_comes_too_often_is_put_off(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "_CONNECTIONS", 2)
+    monkeypatch.setattr(health, "_REQUEST_SECONDS", 0.5)
+    silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+    assert await ask(port, b"GET /livez HTTP/1.1\r\n\r\n") == b""
+    for reader, writer in silent:
+        assert await reader.read() == b""
+        writer.close()
+    assert await status(port, "/livez") == 200
+
+
+async def test_a_stop_does_not_wait_for_a_stranger() -> None:
+    listener = listen(0, "127.0.0.1")
+    async with serving(Health(), listener):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.getsockname()[1])
+        await status(listener.getsockname()[1], "/livez")
+    assert await reader.read() == b""
+    writer.close()

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+
+from common.environ import whole
+from common.errors import InvalidSetting
+from functions.stream.settings import StreamSettings
+
+ENVIRON = {
+    "TIDEGATE_BOOTSTRAP_SERVERS": "kafka:9092",
+    "TIDEGATE_STREAM_INPUT": "flights.departed",
+    "TIDEGATE_STREAM_OUTPUT": "flights.scored",
+    "K_SINK": "http://router.localhost:8080/models/flights",
+}
+
+
+def test_what_is_not_named_has_a_default() -> None:
+    settings = StreamSettings.from_env(ENVIRON)
+    assert settings.group == "tidegate-flights.departed"
+    assert settings.deadletter == "flights.departed.deadletter"
+    assert settings.model == "flights"
+    assert settings.broker.api_version is None
+    assert settings == StreamSettings(
+        broker=settings.broker,
+        input="flights.departed",
+        output="flights.scored",
+        deadletter=settings.deadletter,
+        group=settings.group,
+        model="flights",
+        sink=ENVIRON["K_SINK"],
+    )
+
+
+def test_everything_can_be_named() -> None:
+    named = {"KAFKA_API_VERSION": "2.3", "STREAM_GROUP": "g", "STREAM_DEADLETTER": "d", "STREAM_MODEL": "m", "STREAM_INSTANCE": "i"}
+    numbers = {"BATCH_SIZE": "8", "IN_FLIGHT": "2", "LINGER_SECONDS": "0.1", "REQUEST_TIMEOUT_SECONDS": "3", "RETRY_SECONDS": "4"}
+    numbers |= {"SESSION_TIMEOUT_SECONDS": "6", "COMMIT_SECONDS": "0.5", "STOP_SECONDS": "7"}
+    environ = {f"TIDEGATE_{name}": value for name, value in named.items()} | {
+        f"TIDEGATE_STREAM_{name}": value for name, value in numbers.items()
+    }
+    settings = StreamSettings.from_env(ENVIRON | environ)
+    assert settings.broker.api_version == (2, 3)
+    assert (settings.group, settings.deadletter, settings.model, settings.instance) == ("g", "d", "m", "i")
+    assert (settings.batch_size, settings.in_flight, settings.linger_seconds, settings.request_timeout_seconds) == (8, 2, 0.1, 3)
+    assert (settings.retry_seconds, settings.session_timeout_seconds, settings.commit_seconds, settings.stop_seconds) == (4, 6, 0.5, 7)
+
+
+def test_the_broker_is_entered_as_the_variables_say() -> None:
+    sasl = {"SECURITY_PROTOCOL": "SASL_PLAINTEXT", "SASL_MECHANISM": "PLAIN", "USERNAME": "alice", "PASSWORD": "correct-horse-battery"}
+    settings = StreamSettings.from_env(ENVIRON | {f"TIDEGATE_KAFKA_{name}": value for name, value in sasl.items()})
+    assert settings.broker.security.options()["sasl_plain_password"] == sasl["PASSWORD"]
+    assert "horse" not in repr(settings)
+
+
+@pytest.mark.parametrize("name", ENVIRON)
+def test_what_is_missing_is_named(name: str) -> None:
+    with pytest.raises(InvalidSetting, match=f"{name} is not set"):
+        StreamSettings.from_env({key: value for key, value in ENVIRON.items() if key != name})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("K_SINK", "router/models/flights"),
+        ("K_SINK", "ftp://router"),
+        ("TIDEGATE_KAFKA_API_VERSION", "two"),
+        ("TIDEGATE_KAFKA_SECURITY_PROTOCOL", "TLS"),
+        ("TIDEGATE_STREAM_BATCH_SIZE", "0.5"),
+        ("TIDEGATE_STREAM_BATCH_SIZE", "many"),
+        ("TIDEGATE_STREAM_RETRY_SECONDS", "-1"),
+        ("TIDEGATE_STREAM_RETRY_SECONDS", "inf"),
+        ("TIDEGATE_STREAM_RETRY_SECONDS", "nan"),
+    ],
+)
+def test_what_cannot_be_understood_is_named_with_its_value(name: str, value: str) -> None:
+    with pytest.raises(InvalidSetting, match=f"{name} is '{value}'"):
+        StreamSettings.from_env(ENVIRON | {name: value})
+
+
+def test_a_number_can_be_too_large() -> None:
+    assert whole({"PORT": "65535"}, "PORT", 8080, most=65_535) == 65_535
+    with pytest.raises(InvalidSetting, match="PORT is '70000'; it must be a number of 0 to 65535"):
+        whole({"PORT": "70000"}, "PORT", 8080, most=65_535)

@@ -1,0 +1,382 @@
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import subprocess
+import time
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiohttp import web
+from kafka.errors import KafkaTimeoutError
+
+from eventing import deadletter
+from eventing.codecs import kafka as codec
+from eventing.codecs.kafka import Message
+from eventing.event import Event
+from eventing.kafka import lag
+from eventing.reply import Problem, failed
+from functions.stream import worker
+from functions.stream.input import Commits
+from functions.stream.settings import StreamSettings
+from functions.stream.worker import Worker
+
+Publish = Callable[[str, list[Message]], None]
+Collect = Callable[..., list[Any]]
+Serve = Callable[[Any], Awaitable[str]]
+Launch = Callable[[StreamSettings], subprocess.Popen[str]]
+Flight = Callable[[int], Message]
+Score = Callable[[Event], Event]
+
+
+def causes(records: list[Any]) -> Counter[str]:
+    """How often each input event is answered, by its id."""
+    counted: Counter[str] = Counter()
+    for record in records:
+        headers = dict(record.headers)
+        counted[(headers.get("ce_causationid") or headers["ce_id"]).decode()] += 1
+    return counted
+
+
+def flights(count: int) -> Counter[str]:
+    return Counter(f"flight-{number}" for number in range(count))
+
+
+async def test_events_become_scored_events_and_broken_ones_dead_letters(
+    settings: StreamSettings, publish: Publish, collect: Collect, serve: Serve, flight: Flight, score: Score
+) -> None:
+    async def answer(events: list[Event]) -> list[Event]:
+        problem = Problem(400, "invalid input", "the flight has no distance.")
+        return [failed(event, "flights", problem) if event.id == "flight-7" else score(event) for event in events]
+
+    settings = replace(settings, sink=await serve(answer))
+    broken = [Message(b"N1", b"{no json", flight(1000).headers), Message(None, b"{}", [("ce_id", b"a"), ("ce_type", b"\xff")])]
+    publish(settings.input, [flight(number) for number in range(200)] + broken)
+    stop = asyncio.Event()
+    running = asyncio.create_task(worker.run(settings, stop))
+
+    scored = await asyncio.to_thread(collect, settings.output, count=199)
+    dead = await asyncio.to_thread(collect, settings.deadletter, count=3)
+    stop.set()
+    await running
+
+    assert causes(scored) == flights(200) - Counter({"flight-7": 1})
+    origins = defaultdict(list)
+    for record in scored:
+        topic, partition, offset = dict(record.headers)["tidegate_origin"].decode().split("/")
+        assert (topic, int(partition)) == (settings.input, record.partition)
+        origins[record.partition].append(int(offset))
+        assert record.key == b"N%d" % (int(dict(record.headers)["ce_causationid"].decode().removeprefix("flight-")) % 13)
+        assert codec.decode(record).value() == {"delayed": 0.25}
+    assert all(offsets == sorted(offsets) for offsets in origins.values())
+
+    details = {deadletter.problem_of(record.headers).detail for record in dead}
+    assert "the flight has no distance." in details
+    assert any("not JSON" in detail for detail in details)
+    assert any("not UTF-8" in detail for detail in details)
+    originals = [deadletter.original(record.key, record.value, record.headers) for record in dead]
+    assert {(original.key, original.value) for original in originals} == {(b"N7", b'{"number":7}'), (b"N1", b"{no json"), (None, b"{}")}
+
+    lags = await asyncio.to_thread(lag.lag, settings.broker, settings.group, settings.input)
+    assert sum(one.end for one in lags.values()) == 202
+    assert {one.records for one in lags.values()} == {0}
+
+
+async def test_a_killed_worker_that_is_started_again_writes_nothing_twice(
+    settings: StreamSettings, publish: Publish, collect: Collect, serve: Serve, launch: Launch, flight: Flight, score: Score
+) -> None:
+    count, answered, kills = 2000, Counter[str](), [asyncio.Event(), asyncio.Event()]
+
+    async def answer(events: list[Event]) -> list[Event]:
+        answered.update(event.id for event in events)
+        if len(answered) % 500 > 100:
+            kills[min(len(answered) // 500, 1)].set()
+        await asyncio.sleep(0.02)
+        problem = Problem(422, "unknown model", "no such model.")
+        return [failed(event, "flights", problem) if int(event.id[7:]) % 50 == 0 else score(event) for event in events]
+
+    # Commits are rare, so that each kill comes upon much that is written and not committed.
+    settings = replace(settings, sink=await serve(answer), commit_seconds=1.5)
+    publish(settings.input, [flight(number) for number in range(count)])
+    for due in kills:
+        process = launch(settings)
+        await due.wait()
+        await asyncio.sleep(random.random() * 0.3)  # noqa: S311
+        process.kill()
+        process.wait()
+    last = launch(settings)
+    records = await asyncio.to_thread(collect, settings.output, settings.deadletter, count=count)
+    last.send_signal(signal.SIGTERM)
+
+    assert await asyncio.to_thread(last.wait, 30) == 0
+    assert causes(records) == flights(count)
+    assert sum(record.topic == settings.deadletter for record in records) == count // 50
+
+
+async def test_two_workers_share_the_partitions(
+    settings: StreamSettings, publish: Publish, collect: Collect, serve: Serve, flight: Flight, score: Score
+) -> None:
+    seen: list[set[str]] = [set(), set()]
+    joined = [asyncio.Event(), asyncio.Event()]
+
+    def sink_of(number: int) -> Callable[[list[Event]], Awaitable[list[Event]]]:
+        async def answer(events: list[Event]) -> list[Event]:
+            seen[number] |= {event.id for event in events}
+            joined[number].set()
+            return [score(event) for event in events]
+
+        return answer
+
+    stop = asyncio.Event()
+    urls = [await serve(sink_of(number)) for number in range(2)]
+    publish(settings.input, [flight(number) for number in range(100)])
+    running = [asyncio.create_task(worker.run(replace(settings, sink=urls[0]), stop))]
+    await joined[0].wait()
+    running.append(asyncio.create_task(worker.run(replace(settings, sink=urls[1]), stop)))
+    count = 100
+    while not joined[1].is_set():  # the group lets the second one in when it has asked everybody
+        await asyncio.to_thread(publish, settings.input, [flight(number) for number in range(count, count + 50)])
+        count += 50
+        await asyncio.sleep(0.2)
+    records = await asyncio.to_thread(collect, settings.output, count=count)
+    stop.set()
+    await asyncio.gather(*running)
+
+    assert causes(records) == flights(count)
+    assert all(seen)
+
+
+async def test_only_what_failed_is_tried_again_and_the_order_stays(
+    settings: StreamSettings, publish: Publish, collect: Collect, serve: Serve, flight: Flight, score: Score
+) -> None:
+    calls: list[list[str]] = []
+
+    async def answer(events: list[Event]) -> list[Event] | web.Response:
+        calls.append([event.id for event in events])
+        if len(calls) == 1:
+            return web.Response(status=503, text="no pod is ready")
+        first_time = sum("flight-3" in call for call in calls[1:]) == 1
+        problem = Problem(503, "upstream unreachable", "the revision does not answer.")
+        return [failed(event, "flights", problem) if event.id == "flight-3" and first_time else score(event) for event in events]
+
+    settings = replace(settings, sink=await serve(answer), in_flight=1)
+    publish(settings.input, [Message(b"N1", b"{}", flight(number).headers) for number in range(10)])
+    stop = asyncio.Event()
+    running = asyncio.create_task(worker.run(settings, stop))
+    records = await asyncio.to_thread(collect, settings.output, count=10)
+    stop.set()
+    await running
+
+    assert Counter(event for call in calls[1:] for event in call) == flights(10) + Counter({"flight-3": 1})
+    assert [dict(record.headers)["ce_causationid"].decode() for record in records] == [f"flight-{number}" for number in range(10)]
+
+
+async def test_the_event_that_spoils_a_batch_is_found(
+    settings: StreamSettings, publish: Publish, collect: Collect, serve: Serve, flight: Flight, score: Score
+) -> None:
+    async def answer(events: list[Event]) -> list[Event] | web.Response:
+        if any(event.id == "flight-11" for event in events):
+            return web.Response(status=413, text="the batch is too large")
+        return [score(event) for event in events]
+
+    settings = replace(settings, sink=await serve(answer))
+    publish(settings.input, [flight(number) for number in range(40)])
+    stop = asyncio.Event()
+    running = asyncio.create_task(worker.run(settings, stop))
+    records = await asyncio.to_thread(collect, settings.output, settings.deadletter, count=40)
+    stop.set()
+    await running
+
+    assert causes(records) == flights(40)
+    (dead,) = [record for record in records if record.topic == settings.deadletter]
+    assert deadletter.problem_of(dead.headers).detail == "the sink answered 413: the batch is too large"
+    assert dict(dead.headers)["ce_knativeerrorcode"] == b"413"
+
+
+async def test_what_fails_for_too_long_is_dead_lettered(
+    settings: StreamSettings, publish: Publish, collect: Collect, flight: Flight
+) -> None:
+    settings = replace(settings, retry_seconds=0.5)  # and nobody listens at its sink
+    publish(settings.input, [flight(number) for number in range(3)])
+    stop = asyncio.Event()
+    running = asyncio.create_task(worker.run(settings, stop))
+    records = await asyncio.to_thread(collect, settings.deadletter, count=3)
+    stop.set()
+    await running
+
+    assert causes(records) == flights(3)
+    problem = deadletter.problem_of(records[0].headers)
+    assert problem.status == 503
+    assert "127.0.0.1:1/models/flights cannot be reached" in problem.detail
+    assert int(dict(records[0].headers)["tidegate_attempts"]) > 1
+
+
+async def test_an_event_that_is_nested_too_deeply_is_dead_lettered_and_nothing_else(
+    settings: StreamSettings, publish: Publish, collect: Collect, serve: Serve, flight: Flight, score: Score
+) -> None:
+    async def answer(events: list[Event]) -> list[Event]:
+        return [score(event) for event in events]
+
+    settings = replace(settings, sink=await serve(answer))
+    attributes = b'{"specversion":"1.0","id":"deep","source":"/airline","type":"t","data":'
+    deep = Message(None, attributes + b"[" * 300 + b"]" * 300 + b"}", [("content-type", b"application/cloudevents+json")])
+    publish(settings.input, [flight(0), deep, flight(1)])
+    stop = asyncio.Event()
+    running = asyncio.create_task(worker.run(settings, stop))
+    scored = await asyncio.to_thread(collect, settings.output, count=2)
+    (dead,) = await asyncio.to_thread(collect, settings.deadletter, count=1)
+    stop.set()
+    await running
+
+    assert causes(scored) == flights(2)
+    assert deadletter.original(dead.key, dead.value, dead.headers).value == deep.value
+    assert "nested less deeply" in deadletter.problem_of(dead.headers).detail
+
+
+async def test_a_stop_does_not_wait_for_a_sink_that_hangs_and_commits_what_is_finished(
+    settings: StreamSettings, publish: Publish, collect: Collect, serve: Serve, launch: Launch, flight: Flight, score: Score
+) -> None:
+    hanging, over = asyncio.Event(), asyncio.Event()
+
+    async def answer(events: list[Event]) -> list[Event]:
+        if any(int(event.id[7:]) >= 50 for event in events):
+            hanging.set()
+            await over.wait()
+        return [score(event) for event in events]
+
+    settings = replace(settings, sink=await serve(answer), commit_seconds=3600, stop_seconds=3)
+    publish(settings.input, [flight(number) for number in range(50)])
+    process = launch(settings)
+    await asyncio.to_thread(collect, settings.output, count=50)
+    publish(settings.input, [flight(number) for number in range(50, 60)])
+    await hanging.wait()
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    status = await asyncio.to_thread(process.wait, 30)
+    took = time.monotonic() - began
+    over.set()
+
+    assert status == 0
+    assert took < settings.stop_seconds + 2
+    lags = await asyncio.to_thread(lag.lag, settings.broker, settings.group, settings.input)
+    assert sum(one.records for one in lags.values()) == 10
+
+
+async def test_a_revoked_partition_is_to_be_committed_and_its_late_results_are_not_written(
+    settings: StreamSettings,
+    publish: Publish,
+    collect: Collect,
+    serve: Serve,
+    flight: Flight,
+    score: Score,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held, over, joined = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    released, given_back = Worker.released, list[Commits]()
+
+    async def release(self: Worker, partitions: set[int]) -> Commits:
+        given_back.append(await released(self, partitions))
+        return given_back[-1]
+
+    monkeypatch.setattr(Worker, "released", release)
+
+    async def slow(events: list[Event]) -> list[Event]:
+        if any(int(event.id[7:]) >= 100 for event in events):
+            held.set()
+            await over.wait()
+        return [score(event) for event in events]
+
+    async def quick(events: list[Event]) -> list[Event]:
+        joined.set()
+        return [score(event) for event in events]
+
+    # Without commits between, which would leave none to the revocation.
+    settings = replace(settings, commit_seconds=3600)
+    stop = asyncio.Event()
+    publish(settings.input, [flight(number) for number in range(100)])
+    running = [asyncio.create_task(worker.run(replace(settings, sink=await serve(slow)), stop))]
+    await asyncio.to_thread(collect, settings.output, count=100)
+    await asyncio.to_thread(publish, settings.input, [flight(number) for number in range(100, 200)])
+    await held.wait()
+    running.append(asyncio.create_task(worker.run(replace(settings, sink=await serve(quick)), stop)))
+    await joined.wait()
+    over.set()
+    records = await asyncio.to_thread(collect, settings.output, count=200)
+    stop.set()
+    await asyncio.gather(*running)
+
+    assert sum(position for position, _ in given_back[0].values()) == 100
+    assert causes(records) == flights(200)
+
+
+async def test_a_worker_whose_output_was_renamed_writes_nothing_twice(
+    settings: StreamSettings, publish: Publish, collect: Collect, serve: Serve, launch: Launch, flight: Flight, score: Score
+) -> None:
+    async def answer(events: list[Event]) -> list[Event]:
+        return [score(event) for event in events]
+
+    settings = replace(settings, sink=await serve(answer), commit_seconds=3600)
+    publish(settings.input, [flight(number) for number in range(50)])
+    first = launch(settings)
+    await asyncio.to_thread(collect, settings.output, count=50)
+    first.kill()
+    first.wait()
+    publish(settings.input, [flight(number) for number in range(50, 60)])
+    second = launch(replace(settings, output=f"{settings.output}-renamed"))
+    records = await asyncio.to_thread(collect, f"{settings.output}-renamed", count=10)
+    second.send_signal(signal.SIGTERM)
+
+    assert await asyncio.to_thread(second.wait, 30) == 0
+    assert causes(records) == flights(60) - flights(50)
+    lags = await asyncio.to_thread(lag.lag, settings.broker, settings.group, settings.input)
+    assert sum(one.records for one in lags.values()) == 0
+
+
+async def test_a_fault_of_the_worker_itself_still_stops_it_in_order(
+    settings: StreamSettings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(_: Worker) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Worker, "_round", fail)
+    caplog.set_level("INFO")
+    with pytest.raises(ZeroDivisionError):
+        await worker.run(settings, asyncio.Event())
+    assert caplog.messages[-1].startswith("stopped after 0 scored")
+
+
+def test_a_broker_that_is_not_there_is_one_sentence(settings: StreamSettings, launch: Launch) -> None:
+    broker = replace(settings.broker, bootstrap_servers="127.0.0.1:1")
+    process = launch(replace(settings, broker=broker))
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "no Kafka broker answers at 127.0.0.1:1" in errors
+    assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["TIDEGATE_STREAM_INPUT", "K_SINK"])
+def test_a_missing_setting_is_one_sentence(settings: StreamSettings, launch: Launch, name: str) -> None:
+    process = launch(replace(settings, **{"TIDEGATE_STREAM_INPUT": {"input": ""}, "K_SINK": {"sink": ""}}[name]))  # type: ignore[arg-type]
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert f"{name} is not set" in errors
+    assert "Traceback" not in errors
+
+
+async def test_a_topic_that_is_missing_is_waited_for_and_told_once(settings: StreamSettings, caplog: pytest.LogCaptureFixture) -> None:
+    answers = {settings.input: iter([None, None, 4]), settings.output: iter([3]), settings.deadletter: iter([1])}
+
+    def partitions_for(topic: str) -> set[int]:
+        count = next(answers[topic])
+        if count is None:
+            raise KafkaTimeoutError
+        return set(range(count))
+
+    counts = await worker._partitions(SimpleNamespace(partitions_for=partitions_for), settings, asyncio.Event())
+    assert counts == {settings.output: 3, settings.deadletter: 1}
+    assert caplog.messages == [f"there is no topic {settings.input} yet; waiting until it is created"]

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+from confluent_kafka import Producer
+
+from eventing.kafka.kafka_python import Broker
+from tidegate.doctor.finding import Level
+from tidegate.doctor.machine import streams
+from tidegate.local.broker import reachable
+from tidegate.objects import Document
+
+
+def _worker(**environ: str) -> Document:
+    env = [{"name": name, "value": value} for name, value in environ.items()]
+    pod = {"containers": [{"name": "stream", "image": "stream", "env": env}]}
+    item: dict[str, Any] = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "worker"},
+        "spec": {"template": {"spec": pod}},
+    }
+    return Document("worker.yaml", item)
+
+
+WORKER = _worker(TIDEGATE_BOOTSTRAP_SERVERS="kafka.invalid:9092", TIDEGATE_STREAM_INPUT="in", TIDEGATE_STREAM_OUTPUT="out")
+SOURCE = Document("source.yaml", {"kind": "KafkaSource", "spec": {"topics": ["in", "more"], "bootstrapServers": ["a:1", "b:2"]}})
+SINK = Document("sink.yaml", {"kind": "KafkaSink", "spec": {"topic": "results"}})
+
+
+def test_the_topics_and_brokers_of_workers_sources_and_sinks_are_found() -> None:
+    assert streams.topics_of([WORKER, SOURCE, SINK]) == ["in", "more", "out", "results"]
+    assert streams.servers_of([WORKER, SOURCE, SINK]) == ["a:1,b:2", "kafka.invalid:9092"]
+
+
+def test_without_a_broker_tidegate_up_brings_one() -> None:
+    (found,) = streams.check(None, [WORKER])
+    assert found.level is Level.OK
+
+
+def test_a_broker_that_does_not_answer_is_an_error_with_its_address() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+    (found,) = streams.check(Broker(address), [WORKER])
+    assert found.level is Level.ERROR
+    assert address in found.message
+    assert "TIDEGATE_BOOTSTRAP_SERVERS" in found.remedy
+
+
+def test_the_brokers_of_pods_need_not_be_reached_from_here() -> None:
+    (found,) = streams.check_from_here([WORKER])
+    assert found.level is Level.NOTE
+    assert "kafka.invalid:9092" in found.message
+
+
+async def test_a_topic_that_is_missing_comes_with_the_command_that_makes_it() -> None:
+    async with reachable(None) as kafka:
+        servers = kafka.broker.bootstrap_servers
+        producer = Producer({"bootstrap.servers": servers})
+        producer.produce("in", b"")  # which makes the topic
+        await asyncio.to_thread(producer.flush)
+        answers, missing = await asyncio.to_thread(lambda: list(streams.check(kafka.broker, [WORKER])))
+        (_, there) = await asyncio.to_thread(lambda: list(streams.check(kafka.broker, [_worker(TIDEGATE_STREAM_INPUT="in")])))
+    assert answers.level is there.level is Level.OK
+    assert missing.level is Level.WARNING
+    assert missing.remedy == f"kafka-topics.sh --bootstrap-server {servers} --create --topic out"

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tidegate.local.apiserver.failure import Failure
+from tidegate.local.apiserver.store import Change, Store
+
+
+def thing(name: str = "a", **fields: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "spec": {"x": 1}, **fields}
+
+
+async def take(store: Store, since: int, count: int) -> list[Change]:
+    changes: list[Change] = []
+    async with asyncio.timeout(5):
+        async for change in store.watch("things", since):
+            changes.append(change)
+            if len(changes) == count:
+                break
+    return changes
+
+
+async def test_the_generation_counts_changes_of_the_spec_alone() -> None:
+    store = Store()
+    created = store.create("things", thing())
+    labelled = store.update("things", {**thing(), "metadata": {"name": "a", "labels": {"l": "1"}}})
+    changed = store.update("things", thing(spec={"x": 2}))
+    reported = store.update_status("things", "a", {"ok": True})
+    assert [item["metadata"]["generation"] for item in (created, labelled, changed, reported)] == [1, 1, 2, 2]
+    assert len({item["metadata"]["resourceVersion"] for item in (created, labelled, changed, reported)}) == 4
+    assert reported["metadata"]["uid"] == created["metadata"]["uid"]
+
+
+async def test_an_update_that_changes_nothing_is_no_new_version() -> None:
+    store = Store()
+    created = store.create("things", thing())
+    assert store.update("things", created)["metadata"]["resourceVersion"] == created["metadata"]["resourceVersion"]
+
+
+async def test_an_update_leaves_the_status_alone() -> None:
+    store = Store()
+    store.create("things", thing())
+    store.update_status("things", "a", {"ok": True})
+    assert store.update("things", thing(spec={"x": 3}, status={"ok": False}))["status"] == {"ok": True}
+
+
+async def test_of_two_writers_the_slower_one_is_told() -> None:
+    store = Store()
+    seen = store.create("things", thing())
+    store.update("things", {**seen, "spec": {"x": 2}})
+    with pytest.raises(Failure) as caught:
+        store.update("things", {**seen, "spec": {"x": 3}})
+    assert (caught.value.code, caught.value.reason) == (409, "Conflict")
+
+
+async def test_a_name_is_taken_once() -> None:
+    store = Store()
+    store.create("things", thing())
+    with pytest.raises(Failure) as caught:
+        store.create("things", thing())
+    assert (caught.value.code, caught.value.reason) == (409, "AlreadyExists")
+
+
+async def test_a_watch_tells_what_was_and_what_comes() -> None:
+    store = Store()
+    start = store.version
+    store.create("things", thing())
+    store.create("others", thing())
+    watching = asyncio.create_task(take(store, start, 3))
+    await asyncio.sleep(0)
+    store.update("things", thing(spec={"x": 2}))
+    store.delete("things", "a")
+    assert [change.type for change in await watching] == ["ADDED", "MODIFIED", "DELETED"]
+
+
+async def test_a_watch_that_lies_too_far_behind_is_gone() -> None:
+    store = Store(history=2)
+    for number in range(4):
+        store.create("things", thing(f"t{number}"))
+    with pytest.raises(Failure) as caught:
+        await take(store, 1, 1)
+    assert (caught.value.code, caught.value.reason) == (410, "Expired")
+    assert [change.object["metadata"]["name"] for change in await take(store, store.version - 2, 2)] == ["t2", "t3"]

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tidegate.local.controller.autoscaler import Autoscaler, Decision, Observation
+from tidegate.local.objects.scaling import Scaling
+
+TICK = 0.25
+QUIET = Scaling(target=2.0, window=10.0, panic_window=1.0, max_scale=4)
+
+
+class Clock:
+    """A revision in simulated time: what is decided is there at the next tick."""
+
+    def __init__(self, scaling: Scaling, replicas: int = 1) -> None:
+        self.scaling = scaling
+        self.replicas = replicas
+        self.time = 0.0
+        self.autoscaler = Autoscaler(0.0)
+
+    def tick(self, in_flight: int) -> Decision:
+        self.time += TICK
+        seen = Observation(self.time, float(in_flight), in_flight / TICK, in_flight, self.replicas)
+        decision = self.autoscaler.decide(seen, self.scaling)
+        self.replicas = decision.desired
+        return decision
+
+    def run(self, seconds: float, in_flight: int) -> list[Decision]:
+        return [self.tick(in_flight) for _ in range(round(seconds / TICK))]
+
+
+def test_zero_comes_only_after_a_whole_window_without_requests() -> None:
+    clock = Clock(QUIET)
+    clock.run(5, 1)
+    assert all(decision.desired == 1 for decision in clock.run(9.75, 0))
+    assert clock.tick(0) == Decision(0, "no request for 10 s")
+
+
+def test_the_last_replica_is_retained_longer_when_asked() -> None:
+    clock = Clock(Scaling(target=2.0, window=10.0, panic_window=1.0, retention=5.0))
+    clock.run(1, 1)
+    assert clock.run(14.75, 0)[-1].desired == 1
+    assert clock.tick(0).desired == 0
+
+
+def test_load_is_shared_out_by_the_target() -> None:
+    decision = Clock(QUIET, replicas=2).run(10, 6)[-1]
+    assert decision == Decision(3, "6.0 requests in flight, target 2 a replica")
+
+
+def test_a_burst_is_answered_within_the_panic_window() -> None:
+    clock = Clock(QUIET)
+    clock.run(10, 1)
+    assert clock.run(1, 8)[-1].desired == 4
+
+
+def test_a_panic_takes_nothing_away_until_it_is_over() -> None:
+    clock = Clock(QUIET)
+    clock.run(10, 1)
+    clock.run(2, 8)
+    assert all(decision.desired == 4 for decision in clock.run(8, 1))
+    assert clock.run(10, 1)[-1].desired == 1
+
+
+def test_the_limit_is_named_when_it_binds() -> None:
+    assert Clock(QUIET).run(10, 100)[-1] == Decision(4, "100.0 requests in flight, target 2 a replica; max-scale is 4")
+
+
+def test_min_scale_keeps_replicas_without_requests() -> None:
+    assert Clock(Scaling(min_scale=2)).run(200, 0)[-1] == Decision(2, "min-scale is 2")
+
+
+def test_scaling_down_can_be_delayed() -> None:
+    clock = Clock(Scaling(target=2.0, window=6.0, panic_window=0.6, scale_down_delay=30.0), replicas=2)
+    clock.run(6, 4)
+    assert clock.run(29, 1)[-1].desired == 2
+    assert clock.run(8, 1)[-1].desired == 1
+
+
+def test_requests_a_second_scale_too() -> None:
+    clock = Clock(Scaling(metric="rps", target=4.0, window=6.0, panic_window=0.6), replicas=2)
+    assert clock.run(6, 2)[-1] == Decision(2, "8.0 requests a second, target 4 a replica")
+
+
+loads = st.lists(st.tuples(st.integers(1, 40), st.integers(0, 200)), min_size=1, max_size=12)
+scalings = st.builds(
+    lambda target, low, extra, window, delay: Scaling(
+        target=target,
+        min_scale=low,
+        max_scale=low + extra if low + extra else 0,
+        window=window,
+        panic_window=window / 10,
+        scale_down_delay=delay,
+    ),
+    st.floats(0.01, 100),
+    st.integers(0, 3),
+    st.integers(0, 10),
+    st.floats(6, 60),
+    st.sampled_from([0.0, 5.0]),
+)
+
+
+@given(scalings, loads)
+def test_whatever_the_load_the_bounds_hold(scaling: Scaling, load: list[tuple[int, int]]) -> None:
+    clock = Clock(scaling)
+    for ticks, in_flight in load:
+        for _ in range(ticks):
+            decision = clock.tick(in_flight)
+            assert decision.desired >= scaling.min_scale
+            assert not scaling.max_scale or decision.desired <= scaling.max_scale
+            assert decision.desired >= 1 or not in_flight
+            assert decision.reason
+
+
+@settings(max_examples=25)  # each plays minutes of quiet, tick by tick
+@given(scalings, loads)
+def test_whatever_the_load_quiet_ends_at_the_minimum(scaling: Scaling, load: list[tuple[int, int]]) -> None:
+    clock = Clock(scaling)
+    for ticks, in_flight in load:
+        for _ in range(ticks):
+            clock.tick(in_flight)
+    halvings = 16 * (scaling.scale_down_delay + TICK)
+    assert clock.run(4 * scaling.window + halvings, 0)[-1].desired == scaling.min_scale

@@ -1,0 +1,1 @@
+"""Checks of a cluster, and the one way to it."""

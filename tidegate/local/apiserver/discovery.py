@@ -1,0 +1,57 @@
+"""What clients ask first: which groups, versions and resources there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from tidegate.local.objects.resources import SERVING
+
+_GROUP, _, _VERSION = SERVING.partition("/")
+_VERBS = ["delete", "get", "list", "patch", "update", "watch"]
+_KUBERNETES = "1.34"
+
+
+def discovery() -> list[web.RouteDef]:
+    documents: dict[str, dict[str, Any]] = {
+        "/version": {"major": "1", "minor": "34", "gitVersion": f"v{_KUBERNETES}.0+tidegate", "platform": "tidegate/up"},
+        "/api": {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []},
+        "/api/v1": {"kind": "APIResourceList", "groupVersion": "v1", "resources": []},
+        "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group()]},
+        f"/apis/{_GROUP}": {"kind": "APIGroup", "apiVersion": "v1", **_group()},
+        f"/apis/{SERVING}": {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": SERVING, "resources": _resources()},
+    }
+    return [web.get(path, _answer(document)) for path, document in documents.items()]
+
+
+def _group() -> dict[str, Any]:
+    version = {"groupVersion": SERVING, "version": _VERSION}
+    return {"name": _GROUP, "versions": [version], "preferredVersion": version}
+
+
+def _resources() -> list[dict[str, Any]]:
+    return [
+        _resource("services", "service", "Service", ["kservice", "ksvc"], ["create", *_VERBS]),
+        _resource("revisions", "revision", "Revision", ["rev"], _VERBS),
+    ]
+
+
+def _resource(name: str, singular: str, kind: str, short: list[str], verbs: list[str]) -> dict[str, Any]:
+    categories = ["all", "knative", "serving"]
+    return {
+        "name": name,
+        "singularName": singular,
+        "namespaced": True,
+        "kind": kind,
+        "verbs": verbs,
+        "shortNames": short,
+        "categories": categories,
+    }
+
+
+def _answer(document: dict[str, Any]) -> Any:
+    async def handle(_: web.Request) -> web.Response:
+        return web.json_response(document)
+
+    return handle

@@ -1,0 +1,1 @@
+"""Controllers: from Knative Services and Deployments to revisions, replicas and statuses."""

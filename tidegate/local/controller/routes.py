@@ -1,0 +1,73 @@
+"""Which revision answers a host: the traffic of every service, as a table."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from tidegate.local.objects.validation import Object
+
+Draw = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`shares` are revisions with their percent; they sum to 100. `tags` reach a revision whatever its percent."""
+
+    service: str
+    shares: tuple[tuple[str, int], ...]
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def choose(self, draw: Draw = random.random) -> str:
+        """At random for each request, as Knative does; who wants the same revision again calls it by its tag."""
+        point = draw() * 100
+        for revision, percent in self.shares:
+            point -= percent
+            if point < 0:
+                return revision
+        return self.shares[-1][0]
+
+    @property
+    def revisions(self) -> set[str]:
+        return {revision for revision, _ in self.shares} | set(self.tags.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Routes by host name, without a port."""
+
+    hosts: Mapping[str, Route] = field(default_factory=dict)
+
+    def find(self, host: str) -> Route | None:
+        return self.hosts.get(host.partition(":")[0].lower())
+
+    @property
+    def names(self) -> list[str]:
+        """The hosts that a person would type."""
+        return sorted(host for host in self.hosts if host.endswith(".localhost"))
+
+
+def table(services: Iterable[Object]) -> Table:
+    hosts: dict[str, Route] = {}
+    for service in services:
+        route = route_of(service)
+        if route is None:
+            continue
+        hosts |= dict.fromkeys(_hosts(route.service, service["metadata"]["namespace"]), route)
+        for tag, revision in route.tags.items():
+            single = Route(route.service, ((revision, 100),))
+            hosts |= dict.fromkeys(_hosts(f"{tag}-{route.service}", service["metadata"]["namespace"]), single)
+    return Table(hosts)
+
+
+def route_of(service: Object) -> Route | None:
+    """None while the service has no traffic that is resolved."""
+    traffic = service.get("status", {}).get("traffic", [])
+    shares = tuple((target["revisionName"], target["percent"]) for target in traffic if target.get("percent"))
+    tags = {target["tag"]: target["revisionName"] for target in traffic if target.get("tag")}
+    return Route(service["metadata"]["name"], shares, tags) if shares else None
+
+
+def _hosts(label: str, namespace: str) -> list[str]:
+    return [f"{label}.{suffix}" for suffix in ("localhost", namespace, f"{namespace}.svc", f"{namespace}.svc.cluster.local")]

@@ -1,0 +1,127 @@
+"""From a container to a command line and an environment: what a process is started with, as a pure function."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from tidegate.local.errors import InvalidManifest
+from tidegate.local.objects.podspec import Container, EnvFromSource, EnvVar, KeyRef
+from tidegate.local.objects.resources import Metadata
+from tidegate.local.processes import start
+
+_REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
+_LABEL_FIELD = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
+_LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """What a container may ask about its pod, and the ConfigMaps that it may read, by name."""
+
+    name: str
+    metadata: Metadata
+    service_account: str = "default"
+    config_maps: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def environment(container: Container, pod: Pod, known: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+    """The container's own variables. Raises InvalidManifest for one that needs what no process has.
+
+    `known` wins over the manifest, so that a Secret that a cluster has is not missed where this machine has a value of its own.
+    """
+    env: dict[str, str] = {}
+    for source in container.env_from:
+        env |= _from_source(source, pod)
+    for variable in container.env:
+        if variable.name in known:
+            env[variable.name] = known[variable.name]
+        elif (value := _value(variable, pod)) is not None:
+            env[variable.name] = expand(value, env)
+    return env
+
+
+def argv(container: Container, env: Mapping[str, str]) -> list[str]:
+    """The command line: the manifest's own, or the function that the image is named after."""
+    words = [expand(word, env) for word in (*container.command, *container.args)]
+    if container.command:
+        return [_python(words[0]), *words[1:]]
+    return [sys.executable, "-P", start.__file__, module_of(container.image or ""), *words]
+
+
+def module_of(image: str) -> str:
+    """`registry:5000/team/flights:1@sha256:...` runs `functions.flights`."""
+    name = image.partition("@")[0].rpartition("/")[2].partition(":")[0].replace("-", "_")
+    return f"functions.{name}"
+
+
+def expand(text: str, env: Mapping[str, str]) -> str:
+    """Kubernetes' `$(NAME)`: an unknown name stays as it is, `$$` is a dollar sign."""
+    return _REFERENCE.sub(lambda match: "$" if match[0] == "$$" else env.get(match[1], match[0]), text)
+
+
+def _python(program: str) -> str:
+    # The interpreter that runs this, so that the packages are the same.
+    return sys.executable if program in ("python", "python3") else shutil.which(program) or program
+
+
+def _value(variable: EnvVar, pod: Pod) -> str | None:
+    source = variable.value_from
+    if source is None:
+        return variable.value or ""
+    if source.field_ref:
+        return _field(source.field_ref.field_path, variable.name, pod)
+    if source.config_map_key_ref:
+        return _config(source.config_map_key_ref, variable.name, pod)
+    if source.secret_key_ref and source.secret_key_ref.optional:
+        return None
+    raise InvalidManifest(
+        f"{pod.name}: the variable {variable.name} comes from a Secret or a resource, which a process does not have; "
+        "give it a value, or take it from a ConfigMap."
+    )
+
+
+def _field(path: str, variable: str, pod: Pod) -> str:
+    known: dict[str, Callable[[], str]] = {
+        "metadata.name": lambda: pod.name,
+        "metadata.namespace": lambda: pod.metadata.namespace or "default",
+        "metadata.uid": lambda: pod.metadata.uid or "",
+        "spec.serviceAccountName": lambda: pod.service_account,
+        "spec.nodeName": lambda: "localhost",
+        "status.podIP": lambda: _LOOPBACK,
+        "status.hostIP": lambda: _LOOPBACK,
+    }
+    if path in known:
+        return known[path]()
+    if match := _LABEL_FIELD.fullmatch(path):
+        return (pod.metadata.labels if match[1] == "labels" else pod.metadata.annotations).get(match[2], "")
+    raise InvalidManifest(f"{pod.name}: the variable {variable} asks for the field {path}; known fields: {', '.join(known)}.")
+
+
+def _config(ref: KeyRef, variable: str, pod: Pod) -> str | None:
+    values = pod.config_maps.get(ref.name)
+    if values is not None and ref.key in values:
+        return values[ref.key]
+    if ref.optional:
+        return None
+    what = f"the ConfigMap {ref.name}" if values is None else f"the key {ref.key} in the ConfigMap {ref.name}"
+    raise InvalidManifest(f"{pod.name}: the variable {variable} needs {what}, which the manifests do not have; add it.")
+
+
+def _from_source(source: EnvFromSource, pod: Pod) -> dict[str, str]:
+    if source.secret_ref and not source.secret_ref.optional:
+        raise InvalidManifest(
+            f"{pod.name}: envFrom names the Secret {source.secret_ref.name}; use a ConfigMap, which tidegate up can read."
+        )
+    if source.config_map_ref is None:
+        return {}
+    values = pod.config_maps.get(source.config_map_ref.name)
+    if values is None and not source.config_map_ref.optional:
+        raise InvalidManifest(
+            f"{pod.name}: envFrom names the ConfigMap {source.config_map_ref.name}, which the manifests do not have; add it."
+        )
+    return {f"{source.prefix}{name}": value for name, value in (values or {}).items()}
