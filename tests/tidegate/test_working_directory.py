@@ -26,7 +26,7 @@ TRAPS = ("resource", "orjson", "lightgbm", "uvicorn", "kafka", "pyarrow", "xgboo
 PACKAGES = ("functions", "common", "eventing", "tidegate", "functions/runtime", "functions/runtime/models")
 RUNTIME = """
     from array import array
-    from functions.runtime.runtimes import Prediction, Signature
+    from functions.runtime.contract.signature import Prediction, Signature
     class Model:
         signature = Signature(width=1, features=("x",))
         def predict(self, values, rows, kind="value"):

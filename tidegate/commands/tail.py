@@ -65,6 +65,7 @@ def _open(broker: Any, topic: str, from_beginning: bool) -> KafkaConsumer:
 def _as_json(record: Any) -> str:
     from common.errors import InvalidEvent
     from eventing.codecs import json
+    from eventing.codecs import kafka as codec
 
     try:
         return json.encode(codec.decode(record)).decode()
@@ -82,6 +83,7 @@ def _no_event(record: Any, problem: str) -> bytes:
 def _as_text(record: Any) -> str:
     from common.errors import InvalidEvent
     from eventing import deadletter
+    from eventing.codecs import kafka as codec
 
     place = f"{record.partition}/{record.offset}"
     problem = dict(record.headers).get(deadletter.PROBLEM)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from tidegate.local.controller.controller import SERVICES, Fleet
+from tidegate.local.controller.controller import Fleet
 from tidegate.local.controller.revision import Revision
 from tidegate.local.controller.routes import route_of
+from tidegate.local.objects.resources import SERVICES
 from tidegate.local.objects.validation import Object
 from tidegate.local.processes.pool import Pool
 from tidegate.local.processes.replica import Replica

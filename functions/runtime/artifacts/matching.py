@@ -11,8 +11,8 @@ from functions.runtime.contract.card import Artifact, Card, Input, Output
 from functions.runtime.contract.categories import Category, are_same, datatype_of, text_of
 from functions.runtime.contract.checks import some
 from functions.runtime.contract.datatypes import WHOLE
+from functions.runtime.contract.signature import Signature
 from functions.runtime.errors import InvalidModel
-from functions.runtime.runtimes import Signature
 
 _LONGEST_NAME = 120
 

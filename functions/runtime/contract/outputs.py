@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, cast
 
 from functions.runtime.contract.card import Card, Output
 from functions.runtime.contract.checks import slices, some
+from functions.runtime.contract.signature import Kind, Prediction, Signature
 from functions.runtime.errors import InvalidInput, InvalidModel
-from functions.runtime.runtimes import Kind, Prediction, Signature
 
 _DATATYPES = {"f": "FP32", "d": "FP64", "i": "INT32", "q": "INT64"}
 _TYPECODES = {datatype: typecode for typecode, datatype in _DATATYPES.items()}

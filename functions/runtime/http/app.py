@@ -15,7 +15,7 @@ from functions.runtime.http.call import Call, Limits
 from functions.runtime.http.lazy import Documentation
 from functions.runtime.http.routes import Infer, Route, Routes, Tell
 from functions.runtime.inference.dataplane import DataPlane
-from functions.runtime.inference.exchange import Exchange
+from functions.runtime.observability.exchange import Exchange
 from functions.runtime.observability.observers import Observers
 
 # nginx's: the caller closed the connection before there was an answer. Only metrics and logs see it.

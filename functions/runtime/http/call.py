@@ -13,7 +13,7 @@ from functions.runtime.errors import InvalidInput, TimedOut, TooLarge, Unsupport
 from functions.runtime.http.asgi import JSON, LARGE_ANSWER_BYTES, Budget, ClientGone, Receive, Scope, read_body
 from functions.runtime.http.coding import coding_of, pieces
 from functions.runtime.inference.dataplane import Slot
-from functions.runtime.inference.exchange import Exchange
+from functions.runtime.observability.exchange import Exchange
 
 T = TypeVar("T")
 

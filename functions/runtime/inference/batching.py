@@ -12,7 +12,8 @@ from math import prod
 from time import perf_counter
 
 from functions.runtime.contract.encoding import Rows
-from functions.runtime.runtimes import Kind, Model, Prediction, ask
+from functions.runtime.contract.signature import Kind, Prediction
+from functions.runtime.runtimes import Model, ask
 
 # Told of each call of the library: the kind, its rows, the requests that they are of, seconds that the first waited, seconds of the call.
 Watch = Callable[[Kind, int, int, float, float], None]

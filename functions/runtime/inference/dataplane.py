@@ -16,12 +16,12 @@ from functions.runtime.artifacts.loading import Loaded
 from functions.runtime.contract.card import Card
 from functions.runtime.contract.encoding import Encoder, Rows
 from functions.runtime.contract.outputs import Outputs, OutputTensor, ServedOutput
+from functions.runtime.contract.signature import Kind, Prediction
 from functions.runtime.errors import InvalidInput, InvalidModel, NotAllowed, NotReady, Overloaded, TooLarge, UnknownModel
 from functions.runtime.inference.batching import Gatherer, Watch
 from functions.runtime.inference.cores import cores
 from functions.runtime.inference.scheduler import Turns
 from functions.runtime.observability.metrics import Metrics
-from functions.runtime.runtimes import Kind, Prediction
 
 Observe = Callable[["array[float]", int, "array[Any]"], None]
 

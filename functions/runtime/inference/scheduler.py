@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from time import monotonic, perf_counter
 
 from functions.runtime.contract.encoding import Rows
+from functions.runtime.contract.signature import Kind, Prediction
 from functions.runtime.errors import TimedOut
 from functions.runtime.inference.batching import Watch
-from functions.runtime.runtimes import Kind, Model, Prediction, ask
+from functions.runtime.runtimes import Model, ask
 
 # Rows of a slice: a library call of some 15 ms. Contributions cost about a hundred times as much a row.
 SLICE_ROWS: dict[Kind, int] = {"value": 4_096, "margin": 4_096, "leaf": 2_048, "contributions": 64}

@@ -15,10 +15,10 @@ from typing import Any
 
 from functions.runtime.contract.card import Card
 from functions.runtime.contract.outputs import Outputs
-from functions.runtime.inference.exchange import Exchange
+from functions.runtime.contract.signature import Signature
+from functions.runtime.observability.exchange import Exchange
 from functions.runtime.observability.histogram import LATENCIES, Histogram
 from functions.runtime.observability.process import age_seconds
-from functions.runtime.runtimes import Signature
 
 # Seconds: a step of a request is a part of its latency.
 STEPS = (0.00005, 0.0001, 0.00025, *LATENCIES)

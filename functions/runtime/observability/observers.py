@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from functions.runtime.inference.exchange import Exchange, Observer
 from functions.runtime.observability.background import Background
+from functions.runtime.observability.exchange import Exchange, Observer
 from functions.runtime.observability.metrics import Metrics, Reading
 from functions.runtime.observability.settings import ObservingSettings
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 
 from eventing.event import SPECVERSION, AttributeValue, Event, is_json
-from functions.runtime.inference.exchange import Exchange
 from functions.runtime.observability.background import Background
+from functions.runtime.observability.exchange import Exchange
 
 if TYPE_CHECKING:
     from functions.runtime.observability.sender import Sender

@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
-from functions.runtime.inference.exchange import Exchange
 from functions.runtime.observability.background import Background
+from functions.runtime.observability.exchange import Exchange
 
 # About 5 MB: seconds of a busy function, until whoever reads stdout has caught up.
 _LINES = 10_000

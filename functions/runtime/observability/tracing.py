@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from common.loopback import leads_here
-from functions.runtime.inference.exchange import Exchange
 from functions.runtime.observability.background import Background
+from functions.runtime.observability.exchange import Exchange
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import cast
 
 from common.errors import TidegateError
+from functions.runtime.contract.signature import Kind
 from functions.runtime.errors import InvalidModel
-from functions.runtime.runtimes import BUILT_IN, BuiltIn, Kind, Model, runtime
+from functions.runtime.runtimes import BUILT_IN, BuiltIn, Model, runtime
 
 _MEMORY = 4 << 30
 _MEMORY_A_BYTE = 32  # a document in JSON is taken apart in memory before it is a model

@@ -19,8 +19,8 @@ from typing import Any
 import orjson
 
 from functions.runtime.contract.categories import Category
+from functions.runtime.contract.signature import Kind, Meaning, Prediction, Signature
 from functions.runtime.errors import InvalidModel
-from functions.runtime.runtimes import Kind, Meaning, Prediction, Signature
 from functions.runtime.runtimes._library import library, whole
 from functions.runtime.runtimes.formats import damaged, read_bytes
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from tidegate.local.apiserver.failure import Failure
-from tidegate.local.controller import reconciler
 from tidegate.local.objects import rules
-from tidegate.local.objects.resources import SERVING, KnativeService
-from tidegate.local.objects.validation import InvalidObject, Object, without_nulls
+from tidegate.local.objects.manifests import DEFAULT_NAMESPACE
+from tidegate.local.objects.resources import SERVING, SERVING_LABELS, KnativeService
+from tidegate.local.objects.validation import InvalidObject, Object, refused, without_nulls
+
+_PROBE_PORT = 0
 
 
 def admit_service(item: Object, old: Object | None = None) -> Object:
@@ -14,9 +16,9 @@ def admit_service(item: Object, old: Object | None = None) -> Object:
     try:
         if not isinstance(rules.check(item), KnativeService):
             raise Failure.bad_request(f"the object is {item.get('kind')} of {item.get('apiVersion')}, want Service of {SERVING}.")
-        service = reconciler.with_defaults(without_nulls(item))
+        service = _with_defaults(without_nulls(item))
         if old is not None:
-            reconciler.verify_name_change(old, service)
+            _check_name_change(old, service)
     except InvalidObject as error:
         raise Failure.of(error, "Service", str((item.get("metadata") or {}).get("name"))) from None
     return service
@@ -27,13 +29,13 @@ def admit_revision(item: Object, old: Object) -> Object:
     if item.get("spec") != old["spec"]:
         raise _immutable("spec")
     if _owner(item) != _owner(old):
-        raise _immutable(f"metadata.labels ({reconciler.LABELS}*)")
+        raise _immutable(f"metadata.labels ({SERVING_LABELS}*)")
     return item
 
 
 def _owner(revision: Object) -> Object:
     labels: Object = revision["metadata"].get("labels") or {}
-    return {name: value for name, value in labels.items() if name.startswith(reconciler.LABELS)}
+    return {name: value for name, value in labels.items() if name.startswith(SERVING_LABELS)}
 
 
 def _immutable(field: str) -> Failure:
@@ -41,3 +43,27 @@ def _immutable(field: str) -> Failure:
         'admission webhook "validation.webhook.serving.knative.dev" denied the request: '
         f"validation failed: Immutable fields changed (-old +new): {field}"
     )
+
+
+def _with_defaults(service: Object) -> Object:
+    """What Knative's webhook fills in."""
+    template = service["spec"]["template"]
+    spec = {"containerConcurrency": 0, "enableServiceLinks": False, "timeoutSeconds": 300, **template["spec"]}
+    spec["containers"] = [_container_with_defaults(container) for container in spec["containers"]]
+    traffic = service["spec"].get("traffic") or [{"latestRevision": True, "percent": 100}]
+    targets = [{"latestRevision": not target.get("revisionName"), **target} for target in traffic]
+    metadata = {"namespace": DEFAULT_NAMESPACE, **service["metadata"]}
+    return {**service, "metadata": metadata, "spec": {"template": {**template, "spec": spec}, "traffic": targets}}
+
+
+def _check_name_change(old: Object, new: Object) -> None:
+    """Raises InvalidObject when a template changes under a name that the user chose: the name belongs to a revision already."""
+    before, after = old["spec"]["template"], new["spec"]["template"]
+    name = after.get("metadata", {}).get("name")
+    if name and name == before.get("metadata", {}).get("name") and before != after:
+        raise refused("spec.template.metadata.name", "Saw the following changes without a name change (-old +new)")
+
+
+def _container_with_defaults(container: Object) -> Object:
+    probe = {"successThreshold": 1, **(container.get("readinessProbe") or {"tcpSocket": {"port": _PROBE_PORT}})}
+    return {"name": "user-container", "resources": {}, **container, "readinessProbe": probe}

@@ -20,8 +20,7 @@ from tidegate.local.apiserver.discovery import discovery
 from tidegate.local.apiserver.failure import Failure, UnknownField
 from tidegate.local.apiserver.selector import Predicate, predicate
 from tidegate.local.apiserver.store import Change, Store
-from tidegate.local.controller.controller import REVISIONS, SERVICES
-from tidegate.local.objects.resources import SERVING
+from tidegate.local.objects.resources import REVISIONS, SERVICES, SERVING
 from tidegate.local.objects.validation import Object
 
 _ROOT = f"/apis/{SERVING}"

@@ -10,7 +10,7 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-from tidegate.local.objects.scaling import Scaling
+from tidegate.local.objects.scaling import Decision, Scaling
 
 _UP_RATE = 1000.0
 _DOWN_RATE = 2.0
@@ -29,12 +29,6 @@ class Observation:
     rate: float
     in_flight: int
     replicas: int
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    desired: int
-    reason: str
 
 
 class Autoscaler:

@@ -12,12 +12,11 @@ from tidegate.local.apiserver.store import Change, Store
 from tidegate.local.controller import reconciler, routes
 from tidegate.local.controller.revision import Plan, Revision
 from tidegate.local.objects import resources
+from tidegate.local.objects.resources import REVISIONS, SERVICES
 from tidegate.local.objects.validation import Object, parse
 from tidegate.local.processes.launcher import Launcher
 
 log = logging.getLogger("tidegate.local")
-
-SERVICES, REVISIONS = "services", "revisions"
 
 
 class Fleet:

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from functions.stream.settings import group_of, model_of
-from tidegate.local.controller.autoscaler import Decision
 from tidegate.local.errors import InvalidManifest
 from tidegate.local.objects.resources import SERVING, Deployment, SinkBinding
+from tidegate.local.objects.scaling import Decision
 from tidegate.local.processes.command import Pod
 from tidegate.local.processes.launcher import Launcher
 from tidegate.local.processes.pool import Pool, Recipe

@@ -7,33 +7,11 @@ from typing import Literal
 
 from tidegate.local.apiserver.failure import Failure
 from tidegate.local.apiserver.store import now
-from tidegate.local.objects.manifests import DEFAULT_NAMESPACE
-from tidegate.local.objects.resources import SERVING
-from tidegate.local.objects.validation import Object, refused
+from tidegate.local.objects.resources import SERVING, SERVING_LABELS
+from tidegate.local.objects.validation import Object
 
-LABELS = "serving.knative.dev/"
-_GENERATION = f"{LABELS}configurationGeneration"
-_PROBE_PORT = 0
+_GENERATION = f"{SERVING_LABELS}configurationGeneration"
 ConditionStatus = Literal["True", "False", "Unknown"]
-
-
-def with_defaults(service: Object) -> Object:
-    """What Knative's webhook fills in."""
-    template = service["spec"]["template"]
-    spec = {"containerConcurrency": 0, "enableServiceLinks": False, "timeoutSeconds": 300, **template["spec"]}
-    spec["containers"] = [_container_with_defaults(container) for container in spec["containers"]]
-    traffic = service["spec"].get("traffic") or [{"latestRevision": True, "percent": 100}]
-    targets = [{"latestRevision": not target.get("revisionName"), **target} for target in traffic]
-    metadata = {"namespace": DEFAULT_NAMESPACE, **service["metadata"]}
-    return {**service, "metadata": metadata, "spec": {"template": {**template, "spec": spec}, "traffic": targets}}
-
-
-def verify_name_change(old: Object, new: Object) -> None:
-    """Raises InvalidObject when a template changes under a name that the user chose: the name belongs to a revision already."""
-    before, after = old["spec"]["template"], new["spec"]["template"]
-    name = after.get("metadata", {}).get("name")
-    if name and name == before.get("metadata", {}).get("name") and before != after:
-        raise refused("spec.template.metadata.name", "Saw the following changes without a name change (-old +new)")
 
 
 def next_revision(service: Object, revisions: Sequence[Object], templates: Mapping[str, Object]) -> Object | None:
@@ -103,7 +81,7 @@ def name_of(item: Object) -> str:
 
 
 def service_of(revision: Object) -> str:
-    service: str = revision["metadata"]["labels"][f"{LABELS}service"]
+    service: str = revision["metadata"]["labels"][f"{SERVING_LABELS}service"]
     return service
 
 
@@ -111,16 +89,11 @@ def _generation(revision: Object) -> int:
     return int(revision["metadata"]["labels"][_GENERATION])
 
 
-def _container_with_defaults(container: Object) -> Object:
-    probe = {"successThreshold": 1, **(container.get("readinessProbe") or {"tcpSocket": {"port": _PROBE_PORT}})}
-    return {"name": "user-container", "resources": {}, **container, "readinessProbe": probe}
-
-
 def _revision(service: Object, generation: int) -> Object:
     name = name_of(service)
     template = service["spec"]["template"]
     metadata = template.get("metadata", {})
-    owned = {_GENERATION: str(generation), **{f"{LABELS}{kind}": name for kind in ("configuration", "service")}}
+    owned = {_GENERATION: str(generation), **{f"{SERVING_LABELS}{kind}": name for kind in ("configuration", "service")}}
     return {
         "apiVersion": SERVING,
         "kind": "Revision",

@@ -11,12 +11,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from tidegate.local.controller.autoscaler import Autoscaler, Decision, Observation
+from tidegate.local.controller.autoscaler import Autoscaler, Observation
 from tidegate.local.errors import NoReplica, QueueFull
 from tidegate.local.objects.resources import Metadata
 from tidegate.local.objects.resources import Revision as Manifest
 from tidegate.local.objects.rules import scaling_of
-from tidegate.local.objects.scaling import Scaling
+from tidegate.local.objects.scaling import Decision, Scaling
 from tidegate.local.processes.command import Pod
 from tidegate.local.processes.launcher import Launcher
 from tidegate.local.processes.pool import Pool, Recipe

@@ -142,6 +142,9 @@ class JobSink(Manifest):
 
 
 SERVING = "serving.knative.dev/v1"
+SERVING_LABELS = "serving.knative.dev/"
+# The names of the resources in the API.
+SERVICES, REVISIONS = "services", "revisions"
 KINDS: dict[tuple[str, str], type[Manifest]] = {
     (SERVING, "Service"): KnativeService,
     (SERVING, "Revision"): Revision,

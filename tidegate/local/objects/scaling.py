@@ -24,6 +24,12 @@ _UNLIMITED = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
+class Decision:
+    desired: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Scaling:
     """Times in seconds. The defaults are those of Knative's ConfigMap config-autoscaler.
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from tidegate.local.controller.autoscaler import Decision
 from tidegate.local.errors import StartFailed
+from tidegate.local.objects.scaling import Decision
 from tidegate.local.processes.backoff import Backoff
 from tidegate.local.processes.probe import Readiness
 from tidegate.local.processes.process import Exit, Process

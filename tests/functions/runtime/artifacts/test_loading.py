@@ -32,7 +32,7 @@ import json
 from array import array
 from types import SimpleNamespace
 
-from functions.runtime.runtimes import Prediction, Signature
+from functions.runtime.contract.signature import Prediction, Signature
 
 
 def load(path):

@@ -8,8 +8,8 @@ import pytest
 
 from functions.runtime.contract.card import Artifact, Card, Input, Output
 from functions.runtime.contract.outputs import Outputs, resolve
+from functions.runtime.contract.signature import Prediction, Signature
 from functions.runtime.errors import InvalidInput, InvalidModel
-from functions.runtime.runtimes import Prediction, Signature
 
 BINARY = Signature(
     2, objective="binary:logistic", meaning="probability", classes=1, kinds={"value": (), "margin": (), "contributions": (3,), "leaf": (4,)}

@@ -11,8 +11,8 @@ import xgboost as xgb
 
 from functions.runtime.contract.card import Artifact, Card, Input, Output, dump
 from functions.runtime.contract.outputs import resolve
+from functions.runtime.contract.signature import Signature
 from functions.runtime.documentation.model_spec import Described
-from functions.runtime.runtimes import Signature
 
 # Inputs of every kind, and no transform that would ask for more than the card tells.
 CARD = Card(

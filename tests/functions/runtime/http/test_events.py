@@ -17,6 +17,7 @@ from functions.runtime.artifacts.loading import Loaded
 from functions.runtime.contract.card import Artifact, Card, Input, Output
 from functions.runtime.contract.encoding import Encoder
 from functions.runtime.contract.outputs import resolve
+from functions.runtime.contract.signature import Kind, Prediction, Signature
 from functions.runtime.http.app import App
 from functions.runtime.http.asgi import Message, Scope
 from functions.runtime.http.call import Limits
@@ -24,7 +25,6 @@ from functions.runtime.inference.dataplane import DataPlane
 from functions.runtime.observability.metrics import Metrics
 from functions.runtime.observability.observers import Observers
 from functions.runtime.observability.settings import ObservingSettings
-from functions.runtime.runtimes import Kind, Prediction, Signature
 
 CARD = Card("same", (Input("a", "FP32"),), (Output("y"),), Artifact("none"))
 LEAVES = 200

@@ -21,7 +21,7 @@ RUNTIME = """
 import math
 from array import array
 
-from functions.runtime.runtimes import Prediction, Signature
+from functions.runtime.contract.signature import Prediction, Signature
 
 
 def load(path):

@@ -9,12 +9,12 @@ from functions.runtime.artifacts.loading import Loaded
 from functions.runtime.contract.card import Artifact, Card, Input, Output
 from functions.runtime.contract.encoding import Encoder
 from functions.runtime.contract.outputs import resolve
+from functions.runtime.contract.signature import Kind, Prediction, Signature
 from functions.runtime.errors import UnknownModel
 from functions.runtime.http.asgi import Message
 from functions.runtime.http.routes import Route, Routes
 from functions.runtime.inference.dataplane import DataPlane
 from functions.runtime.observability.metrics import Metrics
-from functions.runtime.runtimes import Kind, Prediction, Signature
 
 CARD = Card("little", (Input("a", "FP32"),), (Output("y"),), Artifact("none"), version="2")
 PATHS = {

@@ -6,8 +6,8 @@ from array import array
 import pytest
 
 from functions.runtime.contract.encoding import Rows
+from functions.runtime.contract.signature import Kind, Prediction, Signature
 from functions.runtime.inference.batching import Gatherer
-from functions.runtime.runtimes import Kind, Prediction, Signature
 
 
 class Doubler:

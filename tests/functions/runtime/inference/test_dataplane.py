@@ -17,11 +17,11 @@ from functions.runtime.artifacts.loading import Loaded
 from functions.runtime.contract.card import Artifact, Card, Input, Output
 from functions.runtime.contract.encoding import Encoder, Rows, Transform
 from functions.runtime.contract.outputs import resolve
+from functions.runtime.contract.signature import Kind, Prediction, Signature
 from functions.runtime.errors import InvalidInput, InvalidModel, NotAllowed, NotReady, Overloaded, TimedOut, TooLarge, UnknownModel
 from functions.runtime.inference import dataplane
 from functions.runtime.inference.dataplane import OFF_LOOP_ROWS, DataPlane, Limits, ServedModel, Slot
 from functions.runtime.observability.metrics import Metrics
-from functions.runtime.runtimes import Kind, Prediction, Signature
 
 CARD = Card("sum", (Input("a", "FP32"), Input("b", "FP32")), (Output("sum"),), Artifact("none"))
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from functions.runtime.contract.encoding import Rows
+from functions.runtime.contract.signature import Kind, Prediction, Signature
 from functions.runtime.errors import TimedOut
 from functions.runtime.inference import scheduler as turns_module
 from functions.runtime.inference.batching import Gatherer
 from functions.runtime.inference.scheduler import SLICE_ROWS, Turns
-from functions.runtime.runtimes import Kind, Prediction, Signature
 
 SLICE = SLICE_ROWS["value"]
 # Of a job that is divided between two cores: fewer rows than a slice each, and enough to be worth it.

@@ -10,9 +10,9 @@ import pytest
 
 from functions.runtime.contract.card import Artifact, Card, Input, Output
 from functions.runtime.contract.outputs import resolve
-from functions.runtime.inference.exchange import Exchange
+from functions.runtime.contract.signature import Signature
+from functions.runtime.observability.exchange import Exchange
 from functions.runtime.observability.metrics import Metrics, ModelMetrics
-from functions.runtime.runtimes import Signature
 
 
 @dataclass

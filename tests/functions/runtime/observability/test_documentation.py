@@ -10,8 +10,9 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from functions.runtime.inference.exchange import Exchange
+from functions.runtime.contract.signature import Signature
 from functions.runtime.observability import settings
+from functions.runtime.observability.exchange import Exchange
 from functions.runtime.observability.exposition import render
 from functions.runtime.observability.metrics import Metrics, ModelMetrics
 from functions.runtime.observability.observers import Observers
@@ -19,7 +20,6 @@ from functions.runtime.observability.payloads import Payload, kserve_event, tide
 from functions.runtime.observability.request_log import line_of
 from functions.runtime.observability.settings import ObservingSettings
 from functions.runtime.observability.tracing import attributes_of
-from functions.runtime.runtimes import Signature
 
 DOCS = (Path(__file__).parents[4] / "docs/observability.md").read_text("utf-8")
 SETTINGS = (Path(__file__).parents[4] / "docs/settings.md").read_text("utf-8")

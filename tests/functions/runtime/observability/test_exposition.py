@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from functions.runtime.inference.exchange import Exchange
+from functions.runtime.contract.signature import Signature
+from functions.runtime.observability.exchange import Exchange
 from functions.runtime.observability.exposition import render
 from functions.runtime.observability.metrics import Metrics, ModelMetrics, Reading
-from functions.runtime.runtimes import Signature
 
 BINARY = Signature(2, objective="binary:logistic", meaning="probability", classes=1)
 Make = Callable[..., Exchange]

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.runtime.contract.card import Output
-from functions.runtime.inference.exchange import Exchange
+from functions.runtime.contract.signature import Signature
+from functions.runtime.observability.exchange import Exchange
 from functions.runtime.observability.histogram import Histogram
 from functions.runtime.observability.metrics import DECADES, LABELS, PROBABILITIES, SAMPLED_ROWS, Metrics, ModelMetrics
-from functions.runtime.runtimes import Signature
 
 NAN = math.nan
 BINARY = Signature(2, objective="binary:logistic", meaning="probability", classes=1)

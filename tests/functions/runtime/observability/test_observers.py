@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from functions.runtime.inference.exchange import Exchange
 from functions.runtime.observability import tracing
+from functions.runtime.observability.exchange import Exchange
 from functions.runtime.observability.metrics import Metrics
 from functions.runtime.observability.observers import Observers
 from functions.runtime.observability.settings import ObservingSettings

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.runtime.inference.exchange import Exchange
+from functions.runtime.observability.exchange import Exchange
 from functions.runtime.observability.payloads import Describe, Payloads, kserve_event, pod_namespace, tidegate_event
 
 Receiver = Any

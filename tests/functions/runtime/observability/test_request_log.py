@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.runtime.inference.exchange import Exchange
+from functions.runtime.observability.exchange import Exchange
 from functions.runtime.observability.request_log import RequestLog, line_of, trace_id
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -9,7 +9,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from functions.runtime.inference.exchange import Exchange
+from functions.runtime.observability.exchange import Exchange
 from functions.runtime.observability.tracing import Tracing, attributes_of, steps_of
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"

@@ -15,10 +15,10 @@ from functions.runtime.artifacts.loading import Loaded
 from functions.runtime.contract.card import Artifact, Card, Input, Output
 from functions.runtime.contract.encoding import Encoder, Rows
 from functions.runtime.contract.outputs import OutputTensor, resolve
+from functions.runtime.contract.signature import Kind, Prediction, Signature
 from functions.runtime.errors import Overloaded
 from functions.runtime.inference.dataplane import Limits, ServedModel
 from functions.runtime.protocols import events, v1
-from functions.runtime.runtimes import Kind, Prediction, Signature
 
 CARD = Card(
     name="sum",

@@ -6,9 +6,9 @@ import pytest
 
 from functions.runtime.contract.card import Artifact, Card, Input, Output
 from functions.runtime.contract.outputs import OutputTensor, resolve
+from functions.runtime.contract.signature import Signature
 from functions.runtime.errors import InvalidInput
 from functions.runtime.protocols import v1
-from functions.runtime.runtimes import Signature
 
 CARD = Card("little", (Input("a", "FP32"), Input("b", "FP32")), (Output("y"),), Artifact("none"))
 

@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from functions.runtime.contract.signature import Kind
 from functions.runtime.errors import InvalidModel
-from functions.runtime.runtimes import Kind, Model, lightgbm
+from functions.runtime.runtimes import Model, lightgbm
 from functions.runtime.runtimes._library import library
 
 Table = tuple[np.ndarray, np.ndarray]

@@ -19,8 +19,9 @@ import xgboost as xgb
 from hypothesis import given
 from hypothesis import strategies as st
 
+from functions.runtime.contract.signature import Kind
 from functions.runtime.errors import InvalidModel
-from functions.runtime.runtimes import Kind, Model, xgboost
+from functions.runtime.runtimes import Model, xgboost
 
 Table = tuple[np.ndarray, np.ndarray]
 KINDS: tuple[Kind, ...] = ("value", "margin", "contributions", "leaf")

@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidegate.local.controller.autoscaler import Autoscaler, Decision, Observation
-from tidegate.local.objects.scaling import Scaling
+from tidegate.local.controller.autoscaler import Autoscaler, Observation
+from tidegate.local.objects.scaling import Decision, Scaling
 
 TICK = 0.25
 QUIET = Scaling(target=2.0, window=10.0, panic_window=1.0, max_scale=4)
