@@ -1,12 +1,21 @@
-"""The root of every error that a person is meant to read."""
+"""The root of all errors that a user can act on."""
 
 
 class TidegateError(Exception):
-    """Something a person can mend. The message is one sentence that names the thing and the remedy."""
+    """An error that a user can fix.
+
+    `message` names the cause and the thing; `remedy` says what to do about it, as an imperative. With a remedy, the string
+    form is one sentence of both, `message; remedy.`, so neither ends with a period; without one, it is the message as given.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(f"{message}; {remedy}." if remedy else message)
+        self.message = message
+        self.remedy = remedy
 
 
 class InvalidEvent(TidegateError):
-    """A message is not a CloudEvent, or its data is not what its content type says."""
+    """A message is not a CloudEvent, or its data does not match its content type."""
 
 
 class BrokerUnreachable(TidegateError):
@@ -14,4 +23,4 @@ class BrokerUnreachable(TidegateError):
 
 
 class InvalidSetting(TidegateError):
-    """An environment variable is missing, or has a value that cannot be used."""
+    """An environment variable is missing or has an invalid value."""

@@ -51,7 +51,9 @@ def error(subject: str, message: str, remedy: str) -> Finding:
 
 
 def of_error(subject: str, problem: TidegateError, level: Level = Level.ERROR) -> Finding:
-    """Errors of this project say what is wrong and, after the last semicolon, what to do."""
+    """The finding of an error: its message, and its remedy."""
+    if problem.remedy:
+        return Finding(level, subject, f"{problem.message}.", problem.remedy)
     message, separator, remedy = str(problem).rpartition("; ")
     return Finding(level, subject, f"{message}." if separator else remedy, remedy.rstrip(".") if separator else "")
 
