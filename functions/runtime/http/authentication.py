@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from common.errors import TidegateError
 from functions.runtime.authentication.api_keys import HEADER, ApiKeys
-from functions.runtime.authentication.settings import keys_from_env, tokens_from_env
+from functions.runtime.authentication.settings import is_required, keys_from_env, tokens_from_env
 from functions.runtime.errors import Unauthenticated, sentence_of, status_of
 from functions.runtime.http.asgi import Application, Receive, Scope, Send, error_answer
 
@@ -62,5 +62,7 @@ def is_open(scope: Scope) -> bool:
 
 
 def authenticated(app: Application, environ: Mapping[str, str]) -> Application:
-    """The application, behind the credentials that the environment requires. Raises InvalidSetting."""
+    """The application, behind the credentials that the environment requires, if any. Raises InvalidSetting."""
+    if not is_required(environ):
+        return app
     return Authentication(app, keys_from_env(environ), tokens_from_env(environ))

@@ -31,7 +31,7 @@ Flight = Callable[[int], Message]
 
 HANGING = """
 import sys, threading
-from eventing import __main__
+from functions.stream import __main__
 from functions.stream import guard, input, watch
 guard.LOOK_SECONDS, watch._ROUND_SECONDS = 0.2, 1.0
 input.Input._poll = lambda *_: threading.Event().wait()

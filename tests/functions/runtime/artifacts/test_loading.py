@@ -498,7 +498,10 @@ def test_an_artifact_elsewhere_is_loaded_where_the_policy_allows_it(folder: Path
 
 
 def test_a_start_with_a_digest_beside_its_card_imports_nothing_that_it_does_not_need(folder: Path) -> None:
-    program = "import sys; from pathlib import Path; from functions.runtime.artifacts.loading import load; load(Path(sys.argv[1])); print(*sys.modules)"
+    program = (
+        "import sys; from pathlib import Path; from functions.runtime.artifacts.loading import load;"
+        " load(Path(sys.argv[1])); print(*sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", program, str(folder)], check=True, capture_output=True, text=True)
     slow = {"fsspec", "aiohttp", "numpy", "pandas", "xgboost", "subprocess", "tempfile", "urllib.request", "http.client", "ssl", "difflib"}
     assert slow.isdisjoint(done.stdout.split())

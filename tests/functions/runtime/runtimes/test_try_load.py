@@ -20,11 +20,11 @@ ALONE, WHOLE = range(28), range(28, 42)  # seeds: of each file 42, and so 126 in
 START = """
 import json, sys
 from pathlib import Path
-from functions.runtime import artifact
+from functions.runtime.artifacts import loading
 from functions.runtime.errors import InvalidModel
 for path in map(Path, sys.argv[1:]):
     try:
-        artifact.load(path)
+        loading.load(path)
         print(json.dumps([path.name, None]), flush=True)
     except InvalidModel as error:
         print(json.dumps([path.name, str(error)]), flush=True)

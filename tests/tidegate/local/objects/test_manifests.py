@@ -131,7 +131,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_what_the_components_of_a_first_cluster_add_is_left_to_the_cluster(tmp_path: Path) -> None:
     """An overlay with a first Kafka and a policy for batch jobs starts here what it starts without them."""
-    components = Path(__file__).parents[3] / "manifests/components"
+    components = Path(__file__).parents[4] / "manifests/components"
     files = [*components.glob("kafka-single-node/[ds]*.yaml"), components / "event-policy/policy.yaml"]
     (tmp_path / "all.yaml").write_text("\n---\n".join(path.read_text() for path in files))
     assert len(files) == 4
