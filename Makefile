@@ -55,7 +55,7 @@ types: $(VENV)/.dev ## Check the types
 	$(BIN)/mypy
 
 docs: $(VENV)/.docs ## Build the documentation as a site, and check its links (to read it while it is written: .venv/bin/mkdocs serve)
-	$(BIN)/mkdocs build --strict --quiet $(ARGS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
 
 bench: $(VENV)/.dev functions/flights/models ## Measure the model function's cold start
 	$(BIN)/python -m loadtest.coldstart $(ARGS)
