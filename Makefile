@@ -55,7 +55,8 @@ format: $(VENV)/.dev ## Format the code and mend what can be mended
 types: $(VENV)/.dev ## Check the types
 	$(BIN)/mypy
 
-docs: $(VENV)/.docs ## Build the documentation as a site, and check its links (to read it while it is written: .venv/bin/mkdocs serve)
+# `.venv/bin/mkdocs serve` shows it while it is written.
+docs: $(VENV)/.docs ## Build the documentation as a site, and check its links
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
 
 bench: $(VENV)/.dev functions/flights/models ## Measure the model function's cold start
