@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes constraints.txt (every package of every extra, with hashes) and its parts in requirements/: what the demo installs, and what each image does.
+# Writes constraints.txt (every package of every extra, with hashes) and its parts in requirements/: what the demo installs, the documentation, and each image.
 # One version of a package serves all Pythons and platforms, so that a model trained anywhere is the same to the byte.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,6 +17,7 @@ lock() { # lock FILE EXTRA... [-- OPTION...]
 lock constraints.txt dev -- "$@"
 part=(--constraints constraints.txt)
 lock requirements/demo.txt workbench train build -- "${part[@]}"
+lock requirements/docs.txt docs build -- "${part[@]}"
 # Model functions take XGBoost's library from the wheel and call it directly: without numpy and scipy an image is 200 MB smaller.
 lock requirements/model.txt model -- "${part[@]}" --no-emit-package numpy --no-emit-package scipy
 for extra in router stream batch sync auth; do lock "requirements/$extra.txt" "$extra" -- "${part[@]}"; done

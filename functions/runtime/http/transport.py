@@ -43,8 +43,11 @@ class Corked:
             self._transport.write(written[0])
         elif len(written[-1]) < _LARGE_BYTES:
             self._transport.write(b"".join(written))
-        else:  # a large answer is not copied
-            self._transport.writelines(written)
+        else:
+            # A large answer is not copied. It is not given to writelines() either: in Python 3.12.0 to 3.12.8, 3.13.0 and 3.13.1,
+            # that of asyncio's own transport never pauses the writer (CVE-2024-12254).
+            self._transport.write(b"".join(written[:-1]))
+            self._transport.write(written[-1])
 
 
 class WriteTimeout:

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from functions.runtime.fastapi import BearerToken
 from functions.runtime.http.asgi import Application
 from functions.runtime.http.authentication import authenticated
+from functions.runtime.main import _authenticated
 
 KEY = "k" * 32
 
@@ -79,4 +80,4 @@ def test_by_settings_any_other_credential_is_refused(issuer: Any, header: str) -
 
 
 def test_without_settings_the_application_is_left_as_it_is() -> None:
-    assert authenticated(PLAIN, {}) is PLAIN
+    assert _authenticated(PLAIN, {}) is PLAIN

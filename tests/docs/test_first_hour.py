@@ -1,0 +1,29 @@
+"""The page's commands, run as they stand: a model of one's own, its canary, its promotion."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.examples import clone, run, script
+
+PAGE = (Path(__file__).parents[2] / "docs/first-hour.md").read_text("utf-8")
+# Run by tests/tidegate/demo; the shell of the test has the virtual environment's commands already.
+ELSEWHERE = "make demo\n. .venv/bin/activate\n"
+
+
+def test_every_command_works_and_prints_what_the_page_says(tmp_path: Path, flights_models: Path) -> None:
+    printed = run(script(PAGE, tmp_path), clone(tmp_path / "clone"), tmp_path)
+    for shown in re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL):
+        # uniq's own indentation differs between systems.
+        assert all(line.strip() in printed for line in shown.splitlines()), printed
+    (answer,) = re.findall(r'`(\{"predictions":\[.*?\]\})`', PAGE)
+    assert answer in printed
+    assert '"error"' in printed  # of the request that the page sends to be refused
+    assert "Traceback" not in printed
+    promoted = printed[printed.rindex("HTTP/1.1 200") :]
+    assert "tidegate-revision: parcels-00002" in promoted.lower()
+
+
+def test_no_command_is_left_out() -> None:
+    assert re.findall(r"```\n(?!\n)(.*?)```", re.sub(r"```\w+\n.*?```\n", "", PAGE, flags=re.DOTALL), re.DOTALL) == [ELSEWHERE]
