@@ -16,7 +16,7 @@ from functions.runtime.contract.datatypes import DATATYPES, WHOLE, bounds_of
 from functions.runtime.contract.fields import InvalidField
 from functions.runtime.errors import InvalidModel
 
-PAGE = Path(__file__).parents[3] / "docs" / "model-card.md"
+PAGE = Path(__file__).parents[4] / "docs" / "model-card.md"
 
 # With what YAML finds hard: quotes, colons, line ends of other scripts, what looks like a number or a date.
 texts = st.text(max_size=20) | st.sampled_from(["yes", "1e3", "0x1F", "2013-01-01", "null", "~", "a: b", "- a", "\x85", "\ufeff", "#"])
