@@ -1,11 +1,11 @@
-# `make demo` and `make test` need Python 3.11 or newer and nothing else: both install what they need into .venv.
+# `make demo` and `make test` need only Python 3.11 or newer: they install everything else into .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-# More arguments for the command behind a target, such as `make test ARGS="-k router"`.
+# Additional arguments of a target's command, such as `make test ARGS="-k router"`.
 ARGS ?=
-# What `make train` trains.
+# The function that `make train` trains.
 FUNCTION ?= flights
 
 .DEFAULT_GOAL := help
@@ -20,7 +20,7 @@ setup: $(VENV)/.dev ## Install everything for development into .venv
 demo: $(VENV)/.demo ## Run the main job on this machine: flights in, delays out
 	$(BIN)/tidegate demo $(ARGS)
 
-train: $(VENV)/.demo ## Train the example, or a model function of yours: FUNCTION=name
+train: $(VENV)/.demo ## Train the example, or another model function: FUNCTION=name
 	$(BIN)/python -m functions.$(FUNCTION).train $(ARGS)
 
 images: ## Build every image and push it: REGISTRY=… TAG=… [BUILDER=buildah] [PUSH=false]
@@ -33,53 +33,54 @@ pin-base: ## Write the digest of the base image into functions/Dockerfile
 test: $(VENV)/.dev ## Run every test that needs no cluster (minutes)
 	$(BIN)/pytest -n 2 --dist loadfile -m "not cluster and not e2e" $(ARGS) $(if $(ARGS),--cov-fail-under=0) --cov
 
-e2e-lite: $(VENV)/.dev ## Test manifests and API calls on an API server with Knative's CRDs alone (KUBECONFIG)
+e2e-lite: $(VENV)/.dev ## Test manifests and API calls on an API server with Knative's CRDs (KUBECONFIG)
 	$(BIN)/pytest -m cluster $(ARGS)
 
-# What skaffold builds and pushes first. REGISTRY is where; PROFILE is docker's unless named, such as buildah.
-e2e: $(VENV)/.dev functions/flights/models ## Test all of it on the cluster of KUBECONFIG, which has Knative: REGISTRY=…
+# Skaffold first builds the images and pushes them to REGISTRY, with Docker unless PROFILE names another builder, such
+# as buildah.
+e2e: $(VENV)/.dev functions/flights/models ## Test everything on the cluster of KUBECONFIG, with Knative: REGISTRY=…
 	@test -n "$(REGISTRY)$(E2E_IMAGES)" || { echo "Name the registry that the cluster pulls from: make e2e REGISTRY=localhost:5000 [PROFILE=buildah]" >&2; exit 2; }
 	@mkdir -p .tidegate
 	test -n "$(E2E_IMAGES)" || skaffold build --default-repo=$(REGISTRY) $(addprefix --profile=,$(PROFILE)) --file-output=.tidegate/images.json
 	E2E_IMAGES=$(or $(E2E_IMAGES),.tidegate/images.json) E2E_REGISTRY=$(or $(E2E_REGISTRY),$(REGISTRY)) E2E_BUILDER=$(or $(PROFILE),docker) $(BIN)/pytest -m e2e $(ARGS)
 
-lint: $(VENV)/.dev ## Check format, style, and who imports whom
+lint: $(VENV)/.dev ## Check format, style and import contracts
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/lint-imports
 
-format: $(VENV)/.dev ## Format the code and mend what can be mended
+format: $(VENV)/.dev ## Format the code and fix lint errors
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 types: $(VENV)/.dev ## Check the types
 	$(BIN)/mypy
 
-# `.venv/bin/mkdocs serve` shows it while it is written.
-docs: $(VENV)/.docs ## Build the documentation as a site, and check its links
+# `.venv/bin/mkdocs serve` shows the site while you edit.
+docs: $(VENV)/.docs ## Build the documentation site, and check its links
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
 
-bench: $(VENV)/.dev functions/flights/models ## Measure the model function's cold start
+bench: $(VENV)/.dev functions/flights/models ## Measure the cold start of the model function
 	$(BIN)/python -m loadtest.coldstart $(ARGS)
 
-compare: $(VENV)/.dev ## Measure beside MLServer and KServe (installs both; minutes)
+compare: $(VENV)/.dev ## Compare with MLServer and KServe (installs both; minutes)
 	$(BIN)/python -m loadtest.compare --write docs $(ARGS)
 
-loadtest: $(VENV)/.dev functions/flights/models ## Load a gateway: a burst from zero, a steady load
+loadtest: $(VENV)/.dev functions/flights/models ## Load-test a gateway: a burst from zero, a steady load
 	$(BIN)/python -m loadtest burst steady $(ARGS)
 
-lock: $(VENV)/.dev ## Pin versions again (newer: ARGS=--upgrade)
+lock: $(VENV)/.dev ## Pin the versions of packages (ARGS=--upgrade for newer ones)
 	BIN=$(BIN) requirements/lock.sh $(ARGS)
 
-clean: ## Remove what was built and measured; .venv stays
+clean: ## Remove build products and measurements; keep .venv
 	rm -rf .tidegate .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache dist site loadtest/results
-	find functions -mindepth 2 -maxdepth 2 -name models ! -path functions/runtime/models -exec rm -rf {} +
+	find functions -mindepth 2 -maxdepth 2 -name models -exec rm -rf {} +
 	find common eventing functions loadtest tests tidegate -name __pycache__ -prune -exec rm -rf {} +
 
 functions/flights/models: | $(VENV)/.demo
 	$(BIN)/python -m functions.flights.train
 
-# A set of packages is installed again only when the pins or the project's own metadata have changed.
+# Packages are installed again only if the pins or the project's metadata have changed.
 $(VENV)/.demo: requirements/demo.txt
 $(VENV)/.docs: requirements/docs.txt
 $(VENV)/.dev: constraints.txt
@@ -91,6 +92,6 @@ $(VENV)/.demo $(VENV)/.docs $(VENV)/.dev: pyproject.toml | $(BIN)/pip
 
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-	  { echo "$(PYTHON) is not a Python 3.11 or newer: install one, or name it, as in: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	  { echo "$(PYTHON) is not Python 3.11 or newer: install one, or name it: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) >/dev/null || \
-	  { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment: install its venv module (Debian: apt install python3-venv)." >&2; exit 1; }
+	  { rm -rf $(VENV); echo "$(PYTHON) cannot create a virtual environment: install its venv module (Debian: apt install python3-venv)." >&2; exit 1; }

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# images.sh: builds the image of each function as $REGISTRY/NAME:$TAG, and pushes them unless PUSH=false. A model that is not trained is trained.
-#   BUILDER  docker (unless named), or buildah
-#   BASE     the image to build on; by default what functions/Dockerfile names
+# images.sh: builds the image of each function as $REGISTRY/NAME:$TAG, and pushes it unless PUSH=false. Trains models
+# that are not trained yet.
+#   BUILDER  docker (default) or buildah
+#   BASE     the base image; default: the one in functions/Dockerfile
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ -z "${REGISTRY:-}" ] || [ -z "${TAG:-}" ]; then
-  echo "images.sh needs REGISTRY and TAG, as in: make images REGISTRY=localhost:5000 TAG=1" >&2
+  echo "images.sh needs REGISTRY and TAG, for example: make images REGISTRY=localhost:5000 TAG=1" >&2
   exit 2
 fi
 

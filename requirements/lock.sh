@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Writes constraints.txt (every package of every extra, with hashes) and its parts in requirements/: what the demo installs, the documentation, and each image.
-# One version of a package serves all Pythons and platforms, so that a model trained anywhere is the same to the byte.
+# Writes constraints.txt (every package of every extra, with hashes) and its subsets in requirements/: one each for the
+# demo, the documentation, and the images. All Pythons and platforms get the same version of a package, so that a model is the
+# same to the byte wherever it is trained.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 uv=${BIN:-.venv/bin}/uv
@@ -18,6 +19,7 @@ lock constraints.txt dev -- "$@"
 part=(--constraints constraints.txt)
 lock requirements/demo.txt workbench train build -- "${part[@]}"
 lock requirements/docs.txt docs build -- "${part[@]}"
-# Model functions take XGBoost's library from the wheel and call it directly: without numpy and scipy an image is 200 MB smaller.
+# Model functions call the XGBoost library inside the wheel directly: without numpy and scipy, an image is 200 MB
+# smaller.
 lock requirements/model.txt model -- "${part[@]}" --no-emit-package numpy --no-emit-package scipy
 for extra in router stream batch sync auth; do lock "requirements/$extra.txt" "$extra" -- "${part[@]}"; done

@@ -73,5 +73,5 @@ def test_the_example_is_served_by_the_command_that_is_told(project: Path) -> Non
 
 
 def test_every_runtime_is_on_the_page() -> None:
-    ours = PAGE.partition("\n## Yours\n")[0]
+    ours = PAGE.partition("\n## Your own runtime\n")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", ours, re.MULTILINE)) == {"runtime", *BUILT_IN}  # the first is the table's head

@@ -193,7 +193,7 @@ def test_all_values_at_once_render_what_all_components_do(build: Build, render: 
 
 def test_every_component_has_a_value_of_its_name() -> None:
     assert COMPONENTS.keys() == {path.name for path in (ROOT / "manifests/components").iterdir()}
-    inside = {"canary": "canary:", "object-storage": "objectStorage:", "kafka-address": "servers:", "without-stream": "null takes one out"}
+    inside = {"canary": "canary:", "object-storage": "objectStorage:", "kafka-address": "servers:", "without-stream": "null removes one"}
     text = (CHART / "values.yaml").read_text()
     for component in COMPONENTS:
         value = re.sub("-(.)", lambda letter: letter[1].upper(), component)
@@ -271,7 +271,7 @@ def test_another_card_is_another_config_map_that_stays_for_the_revisions_that_mo
             "at '/models/flights/canary': missing properties 'stable', 'model', 'percent'",
         ),
         ({"functions": {"timeoutSeconds": 700}}, "at '/functions/timeoutSeconds': maximum: got 700, want 600"),
-        (_of_model("Prices"), "models.Prices is no name for a Knative Service: use small letters"),
+        (_of_model("Prices"), "models.Prices is not a valid name of a Knative Service: use lowercase letters"),
         (_of_model("router"), "models.router has the name of another part of the chart"),
         ({"warmReplica": True}, "at '/warmReplica': got boolean, want object"),
         ({"canary": {}}, "additional properties 'canary' not allowed"),
@@ -285,7 +285,7 @@ def test_another_card_is_another_config_map_that_stays_for_the_revisions_that_mo
             "at '/networkPolicy/gateways/0': missing property 'labels'",
         ),
         ({"writableTmp": {"sizeLimit": "much"}}, "at '/writableTmp/sizeLimit': 'much' does not match pattern"),
-        (_enabled("kafkaSource"), "kafkaSource feeds the Broker, which is not there: set kafkaBroker.enabled=true as well."),
+        (_enabled("kafkaSource"), "kafkaSource feeds the Broker, which is not enabled: set kafkaBroker.enabled=true as well."),
     ],
     ids=lambda value: None if isinstance(value, str) else "-".join(value),
 )

@@ -43,7 +43,7 @@ def with_resource(kustomization: str, name: str) -> str:
 def with_row(architecture: str, name: str) -> str:
     """The table of parts with the function, below the example. Raises NoPlace and Listed."""
     lines = _unless_listed(architecture, f"| `functions/{name}/` |")
-    row = f"| `functions/{name}/` | a model function, begun by `tidegate init {name}` | is needed by any other function |"
+    row = f"| `functions/{name}/` | a model function, created by `tidegate init {name}` | no other function depends on it |"
     lines.insert(_place(lines, ROW) + 1, row)
     return _text(lines)
 

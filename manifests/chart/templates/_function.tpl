@@ -1,6 +1,6 @@
 {{/*
-A function as a Knative Service. Takes the root, its name, its component, whether it is private, and as `function` its values over those of all functions.
-Why each field is as it is: manifests/base/flights/service.yaml.
+A function as a Knative Service. Takes the root, its name, its component, whether it is private, and as `function` its
+values merged over those of all functions. The reasons for each field are in manifests/base/flights/service.yaml.
 */}}
 {{- define "tidegate.function" -}}
 {{- $name := .name }}

@@ -35,7 +35,7 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
-{{/* Environment variables: a map from names to texts, or to what stands below `valueFrom`. */}}
+{{/* Environment variables: a map from names to strings, or to the contents of `valueFrom`. */}}
 {{- define "tidegate.env" -}}
 {{- $variables := list -}}
 {{- range $name, $value := . -}}
@@ -44,7 +44,7 @@ imagePullSecrets:
 {{- toYaml $variables -}}
 {{- end }}
 
-{{/* A container that the pod security level `restricted` takes. */}}
+{{/* The security context that the pod security level `restricted` requires. */}}
 {{- define "tidegate.securityContext" -}}
 runAsNonRoot: true
 runAsGroup: 65532
@@ -56,7 +56,7 @@ seccompProfile:
   type: RuntimeDefault
 {{- end }}
 
-{{/* Who is on the other side of a connection: a list of a namespace and the labels of pods there. */}}
+{{/* A peer of a network policy: a list of a namespace and the labels of pods there. */}}
 {{- define "tidegate.peer" -}}
 - namespaceSelector:
     matchLabels:
@@ -66,7 +66,7 @@ seccompProfile:
       {{- index . 1 | toYaml | nindent 6 }}
 {{- end }}
 
-{{/* A model's name, if there is such a model: a list of the root, the value's path and the name. */}}
+{{/* A model's name, checked to exist: a list of the root, the value's path and the name. */}}
 {{- define "tidegate.model" -}}
 {{- $models := (index . 0).Values.models -}}
 {{- $path := index . 1 -}}
@@ -77,7 +77,7 @@ seccompProfile:
 {{- $name -}}
 {{- end }}
 
-{{/* A reference to the router, as a sink or a subscriber that asks for a model: the model's name. */}}
+{{/* A reference to the router, as the sink or subscriber of a model: the model's name. */}}
 {{- define "tidegate.routed" -}}
 ref:
   apiVersion: serving.knative.dev/v1
@@ -86,14 +86,14 @@ ref:
 uri: /models/{{ . }}
 {{- end }}
 
-{{/* The name of a topic's KafkaSink or KafkaSource. Topics may have capitals and underscores, which objects' names may not. */}}
+{{/* The name of a topic's KafkaSink or KafkaSource. Topics may have capitals and underscores, objects may not. */}}
 {{- define "tidegate.topic" -}}
 {{- lower . | replace "." "-" | replace "_" "-" -}}
 {{- end }}
 
 {{/*
-The name of a model card's ConfigMap: a list of the model's name and the card. It has the hash that kustomize's configMapGenerator puts there,
-so that a changed card makes a new revision, and an unchanged one none where kustomize was used before.
+The name of a model card's ConfigMap: a list of the model's name and the card. It has the hash of kustomize's
+configMapGenerator, so that a changed card makes a new revision, and an unchanged card does not, also after kustomize.
 */}}
 {{- define "tidegate.card" -}}
 {{- $name := printf "%s-card" (index . 0) -}}
