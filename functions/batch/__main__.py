@@ -9,10 +9,10 @@ import signal
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
-from common import logs
-from common.errors import TidegateError
+from common.process import run_process
 from eventing.codecs import json
 from eventing.event import Event
 from functions.batch.job import BatchRequest, Progress, run
@@ -100,12 +100,12 @@ async def _run(environ: Mapping[str, str]) -> None:
 
 def main(environ: Mapping[str, str] = os.environ) -> int:
     """Returns the exit status: 0 when the output is there, else 1."""
-    logs.to_stderr()
+    return run_process(partial(_main, environ), environ)
+
+
+def _main(environ: Mapping[str, str]) -> int:
     try:
         asyncio.run(_run(environ))
-    except TidegateError as error:
-        log.error("%s", error)  # a mistake of the request, not a fault of ours: no traceback
-        return 1
     except (asyncio.CancelledError, KeyboardInterrupt):
         log.warning("stopped before the end; nothing was written")
         return 1

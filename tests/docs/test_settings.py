@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from common import logs
 from eventing.kafka.security import Security
 from functions.batch import places
 from functions.router.settings import Settings as RouterSettings
@@ -74,6 +75,10 @@ def test_most_defaults_can_be_compared() -> None:
 @pytest.mark.parametrize(("variable", "default"), defaults())
 def test_a_default_is_the_code_s(variable: str, default: str) -> None:
     assert TABLE[variable][1] == default
+
+
+def test_the_log_level_is_the_code_s() -> None:
+    assert TABLE["TIDEGATE_LOG_LEVEL"][1] == logs.DEFAULT_LEVEL
 
 
 def test_the_folders_of_a_batch_are_those_of_the_code_and_of_the_manifests() -> None:

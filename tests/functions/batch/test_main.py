@@ -141,6 +141,6 @@ async def test_sigterm_leaves_nothing_behind(tmp_path: Path, model: Model, url: 
     assert files(tmp_path) == ["event", "in.parquet"]
 
 
-def test_an_event_that_is_not_there_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_event_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main({"K_EVENT_PATH": str(tmp_path)}) == 1
-    assert "K_EVENT_PATH names the folder" in caplog.text
+    assert "K_EVENT_PATH names the folder" in capsys.readouterr().err
