@@ -8,8 +8,8 @@ from __future__ import annotations
 import random
 from enum import Enum
 
-# The statuses below 500 that Knative's own delivery retries. A 404 is an ingress that does not know a host for a while; an unknown model
-# answers an event with 422.
+# The statuses below 500 that Knative's own delivery retries. A 404 is an ingress that does not know a host for a while;
+# an unknown model answers an event with 422.
 RETRYABLE = frozenset({404, 408, 425, 429})
 
 

@@ -4,8 +4,8 @@
 class TidegateError(Exception):
     """An error that a user can fix.
 
-    `message` names the cause and the thing; `remedy` is the fix, as an imperative. With a remedy, the string form is one sentence of both,
-    `message; remedy.`, so neither ends with a period; without one, it is the message as given.
+    `message` names the cause and the thing; `remedy` is the fix, as an imperative. With a remedy, the string form is
+    one sentence of both, `message; remedy.`, so neither ends with a period; without one, it is the message as given.
     """
 
     def __init__(self, message: str, *, remedy: str = "") -> None:

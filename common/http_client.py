@@ -1,4 +1,4 @@
-"""HTTP between the parts: a client that resolves names under `localhost` to this machine, and the headers that a proxy forwards."""
+"""HTTP between the parts: a client that resolves names under `localhost`, and the headers that a proxy forwards."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from aiohttp.resolver import DefaultResolver
 
 # uvicorn closes a connection that is idle for 5 s; closing first avoids writing into one that is being closed.
 _KEEPALIVE_SECONDS = 4.0
-# Headers of one connection (RFC 9110, section 7.6.1), those of older proxies, and `expect`, which a proxy answers itself.
+# Headers of one connection (RFC 9110, section 7.6.1), those of older proxies, and `expect`, which a proxy answers
+# itself.
 HOP_BY_HOP = frozenset(
     {
         *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"),
@@ -20,8 +21,9 @@ HOP_BY_HOP = frozenset(
     }
 )
 
-# End-to-end headers that `Connection` must not name (RFC 9110, section 7.6.1) and that are forwarded even if it does. Otherwise a caller
-# could make a proxy drop a header that frames the body, authenticates the caller, routes the request or carries an event.
+# End-to-end headers that `Connection` must not name (RFC 9110, section 7.6.1) and that are forwarded even if it does.
+# Otherwise a caller could make a proxy drop a header that frames the body, authenticates the caller, routes the request
+# or carries an event.
 _END_TO_END = frozenset(
     {
         *("host", "authorization", "cookie", "set-cookie", "date", "location", "retry-after", "vary", "via", "etag", "cache-control"),
@@ -44,7 +46,7 @@ NO_HOST = "tidegate-no-host"
 
 
 class LocalhostResolver(AbstractResolver):
-    """A resolver that maps every name under `localhost` to the loopback address (RFC 6761, section 6.3), and asks the system for others."""
+    """A resolver that maps names under `localhost` to the loopback address (RFC 6761, section 6.3)."""
 
     def __init__(self) -> None:
         self._others = DefaultResolver()

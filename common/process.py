@@ -1,4 +1,4 @@
-"""The frame of every process: its log on standard error, one line for an error that a user can fix, and its exit status."""
+"""The frame of every process: its log, one line for an error that a user can fix, and its exit status."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from common.redaction import redact
 def run_process(work: Callable[[], int], environ: Environ) -> int:
     """Run `work` and return its exit status, or 1 for a TidegateError.
 
-    The error is the last line of standard error, `tidegate: <sentence>`, without credentials or a traceback: Kubernetes,
-    `tidegate up` and `tidegate doctor` show it as the reason why the container ended. TIDEGATE_LOG_LEVEL sets the level of the log.
+    The error is the last line of standard error, `tidegate: <sentence>`, without credentials or a traceback:
+    Kubernetes, `tidegate up` and `tidegate doctor` show it as the reason why the container ended. TIDEGATE_LOG_LEVEL
+    sets the level of the log.
     """
     try:
         logs.to_stderr(logs.level_of(environ))

@@ -1,4 +1,4 @@
-"""Redaction of credentials in logs, errors and dead letters: user information in URLs, and the values of secret parameters."""
+"""Redaction of credentials in logs, errors and dead letters: user information of URLs, and secret parameters."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _SECRET_IN_QUERY = _SECRET + r"|^(sig|sas|key|pass|pw|auth|session(id)?|code|hma
 def redact(text: str) -> str:
     """Return the text with `***` in place of credentials.
 
-    Those are the user information of URLs (RFC 3986, section 3.2.1), the values of secret parameters in queries and fragments, values as in
-    `password=…`, and HTTP credentials (`Bearer …`, `Basic …`). Parameters with unknown names are left: this is a safeguard for logs and
-    errors, and does not make a text fit for publication.
+    Those are the user information of URLs (RFC 3986, section 3.2.1), the values of secret parameters in queries and
+    fragments, values as in `password=…`, and HTTP credentials (`Bearer …`, `Basic …`). Parameters with unknown names
+    are left: this is a safeguard for logs and errors, and does not make a text fit for publication.
     """
     if any(sign in text for sign in _SIGNS):
         for pattern, replacement in _patterns():
@@ -32,7 +32,7 @@ def redact(text: str) -> str:
 
 
 def redact_url(value: str) -> str:
-    """Redact a value that should be a URL or an address and may be neither: without a scheme, the part before an `@` is hidden too."""
+    """Redact a value that should be a URL or an address. Without a scheme, the part before an `@` is hidden too."""
     return redact(value) if "//" in value else redact(f"//{value}")[2:]
 
 
@@ -51,7 +51,8 @@ def _patterns() -> list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], s
     """Return the patterns, compiled at the first use: a function that starts from zero logs no line that needs them."""
     end = r"""\s"'<>"""
     return [
-        # A slash in a password changes the host of the URL, so all up to the @ is hidden unless a port follows the colon.
+        # A slash in a password changes the host of the URL, so all up to the @ is hidden unless a port follows the
+        # colon.
         (re.compile(rf"//(?!\[)[^{end}/@:?#]{{0,200}}:(?!\d{{1,5}}(?:[/?#,{end}]|$))[^{end}]{{0,500}}@"), f"//{HIDDEN}@"),
         (re.compile(rf"//[^{end}/?#]{{0,500}}@"), f"//{HIDDEN}@"),
         # A URL that was handled as a path, or has no scheme; a name before a digest is an image.

@@ -26,8 +26,8 @@ def listen(
 ) -> socket.socket:
     """Return a listening TCP socket.
 
-    Port 0 takes a free port; the host `::` means every address of both IP versions (RFC 3493, section 5.3). `option` and `host_option` are
-    the names of the settings that a remedy refers to. Raises PortTaken.
+    Port 0 takes a free port; the host `::` means every address of both IP versions (RFC 3493, section 5.3). `option`
+    and `host_option` are the names of the settings that a remedy refers to. Raises PortTaken.
     """
     try:
         family, address = _resolve(host, port)
@@ -38,7 +38,10 @@ def listen(
 
 
 def url_of(listener: socket.socket) -> str:
-    """Return the URL of a listener for callers on this machine: 127.0.0.1 for a wildcard address, IPv6 in brackets (RFC 3986)."""
+    """Return the URL of a listener for callers on this machine.
+
+    A wildcard address becomes 127.0.0.1; an IPv6 address is in brackets (RFC 3986).
+    """
     host, port = listener.getsockname()[:2]
     return f"http://{bracketed('127.0.0.1' if host in ('0.0.0.0', _ANY_IPV6) else host)}:{port}"  # noqa: S104 it is compared
 
@@ -49,7 +52,8 @@ def bracketed(host: str) -> str:
 
 
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[object, ...]]:
-    # An IPv4 address is not resolved: that would import the codec for international names, which a start from zero pays for.
+    # An IPv4 address is not resolved: that would import the codec for international names, which a start from zero pays
+    # for.
     if host.replace(".", "").isdecimal():
         return socket.AF_INET, (host, port)
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host

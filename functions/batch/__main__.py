@@ -15,13 +15,11 @@ from pathlib import Path
 from common.process import run_process
 from eventing.codecs import json
 from eventing.event import Event
+from eventing.types import BATCH_REQUESTED, KNATIVE_PING
 from functions.batch.job import BatchRequest, Progress, run
 from functions.batch.places import check_local, folders
 from functions.runtime.errors import InvalidInput
 
-REQUESTED = "dev.tidegate.batch.requested"
-# What a PingSource calls its events, whatever their data: its own schedule is what they are about.
-_SCHEDULED = "dev.knative.sources.ping"
 # What a Knative JobSink mounts, and the router's address in a cluster.
 _EVENT_FOLDER = "/etc/jobsink-event"
 _ROUTER = "http://router.default.svc.cluster.local"
@@ -32,8 +30,8 @@ log = logging.getLogger("tidegate.batch")
 
 def request_of(event: Event) -> BatchRequest:
     """What the event asks for. Raises InvalidInput, naming what its data lacks."""
-    if event.type not in (REQUESTED, _SCHEDULED):
-        raise InvalidInput(f"the event's type is {event.type}; a batch is started by {REQUESTED}.")
+    if event.type not in (BATCH_REQUESTED, KNATIVE_PING):
+        raise InvalidInput(f"the event's type is {event.type}; a batch is started by {BATCH_REQUESTED}.")
     data = event.value()
     if not isinstance(data, dict):
         raise InvalidInput("the event's data is no JSON object; send {model, input, output, key}.")

@@ -14,7 +14,8 @@ import pytest
 from aiohttp import web
 
 from eventing.event import Event
-from functions.batch.__main__ import REQUESTED, main, request_of
+from eventing.types import BATCH_REQUESTED
+from functions.batch.__main__ import main, request_of
 from functions.batch.job import BatchRequest
 from functions.runtime.errors import InvalidInput
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from tests.functions.batch.conftest import Model
 
 
-def event(data: Any, type_: str = REQUESTED, **more: str) -> Event:
+def event(data: Any, type_: str = BATCH_REQUESTED, **more: str) -> Event:
     return Event({"specversion": "1.0", "id": "1", "source": "/test", "type": type_, **more}, data)
 
 
@@ -81,7 +82,7 @@ def mount(folder: Path, **changes: str) -> None:
     """An event as a JobSink mounts it, and the file that it names."""
     pq.write_table(pa.table({"carrier": ["UA"], "distance": [1.5]}), folder / "in.parquet")
     data = {"model": "flights", "input": str(folder / "in.parquet"), "output": str(folder / "out.parquet"), **changes}
-    (folder / "event").write_bytes(orjson.dumps({"specversion": "1.0", "id": "1", "source": "/t", "type": REQUESTED, "data": data}))
+    (folder / "event").write_bytes(orjson.dumps({"specversion": "1.0", "id": "1", "source": "/t", "type": BATCH_REQUESTED, "data": data}))
 
 
 def files(folder: Path) -> list[str]:
