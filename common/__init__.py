@@ -1,1 +1,1 @@
-"""Foundations of every part: errors, settings from the environment, sockets, the HTTP client, delivery outcomes."""
+"""Foundations of every part: errors, settings from the environment, logs, sockets, the HTTP client, delivery outcomes."""

@@ -1,4 +1,4 @@
-"""Settings from environment variables: each value is checked where it is read, and complained about by the variable's name."""
+"""Settings from environment variables. Each value is checked where it is read; errors name the variable."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ Environ = Mapping[str, str]
 
 
 def required(environ: Environ, name: str) -> str:
+    """Return the value of a variable. Raises InvalidSetting when it is missing or empty."""
     value = environ.get(name)
     if not value:
-        raise InvalidSetting(f"{name} is not set; set it in the environment of the process.")
+        raise InvalidSetting(f"{name} is not set", remedy="set it in the environment of the process")
     return value
 
 
 def number(environ: Environ, name: str, default: float, *, least: float = 0.0, most: float | None = None) -> float:
-    """A number that is at least `least` and at most `most`; a variable that is empty counts as not set."""
+    """Return a number between `least` and `most`, both included; the default when the variable is missing or empty.
+
+    Raises InvalidSetting.
+    """
     value = environ.get(name)
     if not value:
         return default
@@ -26,26 +30,30 @@ def number(environ: Environ, name: str, default: float, *, least: float = 0.0, m
     except ValueError:
         found = float("nan")
     if not least <= found < float("inf") or (most is not None and found > most):
-        bounds = f"at least {least:g}" if most is None else f"{least:g} to {most:g}"
-        raise InvalidSetting(f"{name} is {value!r}; it must be a number of {bounds}.")
+        bounds = f"of at least {least:g}" if most is None else f"from {least:g} to {most:g}"
+        raise InvalidSetting(f"{name} is {value!r}", remedy=f"set a number {bounds}")
     return found
 
 
-def whole(environ: Environ, name: str, default: int, *, least: int = 0, most: int | None = None) -> int:
-    """A whole number, likewise."""
+def integer(environ: Environ, name: str, default: int, *, least: int = 0, most: int | None = None) -> int:
+    """Return an integer between `least` and `most`, both included; the default when the variable is missing or empty.
+
+    Raises InvalidSetting.
+    """
     found = number(environ, name, default, least=least, most=most)
     if found != int(found):
-        raise InvalidSetting(f"{name} is {environ[name]!r}; it must be a whole number.")
+        raise InvalidSetting(f"{name} is {environ[name]!r}", remedy="set an integer")
     return int(found)
 
 
 def one_of(environ: Environ, name: str, default: str, choices: Collection[str]) -> str:
+    """Return one of the choices; the default when the variable is missing or empty. Raises InvalidSetting."""
     value = environ.get(name) or default
     if value not in choices:
-        raise InvalidSetting(f"{name} is {value!r}; it must be one of {', '.join(choices)}.")
+        raise InvalidSetting(f"{name} is {value!r}", remedy=f"set one of {', '.join(choices)}")
     return value
 
 
 def flag(environ: Environ, name: str, default: bool) -> bool:
-    """`true` or `false`."""
+    """Return a boolean, `true` or `false`; the default when the variable is missing or empty. Raises InvalidSetting."""
     return one_of(environ, name, str(default).lower(), ("true", "false")) == "true"

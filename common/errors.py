@@ -1,11 +1,11 @@
-"""The root of all errors that a user can act on."""
+"""The base class of all errors that a user can act on, and the errors that several parts raise."""
 
 
 class TidegateError(Exception):
     """An error that a user can fix.
 
-    `message` names the cause and the thing; `remedy` says what to do about it, as an imperative. With a remedy, the string
-    form is one sentence of both, `message; remedy.`, so neither ends with a period; without one, it is the message as given.
+    `message` names the cause and the thing; `remedy` is the fix, as an imperative. With a remedy, the string form is
+    one sentence of both, `message; remedy.`, so neither ends with a period; without one, it is the message as given.
     """
 
     def __init__(self, message: str, *, remedy: str = "") -> None:

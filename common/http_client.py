@@ -1,4 +1,4 @@
-"""HTTP between the parts: a client for which names under `localhost` are this machine, and what a proxy may pass on."""
+"""HTTP between the parts: a client that resolves names under `localhost`, and the headers that a proxy forwards."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from aiohttp.resolver import DefaultResolver
 
 # uvicorn closes a connection that is idle for 5 s; closing first avoids writing into one that is being closed.
 _KEEPALIVE_SECONDS = 4.0
-# What belongs to one connection (RFC 9110, section 7.6.1), what older proxies send, and `expect`, which a proxy answers by itself.
+# Headers of one connection (RFC 9110, section 7.6.1), those of older proxies, and `expect`, which a proxy answers
+# itself.
 HOP_BY_HOP = frozenset(
     {
         *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"),
@@ -20,8 +21,9 @@ HOP_BY_HOP = frozenset(
     }
 )
 
-# What is meant for the other end whatever `Connection` says (RFC 9110, section 7.6.1, forbids a sender to name it there).
-# Otherwise a caller could have a proxy drop what frames a body, says who calls, routes a request or makes an event.
+# End-to-end headers that `Connection` must not name (RFC 9110, section 7.6.1) and that are forwarded even if it does.
+# Otherwise a caller could make a proxy drop a header that frames the body, authenticates the caller, routes the request
+# or carries an event.
 _END_TO_END = frozenset(
     {
         *("host", "authorization", "cookie", "set-cookie", "date", "location", "retry-after", "vary", "via", "etag", "cache-control"),
@@ -39,12 +41,12 @@ _END_TO_END = frozenset(
 )
 _END_TO_END_PREFIXES = ("accept", "content-", "ce-", "access-control-", "tidegate-", "x-forwarded-", "x-real-", "x-request-", "x-api-")
 
-# The header of a 404 that an ingress says and not the service behind it: it knows no such host, for now.
+# Marks a 404 of the ingress, as opposed to one of a service behind it: the host is unknown, perhaps not yet known.
 NO_HOST = "tidegate-no-host"
 
 
 class LocalhostResolver(AbstractResolver):
-    """Every name under `localhost` is the loopback address (RFC 6761, section 6.3), whatever the system's resolver thinks."""
+    """A resolver that maps names under `localhost` to the loopback address (RFC 6761, section 6.3)."""
 
     def __init__(self) -> None:
         self._others = DefaultResolver()
@@ -59,9 +61,9 @@ class LocalhostResolver(AbstractResolver):
 
 
 def session(*, timeout_seconds: float | None, connections: int = 0, raw: bool = False) -> aiohttp.ClientSession:
-    """A session without cookies; `connections` bounds the open ones, 0 is no bound.
+    """Return a session without cookies and with at most `connections` open connections; 0 means unlimited.
 
-    `raw` leaves bodies compressed, for a proxy: it passes their `content-encoding` on.
+    `raw` leaves bodies compressed, for a proxy that forwards their `content-encoding`.
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=connections, resolver=LocalhostResolver(), keepalive_timeout=_KEEPALIVE_SECONDS),
@@ -72,7 +74,7 @@ def session(*, timeout_seconds: float | None, connections: int = 0, raw: bool = 
 
 
 def end_to_end(headers: Iterable[tuple[AnyStr, AnyStr]]) -> list[tuple[AnyStr, AnyStr]]:
-    """The headers that are meant for the other end, as they came and in their order: all bytes (ASGI) or all text."""
+    """Return the end-to-end headers, unchanged and in order. Names and values are all bytes (ASGI) or all strings."""
     named = [(_lower(pair[0]), pair) for pair in headers]
     listed = (_lower(value).split(",") for name, (_, value) in named if name == "connection")
     dropped = HOP_BY_HOP.union(option for options in listed for option in map(str.strip, options) if _is_hop_by_hop(option))
@@ -80,7 +82,7 @@ def end_to_end(headers: Iterable[tuple[AnyStr, AnyStr]]) -> list[tuple[AnyStr, A
 
 
 def _is_hop_by_hop(option: str) -> bool:
-    """Whether an option of `Connection` may name a header that a proxy drops."""
+    """Return whether an option of `Connection` may name a header that a proxy drops."""
     return option not in _END_TO_END and not option.startswith(_END_TO_END_PREFIXES)
 
 

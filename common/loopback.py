@@ -1,4 +1,4 @@
-"""This machine's own addresses: no proxy leads to them, whatever HTTP_PROXY says."""
+"""Addresses of this machine: requests to them bypass HTTP_PROXY."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name, or an IP address without brackets, is this machine: 127.0.0.0/8, ::1, localhost and all names under it (RFC 6761)."""
+    """Return whether a name, or an IP address without brackets, is this machine.
+
+    That is 127.0.0.0/8, ::1, localhost and all names under it (RFC 6761, section 6.3).
+    """
     name = host.lower().rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -22,8 +25,8 @@ def is_loopback(host: str) -> bool:
     return bool((getattr(address, "ipv4_mapped", None) or address).is_loopback)
 
 
-def leads_here(url: str) -> bool:
-    """Whether a URL is on this machine; one that cannot be read is not."""
+def is_loopback_url(url: str) -> bool:
+    """Return whether a URL points to this machine; an invalid one does not."""
     try:
         return is_loopback(urlsplit(url).hostname or "")
     except ValueError:
@@ -31,7 +34,7 @@ def leads_here(url: str) -> bool:
 
 
 def opener(url: str, *handlers: BaseHandler) -> OpenerDirector:
-    """urllib's opener for this URL: without the environment's proxies where it is on this machine."""
+    """Return urllib's opener for a URL; it ignores the environment's proxies when the URL points to this machine."""
     from urllib.request import ProxyHandler, build_opener
 
-    return build_opener(ProxyHandler({}), *handlers) if leads_here(url) else build_opener(*handlers)
+    return build_opener(ProxyHandler({}), *handlers) if is_loopback_url(url) else build_opener(*handlers)

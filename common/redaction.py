@@ -1,4 +1,4 @@
-"""Credentials taken out of text that people and other systems read: what is between `//` and `@` in a URL, and secret parameters."""
+"""Redaction of credentials in logs, errors and dead letters: user information of URLs, and secret parameters."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from urllib.parse import unquote_plus
 
 HIDDEN = "***"
 
-# Parts of names whose values are secrets wherever they stand: `password=…`, `X-Amz-Signature=…`, `access_token=…`.
+# Parts of names whose values are secrets in any text: `password=…`, `X-Amz-Signature=…`, `access_token=…`.
 _SECRET = "token|secret|passw|pwd|passphrase|credential|signature|authorization|jwt|x-amz-|x-goog-"  # noqa: S105 a pattern
 _SECRET += r"|(api|access|private)[-_]?key"
-# Without any of these there is nothing to hide.
+# A text without any of these holds no credential.
 _SIGNS = ("=", "@", "earer", "asic", "EARER", "ASIC")
-# Names of a query's parameters that are secrets there, and ordinary words elsewhere.
+# Names of query parameters that are secrets in a query, and ordinary words elsewhere.
 _SECRET_IN_QUERY = _SECRET + r"|^(sig|sas|key|pass|pw|auth|session(id)?|code|hmac|otp)$|[-_](key|sig|pass|auth)$"
 
 
 def redact(text: str) -> str:
-    """The text with `***` in place of credentials: the user information of URLs (RFC 3986, section 3.2.1), the values of secret parameters
-    in queries and fragments, those of `password=…` and its like, and HTTP credentials (`Bearer …`, `Basic …`).
+    """Return the text with `***` in place of credentials.
 
-    A name that is not known for a secret is left, so this guards what is printed and makes nothing fit to be published.
+    Those are the user information of URLs (RFC 3986, section 3.2.1), the values of secret parameters in queries and
+    fragments, values as in `password=…`, and HTTP credentials (`Bearer …`, `Basic …`). Parameters with unknown names
+    are left: this is a safeguard for logs and errors, and does not make a text fit for publication.
     """
     if any(sign in text for sign in _SIGNS):
         for pattern, replacement in _patterns():
@@ -31,7 +32,7 @@ def redact(text: str) -> str:
 
 
 def redact_url(value: str) -> str:
-    """A value that should be a URL or an address, and may be neither: without a scheme, what is before an `@` is hidden as well."""
+    """Redact a value that should be a URL or an address. Without a scheme, the part before an `@` is hidden too."""
     return redact(value) if "//" in value else redact(f"//{value}")[2:]
 
 
@@ -47,13 +48,14 @@ def _names(pattern: str) -> re.Pattern[str]:
 
 @cache
 def _patterns() -> list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]]:
-    """Made when they are first needed: a function that starts from zero logs a line that needs none."""
+    """Return the patterns, compiled at the first use: a function that starts from zero logs no line that needs them."""
     end = r"""\s"'<>"""
     return [
-        # A password with a slash makes another host of the URL, so all up to the @ is hidden unless a port follows the colon.
+        # A slash in a password changes the host of the URL, so all up to the @ is hidden unless a port follows the
+        # colon.
         (re.compile(rf"//(?!\[)[^{end}/@:?#]{{0,200}}:(?!\d{{1,5}}(?:[/?#,{end}]|$))[^{end}]{{0,500}}@"), f"//{HIDDEN}@"),
         (re.compile(rf"//[^{end}/?#]{{0,500}}@"), f"//{HIDDEN}@"),
-        # Where a URL was taken for a path, or has no scheme; a name before a digest is an image.
+        # A URL that was handled as a path, or has no scheme; a name before a digest is an image.
         (re.compile(rf"(?<=[A-Za-z0-9]:)/(?!/)[^{end}/@:?#]{{0,200}}:[^{end}]{{0,500}}@"), f"/{HIDDEN}@"),
         (re.compile(rf"(?<![\w/@:.*-])[\w.+-]{{1,100}}:[^/@:{end}]{{1,200}}@(?!sha256:)"), f"{HIDDEN}@"),
         (

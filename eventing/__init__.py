@@ -1,1 +1,1 @@
-"""CloudEvents and Kafka: the event, its codecs, replies, dead letters, and Kafka clients."""
+"""CloudEvents and Kafka: the event, its types and codecs, replies, dead letters, keys, and Kafka clients."""

@@ -1,8 +1,8 @@
-"""Dead letters: the original record, untouched, and after its headers what became of it.
+"""Dead letters: the original record, unchanged, with the reason of its rejection in added headers.
 
-The headers that are added stand behind the original ones, from the last `tidegate_origin` on, so the original can be
-restored byte for byte. The three that Knative's readers know follow its data plane (eventing-kafka-broker): extensions of the event,
-the reply's body in Base64 and cut at 1,024 bytes.
+The added headers follow the original ones, from the last `tidegate_origin` on, so that the original can be restored
+byte for byte. Three of them follow Knative's data plane (eventing-kafka-broker), for its readers: extensions of the
+event, with the body of the reply in Base64, cut at 1,024 bytes.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ ORIGIN = "tidegate_origin"
 STREAM = "tidegate_stream"
 ATTEMPTS = "tidegate_attempts"
 PROBLEM = "tidegate_problem"
-# kafka-python writes no null header and no record without both key and value; what was null is told here instead.
+# kafka-python writes neither null headers nor records without key and value; this header lists what was null.
 _NULLS = "tidegate_nulls"
 OMITTED = "tidegate_omitted"
 _OWN = {ORIGIN, STREAM, ATTEMPTS, PROBLEM}
 _ERROR_DATA_BYTES = 1024
-# A reason is a sentence. One that is longer is cut, so that it never takes the place of the record.
+# A longer reason is cut, so that it never displaces the record.
 _REASON_BYTES = 8 * 1024
 _TITLE_LENGTH = 200
 _DETAIL_LENGTH = 2000
@@ -35,15 +35,15 @@ _DETAIL_LENGTH = 2000
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why an event will not be tried again, after how many calls (none, if it never was an event)."""
+    """The reason why an event is not retried, and the number of calls before: 0 for a record that is not an event."""
 
     problem: Problem
     attempts: int
 
 
 @dataclass(frozen=True, slots=True)
-class Original:
-    """What was read from the input topic."""
+class OriginalRecord:
+    """A record as it was read from the input topic."""
 
     key: bytes | None
     value: bytes | None
@@ -51,12 +51,12 @@ class Original:
 
 
 def origin(record: Record) -> bytes:
-    """Which input record an output belongs to: `<topic>/<partition>/<offset>`."""
+    """Return the address of an input record, `<topic>/<partition>/<offset>`, which each of its outputs carries."""
     return b"%s/%d/%d" % (record.topic.encode(), record.partition, record.offset)
 
 
-def enclose(record: Record, rejection: Rejection, *, stream: str, destination: str) -> Message:
-    """The dead letter of a record that `destination`, a URL, did not take; the URL's credentials stay out of it."""
+def to_dead_letter(record: Record, rejection: Rejection, *, stream: str, destination: str) -> Message:
+    """Return the dead letter of a record that `destination`, a URL, rejected. Credentials in the URL are redacted."""
     nulls = [str(index) for index, (_, value) in enumerate(record.headers) if value is None]
     value = record.value
     if record.key is None and value is None:
@@ -74,22 +74,25 @@ def enclose(record: Record, rejection: Rejection, *, stream: str, destination: s
     return Message(record.key, value, headers + _knative(record.headers, rejection.problem.status, problem, destination))
 
 
-def forms(letter: Message) -> Iterator[Message]:
-    """The dead letter, and what is left of it where it is too large: each smaller than the one before. The last always fits."""
+def reduced_forms(letter: Message) -> Iterator[Message]:
+    """Yield the dead letter and smaller forms of it, in order of size, for topics that refuse it as too large.
+
+    The last always fits.
+    """
     yield letter
     yield _without_value(letter)
     yield _bare(letter)
 
 
 def _without_value(letter: Message) -> Message:
-    """The dead letter of a record that leaves no room for its reason: the value stays behind, where `tidegate_origin` says."""
+    """Return the dead letter without the record's value, which remains at the address in `tidegate_origin`."""
     return replace(letter, value=b"", headers=[*letter.headers, (OMITTED, b"%d bytes" % len(letter.value or b""))])
 
 
 def _bare(letter: Message) -> Message:
-    """The dead letter of a record that leaves no room even for its own key and headers: they stay behind as well.
+    """Return the dead letter without the record's key, value and headers.
 
-    It always fits: it has some kilobytes, whatever the record and the reply were.
+    Its size is bounded by some kilobytes, independent of the record and the reply.
     """
     left = sum(len(name.encode()) + len(item) for name, item in letter.headers[: _added_from(letter.headers)])
     added = [(name, item) for name, item in letter.headers[_added_from(letter.headers) :] if name in _OWN]
@@ -97,20 +100,23 @@ def _bare(letter: Message) -> Message:
     return Message(None, b"", [*added, (OMITTED, omitted)])
 
 
-def original(key: bytes | None, value: bytes | None, headers: Headers) -> Original:
-    """What a dead letter was made of. Raises InvalidEvent if it is none, or if its value was too large to be kept."""
+def original_record(key: bytes | None, value: bytes | None, headers: Headers) -> OriginalRecord:
+    """Return the record in a dead letter.
+
+    Raises InvalidEvent for another record, and when the value was too large to be kept.
+    """
     if OMITTED in dict(headers):
         raise InvalidEvent(
-            "the dead letter was made without all of its record, which was too large; read the record that its tidegate_origin names."
+            "the dead letter holds only a part of its record, which was too large", remedy=f"read the record that its {ORIGIN} names"
         )
     start = _added_from(headers)
     nulls = (dict(headers[start:]).get(_NULLS) or b"").decode().split(",")
     restored = [(name, None if str(index) in nulls else item) for index, (name, item) in enumerate(headers[:start])]
-    return Original(key, None if "value" in nulls else value, restored)
+    return OriginalRecord(key, None if "value" in nulls else value, restored)
 
 
 def problem_of(headers: Headers) -> Problem:
-    """Why a dead letter was rejected. Raises InvalidEvent if it is none."""
+    """Return the reason in a dead letter. Raises InvalidEvent for another record."""
     added = dict(headers[_added_from(headers) :])
     try:
         return Problem.from_json(orjson.loads(added.get(PROBLEM) or b""))
@@ -119,7 +125,7 @@ def problem_of(headers: Headers) -> Problem:
 
 
 def _reason(problem: Problem) -> bytes:
-    """As JSON, of a few kilobytes at the most: what a sink replies is anything."""
+    """Return a problem as JSON of at most a few kilobytes: a sink may reply with anything."""
     try:
         written = orjson.dumps(problem.to_json())
     except orjson.JSONEncodeError:  # nested too deeply
@@ -140,11 +146,11 @@ def _added_from(headers: Headers) -> int:
     for index in range(len(headers) - 1, -1, -1):
         if headers[index][0] == ORIGIN:
             return index
-    raise InvalidEvent(f"the record is no dead letter; it has no header {ORIGIN}.")
+    raise InvalidEvent(f"the record is not a dead letter: it has no header {ORIGIN}.")
 
 
 def _knative(headers: Headers, status: int, body: bytes, destination: str) -> list[tuple[str, bytes]]:
-    # Attributes of an event in binary mode; on any other record `ce_` headers would make it look like one.
+    # Attributes of an event in binary mode; `ce_` headers would make any other record look like one.
     prefix = "ce_" if any(name.startswith("ce_") for name, _ in headers) else ""
     values: Sequence[tuple[str, bytes]] = (
         ("knativeerrordest", redact_url(destination).encode()),

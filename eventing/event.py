@@ -1,4 +1,4 @@
-"""The event: CloudEvents 1.0 context attributes and data, as a value."""
+"""The event: CloudEvents 1.0 context attributes and data, as an immutable value."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ SPECVERSION = "1.0"
 REQUIRED = ("id", "source", "specversion", "type")
 _NAME = re.compile(r"[a-z0-9]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-# What helps, by a word of what the writer of JSON says.
+# Remedies by a word in orjson's message.
 _REMEDIES = {
-    "Recursion": "send data that is nested less deeply",
-    "64-bit": "send it as a string",
-    "UTF-8": "send text without halves of surrogate pairs",
+    "Recursion": "send data with at most 254 levels",
+    "64-bit": "send the integer as a string",
+    "UTF-8": "send strings without lone surrogates",
 }
 
 
-@lru_cache(1024)  # the same few names come by for ever
+@lru_cache(1024)  # attribute names repeat
 def _is_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
@@ -35,8 +35,8 @@ def _is_name(name: str) -> bool:
 class Event:
     """One CloudEvent (CloudEvents 1.0.2, section 3).
 
-    `attributes` holds every context attribute, extensions included, by name. `data` is either `bytes`, exactly as they were
-    transported, or any other JSON value, already parsed; `None` is no data. JSON has no bytes, so the two cannot be confused.
+    `attributes` holds every context attribute by name, extensions included. `data` is `bytes`, exactly as transported,
+    or a parsed JSON value; `None` means no data. JSON has no bytes, so the two cannot be confused.
     """
 
     attributes: Mapping[str, AttributeValue]
@@ -44,56 +44,64 @@ class Event:
 
     @property
     def id(self) -> str:
+        """The `id` attribute: unique within the source."""
         return str(self.attributes["id"])
 
     @property
     def source(self) -> str:
+        """The `source` attribute, a URI reference."""
         return str(self.attributes["source"])
 
     @property
     def type(self) -> str:
+        """The `type` attribute."""
         return str(self.attributes["type"])
 
     def get(self, name: str) -> str | None:
-        """An attribute in its canonical string form (section 3.1), or None."""
+        """Return an attribute in its canonical string form (section 3.1), or None when it is missing."""
         value = self.attributes.get(name)
         return None if value is None else to_text(value)
 
     def with_attributes(self, **attributes: AttributeValue) -> Event:
+        """Return a copy of the event with these attributes added or replaced."""
         return replace(self, attributes={**self.attributes, **attributes})
 
     @property
     def is_json(self) -> bool:
+        """Whether `datacontenttype` means JSON."""
         return is_json(self.get("datacontenttype"))
 
     def value(self) -> Any:
-        """The data as a JSON value. Raises InvalidEvent when it is not JSON."""
+        """Return the data as a JSON value. Raises InvalidEvent when it is not JSON."""
         if not isinstance(self.data, bytes):
             return self.data
         try:
             return orjson.loads(self.data)
         except orjson.JSONDecodeError as error:
-            raise InvalidEvent(f"the event's data is not JSON: {error}; send one JSON value as the data.") from None
+            raise InvalidEvent(f"the event's data is not JSON: {error}", remedy="send one JSON value as the data") from None
 
     def payload(self) -> bytes | None:
-        """The data as bytes, or None where there is none. Raises InvalidEvent when it is nested too deeply."""
+        """Return the data as bytes, or None without data. Raises InvalidEvent when it cannot be written as JSON."""
         if self.data is None or isinstance(self.data, bytes):
             return self.data
         return to_json(self.data)
 
 
 def to_json(value: Any) -> bytes:
-    """JSON text. Raises InvalidEvent: what can be read is nested up to 1,024 levels, what can be written up to 254, and integers
-    have 64 bits at the most."""
+    """Serialize a value as JSON.
+
+    Raises InvalidEvent for more than 254 levels (up to 1,024 can be read), for integers beyond 64 bits, and for lone
+    surrogates.
+    """
     try:
         return orjson.dumps(value)
     except orjson.JSONEncodeError as error:
-        remedy = next((remedy for word, remedy in _REMEDIES.items() if word in str(error)), "send data that JSON has values for")
-        raise InvalidEvent(f"the event cannot be written as JSON: {error}; {remedy}.") from None
+        remedy = next((remedy for word, remedy in _REMEDIES.items() if word in str(error)), "send JSON values only")
+        raise InvalidEvent(f"the event cannot be written as JSON: {error}", remedy=remedy) from None
 
 
 def is_json(content_type: str | None) -> bool:
-    """Whether a media type means JSON; none at all does (CloudEvents 1.0.2, section 3.1.1, `datacontenttype`)."""
+    """Return whether a media type means JSON; a missing one does (CloudEvents 1.0.2, section 3.1.1, `datacontenttype`)."""
     if content_type is None:
         return True
     media_type = content_type.partition(";")[0].strip().lower()
@@ -101,47 +109,47 @@ def is_json(content_type: str | None) -> bool:
 
 
 def to_text(value: AttributeValue) -> str:
-    """The canonical string of an attribute value (section 3.1): `true` rather than `True`."""
+    """Return the canonical string of an attribute value (section 3.1): `true` rather than `True`."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
 
 
 def check(attributes: Mapping[str, AttributeValue]) -> None:
-    """Raise InvalidEvent, naming the attribute, unless these can be the context attributes of an event."""
+    """Check the context attributes of an event. Raises InvalidEvent, naming the attribute."""
     for name in REQUIRED:
         value = attributes.get(name)
         if type(value) is not str or not value:
-            raise InvalidEvent(_complaint(name, value))
+            raise _missing_or_invalid(name, value)
     if attributes["specversion"] != SPECVERSION:
-        raise InvalidEvent(f"the event's specversion is {attributes['specversion']!r}; only {SPECVERSION!r} is understood.")
+        raise InvalidEvent(f"unsupported specversion {attributes['specversion']!r}", remedy=f"send an event of specversion {SPECVERSION!r}")
     for name, value in attributes.items():
         if not _is_name(name):
-            raise InvalidEvent(f"the event's attribute {name!r} has a name that is not lower-case letters and digits.")
+            raise InvalidEvent(f"invalid attribute name {name!r} in the event", remedy="name attributes by lower-case letters and digits")
         if not isinstance(value, (str, int)):
-            raise InvalidEvent(f"the event's attribute {name} is {_shown(value)}; it must be a text, a whole number or a boolean.")
+            raise InvalidEvent(f"the event's attribute {name} is {_shown(value)}; it must be a string, an integer or a boolean.")
 
 
 def has_control(text: str) -> bool:
-    """Whether there is a control character in it. The first look is many times faster, and enough for most."""
+    """Return whether a string has a control character. `isprintable` is many times faster and decides most cases."""
     return not text.isprintable() and _CONTROL.search(text) is not None
 
 
 def check_characters(attributes: Mapping[str, AttributeValue]) -> None:
-    """Raise InvalidEvent, naming the attribute, for a control character in one (section 3.1, `String`)."""
+    """Check attributes for control characters (section 3.1, `String`). Raises InvalidEvent, naming the attribute."""
     for name, value in attributes.items():
         if isinstance(value, str) and has_control(value):
-            raise InvalidEvent(f"the event's attribute {name} has a control character; send text without any.")
+            raise InvalidEvent(f"the event's attribute {name} has a control character", remedy="send strings without control characters")
 
 
-def _complaint(name: str, value: object) -> str:
+def _missing_or_invalid(name: str, value: object) -> InvalidEvent:
     if value is None:
-        return f"the event has no {name}; a CloudEvent needs {', '.join(REQUIRED)}."
-    return f"the event's {name} is {_shown(value)}; it must be a text that is not empty."
+        return InvalidEvent(f"the event has no {name}; a CloudEvent needs {', '.join(REQUIRED)}.")
+    return InvalidEvent(f"the event's {name} is {_shown(value)}; it must be a non-empty string.")
 
 
 def _shown(value: object) -> str:
-    """What is nested may be so deeply that Python cannot write it."""
+    """Return a short form of a value; a nested one may be too deep for `repr`."""
     if isinstance(value, (dict, list)):
         return "an object" if isinstance(value, dict) else "a list"
     return repr(value)[:40]

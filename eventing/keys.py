@@ -1,7 +1,7 @@
-"""The canonical text of a key: one value is written in one way, whichever part writes it, so that a key meets one revision everywhere.
+"""Canonical strings of keys: every part writes a value in the same way, so that a key meets the same revision.
 
-Numbers follow the JSON Canonicalization Scheme (RFC 8785, section 3.2.2.3), in which 1.0 and 1 are one number; whole numbers beyond the
-range of a double keep all their digits. Times follow RFC 3339, with a `T`, as the data of an event has them.
+Numbers follow the JSON Canonicalization Scheme (RFC 8785, section 3.2.2.3), in which 1.0 and 1 are one number; integers
+beyond the range of a double keep all their digits. Times follow RFC 3339, with a `T`, as in the data of an event.
 """
 
 from __future__ import annotations
@@ -12,27 +12,34 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-# Beyond these, a whole number has no 64-bit representation, and JSON readers turn it into a double.
+# Integers outside this range have no 64-bit representation, and JSON readers turn them into doubles.
 LEAST_INTEGER, GREATEST_INTEGER = -(2**63), 2**64 - 1
-# Numbers at least as large, or smaller than the other, are written with an exponent (ECMA-262, Number::toString).
-_LONGEST_WHOLE = 21
-_MOST_ZEROS = 6
+# Integers with more digits, and fractions with more leading zeros, are written with an exponent (ECMA-262,
+# Number::toString).
+_MAX_INTEGER_DIGITS = 21
+_MAX_LEADING_ZEROS = 6
 
 
-class NoKey(ValueError):
-    """A value of this type has no canonical text; the message names the type."""
+class UnsupportedKey(ValueError):
+    """The value has no canonical string; the message names its type."""
 
 
 def key_text(value: Any) -> str:
-    """The text of a string, bool, number, date or time. Raises NoKey for anything else, and for NaN and infinity."""
+    """Return the canonical string of a string, boolean, number, date or time.
+
+    Raises UnsupportedKey for any other type, and for NaN and infinity.
+    """
     write = _WRITERS.get(type(value)) or next((found for kind, found in _WRITERS.items() if isinstance(value, kind)), None)
     if write is None:
-        raise NoKey(f"a {type(value).__name__} is no key")
+        raise UnsupportedKey(f"a {type(value).__name__} cannot be a key")
     return write(value)
 
 
 def plain_number(value: Decimal) -> int | float | None:
-    """A decimal as a JSON number of the same value; None where neither a 64-bit integer nor a double has its value."""
+    """Return a decimal as a JSON number of the same value.
+
+    None when neither a 64-bit integer nor a double has that value.
+    """
     if not value.is_finite():
         return None
     if value == value.to_integral_value():
@@ -47,7 +54,7 @@ def _of_bool(value: bool) -> str:
 
 def _of_float(value: float) -> str:
     if not math.isfinite(value):
-        raise NoKey(f"{value} is no key")
+        raise UnsupportedKey(f"{value} cannot be a key")
     text = repr(float(value))
     if "e" not in text:
         return "0" if value == 0 else text.removesuffix(".0")
@@ -56,10 +63,10 @@ def _of_float(value: float) -> str:
 
 
 def _of_digits(digits: str, point: int) -> str:
-    """`point` is where the decimal point stands, counted from the first digit (ECMA-262, Number::toString, step 6 and on)."""
-    if len(digits) <= point <= _LONGEST_WHOLE:
+    """Write digits with the decimal point after `point` of them (ECMA-262, Number::toString, step 6 and following)."""
+    if len(digits) <= point <= _MAX_INTEGER_DIGITS:
         return digits.ljust(point, "0")
-    if -_MOST_ZEROS < point <= 0:
+    if -_MAX_LEADING_ZEROS < point <= 0:
         return f"0.{'0' * -point}{digits}"
     fraction = f".{digits[1:]}" if len(digits) > 1 else ""
     return f"{digits[0]}{fraction}e{point - 1:+d}"
@@ -67,7 +74,7 @@ def _of_digits(digits: str, point: int) -> str:
 
 def _of_decimal(value: Decimal) -> str:
     if not value.is_finite():
-        raise NoKey(f"{value} is no key")
+        raise UnsupportedKey(f"{value} cannot be a key")
     number = plain_number(value)
     if number is not None:
         return key_text(number)
@@ -79,7 +86,7 @@ def _of_time(value: dt.date | dt.time) -> str:
     return value.isoformat()
 
 
-# In this order: a bool is an int, and a datetime a date.
+# The order matters for subclasses: bool is an int, and datetime is a date.
 _WRITERS: dict[type, Callable[[Any], str]] = {
     str: str,
     bool: _of_bool,

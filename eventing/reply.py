@@ -1,4 +1,4 @@
-"""What a model answers to an event: another event, which can be joined to the first."""
+"""Replies: the event that a model returns for an event, and the problem that it carries after a failure."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from hashlib import blake2b
 from typing import Any
 
 from eventing.event import SPECVERSION, AttributeValue, Event
+from eventing.types import INFERENCE_COMPLETED, INFERENCE_FAILED
 
-COMPLETED = "dev.tidegate.inference.completed"
-FAILED = "dev.tidegate.inference.failed"
 PROBLEM_MEDIA_TYPE = "application/problem+json"
-_KEPT = ("subject", "partitionkey", "traceparent", "tracestate", "correlationid")
+# Attributes that a reply copies from its request.
+_COPIED = ("subject", "partitionkey", "traceparent", "tracestate", "correlationid")
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why something failed (RFC 9457). `detail` is one sentence for a person; `status` decides what a sender does next."""
+    """The reason of a failure (RFC 9457).
+
+    `detail` is one sentence for a person; `status` determines the sender's next step.
+    """
 
     status: int
     title: str
@@ -24,13 +27,14 @@ class Problem:
     extensions: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
+        """Return the problem as a JSON object, extensions included."""
         return {**self.extensions, "title": self.title, "status": self.status, "detail": self.detail}
 
     @classmethod
     def from_json(cls, value: Any) -> Problem:
-        """Tolerant: a failure must be reported even when its report is malformed."""
+        """Read a problem from any JSON value: a failure must be reported even when its report is malformed."""
         if not isinstance(value, dict):
-            return cls(500, "failed", f"the model answered without a problem: {_text(value, 'something nested')}.")
+            return cls(500, "failed", f"the model replied without a problem: {_text(value, 'a nested value')}.")
         known = {"status", "title", "detail"}
         status = value.get("status")
         return cls(
@@ -42,12 +46,12 @@ class Problem:
 
 
 def _text(value: Any, otherwise: str) -> str:
-    """What is nested may be so deeply that Python cannot write it."""
+    """Return a value as a string; a nested one may be too deep for `str`."""
     return str(value) if value is not None and not isinstance(value, (dict, list)) else otherwise
 
 
 def reply_id(source: str, event_id: str, model: str) -> str:
-    """The same for each delivery of one event to one model, so that readers can drop repetitions."""
+    """Return the id of a reply: equal for each delivery of an event to a model, so that readers can deduplicate."""
     parts = (part.encode() for part in (source, event_id, model))
     digest = blake2b(digest_size=16)
     for part in parts:
@@ -56,14 +60,17 @@ def reply_id(source: str, event_id: str, model: str) -> str:
 
 
 def completed(request: Event, model: str, version: str | None, data: Any) -> Event:
-    attributes = _attributes(request, model, version, COMPLETED)
+    """Return the reply with a model's outputs as its JSON data."""
+    attributes = _attributes(request, model, version, INFERENCE_COMPLETED)
     attributes["datacontenttype"] = "application/json"
     return Event(attributes, data)
 
 
 def failed(request: Event, model: str, problem: Problem, version: str | None = None) -> Event:
-    attributes = _attributes(request, model, version, FAILED)
-    # Not application/problem+json, which Go's SDK does not know for JSON: in a batch it would not read the events behind this one either.
+    """Return the reply with a problem as its JSON data."""
+    attributes = _attributes(request, model, version, INFERENCE_FAILED)
+    # Not application/problem+json: Go's SDK does not recognise it as JSON, and would fail to read the rest of a batch
+    # as well.
     attributes["datacontenttype"] = "application/json"
     return Event(attributes, problem.to_json())
 
@@ -78,7 +85,7 @@ def _attributes(request: Event, model: str, version: str | None, type_: str) -> 
     }
     if version is not None:
         attributes["modelversion"] = version
-    for name in _KEPT:
+    for name in _COPIED:
         value = request.attributes.get(name)
         if value is not None:
             attributes[name] = value

@@ -50,17 +50,17 @@ def of_card(path: Path) -> Contract:
 
 
 def of_model(model: str, router: str) -> Contract:
-    """The contract that a model tells the router at this URL. Raises Refused and Unreachable, and InvalidInput for odd metadata."""
+    """The contract that a model tells the router at this URL. Raises Refused and Unreachable, and InvalidMetadata."""
     return asyncio.run(_asked(model, router))
 
 
 async def _asked(model: str, router: str) -> Contract:
     from common.http_client import session
-    from functions.batch.client import Client, Patience
+    from functions.batch.client import Client, RetryPolicy
     from functions.batch.signature import parse
 
     async with session(timeout_seconds=_ANSWER_SECONDS, raw=True) as opened:
-        client = Client(router, opened, Patience(total_seconds=_PATIENCE_SECONDS))
+        client = Client(router, opened, RetryPolicy(total_seconds=_PATIENCE_SECONDS))
         signature = parse(await client.call("GET", f"/v2/models/{quote(model, safe='')}"))
     return _contract(model, signature.inputs)
 

@@ -1,1 +1,1 @@
-"""Messages in, events out, and back: pure functions, one module a binding."""
+"""Codecs between messages and events: pure functions, one module per format or protocol binding."""

@@ -1,4 +1,4 @@
-"""The HTTP protocol binding (CloudEvents HTTP Binding 1.0.2): binary, structured and batched."""
+"""The HTTP protocol binding (CloudEvents HTTP Binding 1.0.2) in binary, structured and batch mode."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from common.errors import InvalidEvent
 from eventing.codecs import json
 from eventing.event import Event, check, to_text
 
-# Printable ASCII but for space, the double quote and the percent sign goes as it is (section 3.1.3.2).
+# Printable ASCII except space, double quote and percent sign is not encoded (section 3.1.3.2).
 _SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
 
-# A double-quoted string with backslash escapes (RFC 9110, section 5.6.4), as older versions of the binding had values written.
+# A double-quoted string with backslash escapes (RFC 9110, section 5.6.4), the form of values in older versions of the
+# binding.
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 class Mode(Enum):
+    """The content mode of a message (section 1.3)."""
+
     BINARY = "binary"
     STRUCTURED = "structured"
     BATCH = "batch"
@@ -29,26 +32,30 @@ class Mode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What an HTTP request or response carries: headers by lower-case name, their bytes as Latin-1, and a body."""
+    """The headers, by lower-case name and decoded as Latin-1, and the body of an HTTP request or response."""
 
     headers: Mapping[str, str]
     body: bytes
 
 
 def mode_of(headers: Mapping[str, str]) -> Mode | None:
-    """How the message carries its event, or None when it carries none. The content type decides, not stray `ce-` headers (section 3)."""
+    """Return the content mode of a message, or None when it carries no event.
+
+    The content type takes precedence over `ce-` headers (section 3). Raises InvalidEvent for an unsupported event
+    format.
+    """
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == json.BATCH_MEDIA_TYPE:
         return Mode.BATCH
     if media_type == json.MEDIA_TYPE:
         return Mode.STRUCTURED
     if media_type.startswith("application/cloudevents"):
-        raise InvalidEvent(f"the event format {media_type} is not understood; send {json.MEDIA_TYPE} or {json.BATCH_MEDIA_TYPE}.")
+        raise InvalidEvent(f"unsupported event format {media_type}", remedy=f"send {json.MEDIA_TYPE} or {json.BATCH_MEDIA_TYPE}")
     return Mode.BINARY if any(name.startswith("ce-") for name in headers) else None
 
 
 def decode(message: Message, mode: Mode) -> list[Event]:
-    """The events of a message: one, unless it is a batch. Raises InvalidEvent."""
+    """Return the events of a message: exactly one unless it is a batch. Raises InvalidEvent."""
     if mode is Mode.BATCH:
         return json.decode_batch(message.body)
     if mode is Mode.STRUCTURED:
@@ -57,7 +64,7 @@ def decode(message: Message, mode: Mode) -> list[Event]:
 
 
 def encode(events: Sequence[Event], mode: Mode) -> Message:
-    """A message with these events; any other mode than a batch takes exactly one."""
+    """Return a message with these events: exactly one unless the mode is batch. Raises InvalidEvent."""
     if mode is Mode.BATCH:
         return Message({"content-type": json.BATCH_MEDIA_TYPE}, json.encode_batch(events))
     (event,) = events
@@ -72,28 +79,30 @@ def _from_binary(message: Message) -> Event:
         attributes["datacontenttype"] = message.headers["content-type"]
     check(attributes)
     event = Event(attributes, message.body or None)
-    # Parsed, so that nothing is taken for JSON, and written into another message untouched, that is none.
+    # JSON data is parsed, so that invalid JSON is refused here rather than copied into another message.
     return Event(attributes, event.value()) if event.is_json else event
 
 
 def _attribute(name: str, value: str) -> str:
-    """The attribute's value (section 3.1.3.2). Raw UTF-8, which Go's SDK sends, is not of the binding; it can mean only itself."""
+    """Decode a header value (section 3.1.3.2). Raw UTF-8, as sent by Go's SDK, violates the binding but is unambiguous."""
     if value.isascii() and "%" not in value and not value.startswith('"'):
         return value
     if quoted := _QUOTED.fullmatch(value):
         value = _ESCAPED.sub(r"\1", quoted[1])
     if _BAD_PERCENT.search(value):
-        raise InvalidEvent(f"the header ce-{name} has a percent sign without two hexadecimal digits after it; write a percent sign as %25.")
+        raise InvalidEvent(
+            f"the header ce-{name} has a percent sign without two hexadecimal digits after it", remedy="write a percent sign as %25"
+        )
     try:
         return unquote_to_bytes(_bytes(value)).decode()
     except UnicodeDecodeError:
-        raise InvalidEvent(f"the header ce-{name} is not UTF-8; send UTF-8, percent-encoded.") from None
+        raise InvalidEvent(f"the header ce-{name} is not UTF-8", remedy="send UTF-8, percent-encoded") from None
 
 
 def _bytes(value: str) -> bytes:
     try:
         return value.encode("latin-1")
-    except UnicodeEncodeError:  # not from a header: it was text all along
+    except UnicodeEncodeError:  # not decoded from a header: a string in the first place
         return value.encode("utf-8", "surrogateescape")
 
 

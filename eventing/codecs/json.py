@@ -1,7 +1,7 @@
 """The JSON event format, single and batched (CloudEvents JSON Event Format 1.0.2).
 
-The SDK's codec costs more than everything else that happens to an event and knows no batches, so this one is direct: data that
-is JSON already goes in untouched, and a batch is parsed in one go.
+The SDK's codec takes longer than all other work on an event and has no batches. This one copies data that is JSON
+already, and parses a batch in one call.
 """
 
 from __future__ import annotations
@@ -21,25 +21,27 @@ BATCH_MEDIA_TYPE = "application/cloudevents-batch+json"
 
 
 def encode(event: Event) -> bytes:
-    """Raises InvalidEvent when its data is nested too deeply."""
+    """Return one event in JSON. Raises InvalidEvent when its data cannot be written as JSON."""
     return to_json(_to_object(event))
 
 
 def encode_batch(events: Iterable[Event]) -> bytes:
-    """Likewise; several times faster than one by one."""
+    """Return a batch of events in JSON, several times faster than one by one. Raises InvalidEvent."""
     return to_json([_to_object(event) for event in events])
 
 
 def join_batch(encoded: Iterable[bytes]) -> bytes:
-    """A batch of events that are encoded already, one by one."""
+    """Return a batch of events that are already encoded."""
     return b"[" + b",".join(encoded) + b"]"
 
 
 def decode(body: bytes) -> Event:
+    """Return the event of a JSON object. Raises InvalidEvent."""
     return _from_object(_parse(body))
 
 
 def decode_batch(body: bytes) -> list[Event]:
+    """Return the events of a JSON array. Raises InvalidEvent, naming the place of an invalid event, counted from 0."""
     objects = _parse(body)
     if not isinstance(objects, list):
         raise InvalidEvent("a batch of events is a JSON array; this body is not one.")
@@ -82,7 +84,7 @@ def _from_item(index: int, item: Any) -> Event:
     try:
         return _from_object(item)
     except InvalidEvent as error:
-        raise InvalidEvent(f"event {index} of the batch: {error}") from None
+        raise InvalidEvent(f"event {index} of the batch: {error.message}", remedy=error.remedy) from None
 
 
 def _from_object(message: Any) -> Event:
@@ -94,11 +96,11 @@ def _from_object(message: Any) -> Event:
     check(attributes)
     if encoded is not None:
         if data is not None:
-            raise InvalidEvent("the event has both data and data_base64; send one of them.")
+            raise InvalidEvent("the event has both data and data_base64", remedy="send one of them")
         data = _from_base64(encoded)
     event = Event(attributes, data)
     if event.is_json:
-        # Bytes that stand for JSON are parsed here: unparsed, they would go into a batch as they are, whatever they are.
+        # Bytes of JSON are parsed here: unparsed, they would be copied into a batch even if they are not JSON.
         return event if encoded is None else Event(attributes, event.value())
     return Event(attributes, data.encode()) if isinstance(data, str) else event
 

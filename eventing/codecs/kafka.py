@@ -1,4 +1,4 @@
-"""The Kafka protocol binding (CloudEvents Kafka Binding 1.0.2), and what becomes of a record that is no CloudEvent."""
+"""The Kafka protocol binding (CloudEvents Kafka Binding 1.0.2), which also wraps records that are not CloudEvents."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import orjson
 from common.errors import InvalidEvent
 from eventing.codecs import json
 from eventing.event import SPECVERSION, AttributeValue, Event, check, check_characters, has_control, to_text
+from eventing.types import KNATIVE_KAFKA_RECORD
 
-# A consumed header can be null.
+# The value of a consumed header can be null.
 Headers = Sequence[tuple[str, bytes | None]]
 
 
 class Record(Protocol):
-    """The part of a consumed Kafka record that a codec reads."""
+    """The fields of a consumed Kafka record that a codec reads."""
 
     @property
     def topic(self) -> str: ...
@@ -36,7 +37,7 @@ class Record(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What goes into a record: key, value and headers."""
+    """The key, value and headers of a record to be produced."""
 
     key: bytes | None
     value: bytes | None
@@ -44,11 +45,12 @@ class Message:
 
 
 def decode(record: Record) -> Event:
-    """The record's event; its key becomes `partitionkey` where the event has none. Raises InvalidEvent.
+    """Return the event of a record; the record's key becomes `partitionkey` if the event has none. Raises InvalidEvent.
 
-    The content type decides (section 3): with `application/cloudevents…` the value is the event. Where there is neither a content type
-    nor a `ce_` header, a value that is an event by itself is taken as one. Any other record without `ce_` headers is wrapped with the
-    attributes that a Knative KafkaSource gives it, but for `source`: that names the KafkaSource object, and here is none.
+    The content type takes precedence (section 3): with `application/cloudevents…` the value is the event. Without a
+    content type and `ce_` headers, a value that is a structured event is decoded as one. Any other record without `ce_`
+    headers is wrapped with the attributes that a Knative KafkaSource gives it, except for `source`, which would name
+    the KafkaSource object.
     """
     headers = dict(record.headers)
     content_type = _text("content-type", headers.get("content-type"))
@@ -67,11 +69,13 @@ def decode(record: Record) -> Event:
     check(attributes)
     event = Event(attributes, value)
     if value is not None and event.is_json:
-        # A batch is put together from untouched values: one that is not JSON would spoil its neighbours.
+        # A batch copies the values: one that is not JSON would break the whole batch.
         try:
             orjson.loads(value)
         except orjson.JSONDecodeError as error:
-            raise InvalidEvent(f"the event's data is not JSON: {error}; publish one JSON value, or set its datacontenttype.") from None
+            raise InvalidEvent(
+                f"the event's data is not JSON: {error}", remedy="publish one JSON value, or set the event's datacontenttype"
+            ) from None
     return _with_key(event, record.key)
 
 
@@ -82,9 +86,10 @@ def _structured(value: bytes | None) -> Event:
 
 
 def _is_structured(value: bytes | None) -> bool:
-    """Whether a value without any header is an event by itself: a JSON object that says so, by its `specversion`.
+    """Return whether a value without headers is a structured event: a JSON object with a supported `specversion`.
 
-    A producer that sets no content type writes what the binding does not know; taken for data, it would be refused for missing inputs.
+    The binding requires a content type, but some producers set none; wrapped as data, their events would lack the
+    model's inputs.
     """
     if value is None or b'"specversion"' not in value:
         return False
@@ -96,10 +101,10 @@ def _is_structured(value: bytes | None) -> bool:
 
 
 def encode(event: Event, key: bytes | None = None) -> Message:
-    """The event in binary mode. The key is the event's `partitionkey` unless one is given.
+    """Return a record of the event in binary mode. Its key is the event's `partitionkey` unless one is given.
 
-    Raises InvalidEvent for an attribute with a control character: headers are read by programs that take them for lines. A
-    `partitionkey` that was made of a binary key is left out where the key itself is there.
+    A `partitionkey` that was decoded from a binary key is left out when the key itself is given. Raises InvalidEvent
+    for an attribute with a control character, since some programs read headers as lines.
     """
     if key is not None and has_control(event.get("partitionkey") or ""):
         event = replace(event, attributes={name: value for name, value in event.attributes.items() if name != "partitionkey"})
@@ -119,13 +124,13 @@ def _wrap(record: Record) -> dict[str, AttributeValue]:
         "specversion": SPECVERSION,
         "id": f"partition:{record.partition}/offset:{record.offset}",
         "source": f"/kafka/{record.topic}",
-        "type": "dev.knative.kafka.event",
+        "type": KNATIVE_KAFKA_RECORD,
         "subject": f"partition:{record.partition}#{record.offset}",
         "datacontenttype": "application/json",
     }
-    # An attribute cannot hold what is no text; such a key or header is left out.
+    # An attribute holds strings only; a key or header that is not UTF-8 is left out.
     extensions = [("key", record.key)] + [(_extension(name), value) for name, value in record.headers if name != "content-type"]
-    return attributes | {name: text for name, value in extensions if (text := _lenient(value)) is not None}
+    return attributes | {name: text for name, value in extensions if (text := _text_or_none(value)) is not None}
 
 
 def _extension(header: str) -> str:
@@ -133,11 +138,11 @@ def _extension(header: str) -> str:
 
 
 def _with_key(event: Event, key: bytes | None) -> Event:
-    text = _lenient(key)
+    text = _text_or_none(key)
     return event if not text or "partitionkey" in event.attributes else event.with_attributes(partitionkey=text)
 
 
-def _lenient(value: bytes | None) -> str | None:
+def _text_or_none(value: bytes | None) -> str | None:
     try:
         return None if value is None else value.decode()
     except UnicodeDecodeError:
@@ -150,4 +155,4 @@ def _text(name: str, value: bytes | None) -> str | None:
     try:
         return value.decode()
     except UnicodeDecodeError:
-        raise InvalidEvent(f"the record's header {name} is not UTF-8.") from None
+        raise InvalidEvent(f"the record's header {name} is not UTF-8", remedy="publish headers in UTF-8") from None

@@ -1,1 +1,1 @@
-"""Batch: a job that moves a dataset through a model into another dataset."""
+"""Batch: a job that scores a dataset with a model into another dataset."""

@@ -1,4 +1,4 @@
-"""The cells of an Arrow column as JSON values, and as the texts of keys. Pure functions."""
+"""Conversion of the cells of an Arrow column to JSON values, and to canonical strings of keys. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,25 +11,30 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import types
 
-from eventing.keys import GREATEST_INTEGER, LEAST_INTEGER, key_text, plain_number
+from eventing.keys import GREATEST_INTEGER, LEAST_INTEGER, UnsupportedKey, key_text, plain_number
 
-# JSON writers and readers stop at some depth: orjson writes 254 levels.
-_DEEPEST = 100
-# What PyArrow raises for cells that Python has no value for; a time zone that is not known is a KeyError.
-_UNWRITABLE = (ValueError, OverflowError, KeyError, pa.ArrowException)
+# JSON libraries limit the depth: orjson writes 254 levels.
+_MAX_DEPTH = 100
+# Exceptions of PyArrow for cells that Python cannot represent; an unknown time zone is a KeyError.
+_UNREPRESENTABLE = (ValueError, OverflowError, KeyError, pa.ArrowException)
 _ISO_MICROSECONDS = 26  # characters of 2013-01-02T05:00:00.000001
 
 
 class InvalidCell(ValueError):
-    """A cell has no JSON value, or no text; the message ends a sentence that begins with its column. `row` counts from 0."""
+    """A cell has no JSON value, or no canonical string.
 
-    def __init__(self, row: int, reason: str) -> None:
-        super().__init__(reason)
+    `row` counts from 0. `reason` and `remedy` continue a sentence that begins with the name of the column.
+    """
+
+    def __init__(self, row: int, reason: str, *, remedy: str) -> None:
+        super().__init__(f"{reason}; {remedy}")
         self.row = row
+        self.reason = reason
+        self.remedy = remedy
 
 
 def json_values(column: pa.Array) -> list[Any]:
-    """Strings, numbers, bools, None and what is nested of them; NaN is None, times are ISO 8601. Raises InvalidCell."""
+    """Return the cells as JSON values: NaN becomes None, times become ISO 8601 strings. Raises InvalidCell."""
     found = _python_values(column)
     if _is_plain(column.type):
         return found
@@ -37,12 +42,19 @@ def json_values(column: pa.Array) -> list[Any]:
 
 
 def keys(column: pa.Array) -> list[str | None]:
-    """The canonical text of each cell; None for null, NaN and an empty string, which are no keys. Raises InvalidCell."""
-    return _each(_python_values(column), lambda value: None if value is None else key_text(value) or None)
+    """Return the canonical string of each cell; None for null, NaN and an empty string. Raises InvalidCell."""
+    return _each(_python_values(column), lambda value: None if value is None else _key(value))
+
+
+def _key(value: Any) -> str | None:
+    try:
+        return key_text(value) or None
+    except UnsupportedKey as error:
+        raise ValueError(f"a value without a canonical string ({error})") from None
 
 
 def is_key(found: pa.DataType) -> bool:
-    """Whether the values of a type have a canonical text."""
+    """Return whether the values of a type have a canonical string."""
     plain = found.value_type if types.is_dictionary(found) else found
     number = types.is_integer(plain) or types.is_floating(plain) or types.is_boolean(plain) or types.is_decimal(plain)
     time = types.is_date(plain) or types.is_timestamp(plain) or types.is_time(plain)
@@ -50,11 +62,12 @@ def is_key(found: pa.DataType) -> bool:
 
 
 def is_text(found: pa.DataType) -> bool:
+    """Return whether a type is a string type."""
     return bool(types.is_string(found) or types.is_large_string(found) or types.is_string_view(found))
 
 
 def _is_plain(found: pa.DataType) -> bool:
-    """Whether Python's value is the JSON value already."""
+    """Return whether Python's value of a type is already a JSON value."""
     plain = found.value_type if types.is_dictionary(found) else found
     return bool(is_text(plain) or types.is_integer(plain) or types.is_boolean(plain) or types.is_null(plain))
 
@@ -66,28 +79,27 @@ def _python_values(column: pa.Array) -> list[Any]:
         return _times(column)
     try:
         found = column.to_pylist()
-    except _UNWRITABLE:
+    except _UNREPRESENTABLE:
         found = list(_one_by_one(column))
     return [None if value != value else value for value in found] if types.is_floating(column.type) else found
 
 
 def _one_by_one(column: pa.Array) -> Iterator[Any]:
-    """Raises InvalidCell for the first cell that Python has no value for."""
+    """Yield the cells one by one. Raises InvalidCell for the first that Python cannot represent."""
     for row, cell in enumerate(column):
         try:
             yield cell.as_py()
         except UnicodeDecodeError:
-            raise InvalidCell(row, "has a string that is not UTF-8; write the file again from text") from None
-        except _UNWRITABLE:
-            raise InvalidCell(
-                row, f"has a {column.type} that cannot be written, as a year beyond 9999; correct it, or make it missing"
-            ) from None
+            raise InvalidCell(row, "has a string that is not UTF-8", remedy="write the file again in UTF-8") from None
+        except _UNREPRESENTABLE:
+            reason = f"has a {column.type} that cannot be written, such as a year after 9999"
+            raise InvalidCell(row, reason, remedy="fix it, or make it null") from None
 
 
 def _times(column: pa.Array) -> list[Any]:
-    """Datetimes and times; those of nanoseconds, for which Python has no type, as their text."""
+    """Return datetimes and times; those with nanoseconds, for which Python has no type, as strings."""
     if column.type.unit != "ns":
-        return list(_one_by_one(column)) if _is_far(column) else column.to_pylist()
+        return list(_one_by_one(column)) if _has_unrepresentable(column) else column.to_pylist()
     counts = column.cast(pa.int64()).to_pylist()
     micros = [None if count is None else count // 1000 for count in counts]
     coarse = pa.array(micros, pa.timestamp("us", column.type.tz) if types.is_timestamp(column.type) else pa.time64("us"))
@@ -95,11 +107,11 @@ def _times(column: pa.Array) -> list[Any]:
     return [_with_nanoseconds(time, rest) if rest else time for time, rest in zip(_times(coarse), rests, strict=True)]
 
 
-def _is_far(column: pa.Array) -> bool:
-    """Whether Python may have no value for some of them; finding out costs as much as the values."""
+def _has_unrepresentable(column: pa.Array) -> bool:
+    """Return whether Python cannot represent a cell; the check takes as long as the conversion."""
     try:
         column.to_pylist()
-    except _UNWRITABLE:
+    except _UNREPRESENTABLE:
         return True
     return False
 
@@ -116,7 +128,7 @@ def _each(values: list[Any], convert: Callable[[Any], Any]) -> list[Any]:
         try:
             found.append(convert(value))
         except ValueError as error:
-            raise InvalidCell(row, f"has {error}; convert the column") from None
+            raise InvalidCell(row, f"has {error}", remedy="convert the column") from None
     return found
 
 
@@ -126,7 +138,7 @@ def _json_value(value: Any, depth: int = 0) -> Any:
     if isinstance(value, float):
         return _finite(value)
     if isinstance(value, int):
-        return _whole(value)
+        return _integer(value)
     if isinstance(value, Decimal):
         return _decimal(value)
     if isinstance(value, (dt.date, dt.time)):
@@ -135,7 +147,7 @@ def _json_value(value: Any, depth: int = 0) -> Any:
 
 
 def _nested(value: Any, depth: int) -> Any:
-    if depth > _DEEPEST:
+    if depth > _MAX_DEPTH:
         raise ValueError("values that are nested too deeply for JSON")
     if isinstance(value, dict):
         return {name: _json_value(item, depth + 1) for name, item in value.items()}
@@ -146,11 +158,11 @@ def _nested(value: Any, depth: int) -> Any:
 
 def _finite(value: float) -> float | None:
     if math.isinf(value):
-        raise ValueError("an infinite number, which JSON cannot carry")
+        raise ValueError("an infinite number, which JSON cannot represent")
     return None if math.isnan(value) else value
 
 
-def _whole(value: int) -> int:
+def _integer(value: int) -> int:
     if not LEAST_INTEGER <= value <= GREATEST_INTEGER:
         raise ValueError("an integer beyond 64 bits, which JSON readers would change")
     return value

@@ -1,4 +1,4 @@
-"""Calls to the router that are repeated while there is hope: a model may have to start from zero, or be busy."""
+"""Calls to the router with retries, since a model may have to start from zero or may be busy."""
 
 from __future__ import annotations
 
@@ -18,120 +18,128 @@ from common.errors import TidegateError
 from common.redaction import redact, redact_url
 from functions.runtime.errors import BadAnswer, Unreachable
 
-# Of an answer, as it comes and unpacked: a chunk's outputs have a few megabytes.
-_ANSWER_BYTES = 64 * 2**20
-# What of an answer's reason is repeated.
+# Bytes of a response, both compressed and decompressed: the outputs of a chunk have a few megabytes.
+_MAX_RESPONSE_BYTES = 64 * 2**20
+# Characters of a response's reason that an error quotes.
 _REASON_LENGTH = 500
-# zlib finds out whether it is gzip (RFC 1952) or zlib's own format (RFC 1950), which HTTP calls deflate.
+# zlib detects gzip (RFC 1952) and its own format (RFC 1950), which HTTP calls deflate.
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 _JSON = {"Content-Type": "application/json"}
 
 
 class Refused(TidegateError):
-    """The model answered with an error that stays one when the same is sent again."""
+    """The model answered with an error that a retry would not change; `status` is the HTTP status."""
 
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, status: int, *, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """`total_seconds` from a call's first failure to giving up: enough for a start from zero and a restart, not for an outage.
-
-    Waits of up to `first_seconds` double up to `longest_seconds`.
-    """
+# Without slots, so that a field's default can be read from the class.
+@dataclass(frozen=True, kw_only=True)
+class RetryPolicy:
+    """How long a call is retried, and the back-off between attempts."""
 
     total_seconds: float = 120.0
+    """From a call's first failure to giving up: enough for a start from zero and a restart, not for an outage."""
+
     first_seconds: float = 0.2
+    """The bound of the first wait, doubled with each attempt."""
+
     longest_seconds: float = 10.0
+    """The bound of every wait."""
 
     def wait(self, attempt: int, retry_after: str | None) -> float:
-        """Seconds to wait after failed call number `attempt` (from 1); what `Retry-After` asks for is the least."""
+        """Return the seconds to wait after failed attempt number `attempt` (from 1): `Retry-After` and the back-off."""
         return retry_after_seconds(retry_after) + backoff(attempt, first=self.first_seconds, longest=self.longest_seconds)
 
 
 class Client:
-    def __init__(self, url: str, session: aiohttp.ClientSession, patience: Patience) -> None:
+    """A client of one router, or of one model function."""
+
+    def __init__(self, url: str, session: aiohttp.ClientSession, retry: RetryPolicy) -> None:
         self._url = url.rstrip("/")
         self._session = session
-        self._patience = patience
+        self._retry = retry
 
     async def call(self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] = MappingProxyType({})) -> bytes:
-        """The body of an answer 200, at most 64 MiB of it.
+        """Return the body of a response 200, at most 64 MiB.
 
-        Raises Refused with the model's reason, BadAnswer for a body that is not read, and Unreachable when patience ends.
+        Raises Refused with the model's reason, BadAnswer for an unreadable body, and Unreachable when the retries end.
         """
         deadline: float | None = None
         attempt = 0
         while True:
             retry_after = None
             try:
-                # From a file, a large body is written piece by piece: the event loop has other calls to serve.
+                # A file is sent piece by piece, so that a large body does not block the event loop.
                 data = None if body is None else io.BytesIO(body)
-                async with self._session.request(method, self._url + path, data=data, headers={**_JSON, **headers}) as answer:
-                    content = await _read(answer)
-                    if answer.status == 200:
+                async with self._session.request(method, self._url + path, data=data, headers={**_JSON, **headers}) as response:
+                    content = await _read(response)
+                    if response.status == 200:
                         return content
-                    if not _passes(answer.status):
-                        raise Refused(f"{_said(content)} (status {answer.status}).", answer.status)
-                    failure = f"it answered {answer.status}: {_said(content)}"
-                    retry_after = answer.headers.get("Retry-After")
+                    if not _is_retryable(response.status):
+                        raise Refused(f"{_reason_of(content)} (status {response.status}).", response.status)
+                    failure = f"status {response.status}: {_reason_of(content)}"
+                    retry_after = response.headers.get("Retry-After")
             except (aiohttp.ClientError, TimeoutError) as error:
-                failure = redact(str(error)) or "it did not answer in time"
+                failure = redact(str(error)) or "timed out"
             attempt += 1
-            wait = self._patience.wait(attempt, retry_after)
-            deadline = deadline or time.monotonic() + self._patience.total_seconds
+            wait = self._retry.wait(attempt, retry_after)
+            deadline = deadline or time.monotonic() + self._retry.total_seconds
             if time.monotonic() + wait > deadline:
                 raise Unreachable(
-                    f"the router at {redact_url(self._url)} did not answer in {self._patience.total_seconds:g} s"
-                    f" ({failure}); is it running?"
+                    f"the router at {redact_url(self._url)} did not answer in {self._retry.total_seconds:g} s ({failure})",
+                    remedy="check that it is running",
                 )
             await asyncio.sleep(wait)
 
 
-async def _read(answer: aiohttp.ClientResponse) -> bytes:
-    """The body, unpacked. Raises BadAnswer for one that is too large, or packed in another way or badly."""
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """Return the decompressed body. Raises BadAnswer for a too large or invalid body, or an unsupported encoding."""
     content = bytearray()
-    async for part in answer.content.iter_any():
+    async for part in response.content.iter_any():
         content += part
-        if len(content) > _ANSWER_BYTES:
+        if len(content) > _MAX_RESPONSE_BYTES:
             raise _too_large()
-    packed = answer.headers.get("Content-Encoding", "identity").strip().lower()
-    if packed in ("", "identity"):
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding in ("", "identity"):
         return bytes(content)
-    if packed not in ("gzip", "x-gzip", "deflate"):
-        raise BadAnswer(f"the model's answer has the Content-Encoding {packed[:40]!r}; only gzip and deflate are read.")
-    return await asyncio.to_thread(_unpacked, content)
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise BadAnswer(f"unsupported Content-Encoding {encoding[:40]!r} in the model's response; gzip and deflate are supported.")
+    return await asyncio.to_thread(_decompressed, content)
 
 
-def _unpacked(content: bytearray) -> bytes:
-    unpacker = zlib.decompressobj(_GZIP_OR_ZLIB)
+def _decompressed(content: bytearray) -> bytes:
+    decompressor = zlib.decompressobj(_GZIP_OR_ZLIB)
     try:
-        plain = unpacker.decompress(content, _ANSWER_BYTES + 1)
+        plain = decompressor.decompress(content, _MAX_RESPONSE_BYTES + 1)
     except zlib.error:
-        raise BadAnswer("the model's answer is not packed as its Content-Encoding says; see the model's log.") from None
-    if len(plain) > _ANSWER_BYTES:
+        raise BadAnswer("the model's response is not compressed by its Content-Encoding", remedy="see the model's log") from None
+    if len(plain) > _MAX_RESPONSE_BYTES:
         raise _too_large()
-    if not unpacker.eof:
-        raise BadAnswer("the model's answer ends before its packed body does; see the model's log.")
+    if not decompressor.eof:
+        raise BadAnswer("the compressed body of the model's response is incomplete", remedy="see the model's log")
     return plain
 
 
 def _too_large() -> BadAnswer:
-    return BadAnswer(f"the model's answer has more than {_ANSWER_BYTES:,} bytes; a batch reads no more, whatever the model sends.")
+    return BadAnswer(f"the model's response has more than {_MAX_RESPONSE_BYTES:,} bytes, the limit of a batch.")
 
 
-def _passes(status: int) -> bool:
-    """Whether asking again may help. Not after a 404, which is an unknown model here, nor a 500: a fault at these rows stays one."""
+def _is_retryable(status: int) -> bool:
+    """Return whether a retry may help.
+
+    A 404 here is an unknown model, and a 500 is a fault that the same rows cause again.
+    """
     return status not in (404, 500) and outcome_of(status) is Outcome.RETRY
 
 
-def _said(body: bytes) -> str:
-    """The reason that an answer gives, on one line."""
+def _reason_of(body: bytes) -> str:
+    """Return the reason in a response, on one line."""
     try:
-        said = str(orjson.loads(body)["error"]).rstrip(".")
+        reason = str(orjson.loads(body)["error"]).rstrip(".")
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        said = body[:200].decode(errors="replace")
-    shown = "".join(character if character.isprintable() else " " for character in said[:_REASON_LENGTH])
-    return shown.strip() or "no reason was given"
+        reason = body[:200].decode(errors="replace")
+    shown = "".join(character if character.isprintable() else " " for character in reason[:_REASON_LENGTH])
+    return shown.strip() or "no reason given"

@@ -1,4 +1,4 @@
-"""What a model takes and gives, by its metadata, held against the columns of a dataset: before anything is sent."""
+"""The inputs and outputs in a model's metadata, compared with the columns of a dataset before anything is sent."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import orjson
 import pyarrow as pa
 from pyarrow import types
 
-from functions.batch.cells import is_key
+from functions.batch.cells import is_key, is_text
+from functions.batch.errors import InvalidDataset, InvalidMetadata
 from functions.runtime.contract.datatypes import FLOATS
-from functions.runtime.errors import InvalidInput
 from functions.runtime.protocols.routing import REVISION
 
-# Open Inference datatype -> the Arrow type in which its values travel. FP32 goes as double: the model rounds as it does for anybody.
+# Arrow type of the values in a request, by Open Inference datatype. FP32 is sent as double, so that the model rounds it
+# as in any other request.
 _ARROW: dict[str, pa.DataType] = {
     "BOOL": pa.bool_(),
     **{f"UINT{bits}": getattr(pa, f"uint{bits}")() for bits in (8, 16, 32, 64)},
@@ -28,18 +29,21 @@ _OUTPUT_ARROW = {**_ARROW, **dict.fromkeys(("FP16", "BF16", "FP32"), pa.float32(
 
 @dataclass(frozen=True, slots=True)
 class Input:
+    """An input tensor: one column of the dataset."""
+
     name: str
     datatype: str
     optional: bool
 
     @property
     def type(self) -> pa.DataType:
+        """The Arrow type of the values in a request."""
         return _ARROW[self.datatype]
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """`width` is the number of values of a row; above 1 they become a list."""
+    """An output tensor: `width` values for each row, which become a list when it is above 1."""
 
     name: str
     datatype: str
@@ -47,18 +51,21 @@ class Output:
 
     @property
     def field(self) -> pa.Field:
+        """The column of the output file."""
         type_ = _OUTPUT_ARROW[self.datatype]
         return pa.field(self.name, type_ if self.width == 1 else pa.list_(type_, self.width))
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
+    """The inputs and outputs of a model."""
+
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]
 
 
 def parse(body: bytes) -> Signature:
-    """From the Open Inference metadata of a model. Raises InvalidInput when it says too little to serve tables."""
+    """Parse the Open Inference metadata of a model. Raises InvalidMetadata when it does not describe columns."""
     try:
         metadata = orjson.loads(body)
         inputs = tuple(
@@ -71,11 +78,12 @@ def parse(body: bytes) -> Signature:
         )
         unknown = ({item.datatype for item in inputs} | {item.datatype for item in outputs}) - _ARROW.keys()
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, IndexError):
-        raise InvalidInput(
-            "the model's metadata does not name inputs and outputs with datatypes; a batch needs one tensor a column."
+        raise InvalidMetadata(
+            "the model's metadata lacks inputs or outputs with datatypes; a batch needs a tensor for each column."
         ) from None
     if unknown or not inputs:
-        raise InvalidInput(f"the model's metadata has no inputs, or a datatype that no column has: {', '.join(sorted(unknown)) or 'none'}.")
+        reason = f"the unsupported datatypes {', '.join(sorted(unknown))}" if unknown else "no inputs"
+        raise InvalidMetadata(f"the model's metadata has {reason}.")
     return Signature(inputs, outputs)
 
 
@@ -84,19 +92,22 @@ def _width(shape: Sequence[int]) -> int:
 
 
 def inputs_in(signature: Signature, schema: pa.Schema, key: str | None, path: str) -> list[Input]:
-    """The inputs that the file has columns for. Raises InvalidInput for what is missing, of a wrong type, or in the way."""
+    """Return the inputs that the file has columns for.
+
+    Raises InvalidDataset for a column that is missing, has the wrong type, is repeated, or has the name of an output.
+    """
     columns = schema.names
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:
-        raise InvalidInput(f"{path} has the column {', '.join(twice)} more than once; rename one.")
+        raise InvalidDataset(f"{path} has the column {', '.join(twice)} more than once", remedy="rename one")
     needed = [item.name for item in signature.inputs if not item.optional] + ([key] if key else [])
     missing = [name for name in needed if name not in columns]
     if missing:
-        raise InvalidInput(f"{path} lacks {_columns(missing)}; {_near(missing, columns)}rename its columns or add what is missing.")
+        raise InvalidDataset(f"{path} lacks {_columns(missing)}{_near(missing, columns)}", remedy="rename or add columns")
     outputs = [item.name for item in signature.outputs] + ([REVISION] if key else [])
     clash = [name for name in outputs if name in columns]
     if clash:
-        raise InvalidInput(f"{path} already has {_columns(clash)}, which the model's outputs need; rename or drop it in the input.")
+        raise InvalidDataset(f"{path} has {_columns(clash)}, the name of an output of the model", remedy="rename or drop it in the input")
     found = [item for item in signature.inputs if item.name in columns]
     for item in found:
         _check_type(item, schema.field(item.name).type, path)
@@ -113,23 +124,24 @@ def _near(missing: Sequence[str], columns: Sequence[str]) -> str:
     lower = {name.lower(): name for name in columns}
     pairs = [(name, difflib.get_close_matches(name.lower(), lower, 1, 0.7)) for name in missing]
     near = [f"{lower[match[0]]} looks like {name}" for name, match in pairs if match]
-    return f"{', '.join(near)}: " if near else ""
+    return f" ({', '.join(near)})" if near else ""
 
 
 def _check_type(item: Input, found: pa.DataType, path: str) -> None:
-    """Numbers fit numbers here; whether each value does is seen when it is converted."""
+    """Check that a column has the kind of an input; whether each number fits is checked when it is converted."""
     plain = _plain(found)
     if not types.is_null(plain) and not _FITS[item.datatype.rstrip("0123456789")](plain):
-        wanted = {"BYTES": "text", "BOOL": "true or false"}.get(item.datatype, "numbers")
-        raise InvalidInput(
-            f"the column {item.name} of {path} is {found}, but the model takes {wanted} ({item.datatype}); convert the column."
+        wanted = {"BYTES": "strings", "BOOL": "booleans"}.get(item.datatype, "numbers")
+        raise InvalidDataset(
+            f"the column {item.name} of {path} is {found}, but the model takes {wanted} ({item.datatype})", remedy="convert the column"
         )
 
 
 def _check_key(name: str, found: pa.DataType, path: str) -> None:
-    """A key is a text, or something that is written as one in one way."""
     if not is_key(found):
-        raise InvalidInput(f"the column {name} of {path} is {found}, which is no routing key; name a column of texts, numbers or times.")
+        raise InvalidDataset(
+            f"the column {name} of {path} is {found}, which cannot be a routing key", remedy="name a column of strings, numbers or times"
+        )
 
 
 def _plain(found: pa.DataType) -> pa.DataType:
@@ -140,15 +152,11 @@ def _is_number(found: pa.DataType) -> bool:
     return bool(types.is_integer(found) or types.is_floating(found) or types.is_boolean(found) or types.is_decimal(found))
 
 
-def _is_text(found: pa.DataType) -> bool:
-    return bool(types.is_string(found) or types.is_large_string(found) or types.is_string_view(found))
-
-
 _FITS: dict[str, Callable[[pa.DataType], bool]] = {
     "BOOL": types.is_boolean,
     "UINT": _is_number,
     "INT": _is_number,
     "FP": _is_number,
     "BF": _is_number,
-    "BYTES": _is_text,
+    "BYTES": is_text,
 }

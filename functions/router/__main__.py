@@ -7,14 +7,15 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from functools import partial
 
-from common.errors import TidegateError
-from common.redaction import redact, redact_url
+from common.process import run_process
+from common.redaction import redact_url
 from common.sockets import listen
 from functions.router.app import build
 from functions.router.settings import Settings
 from functions.runtime.http.cors import with_cors
-from functions.runtime.http.server import log_to_stderr, serve
+from functions.runtime.http.server import serve
 from functions.runtime.knative.client import Access
 from functions.runtime.memory import give_back_large_blocks
 
@@ -24,16 +25,15 @@ log = logging.getLogger("tidegate.router")
 def main(environ: Mapping[str, str] = os.environ) -> int:
     """Serve until SIGTERM.
 
-    Returns the exit status: 1 when a setting cannot be used or there is no API to read models from.
+    Returns the exit status: 1 when a setting is invalid or no Kubernetes API is configured.
     """
-    try:
-        settings = Settings.from_env(environ)
-        log_to_stderr(settings.log_level)
-        access = Access.from_env(environ)
-        listener = listen(settings.port, settings.host)
-    except TidegateError as error:
-        print(f"tidegate: {redact(str(error))}", file=sys.stderr)
-        return 1
+    return run_process(partial(_run, environ), environ)
+
+
+def _run(environ: Mapping[str, str]) -> int:
+    settings = Settings.from_env(environ)
+    access = Access.from_env(environ)
+    listener = listen(settings.port, settings.host)
     log.info("routing the models of namespace %s (%s) on port %d", access.namespace, redact_url(access.url), listener.getsockname()[1])
     app = with_cors(build(settings, access), settings.cors_origins)
     give_back_large_blocks()

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from common.environ import flag, number, one_of, whole
+from common.environ import flag, integer, number
 from functions.runtime.http import cors
-from functions.runtime.settings import LOG_LEVELS
 from functions.runtime.settings import Settings as FunctionSettings
 
 
@@ -18,8 +17,6 @@ class Settings:
     port: int = 8080
     # TIDEGATE_HOST: the address to listen on. A container is reached from outside; on a laptop only loopback should be.
     host: str = "0.0.0.0"  # noqa: S104
-    # TIDEGATE_LOG_LEVEL
-    log_level: str = "info"
     # TIDEGATE_MAX_BODY_BYTES: a body is held in memory, so that it can be split. As much as a model function takes.
     max_body_bytes: int = FunctionSettings.max_body_bytes
     # TIDEGATE_MAX_JSON_BYTES that the router reads itself, to split a request or to join its answers; what only passes
@@ -50,13 +47,12 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
         """Raises InvalidSetting, naming the variable."""
         return cls(
-            port=whole(environ, "PORT", cls.port, most=65_535),
+            port=integer(environ, "PORT", cls.port, most=65_535),
             host=environ.get("TIDEGATE_HOST") or cls.host,
-            log_level=one_of(environ, "TIDEGATE_LOG_LEVEL", cls.log_level, LOG_LEVELS),
-            max_body_bytes=whole(environ, "TIDEGATE_MAX_BODY_BYTES", cls.max_body_bytes, least=1),
-            max_json_bytes=whole(environ, "TIDEGATE_MAX_JSON_BYTES", cls.max_json_bytes, least=1),
-            max_waiting_bytes=whole(environ, "TIDEGATE_MAX_WAITING_BYTES", cls.max_waiting_bytes, least=1),
-            max_waiting_requests=whole(environ, "TIDEGATE_MAX_WAITING_REQUESTS", cls.max_waiting_requests, least=1),
+            max_body_bytes=integer(environ, "TIDEGATE_MAX_BODY_BYTES", cls.max_body_bytes, least=1),
+            max_json_bytes=integer(environ, "TIDEGATE_MAX_JSON_BYTES", cls.max_json_bytes, least=1),
+            max_waiting_bytes=integer(environ, "TIDEGATE_MAX_WAITING_BYTES", cls.max_waiting_bytes, least=1),
+            max_waiting_requests=integer(environ, "TIDEGATE_MAX_WAITING_REQUESTS", cls.max_waiting_requests, least=1),
             body_seconds=number(environ, "TIDEGATE_BODY_SECONDS", cls.body_seconds),
             request_seconds=number(environ, "TIDEGATE_REQUEST_SECONDS", cls.request_seconds),
             retry_seconds=number(environ, "TIDEGATE_RETRY_SECONDS", cls.retry_seconds),

@@ -6,26 +6,24 @@ import gc
 import logging
 import os
 import socket
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from common.errors import TidegateError
-from common.redaction import redact
+from common.process import run_process
 from common.sockets import listen
 from functions.runtime.authentication import settings as authentication
 from functions.runtime.function import Function, assemble
 from functions.runtime.http.asgi import Application
 from functions.runtime.http.cors import with_cors
 from functions.runtime.http.hosts import with_hosts
-from functions.runtime.http.server import log_to_stderr, serve
+from functions.runtime.http.server import serve
 from functions.runtime.inference.dataplane import DataPlane
 from functions.runtime.observability.process import age_seconds
-from functions.runtime.settings import Settings
 
 if TYPE_CHECKING:
     from functions.runtime.fastapi import Application as FastAPIApplication
@@ -47,23 +45,29 @@ def main(environ: Mapping[str, str] = os.environ, *, package: str | None = None)
 def run(
     environ: Mapping[str, str], ready: Ready, *, port_option: str = "PORT", host_option: str = "TIDEGATE_HOST", package: str | None = None
 ) -> int:
-    imports = age_seconds()
+    listening = partial(listen, option=port_option, host_option=host_option)
+    return run_process(partial(_run, environ, ready, listening, package, age_seconds()), environ)
+
+
+def _run(
+    environ: Mapping[str, str],
+    ready: Ready,
+    listening: Callable[[int, str], socket.socket],
+    package: str | None,
+    imports: float | None,
+) -> int:
+    """Serve until SIGTERM. `imports`: seconds before the first line of this ran, the interpreter's start included."""
     with ExitStack() as stack:
-        try:
-            log_to_stderr(Settings.from_env(environ).log_level)
-            function, app = _function(environ, package)
-            settings, metrics = function.settings, function.plane.metrics
-            # Outside of the credentials, which a browser does not send with the question whether it may call.
-            guarded = with_cors(_authenticated(app, environ), settings.cors_origins)
-            guarded = with_hosts(guarded, settings.allowed_hosts, settings.cors_origins)
-            if imports is not None:  # all that is imported before the first line of this runs, the interpreter's start included
-                metrics.started("imports", imports)
-            began = time.perf_counter()
-            listener = listen(settings.port, settings.host, option=port_option, host_option=host_option)
-            metrics.started("listen", time.perf_counter() - began)
-        except TidegateError as error:
-            print(f"tidegate: {redact(str(error))}", file=sys.stderr)
-            return 1
+        function, app = _function(environ, package)
+        settings, metrics = function.settings, function.plane.metrics
+        # Outside of the credentials, which a browser does not send with the question whether it may call.
+        guarded = with_cors(_authenticated(app, environ), settings.cors_origins)
+        guarded = with_hosts(guarded, settings.allowed_hosts, settings.cors_origins)
+        if imports is not None:
+            metrics.started("imports", imports)
+        began = time.perf_counter()
+        listener = listening(settings.port, settings.host)
+        metrics.started("listen", time.perf_counter() - began)
         if app is function.app:  # an application of FastAPI's does this in its lifespan
             stack.enter_context(function.observers)
         ready(function.plane, listener)

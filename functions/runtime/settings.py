@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.environ import flag, number, one_of, required, whole
+from common.environ import flag, integer, number, required
 from functions.runtime.http import cors, hosts
-
-LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 # Without slots, so that a field's default can be read from the class.
@@ -21,8 +19,6 @@ class Settings:
     port: int = 8080
     # TIDEGATE_HOST: the address to listen on. A container is reached from outside; on a laptop only loopback should be.
     host: str = "0.0.0.0"  # noqa: S104
-    # TIDEGATE_LOG_LEVEL
-    log_level: str = "info"
     # TIDEGATE_MAX_BODY_BYTES of a request: binary tensors of 100,000 rows of 100 FP32 features are 38 MiB.
     max_body_bytes: int = 64 * 2**20
     # TIDEGATE_MAX_JSON_BYTES of a request: nothing else, not even liveness, is answered while a parser runs; 4 MiB may take it 40 ms.
@@ -51,15 +47,14 @@ class Settings:
         """Raises InvalidSetting, naming the variable."""
         return cls(
             Path(required(environ, "TIDEGATE_MODEL")),
-            whole(environ, "PORT", cls.port, most=65_535),
+            integer(environ, "PORT", cls.port, most=65_535),
             environ.get("TIDEGATE_HOST") or cls.host,
-            one_of(environ, "TIDEGATE_LOG_LEVEL", cls.log_level, LOG_LEVELS),
-            whole(environ, "TIDEGATE_MAX_BODY_BYTES", cls.max_body_bytes, least=1),
-            whole(environ, "TIDEGATE_MAX_JSON_BYTES", cls.max_json_bytes, least=1),
-            whole(environ, "TIDEGATE_MAX_WAITING_BYTES", cls.max_waiting_bytes, least=1),
-            whole(environ, "TIDEGATE_MAX_ROWS", cls.max_rows, least=1),
-            whole(environ, "TIDEGATE_MAX_WAITING_ROWS", cls.max_waiting_rows, least=1),
-            whole(environ, "TIDEGATE_MAX_WAITING_REQUESTS", cls.max_waiting_requests, least=1),
+            integer(environ, "TIDEGATE_MAX_BODY_BYTES", cls.max_body_bytes, least=1),
+            integer(environ, "TIDEGATE_MAX_JSON_BYTES", cls.max_json_bytes, least=1),
+            integer(environ, "TIDEGATE_MAX_WAITING_BYTES", cls.max_waiting_bytes, least=1),
+            integer(environ, "TIDEGATE_MAX_ROWS", cls.max_rows, least=1),
+            integer(environ, "TIDEGATE_MAX_WAITING_ROWS", cls.max_waiting_rows, least=1),
+            integer(environ, "TIDEGATE_MAX_WAITING_REQUESTS", cls.max_waiting_requests, least=1),
             number(environ, "TIDEGATE_TIMEOUT_SECONDS", cls.timeout_seconds),
             number(environ, "TIDEGATE_DRAIN_SECONDS", cls.drain_seconds),
             flag(environ, "TIDEGATE_MODEL_CONTROL", cls.model_control),

@@ -7,10 +7,10 @@ import logging
 import os
 import signal
 import sys
+from functools import partial
 
-from common import logs
 from common.environ import Environ
-from common.errors import TidegateError
+from common.process import run_process
 from common.sockets import listen
 from functions.stream import worker
 from functions.stream.health import Health, serving
@@ -23,23 +23,22 @@ logger = logging.getLogger("tidegate.stream")
 _SINK_SECONDS = 60.0
 
 
-def main() -> int:
-    """0 when it was stopped, 1 when it cannot work; why is told in one sentence."""
-    logs.to_stderr()
-    if _comes_before_its_sink(os.environ) and _ended_while_waiting():
+def main(environ: Environ = os.environ) -> int:
+    """Run the worker until SIGTERM; return the exit status: 1 for a TidegateError."""
+    return run_process(partial(_run, environ), environ)
+
+
+def _run(environ: Environ) -> int:
+    if _comes_before_its_sink(environ) and _ended_while_waiting():
         return 0
-    runner = asyncio.Runner()
-    try:
-        runner.run(_until_stopped(StreamSettings.from_env(os.environ)))
-    except Stalled as error:
-        logger.error("%s", error)
-        logging.shutdown()
-        os._exit(1)  # a thread of the client's may hang, and would be waited for
-    except TidegateError as error:
-        logger.error("%s", error)
-        return 1
-    finally:
-        runner.close()
+    settings = StreamSettings.from_env(environ)
+    with asyncio.Runner() as runner:
+        try:
+            runner.run(_until_stopped(settings))
+        except Stalled as error:
+            logger.error("%s", error)
+            logging.shutdown()
+            os._exit(1)  # a thread of the Kafka client may hang, and the interpreter would wait for it
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from common.environ import Environ, number, required, whole
+from common.environ import Environ, integer, number, required
 from common.errors import InvalidSetting
 from common.redaction import redact_url
 from eventing.kafka.kafka_python import Broker
@@ -98,10 +98,10 @@ class StreamSettings:
             model=environ.get("TIDEGATE_STREAM_MODEL") or model_of(sink),
             sink=sink,
             host=environ.get("TIDEGATE_HOST") or cls.host,
-            port=whole(environ, "PORT", cls.port, most=65_535),
+            port=integer(environ, "PORT", cls.port, most=65_535),
             instance=environ.get("TIDEGATE_STREAM_INSTANCE") or None,
-            batch_size=whole(environ, "TIDEGATE_STREAM_BATCH_SIZE", cls.batch_size, least=1),
-            in_flight=whole(environ, "TIDEGATE_STREAM_IN_FLIGHT", cls.in_flight, least=1),
+            batch_size=integer(environ, "TIDEGATE_STREAM_BATCH_SIZE", cls.batch_size, least=1),
+            in_flight=integer(environ, "TIDEGATE_STREAM_IN_FLIGHT", cls.in_flight, least=1),
             linger_seconds=number(environ, "TIDEGATE_STREAM_LINGER_SECONDS", cls.linger_seconds, least=_LEAST_SECONDS),
             request_timeout_seconds=number(
                 environ, "TIDEGATE_STREAM_REQUEST_TIMEOUT_SECONDS", cls.request_timeout_seconds, least=_LEAST_SECONDS

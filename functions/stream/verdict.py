@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from common.delivery import Outcome, outcome_of
 from eventing.event import Event
-from eventing.reply import FAILED, Problem
+from eventing.reply import Problem
+from eventing.types import INFERENCE_FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def judge(answer: Answered | Refused, count: int) -> list[Verdict] | None:
 
 
 def _of_reply(reply: Event) -> Verdict:
-    if reply.type != FAILED:
+    if reply.type != INFERENCE_FAILED:
         return Verdict(event=reply)
     problem = Problem.from_json(reply.data)
     return Verdict(problem=problem, retry=outcome_of(problem.status) is not Outcome.DEAD_LETTER)

@@ -11,7 +11,7 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from common.errors import InvalidEvent, TidegateError
 from eventing.codecs import kafka as codec
-from eventing.deadletter import ORIGIN, STREAM, Rejection, enclose, forms, origin
+from eventing.deadletter import ORIGIN, STREAM, Rejection, origin, reduced_forms, to_dead_letter
 from eventing.event import Event
 from eventing.reply import Problem
 from functions.stream.limits import size_of
@@ -96,7 +96,9 @@ class Writer:
         if slot.result is None:
             raise RuntimeError("a slot without a result was given to be written.")
         if slot.letters is None:
-            slot.letters = forms(enclose(slot.record, slot.result, stream=self._settings.group, destination=self._settings.sink))
+            slot.letters = reduced_forms(
+                to_dead_letter(slot.record, slot.result, stream=self._settings.group, destination=self._settings.sink)
+            )
         letter = next(slot.letters, None)
         if letter is None:
             raise _refused(

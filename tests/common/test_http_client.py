@@ -8,7 +8,7 @@ from aiohttp.test_utils import TestServer
 from common import http_client
 
 
-async def test_names_under_localhost_are_this_machine() -> None:
+async def test_names_under_localhost_resolve_to_loopback() -> None:
     async def hello(request: web.Request) -> web.Response:
         return web.Response(text=request.host.partition(":")[0], headers={"set-cookie": "a=b"})
 
@@ -21,7 +21,7 @@ async def test_names_under_localhost_are_this_machine() -> None:
         assert not list(session.cookie_jar)
 
 
-async def test_a_compressed_answer_is_read_unless_it_is_to_be_passed_on() -> None:
+async def test_response_is_decompressed_unless_raw() -> None:
     async def hello(_: web.Request) -> web.Response:
         response = web.Response(text="hello")
         response.enable_compression(web.ContentCoding.gzip)
@@ -41,7 +41,7 @@ async def test_a_compressed_answer_is_read_unless_it_is_to_be_passed_on() -> Non
             assert gzip.decompress(await response.read()) == b"hello"
 
 
-def test_what_belongs_to_one_connection_is_not_passed_on() -> None:
+def test_hop_by_hop_headers_are_dropped() -> None:
     text = [("Host", "a"), ("TE", "trailers"), ("connection", "close, X-Own"), ("x-own", "1"), ("X-Else", "2"), ("Connection", "x-more")]
     text += [("X-More", "3"), ("x-else", "4"), ("Transfer-Encoding", "chunked"), ("Expect", "100-continue")]
     assert http_client.end_to_end(text) == [("Host", "a"), ("X-Else", "2"), ("x-else", "4")]

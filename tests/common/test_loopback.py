@@ -5,25 +5,25 @@ from urllib.request import OpenerDirector, ProxyHandler
 
 import pytest
 
-from common.loopback import is_loopback, leads_here, opener
+from common.loopback import is_loopback, is_loopback_url, opener
 
 
 @pytest.mark.parametrize(
     "host", ["localhost", "LOCALHOST", "router.localhost", "a.b.localhost.", "127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1"]
 )
-def test_this_machine(host: str) -> None:
+def test_addresses_of_this_machine_are_loopback(host: str) -> None:
     assert is_loopback(host)
-    assert leads_here(f"http://user:p@{f'[{host}]' if ':' in host else host}:8080/x?y")
+    assert is_loopback_url(f"http://user:p@{f'[{host}]' if ':' in host else host}:8080/x?y")
 
 
 @pytest.mark.parametrize("host", ["", "localhost.example", "notlocalhost", "128.0.0.1", "0.0.0.0", "::2", "127.0.0.1.example", "é"])  # noqa: S104
-def test_another(host: str) -> None:
+def test_other_addresses_are_not_loopback(host: str) -> None:
     assert not is_loopback(host)
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "", "x", "http://example.com/localhost", "http://localhost@example.com", "http://]["])
-def test_what_leads_elsewhere_or_is_no_url(url: str) -> None:
-    assert not leads_here(url)
+def test_other_and_invalid_urls_are_not_loopback(url: str) -> None:
+    assert not is_loopback_url(url)
 
 
 def proxies(found: OpenerDirector) -> dict[str, str]:
@@ -33,7 +33,7 @@ def proxies(found: OpenerDirector) -> dict[str, str]:
     return chosen
 
 
-def test_only_what_is_elsewhere_goes_by_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_is_used_for_other_machines_only(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         proxy = f"http://127.0.0.1:{closed.getsockname()[1]}"
     monkeypatch.setenv("http_proxy", proxy)

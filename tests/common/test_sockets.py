@@ -7,12 +7,12 @@ import pytest
 from common.sockets import PortTaken, bracketed, listen, url_of
 
 
-def test_a_port_that_is_free_is_taken() -> None:
+def test_free_port_is_bound() -> None:
     with listen(0, "127.0.0.1") as listener, socket.create_connection(listener.getsockname()[:2]):
         assert listener.proto == socket.IPPROTO_TCP
 
 
-def test_a_port_that_is_taken_is_named_with_the_remedy() -> None:
+def test_taken_port_is_reported_with_the_remedy() -> None:
     with listen(0, "127.0.0.1") as listener:
         port = listener.getsockname()[1]
         with pytest.raises(PortTaken, match=rf"port {port} of 127.0.0.1 is taken .*; stop it, or choose another port \(--port\)\."):
@@ -20,19 +20,19 @@ def test_a_port_that_is_taken_is_named_with_the_remedy() -> None:
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "[2001:db8::1]"])
-def test_an_address_of_another_machine_is_told_with_the_remedy(host: str) -> None:
+def test_address_of_another_machine_is_reported_with_the_remedy(host: str) -> None:
     with pytest.raises(PortTaken, match=r"cannot listen at .*; choose an address of this machine \(--host\), such as 127\.0\.0\.1\."):
         listen(0, host, host_option="--host")
 
 
 @pytest.mark.parametrize("host", ["nowhere.invalid", "127.0.0.1:80", "http://x", "[::1", "999.1.1.1", "::1::", "x" * 300, "é" * 80, ""])
-def test_what_is_no_address_is_told_with_the_remedy(host: str) -> None:
-    with pytest.raises(PortTaken, match=r"is not an IP address or a name that is known here; choose an address of this machine"):
+def test_invalid_address_is_reported_with_the_remedy(host: str) -> None:
+    with pytest.raises(PortTaken, match=r"is not an IP address or a known name; choose an address of this machine"):
         listen(0, host)
 
 
 @pytest.mark.parametrize("host", ["::1", "[::1]"])
-def test_ipv6_is_listened_to_and_called_in_brackets(host: str) -> None:
+def test_ipv6_address_has_brackets_in_the_url(host: str) -> None:
     with listen(0, host) as listener:
         port = listener.getsockname()[1]
         assert url_of(listener) == f"http://[::1]:{port}"
@@ -43,7 +43,7 @@ def test_ipv6_is_listened_to_and_called_in_brackets(host: str) -> None:
             socket.create_connection(("127.0.0.1", port)).close()
 
 
-def test_two_colons_are_every_address_of_both_versions() -> None:
+def test_two_colons_listen_on_both_ip_versions() -> None:
     with listen(0, "::") as listener:
         port = listener.getsockname()[1]
         for host in ("::1", "127.0.0.1"):
@@ -51,12 +51,12 @@ def test_two_colons_are_every_address_of_both_versions() -> None:
         assert url_of(listener) == f"http://127.0.0.1:{port}"
 
 
-def test_a_name_and_every_ipv4_address() -> None:
+def test_url_of_a_wildcard_listener_is_loopback() -> None:
     for host in ("localhost", "0.0.0.0"):  # noqa: S104 for a moment
         with listen(0, host) as listener:
             assert url_of(listener) == f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def test_a_zone_is_escaped_in_a_url() -> None:
+def test_zone_is_escaped_in_a_url() -> None:
     assert bracketed("fe80::1%eth0") == "[fe80::1%25eth0]"
     assert bracketed("router.localhost") == "router.localhost"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from eventing.keys import key_text
-from functions.batch.job import Limits
+from functions.batch.settings import Limits
 from tidegate.rows.numbers import by_form, reader_of
 
 PAGE = (Path(__file__).parents[2] / "docs/files.md").read_text("utf-8")

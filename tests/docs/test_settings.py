@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from common import logs
 from eventing.kafka.security import Security
-from functions.batch import places
+from functions.batch import paths
+from functions.batch import settings as batch
+from functions.batch.client import RetryPolicy
 from functions.router.settings import Settings as RouterSettings
 from functions.runtime.observability.settings import ObservingSettings
 from functions.runtime.settings import Settings
@@ -28,6 +31,7 @@ VARIABLES = {
 }
 # Where a field's variable is called otherwise than the field.
 PREFIXES = {Settings: "TIDEGATE_", RouterSettings: "TIDEGATE_", ObservingSettings: "TIDEGATE_", StreamSettings: "TIDEGATE_STREAM_"}
+PREFIXES |= {batch.Limits: "TIDEGATE_BATCH_", batch.BatchSettings: "TIDEGATE_"}
 PREFIXES |= {Security: "TIDEGATE_KAFKA_"}
 OTHERS = {"PORT": "TIDEGATE_PORT"}
 # Where the code's default is told by words.
@@ -76,11 +80,20 @@ def test_a_default_is_the_code_s(variable: str, default: str) -> None:
     assert TABLE[variable][1] == default
 
 
+def test_the_log_level_is_the_code_s() -> None:
+    assert TABLE["TIDEGATE_LOG_LEVEL"][1] == logs.DEFAULT_LEVEL
+
+
+def test_the_retry_time_and_the_event_path_of_a_batch_are_the_code_s() -> None:
+    assert TABLE["TIDEGATE_BATCH_RETRY_SECONDS"][1] == shown(RetryPolicy.total_seconds)
+    assert TABLE["K_EVENT_PATH"][1] == batch.DEFAULT_EVENT_PATH
+
+
 def test_the_folders_of_a_batch_are_those_of_the_code_and_of_the_manifests() -> None:
-    assert TABLE[places.SETTING][1] == places.DEFAULT_FOLDERS
+    assert TABLE[paths.SETTING][1] == batch.DEFAULT_PATHS
     (job,) = yaml.safe_load_all((ROOT / "manifests/base/batch/jobsink.yaml").read_text("utf-8"))
     (container,) = job["spec"]["job"]["spec"]["template"]["spec"]["containers"]
-    assert {"name": places.SETTING, "value": places.DEFAULT_FOLDERS} in container["env"]
+    assert {"name": paths.SETTING, "value": batch.DEFAULT_PATHS} in container["env"]
 
 
 def test_variables_of_the_manifests_are_settings() -> None:

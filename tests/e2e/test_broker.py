@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from eventing.codecs.kafka import decode
-from eventing.reply import COMPLETED, reply_id
+from eventing.reply import reply_id
+from eventing.types import INFERENCE_COMPLETED
 from tests.e2e.departures import SOURCE, departure, event
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def test_an_event_through_the_broker_is_scored(
         assert send(event(id_, record)).status == 202
     (found,) = await_records(topics.output, lambda found: decode(found).get("causationid") == id_, seconds=180)
     reply = decode(found)
-    assert (reply.type, reply.id) == (COMPLETED, reply_id(SOURCE, id_, "flights"))
+    assert (reply.type, reply.id) == (INFERENCE_COMPLETED, reply_id(SOURCE, id_, "flights"))
     assert np.float32(reply.value()["late"]) == offline.scores("v1", [record])[0]
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from eventing.codecs.kafka import Message, decode, encode
 from eventing.deadletter import problem_of
-from eventing.reply import COMPLETED, reply_id
+from eventing.reply import reply_id
+from eventing.types import INFERENCE_COMPLETED
 from tests.e2e.departures import SOURCE, departure, event
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def test_a_record_is_scored_onto_the_output_topic(topics: Kafka, publish: Publis
     scores = dict(zip(records, offline.scores("v1", list(records.values())), strict=True))
     for id_, (record, reply) in events.items():
         assert reply.id == reply_id(SOURCE, id_, "flights")
-        assert reply.type == COMPLETED
+        assert reply.type == INFERENCE_COMPLETED
         assert record.key == f"N{id_[-1]}".encode()
         assert np.float32(reply.value()["late"]) == scores[id_]
 

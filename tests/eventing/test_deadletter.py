@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from common.errors import InvalidEvent
 from eventing import deadletter
 from eventing.codecs.kafka import Message
-from eventing.deadletter import Original, Rejection
+from eventing.deadletter import OriginalRecord, Rejection
 from eventing.reply import Problem
 
 
@@ -36,32 +36,32 @@ records = st.builds(
 )
 
 
-def enclose(record: Record) -> Message:
-    return deadletter.enclose(record, REJECTION, stream="tidegate-flights", destination="http://router/models/flights")
+def letter_of(record: Record) -> Message:
+    return deadletter.to_dead_letter(record, REJECTION, stream="tidegate-flights", destination="http://router/models/flights")
 
 
 @given(records)
-def test_the_original_is_restored_byte_for_byte(record: Record) -> None:
-    letter = enclose(record)
-    assert deadletter.original(letter.key, letter.value, letter.headers) == Original(record.key, record.value, record.headers)
+def test_original_record_is_restored_byte_for_byte(record: Record) -> None:
+    letter = letter_of(record)
+    assert deadletter.original_record(letter.key, letter.value, letter.headers) == OriginalRecord(record.key, record.value, record.headers)
 
 
 @given(records)
-def test_a_dead_letter_can_always_be_produced(record: Record) -> None:
-    letter = enclose(record)
+def test_dead_letter_can_always_be_produced(record: Record) -> None:
+    letter = letter_of(record)
     assert letter.key is not None or letter.value is not None
     assert all(isinstance(value, bytes) for _, value in letter.headers)
 
 
-def test_a_dead_letter_of_a_dead_letter_gives_the_inner_one() -> None:
-    inner = enclose(Record(b"k", b"v", [("ce_id", b"1")]))
-    outer = enclose(Record(inner.key, inner.value, list(inner.headers), topic="flights.deadletter", offset=3))
+def test_dead_letter_of_a_dead_letter_restores_the_inner_one() -> None:
+    inner = letter_of(Record(b"k", b"v", [("ce_id", b"1")]))
+    outer = letter_of(Record(inner.key, inner.value, list(inner.headers), topic="flights.deadletter", offset=3))
     assert dict(outer.headers)["tidegate_origin"] == b"flights.deadletter/2/3"
-    assert deadletter.original(outer.key, outer.value, outer.headers).headers == inner.headers
+    assert deadletter.original_record(outer.key, outer.value, outer.headers).headers == inner.headers
 
 
-def test_it_says_what_failed_and_why() -> None:
-    headers = dict(enclose(Record(b"k", b"v", [("ce_id", b"1")])).headers)
+def test_dead_letter_has_the_reason_and_the_origin() -> None:
+    headers = dict(letter_of(Record(b"k", b"v", [("ce_id", b"1")])).headers)
     assert headers["tidegate_origin"] == b"flights.departed/2/17"
     assert headers["tidegate_attempts"] == b"3"
     problem = {"model": "flights", "title": "invalid input", "status": 400, "detail": "the flight has no distance."}
@@ -71,18 +71,18 @@ def test_it_says_what_failed_and_why() -> None:
     assert orjson.loads(base64.b64decode(headers["ce_knativeerrordata"])) == problem
 
 
-def test_a_record_that_is_no_event_is_not_made_to_look_like_one() -> None:
-    assert not any(name.startswith("ce_") for name, _ in enclose(Record(b"k", b"v", [])).headers)
+def test_dead_letter_of_another_record_has_no_ce_headers() -> None:
+    assert not any(name.startswith("ce_") for name, _ in letter_of(Record(b"k", b"v", [])).headers)
 
 
 @given(records)
-def test_the_problem_can_be_read_again(record: Record) -> None:
-    assert deadletter.problem_of(enclose(record).headers) == REJECTION.problem
+def test_problem_can_be_read_from_a_dead_letter(record: Record) -> None:
+    assert deadletter.problem_of(letter_of(record).headers) == REJECTION.problem
 
 
-def test_a_record_that_is_no_dead_letter_is_told_so() -> None:
-    with pytest.raises(InvalidEvent, match="no dead letter"):
-        deadletter.original(b"k", b"v", [("ce_id", b"1")])
+def test_record_that_is_not_a_dead_letter_is_refused() -> None:
+    with pytest.raises(InvalidEvent, match="not a dead letter"):
+        deadletter.original_record(b"k", b"v", [("ce_id", b"1")])
 
 
 texts = st.text() | st.sampled_from(["\0" * 100_000, "é" * 100_000])
@@ -93,9 +93,9 @@ problems = st.builds(Problem, st.integers(-(2**63), 2**63 - 1), texts, texts, st
 
 
 @given(records, problems)
-def test_the_last_form_of_a_dead_letter_is_small_and_says_what_it_is_of(record: Record, problem: Problem) -> None:
-    letter = deadletter.enclose(record, Rejection(problem, 3), stream="g", destination="http://router/models/flights")
-    whole, without_value, bare = deadletter.forms(letter)
+def test_last_reduced_form_is_small_and_names_its_record(record: Record, problem: Problem) -> None:
+    letter = deadletter.to_dead_letter(record, Rejection(problem, 3), stream="g", destination="http://router/models/flights")
+    whole, without_value, bare = deadletter.reduced_forms(letter)
     assert whole is letter
     assert without_value.value == b""
     assert (bare.key, bare.value) == (None, b"")
@@ -104,18 +104,20 @@ def test_the_last_form_of_a_dead_letter_is_small_and_says_what_it_is_of(record: 
     assert headers["tidegate_origin"] == b"flights.departed/2/17"
     assert deadletter.problem_of(bare.headers).status == problem.status
     with pytest.raises(InvalidEvent, match="read the record that its tidegate_origin names"):
-        deadletter.original(bare.key, bare.value, bare.headers)
+        deadletter.original_record(bare.key, bare.value, bare.headers)
 
 
-def test_a_reason_that_is_too_long_is_cut_and_leaves_the_record_whole() -> None:
+def test_too_long_reason_is_cut_and_the_record_kept() -> None:
     problem = Problem(422, "t" * 10**6, "d" * 3_000_000, {"model": "flights", "more": "m" * 10**6})
-    letter = deadletter.enclose(Record(b"k", b"v", []), Rejection(problem, 1), stream="g", destination="http://router")
+    letter = deadletter.to_dead_letter(Record(b"k", b"v", []), Rejection(problem, 1), stream="g", destination="http://router")
     assert letter.value == b"v"
     cut = deadletter.problem_of(letter.headers)
     assert cut == Problem(422, "t" * 200 + "…", "d" * 2000 + "…", {"model": "flights"})
 
 
-def test_a_reason_that_is_nested_too_deeply_is_cut() -> None:
+def test_too_deep_reason_is_cut() -> None:
     deep = orjson.loads(b"[" * 300 + b"]" * 300)
-    letter = deadletter.enclose(Record(b"k", b"v", []), Rejection(Problem(400, "t", "d.", {"deep": deep}), 1), stream="g", destination="u")
+    letter = deadletter.to_dead_letter(
+        Record(b"k", b"v", []), Rejection(Problem(400, "t", "d.", {"deep": deep}), 1), stream="g", destination="u"
+    )
     assert deadletter.problem_of(letter.headers) == Problem(400, "t", "d.")

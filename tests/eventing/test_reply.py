@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventing.event import Event
-from eventing.reply import COMPLETED, FAILED, Problem, completed, failed, reply_id
+from eventing.reply import Problem, completed, failed, reply_id
+from eventing.types import INFERENCE_COMPLETED, INFERENCE_FAILED
 
 KEPT = {"subject": "UA1545", "partitionkey": "N14228", "traceparent": "00-a-b-01", "correlationid": "c"}
 REQUEST = Event({"specversion": "1.0", "id": "7", "source": "/airline", "type": "departed", "other": "x", **KEPT})
@@ -14,9 +15,9 @@ REQUEST = Event({"specversion": "1.0", "id": "7", "source": "/airline", "type": 
 DEEP = orjson.loads(b"[" * 1000 + b"]" * 1000)
 
 
-def test_a_reply_can_be_joined_to_its_request() -> None:
+def test_reply_can_be_joined_to_its_request() -> None:
     reply = completed(REQUEST, "flights", "v1", {"delayed": 0.5})
-    assert reply.type == COMPLETED
+    assert reply.type == INFERENCE_COMPLETED
     assert reply.source == "/models/flights"
     assert (reply.get("causationid"), reply.get("modelversion")) == ("7", "v1")
     assert {name: reply.get(name) for name in KEPT} == KEPT
@@ -24,16 +25,16 @@ def test_a_reply_can_be_joined_to_its_request() -> None:
     assert reply.data == {"delayed": 0.5}
 
 
-def test_a_failure_carries_its_problem() -> None:
+def test_failed_reply_carries_its_problem() -> None:
     problem = Problem(400, "invalid input", "no distance.", {"model": "flights"})
     reply = failed(REQUEST, "flights", problem)
-    assert reply.type == FAILED
+    assert reply.type == INFERENCE_FAILED
     assert reply.id == completed(REQUEST, "flights", "v2", None).id
     assert Problem.from_json(reply.data) == problem
 
 
 @given(st.lists(st.tuples(st.text(), st.text(), st.text()), unique=True, min_size=2, max_size=2))
-def test_the_id_is_the_same_for_the_same_request_only(requests: list[tuple[str, str, str]]) -> None:
+def test_reply_id_is_equal_for_equal_requests_only(requests: list[tuple[str, str, str]]) -> None:
     try:
         first, second = (reply_id(*request) for request in requests)
     except UnicodeEncodeError:
@@ -45,7 +46,7 @@ def test_the_id_is_the_same_for_the_same_request_only(requests: list[tuple[str, 
 @pytest.mark.parametrize(
     "value", [None, [], "text", {}, {"status": "400"}, {"status": None, "detail": 7}, [[]], {"detail": {"a": []}}, DEEP, {"detail": DEEP}]
 )
-def test_a_malformed_problem_is_still_a_problem(value: object) -> None:
+def test_malformed_problem_is_read_as_status_500(value: object) -> None:
     problem = Problem.from_json(value)
     assert problem.status == 500
     assert problem.detail

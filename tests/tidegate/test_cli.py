@@ -66,7 +66,7 @@ def test_a_failure_is_one_sentence_and_debug_shows_where(tmp_path: Path, capsys:
         (["serve", "pyproject.toml"], "pyproject.toml is neither a card (.yaml) nor a model of XGBoost (JSON, UBJSON) or LightGBM (text)"),
         (["up", "nowhere"], "nowhere"),
         (["publish", "topic", "pyproject.toml", "--bootstrap-servers", "127.0.0.1:1"], "is none of .jsonl"),
-        (["publish", "topic", "nowhere.csv", "--bootstrap-servers", "127.0.0.1:1"], "there is no file nowhere.csv"),
+        (["publish", "topic", "nowhere.csv", "--bootstrap-servers", "127.0.0.1:1"], "file nowhere.csv not found"),
         (["tail", "topic", "--bootstrap-servers", "127.0.0.1:1"], "no Kafka broker answers at 127.0.0.1:1"),
         (["up", "--bootstrap-servers", "127.0.0.1:1", "--port", "0"], "no Kafka broker answers at 127.0.0.1:1"),
         (["batch", "nowhere.parquet", "out.parquet", "--model", "flights", "--url", "http://127.0.0.1:1"], "nowhere.parquet"),
@@ -93,7 +93,7 @@ def test_a_batch_tells_which_revision_scored_how_many(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scored(*_: Any, **__: Any) -> job.Summary:
-        return job.Summary(3, 0.5, {"flights-00001": 2, "flights-00002": 1})
+        return job.Summary(rows=3, seconds=0.5, revisions={"flights-00001": 2, "flights-00002": 1})
 
     monkeypatch.setattr(job, "run", scored)
     pq.write_table(pa.table({"a": [1, 2, 3]}), tmp_path / "in.parquet")

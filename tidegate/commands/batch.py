@@ -32,7 +32,8 @@ def batch(
 
     import orjson
 
-    from functions.batch.job import BatchRequest, Progress, run
+    from functions.batch.job import Progress, run
+    from functions.batch.request import BatchRequest
     from tidegate import rows
     from tidegate.commands.options import running
     from tidegate.progress import Narration

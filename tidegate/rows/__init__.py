@@ -29,10 +29,10 @@ def read(path: Path, reading: Reading = PLAIN) -> Iterator[Row]:
 
 def check_file(path: Path) -> None:
     """Raises UnreadableFile unless it is a file that can be opened."""
-    from functions.batch import places
+    from functions.batch import paths
 
     try:
-        places.opened(str(path)).close()
+        paths.open_input(str(path)).close()
     except TidegateError as error:
         raise UnreadableFile(str(error)) from None
 

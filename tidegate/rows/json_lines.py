@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from eventing.keys import GREATEST_INTEGER, LEAST_INTEGER, NoKey, key_text
+from eventing.keys import GREATEST_INTEGER, LEAST_INTEGER, UnsupportedKey, key_text
 from tidegate.rows.dialects import bounded_lines, encoding_of
 from tidegate.rows.row import Reading, Row, UnreadableFile
 
@@ -55,7 +55,7 @@ def _texts(data: dict[str, Any], place: str, path: Path, reading: Reading) -> tu
 def _text(value: Any, column: str, place: str, path: Path) -> str | None:
     try:
         return None if value is None else key_text(value)
-    except (NoKey, ValueError) as error:
+    except (UnsupportedKey, ValueError) as error:
         raise UnreadableFile(
             f"{place} of {path}: the column {column} cannot name a row, since {error}; use one of strings or numbers."
         ) from None

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from common.environ import number, whole
+from common.environ import integer, number
 from common.errors import InvalidSetting
 from functions.runtime.artifacts import addresses
 from functions.runtime.artifacts.addresses import Address, InvalidAddress
@@ -50,7 +50,7 @@ class Policy:
         return cls(
             allowed,
             Path(cache) if cache else _default_cache(environ) if allowed else None,
-            whole(environ, "TIDEGATE_MAX_ARTIFACT_BYTES", cls.max_bytes, least=1),
+            integer(environ, "TIDEGATE_MAX_ARTIFACT_BYTES", cls.max_bytes, least=1),
             number(environ, "TIDEGATE_ARTIFACT_SECONDS", cls.seconds, least=0.001),
         )
 

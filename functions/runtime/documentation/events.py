@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eventing.codecs.json import BATCH_MEDIA_TYPE, MEDIA_TYPE
-from eventing.reply import COMPLETED, FAILED
+from eventing.types import INFERENCE_COMPLETED, INFERENCE_FAILED
 from functions.runtime.documentation import examples
 from functions.runtime.documentation.model_spec import Described
 from functions.runtime.documentation.operations import CALL_ERRORS, JSON, Json, array, body, errors, post, ref
@@ -17,7 +17,7 @@ _NOTE = (
     "An event in any of the three modes of the CloudEvents HTTP binding: `application/json` with `ce-` headers is a binary one. Its data is"
     " a row by input name, whose other fields are ignored, or a V1 or V2 request; a structured event may have them in `data_base64`."
     " The answer comes in the mode of the request. In a batch each event is answered by its own, in their order, a failed one by"
-    f" `{FAILED}` with a problem (RFC 9457)."
+    f" `{INFERENCE_FAILED}` with a problem (RFC 9457)."
 )
 # Of a binary event. No other mode has them, so that none can be required.
 _HEADERS = {
@@ -35,8 +35,10 @@ def operation(model: Described, component: str, path: str) -> Json:
     data, reply = ref("schemas", f"{component}.EventRequest"), ref("schemas", f"{component}.EventResponse")
     replies = {
         JSON: {"schema": reply},
-        MEDIA_TYPE: {"schema": _reply(reply, COMPLETED)},
-        BATCH_MEDIA_TYPE: {"schema": array({"anyOf": [_reply(reply, COMPLETED), _reply(ref("schemas", "Problem"), FAILED)]})},
+        MEDIA_TYPE: {"schema": _reply(reply, INFERENCE_COMPLETED)},
+        BATCH_MEDIA_TYPE: {
+            "schema": array({"anyOf": [_reply(reply, INFERENCE_COMPLETED), _reply(ref("schemas", "Problem"), INFERENCE_FAILED)]})
+        },
     }
     done = {"200": {"description": "The answer, in the mode of the request.", "content": replies}}
     return post(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eventing.reply import COMPLETED, FAILED
+from eventing.types import INFERENCE_COMPLETED, INFERENCE_FAILED
 from functions.runtime.documentation import examples
 from functions.runtime.documentation.bodies import v1_request, v1_response, v2_request, v2_response
 from functions.runtime.documentation.model_spec import Described
@@ -25,8 +25,8 @@ def documents(model: Described, folder: str) -> dict[str, Schema]:
     """By path in `folder`: the data of an event that asks the model, of its answer, and of its failure."""
     titled = {
         "request": (f"Data of an event to the model {model.title}", request(model)),
-        "response": (f"Data of {COMPLETED} from the model {model.title}", response(model)),
-        "problem": (f"Data of {FAILED} from the model {model.title}", PROBLEM),
+        "response": (f"Data of {INFERENCE_COMPLETED} from the model {model.title}", response(model)),
+        "problem": (f"Data of {INFERENCE_FAILED} from the model {model.title}", PROBLEM),
     }
     return {
         f"{folder}/{kind}.json": {"$schema": DIALECT, "$id": f"{folder}/{kind}.json", "title": title, **schema}

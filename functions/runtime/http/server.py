@@ -10,7 +10,6 @@ from typing import Any
 
 import uvicorn
 
-from common import logs
 from functions.runtime.http.connection import KEEP_ALIVE_SECONDS, BoundedProtocol
 
 
@@ -27,6 +26,7 @@ def serve(
     Requests in flight finish within `drain_seconds`, bodies arrive within `body_seconds`, and clients take an answer
     within `write_seconds`, the same if not given. Returns the exit status.
     """
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     limits = {"body_seconds": body_seconds, "write_seconds": body_seconds if write_seconds is None else write_seconds}
     config = uvicorn.Config(
         app,
@@ -56,8 +56,3 @@ def serve(
     if signal.SIGINT in raised:
         return 130
     return 0 if server.started else 1
-
-
-def log_to_stderr(level: str) -> None:
-    logs.to_stderr(level.upper())
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 
 from eventing.event import SPECVERSION, AttributeValue, Event, is_json
+from eventing.types import INFERENCE_REQUEST, INFERENCE_RESPONSE
 from functions.runtime.observability.background import Background
 from functions.runtime.observability.exchange import Exchange
 
@@ -86,11 +87,11 @@ class Payloads:
 def tidegate_event(payload: Payload) -> Event:
     """`dev.tidegate.inference.request` or `.response`: they share the correlationid; the response's causationid is the request's id."""
     exchange, key = payload.exchange, payload.key
-    side = "response" if payload.is_response else "request"
+    side, type_ = ("response", INFERENCE_RESPONSE) if payload.is_response else ("request", INFERENCE_REQUEST)
     attributes: dict[str, AttributeValue] = {
         "id": f"{key}-{side}",
         "source": f"/models/{exchange.model}",
-        "type": f"dev.tidegate.inference.{side}",
+        "type": type_,
         "correlationid": key,
         "protocol": exchange.protocol,
         "requestid": exchange.request_id,

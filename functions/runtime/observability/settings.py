@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from common.environ import number, one_of, whole
+from common.environ import integer, number, one_of
 from common.errors import InvalidSetting
 from common.redaction import redact_url
 
@@ -68,7 +68,7 @@ class ObservingSettings:
             payload_sink=_sink(environ),
             payload_sample=number(environ, "TIDEGATE_PAYLOAD_SAMPLE", cls.payload_sample, most=1.0),
             payload_events=one_of(environ, "TIDEGATE_PAYLOAD_EVENTS", cls.payload_events, PAYLOAD_EVENTS),
-            payload_queue_bytes=whole(environ, "TIDEGATE_PAYLOAD_QUEUE_BYTES", cls.payload_queue_bytes, least=1),
+            payload_queue_bytes=integer(environ, "TIDEGATE_PAYLOAD_QUEUE_BYTES", cls.payload_queue_bytes, least=1),
             namespace=environ.get("TIDEGATE_NAMESPACE") or cls.namespace,
             flush_seconds=number(environ, "TIDEGATE_FLUSH_SECONDS", cls.flush_seconds),
         )

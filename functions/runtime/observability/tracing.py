@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from common.loopback import leads_here
+from common.loopback import is_loopback_url
 from functions.runtime.observability.background import Background
 from functions.runtime.observability.exchange import Exchange
 
@@ -114,7 +114,7 @@ def _session(endpoint: str) -> Session | None:
     """For a collector on this machine, one that takes no proxy from the environment; for others the exporter's own."""
     from requests import Session
 
-    if not leads_here(endpoint):
+    if not is_loopback_url(endpoint):
         return None
     session = Session()
     session.trust_env = False

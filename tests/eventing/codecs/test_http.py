@@ -26,7 +26,7 @@ MINIMAL = {"specversion": "1.0", "id": "1", "source": "/a", "type": "t"}
 
 
 @given(attributes, st.none() | st.binary(min_size=1))
-def test_an_event_survives_binary_mode(attributes: dict[str, str | int | bool], data: bytes | None) -> None:
+def test_event_survives_binary_mode(attributes: dict[str, str | int | bool], data: bytes | None) -> None:
     event = Event({**attributes, "datacontenttype": "application/octet-stream"}, data)
     message = http.encode([event], Mode.BINARY)
     assert all(0x21 <= ord(char) <= 0x7E for name, value in message.headers.items() if name.startswith("ce-") for char in value)
@@ -36,7 +36,7 @@ def test_an_event_survives_binary_mode(attributes: dict[str, str | int | bool], 
 
 
 @given(attributes, st.sampled_from([Mode.STRUCTURED, Mode.BATCH]))
-def test_an_event_survives_the_json_modes(attributes: dict[str, str | int | bool], mode: Mode) -> None:
+def test_event_survives_structured_and_batch_mode(attributes: dict[str, str | int | bool], mode: Mode) -> None:
     attributes.pop("data", None)
     event = Event(attributes, {"a": [1, None, "x"]})
     message = http.encode([event], mode)
@@ -44,13 +44,13 @@ def test_an_event_survives_the_json_modes(attributes: dict[str, str | int | bool
     assert http.decode(message, mode) == [event]
 
 
-def test_header_values_are_percent_encoded_as_the_binding_shows() -> None:
+def test_header_values_are_percent_encoded_as_in_the_binding() -> None:
     message = http.encode([Event({**MINIMAL, "subject": 'Euro € 😀 "%"'})], Mode.BINARY)
     assert message.headers["ce-subject"] == "Euro%20%E2%82%AC%20%F0%9F%98%80%20%22%25%22"
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
-def test_the_sdk_and_this_codec_read_each_other(subject: str) -> None:
+def test_codec_and_sdk_read_each_other(subject: str) -> None:
     theirs = CloudEvent({"id": "1", "source": "/a", "type": "t", "subject": subject, "datacontenttype": "application/json"}, {"a": 1})
     sent = sdk.to_binary_event(theirs)
     (ours,) = http.decode(Message({name.lower(): value for name, value in sent.headers.items()}, sent.body), Mode.BINARY)
@@ -69,26 +69,26 @@ def test_the_sdk_and_this_codec_read_each_other(subject: str) -> None:
         ("application/json", Mode.BINARY),
     ],
 )
-def test_the_content_type_decides_over_stray_headers(content_type: str, mode: Mode) -> None:
+def test_content_type_takes_precedence_over_ce_headers(content_type: str, mode: Mode) -> None:
     assert http.mode_of({"content-type": content_type, "ce-id": "stray"}) is mode
 
 
-def test_a_plain_request_carries_no_event() -> None:
+def test_plain_request_carries_no_event() -> None:
     assert http.mode_of({"content-type": "application/json"}) is None
     assert http.mode_of({}) is None
 
 
-def test_an_unknown_event_format_is_named() -> None:
-    with pytest.raises(InvalidEvent, match="application/cloudevents\\+avro is not understood"):
+def test_unsupported_event_format_is_named() -> None:
+    with pytest.raises(InvalidEvent, match="unsupported event format application/cloudevents\\+avro"):
         http.mode_of({"content-type": "application/cloudevents+avro"})
 
 
-def test_a_binary_message_without_an_id_is_told_so() -> None:
+def test_binary_message_without_an_id_is_refused() -> None:
     with pytest.raises(InvalidEvent, match="the event has no id"):
         http.decode(Message({"ce-specversion": "1.0", "ce-source": "/a", "ce-type": "t"}, b""), Mode.BINARY)
 
 
-def test_a_binary_message_whose_data_is_not_the_json_that_it_says_is_told_so() -> None:
+def test_binary_message_with_invalid_json_is_refused() -> None:
     headers = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/a", "ce-type": "t", "content-type": "application/json"}
     with pytest.raises(InvalidEvent, match="data is not JSON"):
         http.decode(Message(headers, b'1},{"specversion":"1.0","id":"2","source":"/b","type":"t","data":1'), Mode.BINARY)
@@ -120,7 +120,7 @@ def subject_of(value: str) -> str | None:
         ("%2525", "%25"),
     ],
 )
-def test_a_header_value_is_unquoted_and_then_percent_decoded_once(sent: str, subject: str) -> None:
+def test_header_value_is_unquoted_then_percent_decoded_once(sent: str, subject: str) -> None:
     assert subject_of(sent) == subject
 
 
@@ -137,13 +137,13 @@ def test_a_header_value_is_unquoted_and_then_percent_decoded_once(sent: str, sub
         ("Z\xfcrich", "not UTF-8"),
     ],
 )
-def test_a_header_value_that_cannot_be_decoded_is_named(sent: str, words: str) -> None:
+def test_undecodable_header_value_is_named(sent: str, words: str) -> None:
     with pytest.raises(InvalidEvent, match=f"ce-subject .*{words}"):
         subject_of(sent)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"])))
-def test_raw_utf_8_is_read_as_it_stands(value: str) -> None:
+def test_raw_utf_8_header_is_decoded(value: str) -> None:
     sent = value.replace("%", "%25").encode().decode("latin-1")
     assert subject_of("x" + sent) == "x" + value
     escaped = sent.replace("\\", "\\\\").replace('"', '\\"')

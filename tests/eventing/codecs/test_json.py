@@ -44,23 +44,23 @@ MINIMAL = {"specversion": "1.0", "id": "1", "source": "/a", "type": "t"}
 
 
 @given(with_value | with_bytes)
-def test_an_event_survives_the_json_format(event: Event) -> None:
+def test_event_survives_the_json_format(event: Event) -> None:
     assert json.decode(json.encode(event)) == event
 
 
 @given(st.lists(with_value | with_bytes, max_size=5))
-def test_a_batch_keeps_its_events_in_order(events: list[Event]) -> None:
+def test_batch_keeps_the_order_of_its_events(events: list[Event]) -> None:
     assert json.decode_batch(json.encode_batch(events)) == events
 
 
 @given(attributes, values)
-def test_json_data_in_bytes_goes_in_as_a_value(attributes: dict[str, str | int | bool], value: object) -> None:
+def test_json_data_in_bytes_is_written_as_a_value(attributes: dict[str, str | int | bool], value: object) -> None:
     event = Event({**attributes, "datacontenttype": "application/json"}, orjson.dumps(value))
     assert json.decode(json.encode(event)).value() == value
 
 
 @given(values.filter(lambda value: isinstance(value, dict)))
-def test_the_sdk_and_this_codec_read_each_other(value: dict[str, object]) -> None:
+def test_codec_and_sdk_read_each_other(value: dict[str, object]) -> None:
     theirs = CloudEvent({"id": "1", "source": "/a", "type": "t", "subject": "s", "datacontenttype": "application/json"}, value)
     ours = json.decode(JSONFormat().write(theirs))
     assert ours.value() == value
@@ -78,9 +78,9 @@ def test_the_sdk_and_this_codec_read_each_other(value: dict[str, object]) -> Non
         (b"[]", "JSON object"),
         (b'{"specversion":"1.0","source":"/a","type":"t"}', "no id"),
         (b'{"specversion":"1.0","id":"","source":"/a","type":"t"}', "id is ''"),
-        (b'{"specversion":"0.3","id":"1","source":"/a","type":"t"}', "specversion is '0.3'"),
+        (b'{"specversion":"0.3","id":"1","source":"/a","type":"t"}', "unsupported specversion '0.3'"),
         (b'{"specversion":"1.0","id":1,"source":"/a","type":"t"}', "id is 1"),
-        (b'{"specversion":"1.0","id":"1","source":"/a","type":"t","Extra":"x"}', "'Extra' has a name"),
+        (b'{"specversion":"1.0","id":"1","source":"/a","type":"t","Extra":"x"}', "invalid attribute name 'Extra'"),
         (b'{"specversion":"1.0","id":"1","source":"/a","type":"t","extra":{}}', "attribute extra"),
         (b'{"specversion":"1.0","id":"1","source":"/a","type":"t","data":1,"data_base64":"AA=="}', "both data and data_base64"),
         (b'{"specversion":"1.0","id":"1","source":"/a","type":"t","data_base64":"?"}', "not Base64"),
@@ -88,13 +88,13 @@ def test_the_sdk_and_this_codec_read_each_other(value: dict[str, object]) -> Non
         (b'{"specversion":"1.0","id":"1","source":"/a","type":"t","data_base64":""}', "data is not JSON"),
     ],
 )
-def test_what_is_no_event_is_told_in_a_sentence(body: bytes, reason: str) -> None:
+def test_invalid_event_is_refused_with_the_reason(body: bytes, reason: str) -> None:
     with pytest.raises(InvalidEvent, match=reason):
         json.decode(body)
 
 
 @given(st.binary())
-def test_nothing_else_than_invalid_event_is_raised(body: bytes) -> None:
+def test_any_bytes_raise_only_invalid_event(body: bytes) -> None:
     for decode in (json.decode, json.decode_batch):
         try:
             decode(body)
@@ -102,18 +102,18 @@ def test_nothing_else_than_invalid_event_is_raised(body: bytes) -> None:
             assert str(error)  # noqa: PT017
 
 
-def test_the_spoiled_event_of_a_batch_is_named_by_its_place() -> None:
+def test_invalid_event_of_a_batch_is_named_by_its_place() -> None:
     with pytest.raises(InvalidEvent, match="event 1 of the batch: the event has no id"):
         json.decode_batch(orjson.dumps([MINIMAL, {"specversion": "1.0"}]))
     with pytest.raises(InvalidEvent, match="JSON array"):
         json.decode_batch(orjson.dumps(MINIMAL))
 
 
-def test_an_attribute_that_is_null_is_as_good_as_absent() -> None:
+def test_null_attribute_counts_as_missing() -> None:
     assert json.decode(orjson.dumps({**MINIMAL, "subject": None, "data": None})) == Event(MINIMAL)
 
 
-def test_base64_that_stands_for_json_cannot_add_events_to_a_batch() -> None:
+def test_base64_of_json_cannot_add_events_to_a_batch() -> None:
     def body(data: bytes) -> bytes:
         return orjson.dumps({**MINIMAL, "datacontenttype": "application/json", "data_base64": base64.b64encode(data).decode()})
 
@@ -122,8 +122,8 @@ def test_base64_that_stands_for_json_cannot_add_events_to_a_batch() -> None:
     assert json.decode(body(b' {"a": 1}')).data == {"a": 1}
 
 
-def test_an_event_that_is_nested_too_deeply_to_be_written_is_told_so() -> None:
+def test_too_deep_event_is_refused_when_written() -> None:
     event = json.decode(orjson.dumps(MINIMAL)[:-1] + b',"data":' + b"[" * 300 + b"]" * 300 + b"}")
     for write in (json.encode, lambda event: json.encode_batch([event]), Event.payload):
-        with pytest.raises(InvalidEvent, match="nested less deeply"):
+        with pytest.raises(InvalidEvent, match="send data with at most 254 levels"):
             write(event)

@@ -37,7 +37,7 @@ BINARY: list[tuple[str, bytes | None]] = [("ce_specversion", b"1.0"), ("ce_id", 
 
 
 @given(attributes, st.none() | st.binary())
-def test_an_event_survives_binary_mode(attributes: dict[str, str | int | bool], data: bytes | None) -> None:
+def test_event_survives_binary_mode(attributes: dict[str, str | int | bool], data: bytes | None) -> None:
     event = Event({**attributes, "datacontenttype": "application/octet-stream"}, data)
     message = kafka.encode(event)
     assert message.key == to_text(attributes["partitionkey"]).encode()
@@ -46,14 +46,14 @@ def test_an_event_survives_binary_mode(attributes: dict[str, str | int | bool], 
 
 
 @given(attributes)
-def test_a_structured_event_is_read_whatever_headers_stray_by(attributes: dict[str, str | int | bool]) -> None:
+def test_structured_event_takes_precedence_over_ce_headers(attributes: dict[str, str | int | bool]) -> None:
     attributes.pop("data", None)
     event = Event(attributes, {"a": 1})
     headers = [("content-type", b"application/cloudevents+json; charset=UTF-8"), ("ce_id", b"stray")]
     assert kafka.decode(Record(b"key", json.encode(event), list(headers))) == event
 
 
-def test_the_sdk_and_this_codec_read_each_other() -> None:
+def test_codec_and_sdk_read_each_other() -> None:
     theirs = CloudEvent({"id": "1", "source": "/a", "type": "t", "partitionkey": "N1", "datacontenttype": "application/json"}, {"a": "é"})
     sent = sdk.to_binary_event(theirs)
     key = sent.key.encode() if isinstance(sent.key, str) else sent.key
@@ -64,7 +64,7 @@ def test_the_sdk_and_this_codec_read_each_other() -> None:
     assert (back.get_id(), back.get_data()) == ("1", {"a": "é"})
 
 
-def test_a_record_that_is_no_event_is_wrapped_as_a_kafka_source_does() -> None:
+def test_other_record_is_wrapped_as_by_a_kafka_source() -> None:
     headers = [("X-Trace_Id", b"7"), ("binary", b"\xff"), ("null", None), ("content-type", b"application/json")]
     event = kafka.decode(Record(b"N1", b'{"a": 1}', list(headers)))
     assert event.id == "partition:3/offset:41"
@@ -76,13 +76,13 @@ def test_a_record_that_is_no_event_is_wrapped_as_a_kafka_source_does() -> None:
     assert kafka.decode(Record(b"\xff", b"1")).get("key") is None
 
 
-def test_the_key_does_not_replace_a_partition_key() -> None:
+def test_key_does_not_replace_a_partition_key() -> None:
     assert kafka.decode(Record(b"record", b"1", [*BINARY, ("ce_partitionkey", b"event")])).get("partitionkey") == "event"
     assert kafka.decode(Record(b"\xff", b"1", BINARY)).get("partitionkey") is None
     assert kafka.encode(Event({"partitionkey": "event"}), b"record").key == b"record"
 
 
-def test_no_data_is_a_null_value() -> None:
+def test_event_without_data_is_a_null_value() -> None:
     event = kafka.decode(Record(b"k", None, BINARY))
     assert event.data is None
     assert kafka.encode(event).value is None
@@ -103,12 +103,12 @@ def test_no_data_is_a_null_value() -> None:
         (Record(value=None, headers=[("content-type", b"application/cloudevents+json")]), "not JSON"),
     ],
 )
-def test_what_is_broken_is_told_in_a_sentence(record: Record, reason: str) -> None:
+def test_invalid_record_is_refused_with_the_reason(record: Record, reason: str) -> None:
     with pytest.raises(InvalidEvent, match=reason):
         kafka.decode(record)
 
 
-def test_data_of_another_type_is_left_alone() -> None:
+def test_data_of_another_type_is_unchanged() -> None:
     assert kafka.decode(Record(value=b"\xff", headers=[*BINARY, ("content-type", b"image/png")])).data == b"\xff"
 
 
@@ -116,7 +116,7 @@ EVENT = Event({"specversion": "1.0", "id": "1", "source": "/a", "type": "t"}, {"
 
 
 @given(control, st.sampled_from(["id", "source", "type", "subject", "other"]))
-def test_a_control_character_reaches_no_attribute_and_no_header(character: str, name: str) -> None:
+def test_control_character_in_an_attribute_is_refused(character: str, name: str) -> None:
     event = EVENT.with_attributes(**{name: f"a{character}b"})
     headers = [(f"ce_{each}", to_text(value).encode()) for each, value in event.attributes.items()]
     structured = [("content-type", b"application/cloudevents+json")]
@@ -128,7 +128,7 @@ def test_a_control_character_reaches_no_attribute_and_no_header(character: str, 
         kafka.decode(Record(value=json.encode(event), headers=list(structured)))
 
 
-def test_a_binary_key_that_looks_like_text_is_a_partition_key_and_no_header() -> None:
+def test_binary_key_in_utf8_is_a_partition_key_without_a_header() -> None:
     number = (1234).to_bytes(8, "big")[:7] + b"\x05"
     event = kafka.decode(Record(number, b"{}", []))
     assert event.get("partitionkey") == number.decode()
@@ -139,7 +139,7 @@ def test_a_binary_key_that_looks_like_text_is_a_partition_key_and_no_header() ->
         kafka.encode(EVENT.with_attributes(partitionkey=number.decode()))
 
 
-def test_a_structured_event_without_a_content_type_is_taken_as_one() -> None:
+def test_structured_event_without_a_content_type_is_decoded() -> None:
     assert kafka.decode(Record(b"N1", json.encode(EVENT), [("trace", b"7")])) == EVENT.with_attributes(partitionkey="N1")
     with pytest.raises(InvalidEvent, match="the event has no source"):
         kafka.decode(Record(None, b'{"specversion":"1.0","id":"1","type":"t","data":{}}'))
@@ -148,9 +148,9 @@ def test_a_structured_event_without_a_content_type_is_taken_as_one() -> None:
 @pytest.mark.parametrize(
     "value", [b'{"specversion": "2.0", "id": "1"}', b'[{"specversion": "1.0"}]', b'{"a": {"specversion": "1.0"}}', b'"\\"specversion\\""']
 )
-def test_what_only_mentions_a_version_is_data(value: bytes) -> None:
+def test_value_that_only_mentions_a_specversion_is_data(value: bytes) -> None:
     assert kafka.decode(Record(None, value)).type == "dev.knative.kafka.event"
 
 
-def test_a_content_type_decides_whatever_the_value_is() -> None:
+def test_content_type_takes_precedence_over_the_value() -> None:
     assert kafka.decode(Record(None, json.encode(EVENT), [("content-type", b"application/json")])).type == "dev.knative.kafka.event"

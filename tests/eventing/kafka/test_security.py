@@ -105,8 +105,8 @@ def test_a_password_is_not_shown(given: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"SECURITY_PROTOCOL": "TLS"}, "SECURITY_PROTOCOL is 'TLS'; it must be one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL."),
-        (SASL | {"SASL_MECHANISM": "GSSAPI"}, "SASL_MECHANISM is 'GSSAPI'; it must be one of PLAIN, SCRAM-SHA-256"),
+        ({"SECURITY_PROTOCOL": "TLS"}, "SECURITY_PROTOCOL is 'TLS'; set one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL."),
+        (SASL | {"SASL_MECHANISM": "GSSAPI"}, "SASL_MECHANISM is 'GSSAPI'; set one of PLAIN, SCRAM-SHA-256"),
         (SASL | {"SASL_MECHANISM": ""}, "SASL_MECHANISM is not set, but TIDEGATE_KAFKA_SECURITY_PROTOCOL is SASL_PLAINTEXT"),
         (SASL | {"USERNAME": ""}, "USERNAME is not set, but TIDEGATE_KAFKA_SASL_MECHANISM is SCRAM-SHA-512"),
         (SASL | {"PASSWORD": ""}, "neither TIDEGATE_KAFKA_PASSWORD nor TIDEGATE_KAFKA_PASSWORD_FILE is set"),

@@ -13,17 +13,20 @@ import pytest
 from aiohttp import web
 
 from common.errors import TidegateError
-from functions.batch.client import Patience, Refused
-from functions.batch.job import BatchRequest, Limits, Progress, run
+from functions.batch.client import Refused, RetryPolicy
+from functions.batch.errors import InvalidDataset, InvalidPath
+from functions.batch.job import Progress, run
+from functions.batch.request import BatchRequest
+from functions.batch.settings import Limits
 from functions.batch.signature import Input, Signature, inputs_in
 from functions.batch.tensors import encode
-from functions.runtime.errors import InvalidInput, Unreachable
+from functions.runtime.errors import Unreachable
 
 if TYPE_CHECKING:
     from tests.functions.batch.conftest import Model
 
 ROWS = 2_345
-QUICK = Limits(chunk_rows=100, patience=Patience(total_seconds=30, first_seconds=0.001))
+QUICK = Limits(chunk_rows=100, retry=RetryPolicy(total_seconds=30, first_seconds=0.001))
 
 
 def table(rows: int = ROWS, **columns: Any) -> pa.Table:
@@ -40,14 +43,14 @@ def table(rows: int = ROWS, **columns: Any) -> pa.Table:
 @pytest.fixture
 def request_(tmp_path: Path) -> BatchRequest:
     pq.write_table(table(), tmp_path / "in.parquet", row_group_size=321)
-    return BatchRequest("flights", str(tmp_path / "in.parquet"), str(tmp_path / "out.parquet"))
+    return BatchRequest(model="flights", input=str(tmp_path / "in.parquet"), output=str(tmp_path / "out.parquet"))
 
 
 def files(request: BatchRequest) -> list[str]:
     return sorted(path.name for path in Path(request.output).parent.iterdir())
 
 
-async def test_a_file_goes_through_the_model_in_order(request_: BatchRequest, url: str) -> None:
+async def test_file_is_scored_in_order(request_: BatchRequest, url: str) -> None:
     seen: list[Progress] = []
     summary = await run(request_, url=url, progress=seen.append, limits=QUICK)
     scored = pq.read_table(request_.output)
@@ -59,8 +62,8 @@ async def test_a_file_goes_through_the_model_in_order(request_: BatchRequest, ur
     assert [item.rows for item in seen] == sorted(item.rows for item in seen)
 
 
-async def test_a_key_column_routes_each_row(request_: BatchRequest, model: Model, url: str) -> None:
-    keyed = BatchRequest("flights", request_.input, request_.output, key="tailnum")
+async def test_key_column_routes_each_row(request_: BatchRequest, model: Model, url: str) -> None:
+    keyed = BatchRequest(model="flights", input=request_.input, output=request_.output, key="tailnum")
     summary = await run(keyed, url=url, limits=QUICK)
     # A row without a key has one of its own, which its place in the file makes.
     assert {key for body in model.requests for key in body["parameters"]["routing_keys"]} >= {"row 0", "N1", "row 2303", "N2304"}
@@ -70,7 +73,7 @@ async def test_a_key_column_routes_each_row(request_: BatchRequest, model: Model
 
 # Doubles stay doubles, for the model to round; in binary data the gaps of whole numbers are NaN, and so these are doubles, too.
 @pytest.mark.parametrize(("key", "number", "whole"), [("tailnum", "FP32", "INT32"), (None, "FP64", "FP64")])
-async def test_a_request_has_one_tensor_a_column(
+async def test_request_has_one_tensor_for_each_column(
     key: str | None, number: str, whole: str, request_: BatchRequest, model: Model, url: str
 ) -> None:
     await run(replace(request_, key=key), url=url, limits=QUICK)
@@ -84,13 +87,13 @@ async def test_a_request_has_one_tensor_a_column(
     assert all(len(body["inputs"][0]["data"]) <= 100 for body in model.requests)
 
 
-async def test_an_empty_file_gives_an_empty_file(request_: BatchRequest, url: str) -> None:
+async def test_empty_file_gives_an_empty_file(request_: BatchRequest, url: str) -> None:
     pq.write_table(table(0), request_.input)
     assert (await run(request_, url=url)).rows == 0
     assert pq.read_table(request_.output).schema.names[-1] == "late"
 
 
-async def test_no_more_than_so_many_requests_at_once(request_: BatchRequest, model: Model, url: str) -> None:
+async def test_requests_in_flight_are_bounded(request_: BatchRequest, model: Model, url: str) -> None:
     now, most, score, full = 0, 0, model.answer, asyncio.Event()
 
     async def answer(body: dict[str, Any]) -> web.Response:
@@ -109,12 +112,12 @@ async def test_no_more_than_so_many_requests_at_once(request_: BatchRequest, mod
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-async def test_what_passes_is_waited_for(status: int, request_: BatchRequest, model: Model, url: str) -> None:
+async def test_temporary_failure_is_retried(status: int, request_: BatchRequest, model: Model, url: str) -> None:
     model.failures = [web.json_response({"error": "not yet"}, status=status) for _ in range(5)]
     assert (await run(request_, url=url, limits=QUICK)).rows == ROWS
 
 
-async def test_what_does_not_pass_ends_the_job_and_leaves_nothing(request_: BatchRequest, model: Model, url: str) -> None:
+async def test_refused_request_ends_the_job_without_output(request_: BatchRequest, model: Model, url: str) -> None:
     score = model.answer
 
     async def answer(body: dict[str, Any]) -> web.Response:
@@ -128,7 +131,7 @@ async def test_what_does_not_pass_ends_the_job_and_leaves_nothing(request_: Batc
     assert files(request_) == ["in.parquet"]
 
 
-async def test_nothing_is_left_after_an_interruption(request_: BatchRequest, model: Model, url: str) -> None:
+async def test_interruption_leaves_no_output(request_: BatchRequest, model: Model, url: str) -> None:
     arrived = asyncio.Event()
 
     async def answer(body: dict[str, Any]) -> web.Response:
@@ -158,7 +161,7 @@ def too_large(model: Model, most: int) -> None:
 
 
 @pytest.mark.parametrize("key", [None, "tailnum"])
-async def test_a_request_that_is_too_large_is_halved_and_the_next_are_smaller(
+async def test_too_large_request_is_halved_and_the_next_are_smaller(
     key: str | None, request_: BatchRequest, model: Model, url: str
 ) -> None:
     too_large(model, 30)
@@ -172,7 +175,7 @@ async def test_a_request_that_is_too_large_is_halved_and_the_next_are_smaller(
         assert scored["revision"].to_pylist() == ["r" if row % 7 == 0 else "N" for row in range(ROWS)]
 
 
-async def test_a_row_that_is_too_large_is_named(request_: BatchRequest, model: Model, url: str) -> None:
+async def test_too_large_row_is_named(request_: BatchRequest, model: Model, url: str) -> None:
     too_large(model, 0)
     with pytest.raises(Refused, match=r"the model refused row 0 of the input: at most 0 rows fit \(status 413\)\."):
         await run(request_, url=url, limits=QUICK)
@@ -180,7 +183,7 @@ async def test_a_row_that_is_too_large_is_named(request_: BatchRequest, model: M
 
 
 @pytest.mark.parametrize("key", [None, "tailnum"])
-async def test_a_request_has_bounded_bytes(key: str | None, request_: BatchRequest, model: Model, url: str) -> None:
+async def test_request_has_bounded_bytes(key: str | None, request_: BatchRequest, model: Model, url: str) -> None:
     pq.write_table(table(2_000, carrier=["x" * 10_000] * 2_000), request_.input)
     await run(replace(request_, key=key), url=url)
     sizes = [sum(map(len, body["inputs"][0]["data"])) for body in model.requests]
@@ -188,54 +191,54 @@ async def test_a_request_has_bounded_bytes(key: str | None, request_: BatchReque
     assert 2**20 < max(sizes) < 3 * 2**20
 
 
-async def test_patience_ends(request_: BatchRequest) -> None:
-    limits = Limits(patience=Patience(total_seconds=0.01, first_seconds=0.001))
-    with pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:1 did not answer in 0\.01 s .*; is it running\?"):
+async def test_retries_end(request_: BatchRequest) -> None:
+    limits = Limits(retry=RetryPolicy(total_seconds=0.01, first_seconds=0.001))
+    with pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:1 did not answer in 0\.01 s .*; check that it is running"):
         await run(request_, url="http://127.0.0.1:1", limits=limits)
 
 
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"distance": None, "carrier": None}, "lacks the columns carrier, distance; rename its columns or add what is missing"),
-        ({"distance": None, "Distances": [1.0]}, "lacks the column distance; Distances looks like distance: rename"),
+        ({"distance": None, "carrier": None}, "lacks the columns carrier, distance; rename or add columns"),
+        ({"distance": None, "Distances": [1.0]}, r"lacks the column distance \(Distances looks like distance\); rename or add columns"),
         ({"distance": ["far"]}, r"the column distance of .* is string, but the model takes numbers \(FP32\); convert the column"),
-        ({"carrier": [7]}, r"the column carrier of .* is int64, but the model takes text \(BYTES\)"),
-        ({"late": [1.0]}, "already has the column late, which the model's outputs need"),
+        ({"carrier": [7]}, r"the column carrier of .* is int64, but the model takes strings \(BYTES\)"),
+        ({"late": [1.0]}, "has the column late, the name of an output of the model; rename or drop it"),
     ],
 )
-async def test_a_file_that_does_not_fit_is_told_before_anything_is_sent(
+async def test_unfit_file_is_refused_before_a_request(
     columns: dict[str, Any], message: str, request_: BatchRequest, model: Model, url: str
 ) -> None:
     pq.write_table(table(1, **columns), request_.input)
-    with pytest.raises(InvalidInput, match=message):
+    with pytest.raises(InvalidDataset, match=message):
         await run(request_, url=url)
     assert not model.requests
     assert files(request_) == ["in.parquet"]
 
 
-async def test_a_value_that_does_not_fit_is_told(request_: BatchRequest, url: str) -> None:
+async def test_unfit_value_is_refused(request_: BatchRequest, url: str) -> None:
     pq.write_table(table(1, seats=[1.5]), request_.input)
-    with pytest.raises(InvalidInput, match="the column seats has a value that is no INT32"):
+    with pytest.raises(InvalidDataset, match="the column seats has a value that is not INT32"):
         await run(request_, url=url)
     pq.write_table(table(1, distance=[float("inf")]), request_.input)
-    with pytest.raises(InvalidInput, match="the column distance has an infinite value"):
+    with pytest.raises(InvalidDataset, match="the column distance has an infinite value"):
         await run(request_, url=url)
 
 
-async def test_whole_numbers_that_became_floats_for_their_gaps_fit(request_: BatchRequest, model: Model, url: str) -> None:
+async def test_integers_stored_as_floats_with_gaps_are_scored(request_: BatchRequest, model: Model, url: str) -> None:
     pq.write_table(table(3, seats=[1.0, None, float("nan")]), request_.input)
     await run(request_, url=url)
     assert model.requests[0]["inputs"][2]["data"] == [1, None, None]
 
 
 @pytest.mark.parametrize("column", [[[1], [2]], [b"\xff", b"a"]])
-async def test_a_key_column_that_is_no_text_is_told_before_anything_is_sent(
+async def test_unsupported_key_column_is_refused_before_a_request(
     column: list[Any], request_: BatchRequest, model: Model, url: str
 ) -> None:
     pq.write_table(table(2, where=column), request_.input)
-    with pytest.raises(InvalidInput, match=r"the column where of .* is .*, which is no routing key; name a column of texts"):
-        await run(BatchRequest("flights", request_.input, request_.output, key="where"), url=url)
+    with pytest.raises(InvalidDataset, match=r"the column where of .* is .*, which cannot be a routing key; name a column of strings"):
+        await run(BatchRequest(model="flights", input=request_.input, output=request_.output, key="where"), url=url)
     assert not model.requests
 
 
@@ -254,14 +257,14 @@ async def test_a_key_column_that_is_no_text_is_told_before_anything_is_sent(
         (pa.nulls(2), ["row 0", "row 1"]),
     ],
 )
-def test_what_is_written_in_one_way_is_a_key(column: pa.Array, keys: list[str]) -> None:
+def test_keys_are_canonical_strings(column: pa.Array, keys: list[str]) -> None:
     batch = pa.RecordBatch.from_arrays([pa.array([1.0, 2.0]), column], ["distance", "where"])
     signature = Signature((Input("distance", "FP32", optional=False),), ())
     inputs = inputs_in(signature, batch.schema, "where", "in.parquet")
     assert orjson.loads(encode(batch, inputs, "where", 0).content)["parameters"]["routing_keys"] == keys
 
 
-async def test_a_compressed_answer_is_read(request_: BatchRequest, model: Model, url: str) -> None:
+async def test_compressed_response_is_read(request_: BatchRequest, model: Model, url: str) -> None:
     score = model.answer
 
     async def answer(body: dict[str, Any]) -> web.Response:
@@ -273,42 +276,42 @@ async def test_a_compressed_answer_is_read(request_: BatchRequest, model: Model,
     assert (await run(request_, url=url, limits=QUICK)).rows == ROWS
 
 
-async def test_a_fault_of_the_model_is_not_tried_again(request_: BatchRequest, model: Model, url: str) -> None:
+async def test_fault_of_the_model_is_not_retried(request_: BatchRequest, model: Model, url: str) -> None:
     model.failures = [web.json_response({"error": "this is a fault"}, status=500)]
     with pytest.raises(Refused, match="this is a fault"):
         await run(request_, url=url, limits=QUICK)
 
 
-async def test_the_key_column_must_be_there(request_: BatchRequest, url: str) -> None:
-    with pytest.raises(InvalidInput, match="lacks the column tailno; tailnum looks like tailno"):
-        await run(BatchRequest("flights", request_.input, request_.output, key="tailno"), url=url)
+async def test_missing_key_column_is_refused(request_: BatchRequest, url: str) -> None:
+    with pytest.raises(InvalidDataset, match=r"lacks the column tailno \(tailnum looks like tailno\)"):
+        await run(BatchRequest(model="flights", input=request_.input, output=request_.output, key="tailno"), url=url)
 
 
-async def test_an_output_is_not_overwritten_unawares(request_: BatchRequest, tmp_path: Path, url: str) -> None:
+async def test_existing_output_is_kept_without_overwrite(request_: BatchRequest, tmp_path: Path, url: str) -> None:
     (tmp_path / "out.parquet").write_text("precious")
-    with pytest.raises(InvalidInput, match="exists already"):
+    with pytest.raises(InvalidPath, match="exists already"):
         await run(request_, url=url)
     assert (tmp_path / "out.parquet").read_text() == "precious"
-    await run(BatchRequest("flights", request_.input, request_.output, overwrite=True), url=url)
+    await run(BatchRequest(model="flights", input=request_.input, output=request_.output, overwrite=True), url=url)
     assert pq.read_table(request_.output).num_rows == ROWS
 
 
-async def test_what_is_no_parquet_is_told(request_: BatchRequest, tmp_path: Path, url: str) -> None:
+async def test_other_or_missing_file_is_refused(request_: BatchRequest, tmp_path: Path, url: str) -> None:
     (tmp_path / "in.parquet").write_text("a,b\n1,2\n")
-    with pytest.raises(InvalidInput, match="is not a Parquet file"):
+    with pytest.raises(InvalidDataset, match="is not a Parquet file"):
         await run(request_, url=url)
-    with pytest.raises(InvalidInput, match="there is no file"):
-        await run(BatchRequest("flights", str(tmp_path / "no.parquet"), request_.output), url=url)
-    with pytest.raises(InvalidInput, match="there is no folder"):
-        await run(BatchRequest("flights", request_.input, str(tmp_path / "no" / "out.parquet")), url=url)
+    with pytest.raises(InvalidPath, match=r"no\.parquet not found"):
+        await run(BatchRequest(model="flights", input=str(tmp_path / "no.parquet"), output=request_.output), url=url)
+    with pytest.raises(InvalidPath, match=r"folder .*/no of the output not found"):
+        await run(BatchRequest(model="flights", input=request_.input, output=str(tmp_path / "no" / "out.parquet")), url=url)
 
 
 @pytest.mark.parametrize("outputs", [[], [{"name": "late", "data": [1.0, 2.0]}], [{"name": "late", "data": ["x"]}], "late"])
-async def test_an_answer_that_is_none_is_told(outputs: Any, request_: BatchRequest, model: Model, url: str) -> None:
+async def test_invalid_response_is_refused(outputs: Any, request_: BatchRequest, model: Model, url: str) -> None:
     async def answer(body: dict[str, Any]) -> web.Response:
         return web.json_response({"outputs": outputs})
 
     model.answer = answer
     pq.write_table(table(1), request_.input)
-    with pytest.raises(TidegateError, match="answer"):
+    with pytest.raises(TidegateError, match=r"the model's response|the model returned"):
         await run(request_, url=url)

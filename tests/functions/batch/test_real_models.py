@@ -16,8 +16,9 @@ import pytest
 import xgboost as xgb
 
 from common.http_client import session
-from functions.batch.client import Client, Patience
-from functions.batch.job import BatchRequest, run
+from functions.batch.client import Client, RetryPolicy
+from functions.batch.job import run
+from functions.batch.request import BatchRequest
 from functions.batch.signature import inputs_in, parse
 from functions.batch.tensors import Body, decode, encode
 
@@ -53,7 +54,7 @@ def function(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture
 async def client(function: str) -> AsyncIterator[Client]:
     async with session(timeout_seconds=60, raw=True) as opened:
-        yield Client(function, opened, Patience(total_seconds=5))
+        yield Client(function, opened, RetryPolicy(total_seconds=5))
 
 
 @pytest.mark.parametrize("function", ["wide"], indirect=True)
@@ -62,7 +63,7 @@ async def test_hundreds_of_columns_are_scored_to_the_bit(wide: Path, function: s
     rows[rows < 0.05] = np.nan
     names = [f"feature_{index}" for index in range(WIDE)]
     pq.write_table(pa.table({name: rows[:, index] for index, name in enumerate(names)}), tmp_path / "in.parquet")
-    request = BatchRequest("wide", str(tmp_path / "in.parquet"), str(tmp_path / "out.parquet"))
+    request = BatchRequest(model="wide", input=str(tmp_path / "in.parquet"), output=str(tmp_path / "out.parquet"))
     assert (await run(request, url=function)).rows == 3_000
     expected = xgb.Booster(model_file=wide).predict(xgb.DMatrix(rows, feature_names=names))
     scored = pq.read_table(request.output)
@@ -75,7 +76,7 @@ def flights(flights_models: Path) -> Path:
 
 
 @pytest.mark.parametrize("function", ["flights"], indirect=True)
-async def test_binary_tensors_are_scored_as_json_is(function: str, client: Client) -> None:
+async def test_binary_tensors_are_scored_like_json(function: str, client: Client) -> None:
     random = np.random.default_rng(2)
     count = 200
     batch = pa.RecordBatch.from_pydict(

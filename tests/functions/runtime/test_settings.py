@@ -20,7 +20,7 @@ def test_the_environment_comes_over_the_defaults() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("PORT", "http"), ("TIDEGATE_MAX_JSON_BYTES", "0"), ("TIDEGATE_MODEL_CONTROL", "yes"), ("TIDEGATE_LOG_LEVEL", "loud")],
+    [("PORT", "http"), ("TIDEGATE_MAX_JSON_BYTES", "0"), ("TIDEGATE_MODEL_CONTROL", "yes")],
 )
 def test_a_value_that_cannot_be_used_is_named(name: str, value: str) -> None:
     with pytest.raises(InvalidSetting, match=f"{name} is '{value}'"):

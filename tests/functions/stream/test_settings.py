@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.environ import whole
+from common.environ import integer
 from common.errors import InvalidSetting
 from functions.stream.settings import StreamSettings
 
@@ -78,6 +78,6 @@ def test_what_cannot_be_understood_is_named_with_its_value(name: str, value: str
 
 
 def test_a_number_can_be_too_large() -> None:
-    assert whole({"PORT": "65535"}, "PORT", 8080, most=65_535) == 65_535
-    with pytest.raises(InvalidSetting, match="PORT is '70000'; it must be a number of 0 to 65535"):
-        whole({"PORT": "70000"}, "PORT", 8080, most=65_535)
+    assert integer({"PORT": "65535"}, "PORT", 8080, most=65_535) == 65_535
+    with pytest.raises(InvalidSetting, match="PORT is '70000'; set a number from 0 to 65535"):
+        integer({"PORT": "70000"}, "PORT", 8080, most=65_535)

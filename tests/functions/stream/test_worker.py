@@ -79,7 +79,7 @@ async def test_events_become_scored_events_and_broken_ones_dead_letters(
     assert "the flight has no distance." in details
     assert any("not JSON" in detail for detail in details)
     assert any("not UTF-8" in detail for detail in details)
-    originals = [deadletter.original(record.key, record.value, record.headers) for record in dead]
+    originals = [deadletter.original_record(record.key, record.value, record.headers) for record in dead]
     assert {(original.key, original.value) for original in originals} == {(b"N7", b'{"number":7}'), (b"N1", b"{no json"), (None, b"{}")}
 
     lags = await asyncio.to_thread(lag.lag, settings.broker, settings.group, settings.input)
@@ -234,7 +234,7 @@ async def test_an_event_that_is_nested_too_deeply_is_dead_lettered_and_nothing_e
     await running
 
     assert causes(scored) == flights(2)
-    assert deadletter.original(dead.key, dead.value, dead.headers).value == deep.value
+    assert deadletter.original_record(dead.key, dead.value, dead.headers).value == deep.value
     assert "nested less deeply" in deadletter.problem_of(dead.headers).detail
 
 

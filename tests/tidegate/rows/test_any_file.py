@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from eventing.codecs.kafka import Message
 from eventing.keys import key_text
+from functions.batch.errors import InvalidDataset
 from functions.batch.signature import Input
 from functions.batch.tensors import encode
 from functions.router.assignment import event_key
-from functions.runtime.errors import InvalidInput
 from functions.runtime.protocols.routing import KEYS
 from tidegate import row_events, rows
 from tidegate.rows import Reading, UnreadableFile
@@ -135,7 +135,7 @@ def test_one_key_is_written_one_way_by_a_stream_and_by_a_batch(kind: str, data: 
     try:
         batch = encode(pq.read_table(path).to_batches()[0], [Input("x", "FP32", optional=False)], "k", 0)
         by_batch = orjson.loads(batch.content)["parameters"][KEYS]
-    except InvalidInput:
+    except InvalidDataset:
         assert not reading
         return
     if not reading:

@@ -14,7 +14,7 @@ from kubernetes import client, config
 from yaml import YAMLError
 
 from common.errors import TidegateError
-from common.loopback import leads_here
+from common.loopback import is_loopback_url
 from tidegate.doctor.accessors import mapping, mappings, name_of, text
 from tidegate.doctor.finding import Unseen
 from tidegate.objects import Document, Object
@@ -186,7 +186,7 @@ def connect(kubeconfig: Path | None, context: str | None) -> tuple[Api, str]:
             f"no cluster can be found by {kubeconfig or 'KUBECONFIG or ~/.kube/config'}: {' '.join(str(problem).split()).rstrip('.')};"
             " name a kubeconfig by --kubeconfig, and one of its contexts by --context (kubectl config get-contexts)."
         ) from None
-    if leads_here(configuration.host):
+    if is_loopback_url(configuration.host):
         configuration.proxy = None  # as kubectl does
     chosen = next((item for item in contexts if item["name"] == context), current)
     return Api(configuration), text(mapping(chosen, "context"), "namespace") or "default"

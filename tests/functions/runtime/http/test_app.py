@@ -213,7 +213,11 @@ async def test_events_that_cannot_be_answered_are_problems_that_nobody_retries(c
     [
         ({}, b"{}", "the request is no CloudEvent"),
         ({"ce-id": "1", "ce-type": "t", "ce-specversion": "1.0"}, b"{}", "the event has no source"),
-        ({"ce-id": "1", "ce-type": "t", "ce-source": "s", "ce-specversion": "0.3"}, b"{}", "only '1.0' is understood"),
+        (
+            {"ce-id": "1", "ce-type": "t", "ce-source": "s", "ce-specversion": "0.3"},
+            b"{}",
+            "unsupported specversion '0.3'; send an event of specversion '1.0'",
+        ),
         (
             {"ce-id": "1", "ce-type": "t", "ce-source": "s", "ce-specversion": "1.0", "content-type": "application/json"},
             b"{",
@@ -226,7 +230,7 @@ async def test_events_that_cannot_be_answered_are_problems_that_nobody_retries(c
         ),
         ({"content-type": "application/cloudevents+json; charset=utf-8"}, b"[]", "an event is a JSON object"),
         ({"content-type": "Application/CloudEvents-Batch+JSON"}, b"[{}]", "event 0 of the batch: the event has no id"),
-        ({"content-type": "application/cloudevents+avro"}, b"", "application/cloudevents+avro is not understood"),
+        ({"content-type": "application/cloudevents+avro"}, b"", "unsupported event format application/cloudevents+avro"),
     ],
 )
 async def test_a_message_that_is_no_event_says_why(headers: dict[str, str], body: bytes, sentence: str, client: Client) -> None:

@@ -96,14 +96,14 @@ def test_rows_that_have_no_columns_are_no_rows(server: Any) -> None:
 @pytest.mark.parametrize(
     ("body", "headers", "sentence"),
     [
-        (event(specversion=LONG), [STRUCTURED], "the event's specversion is 'xxx"),
+        (event(specversion=LONG), [STRUCTURED], "unsupported specversion 'xxx"),
         (event(extra=[LONG]), [STRUCTURED], "the event's attribute extra is"),
         (event(datacontenttype=LONG), [STRUCTURED], "the event's data is xxx"),
         (event(data=None, data_base64="%"), [STRUCTURED], "data_base64 is not Base64"),
         (event(data_base64="e30="), [STRUCTURED], "both data and data_base64"),
         (event(data=None), [STRUCTURED], "a row is an object with the model's inputs by name, not null"),
         (event().replace(b'"t"', b'"\\ud800"'), [STRUCTURED], "the body is not JSON"),
-        (b"", ["content-type: application/cloudevents" + "x" * 20_000], "is not understood"),
+        (b"", ["content-type: application/cloudevents" + "x" * 20_000], "unsupported event format"),
         (b"{}", [BATCH], "a batch of events is a JSON array"),
         (b"[3]", [BATCH], "event 0 of the batch: an event is a JSON object"),
     ],

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from eventing.event import Event
-from eventing.reply import COMPLETED, FAILED
+from eventing.types import INFERENCE_COMPLETED, INFERENCE_FAILED
 from functions.runtime.artifacts.loading import Loaded
 from functions.runtime.contract.card import Artifact, Card, Input, Output
 from functions.runtime.contract.encoding import Encoder, Rows
@@ -75,8 +75,8 @@ async def test_a_transform_that_fails_at_one_event_fails_it_alone(
     replies = await answers(served, [event(str(index), row) for index, row in enumerate(rows)])
     failed = replies.pop(5)
     assert [reply.value() for reply in replies] == [{"sum": 1.0 + index} for index in range(count) if index != 5]
-    assert {reply.type for reply in replies} == {COMPLETED}
-    assert (failed.type, failed.get("causationid"), failed.value()["status"]) == (FAILED, "5", 500)
+    assert {reply.type for reply in replies} == {INFERENCE_COMPLETED}
+    assert (failed.type, failed.get("causationid"), failed.value()["status"]) == (INFERENCE_FAILED, "5", 500)
     (record,) = caplog.records
     assert record.exc_info
     reference = failed.value()["detail"].split()[-1].rstrip(".")
@@ -104,7 +104,7 @@ async def test_data_may_be_a_request_of_either_protocol_and_is_answered_in_kind(
     assert replies[1].value()["outputs"][0] == {"name": "sum", "datatype": "FP32", "shape": (2,), "data": [4.0, 6.0]}
     assert replies[2].value() == {"sum": 4.0}
     assert (replies[3].type, replies[3].value()["detail"]) == (
-        FAILED,
+        INFERENCE_FAILED,
         "row 1: a row is an object with the model's inputs by name, not a list.",
     )
     assert replies[4].value() == {"predictions": [11.0, 2.0]}
@@ -113,7 +113,7 @@ async def test_data_may_be_a_request_of_either_protocol_and_is_answered_in_kind(
 async def test_an_event_with_too_many_rows_fails_alone(served: ServedModel) -> None:
     most = Limits().request_rows
     replies = await answers(served, [event("0", {"instances": [[1, 1]] * (most + 1)}), event("1", {"a": 1, "b": 1})])
-    assert (replies[0].type, replies[0].value()["status"]) == (FAILED, 413)
+    assert (replies[0].type, replies[0].value()["status"]) == (INFERENCE_FAILED, 413)
     assert replies[1].value() == {"sum": 2.0}
 
 

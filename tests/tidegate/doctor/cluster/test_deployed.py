@@ -151,11 +151,11 @@ def _job(name: str, reason: str = "", made: str = "2026-11-27T01:00:00Z") -> Obj
 
 def test_the_last_job_that_failed_is_told_with_the_words_of_its_pod() -> None:
     jobs = [_job("batch-1"), _job("batch-2", "BackoffLimitExceeded"), _job("batch-3", "BackoffLimitExceeded", "2026-11-27T02:00:00Z")]
-    pod = _pod({"state": _ended(1, message="tidegate: there is no file /data/x.parquet")}, **{"job-name": "batch-3"})
+    pod = _pod({"state": _ended(1, message="tidegate: file /data/x.parquet not found")}, **{"job-name": "batch-3"})
     (found,) = deployed.judge_jobs("JobSink batch", jobs, [pod], _no_log, "mine")
     assert (found.level, found.remedy) == (Level.WARNING, "kubectl -n mine logs job/batch-3 --tail=20")
     assert "2 of 3 Jobs have failed; batch-3 has failed. BackoffLimitExceeded: stream ends with exit code 1" in found.message
-    assert "there is no file /data/x.parquet" in found.message
+    assert "file /data/x.parquet not found" in found.message
 
 
 def test_a_job_that_took_too_long_is_told_its_deadline() -> None:

@@ -1,0 +1,25 @@
+"""Errors of a batch: each names what the user has to change."""
+
+from __future__ import annotations
+
+from common.errors import TidegateError
+
+
+class InvalidRequest(TidegateError):
+    """The event does not describe a batch."""
+
+
+class InvalidPath(TidegateError):
+    """A path is not allowed, does not exist, or is not a regular file."""
+
+
+class InvalidDataset(TidegateError):
+    """The input is not Parquet, is damaged, or has columns or values that the model does not take."""
+
+
+class InvalidMetadata(TidegateError):
+    """The model's metadata does not describe a model of tables."""
+
+
+class WriteFailed(TidegateError):
+    """The output cannot be written."""
