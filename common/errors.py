@@ -18,9 +18,5 @@ class InvalidEvent(TidegateError):
     """A message is not a CloudEvent, or its data does not match its content type."""
 
 
-class BrokerUnreachable(TidegateError):
-    """No Kafka broker answers at the given address."""
-
-
 class InvalidSetting(TidegateError):
     """An environment variable is missing or has an invalid value."""

@@ -7,16 +7,15 @@ import threading
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
+from functools import partial
 from types import TracebackType
-from typing import Any
-
-from kafka.errors import MessageSizeTooLargeError
 
 from common.errors import TidegateError
 from eventing.codecs.kafka import Message
-from eventing.kafka import kafka_python
-from eventing.kafka.kafka_python import Broker
+from eventing.kafka.errors import KafkaError, RecordTooLarge
+from eventing.kafka.kafka_python.cluster import KafkaCluster
 from eventing.kafka.lag import Lag, LagReader
+from eventing.kafka.port import Broker, Delivery, ProducerOptions
 
 # Bytes of a record: what brokers take by default (message.max.bytes), and this client sends (max_request_size).
 MOST_BYTES = 2**20
@@ -51,7 +50,7 @@ class Publisher:
         self._group = group
         self._max_lag = max_lag
         self._reader_seconds = reader_seconds
-        self._error: tuple[str, BaseException] | None = None
+        self._error: tuple[str, KafkaError] | None = None
         self._unread = _Unread()
         # Since the reader was last looked at; the first record waits for a look.
         self._records, self._bytes = _STRIDE_RECORDS, 0
@@ -60,8 +59,9 @@ class Publisher:
         self.has_reader = False
 
     def __enter__(self) -> Publisher:
-        self._producer = kafka_python.producer(self._broker, linger_ms=5, max_request_size=MOST_BYTES)
-        self._lag = LagReader(self._broker, self._group) if self._max_lag else None
+        cluster = KafkaCluster(self._broker)
+        self._producer = cluster.producer(ProducerOptions(linger_seconds=0.005, max_request_bytes=MOST_BYTES))
+        self._lag = LagReader(cluster, self._group) if self._max_lag else None
         self.has_reader = self._lag is not None and self._wait_for_reader(self._lag)
         return self
 
@@ -70,7 +70,7 @@ class Publisher:
             if kind is None:
                 self.flush()
         finally:
-            self._producer.close(timeout=5)
+            self._producer.close(5.0)
             if self._lag is not None:
                 self._lag.close()
 
@@ -81,39 +81,38 @@ class Publisher:
         if self.has_reader:
             self._make_room(size)
         try:
-            future = self._producer.send(self._topic, key=message.key, value=message.value, headers=message.headers)
-        except MessageSizeTooLargeError:
+            delivery = self._producer.send(self._topic, message)
+        except RecordTooLarge:
             raise NotPublished(
                 f"{place} has {size:,} bytes as an event; a record of Kafka's holds {MOST_BYTES:,} with its headers: "
                 "leave out what its reader does not need, or keep it elsewhere and send a link."
             ) from None
         self.sent += 1
-        future.add_callback(self._count, size)
-        future.add_errback(self._keep_error, place)
+        delivery.add_done_callback(partial(self._count, size, place))
 
     def flush(self) -> None:
-        self._producer.flush(timeout=60)
+        self._producer.flush(60.0)
         self._raise_error()
         if self.taken != self.sent:
             raise NotPublished(f"the broker took {self.taken} of {self.sent} events; publish again, readers drop repetitions.")
 
-    def _count(self, size: int, taken: Any) -> None:
+    def _count(self, size: int, place: str, delivery: Delivery) -> None:
+        partition, offset = delivery.partition, delivery.offset
+        if partition is None or offset is None:
+            self._error = self._error or (place, delivery.error or KafkaError("no reason was given"))
+            return
         self.taken += 1
         if self.has_reader:
-            self._unread.taken(taken.partition, taken.offset, size)
-
-    def _keep_error(self, place: str, error: BaseException) -> None:
-        self._error = self._error or (place, error)
+            self._unread.taken(partition, offset, size)
 
     def _raise_error(self) -> None:
         if self._error is None:
             return
         place, error = self._error
         remedy = "see its log, then publish again"
-        if isinstance(error, MessageSizeTooLargeError):
+        if isinstance(error, RecordTooLarge):
             remedy = "its max.message.bytes is less than this event has: shorten the event, or raise it"
-        name = type(error).__name__
-        raise NotPublished(f"the broker at {self._broker.bootstrap_servers} did not take {place} ({name}); {remedy}.")
+        raise NotPublished(f"the broker at {self._broker.bootstrap_servers} did not take {place} ({str(error).rstrip('.')}); {remedy}.")
 
     def _make_room(self, size: int) -> None:
         if self._records >= _STRIDE_RECORDS or self._bytes + size > _STRIDE_BYTES:

@@ -1,1 +1,1 @@
-"""Kafka: clients, how a broker is reached and entered, and the lag of a consumer group."""
+"""Kafka behind a port: its protocols and values, one adapter a client library, and an in-memory cluster for tests."""

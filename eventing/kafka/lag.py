@@ -1,22 +1,18 @@
-"""How far a consumer group is behind, seen from outside: nobody joins the group, so nothing is rebalanced."""
+"""The lag of a consumer group, seen from outside: no client joins the group, so it is not rebalanced."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
 
-from kafka import TopicPartition
-from kafka.errors import KafkaError
-
-from eventing.kafka import kafka_python
-from eventing.kafka.kafka_python import Broker
+from eventing.kafka.errors import KafkaError
+from eventing.kafka.port import Cluster, Consumer, ConsumerOptions, TopicPartition
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lag:
-    """One partition: its first and next offsets, and where the group goes on; `committed` is None before its first commit."""
+    """The first and the next offset of a partition, and the group's committed one, None before its first commit."""
 
     start: int
     end: int
@@ -29,19 +25,19 @@ class Lag:
 
 
 class EndReader:
-    """Reads the ends of partitions again and again over one connection, which is opened when it is needed and after an error."""
+    """Reads the ends of partitions repeatedly over one connection, which is opened at the first read and after an error."""
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-        self._consumer: Any = None
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._consumer: Consumer | None = None
 
     def read(self, topic: str, partitions: Iterable[int], timeout_seconds: float = 5.0) -> dict[int, int]:
-        """The next offset to be produced, by partition. Raises KafkaError or BrokerUnreachable."""
+        """Return the next offset to be produced, by partition. Raises KafkaError or BrokerRefused."""
         if self._consumer is None:
-            self._consumer = kafka_python.consumer(self._broker)
+            self._consumer = self._cluster.consumer()
         wanted = [TopicPartition(topic, number) for number in partitions]
         try:
-            ends = self._consumer.end_offsets(wanted, timeout_ms=int(timeout_seconds * 1000))
+            ends = self._consumer.end_offsets(wanted, timeout_seconds)
         except KafkaError:
             self.close()
             raise
@@ -50,27 +46,27 @@ class EndReader:
     def close(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            consumer.close(timeout_ms=1000)
+            consumer.close(1.0)
 
 
 class LagReader:
-    """Reads the lag again and again over one connection. Raises BrokerUnreachable when it is made."""
+    """Reads the lag of a group repeatedly over one connection, which is opened at the first read. A context manager."""
 
-    def __init__(self, broker: Broker, group: str) -> None:
-        self._consumer = kafka_python.consumer(broker, group_id=group)
+    def __init__(self, cluster: Cluster, group: str) -> None:
+        self._cluster = cluster
+        self._group = group
+        self._consumer: Consumer | None = None
 
     def read(self, topic: str) -> dict[int, Lag]:
-        """By partition; empty when there is no such topic. Raises KafkaError when the broker stops answering."""
-        partitions = [TopicPartition(topic, number) for number in sorted(self._consumer.partitions_for_topic(topic))]
-        if not partitions:
-            return {}
-        starts, ends = self._consumer.beginning_offsets(partitions), self._consumer.end_offsets(partitions)
-        return {
-            partition.partition: Lag(starts[partition], ends[partition], self._consumer.committed(partition)) for partition in partitions
-        }
+        """Return the lag by partition; empty if there is no such topic. Raises KafkaError or BrokerRefused."""
+        if self._consumer is None:
+            self._consumer = self._cluster.consumer(ConsumerOptions(group=self._group))
+        return _read(self._consumer, topic)
 
     def close(self) -> None:
-        self._consumer.close()
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.close()
 
     def __enter__(self) -> LagReader:
         return self
@@ -79,7 +75,19 @@ class LagReader:
         self.close()
 
 
-def lag(broker: Broker, group: str, topic: str) -> dict[int, Lag]:
-    """The lag of a group in a topic, by partition, read once."""
-    with LagReader(broker, group) as reader:
+def lag(cluster: Cluster, group: str, topic: str) -> dict[int, Lag]:
+    """Return the lag of a group in a topic, by partition, read once. Raises KafkaError or BrokerRefused."""
+    with LagReader(cluster, group) as reader:
         return reader.read(topic)
+
+
+def _read(consumer: Consumer, topic: str) -> dict[int, Lag]:
+    partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for(topic))]
+    if not partitions:
+        return {}
+    starts, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
+    committed = {partition: consumer.committed(partition) for partition in partitions}
+    return {
+        partition.partition: Lag(start=starts[partition], end=ends[partition], committed=offset.offset if offset else None)
+        for partition, offset in committed.items()
+    }

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 
-from kafka.errors import KafkaError
-
 from common.errors import TidegateError
-from eventing.kafka.kafka_python import Broker
 from eventing.kafka.lag import EndReader
+from eventing.kafka.port import Cluster
 from functions.stream.report import Seldom, logger
 from functions.stream.watch import Sight, Stalled, Watch
 
@@ -26,7 +24,7 @@ class Guard:
 
     def __init__(
         self,
-        broker: Broker,
+        cluster: Cluster,
         topic: str,
         watch: Watch,
         *,
@@ -34,13 +32,13 @@ class Guard:
         sight: Callable[[Ends], Sight],
         stalled: Callable[[Stalled], None],
     ) -> None:
-        self._broker = broker
+        self._cluster = cluster
         self._topic = topic
         self._watch = watch
         self._assigned = assigned
         self._sight = sight
         self._stalled = stalled
-        self._ends = EndReader(broker)
+        self._ends = EndReader(cluster)
         self._may_tell = Seldom(600.0)
 
     async def run(self) -> None:
@@ -60,9 +58,9 @@ class Guard:
         reading = asyncio.to_thread(self._ends.read, self._topic, sorted(self._assigned()) or [0])
         try:
             return await asyncio.wait_for(reading, _READ_SECONDS)
-        except (KafkaError, TidegateError, TimeoutError) as error:
+        except (TidegateError, TimeoutError) as error:
             if self._may_tell(""):
                 logger.warning("the broker does not tell the ends of %s (%s)", self._topic, str(error).rstrip(".") or type(error).__name__)
             if isinstance(error, TimeoutError):
-                self._ends = EndReader(self._broker)
+                self._ends = EndReader(self._cluster)
             return None

@@ -10,17 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
-from kafka import TopicPartition
 
-from common.errors import BrokerUnreachable
+from eventing.codecs.kafka import Headers
 from eventing.deadletter import ORIGIN, STREAM
-from eventing.kafka import kafka_python
-from eventing.kafka.kafka_python import Broker
+from eventing.kafka.errors import BrokerUnreachable
+from eventing.kafka.port import Cluster, ConsumedRecord, Consumer, TopicPartition
 
-_PATIENCE_MS = 30_000
+_PATIENCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +73,13 @@ class Past:
 
 
 def look_back(
-    broker: Broker, stream: str, source: TopicPartition, position: int, sinks: dict[str, int], checkpoint: Checkpoint | None
+    cluster: Cluster, stream: str, source: TopicPartition, position: int, sinks: dict[str, int], checkpoint: Checkpoint | None
 ) -> Past:
     """Find what `stream` wrote of `source` from input offset `position` on, since `checkpoint` (None: nothing counts).
 
     `sinks` names the partition of each topic that is written to. Takes seconds when much was written since; raises BrokerUnreachable.
     """
-    reader = kafka_python.consumer(broker)
+    reader = cluster.consumer()
     try:
         ends = _ends(reader, {TopicPartition(topic, partition) for topic, partition in sinks.items()})
         now = Checkpoint({topic: Mark(partition, ends[TopicPartition(topic, partition)]) for topic, partition in sinks.items()})
@@ -100,8 +98,8 @@ def look_back(
         reader.close()
 
 
-def _written(reader: Any, stream: str, source: TopicPartition, topic: str, mark: Mark) -> Iterator[tuple[int, Landing]]:
-    if mark.partition not in reader.partitions_for_topic(topic):
+def _written(reader: Consumer, stream: str, source: TopicPartition, topic: str, mark: Mark) -> Iterator[tuple[int, Landing]]:
+    if mark.partition not in reader.partitions_for(topic):
         return  # the topic is gone, and what was written to it
     for record in _records(reader, TopicPartition(topic, mark.partition), mark.offset):
         offset = input_offset(record.headers, stream, source.topic, source.partition)
@@ -109,7 +107,7 @@ def _written(reader: Any, stream: str, source: TopicPartition, topic: str, mark:
             yield offset, Landing(topic, mark.partition, record.offset)
 
 
-def input_offset(headers: list[tuple[str, bytes | None]], stream: str, topic: str, partition: int) -> int | None:
+def input_offset(headers: Headers, stream: str, topic: str, partition: int) -> int | None:
     """The input offset that an output record belongs to, or None if it is not of this stream and partition."""
     # A dead letter that was dead-lettered has two origins; the last one is its own.
     values = dict(headers)
@@ -118,7 +116,7 @@ def input_offset(headers: list[tuple[str, bytes | None]], stream: str, topic: st
     return int(offset) if values.get(STREAM) == stream.encode() and origin.startswith(start) and offset.isdigit() else None
 
 
-def _records(reader: Any, partition: TopicPartition, offset: int) -> Iterator[Any]:
+def _records(reader: Consumer, partition: TopicPartition, offset: int) -> Iterator[ConsumedRecord]:
     end = _ends(reader, {partition})[partition]
     if offset >= end:
         return
@@ -126,12 +124,11 @@ def _records(reader: Any, partition: TopicPartition, offset: int) -> Iterator[An
     reader.seek(partition, offset)
     # The position moves over what a poll does not return (compacted records, transaction markers) as well.
     while reader.position(partition) < end:
-        records = reader.poll(timeout_ms=_PATIENCE_MS).get(partition, [])
+        records = reader.poll(_PATIENCE_SECONDS).get(partition, [])
         if not records and reader.position(partition) < end:
             raise BrokerUnreachable(f"the broker did not return {partition.topic}/{partition.partition} from {offset}; check its leader.")
         yield from records
 
 
-def _ends(reader: Any, partitions: set[TopicPartition]) -> dict[TopicPartition, int]:
-    ends: dict[TopicPartition, int] = reader.end_offsets(list(partitions))
-    return ends
+def _ends(reader: Consumer, partitions: set[TopicPartition]) -> dict[TopicPartition, int]:
+    return reader.end_offsets(partitions)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from common.environ import Environ, integer, number, required
 from common.errors import InvalidSetting
 from common.redaction import redact_url
-from eventing.kafka.kafka_python import Broker
+from eventing.kafka.port import Broker
 from eventing.kafka.security import Security
 
 # Nothing here makes sense at zero; a millisecond is the clients' unit.

@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
-from typing import Any
-
-from kafka import TopicPartition
-from kafka.errors import KafkaError, KafkaTimeoutError, TopicAuthorizationFailedError
+from collections.abc import AsyncIterator, Sequence
 
 from common import http_client
-from common.errors import BrokerUnreachable, InvalidEvent
+from common.errors import InvalidEvent
 from common.redaction import redact_url
 from eventing.codecs import json
 from eventing.codecs import kafka as codec
 from eventing.deadletter import Rejection
 from eventing.event import Event
-from eventing.kafka import kafka_python
-from eventing.kafka.access import BrokerRefused
+from eventing.kafka.errors import BrokerRefused, KafkaError, NotAuthorized, RequestTimedOut
+from eventing.kafka.kafka_python.cluster import KafkaCluster
+from eventing.kafka.port import Cluster, Producer, ProducerOptions, TopicPartition
 from eventing.reply import Problem
 from functions.stream import guard, limits, recovery
 from functions.stream.dispatch import Calls
@@ -31,7 +28,7 @@ from functions.stream.report import Seldom, Summary, Tally, logger
 from functions.stream.settings import StreamSettings
 from functions.stream.sink import Sink
 from functions.stream.watch import Held, Seen, Sight, Stalled, Watch
-from functions.stream.writer import NEVER_GIVE_UP, Topics, WriteFailed, Writer
+from functions.stream.writer import NEVER_GIVE_UP_SECONDS, Topics, WriteFailed, Writer
 
 _POLL_SECONDS = 0.1
 # While a partition is paused a poll may sleep through its whole time, and a resume has to wait for it.
@@ -48,33 +45,34 @@ _BATCH_BYTES = 65_536
 _SHARE_OF_CALLS = 2 / 3
 
 
-async def run(settings: StreamSettings, stop: asyncio.Event, health: Health | None = None) -> None:
+async def run(settings: StreamSettings, stop: asyncio.Event, health: Health | None = None, cluster: Cluster | None = None) -> None:
     """Move events until `stop` is set.
 
     Raises BrokerUnreachable at start, BrokerRefused when it is not let in, TopicTooSmall when a dead letter may not fit into its topic,
     WriteFailed when an output cannot be written at all, Stalled when records wait and none is handled: then a thread may hang.
     """
-    health = health or Health()
+    health, cluster = health or Health(), cluster or KafkaCluster(settings.broker)
     async with contextlib.AsyncExitStack() as stack:
         session = await stack.enter_async_context(
             http_client.session(timeout_seconds=settings.request_timeout_seconds, connections=settings.in_flight, raw=True)
         )
         health.unready = "a topic is missing."
-        async with _producer(settings, _BATCH_BYTES) as client:
+        async with _producer(cluster, settings, _BATCH_BYTES) as client:
             partitions = await _partitions(client, settings, stop)
         if partitions is None:
             return
-        topics = Topics(partitions, await asyncio.to_thread(limits.read, settings.broker, partitions))
+        topics = Topics(partitions, await asyncio.to_thread(limits.read, cluster, partitions))
         limits.check(topics.limits, settings.deadletter)
         # The broker refuses a batch, and not a record, that is larger than its topic takes.
-        producer = await stack.enter_async_context(_producer(settings, min([_BATCH_BYTES, *topics.limits.values()])))
-        await Worker(settings, producer, Sink(session, settings.sink), topics, health).run(stop)
+        producer = await stack.enter_async_context(_producer(cluster, settings, min([_BATCH_BYTES, *topics.limits.values()])))
+        await Worker(cluster, settings, producer, Sink(session, settings.sink), topics, health).run(stop)
 
 
 class Worker:
     """One member of the group. All of its state belongs to the event loop's thread."""
 
-    def __init__(self, settings: StreamSettings, producer: Any, sink: Sink, topics: Topics, health: Health) -> None:
+    def __init__(self, cluster: Cluster, settings: StreamSettings, producer: Producer, sink: Sink, topics: Topics, health: Health) -> None:
+        self._cluster = cluster
         self._settings = settings
         self._health = health
         self._lanes: dict[int, Lane] = {}
@@ -91,9 +89,9 @@ class Worker:
         self._committed_at = 0.0
         self._writer = Writer(producer, settings, topics, self._fail)
         self._calls = Calls(sink, settings, self._write, self._fail)
-        self._input = Input(settings, self)
+        self._input = Input(cluster, settings, self)
         self._guard = Guard(
-            settings.broker,
+            cluster,
             settings.input,
             Watch(guard.LOOK_SECONDS, settings.retry_seconds),
             assigned=self._input.positions,
@@ -130,8 +128,8 @@ class Worker:
     async def _try_round(self) -> None:
         try:
             await self._round()
-        except (KafkaError, BrokerUnreachable) as error:
-            self._trouble = str(error).rstrip(".") or type(error).__name__
+        except KafkaError as error:
+            self._trouble = str(error).rstrip(".")
             self._health.unready = f"Kafka: {self._trouble}."
             if self._may_tell("broker"):
                 logger.warning("Kafka: %s; trying again", self._trouble)
@@ -157,7 +155,7 @@ class Worker:
             return _POLL_SECONDS_JOINING
         return _POLL_SECONDS_PAUSED if self._paused else _POLL_SECONDS
 
-    def _accept(self, lane: Lane, records: list[codec.Record]) -> None:
+    def _accept(self, lane: Lane, records: Sequence[codec.Record]) -> None:
         if not len(lane):
             lane.moved_at = time.monotonic()
         slots = []
@@ -229,7 +227,7 @@ class Worker:
         self._looking_back = True
         try:
             past = await asyncio.to_thread(
-                recovery.look_back, settings.broker, settings.group, source, position, self._writer.targets(partition), checkpoint
+                recovery.look_back, self._cluster, settings.group, source, position, self._writer.targets(partition), checkpoint
             )
         finally:
             self._looking_back = False
@@ -254,7 +252,7 @@ class Worker:
             if len(lane) and still > _SLOW_SECONDS and self._may_tell(f"slow {number}"):
                 logger.warning("partition %d of %s has stood at %d for %.0f s", number, self._settings.input, lane.position, still)
         # A client whose broker is gone, or does not let it in any more, polls in vain and says nothing.
-        await asyncio.to_thread(kafka_python.enter, self._settings.broker)
+        await asyncio.to_thread(self._cluster.check_access)
 
     async def _stop(self) -> None:
         loop = asyncio.get_running_loop()
@@ -325,9 +323,14 @@ class Worker:
 
 
 @contextlib.asynccontextmanager
-async def _producer(settings: StreamSettings, batch_bytes: int) -> AsyncIterator[Any]:
-    options = {"linger_ms": int(settings.linger_seconds * 1000), "max_block_ms": 5_000, "batch_size": batch_bytes, **NEVER_GIVE_UP}
-    producer = await asyncio.to_thread(lambda: kafka_python.producer(settings.broker, **options))
+async def _producer(cluster: Cluster, settings: StreamSettings, batch_bytes: int) -> AsyncIterator[Producer]:
+    options = ProducerOptions(
+        linger_seconds=settings.linger_seconds,
+        block_seconds=5.0,
+        delivery_timeout_seconds=NEVER_GIVE_UP_SECONDS,
+        batch_bytes=batch_bytes,
+    )
+    producer = await asyncio.to_thread(cluster.producer, options)
     try:
         yield producer
     finally:
@@ -335,7 +338,7 @@ async def _producer(settings: StreamSettings, batch_bytes: int) -> AsyncIterator
             await asyncio.to_thread(producer.close, 5)
 
 
-async def _partitions(producer: Any, settings: StreamSettings, stop: asyncio.Event) -> dict[str, int] | None:
+async def _partitions(producer: Producer, settings: StreamSettings, stop: asyncio.Event) -> dict[str, int] | None:
     """How many partitions each topic that is written has, once all topics exist; None if it was stopped before."""
     counts: dict[str, int] = {}
     may_tell = Seldom(600.0)
@@ -345,9 +348,9 @@ async def _partitions(producer: Any, settings: StreamSettings, stop: asyncio.Eve
                 return None
             try:
                 counts[topic] = len(await asyncio.to_thread(producer.partitions_for, topic))
-            except TopicAuthorizationFailedError:
+            except NotAuthorized:
                 raise BrokerRefused(f"Kafka does not let this user see the topic {topic}; grant it Describe, and Read or Write.") from None
-            except KafkaTimeoutError:
+            except RequestTimedOut:
                 if may_tell(topic):
                     logger.warning("there is no topic %s yet; waiting until it is created", topic)
     return {topic: counts[topic] for topic in (settings.output, settings.deadletter)}

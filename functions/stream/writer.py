@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-from kafka.errors import KafkaError, MessageSizeTooLargeError
+from functools import partial
 
 from common.errors import InvalidEvent, TidegateError
 from eventing.codecs import kafka as codec
 from eventing.deadletter import ORIGIN, STREAM, Rejection, origin, reduced_forms, to_dead_letter
 from eventing.event import Event
+from eventing.kafka.errors import KafkaError, RecordTooLarge
+from eventing.kafka.port import Delivery, Producer
 from eventing.reply import Problem
-from functions.stream.limits import size_of
 from functions.stream.partition import Lane, Slot
 from functions.stream.recovery import Landing
 from functions.stream.settings import StreamSettings
 
 # A broker that is away for long must not make the client give up on a record, or its successors would stand before it.
-NEVER_GIVE_UP = {"delivery_timeout_ms": 2**31 - 1}
+NEVER_GIVE_UP_SECONDS = (2**31 - 1) / 1000
 
 
 class WriteFailed(TidegateError):
@@ -42,7 +41,7 @@ class Writer:
     group and topic, where one a record would cost as much as sending it.
     """
 
-    def __init__(self, producer: Any, settings: StreamSettings, topics: Topics, failed: Callable[[Exception], None]) -> None:
+    def __init__(self, producer: Producer, settings: StreamSettings, topics: Topics, failed: Callable[[Exception], None]) -> None:
         self._producer = producer
         self._settings = settings
         self._topics = topics
@@ -57,15 +56,15 @@ class Writer:
 
     def write(self, lane: Lane, slots: list[Slot]) -> None:
         """Send the results of these slots; they land when the broker has acknowledged them. Raises WriteFailed."""
-        sent: dict[str, list[tuple[Slot, Any]]] = {}
+        sent: dict[str, list[tuple[Slot, Delivery]]] = {}
         targets = self.targets(lane.partition)
         for slot in slots:
-            topic, future = self._send(slot, targets)
-            sent.setdefault(topic, []).append((slot, future))
+            topic, delivery = self._send(slot, targets)
+            sent.setdefault(topic, []).append((slot, delivery))
         for topic, group in sent.items():
             acknowledged = self._loop.create_future()
             self._waiting[acknowledged] = lane
-            group[-1][1].add_both(self._notify, acknowledged, topic, group)
+            group[-1][1].add_done_callback(partial(self._notify, acknowledged, topic, group))
 
     def hold(self, partition: int) -> bool:
         """Whether something that was sent for this input partition is not acknowledged yet."""
@@ -79,12 +78,12 @@ class Writer:
         _, late = await asyncio.wait(waiting, timeout=timeout_seconds)
         return not late
 
-    def _send(self, slot: Slot, targets: Mapping[str, int]) -> tuple[str, Any]:
+    def _send(self, slot: Slot, targets: Mapping[str, int]) -> tuple[str, Delivery]:
         """Send the largest form that the client takes: the output, then its dead letter in ever smaller ones."""
         while True:
             try:
                 return self._produce(*self._form(slot), targets)
-            except MessageSizeTooLargeError:
+            except RecordTooLarge:
                 self._reduce(slot)
             except InvalidEvent as error:
                 slot.result = Rejection(Problem(502, "bad answer", f"the sink's reply cannot be written: {error}"), slot.attempts)
@@ -118,40 +117,39 @@ class Writer:
         message.headers.append((STREAM, self._stream))
         return message
 
-    def _produce(self, topic: str, message: codec.Message, targets: Mapping[str, int]) -> tuple[str, Any]:
-        value = b"" if message.value is None and message.key is None else message.value
-        if topic in self._topics.limits and size_of(message) > self._topics.limits[topic]:
-            raise MessageSizeTooLargeError
+    def _produce(self, topic: str, message: codec.Message, targets: Mapping[str, int]) -> tuple[str, Delivery]:
+        if topic in self._topics.limits and self._producer.batch_bytes(message) > self._topics.limits[topic]:
+            raise RecordTooLarge(f"the record is larger than {topic} accepts.")
         try:
-            return topic, self._producer.send(topic, value, message.key, message.headers, targets[topic])
-        except MessageSizeTooLargeError:
+            return topic, self._producer.send(topic, message, targets[topic])
+        except RecordTooLarge:
             raise
         except KafkaError as error:
             # What the lane gave would be lost to it: only another worker can take it up again.
-            raise _refused(topic, str(error) or type(error).__name__) from None
+            raise _refused(topic, str(error)) from None
 
-    def _notify(self, acknowledged: asyncio.Future[None], topic: str, group: list[tuple[Slot, Any]], _: object) -> None:
+    def _notify(self, acknowledged: asyncio.Future[None], topic: str, group: list[tuple[Slot, Delivery]], _: object) -> None:
         """Called on the producer's thread."""
         try:
             self._loop.call_soon_threadsafe(self._land, acknowledged, topic, group)
         except RuntimeError:
             return  # the loop is closed: the worker has stopped without waiting for this
 
-    def _land(self, acknowledged: asyncio.Future[None], topic: str, group: list[tuple[Slot, Any]]) -> None:
+    def _land(self, acknowledged: asyncio.Future[None], topic: str, group: list[tuple[Slot, Delivery]]) -> None:
         lane = self._waiting.pop(acknowledged)
         target = self.targets(lane.partition)[topic]
-        for slot, future in group:
-            if not future.succeeded():
-                self._failed(_refused(topic, _reason(future)))
+        for slot, delivery in group:
+            offset = delivery.offset
+            if offset is None:
+                self._failed(_refused(topic, _reason(delivery)))
                 break
-            slot.landing = Landing(topic, target, future.value.offset)
+            slot.landing = Landing(topic, target, offset)
         lane.advance()
         acknowledged.set_result(None)
 
 
-def _reason(future: Any) -> str:
-    error: KafkaError | None = future.exception
-    return "its predecessors were not acknowledged" if error is None else (str(error) or type(error).__name__)
+def _reason(delivery: Delivery) -> str:
+    return "its predecessors were not acknowledged" if delivery.error is None else str(delivery.error)
 
 
 def _refused(topic: str, reason: str) -> WriteFailed:

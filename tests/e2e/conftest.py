@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
 from kafka.errors import UnknownTopicOrPartitionError
 
 from eventing.codecs.kafka import Message
-from eventing.kafka import kafka_python
-from eventing.kafka.kafka_python import Broker
+from eventing.kafka.kafka_python.cluster import KafkaCluster
+from eventing.kafka.port import Broker, TopicPartition
 from tests.e2e.batch_data import parquet
 from tests.e2e.cluster import Cluster
 from tests.e2e.deployment import Deployment, Kafka, Plan, images_of
@@ -149,10 +149,10 @@ def publish(topics: Kafka) -> Publish:
     """Writes records to a topic, all of them before it returns."""
 
     def all_of(topic: str, *messages: Message) -> None:
-        producer = kafka_python.producer(Broker(topics.servers))
+        producer = KafkaCluster(Broker(topics.servers)).producer()
         try:
             for message in messages:
-                producer.send(topic, message.value, message.key, message.headers)
+                producer.send(topic, message)
             producer.flush(30)
         finally:
             producer.close(5)
@@ -165,15 +165,14 @@ def await_records(topics: Kafka) -> Await:
     """Reads a topic from its start until `wanted` has held for `count` of its records; returns those."""
 
     def read(topic: str, wanted: Callable[[Any], bool], *, count: int = 1, seconds: float = 120) -> list[Any]:
-        consumer = kafka_python.consumer(Broker(topics.servers))
+        consumer = KafkaCluster(Broker(topics.servers)).consumer()
         try:
-            consumer.assign([TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)])
-            consumer.seek_to_beginning()
+            consumer.assign([TopicPartition(topic, number) for number in consumer.partitions_for(topic)])
             found: list[Any] = []
             until = time.monotonic() + seconds
             while len(found) < count:
                 assert time.monotonic() < until, f"after {seconds:g} s there are {len(found)} of {count} records on {topic}"
-                found += [record for batch in consumer.poll(timeout_ms=500).values() for record in batch if wanted(record)]
+                found += [record for batch in consumer.poll(0.5).values() for record in batch if wanted(record)]
             return found
         finally:
             consumer.close()

@@ -7,11 +7,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 
 import pytest
-from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 
 from eventing.codecs.kafka import Message
-from eventing.kafka import kafka_python
-from eventing.kafka.kafka_python import Broker
+from eventing.kafka.kafka_python.cluster import KafkaCluster
+from eventing.kafka.port import Broker, CommittedOffset, Consumer, ConsumerOptions, TopicPartition
 from tidegate import publishing
 from tidegate.local.broker import reachable
 from tidegate.publishing import EMBEDDED_MAX_LAG, Publisher
@@ -32,25 +31,26 @@ def publish(broker: Broker, count: int) -> None:
             publisher.send(ROW)
 
 
-def finish(consumer: KafkaConsumer, partition: TopicPartition, offset: int) -> None:
-    consumer.commit({partition: OffsetAndMetadata(offset, "", -1)})
+def finish(consumer: Consumer, partition: TopicPartition, offset: int) -> None:
+    consumer.commit({partition: CommittedOffset(offset)})
 
 
-def reader(broker: Broker) -> KafkaConsumer:
+def reader(broker: Broker) -> Consumer:
     """A group that has begun to read, as a stream worker tells by its first commits."""
-    with closing(kafka_python.producer(broker)) as producer:  # asking for a topic makes it
+    cluster = KafkaCluster(broker)
+    with closing(cluster.producer()) as producer:  # asking for a topic makes it
         partitions = [TopicPartition(TOPIC, number) for number in producer.partitions_for(TOPIC)]
-    consumer = kafka_python.consumer(broker, group_id=GROUP, max_poll_records=10)
+    consumer = cluster.consumer(ConsumerOptions(group=GROUP, max_poll_records=10))
     consumer.assign(partitions)
     for partition in partitions:
         finish(consumer, partition, 0)
     return consumer
 
 
-def read(consumer: KafkaConsumer, count: int, pause: Callable[[], None]) -> list[int]:
+def read(consumer: Consumer, count: int, pause: Callable[[], None]) -> list[int]:
     """The offsets of so many records, of whichever partition; or of fewer, when no more come."""
     offsets: list[int] = []
-    while len(offsets) < count and (batches := consumer.poll(timeout_ms=5_000)):
+    while len(offsets) < count and (batches := consumer.poll(5.0)):
         for partition, records in batches.items():
             offsets += [record.offset for record in records]
             pause()

@@ -11,7 +11,7 @@ import typer
 from common.errors import TidegateError
 
 if TYPE_CHECKING:
-    from eventing.kafka.kafka_python import Broker
+    from eventing.kafka.port import Broker
     from eventing.kafka.security import Security
     from tidegate.local.state import Running
 
@@ -48,7 +48,7 @@ def running(state_dir: Path) -> Running:
 
 def broker(bootstrap_servers: str | None, state_dir: Path) -> Broker:
     """The broker that was named, or that of the running `tidegate up`."""
-    from eventing.kafka.kafka_python import Broker
+    from eventing.kafka.port import Broker
 
     return Broker(bootstrap_servers, security=security()) if bootstrap_servers else broker_of(running(state_dir))
 
@@ -62,7 +62,7 @@ def security() -> Security:
 
 def broker_of(found: Running) -> Broker:
     """The Kafka that a running `tidegate up` uses. Its state has no secrets: for a named one, this process's own environment tells them."""
-    from eventing.kafka.kafka_python import Broker
+    from eventing.kafka.port import Broker
     from tidegate.local.broker import EMBEDDED
 
     version = found.kafka_api_version

@@ -73,12 +73,13 @@ def read_lags(found: Running, seen: Status) -> dict[str, dict[str, Any]]:
     """By the name of the stream worker: records behind, and the first, next and committed offset of each partition of its topic."""
     from dataclasses import asdict
 
+    from eventing.kafka.kafka_python.cluster import KafkaCluster
     from eventing.kafka.lag import lag
     from tidegate.commands.options import broker_of
 
     lags: dict[str, dict[str, Any]] = {}
     for name, stream in seen["streams"].items():
-        partitions = lag(broker_of(found), stream["group"], stream["topic"])
+        partitions = lag(KafkaCluster(broker_of(found)), stream["group"], stream["topic"])
         lags[name] = {
             **stream,
             "records": sum(partition.records for partition in partitions.values()),

@@ -9,9 +9,9 @@ import typer
 from tidegate.commands.options import DEFAULT_STATE_DIR, AsJson, BootstrapServers, StateDir
 
 if TYPE_CHECKING:
-    from kafka import KafkaConsumer
+    from eventing.kafka.port import Broker, Consumer
 
-_POLL_MILLISECONDS = 200
+_POLL_SECONDS = 0.2
 
 
 def tail(
@@ -34,7 +34,7 @@ def tail(
     shown = 0
     try:
         while count is None or shown < count:
-            for records in consumer.poll(timeout_ms=_POLL_MILLISECONDS).values():
+            for records in consumer.poll(_POLL_SECONDS).values():
                 for record in records[: None if count is None else count - shown]:
                     print(_as_json(record) if as_json else _as_text(record), flush=True)
                     shown += 1
@@ -42,23 +42,21 @@ def tail(
         consumer.close()
 
 
-def _open(broker: Any, topic: str, from_beginning: bool) -> KafkaConsumer:
-    from kafka import TopicPartition
-
+def _open(broker: Broker, topic: str, from_beginning: bool) -> Consumer:
     from common.errors import TidegateError
     from common.redaction import redact_url
-    from eventing.kafka import kafka_python
+    from eventing.kafka.kafka_python.cluster import KafkaCluster
+    from eventing.kafka.port import TopicPartition
 
-    consumer = kafka_python.consumer(broker)
-    partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
+    consumer = KafkaCluster(broker).consumer()
+    partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for(topic))]
     if not partitions:
         consumer.close()
         raise TidegateError(f"there is no topic {topic} at {redact_url(broker.bootstrap_servers)}; publish to it first, or check its name.")
     consumer.assign(partitions)
-    if from_beginning:
-        consumer.seek_to_beginning(*partitions)
-    else:
-        consumer.seek_to_end(*partitions)
+    if not from_beginning:
+        for partition, end in consumer.end_offsets(partitions).items():
+            consumer.seek(partition, end)
     return consumer
 
 

@@ -35,7 +35,7 @@ def up(
     """
     import asyncio
 
-    from eventing.kafka.security import OPEN
+    from eventing.kafka.security import PLAINTEXT
     from tidegate.commands.options import security
     from tidegate.local.up import UpSettings, run
     from tidegate.progress import log_to_stderr
@@ -47,7 +47,7 @@ def up(
         host=host,
         api_port=api_port,
         bootstrap_servers=bootstrap_servers,
-        security=security() if bootstrap_servers else OPEN,
+        security=security() if bootstrap_servers else PLAINTEXT,
         state_dir=state_dir,
     )
     asyncio.run(run(settings))

@@ -6,14 +6,12 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
 
 import orjson
-from kafka import KafkaConsumer, TopicPartition
 
 from eventing import deadletter
-from eventing.kafka import kafka_python
-from eventing.kafka.kafka_python import Broker
+from eventing.kafka.kafka_python.cluster import KafkaCluster
+from eventing.kafka.port import Broker, ConsumedRecord, TopicPartition
 from tidegate.demo.broken import CASE_HEADER
 
 
@@ -47,21 +45,18 @@ class Collector:
         self.collected = Collected()
         self.error: Exception | None = None
         self._scored, self._deadletter = scored, deadletter
-        self._consumer: KafkaConsumer = kafka_python.consumer(broker)
+        self._consumer = KafkaCluster(broker).consumer()
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
 
     def __enter__(self) -> Collector:
         partitions = [
-            TopicPartition(topic, number)
-            for topic in (self._scored, self._deadletter)
-            for number in self._consumer.partitions_for_topic(topic)
+            TopicPartition(topic, number) for topic in (self._scored, self._deadletter) for number in self._consumer.partitions_for(topic)
         ]
         self._consumer.assign(partitions)
-        self._consumer.seek_to_end(*partitions)
-        for partition in partitions:
-            self._consumer.position(partition)
+        for partition, end in self._consumer.end_offsets(partitions).items():
+            self._consumer.seek(partition, end)
         self._thread.start()
         return self
 
@@ -81,7 +76,7 @@ class Collector:
     def _run(self) -> None:
         try:
             while not self._stopping.is_set():
-                batches = self._consumer.poll(timeout_ms=100).values()
+                batches = self._consumer.poll(0.1).values()
                 with self._changed:
                     for record in (record for batch in batches for record in batch):
                         self._take(record)
@@ -91,13 +86,13 @@ class Collector:
                 self.error = error
                 self._changed.notify_all()
 
-    def _take(self, record: Any) -> None:
-        headers = dict(record.headers)
+    def _take(self, record: ConsumedRecord) -> None:
+        headers = {name: value or b"" for name, value in record.headers}
         if record.topic == self._deadletter:
             name = headers.get(CASE_HEADER, b"").decode() or f"event {headers.get('ce_id', b'without an id').decode()}"
             self.collected.dead[name] = deadletter.problem_of(record.headers).detail
         else:
             name = headers["ce_causationid"].decode()
             version, key = headers["ce_modelversion"].decode(), headers["ce_partitionkey"].decode()
-            self.collected.scored[name] = Scored(version, key, orjson.loads(record.value)["late"], record.timestamp)
+            self.collected.scored[name] = Scored(version, key, orjson.loads(record.value or b"")["late"], record.timestamp)
         self.collected.copies[name] += 1

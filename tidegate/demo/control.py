@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from common.errors import TidegateError
-from eventing.kafka.kafka_python import Broker
+from eventing.kafka.port import Broker
 from functions.runtime.artifacts import modules
 from tidegate.commands.options import broker_of
 from tidegate.commands.status import read_status, replicas

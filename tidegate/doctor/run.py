@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib3.exceptions import HTTPError
 
 from common.errors import TidegateError
-from eventing.kafka.kafka_python import Broker
+from eventing.kafka.port import Broker
 from tidegate import objects
 from tidegate.doctor.cluster import (
     api_resources,

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from eventing.kafka import kafka_python
-from eventing.kafka.kafka_python import Broker
-from eventing.kafka.security import OPEN, Security
+from eventing.kafka.kafka_python.cluster import KafkaCluster
+from eventing.kafka.port import Broker
+from eventing.kafka.security import PLAINTEXT, Security
 
 EMBEDDED = "embedded"
 # What librdkafka's mock cluster speaks; asked for more, kafka-python's negotiation fails.
@@ -36,14 +36,14 @@ class Kafka:
 
 
 @asynccontextmanager
-async def reachable(bootstrap_servers: str | None, security: Security = OPEN) -> AsyncIterator[Kafka]:
+async def reachable(bootstrap_servers: str | None, security: Security = PLAINTEXT) -> AsyncIterator[Kafka]:
     """The named broker, entered by `security`, or the embedded one, which lets everybody in.
 
     Raises BrokerUnreachable when nobody listens at the address that was named, BrokerRefused when who listens does not let us in.
     """
     if bootstrap_servers:
         named = Broker(bootstrap_servers, security=security)
-        await asyncio.to_thread(kafka_python.enter, named)
+        await asyncio.to_thread(KafkaCluster(named).check_access)
         yield Kafka(bootstrap_servers, named)
         return
     async with _embedded() as address:

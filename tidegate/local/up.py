@@ -19,7 +19,7 @@ from aiohttp import web
 from common import http_client
 from common.redaction import redact_url
 from common.sockets import listen, url_of
-from eventing.kafka.security import OPEN, Security
+from eventing.kafka.security import PLAINTEXT, Security
 from tidegate.local import state, status
 from tidegate.local.apiserver import access, kubeconfig
 from tidegate.local.apiserver.api import application
@@ -61,7 +61,7 @@ class UpSettings:
     state_dir: Path = Path(".tidegate")
     project_root: Path = field(default_factory=Path.cwd)
     bootstrap_servers: str | None = None
-    security: Security = OPEN
+    security: Security = PLAINTEXT
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,31 +2,43 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kafka import TopicPartition
-from kafka.structs import OffsetAndMetadata
+import pytest
 
 from eventing.codecs.kafka import Message
-from eventing.kafka import kafka_python
-from eventing.kafka.lag import Lag, LagReader, lag
+from eventing.kafka.errors import KafkaError
+from eventing.kafka.kafka_python.cluster import KafkaCluster
+from eventing.kafka.lag import EndReader, Lag, LagReader, lag
+from eventing.kafka.port import CommittedOffset, ConsumerOptions, TopicPartition
 from functions.stream.settings import StreamSettings
 
 
 def test_the_lag_is_read_without_joining_the_group(settings: StreamSettings, publish: Callable[[str, list[Message]], None]) -> None:
     publish(settings.input, [Message(b"one key", b"{}", []) for _ in range(10)])
-    with LagReader(settings.broker, settings.group) as reader:
+    cluster = KafkaCluster(settings.broker)
+    with LagReader(cluster, settings.group) as reader:
         (number,) = [partition for partition, one in reader.read(settings.input).items() if one.end]
-        assert reader.read(settings.input)[number] == Lag(0, 10, None)
-        consumer = kafka_python.consumer(settings.broker, group_id=settings.group)
-        consumer.commit({TopicPartition(settings.input, number): OffsetAndMetadata(7, "", -1)})
+        assert reader.read(settings.input)[number] == Lag(start=0, end=10, committed=None)
+        consumer = cluster.consumer(ConsumerOptions(group=settings.group))
+        consumer.commit({TopicPartition(settings.input, number): CommittedOffset(7)})
         consumer.close()
         assert reader.read(settings.input)[number].records == 3
 
 
 def test_a_topic_that_is_not_there_has_no_lag(settings: StreamSettings) -> None:
-    assert lag(settings.broker, settings.group, "nobody.made.this") == {}
+    assert lag(KafkaCluster(settings.broker), settings.group, "nobody.made.this") == {}
 
 
 def test_what_the_broker_has_dropped_is_not_left() -> None:
     assert Lag(start=5, end=9, committed=None).records == 4
     assert Lag(start=5, end=9, committed=2).records == 4
     assert Lag(start=0, end=9, committed=9).records == 0
+
+
+def test_the_ends_are_read_again_after_an_error(settings: StreamSettings, publish: Callable[[str, list[Message]], None]) -> None:
+    publish(settings.input, [Message(b"one key", b"{}", []) for _ in range(10)])
+    reader = EndReader(KafkaCluster(settings.broker))
+    with pytest.raises(KafkaError):
+        reader.read(settings.input, [99], 0.2)
+    assert sum(reader.read(settings.input, range(4)).values()) == 10
+    reader.close()
+    reader.close()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import InvalidSetting
-from eventing.kafka.kafka_python import Broker
-from eventing.kafka.security import OPEN, Security
+from eventing.kafka.port import Broker
+from eventing.kafka.security import PLAINTEXT, Security
 
 SECRET = "correct-horse-battery"  # noqa: S105 nobody's
 SASL = {"SECURITY_PROTOCOL": "SASL_PLAINTEXT", "SASL_MECHANISM": "SCRAM-SHA-512", "USERNAME": "alice", "PASSWORD": SECRET}
@@ -45,32 +45,27 @@ def security(given: dict[str, str]) -> Security:
 
 
 def test_a_broker_lets_everybody_in_unless_something_is_said() -> None:
-    assert security({}) == security({"SECURITY_PROTOCOL": "", "USERNAME": ""}) == OPEN
-    assert OPEN.options() == {"security_protocol": "PLAINTEXT"}
+    assert security({}) == security({"SECURITY_PROTOCOL": "", "USERNAME": ""}) == PLAINTEXT
 
 
 def test_a_password_can_be_mounted(files: Path) -> None:
     found = security(SASL | {"PASSWORD": "", "PASSWORD_FILE": "password"})
     assert (found.password, found.password_file) == (SECRET, str(files / "password"))
-    assert found.options()["sasl_plain_password"] == SECRET
 
 
 def test_a_token_is_read_when_it_is_needed() -> None:
     Path("renewed").write_text("a.b.\n")
-    provider = security(BY_TOKEN | {"TOKEN_FILE": "renewed"}).options()["sasl_oauth_token_provider"]
-    assert provider.token() == "a.b."
+    found = security(BY_TOKEN | {"TOKEN_FILE": "renewed"})
+    assert found.read_token() == "a.b."
     Path("renewed").write_text("c.d.\n")
-    assert provider.token() == "c.d."
+    assert found.read_token() == "c.d."
 
 
 def test_files_are_found_from_every_folder(files: Path) -> None:
     found = security({"SECURITY_PROTOCOL": "SSL", "CA_FILE": "other.pem", "CERTIFICATE_FILE": "client.pem", "KEY_FILE": "client.key"})
-    assert found.options() == {
-        "security_protocol": "SSL",
-        "ssl_cafile": str(files / "other.pem"),
-        "ssl_certfile": str(files / "client.pem"),
-        "ssl_keyfile": str(files / "client.key"),
-    }
+    assert (found.ca_file, found.certificate_file, found.key_file) == tuple(
+        str(files / name) for name in ("other.pem", "client.pem", "client.key")
+    )
 
 
 def test_a_key_may_stand_with_its_certificate() -> None:
@@ -91,7 +86,7 @@ def test_another_process_makes_the_same_of_the_variables(given: dict[str, str]) 
     found = security(given)
     environ = found.environment()
     assert Security.from_env(environ) == found
-    assert set(environ) == set(OPEN.environment())
+    assert set(environ) == set(PLAINTEXT.environment())
     assert (SECRET in environ.values()) == (given.get("PASSWORD") == SECRET)
 
 
@@ -113,33 +108,33 @@ def test_a_password_is_not_shown(given: dict[str, str]) -> None:
         (SASL | {"PASSWORD_FILE": "password"}, "PASSWORD and TIDEGATE_KAFKA_PASSWORD_FILE are both set"),
         (
             SASL | {"PASSWORD": "", "PASSWORD_FILE": "gone"},
-            "PASSWORD_FILE names no file that can be read (No such file or directory)",
+            "PASSWORD_FILE is not a readable file (No such file or directory)",
         ),
         (SASL | {"PASSWORD": "", "PASSWORD_FILE": "empty"}, "which is empty; write the password into it."),
-        (SASL | {"PASSWORD": "", "PASSWORD_FILE": "binary"}, "which is no UTF-8 text"),
-        (SASL | {"TOKEN_FILE": "token"}, "TOKEN_FILE is set, but TIDEGATE_KAFKA_SASL_MECHANISM is SCRAM-SHA-512, which goes by a password"),
+        (SASL | {"PASSWORD": "", "PASSWORD_FILE": "binary"}, "which is not UTF-8; write"),
+        (SASL | {"TOKEN_FILE": "token"}, "TOKEN_FILE is set, but TIDEGATE_KAFKA_SASL_MECHANISM is SCRAM-SHA-512, which uses a password"),
         (BY_TOKEN | {"TOKEN_FILE": ""}, "TOKEN_FILE is not set, but TIDEGATE_KAFKA_SASL_MECHANISM is OAUTHBEARER"),
-        (BY_TOKEN | {"USERNAME": "alice"}, "USERNAME is set, but TIDEGATE_KAFKA_SASL_MECHANISM is OAUTHBEARER, which goes by a token"),
+        (BY_TOKEN | {"USERNAME": "alice"}, "USERNAME is set, but TIDEGATE_KAFKA_SASL_MECHANISM is OAUTHBEARER, which uses a token"),
         (
             SASL | {"SECURITY_PROTOCOL": ""},
-            "SASL_MECHANISM is set, but TIDEGATE_KAFKA_SECURITY_PROTOCOL is PLAINTEXT, which signs nobody in",
+            "SASL_MECHANISM is set, but TIDEGATE_KAFKA_SECURITY_PROTOCOL is PLAINTEXT, which does not authenticate",
         ),
         ({"PASSWORD": SECRET}, "PASSWORD is set, but TIDEGATE_KAFKA_SECURITY_PROTOCOL is PLAINTEXT"),
         (
             SASL | {"CA_FILE": "client.pem"},
-            "CA_FILE is set, but TIDEGATE_KAFKA_SECURITY_PROTOCOL is SASL_PLAINTEXT, which encrypts nothing",
+            "CA_FILE is set, but TIDEGATE_KAFKA_SECURITY_PROTOCOL is SASL_PLAINTEXT, which does not encrypt",
         ),
         ({"SECURITY_PROTOCOL": "SSL", "CA_FILE": "gone.pem"}, "CA_FILE is 'gone.pem', which cannot be read"),
-        ({"SECURITY_PROTOCOL": "SSL", "CA_FILE": "text"}, "which has no certificate in PEM format"),
-        ({"SECURITY_PROTOCOL": "SSL", "CA_FILE": "client.key"}, "which has no certificate in PEM format"),
+        ({"SECURITY_PROTOCOL": "SSL", "CA_FILE": "text"}, "which has no PEM certificate"),
+        ({"SECURITY_PROTOCOL": "SSL", "CA_FILE": "client.key"}, "which has no PEM certificate"),
         ({"SECURITY_PROTOCOL": "SSL", "KEY_FILE": "client.key"}, "KEY_FILE is set and TIDEGATE_KAFKA_CERTIFICATE_FILE is not"),
-        ({"SECURITY_PROTOCOL": "SSL", "CERTIFICATE_FILE": "text"}, "which cannot be used with its key (no PEM)"),
-        ({"SECURITY_PROTOCOL": "SSL", "CERTIFICATE_FILE": "client.pem"}, "there or by TIDEGATE_KAFKA_KEY_FILE."),
+        ({"SECURITY_PROTOCOL": "SSL", "CERTIFICATE_FILE": "text"}, "which cannot be used with its key (not PEM)"),
+        ({"SECURITY_PROTOCOL": "SSL", "CERTIFICATE_FILE": "client.pem"}, "in the same file or in TIDEGATE_KAFKA_KEY_FILE."),
         (
             {"SECURITY_PROTOCOL": "SSL", "CERTIFICATE_FILE": "client.pem", "KEY_FILE": "other.key"},
             "which cannot be used with its key (key values mismatch)",
         ),
-        ({"SECURITY_PROTOCOL": "SSL", "CERTIFICATE_FILE": "locked.pem", "KEY_FILE": "locked.key"}, "and its key, not encrypted"),
+        ({"SECURITY_PROTOCOL": "SSL", "CERTIFICATE_FILE": "locked.pem", "KEY_FILE": "locked.key"}, "with its unencrypted key"),
     ],
 )
 def test_what_does_not_go_together_is_one_sentence(given: dict[str, str], sentence: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
 
-from eventing.kafka.kafka_python import Broker
+from eventing.kafka.port import Broker
 from functions.stream.settings import StreamSettings
 
 if TYPE_CHECKING:

@@ -10,14 +10,14 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
 
 from eventing import deadletter
 from eventing.codecs.kafka import Message
 from eventing.event import Event
-from eventing.kafka import kafka_python
-from eventing.kafka.kafka_python import Broker
+from eventing.kafka.kafka_python.cluster import KafkaCluster
+from eventing.kafka.port import Broker, ProducerOptions, TopicPartition
 from eventing.reply import Problem, failed
 from functions.stream import worker
 from functions.stream.limits import TopicTooSmall
@@ -45,12 +45,11 @@ async def test_a_partition_goes_on_behind_what_no_topic_can_hold(
     topics: dict[str, Any] = {each: f"{each}-{name}" for each in ("input", "output", "deadletter")}
     with closing(KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)) as admin:
         admin.create_topics([NewTopic(topic, 1, 1) for topic in topics.values()])
-    with closing(kafka_python.producer(broker, max_request_size=2**21)) as producer:
+    with closing(KafkaCluster(broker).producer(ProducerOptions(max_request_bytes=2**21))) as producer:
         headers = flight(0).headers
-        producer.send(topics["input"], b"{no json", b"k", [*headers, ("big", b"x" * 1_048_000)])
+        producer.send(topics["input"], Message(b"k", b"{no json", [*headers, ("big", b"x" * 1_048_000)]))
         for number in range(1, 6):
-            message = flight(number)
-            producer.send(topics["input"], message.value, message.key, message.headers)
+            producer.send(topics["input"], flight(number))
         producer.flush(10)
     settings = StreamSettings(broker=broker, group=f"tidegate-{name}", model="flights", sink=await serve(answer), **topics)
     stop = asyncio.Event()
@@ -86,13 +85,12 @@ async def test_topics_that_take_less_than_the_client_sends_get_what_fits(
     name, broker = uuid.uuid4().hex[:8], Broker(apache.at("PLAINTEXT"))
     topics: dict[str, Any] = {each: f"{each}-{name}" for each in ("input", "output", "deadletter")}
     limits = {"input": "1048588", "output": "2000", "deadletter": "17000"}
-    with closing(kafka_python.admin(broker)) as admin:
+    with closing(KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)) as admin:
         admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"max.message.bytes": limits[each]}) for each, topic in topics.items()])
-    with closing(kafka_python.producer(broker)) as producer:
-        producer.send(topics["input"], b"{no json" + b" " * 50_000, b"k", flight(0).headers)
+    with closing(KafkaCluster(broker).producer()) as producer:
+        producer.send(topics["input"], Message(b"k", b"{no json" + b" " * 50_000, flight(0).headers))
         for number in range(1, 301):
-            message = flight(number)
-            producer.send(topics["input"], message.value, message.key, message.headers)
+            producer.send(topics["input"], flight(number))
         producer.flush(10)
     settings = StreamSettings(broker=broker, group=f"tidegate-{name}", model="flights", sink=await serve(answer), **topics)
     stop = asyncio.Event()
@@ -114,7 +112,7 @@ async def test_topics_that_take_less_than_the_client_sends_get_what_fits(
 async def test_a_topic_that_may_not_take_a_dead_letter_is_named_at_the_start(apache: Apache) -> None:
     name, broker = uuid.uuid4().hex[:8], Broker(apache.at("PLAINTEXT"))
     topics: dict[str, Any] = {each: f"{each}-{name}" for each in ("input", "output", "deadletter")}
-    with closing(kafka_python.admin(broker)) as admin:
+    with closing(KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)) as admin:
         admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"max.message.bytes": "9000"}) for topic in topics.values()])
     settings = StreamSettings(broker=broker, group=f"tidegate-{name}", model="flights", sink="http://127.0.0.1:9/models/flights", **topics)
     with pytest.raises(TopicTooSmall, match=rf"deadletter-{name} takes records of at most 9000 bytes \(max.message.bytes\)"):
@@ -122,10 +120,10 @@ async def test_a_topic_that_may_not_take_a_dead_letter_is_named_at_the_start(apa
 
 
 def read(broker: Broker, topic: str, count: int) -> list[Any]:
-    with closing(kafka_python.consumer(broker)) as consumer:
+    with closing(KafkaCluster(broker).consumer()) as consumer:
         consumer.assign([TopicPartition(topic, 0)])
         records: list[Any] = []
         until = time.monotonic() + 60
         while len(records) < count and time.monotonic() < until:
-            records += [record for batch in consumer.poll(timeout_ms=500).values() for record in batch]
+            records += [record for batch in consumer.poll(0.5).values() for record in batch]
         return records

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from eventing.deadletter import Rejection
 from eventing.event import Event
-from eventing.kafka.kafka_python import Broker
+from eventing.kafka.port import Broker
 from eventing.reply import Problem, completed, failed
 from functions.stream.dispatch import Calls
 from functions.stream.partition import Lane, Slot

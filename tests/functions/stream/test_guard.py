@@ -13,11 +13,9 @@ from typing import Any
 
 import aiohttp
 import pytest
-from kafka.errors import KafkaError
 
 from eventing.codecs.kafka import Message
 from eventing.event import Event
-from eventing.kafka import lag
 from functions.stream import guard, watch, worker
 from functions.stream.health import Health
 from functions.stream.input import Input
@@ -31,8 +29,7 @@ Flight = Callable[[int], Message]
 
 HANGING = """
 import sys, threading
-from functions.stream import __main__
-from functions.stream import guard, input, watch
+from functions.stream import __main__, guard, input, watch
 guard.LOOK_SECONDS, watch._ROUND_SECONDS = 0.2, 1.0
 input.Input._poll = lambda *_: threading.Event().wait()
 sys.exit(__main__.main())
@@ -139,13 +136,3 @@ async def test_a_process_answers_the_kubelet(settings: StreamSettings, launch: L
             await asyncio.sleep(0.1)
     process.send_signal(signal.SIGTERM)
     assert await asyncio.to_thread(process.wait, 30) == 0
-
-
-def test_the_ends_are_read_again_after_an_error(settings: StreamSettings, publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
-    publish(settings.input, [Message(b"one key", b"{}", []) for _ in range(10)])
-    reader = lag.EndReader(settings.broker)
-    with pytest.raises(KafkaError):
-        reader.read(settings.input, [99], 0.2)
-    assert sum(reader.read(settings.input, range(4)).values()) == 10
-    reader.close()
-    reader.close()

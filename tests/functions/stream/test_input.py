@@ -1,27 +1,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
-import pytest
-from kafka import TopicPartition
-from kafka.errors import CommitFailedError
-
+from eventing.kafka.port import CommittedOffset, Offsets, TopicPartition
 from functions.stream.input import Commits, _Listener
 from functions.stream.recovery import Checkpoint, Mark
 
 CHECKPOINT = Checkpoint({"out": Mark(1, 7)})
-
-
-class Consumer:
-    def __init__(self, error: Exception | None = None) -> None:
-        self.committed: dict[Any, Any] = {}
-        self._error = error
-
-    async def commit_async(self, offsets: dict[Any, Any]) -> None:
-        if self._error is not None:
-            raise self._error
-        self.committed |= offsets
 
 
 class Owner:
@@ -33,20 +18,7 @@ class Owner:
     def lost(self, partitions: set[int]) -> None: ...
 
 
-async def revoke(consumer: Consumer) -> None:
-    listener = _Listener(consumer, asyncio.get_running_loop(), Owner(), 5)
-    # On a thread and a loop of its own, as the client calls it.
-    await asyncio.to_thread(lambda: asyncio.run(listener.on_partitions_revoked([TopicPartition("in", 1), TopicPartition("in", 2)])))
-
-
 async def test_what_the_owner_gives_back_is_committed_when_partitions_are_revoked() -> None:
-    consumer = Consumer()
-    await revoke(consumer)
-    found = {source: (item.offset, Checkpoint.from_text(item.metadata)) for source, item in consumer.committed.items()}
-    assert found == {TopicPartition("in", 1): (10, CHECKPOINT), TopicPartition("in", 2): (20, CHECKPOINT)}
-
-
-async def test_a_commit_that_comes_too_late_does_not_end_the_rebalance(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    await revoke(Consumer(CommitFailedError("a rebalance is under way")))
-    assert "a rebalance is under way" in caplog.text
+    listener = _Listener(asyncio.get_running_loop(), Owner(), 5)
+    offsets: Offsets = await asyncio.to_thread(listener.revoked, [TopicPartition("in", 1), TopicPartition("in", 2)])
+    assert offsets == {TopicPartition("in", number): CommittedOffset(10 * number, CHECKPOINT.to_text()) for number in (1, 2)}

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from eventing.codecs.kafka import Message
-from eventing.kafka.kafka_python import Broker
+from eventing.kafka.fake.cluster import FakeCluster
+from eventing.kafka.kafka_python.cluster import KafkaCluster
+from eventing.kafka.port import Broker
 from functions.stream import limits
 from functions.stream.limits import TopicTooSmall
 
@@ -18,10 +19,11 @@ def test_a_topic_that_may_not_take_a_dead_letter_is_named() -> None:
         limits.check({"dead": 9000}, "dead")
 
 
-def test_the_size_of_a_record_counts_its_headers() -> None:
-    bare, whole = Message(None, b"", []), Message(b"key", b"value", [("name", b"item")])
-    assert limits.size_of(whole) >= limits.size_of(bare) + len(b"keyvaluenameitem")
+def test_limits_of_topics_are_read() -> None:
+    cluster = FakeCluster()
+    cluster.create_topic("out", 1, max_message_bytes=9000)
+    assert limits.read(cluster, ["out", "dead"]) == {"out": 9000}
 
 
 def test_a_broker_that_tells_no_limits_sets_none(broker: Broker) -> None:
-    assert limits.read(broker, ["any"]) == {}
+    assert limits.read(KafkaCluster(broker), ["any"]) == {}

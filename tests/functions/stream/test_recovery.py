@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kafka import TopicPartition
 
-from eventing.kafka import kafka_python
+from eventing.codecs.kafka import Message
+from eventing.kafka.fake.cluster import FakeCluster
+from eventing.kafka.kafka_python.cluster import KafkaCluster
+from eventing.kafka.port import Cluster, TopicPartition
 from functions.stream.recovery import Checkpoint, Landing, Mark, input_offset, look_back
 from functions.stream.settings import StreamSettings
 
@@ -55,43 +55,49 @@ def test_an_output_tells_its_input(headers: list[tuple[str, bytes | None]], offs
     assert input_offset(headers, "s", "in", 3) == offset
 
 
-def write(settings: StreamSettings) -> None:
-    producer: Any = kafka_python.producer(settings.broker)
+@pytest.fixture(params=["fake", "embedded"])
+def cluster(request: pytest.FixtureRequest) -> Cluster:
+    return FakeCluster() if request.param == "fake" else KafkaCluster(request.getfixturevalue("broker"))
+
+
+def write(cluster: Cluster, settings: StreamSettings) -> None:
+    producer = cluster.producer()
     for number in range(20):
         # Another input partition writes to the same place, as when the output topic has fewer partitions.
         topic = settings.deadletter if number == 13 else settings.output
         headers = [("tidegate_origin", b"%s/%d/%d" % (settings.input.encode(), number % 2, number)), ("tidegate_stream", b"s")]
-        producer.send(topic, b"{}", None, headers, 1)
+        producer.send(topic, Message(None, b"{}", headers), 1)
     producer.flush(10)
+    assert producer.partitions_for(settings.input)  # which creates it
     producer.close(5)
 
 
-def test_what_was_written_since_the_checkpoint_is_found(settings: StreamSettings) -> None:
-    write(settings)
+def test_what_was_written_since_the_checkpoint_is_found(cluster: Cluster, settings: StreamSettings) -> None:
+    write(cluster, settings)
     source, sinks = TopicPartition(settings.input, 1), {settings.output: 1, settings.deadletter: 1}
     checkpoint = Checkpoint({settings.output: Mark(1, 6), settings.deadletter: Mark(1, 0)})
 
-    past = look_back(settings.broker, "s", source, 9, sinks, checkpoint)
+    past = look_back(cluster, "s", source, 9, sinks, checkpoint)
     assert sorted(past.written) == [9, 11, 13, 15, 17, 19]
     assert past.written[13] == Landing(settings.deadletter, 1, 0)
     assert past.checkpoint == checkpoint
 
-    nothing = look_back(settings.broker, "s", source, 20, sinks, checkpoint)
+    nothing = look_back(cluster, "s", source, 20, sinks, checkpoint)
     assert nothing.written == {}
     assert nothing.checkpoint == Checkpoint({settings.output: Mark(1, 19), settings.deadletter: Mark(1, 1)})
-    assert look_back(settings.broker, "s", source, 0, sinks, None) == nothing
+    assert look_back(cluster, "s", source, 0, sinks, None) == nothing
 
 
-def test_what_stands_in_a_topic_or_partition_that_was_changed_is_found(settings: StreamSettings) -> None:
-    write(settings)
+def test_what_stands_in_a_topic_or_partition_that_was_changed_is_found(cluster: Cluster, settings: StreamSettings) -> None:
+    write(cluster, settings)
     source, checkpoint = TopicPartition(settings.input, 1), Checkpoint({settings.output: Mark(1, 6), "never.was.there": Mark(1, 6)})
     written = [9, 11, 15, 17, 19]
 
-    grown = look_back(settings.broker, "s", source, 9, {settings.output: 3}, checkpoint)
+    grown = look_back(cluster, "s", source, 9, {settings.output: 3}, checkpoint)
     assert sorted(grown.written) == written
     assert grown.checkpoint == Checkpoint({settings.output: Mark(3, 0)})
 
-    renamed = look_back(settings.broker, "s", source, 9, {settings.input: 1}, checkpoint)
+    renamed = look_back(cluster, "s", source, 9, {settings.input: 1}, checkpoint)
     assert sorted(renamed.written) == written
     # The next worker has to find them as well, if this one dies before it has passed them.
     assert renamed.checkpoint == Checkpoint({settings.input: Mark(1, 0), settings.output: Mark(1, 6)})

@@ -48,7 +48,7 @@ def test_everything_can_be_named() -> None:
 def test_the_broker_is_entered_as_the_variables_say() -> None:
     sasl = {"SECURITY_PROTOCOL": "SASL_PLAINTEXT", "SASL_MECHANISM": "PLAIN", "USERNAME": "alice", "PASSWORD": "correct-horse-battery"}
     settings = StreamSettings.from_env(ENVIRON | {f"TIDEGATE_KAFKA_{name}": value for name, value in sasl.items()})
-    assert settings.broker.security.options()["sasl_plain_password"] == sasl["PASSWORD"]
+    assert settings.broker.security.password == sasl["PASSWORD"]
     assert "horse" not in repr(settings)
 
 

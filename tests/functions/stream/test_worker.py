@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from kafka.errors import KafkaTimeoutError
 
 from eventing import deadletter
 from eventing.codecs import kafka as codec
 from eventing.codecs.kafka import Message
 from eventing.event import Event
 from eventing.kafka import lag
+from eventing.kafka.errors import RequestTimedOut
+from eventing.kafka.kafka_python.cluster import KafkaCluster
 from eventing.reply import Problem, failed
 from functions.stream import worker
 from functions.stream.input import Commits
@@ -82,7 +83,7 @@ async def test_events_become_scored_events_and_broken_ones_dead_letters(
     originals = [deadletter.original_record(record.key, record.value, record.headers) for record in dead]
     assert {(original.key, original.value) for original in originals} == {(b"N7", b'{"number":7}'), (b"N1", b"{no json"), (None, b"{}")}
 
-    lags = await asyncio.to_thread(lag.lag, settings.broker, settings.group, settings.input)
+    lags = await asyncio.to_thread(lag.lag, KafkaCluster(settings.broker), settings.group, settings.input)
     assert sum(one.end for one in lags.values()) == 202
     assert {one.records for one in lags.values()} == {0}
 
@@ -263,7 +264,7 @@ async def test_a_stop_does_not_wait_for_a_sink_that_hangs_and_commits_what_is_fi
 
     assert status == 0
     assert took < settings.stop_seconds + 2
-    lags = await asyncio.to_thread(lag.lag, settings.broker, settings.group, settings.input)
+    lags = await asyncio.to_thread(lag.lag, KafkaCluster(settings.broker), settings.group, settings.input)
     assert sum(one.records for one in lags.values()) == 10
 
 
@@ -333,7 +334,7 @@ async def test_a_worker_whose_output_was_renamed_writes_nothing_twice(
 
     assert await asyncio.to_thread(second.wait, 30) == 0
     assert causes(records) == flights(60) - flights(50)
-    lags = await asyncio.to_thread(lag.lag, settings.broker, settings.group, settings.input)
+    lags = await asyncio.to_thread(lag.lag, KafkaCluster(settings.broker), settings.group, settings.input)
     assert sum(one.records for one in lags.values()) == 0
 
 
@@ -374,7 +375,7 @@ async def test_a_topic_that_is_missing_is_waited_for_and_told_once(settings: Str
     def partitions_for(topic: str) -> set[int]:
         count = next(answers[topic])
         if count is None:
-            raise KafkaTimeoutError
+            raise RequestTimedOut("no metadata")
         return set(range(count))
 
     counts = await worker._partitions(SimpleNamespace(partitions_for=partitions_for), settings, asyncio.Event())

@@ -1,18 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
-from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError, NotEnoughReplicasError
-from kafka.future import Future
 
+from eventing.codecs.kafka import Message
 from eventing.deadletter import Rejection
 from eventing.event import Event
-from eventing.kafka.kafka_python import Broker
+from eventing.kafka.errors import KafkaError, RecordTooLarge, RequestTimedOut
+from eventing.kafka.port import Broker, Delivery
 from eventing.reply import Problem
 from functions.stream.partition import Lane
 from functions.stream.recovery import Checkpoint, Landing, Mark
@@ -35,24 +35,52 @@ class Record:
     headers: list[tuple[str, bytes | None]] = field(default_factory=list)
 
 
+@dataclass
+class ManualDelivery:
+    """A delivery that its test acknowledges or refuses."""
+
+    offset: int | None = None
+    partition: int | None = None
+    error: KafkaError | None = None
+    callbacks: list[Callable[[Delivery], None]] = field(default_factory=list)
+
+    def add_done_callback(self, callback: Callable[[Delivery], None]) -> None:
+        self.callbacks.append(callback)
+
+    def finish(self, *, offset: int | None = None, error: KafkaError | None = None) -> None:
+        self.offset, self.error = offset, error
+        for callback in self.callbacks:
+            callback(self)
+
+
 class Producer:
     """Keeps what it is given, and acknowledges when it is told to."""
 
     def __init__(self, *, largest: int = 1000, largest_whole: int = 2**20) -> None:
         self.sent: list[tuple[Any, ...]] = []
-        self.futures: list[Any] = []
+        self.deliveries: list[ManualDelivery] = []
         self._largest = largest
         self._largest_whole = largest_whole
 
-    def _size(self, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]) -> int:
-        return len(key or b"") + len(value or b"") + sum(len(name) + len(item) for name, item in headers)
+    def batch_bytes(self, message: Message) -> int:
+        headers = sum(len(name) + len(item) for name, item in message.headers)
+        return len(message.key or b"") + len(message.value or b"") + headers
 
-    def send(self, topic: str, value: bytes | None, key: bytes | None, headers: list[tuple[str, bytes]], partition: int) -> Any:
-        if len(value or b"") > self._largest or self._size(key, value, headers) > self._largest_whole:
-            raise MessageSizeTooLargeError
-        self.sent.append((topic, partition, key, value, dict(headers)))
-        self.futures.append(Future())
-        return self.futures[-1]
+    def send(self, topic: str, message: Message, partition: int | None = None) -> Delivery:
+        if len(message.value or b"") > self._largest or self.batch_bytes(message) > self._largest_whole:
+            raise RecordTooLarge("too large")
+        self.sent.append((topic, partition, message.key, message.value, dict(message.headers)))
+        self.deliveries.append(ManualDelivery())
+        return self.deliveries[-1]
+
+    def partitions_for(self, topic: str) -> set[int]:
+        raise NotImplementedError
+
+    def flush(self, timeout_seconds: float) -> None:
+        raise NotImplementedError
+
+    def close(self, timeout_seconds: float = 5.0) -> None:
+        raise NotImplementedError
 
 
 def lane_with(count: int) -> tuple[Lane, list[Any]]:
@@ -70,8 +98,8 @@ async def test_an_output_lands_when_it_is_acknowledged_and_not_before() -> None:
     writer.write(lane, slots)
     assert not await writer.drain({5}, 0)
     assert lane.position == 0
-    for number, future in enumerate(producer.futures):
-        future.success(SimpleNamespace(offset=100 + number))
+    for number, delivery in enumerate(producer.deliveries):
+        delivery.finish(offset=100 + number)
     assert await writer.drain({5}, 5)
     assert lane.position == 3
     assert lane.checkpoint.marks["out"] == Mark(1, 103)
@@ -88,8 +116,8 @@ async def test_an_output_that_is_refused_stops_the_worker_and_is_not_committed()
     writer = Writer(producer, SETTINGS, Topics({"out": 4, "dead": 4}), failure.set_result)
     lane, slots = lane_with(2)
     writer.write(lane, slots)
-    producer.futures[0].failure(NotEnoughReplicasError())
-    producer.futures[1].success(SimpleNamespace(offset=9))
+    producer.deliveries[0].finish(error=KafkaError("not enough replicas"))
+    producer.deliveries[1].finish(offset=9)
     error = await failure
     assert isinstance(error, WriteFailed)
     assert "Kafka refused a record for out" in str(error)
@@ -162,7 +190,7 @@ async def test_a_record_without_key_and_value_can_be_answered() -> None:
     slots[0].record = Record(0, key=None)
     slots[0].result = replace(REPLY, data=None)
     writer.write(lane, slots)
-    assert producer.sent[0][2:4] == (None, b"")
+    assert producer.sent[0][2:4] == (None, None)
 
 
 async def test_a_reply_that_cannot_be_written_as_json_becomes_a_dead_letter() -> None:
@@ -177,7 +205,7 @@ async def test_a_reply_that_cannot_be_written_as_json_becomes_a_dead_letter() ->
 
 async def test_a_record_that_the_client_does_not_take_stops_the_worker_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     def send(*_: object) -> None:
-        raise KafkaTimeoutError("no metadata in 5 s")
+        raise RequestTimedOut("no metadata in 5 s")
 
     producer = Producer()
     monkeypatch.setattr(producer, "send", send)

@@ -2,27 +2,30 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from itertools import islice
+from contextlib import closing
 
 import pytest
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from common.errors import BrokerUnreachable
-from eventing.kafka.security import OPEN
+from eventing.codecs.kafka import Message
+from eventing.kafka.errors import BrokerUnreachable
+from eventing.kafka.kafka_python.cluster import KafkaCluster
+from eventing.kafka.port import Broker, TopicPartition
+from eventing.kafka.security import PLAINTEXT
 from tidegate.local.broker import EMBEDDED, Kafka, reachable
 
 
-def through(found: Kafka) -> list[bytes]:
+def through(found: Kafka) -> list[bytes | None]:
     """A record there and back again, as a worker with the variables of this broker would send and read it."""
-    common = {"bootstrap_servers": found.environment()["TIDEGATE_BOOTSTRAP_SERVERS"], "api_version": (2, 3)}
-    producer = KafkaProducer(**common)
-    sent = producer.send("a.topic", value=b"hello").get(timeout=10)
-    producer.close()
-    consumer = KafkaConsumer(auto_offset_reset="earliest", consumer_timeout_ms=20_000, **common)
-    consumer.assign([TopicPartition("a.topic", sent.partition)])
-    values = [record.value for record in islice(consumer, 1)]
-    consumer.close()
-    return values
+    environ = found.environment()
+    version = tuple(map(int, environ["TIDEGATE_KAFKA_API_VERSION"].split(".")))
+    cluster = KafkaCluster(Broker(environ["TIDEGATE_BOOTSTRAP_SERVERS"], version))
+    with closing(cluster.producer()) as producer, closing(cluster.consumer()) as consumer:
+        delivery = producer.send("a.topic", Message(None, b"hello", []))
+        producer.flush(10)
+        consumer.assign([TopicPartition("a.topic", delivery.partition or 0)])
+        while True:
+            for records in consumer.poll(20).values():
+                return [record.value for record in records]
 
 
 async def test_the_embedded_broker_takes_and_gives_records() -> None:
@@ -37,7 +40,7 @@ async def test_a_named_broker_is_taken_as_it_is() -> None:
         address = f"127.0.0.1:{listening.getsockname()[1]}"
         async with reachable(f"127.0.0.1:1,{address}") as found:
             assert found.name == f"127.0.0.1:1,{address}"
-            assert found.environment() == {"TIDEGATE_BOOTSTRAP_SERVERS": f"127.0.0.1:1,{address}", **OPEN.environment()}
+            assert found.environment() == {"TIDEGATE_BOOTSTRAP_SERVERS": f"127.0.0.1:1,{address}", **PLAINTEXT.environment()}
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "no-port", "127.0.0.1:port"])

@@ -15,8 +15,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from common.errors import BrokerUnreachable
 from common.sockets import PortTaken
+from eventing.kafka.errors import BrokerUnreachable
 from tidegate.local import state
 from tidegate.local.errors import AlreadyRunning, InvalidManifest
 from tidegate.local.up import Up, UpSettings, up

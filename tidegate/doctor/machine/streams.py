@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kafka.errors import KafkaError
-
 from common.errors import TidegateError
-from eventing.kafka import kafka_python
-from eventing.kafka.kafka_python import Broker
+from eventing.kafka.kafka_python.cluster import KafkaCluster
+from eventing.kafka.port import Broker
 from tidegate.doctor.accessors import environment, mapping, text, workloads
 from tidegate.doctor.finding import Finding, note, of_error, ok, warning
 from tidegate.objects import Document
@@ -59,7 +57,7 @@ def check_from_here(documents: list[Document]) -> Iterator[Finding]:
         broker = Broker(servers)
         try:
             there = _topics(broker)
-        except (TidegateError, KafkaError):
+        except TidegateError:
             yield note("Kafka", f"{servers} cannot be asked from here, so that its topics are not looked at; pods may reach it.")
             continue
         yield ok("Kafka", f"answers at {servers}")
@@ -71,9 +69,9 @@ def missing(wanted: list[str], there: set[str]) -> list[str]:
 
 
 def _topics(broker: Broker) -> set[str]:
-    reader = kafka_python.consumer(broker)
+    reader = KafkaCluster(broker).consumer()
     try:
-        return set(reader.topics())
+        return reader.topics()
     finally:
         reader.close()
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from eventing.kafka.kafka_python import Broker
+from eventing.kafka.port import Broker
 from tidegate.doctor.finding import Level
 from tidegate.doctor.machine import streams
 from tidegate.local.broker import reachable

@@ -19,8 +19,9 @@ from kafka.consumer.fetcher import Fetcher
 from kafka.errors import CorruptRecordError, UnsupportedCodecError
 from kafka.record import default_records
 
-from eventing.kafka import fetcher, kafka_python
-from eventing.kafka.kafka_python import Broker
+from eventing.kafka.kafka_python import fetcher
+from eventing.kafka.kafka_python.cluster import KafkaCluster
+from eventing.kafka.port import Broker, ConsumerOptions
 
 COUNT = 100
 Open = Callable[..., KafkaConsumer]
@@ -44,7 +45,7 @@ def opened(broker: Broker, topic: str) -> Iterator[Open]:
     consumers = []
 
     def open_(max_poll_records: int = 10) -> KafkaConsumer:
-        consumer = kafka_python.consumer(broker, max_poll_records=max_poll_records)
+        consumer = KafkaCluster(broker).consumer(ConsumerOptions(max_poll_records=max_poll_records))._client
         consumers.append(consumer)
         consumer.assign([TopicPartition(topic, number) for number in (0, 1)])
         consumer.seek_to_beginning()

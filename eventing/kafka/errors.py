@@ -1,0 +1,41 @@
+"""The errors of the port: callers catch these and never a client library's own."""
+
+from __future__ import annotations
+
+from common.errors import TidegateError
+
+
+class KafkaError(TidegateError):
+    """A request to Kafka failed, and a later one may succeed. The message is the client library's where no subclass fits."""
+
+
+class BrokerUnreachable(KafkaError):
+    """No Kafka broker answers at the given address."""
+
+
+class RequestTimedOut(KafkaError):
+    """The broker did not answer in time, or does not know the topic yet."""
+
+
+class NotAuthorized(KafkaError):
+    """The broker does not allow this user to do that."""
+
+
+class RecordTooLarge(KafkaError):
+    """A record is larger than the client sends, or than its topic accepts."""
+
+
+class RecordUnreadable(KafkaError):
+    """A fetched record is damaged, or compressed by a codec that is not installed. Every poll raises this until the offset is moved."""
+
+
+class CommitRefused(KafkaError):
+    """Offsets were not committed: the group is rebalancing, or the partitions have another owner."""
+
+
+class Fenced(KafkaError):
+    """Another client with the same identity has taken over."""
+
+
+class BrokerRefused(TidegateError):
+    """A broker answers and does not serve this client: the security settings do not match. Retrying does not help."""

@@ -1,0 +1,18 @@
+"""The in-memory cluster's admin client."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from eventing.kafka.fake.log import Log
+
+
+class FakeAdmin:
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def max_message_bytes(self, topics: Collection[str]) -> dict[str, int]:
+        self._log.check_access()
+        return {topic: limit for topic in topics if (limit := self._log.limits.get(topic)) is not None}
+
+    def close(self) -> None: ...

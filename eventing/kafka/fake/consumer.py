@@ -1,0 +1,203 @@
+"""The in-memory cluster's consumer, and how it takes part in a group.
+
+Groups rebalance as by the eager protocol: when a member joins or leaves, every member gives its partitions up at its next poll, and all of
+them are assigned again once each has done so. A member that does not poll holds the group up until it is closed or expelled.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Mapping
+from functools import partial
+
+from eventing.kafka.errors import CommitRefused, KafkaError
+from eventing.kafka.fake.log import FakeRecord, Group, Log
+from eventing.kafka.port import CommittedOffset, ConsumerOptions, Offsets, RebalanceListener, TopicPartition
+
+
+class FakeConsumer:
+    def __init__(self, log: Log, options: ConsumerOptions) -> None:
+        self._log = log
+        self._most = options.max_poll_records or 500
+        self._group = log.group(options.group) if options.group else None
+        self._topic = ""
+        self._listener: RebalanceListener | None = None
+        # The generation for which this member has given up its partitions, and the one for which it was assigned new ones.
+        self.joined = 0
+        self._assigned_in = 0
+        self._expelled = False
+        self._positions: dict[TopicPartition, int] = {}
+        self._paused: set[TopicPartition] = set()
+
+    def subscribe(self, topic: str, listener: RebalanceListener) -> None:
+        if self._group is None:
+            raise KafkaError("a subscription needs a group")
+        self._topic, self._listener = topic, listener
+        self._log.create_if_missing(topic)
+        self._group.members.append(self)
+        self._log.rebalance(self._group)
+
+    def assign(self, partitions: Collection[TopicPartition]) -> None:
+        self._positions = {partition: self._start(partition) for partition in partitions}
+        self._paused &= set(partitions)
+
+    def assignment(self) -> set[TopicPartition]:
+        return set(self._positions)
+
+    def poll(self, timeout_seconds: float) -> Mapping[TopicPartition, list[FakeRecord]]:
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            self._log.check_access()
+            if self._group is not None and self._listener is not None:
+                self._take_part(self._group, self._listener)
+            if found := self._next_records():
+                return found
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return {}
+            generation = self._group.generation if self._group else 0
+            with self._log.changed:
+                self._log.changed.wait_for(partial(self._has_news, generation), left)
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        self._paused |= set(partitions)
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
+        self._paused -= set(partitions)
+
+    def paused(self) -> set[TopicPartition]:
+        return set(self._paused)
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        self._check_assigned(partition)
+        self._positions[partition] = offset
+
+    def position(self, partition: TopicPartition) -> int:
+        self._check_assigned(partition)
+        return self._positions[partition]
+
+    def positions(self) -> dict[TopicPartition, int | None]:
+        with self._log.changed:
+            return {**self._positions}
+
+    @property
+    def is_member(self) -> bool:
+        return self._group is not None and self in self._group.members and self._assigned_in == self._group.generation
+
+    def topics(self) -> set[str]:
+        self._log.check_access()
+        return self._log.topics()
+
+    def partitions_for(self, topic: str) -> set[int]:
+        self._log.check_access()
+        return self._log.numbers(topic)
+
+    def beginning_offsets(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        self._log.check_access()
+        return {partition: min(0, self._log.end(partition)) for partition in partitions}
+
+    def end_offsets(self, partitions: Collection[TopicPartition], timeout_seconds: float | None = None) -> dict[TopicPartition, int]:
+        self._log.check_access()
+        return {partition: self._log.end(partition) for partition in partitions}
+
+    def high_water(self, partition: TopicPartition) -> int | None:
+        return self._log.end(partition) if partition in self._positions else None
+
+    def committed(self, partition: TopicPartition, timeout_seconds: float | None = None) -> CommittedOffset | None:
+        self._log.check_access()
+        return self._required_group().committed.get(partition)
+
+    def commit(self, offsets: Offsets, timeout_seconds: float | None = None) -> None:
+        self._log.check_access()
+        group = self._required_group()
+        with self._log.changed:
+            if self._expelled or (self._listener is not None and (not self.is_member or not set(offsets) <= set(self._positions))):
+                raise CommitRefused("the group is rebalancing, or the partitions have another owner")
+            group.committed.update(offsets)
+
+    def expel(self) -> None:
+        """Let the group take this member for dead: at its next poll its partitions are lost, and it joins again."""
+        group = self._required_group()
+        with self._log.changed:
+            group.members.remove(self)
+            self._expelled = True
+            self._log.rebalance(group)
+
+    def close(self, timeout_seconds: float | None = None) -> None:
+        if self._group is not None and self._listener is not None and self in self._group.members:
+            self._give_up(self._group, self._listener)
+            with self._log.changed:
+                self._group.members.remove(self)
+                self._log.rebalance(self._group)
+        self._listener = None
+        self._positions = {}
+
+    def _take_part(self, group: Group, listener: RebalanceListener) -> None:
+        if self._expelled:
+            lost, self._positions, self._expelled = list(self._positions), {}, False
+            listener.lost(lost)
+            with self._log.changed:
+                group.members.append(self)
+                self._log.rebalance(group)
+        generation = group.generation
+        if self.joined != generation:
+            self._give_up(group, listener)
+            with self._log.changed:
+                self.joined = generation
+                self._log.changed.notify_all()
+        with self._log.changed:
+            everyone = all(member.joined == group.generation for member in group.members)
+            if self._assigned_in == group.generation or not everyone:
+                return
+            self._assigned_in = group.generation
+            partitions = self._share(group)
+            self._positions = {partition: self._start(partition) for partition in partitions}
+            self._paused = set(partitions)
+        listener.assigned(partitions)
+
+    def _give_up(self, group: Group, listener: RebalanceListener) -> None:
+        if not self._positions:
+            return
+        offsets = listener.revoked(list(self._positions))
+        with self._log.changed:
+            group.committed.update(offsets)
+            self._positions = {}
+            self._paused = set()
+
+    def _share(self, group: Group) -> list[TopicPartition]:
+        numbers, rank = sorted(self._log.numbers(self._topic)), group.members.index(self)
+        return [TopicPartition(self._topic, number) for number in numbers if number % len(group.members) == rank]
+
+    def _start(self, partition: TopicPartition) -> int:
+        found = self._group.committed.get(partition) if self._group else None
+        return found.offset if found else 0
+
+    def _next_records(self) -> dict[TopicPartition, list[FakeRecord]]:
+        found: dict[TopicPartition, list[FakeRecord]] = {}
+        left = self._most
+        for partition, offset in list(self._positions.items()):
+            records = [] if partition in self._paused else self._log.read(partition, offset, left)
+            if records:
+                found[partition] = records
+                self._positions[partition] = records[-1].offset + 1
+                left -= len(records)
+        return found
+
+    def _has_news(self, generation: int) -> bool:
+        if self._group is not None and self._listener is not None:
+            waiting = self._assigned_in != self._group.generation
+            if generation != self._group.generation or self._expelled:
+                return True
+            if waiting and all(member.joined == self._group.generation for member in self._group.members):
+                return True
+        open_ = [partition for partition in self._positions if partition not in self._paused]
+        return any(self._log.end(partition) > self._positions[partition] for partition in open_)
+
+    def _check_assigned(self, partition: TopicPartition) -> None:
+        if partition not in self._positions:
+            raise KafkaError(f"{partition.topic}/{partition.partition} is not assigned")
+
+    def _required_group(self) -> Group:
+        if self._group is None:
+            raise KafkaError("the consumer has no group")
+        return self._group

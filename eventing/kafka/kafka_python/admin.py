@@ -1,0 +1,27 @@
+"""The port's admin client by kafka-python."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from kafka.admin import ConfigResource, ConfigResourceType
+
+from eventing.kafka.kafka_python.errors import translate_errors
+
+_MAX_MESSAGE_BYTES = "max.message.bytes"
+
+
+class AdminAdapter:
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def max_message_bytes(self, topics: Collection[str]) -> dict[str, int]:
+        resources = [ConfigResource(ConfigResourceType.TOPIC, topic, {_MAX_MESSAGE_BYTES: None}) for topic in topics]
+        with translate_errors():
+            found = self._client.describe_configs(resources, config_filter="all").get("topic", {})
+        return {topic: int(values[_MAX_MESSAGE_BYTES]["value"]) for topic, values in found.items() if _MAX_MESSAGE_BYTES in values}
+
+    def close(self) -> None:
+        with translate_errors():
+            self._client.close()

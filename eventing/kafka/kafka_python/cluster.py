@@ -1,0 +1,98 @@
+"""Clients of kafka-python for one cluster, with an error in seconds where the library would retry in silence."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.errors import KafkaError
+
+from eventing.kafka import access
+from eventing.kafka.kafka_python import fetcher
+from eventing.kafka.kafka_python.admin import AdminAdapter
+from eventing.kafka.kafka_python.consumer import ConsumerAdapter
+from eventing.kafka.kafka_python.handshake import check_handshake
+from eventing.kafka.kafka_python.options import security_options
+from eventing.kafka.kafka_python.producer import ProducerAdapter
+from eventing.kafka.port import DEFAULT_CONSUMER, DEFAULT_PRODUCER, Broker, ConsumerOptions, ProducerOptions
+from eventing.kafka.security import PLAINTEXT
+
+_BOOTSTRAP_SECONDS = 10.0
+_NO_METRICS = {"metrics_enabled": False}
+
+
+class KafkaCluster:
+    """The `Cluster` of the port by kafka-python. Nothing is connected to before a client is made."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def consumer(self, options: ConsumerOptions = DEFAULT_CONSUMER) -> ConsumerAdapter:
+        """Return a consumer of bytes without automatic commits.
+
+        It has no deserializer: after one that raises, each later poll of the library would never return.
+        """
+        given = {
+            "group_id": options.group,
+            "group_instance_id": options.instance,
+            "session_timeout_ms": _milliseconds(options.session_timeout_seconds),
+            "heartbeat_interval_ms": _milliseconds(options.session_timeout_seconds and options.session_timeout_seconds / 4),
+            "max_poll_interval_ms": _milliseconds(options.max_poll_interval_seconds),
+            "max_poll_records": options.max_poll_records,
+        }
+        client = self._connect(KafkaConsumer, {**_NO_METRICS, "enable_auto_commit": False, "auto_offset_reset": "earliest", **_set(given)})
+        fetcher.correct(client)
+        return ConsumerAdapter(client)
+
+    def producer(self, options: ProducerOptions = DEFAULT_PRODUCER) -> ProducerAdapter:
+        given = {
+            "linger_ms": _milliseconds(options.linger_seconds),
+            "max_block_ms": _milliseconds(options.block_seconds),
+            "delivery_timeout_ms": _milliseconds(options.delivery_timeout_seconds),
+            "batch_size": options.batch_bytes,
+            "max_request_size": options.max_request_bytes,
+        }
+        return ProducerAdapter(self._connect(KafkaProducer, {**_NO_METRICS, **_set(given)}))
+
+    def admin(self) -> AdminAdapter:
+        return AdminAdapter(self._connect(KafkaAdminClient, {}))
+
+    def check_access(self) -> None:
+        """Raise BrokerUnreachable or BrokerRefused. Without security, only a TCP connection is made, which costs next to nothing."""
+        broker = self._broker
+        address = access.listening_address(broker, _BOOTSTRAP_SECONDS)
+        if broker.security != PLAINTEXT:
+            access.warn_if_readable(broker)
+            check_handshake(address, broker.security, _BOOTSTRAP_SECONDS)
+
+    def _connect(self, client: Any, options: dict[str, Any]) -> Any:
+        _silence_library()
+        self.check_access()
+        broker = self._broker
+        try:
+            return client(
+                bootstrap_servers=broker.bootstrap_servers.split(","),
+                api_version=broker.api_version,
+                bootstrap_timeout_ms=_milliseconds(_BOOTSTRAP_SECONDS),
+                **security_options(broker.security),
+                **options,
+            )
+        except KafkaError as error:
+            check_handshake(access.listening_address(broker, _BOOTSTRAP_SECONDS), broker.security, _BOOTSTRAP_SECONDS)
+            raise access.unreachable(broker, str(error) or type(error).__name__) from None
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else int(seconds * 1000)
+
+
+def _set(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _silence_library() -> None:
+    """Silence kafka-python, which warns of every reconnection and rebalance several times, unless its level was set on purpose."""
+    library = logging.getLogger("kafka")
+    if library.level == logging.NOTSET:
+        library.setLevel(logging.CRITICAL)

@@ -1,0 +1,66 @@
+"""The clusters of the port's contract: the in-memory one, and kafka-python's with the embedded broker and with Apache Kafka."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from kafka import KafkaAdminClient
+from kafka.admin import NewTopic
+
+from eventing.kafka.fake.cluster import FakeCluster
+from eventing.kafka.kafka_python.cluster import KafkaCluster
+from eventing.kafka.port import DEFAULT_CONSUMER, DEFAULT_PRODUCER, Broker, Cluster, Consumer, ConsumerOptions, Producer, ProducerOptions
+
+if TYPE_CHECKING:
+    from tests.fixtures.apache import Apache
+
+PARTITIONS = 4
+
+
+@dataclass(frozen=True)
+class Clients:
+    """Makes clients of one cluster and closes them; `topic` has four partitions."""
+
+    cluster: Cluster
+    topic: str
+    group: str
+    stack: ExitStack
+    commits_while_rebalancing: bool
+    """Whether the broker accepts a commit of partitions that are being revoked; librdkafka's mock refuses it."""
+
+    def consumer(self, options: ConsumerOptions = DEFAULT_CONSUMER) -> Consumer:
+        consumer = self.cluster.consumer(options)
+        self.stack.callback(consumer.close, 5.0)
+        return consumer
+
+    def producer(self, options: ProducerOptions = DEFAULT_PRODUCER) -> Producer:
+        producer = self.cluster.producer(options)
+        self.stack.callback(producer.close, 5.0)
+        return producer
+
+
+def _apache(apache: Apache, topic: str) -> KafkaCluster:
+    servers = apache.at("PLAINTEXT")
+    with closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
+        admin.create_topics([NewTopic(topic, PARTITIONS, 1)])
+    return KafkaCluster(Broker(servers))
+
+
+@pytest.fixture(params=["fake", "embedded", "apache"])
+def clients(request: pytest.FixtureRequest) -> Iterator[Clients]:
+    name = uuid.uuid4().hex[:8]
+    topic = f"contract-{name}"
+    makers: dict[str, Callable[[], Cluster]] = {
+        "fake": lambda: FakeCluster(partitions=PARTITIONS),
+        "embedded": lambda: KafkaCluster(request.getfixturevalue("broker")),
+        "apache": lambda: _apache(request.getfixturevalue("apache"), topic),
+    }
+    with ExitStack() as stack:
+        found = Clients(makers[request.param](), topic, f"group-{name}", stack, request.param != "embedded")
+        assert found.producer().partitions_for(topic) == set(range(PARTITIONS))
+        yield found

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from typing import Any
+
+import pytest
+from kafka.errors import CommitFailedError
+from kafka.structs import OffsetAndMetadata
+from kafka.structs import TopicPartition as ClientPartition
+
+from eventing.kafka.kafka_python.consumer import _Listener
+from eventing.kafka.port import CommittedOffset, Offsets, TopicPartition
+
+
+class Client:
+    def __init__(self, error: Exception | None = None) -> None:
+        self.committed: dict[Any, Any] = {}
+        self._error = error
+
+    async def commit_async(self, offsets: dict[Any, Any]) -> None:
+        if self._error is not None:
+            raise self._error
+        self.committed |= offsets
+
+
+class Owner:
+    def assigned(self, partitions: Collection[TopicPartition]) -> None: ...
+
+    def revoked(self, partitions: Collection[TopicPartition]) -> Offsets:
+        return {partition: CommittedOffset(partition.partition * 10, "checkpoint") for partition in partitions}
+
+    def lost(self, partitions: Collection[TopicPartition]) -> None: ...
+
+
+def revoke(client: Client) -> None:
+    asyncio.run(_Listener(client, Owner()).on_partitions_revoked([ClientPartition("in", 1), ClientPartition("in", 2)]))
+
+
+def test_offsets_that_the_owner_gives_back_are_committed() -> None:
+    client = Client()
+    revoke(client)
+    assert client.committed == {ClientPartition("in", number): OffsetAndMetadata(10 * number, "checkpoint", -1) for number in (1, 2)}
+
+
+def test_commit_that_is_too_late_does_not_end_the_rebalance(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    revoke(Client(CommitFailedError("a rebalance is under way")))
+    assert "a rebalance is under way" in caplog.text
