@@ -1,1 +1,1 @@
-"""The objects that `tidegate up` honours: manifests, their strict models, and the rules of a cluster."""
+"""Kubernetes objects that `tidegate up` supports: manifests, their strict models, and the validation rules of a cluster."""

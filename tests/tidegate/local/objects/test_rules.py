@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from tidegate.local.objects.resources import KnativeService
-from tidegate.local.objects.rules import check
+from tidegate.local.objects.rules import parse_manifest
 from tidegate.local.objects.validation import InvalidObject
 
 Object = dict[str, Any]
 Make = Callable[..., Object]
 
 
-def test_what_a_sensible_manifest_carries_is_accepted(service: Make) -> None:
+def test_typical_manifest_is_accepted(service: Make) -> None:
     item = service(serviceAccountName="flights", enableServiceLinks=False, containerConcurrency=8, timeoutSeconds=60)
     container = item["spec"]["template"]["spec"]["containers"][0]
     container |= {
@@ -36,7 +36,7 @@ def test_what_a_sensible_manifest_carries_is_accepted(service: Make) -> None:
         {"revisionName": "hello-00001", "percent": 90, "tag": "v1"},
         {"revisionName": "hello-00002", "percent": 10, "tag": "v2"},
     ]
-    assert isinstance(check(item), KnativeService)
+    assert isinstance(parse_manifest(item), KnativeService)
 
 
 @pytest.mark.parametrize(
@@ -78,17 +78,17 @@ def test_what_a_sensible_manifest_carries_is_accepted(service: Make) -> None:
         (("metadata", "annotations"), {"autoscaling.knative.dev/min-scale": "1"}, 'must be put under "spec.template.metadata.annotations"'),
     ],
 )
-def test_what_knatives_webhook_refuses_is_refused_in_its_words(service: Make, path: tuple[Any, ...], value: Any, message: str) -> None:
+def test_violation_is_refused_in_the_words_of_knatives_webhook(service: Make, path: tuple[Any, ...], value: Any, message: str) -> None:
     item = copy.deepcopy(service())
     parent: Any = item
     for part in path[:-1]:
         parent = parent[part]
     parent[path[-1]] = value
     with pytest.raises(InvalidObject) as caught:
-        check(item)
+        parse_manifest(item)
     assert message in str(caught.value)
 
 
-def test_a_kind_that_is_not_run_is_told_with_the_nearest(service: Make) -> None:
+def test_unsupported_kind_suggests_the_nearest_one(service: Make) -> None:
     with pytest.raises(InvalidObject, match=r"did you mean Service \(serving.knative.dev/v1\)"):
-        check({**service(), "apiVersion": "serving.knative.dev/v1beta1"})
+        parse_manifest({**service(), "apiVersion": "serving.knative.dev/v1beta1"})
