@@ -14,7 +14,8 @@ from eventing.kafka.security import OPEN, Security
 EMBEDDED = "embedded"
 # The API version of librdkafka's mock cluster, with which kafka-python's negotiation fails.
 _MOCK_API_VERSION = (2, 3)
-# The mock cluster waits almost this long before it reassigns the partitions of a killed worker, and again for each member that rejoins.
+# The mock cluster waits almost this long before it reassigns the partitions of a killed worker, and again for each
+# member that rejoins.
 _MOCK_SESSION_SECONDS = "6"
 _START_SECONDS = 10.0
 
@@ -27,7 +28,10 @@ class Kafka:
     broker: Broker
 
     def environment(self) -> dict[str, str]:
-        """The variables by which a process connects to the broker: all of them, so that none of a manifest's own is mixed in."""
+        """The variables by which a process connects to the broker.
+
+        All of them are set, so that those of a manifest are not mixed in.
+        """
         found = {"TIDEGATE_BOOTSTRAP_SERVERS": self.broker.bootstrap_servers, **self.broker.security.environment()}
         if self.broker.api_version:
             version = ".".join(map(str, self.broker.api_version))
@@ -52,7 +56,10 @@ async def reachable(bootstrap_servers: str | None, security: Security = OPEN) ->
 
 @asynccontextmanager
 async def _embedded() -> AsyncIterator[str]:
-    """librdkafka's mock cluster, which runs for as long as its client exists. It keeps about 5 MB of each partition in memory."""
+    """librdkafka's mock cluster, which runs for as long as its client exists.
+
+    It keeps about 5 MB of each partition in memory.
+    """
     # Imported here, since a named broker does not need it.
     from confluent_kafka import Producer
 

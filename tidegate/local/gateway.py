@@ -1,4 +1,4 @@
-"""The gateway, one port for all services: it finds the revision by host, acquires a replica, and proxies the request and the response."""
+"""The gateway: one port for all services, which proxies each request to a replica of the revision for its host."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ _OWN_HOSTS = ("localhost", "127.0.0.1", "[", "::1")
 
 
 def drop_malformed_request_logs(record: logging.LogRecord) -> bool:
-    """A filter for aiohttp's log. A request that is not HTTP gets a 400; it is not an error of the gateway that needs a traceback."""
+    """A filter for aiohttp's log.
+
+    A request that is not HTTP gets a 400; it is not an error of the gateway that needs a traceback.
+    """
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
@@ -78,7 +81,7 @@ class Gateway:
             return proxied.fail(502, f"the connection to {revision.plan.name} failed during a request: {cause}.")
 
     async def _send(self, proxied: _ProxiedRequest, revision: Revision) -> web.StreamResponse:
-        """Send a request to a replica, and to another one if it refuses the connection, since nothing was written then."""
+        """Send a request to a replica, or to another one if it refuses the connection, before any data is sent."""
         while True:
             replica = await revision.acquire()
             try:
@@ -109,7 +112,10 @@ class _ProxiedRequest:
             return await self._return(answer)
 
     def fail(self, status: int, message: str) -> web.StreamResponse:
-        """Answer with an error, or abort the connection if the response has begun, so that a part is not taken for the whole."""
+        """Answer with an error.
+
+        If the response has begun, abort the connection instead, so that a part is not taken for the whole.
+        """
         log.warning("%s %s: %s", self._request.method, self._request.rel_url, message)
         if self._response is None or not self._response.prepared:
             return _error(status, message)
@@ -141,7 +147,10 @@ class _ProxiedRequest:
 
 
 def _forwarded(request: web.BaseRequest) -> CIMultiDict[str]:
-    """The headers of the request with those that Envoy and Knative's activator add. As there, headers of the caller are kept."""
+    """The headers of the request with those that Envoy and Knative's activator add.
+
+    As there, headers of the caller are kept.
+    """
     headers = CIMultiDict(end_to_end(request.headers.items()))
     peer = request.remote or "127.0.0.1"
     before = headers.get("X-Forwarded-For")
@@ -154,7 +163,10 @@ def _forwarded(request: web.BaseRequest) -> CIMultiDict[str]:
 
 
 def _no_route(message: str) -> web.Response:
-    """The 404 of an ingress for a request to no service. By its header the router distinguishes it from the 404 of a service."""
+    """The 404 of an ingress for a request to no service.
+
+    By its header the router distinguishes it from the 404 of a service.
+    """
     answer = _error(404, message)
     answer.headers[NO_HOST] = "true"
     return answer

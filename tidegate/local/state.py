@@ -19,7 +19,9 @@ _LOCK = "up.lock"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """The content of the state file. `gateway` and `api` are URLs, `kafka` is "embedded" or an address, `started` an RFC 3339 time.
+    """The content of the state file.
+
+    `gateway` and `api` are URLs, `kafka` is "embedded" or an address, `started` an RFC 3339 time.
 
     `kubeconfig` and `token_file` are paths of files that only the owner can read, which gives access to the API.
     """
@@ -50,9 +52,12 @@ def read(state_dir: Path) -> Running | None:
 
 @contextmanager
 def claimed(state_dir: Path) -> Iterator[None]:
-    """Lock the folder for as long as the context, and make it readable by its owner only. The lock ends with the process.
+    """Lock the folder for as long as the context, and make it readable by its owner only.
 
-    Raises AlreadyRunning if another process has locked it, and UnusableFolder if it cannot be written, or if other users can write it.
+    The lock ends with the process.
+
+    Raises AlreadyRunning if another process has locked it, and UnusableFolder if it cannot be written, or if other
+    users can write it.
     """
     try:
         make_private(state_dir, mark=_LOCK)

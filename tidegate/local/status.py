@@ -1,4 +1,4 @@
-"""The status document at `/tidegate/status` on the port of the API: services, replicas, the reasons for their number, and load."""
+"""The status document at `/tidegate/status` on the port of the API."""
 
 from __future__ import annotations
 
@@ -43,7 +43,10 @@ class Latency(TypedDict):
 
 
 class PoolStatus(TypedDict):
-    """The replicas of a revision or a Deployment. `reason` explains `desired`; `problem` is set while no process can be started."""
+    """The replicas of a revision or a Deployment.
+
+    `reason` explains `desired`; `problem` is set while no process can be started.
+    """
 
     replicas: list[ReplicaStatus]
     desired: int
@@ -77,7 +80,10 @@ class StreamStatus(TypedDict):
 
 
 class Status(TypedDict):
-    """The whole document. `peak_rss_mib` is the largest memory of any replica, running or ended, by revision or Deployment."""
+    """The whole document.
+
+    `peak_rss_mib` is the largest memory of any replica, running or ended, by revision or Deployment.
+    """
 
     gateway: str
     kafka: str

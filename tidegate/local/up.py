@@ -54,8 +54,9 @@ _WATCH_CLOSE_SECONDS = 0.1
 class UpSettings:
     """Options of `tidegate up`. A port of 0 means a free one.
 
-    `manifests` is a path (`-` is standard input) or the objects themselves. `project_root` is the working directory of the processes,
-    to which paths of models in manifests are relative. Without `bootstrap_servers` the broker is embedded; `security` is for a named one.
+    `manifests` is a path (`-` is standard input) or the objects themselves. `project_root` is the working directory of
+    the processes, to which paths of models in manifests are relative. Without `bootstrap_servers` the broker is
+    embedded; `security` is for a named one.
     """
 
     manifests: str | Sequence[Object] = "manifests/base"
@@ -160,7 +161,7 @@ async def run(settings: UpSettings) -> None:
 
 
 def _gateway_sockets(settings: UpSettings) -> Iterator[socket.socket]:
-    """A socket on 127.0.0.1, where the processes call each other, and another one for a host that does not include it."""
+    """Listen on 127.0.0.1, where the processes call each other, and on the host if it does not include that."""
     options = {"option": "--port", "host_option": "--host"}
     if settings.host in _HOSTS_WITH_LOOPBACK:
         yield listen(settings.port, settings.host, **options)
@@ -243,7 +244,10 @@ def _apply(documents: Sequence[ParsedDocument], controller: Controller) -> None:
 
 
 async def _drain(here: Up) -> None:
-    """Wait for the requests in flight. The gateway stays open, since a function may call another one to answer a request."""
+    """Wait for the requests in flight.
+
+    The gateway stays open, since a function may call another one to answer a request.
+    """
     if here.in_flight:
         log.info("draining: waiting for %d requests…", here.in_flight)
     while here.in_flight and not here.killed.is_set():  # noqa: ASYNC110 only at shutdown, and briefly

@@ -115,7 +115,7 @@ def running(root: Path) -> Callable[..., AbstractAsyncContextManager[Up]]:
 
 @pytest.fixture
 def until() -> Until:
-    """Wait for a condition that sends no event: a file of another process, or a state that a process reaches by itself."""
+    """Wait for a condition that sends no event, such as a file of another process."""
 
     async def wait(true: Callable[[], Any]) -> None:
         async with asyncio.timeout(20):

@@ -1,7 +1,7 @@
 """Access control of the API of `tidegate up`: callers need its token, and web pages are not allowed.
 
-A Service is a command that runs on this machine, so a caller that may create one runs commands as the owner of the process. All users
-of a machine share the loopback interface; the token is in files that only the owner can read.
+A Service is a command that runs on this machine, so a caller that may create one runs commands as the owner of the
+process. All users of a machine share the loopback interface; the token is in files that only the owner can read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from aiohttp import web
 
 from tidegate.local.apiserver.status_error import StatusError
 
-# kubectl sends a token over TLS only (client-go, clientcmd.ClientConfig), but always the user information of a URL, by RFC 7617.
+# kubectl sends a token over TLS only (client-go, clientcmd.ClientConfig), but always the user information of a URL, by
+# RFC 7617.
 USER = "tidegate"
 _OWN_HOSTS = ("127.0.0.1", "localhost")
 
@@ -34,7 +35,7 @@ def check(request: web.Request, token: str) -> None:
 
 
 def _check_origin(request: web.Request) -> None:
-    """Check the headers by which a browser names the called host, another one after DNS rebinding, and the calling page."""
+    """Check the host and the page that a browser names in its headers. After DNS rebinding the host is another one."""
     if request.host.partition(":")[0] not in _OWN_HOSTS:
         remedy = "call the API at 127.0.0.1 or localhost"
         raise StatusError(403, "Forbidden", f"host {request.host} is not allowed", remedy=remedy)

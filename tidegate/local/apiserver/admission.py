@@ -27,8 +27,8 @@ def parse_service(item: Object) -> KnativeService:
 def admit_service(item: Object, service: KnativeService, old: Object | None = None) -> Object:
     """Return a Knative Service with its defaults filled in.
 
-    `service` is the model of `item`, and `old` the stored object that it replaces. Raises StatusError 400 for a change that Knative's
-    webhook would deny.
+    `service` is the model of `item`, and `old` the stored object that it replaces. Raises StatusError 400 for a change
+    that Knative's webhook would deny.
     """
     admitted = _with_defaults(without_nulls(item))
     if old is not None:
@@ -40,7 +40,10 @@ def admit_service(item: Object, service: KnativeService, old: Object | None = No
 
 
 def admit_revision(item: Object, old: Object) -> Object:
-    """Return a revision with changed labels or annotations. Raises StatusError for a change of its specification or its owner."""
+    """Return a revision with changed labels or annotations.
+
+    Raises StatusError for a change of its specification or its owner.
+    """
     if item.get("spec") != old["spec"]:
         raise _immutable("spec")
     if _owner(item) != _owner(old):
@@ -69,7 +72,7 @@ def _with_defaults(service: Object) -> Object:
 
 
 def _check_name_change(old: Object, new: Object, name: str | None) -> None:
-    """Raise InvalidObject for a changed template under the same user-defined name, which already belongs to a revision."""
+    """Raise InvalidObject for a changed template whose user-defined name already belongs to a revision."""
     before, after = old["spec"]["template"], new["spec"]["template"]
     if name and name == before.get("metadata", {}).get("name") and before != after:
         raise webhook_error(_NAME_FIELD, "Saw the following changes without a name change (-old +new)")

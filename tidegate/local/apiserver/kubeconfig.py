@@ -1,4 +1,4 @@
-"""The kubeconfig and the token file, by which `kubectl`, other clients and the child processes use the API of `tidegate up`."""
+"""The kubeconfig and the token file, by which clients and child processes use the API of `tidegate up`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _TOKEN_FILE = "token"  # noqa: S105 the name of a file
 def write(state_dir: Path, api: str, token: str) -> Path:
     """Write the kubeconfig, readable by its owner only.
 
-    It has the token twice: most clients send that of the user; kubectl does so over TLS only and sends that of the URL instead.
+    It has the token twice: most clients send that of the user; kubectl does so over TLS only and sends that of the URL
+    instead.
     """
     config = {
         "apiVersion": "v1",

@@ -15,8 +15,9 @@ _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 def make_private(folder: Path, *, mark: str) -> None:
     """Create the folder for its owner only.
 
-    An existing folder is made private if it is empty or has the file `mark`, by which an earlier run is recognized; any other keeps its
-    permissions. Raises UnusableFolder if other users can write there, since they could replace the files, or OSError.
+    An existing folder is made private if it is empty or has the file `mark`, by which an earlier run is recognized; any
+    other keeps its permissions. Raises UnusableFolder if other users can write there, since they could replace the
+    files, or OSError.
     """
     folder.mkdir(mode=_OWNER_ONLY, parents=True, exist_ok=True)
     if folder.stat().st_uid == os.getuid() and ((folder / mark).exists() or not any(folder.iterdir())):

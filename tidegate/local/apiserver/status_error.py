@@ -66,7 +66,7 @@ class StatusError(TidegateError):
 
     @classmethod
     def of(cls, error: InvalidObject, kind: str, name: str) -> StatusError:
-        """The error of a cluster for an invalid object: the API server checks its form, Knative's webhook its meaning."""
+        """The error of a cluster for an invalid object, as the API server or Knative's webhook reports it."""
         if error.stage is Stage.DECODING:
             message = f'strict decoding error: unknown field "{error.field}" ({error})'
             return UnknownField(400, "BadRequest", f'{kind} in version "v1" cannot be handled as a {kind}: {message}', name=name)

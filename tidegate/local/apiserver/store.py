@@ -78,7 +78,10 @@ class Store:
         return self._put("ADDED", resource, {**item, "metadata": metadata})
 
     def update(self, resource: str, item: Object) -> Object:
-        """Replace an object, except its status. Raises StatusError 404, or 409 if `metadata.resourceVersion` is not the stored one."""
+        """Replace an object, except its status.
+
+        Raises StatusError 404, or 409 if `metadata.resourceVersion` is not the stored one.
+        """
         self.check_version(resource, item)
         metadata = item["metadata"]
         old = self.get(resource, metadata["name"], metadata.get("namespace"))
@@ -92,7 +95,7 @@ class Store:
         return old if new == old else self._put("MODIFIED", resource, new)
 
     def check_version(self, resource: str, item: Object) -> None:
-        """Raise StatusError 409 if the object names another version than the stored one; without a version it overwrites."""
+        """Raise StatusError 409 if the object has another version than the stored one; an object without one passes."""
         name, given = item["metadata"]["name"], item["metadata"].get("resourceVersion")
         if given and given != self.get(resource, name)["metadata"]["resourceVersion"]:
             raise StatusError.conflict(resource, name)
@@ -111,7 +114,10 @@ class Store:
         return self._record("DELETED", resource, {**item, "metadata": dict(item["metadata"])})
 
     async def watch(self, resource: str | None, since: int) -> AsyncIterator[Change]:
-        """Yield the changes after a version, without end. Raises StatusError 410 if some of them are no longer in the history."""
+        """Yield the changes after a version, without end.
+
+        Raises StatusError 410 if some of them are no longer in the history.
+        """
         while True:
             changed = self._changed
             # The version, and the first element of the history, may change while the consumer handles a change.

@@ -1,7 +1,8 @@
-"""The desired number of replicas of a revision: a small version of Knative's pod autoscaler, as a function of time and observations.
+"""A small version of Knative's pod autoscaler: the desired replicas as a function of time and observations.
 
-Normally the mean load of the stable window decides. When the load of the panic window (its last tenth) needs twice the current
-replicas, the mean of the panic window decides, and no replica is removed until a stable window after the end of the panic.
+Normally the mean load of the stable window decides. When the load of the panic window (its last tenth) needs twice the
+current replicas, the mean of the panic window decides, and no replica is removed until a stable window after the end of
+the panic.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ _DOWN_RATE = 2.0
 class Observation:
     """The load since the previous observation; `time` is that of a monotonic clock, in seconds.
 
-    `concurrency` is the mean number of requests that were held or in flight, `rate` the number of new requests per second;
-    `in_flight` and `replicas` (ready or starting) are the current numbers.
+    `concurrency` is the mean number of requests that were held or in flight, `rate` the number of new requests per
+    second; `in_flight` and `replicas` (ready or starting) are the current numbers.
     """
 
     time: float
@@ -96,7 +97,10 @@ class Autoscaler:
 
 
 def _limited(replicas: int, wanted: float) -> int:
-    """The number of replicas, rounded up and within Knative's rates of scaling. As floats 0.1 x 3 is above 0.3; `round` corrects that."""
+    """The number of replicas, rounded up and within Knative's rates of scaling.
+
+    As floats 0.1 x 3 is above 0.3; `round` corrects that.
+    """
     low, high = math.floor(replicas / _DOWN_RATE), math.ceil(replicas * _UP_RATE)
     return min(max(math.ceil(round(wanted, 6)), low), high)
 

@@ -1,4 +1,4 @@
-"""The controller: creates revisions of Knative Services, runs them, and writes their state to the objects' status."""
+"""The controller, which creates revisions of Knative Services, runs them, and updates the status of both."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Controller:
         self._unsubscribe = self.store.subscribe(self._on_change)
 
     def apply(self, item: Object, service: KnativeService) -> Object:
-        """Create or replace a Knative Service; `service` is the model of `item`. Raises StatusError as the API would."""
+        """Create or replace a Knative Service whose model is `service`. Raises StatusError as the API would."""
         old = self._find(SERVICES, str(service.metadata.name))
         admitted = admit_service(item, service, old)
         return self.store.update(SERVICES, admitted) if old else self.store.create(SERVICES, admitted)
@@ -94,7 +94,7 @@ class Controller:
         self._update_routes()
 
     def _create_revision(self, service: Object) -> str | None:
-        """Create the revision of a new template. Returns the revision name in the template if another revision has it."""
+        """Create the revision of a new template. Returns its name if another revision already has it."""
         desired = reconciler.next_revision(service, self._revisions_of(reconciler.name_of(service)), self._templates)
         if desired is None:
             return None

@@ -22,7 +22,10 @@ _GRACE_SECONDS = 30
 
 
 def sinks(bindings: Iterable[SinkBinding], domain: str) -> dict[str, str]:
-    """The address of the sink by the name of the bound Deployment. Raises InvalidManifest for an unsupported subject or sink."""
+    """The address of the sink by the name of the bound Deployment.
+
+    Raises InvalidManifest for an unsupported subject or sink.
+    """
     found: dict[str, str] = {}
     for binding in bindings:
         subject = binding.spec.subject

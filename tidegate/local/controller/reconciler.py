@@ -26,7 +26,10 @@ def next_revision(service: Object, revisions: Sequence[Object], templates: Mappi
 
 
 def revision_status(revision: Object, problem: str | None, replicas: int, desired: int) -> Object:
-    """The status of a revision. At zero it is ready, since it has not failed; it is not when its replicas cannot be started."""
+    """The status of a revision.
+
+    At zero it is ready, since it has not failed; it is not when its replicas cannot be started.
+    """
     active = ("True", "", "") if desired else ("False", "NoTraffic", "The target is not receiving traffic.")
     conditions = [
         _condition(revision, "Active", *active),
@@ -128,7 +131,7 @@ def _healthy(problem: str | None) -> tuple[ConditionStatus, str, str]:
 
 
 def _resolve(service: Object, known: set[str], latest: str | None, domain: str) -> tuple[list[Object], str | None]:
-    """The traffic with the names of revisions and the addresses of tags, and a message about a missing revision, if any."""
+    """The traffic with names of revisions and addresses of tags, and a message about a missing revision, if any."""
     resolved: list[Object] = []
     name = name_of(service)
     for target in service["spec"]["traffic"]:

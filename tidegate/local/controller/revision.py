@@ -155,7 +155,7 @@ class Revision:
             raise
 
     def _abandon(self, waiter: asyncio.Future[Replica]) -> None:
-        """Drop a request whose caller has disconnected, and release the replica that it may have been assigned at that moment."""
+        """Drop a request whose caller has disconnected, and release a replica that was assigned in the meantime."""
         if not waiter.done():
             self._held.remove(waiter)
             waiter.cancel()

@@ -13,14 +13,20 @@ Draw = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The revisions of a service. `shares` have their percentages, which add up to 100; `tags` are revisions by tag, of any percentage."""
+    """The revisions of a service.
+
+    `shares` have their percentages, which add up to 100; `tags` are revisions by tag, of any percentage.
+    """
 
     service: str
     shares: tuple[tuple[str, int], ...]
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def choose(self, draw: Draw = random.random) -> str:
-        """Draw a revision for a request, as Knative does. A caller that needs a certain revision uses the host of its tag."""
+        """Draw a revision for a request, as Knative does.
+
+        A caller that needs a certain revision uses the host of its tag.
+        """
         point = draw() * 100
         for revision, percent in self.shares:
             point -= percent
@@ -50,7 +56,7 @@ class Table:
 
 
 def table(services: Iterable[Object]) -> Table:
-    """The hosts of all services and tags, of those outside and inside a cluster."""
+    """The routes of all services and tags, by the hosts that they have outside and inside a cluster."""
     hosts: dict[str, Route] = {}
     for service in services:
         route = route_of(service)

@@ -1,1 +1,1 @@
-"""Kubernetes objects that `tidegate up` supports: manifests, their strict models, and the validation rules of a cluster."""
+"""Kubernetes objects that `tidegate up` supports: manifests, strict models, and the rules of a cluster."""

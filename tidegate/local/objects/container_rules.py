@@ -1,4 +1,4 @@
-"""Validation rules of a container and its pod: those of a cluster, in the wording of Knative's webhook, and those of a local process."""
+"""Validation rules of containers and pods, in the wording of Knative's webhook, and the limits of a local process."""
 
 from __future__ import annotations
 

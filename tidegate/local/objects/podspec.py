@@ -65,7 +65,10 @@ class TcpSocket(StrictModel):
 
 
 class Probe(StrictModel):
-    """A probe of a container. Times are in seconds; with a `period_seconds` of 0 Knative's queue-proxy probes every 50 ms."""
+    """A probe of a container.
+
+    Times are in seconds; with a `period_seconds` of 0 Knative's queue-proxy probes every 50 ms.
+    """
 
     http_get: HttpGet | None = None
     tcp_socket: TcpSocket | None = None

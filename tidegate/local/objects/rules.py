@@ -1,4 +1,4 @@
-"""Validation rules of objects: those of a cluster, in the wording of Knative's webhook, and those of local processes."""
+"""Validation rules of objects, in the wording of Knative's webhook, and the limits of local processes."""
 
 from __future__ import annotations
 

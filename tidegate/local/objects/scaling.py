@@ -35,8 +35,9 @@ class Decision:
 class Scaling:
     """Parameters of the autoscaler, with the defaults of Knative's ConfigMap config-autoscaler. Times are in seconds.
 
-    `target` is the intended load of one replica by `metric` (requests in flight, or requests per second), already reduced to the
-    target utilization. `concurrency` is the hard limit of requests in flight per replica; 0 means no limit, as for `max_scale`.
+    `target` is the intended load of one replica by `metric` (requests in flight, or requests per second), already
+    reduced to the target utilization. `concurrency` is the hard limit of requests in flight per replica; 0 means no
+    limit, as for `max_scale`.
     """
 
     metric: Literal["concurrency", "rps"] = "concurrency"
@@ -53,7 +54,10 @@ class Scaling:
 
 
 def read(annotations: Mapping[str, str], concurrency: int, where: str) -> Scaling:
-    """Read the annotations of a revision, which are at the path `where`. Raises InvalidObject as Knative's webhook would."""
+    """Read the annotations of a revision, which are at the path `where`.
+
+    Raises InvalidObject as Knative's webhook would.
+    """
     reader = _Reader(_known(annotations, where), where)
     metric = reader.choice("metric", ("concurrency", "rps"))
     reader.choice("class", ("kpa.autoscaling.knative.dev", "hpa.autoscaling.knative.dev"))

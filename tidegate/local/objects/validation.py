@@ -28,7 +28,7 @@ _TERMS = {
 
 
 class StrictModel(BaseModel):
-    """A part of a manifest. Unknown fields are errors, as in the API server's strict validation; no value is coerced."""
+    """A part of a manifest. Unknown fields are errors, as for the API server's strict validation; no value is coerced."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_camel)
 
@@ -44,7 +44,8 @@ class Stage(Enum):
 class InvalidObject(TidegateError):
     """An object that a cluster would reject, or that no process can run.
 
-    `field` is the path of the invalid field and `problem` the cause; Knative's webhook puts `details` on a line of their own.
+    `field` is the path of the invalid field and `problem` the cause; Knative's webhook puts `details` on a line of
+    their own.
     """
 
     def __init__(self, stage: Stage, field: str, problem: str, *, details: str = "", remedy: str = "") -> None:

@@ -32,7 +32,8 @@ class Pod:
 def environment(container: Container, pod: Pod, known: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
     """Variables of the container. Raises InvalidManifest for one whose source does not exist outside a cluster.
 
-    Values in `known` replace those of the manifest, so that a variable from a Secret needs none where this machine has a value.
+    Values in `known` replace those of the manifest, so that a variable from a Secret needs none where this machine has
+    a value.
     """
     env: dict[str, str] = {}
     for source in container.env_from:

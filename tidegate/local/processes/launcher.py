@@ -30,7 +30,10 @@ class Launcher:
     config_maps: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def start(self, container: Container, pod: Pod, given: Mapping[str, str]) -> Process:
-        """Start the container as a process with the `given` variables. Raises StartFailed if this machine cannot run it."""
+        """Start the container as a process with the `given` variables.
+
+        Raises StartFailed if this machine cannot run it.
+        """
         try:
             own = environment(container, pod, self.common)
         except InvalidManifest as error:

@@ -1,8 +1,8 @@
 """A helper process that kills the child processes if this process is killed and cannot do it itself.
 
-It reads the process groups to watch from a pipe; when the pipe closes because its writer has died, it kills the remaining groups.
-Linux's PR_SET_PDEATHSIG is not used: it needs code between fork and exec, is bound to the thread that forked, spares grandchildren,
-and exists on no other system.
+It reads the process groups to watch from a pipe; when the pipe closes because its writer has died, it kills the
+remaining groups. Linux's PR_SET_PDEATHSIG is not used: it needs code between fork and exec, is bound to the thread that
+forked, spares grandchildren, and exists on no other system.
 """
 
 from __future__ import annotations

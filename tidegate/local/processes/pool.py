@@ -1,4 +1,4 @@
-"""Replicas of a revision or a Deployment: kept at a desired number, and restarted with a back-off if they exit by themselves."""
+"""Replicas of a revision or a Deployment, kept at a desired number and restarted with a back-off."""
 
 from __future__ import annotations
 

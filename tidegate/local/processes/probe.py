@@ -1,4 +1,4 @@
-"""Readiness probes of replicas, by the probe of their manifest."""
+"""Readiness probes of replicas."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from dataclasses import dataclass
 
 from tidegate.local.objects.podspec import Probe
 
-# Knative's queue-proxy probes every 50 ms. A refused connection costs little, so a shorter period makes cold starts faster here.
+# Knative's queue-proxy probes every 50 ms. A refused connection costs little, so a shorter period makes cold starts
+# faster here.
 _PERIOD_SECONDS = 0.01
 _USER_AGENT = "kube-probe/1.34 (tidegate up)"
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """The readiness check of a replica: an HTTP request, or without a `path` a connection to the port. Times are in seconds."""
+    """The readiness check of a replica: an HTTP request, or without a `path` a connection to the port.
+
+    Times are in seconds.
+    """
 
     port: int
     path: str | None = None

@@ -86,7 +86,8 @@ class Process:
     def peak_rss_mib(self) -> float | None:
         """Largest resident memory in MiB up to the latest call, or None where the system does not report it.
 
-        `ru_maxrss` cannot be used: Linux counts the parent's memory, which a child shares until it executes its program.
+        `ru_maxrss` cannot be used: Linux counts the parent's memory, which a child shares until it executes its
+        program.
         """
         peak = self._memory("VmHWM")
         if peak is not None:
@@ -143,7 +144,7 @@ def _spawn(launch: Launch) -> tuple[subprocess.Popen[bytes], int]:
         raise StartFailed(message, remedy="check the folder and its disk") from None
     try:
         with log:
-            start = log.tell()
+            start = log.seek(0, os.SEEK_END)
             popen = subprocess.Popen(  # noqa: S603 the command of the user's manifest
                 launch.argv,
                 env=launch.env,

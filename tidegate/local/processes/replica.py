@@ -28,7 +28,10 @@ class State(Enum):
 
 @dataclass(slots=True, eq=False)
 class Replica:
-    """A replica: `number` is the lowest free one, `reason` the cause of its start. Times are milliseconds since the process was spawned."""
+    """A replica: `number` is the lowest free one, `reason` the cause of its start.
+
+    Times are milliseconds since the process was spawned.
+    """
 
     number: int
     port: int
@@ -53,7 +56,7 @@ class Replica:
 
 
 async def wait_until_serving(replica: Replica, readiness: Readiness | None) -> None:
-    """Wait until the replica is ready; without a readiness check it is at once.
+    """Wait until the replica is ready, which is immediate without a readiness check.
 
     Raises StartFailed if the process exits first, or is not ready after a minute.
     """
@@ -77,7 +80,10 @@ async def wait_until_serving(replica: Replica, readiness: Readiness | None) -> N
 
 
 def free_port() -> int:
-    """A free port. If another process takes it before the replica does, the replica exits, and the next one gets another port."""
+    """A free port.
+
+    If another process takes it before the replica does, the replica exits, and the next one gets another port.
+    """
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]

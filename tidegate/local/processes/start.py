@@ -1,7 +1,8 @@
 """`python -P start.py MODULE …`: run a function of the project in the working directory, as its image would.
 
-The working directory of an image has the packages `common`, `eventing` and `functions` of the project only. So these are imported from
-there first, and other files there, such as a `resource.py`, are searched last: they do not replace a module of a library.
+The working directory of an image has the packages `common`, `eventing` and `functions` of the project only. So these
+are imported from there first, and other files there, such as a `resource.py`, are searched last: they do not replace a
+module of a library.
 """
 
 from __future__ import annotations

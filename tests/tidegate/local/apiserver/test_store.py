@@ -84,3 +84,14 @@ async def test_watch_too_far_behind_is_gone() -> None:
         await take(store, 1, 1)
     assert (caught.value.code, caught.value.reason) == (410, "Expired")
     assert [change.object["metadata"]["name"] for change in await take(store, store.version - 2, 2)] == ["t2", "t3"]
+
+
+def test_subscriber_gets_each_change_until_it_ends_its_subscription() -> None:
+    store = Store()
+    changes: list[Change] = []
+    end = store.subscribe(changes.append)
+    created = store.create("things", thing())
+    assert [(change.type, change.object) for change in changes] == [("ADDED", created)]
+    end()
+    store.delete("things", "a")
+    assert len(changes) == 1

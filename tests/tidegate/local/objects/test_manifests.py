@@ -4,8 +4,10 @@ import io
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tidegate.local.objects.manifests import load
+from tidegate.local.objects.manifests import load, of_kind
+from tidegate.local.objects.resources import ConfigMap, KnativeService
 from tidegate.objects import InvalidManifest
 
 SERVICE = """
@@ -136,3 +138,15 @@ def test_components_of_a_first_cluster_start_nothing(tmp_path: Path) -> None:
     (tmp_path / "all.yaml").write_text("\n---\n".join(path.read_text() for path in files))
     assert len(files) == 4
     assert load(str(tmp_path / "all.yaml")) == []
+
+
+def test_documents_keep_the_models_that_they_were_parsed_as() -> None:
+    objects = [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"KEY": "value"}},
+        *yaml.safe_load_all(SERVICE.format(name="a")),
+    ]
+    config_map, service = load(objects)
+    assert of_kind(ConfigMap, [service, config_map]) == [config_map.model]
+    (model,) = of_kind(KnativeService, [service, config_map])
+    assert model is service.model
+    assert model.metadata.name == service.document.object["metadata"]["name"] == "a"
