@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from functions.runtime.knative.objects import traffic_targets
 from tidegate.local.objects.validation import Object
 
 Draw = Callable[[], float]
@@ -71,9 +72,9 @@ def table(services: Iterable[Object]) -> Table:
 
 def route_of(service: Object) -> Route | None:
     """The route of a service by the traffic in its status, or None without traffic."""
-    traffic = service.get("status", {}).get("traffic", [])
-    shares = tuple((target["revisionName"], target["percent"]) for target in traffic if target.get("percent"))
-    tags = {target["tag"]: target["revisionName"] for target in traffic if target.get("tag")}
+    targets = traffic_targets(service.get("status", {}).get("traffic"))
+    shares = tuple((target.revision, target.percent) for target in targets if target.percent)
+    tags = {target.tag: target.revision for target in targets if target.tag}
     return Route(service["metadata"]["name"], shares, tags) if shares else None
 
 

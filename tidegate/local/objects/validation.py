@@ -28,7 +28,10 @@ _TERMS = {
 
 
 class StrictModel(BaseModel):
-    """A part of a manifest. Unknown fields are errors, as for the API server's strict validation; no value is coerced."""
+    """A part of a manifest.
+
+    Unknown fields are errors, as in the API server's strict validation; no value is coerced.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_camel)
 
