@@ -1,4 +1,4 @@
-"""The two places where the scenario runs: `tidegate up` as a process, and a cluster with Knative."""
+"""The two sides on which the scenario runs: `tidegate up` as a process, and a cluster with Knative."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from tidegate.local import state
 Object = dict[str, Any]
 Api = Any
 Kubectl = Callable[..., str]
-# It has no types.
+# This has no types.
 CONNECT: Callable[..., Any] = config.new_client_from_config
 
 ROOT = Path(__file__).parents[2]
 _SERVICES = ("serving.knative.dev", "v1")
-# Long enough for a busy machine; a run that waits so long has failed anyway.
+# Enough for a busy machine.
 _START_SECONDS = 60.0
 
-# What the scenario calls; the stream worker would join the consumer group of whoever else runs the example.
+# The services of the scenario only: a stream worker would join the consumer group of another run of the example.
 _KUSTOMIZATION = """
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
@@ -52,7 +52,11 @@ patches:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """`domain` follows a service's name in its host; `images` are those to use for the images' names; `replicas` counts a service's."""
+    """A side.
+
+    `domain` follows a service's name in its host; `images` replace the images by name; `replicas` counts those of a
+    service.
+    """
 
     name: str
     namespace: str
@@ -65,7 +69,7 @@ class Side:
 
 @contextmanager
 def local(folder: Path, namespace: str) -> Iterator[Side]:
-    """The real process, on free ports."""
+    """`tidegate up` as a process, on free ports."""
     (folder / "manifests.yaml").write_text(_kustomized(folder, namespace, {}))
     command = [sys.executable, "-m", "tidegate", "up", str(folder / "manifests.yaml"), "--port", "0", "--state-dir", str(folder / "state")]
     with (folder / "up.log").open("wb") as log:
@@ -83,7 +87,7 @@ def local(folder: Path, namespace: str) -> Iterator[Side]:
 
 @contextmanager
 def cluster(folder: Path, namespace: str, kubectl: Kubectl) -> Iterator[Side]:
-    """A namespace of its own on the cluster of KUBECONFIG, with the images and the ingress that tests/e2e takes."""
+    """A new namespace on the cluster of KUBECONFIG, with the images and the ingress of tests/e2e."""
     tags = images_of(Path(os.environ["E2E_IMAGES"]))
     here = Cluster(kubectl, namespace)
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -104,7 +108,7 @@ def cluster(folder: Path, namespace: str, kubectl: Kubectl) -> Iterator[Side]:
 
 def _kustomized(folder: Path, namespace: str, tags: Mapping[str, str]) -> str:
     images = [{"name": name, **_parts(tag)} for name, tag in tags.items()]
-    # kustomize takes a folder outside its own by a relative path only.
+    # kustomize accepts a folder outside its own by a relative path only.
     overlay = os.path.relpath(ROOT / "manifests/overlays/local", folder.resolve())
     content = _KUSTOMIZATION.format(namespace=namespace, overlay=overlay, images=json.dumps(images))
     (folder / "kustomization.yaml").write_text(content)
@@ -112,7 +116,7 @@ def _kustomized(folder: Path, namespace: str, tags: Mapping[str, str]) -> str:
 
 
 def _parts(tag: str) -> Object:
-    """`registry:5000/flights:1@sha256:…` as kustomize wants it."""
+    """The fields of kustomize for an image such as `registry:5000/flights:1@sha256:…`."""
     reference, _, digest = tag.partition("@")
     name, _, version = reference.rpartition(":")
     return {"newName": name, "digest": digest} if digest else {"newName": name, "newTag": version}

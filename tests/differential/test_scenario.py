@@ -1,6 +1,6 @@
-"""One scenario, step by step, on `tidegate up` and on a cluster: what differs is written in it, with the reason, and nothing else does.
+"""One scenario on `tidegate up` and on a cluster, whose every difference is written in it, with the reason.
 
-Steps build on each other: run the file, not one of them. On a cluster (`-m e2e`) it needs what tests/e2e needs.
+Steps build on each other: run the whole file. On a cluster (`-m e2e`) it has the requirements of tests/e2e.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ STEPS: list[Object] = SCENARIO["steps"]
 KINDS = ("request", "create", "patch", "delete", "read", "zero")
 GROUP = ("serving.knative.dev", "v1")
 REFUSED = 'admission webhook "validation.webhook.serving.knative.dev" denied the request: validation failed:'
-# A mapping with this key may have more keys than are named.
+# A mapping with this key may have other keys as well.
 OTHERS = "<others>"
-# What takes longest is a service on its way to zero.
-PATIENCE_SECONDS = 120.0
+# Longest is the way of a service to zero.
+TIMEOUT_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`headers` have lower-case names; `text` is the body, without a JSON's spaces."""
+    """A response. `headers` have lower-case names."""
 
     status: int
     headers: dict[str, str]
     body: bytes
 
     def seen(self) -> Object:
-        """As a step expects it."""
+        """The response in the form of a step's `expect`."""
         content = self.body.decode("utf-8", "backslashreplace")
         try:
             value = {"json": json.loads(content)}
@@ -62,17 +62,17 @@ def test_step(side: Side, step: Object) -> None:
 
 
 @pytest.mark.parametrize("step", [step for step in STEPS if "differs" in step], ids=lambda step: step["name"])
-def test_what_differs_is_told_for_both_sides_with_the_reason(step: Object) -> None:
+def test_difference_names_both_sides_and_the_reason(step: Object) -> None:
     assert step["differs"].keys() == {"local", "cluster", "because"}
     assert step["differs"]["local"] != step["differs"]["cluster"]
 
 
-def test_names_of_steps_are_unique() -> None:
+def test_step_names_are_unique() -> None:
     assert len({step["name"] for step in STEPS}) == len(STEPS)
 
 
 def filled(value: Any, side: Side) -> Any:
-    """With the place's own names for `<domain>`, `<namespace>` and `<image NAME>`; `<refused>` is how Knative's webhook begins."""
+    """Replace `<domain>`, `<namespace>` and `<image NAME>` by those of the side, and `<refused>` by REFUSED."""
     if isinstance(value, dict):
         return {filled(key, side): filled(item, side) for key, item in value.items()}
     if isinstance(value, list):
@@ -84,7 +84,10 @@ def filled(value: Any, side: Side) -> Any:
 
 
 def difference(expected: Any, actual: Any, where: str = "") -> str | None:
-    """What is not as expected, if anything is. A text that begins with `~` is a regular expression, null is a key that is not there."""
+    """The first difference, if any.
+
+    An expected string that begins with `~` is a regular expression; null means that the key is missing.
+    """
     if isinstance(expected, dict) and isinstance(actual, dict):
         return next((found for found in _differences(expected, actual, where) if found), None)
     if isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
@@ -102,24 +105,27 @@ def _differences(expected: Object, actual: Object, where: str) -> Iterator[str |
         if key != OTHERS:
             yield difference(value, actual.get(key), f"{where}.{key}")
     if OTHERS not in expected and (more := {key: item for key, item in actual.items() if key not in expected}):
-        yield f"{where or 'it'} has {more!r} besides"
+        yield f"{where or 'it'} also has {more!r}"
 
 
 def until(check: Callable[[], str | None]) -> None:
-    """Until nothing differs; an ingress and a pod's end tell nobody when they are there."""
-    end = time.monotonic() + PATIENCE_SECONDS
+    """Poll until nothing differs, since an ingress and the end of a pod send no event."""
+    end = time.monotonic() + TIMEOUT_SECONDS
     while found := check():
         assert time.monotonic() < end, found
         time.sleep(0.1)
 
 
 def request(side: Side, wanted: Object, expected: Object) -> None:
-    """`times` asks so often, and `distinct` names all that the answers' JSON has for a key; `eventually` asks until it is right."""
+    """Send a request `times` times, and `eventually` again until the responses are as expected.
 
-    def ask() -> str | None:
+    `distinct` are all values of a key in the JSON of the responses.
+    """
+
+    def send() -> str | None:
         answers = [answer(side, wanted) for _ in range(wanted.get("times", 1))]
         for found in answers:
-            if wrong := difference(expectation, _asked_for(expectation, found.seen())):
+            if wrong := difference(expectation, _expected_parts(expectation, found.seen())):
                 return f"{wrong} in {found}"
         seen = {key: sorted({json.loads(found.body)[key] for found in answers}) for key in distinct}
         return difference(distinct, seen)
@@ -128,14 +134,14 @@ def request(side: Side, wanted: Object, expected: Object) -> None:
     expectation = {key: value for key, value in expected.items() if key != "distinct"}
     expectation |= {"headers": {**expected["headers"], OTHERS: ""}} if "headers" in expected else {}
     if wanted.get("eventually"):
-        until(ask)
+        until(send)
     else:
-        wrong = ask()
+        wrong = send()
         assert not wrong, wrong
 
 
-def _asked_for(expected: Object, seen: Object) -> Object:
-    """Headers and bodies that a step says nothing about may be anything."""
+def _expected_parts(expected: Object, seen: Object) -> Object:
+    """The parts of a response that the step expects; the others may have any value."""
     return {key: seen.get(key) for key in expected}
 
 
@@ -158,7 +164,7 @@ def answer(side: Side, wanted: Object) -> Answer:
 
 
 def payload(wanted: Object) -> bytes | None:
-    """`json`, and behind it the bytes of binary tensors, `tail`; or a `text`; or as many `spaces`."""
+    """The body: `json`, followed by the bytes of binary tensors in `tail`; or a `text`; or a number of `spaces`."""
     if "json" in wanted:
         return json.dumps(wanted["json"]).encode() + base64.b64decode(wanted.get("tail", ""))
     if "text" in wanted:
@@ -175,7 +181,7 @@ def _send(connection: HTTPConnection, wanted: Object, body: bytes | None) -> Non
         connection.putheader("Content-Length", str(len(body)))
     connection.endheaders()
     if wanted.get("waits"):
-        # The body is sent only when somebody has asked for it.
+        # The body is sent only after the request for it.
         assert connection.sock.recv(12, socket.MSG_PEEK | socket.MSG_WAITALL) == b"HTTP/1.1 100"
     connection.send(body or b"")
 
@@ -187,7 +193,7 @@ def create(side: Side, item: Object, expected: Object) -> None:
 
 
 def patch(side: Side, change: Object, expected: Object) -> None:
-    """`merge` is a JSON merge patch, `operations` a JSON patch."""
+    """Patch a service: `merge` is a JSON merge patch, `operations` a JSON patch."""
     body = change.get("merge", change.get("operations"))
     kind = "application/merge-patch+json" if "merge" in change else "application/json-patch+json"
     where = (*GROUP, side.namespace, "services", change["service"])
@@ -200,7 +206,10 @@ def delete(side: Side, name: str, expected: Object) -> None:
 
 
 def refused_or_not(expected: Object, act: Callable[[], Any]) -> None:
-    """`status` is the HTTP status, 200 for all that was done; `message` and `reason` are those of the Kubernetes `Status`."""
+    """Compare the result of an API call.
+
+    `status` is the HTTP status, 200 for success; `message` and `reason` are those of the `Status`.
+    """
     try:
         act()
     except kubernetes.ApiException as error:
@@ -208,15 +217,15 @@ def refused_or_not(expected: Object, act: Callable[[], Any]) -> None:
         seen = {"status": error.status, "message": refusal.get("message"), "reason": refusal.get("reason")}
     else:
         seen = {"status": 200}
-    wrong = difference(expected, _asked_for(expected, seen) | {"status": seen["status"]})
+    wrong = difference(expected, _expected_parts(expected, seen) | {"status": seen["status"]})
     assert not wrong, f"{wrong} in {seen}"
 
 
 def read(side: Side, what: Object, expected: Object) -> None:
-    """A Service's or a Revision's status, as soon as it is as expected; `conditions` by their type."""
+    """Wait for the expected status of a Service or a Revision; `conditions` are by type."""
     (resource, name), *_ = what.items()
 
-    def look() -> str | None:
+    def compare() -> str | None:
         try:
             item = side.api.get_namespaced_custom_object(*GROUP, side.namespace, resource, name)
         except kubernetes.ApiException as error:
@@ -224,11 +233,11 @@ def read(side: Side, what: Object, expected: Object) -> None:
         wrong = difference({**expected, OTHERS: ""}, status_of(item))
         return wrong and f"{wrong} in {json.dumps(item.get('status'))}"
 
-    until(look)
+    until(compare)
 
 
 def status_of(item: Object) -> Object:
-    """The newest status; that of an older generation is none yet."""
+    """The status of the newest generation, or an empty one while there is only that of an older one."""
     status = item.get("status", {})
     if status.get("observedGeneration") != item["metadata"]["generation"]:
         return {}

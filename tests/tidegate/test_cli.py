@@ -84,7 +84,17 @@ def test_what_is_not_there_is_named(arguments: list[str], sentence: str, tidegat
 def test_the_status_of_what_is_stopping_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         api = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    with announced(tmp_path, Running(os.getpid(), api, api, "", "127.0.0.1:1", None, "embedded", "")):
+    running = Running(
+        pid=os.getpid(),
+        gateway=api,
+        api=api,
+        kubeconfig="",
+        bootstrap_servers="127.0.0.1:1",
+        kafka_api_version=None,
+        kafka="embedded",
+        started="",
+    )
+    with announced(tmp_path, running):
         assert run(["status", "--state-dir", str(tmp_path)]) == 1
     assert f"tidegate (pid {os.getpid()}) is stopping, or cannot be reached at {api}" in capsys.readouterr().err
 

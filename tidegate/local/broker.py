@@ -1,4 +1,4 @@
-"""The Kafka broker: one inside this process, or one that the user names."""
+"""The Kafka broker: embedded in this process, or named by the user."""
 
 from __future__ import annotations
 
@@ -12,22 +12,26 @@ from eventing.kafka.port import Broker
 from eventing.kafka.security import PLAINTEXT, Security
 
 EMBEDDED = "embedded"
-# What librdkafka's mock cluster speaks; asked for more, kafka-python's negotiation fails.
+# The API version of librdkafka's mock cluster, with which kafka-python's negotiation fails.
 _MOCK_API_VERSION = (2, 3)
-# The mock cluster waits nearly as long before a killed worker's partitions move, and once more for each member that joins again.
+# The mock cluster waits almost this long before it reassigns the partitions of a killed worker, and again for each
+# member that rejoins.
 _MOCK_SESSION_SECONDS = "6"
 _START_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Kafka:
-    """`name` is "embedded" or the address that was named."""
+    """A broker that is reachable. `name` is "embedded" or the address that the user gave."""
 
     name: str
     broker: Broker
 
     def environment(self) -> dict[str, str]:
-        """What every process is given, so that it finds the broker and is let in: all of it, or a manifest's own would be mixed with it."""
+        """The variables by which a process connects to the broker.
+
+        All of them are set, so that those of a manifest are not mixed in.
+        """
         found = {"TIDEGATE_BOOTSTRAP_SERVERS": self.broker.bootstrap_servers, **self.broker.security.environment()}
         if self.broker.api_version:
             version = ".".join(map(str, self.broker.api_version))
@@ -37,9 +41,9 @@ class Kafka:
 
 @asynccontextmanager
 async def reachable(bootstrap_servers: str | None, security: Security = PLAINTEXT) -> AsyncIterator[Kafka]:
-    """The named broker, entered by `security`, or the embedded one, which lets everybody in.
+    """The named broker, checked with the credentials of `security`, or the embedded one, which needs none.
 
-    Raises BrokerUnreachable when nobody listens at the address that was named, BrokerRefused when who listens does not let us in.
+    Raises BrokerUnreachable if no broker answers at the address, and BrokerRefused if it rejects the credentials.
     """
     if bootstrap_servers:
         named = Broker(bootstrap_servers, security=security)
@@ -52,8 +56,11 @@ async def reachable(bootstrap_servers: str | None, security: Security = PLAINTEX
 
 @asynccontextmanager
 async def _embedded() -> AsyncIterator[str]:
-    """librdkafka's mock cluster, which lives as long as its client does. It keeps about 5 MB of each partition in memory."""
-    # Imported here: who names a broker does not need it.
+    """librdkafka's mock cluster, which runs for as long as its client exists.
+
+    It keeps about 5 MB of each partition in memory.
+    """
+    # Imported here, since a named broker does not need it.
     from confluent_kafka import Producer
 
     client = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "", "log_level": 0})

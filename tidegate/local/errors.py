@@ -1,28 +1,25 @@
-"""What can keep the manifests from running as processes; each message is one sentence for a person."""
+"""Errors of `tidegate up` that a user can act on."""
 
 from __future__ import annotations
 
 from common.errors import TidegateError
-from tidegate.objects import InvalidManifest
-
-__all__ = ["AlreadyRunning", "InvalidManifest", "NoReplica", "QueueFull", "StartFailed", "UnusableFolder"]
 
 
 class UnusableFolder(TidegateError):
-    """The state folder cannot be written."""
+    """The state folder cannot be written, or other users can write it."""
 
 
 class AlreadyRunning(TidegateError):
-    """Another `tidegate up` owns the state folder."""
+    """Another `tidegate up` uses the state folder."""
 
 
 class StartFailed(TidegateError):
-    """A replica ended, or stayed silent, before it was ready."""
+    """A replica could not be started, exited before it was ready, or did not become ready in time."""
 
 
 class QueueFull(TidegateError):
-    """More requests are held for a revision than may be."""
+    """A revision holds as many requests as it may."""
 
 
 class NoReplica(TidegateError):
-    """No replica of a revision can be started."""
+    """A revision has no replica and cannot start one now."""

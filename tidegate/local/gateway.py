@@ -1,4 +1,4 @@
-"""One port for all services: finds the revision by host, gets a replica, and passes the request and the answer through."""
+"""The gateway: one port for all services, which proxies each request to a replica of the revision for its host."""
 
 from __future__ import annotations
 
@@ -16,77 +16,84 @@ from yarl import URL
 
 from common.http_client import NO_HOST, end_to_end
 from tidegate.local import index
-from tidegate.local.controller.controller import Fleet
+from tidegate.local.controller.controller import Controller
 from tidegate.local.controller.revision import Revision
 from tidegate.local.errors import NoReplica, QueueFull
 from tidegate.local.processes.replica import Replica
 
 log = logging.getLogger("tidegate.gateway")
 
-# Bodies up to this size are read whole: one write instead of a stream of pieces.
+# Bodies up to this size are read whole: one write instead of a stream of chunks.
 _SMALL = 1 << 20
 _CHUNK = 1 << 16
 _SKIPPED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+_OWN_HOSTS = ("localhost", "127.0.0.1", "[", "::1")
 
 
-def tell_no_malformed_requests(record: logging.LogRecord) -> bool:
-    """A filter for aiohttp's log: what a caller sent that is not HTTP was answered by 400, and is no fault of ours to be traced."""
+def drop_malformed_request_logs(record: logging.LogRecord) -> bool:
+    """A filter for aiohttp's log.
+
+    A request that is not HTTP gets a 400; it is not an error of the gateway that needs a traceback.
+    """
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 class Gateway:
-    def __init__(self, fleet: Fleet, client: aiohttp.ClientSession) -> None:
-        self._fleet = fleet
+    """The handler of all requests to the gateway's port."""
+
+    def __init__(self, controller: Controller, client: aiohttp.ClientSession) -> None:
+        self._controller = controller
         self._client = client
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        route = self._fleet.table.find(request.host)
+        """Proxy a request to its service, or answer it with the gateway's own page or an error."""
+        route = self._controller.table.find(request.host)
         if route is None:
             return self._own_page(request)
         if not request.raw_path.startswith("/"):
             return _no_route(f"no service has the path {request.raw_path[:200]}; a path begins with /.")
-        revision = self._fleet.revisions.get(route.choose())
+        revision = self._controller.revisions.get(route.choose())
         if revision is None:
-            return _error(503, f"{route.service} is being changed; send the request again.")
+            return _error(503, f"the revisions of {route.service} are changing; retry later.")
         started = time.perf_counter()
-        response = await self._answer(request, revision)
+        response = await self._proxy(request, revision)
         revision.latencies.add((time.perf_counter() - started) * 1000)
         return response
 
     def _own_page(self, request: web.BaseRequest) -> web.StreamResponse:
-        if request.host.partition(":")[0] in ("localhost", "127.0.0.1", "[", "::1"):
-            return index.page(self._fleet, request)
-        hosts = ", ".join(self._fleet.table.names) or "none"
+        if request.host.partition(":")[0] in _OWN_HOSTS:
+            return index.page(self._controller, request)
+        hosts = ", ".join(self._controller.table.names) or "none"
         return _no_route(f"no service has the host {request.host}; known hosts: {hosts}.")
 
-    async def _answer(self, request: web.BaseRequest, revision: Revision) -> web.StreamResponse:
+    async def _proxy(self, request: web.BaseRequest, revision: Revision) -> web.StreamResponse:
         limit = revision.plan.timeout
-        passing = _Passing(request, self._client)
+        proxied = _ProxiedRequest(request, self._client)
         try:
             async with asyncio.timeout(limit or None):
-                return await self._through(passing, revision)
+                return await self._send(proxied, revision)
         except (QueueFull, NoReplica) as error:
             return _error(503, str(error))
         except TimeoutError:
-            return passing.broken(504, f"request timeout: {revision.plan.name} did not answer within {limit:g} s.")
+            return proxied.fail(504, f"request timeout: {revision.plan.name} did not answer within {limit:g} s.")
         except (aiohttp.ClientError, ConnectionError) as error:
-            what = str(error) or type(error).__name__
-            return passing.broken(502, f"the connection to {revision.plan.name} broke in the middle of a request: {what}.")
+            cause = str(error) or type(error).__name__
+            return proxied.fail(502, f"the connection to {revision.plan.name} failed during a request: {cause}.")
 
-    async def _through(self, passing: _Passing, revision: Revision) -> web.StreamResponse:
-        """Nothing was written to a replica that refuses the connection, so another one may have the request."""
+    async def _send(self, proxied: _ProxiedRequest, revision: Revision) -> web.StreamResponse:
+        """Send a request to a replica, or to another one if it refuses the connection, before any data is sent."""
         while True:
             replica = await revision.acquire()
             try:
-                return await passing.through(replica)
+                return await proxied.send_to(replica)
             except aiohttp.ClientConnectorError:
-                revision.pool.lost(replica)
+                revision.pool.mark_lost(replica)
             finally:
                 revision.release(replica)
 
 
-class _Passing:
-    """One request on its way."""
+class _ProxiedRequest:
+    """A request on its way to a replica, and its response."""
 
     def __init__(self, request: web.BaseRequest, client: aiohttp.ClientSession) -> None:
         self._request = request
@@ -94,18 +101,21 @@ class _Passing:
         self._response: web.StreamResponse | None = None
         self._body: bytes | AsyncIterator[bytes] | None = None
 
-    async def through(self, replica: Replica) -> web.StreamResponse:
+    async def send_to(self, replica: Replica) -> web.StreamResponse:
         request = self._request
         url = URL(f"{replica.address}{request.raw_path}", encoded=True)
         call = self._client.request(
             request.method, url, headers=_forwarded(request), data=await self._payload(), allow_redirects=False, skip_auto_headers=_SKIPPED
         )
         async with call as answer:
-            replica.answered()
+            replica.record_answer()
             return await self._return(answer)
 
-    def broken(self, status: int, message: str) -> web.StreamResponse:
-        """An error, or where the answer has begun already, its abrupt end: nobody may take a part for the whole."""
+    def fail(self, status: int, message: str) -> web.StreamResponse:
+        """Answer with an error.
+
+        If the response has begun, abort the connection instead, so that a part is not taken for the whole.
+        """
         log.warning("%s %s: %s", self._request.method, self._request.rel_url, message)
         if self._response is None or not self._response.prepared:
             return _error(status, message)
@@ -137,7 +147,10 @@ class _Passing:
 
 
 def _forwarded(request: web.BaseRequest) -> CIMultiDict[str]:
-    """With what Envoy and Knative's activator add; what a caller has said of that stays, as there."""
+    """The headers of the request with those that Envoy and Knative's activator add.
+
+    As there, headers of the caller are kept.
+    """
     headers = CIMultiDict(end_to_end(request.headers.items()))
     peer = request.remote or "127.0.0.1"
     before = headers.get("X-Forwarded-For")
@@ -150,7 +163,10 @@ def _forwarded(request: web.BaseRequest) -> CIMultiDict[str]:
 
 
 def _no_route(message: str) -> web.Response:
-    """What an ingress says of a request that is no service's; the router tells it from a 404 of the service by its header."""
+    """The 404 of an ingress for a request to no service.
+
+    By its header the router distinguishes it from the 404 of a service.
+    """
     answer = _error(404, message)
     answer.headers[NO_HOST] = "true"
     return answer

@@ -1,6 +1,6 @@
-"""The gateway's own page: what runs here, for a person or a program.
+"""The gateway's own page: the running services, as HTML or JSON.
 
-It shows names, traffic and counts to all who can reach the gateway, and changes nothing: what acts is behind the token of the API.
+It shows names, traffic and counts to every client of the gateway and is read only; changes need the token of the API.
 """
 
 from __future__ import annotations
@@ -10,17 +10,20 @@ from html import escape
 from aiohttp import web
 
 from tidegate.local import status
-from tidegate.local.controller.controller import Fleet
+from tidegate.local.controller.controller import Controller
 
 
-def page(fleet: Fleet, request: web.BaseRequest) -> web.Response:
+def page(controller: Controller, request: web.BaseRequest) -> web.Response:
+    """Answer a request to the gateway itself."""
     if request.path != "/":
         return web.json_response(
-            {"error": f"no service at {request.host}; call one by its host: {', '.join(fleet.table.names)}."}, status=404
+            {"error": f"no service at {request.host}; call one by its host: {', '.join(controller.table.names)}."}, status=404
         )
     if request.method not in ("GET", "HEAD"):
-        return web.json_response({"error": "this page is read only; send GET."}, status=405, headers={"Allow": "GET, HEAD"})
-    services = status.services(fleet)
+        return web.json_response(
+            {"error": f"method {request.method} not allowed for /; send GET."}, status=405, headers={"Allow": "GET, HEAD"}
+        )
+    services = status.services(controller)
     if "text/html" in request.headers.get("Accept", ""):
         return web.Response(text=_html(services), content_type="text/html")
     return web.json_response({"services": services})

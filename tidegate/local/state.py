@@ -1,4 +1,4 @@
-"""The file by which other commands find a `tidegate up` that runs: `.tidegate/up.json`."""
+"""The state file of a running `tidegate up`, by which other commands find it: `.tidegate/up.json`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ _FILE = "up.json"
 _LOCK = "up.lock"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """`gateway` and `api` are URLs, `kafka` is "embedded" or an address, `started` an RFC 3339 time.
+    """The content of the state file.
 
-    `kubeconfig` and `token_file` are paths of files that only the owner can read: the API is for those who can.
+    `gateway` and `api` are URLs, `kafka` is "embedded" or an address, `started` an RFC 3339 time.
+
+    `kubeconfig` and `token_file` are paths of files that only the owner can read, which gives access to the API.
     """
 
     pid: int
@@ -35,12 +37,12 @@ class Running:
     token_file: str = ""
 
     def token(self) -> str:
-        """What the API wants to be shown. Raises OSError when its file cannot be read."""
+        """The token of the API. Raises OSError if its file cannot be read."""
         return Path(self.token_file).read_text("ascii")
 
 
 def read(state_dir: Path) -> Running | None:
-    """What runs with this state folder, or None; the file of a process that is gone counts for nothing."""
+    """The process that runs with this state folder, or None. The file of a process that has exited is ignored."""
     try:
         running = Running(**json.loads((state_dir / _FILE).read_text("utf-8")))
     except (OSError, ValueError, TypeError):
@@ -50,33 +52,35 @@ def read(state_dir: Path) -> Running | None:
 
 @contextmanager
 def claimed(state_dir: Path) -> Iterator[None]:
-    """The folder belongs to this process for as long as the context is, even if it dies in it.
+    """Lock the folder for as long as the context, and make it readable by its owner only.
 
-    It is readable by its owner alone. Raises AlreadyRunning when it belongs to another process, UnusableFolder when nothing can be written
-    there, or others can write there.
+    The lock ends with the process.
+
+    Raises AlreadyRunning if another process has locked it, and UnusableFolder if it cannot be written, or if other
+    users can write it.
     """
     try:
         make_private(state_dir, mark=_LOCK)
         lock = (state_dir / _LOCK).open("w")
     except OSError as error:
-        raise UnusableFolder(f"cannot write into {state_dir}: {error.strerror}; choose another --state-dir.") from None
+        raise UnusableFolder(f"cannot write into {state_dir}: {error.strerror}", remedy="choose another --state-dir") from None
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise AlreadyRunning(_already(state_dir)) from None
+            raise _already_running(state_dir) from None
         yield
 
 
-def _already(state_dir: Path) -> str:
+def _already_running(state_dir: Path) -> AlreadyRunning:
     running = read(state_dir)
-    who = f"pid {running.pid}, {running.gateway}" if running else "it is just starting or stopping"
-    return f"tidegate is already running here ({who}); stop it with Ctrl-C, or choose another --state-dir."
+    process = f"pid {running.pid}, {running.gateway}" if running else "it is just starting or stopping"
+    return AlreadyRunning(f"tidegate is already running here ({process})", remedy="stop it with Ctrl-C, or choose another --state-dir")
 
 
 @contextmanager
 def announced(state_dir: Path, running: Running) -> Iterator[None]:
-    """The file is there for as long as the context is; readers see all of it or nothing."""
+    """Write the state file for as long as the context, atomically for its readers."""
     path = state_dir / _FILE
     write_private(path, json.dumps(asdict(running), indent=2) + "\n")
     try:
@@ -86,6 +90,7 @@ def announced(state_dir: Path, running: Running) -> Iterator[None]:
 
 
 def is_alive(pid: int) -> bool:
+    """Whether a process of this number exists, of any user."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

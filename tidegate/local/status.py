@@ -1,20 +1,20 @@
-"""What runs, why, and how it fares: the document at `/tidegate/status` on the API's port."""
+"""The status document at `/tidegate/status` on the port of the API."""
 
 from __future__ import annotations
 
 from typing import TypedDict
 
-from tidegate.local.controller.controller import Fleet
+from functions.runtime.knative.objects import SERVICES, condition
+from tidegate.local.controller.controller import Controller
 from tidegate.local.controller.revision import Revision
 from tidegate.local.controller.routes import route_of
-from tidegate.local.objects.resources import SERVICES
 from tidegate.local.objects.validation import Object
 from tidegate.local.processes.pool import Pool
 from tidegate.local.processes.replica import Replica
 
 
 class ReplicaStatus(TypedDict):
-    """Memory in MiB, None where the system does not tell; `since` is an RFC 3339 time."""
+    """A replica. Memory is in MiB, None where the system does not report it; `since` is an RFC 3339 time."""
 
     number: int
     pid: int
@@ -28,14 +28,14 @@ class ReplicaStatus(TypedDict):
 
 
 class ColdStart(TypedDict):
-    """Milliseconds from the spawn of the process."""
+    """A cold start, in milliseconds since the process was spawned."""
 
     ready_ms: float
     first_answer_ms: float | None
 
 
 class Latency(TypedDict):
-    """Of the latest 5,000 requests through the gateway, waiting for a replica included."""
+    """Latency of the latest 5,000 requests through the gateway in milliseconds, including the wait for a replica."""
 
     count: int
     p50: float | None
@@ -43,7 +43,10 @@ class Latency(TypedDict):
 
 
 class PoolStatus(TypedDict):
-    """`reason` says why so many are desired; `problem` is set while the process cannot be started."""
+    """The replicas of a revision or a Deployment.
+
+    `reason` explains `desired`; `problem` is set while no process can be started.
+    """
 
     replicas: list[ReplicaStatus]
     desired: int
@@ -77,7 +80,10 @@ class StreamStatus(TypedDict):
 
 
 class Status(TypedDict):
-    """`peak_rss_mib` has every process that ran, living or ended, by revision or deployment: the largest of its replicas."""
+    """The whole document.
+
+    `peak_rss_mib` is the largest memory of any replica, running or ended, by revision or Deployment.
+    """
 
     gateway: str
     kafka: str
@@ -89,11 +95,13 @@ class Status(TypedDict):
     peak_rss_mib: dict[str, float]
 
 
-def services(fleet: Fleet) -> dict[str, ServiceStatus]:
-    return {item["metadata"]["name"]: _service(fleet, item) for item in fleet.store.list(SERVICES)}
+def services(controller: Controller) -> dict[str, ServiceStatus]:
+    """The services by name."""
+    return {item["metadata"]["name"]: _service(controller, item) for item in controller.store.list(SERVICES)}
 
 
 def pool(pool_: Pool) -> PoolStatus:
+    """The replicas of a pool."""
     starts = [r for r in (*pool_.ended, *pool_.replicas) if r.ready_ms is not None]
     return {
         "replicas": [_replica(replica) for replica in pool_.replicas],
@@ -108,22 +116,24 @@ def pool(pool_: Pool) -> PoolStatus:
 
 
 def peaks(pools: dict[str, Pool]) -> dict[str, float]:
-    """The largest resident memory of each, in MiB; those that never ran are left out."""
+    """The peak memory of each pool in MiB, without pools that never had a replica."""
     found = {name: [r.process.peak_rss_mib() or 0.0 for r in (*pool_.ended, *pool_.replicas)] for name, pool_ in pools.items()}
     return {name: max(values) for name, values in found.items() if any(values)}
 
 
-def _service(fleet: Fleet, item: Object) -> ServiceStatus:
+def _service(controller: Controller, item: Object) -> ServiceStatus:
     state = item.get("status", {})
     route = route_of(item)
     shares, tags = (dict(route.shares), route.tags) if route else ({}, {})
-    ready: Object = next((c for c in state.get("conditions", []) if c["type"] == "Ready"), {})
-    mine = [r for r in fleet.revisions.values() if r.plan.service == item["metadata"]["name"]]
+    ready = condition(item, "Ready") or {}
+    revisions = [r for r in controller.revisions.values() if r.plan.service == item["metadata"]["name"]]
     return {
         "url": state.get("url", ""),
         "ready": ready.get("status") == "True",
         "message": ready.get("message", ""),
-        "revisions": [_revision(r, shares.get(r.plan.name, 0), [tag for tag, name in tags.items() if name == r.plan.name]) for r in mine],
+        "revisions": [
+            _revision(r, shares.get(r.plan.name, 0), [tag for tag, name in tags.items() if name == r.plan.name]) for r in revisions
+        ],
     }
 
 

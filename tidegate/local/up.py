@@ -1,4 +1,4 @@
-"""`tidegate up`: the manifests run on this machine, brought up and down in order."""
+"""`tidegate up`: start-up and shutdown of everything that runs the manifests on this machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,36 +22,41 @@ from common.sockets import listen, url_of
 from eventing.kafka.security import PLAINTEXT, Security
 from tidegate.local import state, status
 from tidegate.local.apiserver import access, kubeconfig
+from tidegate.local.apiserver.admission import parse_service
 from tidegate.local.apiserver.api import application
-from tidegate.local.apiserver.failure import Failure
+from tidegate.local.apiserver.status_error import StatusError
 from tidegate.local.apiserver.store import Store, now
 from tidegate.local.broker import Kafka, reachable
-from tidegate.local.controller.controller import Fleet
+from tidegate.local.controller.controller import Controller
 from tidegate.local.controller.deployments import Deployments, sinks
-from tidegate.local.errors import InvalidManifest
-from tidegate.local.gateway import Gateway, tell_no_malformed_requests
-from tidegate.local.objects import manifests, resources
+from tidegate.local.gateway import Gateway, drop_malformed_request_logs
+from tidegate.local.objects import manifests
+from tidegate.local.objects.manifests import ParsedDocument
+from tidegate.local.objects.resources import ConfigMap, Deployment, JobSink, KnativeService, SinkBinding
 from tidegate.local.objects.validation import Object
 from tidegate.local.processes.launcher import Launcher
-from tidegate.local.processes.orphan_reaper import Lifeline
-from tidegate.objects import Document
+from tidegate.local.processes.orphan_reaper import OrphanReaper
+from tidegate.objects import InvalidManifest
 
 log = logging.getLogger("tidegate.local")
 
+ConfigMaps = Mapping[str, Mapping[str, str]]
+
 _LOOPBACK = "127.0.0.1"
-_WITH_LOOPBACK = (_LOOPBACK, "localhost", "0.0.0.0", "::", "[::]")  # noqa: S104 they are compared
-# After draining, what is still open at the gateway is a caller that sends or reads no more.
+_HOSTS_WITH_LOOPBACK = (_LOOPBACK, "localhost", "0.0.0.0", "::", "[::]")  # noqa: S104 for a comparison
+# After draining, only connections of callers that neither send nor read are still open.
 _CLOSE_SECONDS = 2.0
-# A watch never ends by itself: at the end they are cut off.
-_WATCH_GRACE = 0.1
+# A watch never ends by itself, so it is cut off.
+_WATCH_CLOSE_SECONDS = 0.1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UpSettings:
-    """What a person may choose. A port of 0 is any that is free.
+    """Options of `tidegate up`. A port of 0 means a free one.
 
-    `manifests` is a path (`-` is standard input) or the objects themselves. `project_root` is the folder that processes start in;
-    the model's paths in manifests are relative to it. `bootstrap_servers` None is the embedded broker; `security` is for a named one.
+    `manifests` is a path (`-` is standard input) or the objects themselves. `project_root` is the working directory of
+    the processes, to which paths of models in manifests are relative. Without `bootstrap_servers` the broker is
+    embedded; `security` is for a named one.
     """
 
     manifests: str | Sequence[Object] = "manifests/base"
@@ -66,25 +71,31 @@ class UpSettings:
 
 @dataclass(frozen=True, slots=True)
 class Up:
-    """What runs. `fleet.apply(service)` creates or changes a Knative Service, as the API does."""
+    """A running `tidegate up`."""
 
     running: state.Running
-    fleet: Fleet
+    controller: Controller
     deployments: Deployments
     killed: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def apply(self, item: Object) -> Object:
+        """Create or replace a Knative Service. Raises StatusError as the API would."""
+        return self.controller.apply(item, parse_service(item))
+
     @property
     def in_flight(self) -> int:
-        return self.fleet.in_system
+        """The number of requests that are held or in flight."""
+        return self.controller.in_system
 
     def status(self) -> status.Status:
-        pools = {name: revision.pool for name, revision in self.fleet.revisions.items()} | self.deployments.pools
+        """The status document."""
+        pools = {name: revision.pool for name, revision in self.controller.revisions.items()} | self.deployments.pools
         return {
             "gateway": self.running.gateway,
             "kafka": redact_url(self.running.kafka),
             "bootstrap_servers": redact_url(self.running.bootstrap_servers),
             "in_flight": self.in_flight,
-            "services": status.services(self.fleet),
+            "services": status.services(self.controller),
             "deployments": {name: status.pool(pool) for name, pool in self.deployments.pools.items()},
             "streams": {
                 name: {"topic": item.topic, "group": item.group, "model": item.model} for name, item in self.deployments.streams.items()
@@ -93,17 +104,17 @@ class Up:
         }
 
     def kill(self) -> None:
-        """Ends every process at once; what was in flight is lost."""
+        """Kill every process at once; requests in flight fail."""
         self.killed.set()
         self.deployments.kill()
-        self.fleet.kill()
+        self.controller.kill()
 
 
 @asynccontextmanager
 async def up(settings: UpSettings) -> AsyncIterator[Up]:
-    """Everything, from the broker to the workers; at the end it drains and stops in the opposite order.
+    """Run everything, from the broker to the workers, for as long as the context; then drain and stop in reverse order.
 
-    Raises InvalidManifest, PortTaken, AlreadyRunning, BrokerUnreachable or BrokerRefused before any process was started.
+    Raises InvalidManifest, PortTaken, AlreadyRunning, BrokerUnreachable or BrokerRefused before any process is started.
     """
     documents = manifests.load(settings.manifests)
     async with AsyncExitStack() as stack:
@@ -113,33 +124,34 @@ async def up(settings: UpSettings) -> AsyncIterator[Up]:
         kafka = await stack.enter_async_context(reachable(settings.bootstrap_servers, settings.security))
         token = access.new_token()
         running = _running(settings, kafka, gateway_sockets[-1], api_socket, token)
-        launcher = _launcher(settings, documents, running, kafka, stack.enter_context(Lifeline()))
+        launcher = _launcher(settings, _config_maps(documents), running, kafka, stack.enter_context(OrphanReaper()))
         domain = f"localhost:{gateway_sockets[0].getsockname()[1]}"
-        fleet = Fleet(Store(), launcher, domain)
+        controller = Controller(Store(), launcher, domain)
+        controller.start()
         deployments = _deployments(documents, launcher, domain)
-        here = Up(running, fleet, deployments)
+        here = Up(running, controller, deployments)
         await stack.enter_async_context(_serving(_api(here, token), api_socket))
-        stack.push_async_callback(fleet.close)
+        stack.push_async_callback(controller.close)
         client = await stack.enter_async_context(http_client.session(timeout_seconds=None, raw=True))
-        await stack.enter_async_context(_serving(_gateway(fleet, client), *gateway_sockets))
-        _apply(documents, fleet)
-        stack.push_async_callback(_drained, here)
+        await stack.enter_async_context(_serving(_gateway(controller, client), *gateway_sockets))
+        _apply(documents, controller)
+        stack.push_async_callback(_drain, here)
         await stack.enter_async_context(deployments.running())
         stack.enter_context(state.announced(settings.state_dir, running))
-        where = (running.gateway, running.api, redact_url(running.bootstrap_servers), redact_url(running.kafka))
-        log.info("%s is the gateway; %s the API; Kafka is at %s (%s)", *where)
+        addresses = (running.gateway, running.api, redact_url(running.bootstrap_servers), redact_url(running.kafka))
+        log.info("%s is the gateway; %s the API; Kafka is at %s (%s)", *addresses)
         yield here
 
 
 async def run(settings: UpSettings) -> None:
-    """Runs until SIGINT or SIGTERM; the first one drains, the second one kills."""
+    """Run until SIGINT or SIGTERM: the first signal drains, the second one kills."""
     stopping, loop = asyncio.Event(), asyncio.get_running_loop()
-    logging.getLogger("aiohttp.server").addFilter(tell_no_malformed_requests)
+    logging.getLogger("aiohttp.server").addFilter(drop_malformed_request_logs)
     async with up(settings) as here:
 
         def stop() -> None:
             if stopping.is_set():
-                log.warning("killing what is left")
+                log.warning("killing the remaining processes")
                 here.kill()
             stopping.set()
 
@@ -149,9 +161,9 @@ async def run(settings: UpSettings) -> None:
 
 
 def _gateway_sockets(settings: UpSettings) -> Iterator[socket.socket]:
-    """One on 127.0.0.1, where the processes call each other, and one more for an address that does not include it."""
+    """Listen on 127.0.0.1, where the processes call each other, and on the host if it does not include that."""
     options = {"option": "--port", "host_option": "--host"}
-    if settings.host in _WITH_LOOPBACK:
+    if settings.host in _HOSTS_WITH_LOOPBACK:
         yield listen(settings.port, settings.host, **options)
         return
     first = listen(settings.port, _LOOPBACK, **options)
@@ -170,9 +182,11 @@ async def _serving(runner: web.AppRunner | web.ServerRunner, *sockets: socket.so
         await runner.cleanup()
 
 
-def _gateway(fleet: Fleet, client: aiohttp.ClientSession) -> web.ServerRunner:
-    # A body stays as it was sent; a caller that goes away ends its request.
-    server = web.Server(Gateway(fleet, client).handle, access_log=None, auto_decompress=False, handler_cancellation=True, lingering_time=0)
+def _gateway(controller: Controller, client: aiohttp.ClientSession) -> web.ServerRunner:
+    # Bodies are not decompressed; a caller that disconnects cancels its request.
+    server = web.Server(
+        Gateway(controller, client).handle, access_log=None, auto_decompress=False, handler_cancellation=True, lingering_time=0
+    )
     return web.ServerRunner(server, shutdown_timeout=_CLOSE_SECONDS)
 
 
@@ -180,9 +194,9 @@ def _api(here: Up, token: str) -> web.AppRunner:
     async def show(_: web.Request) -> web.Response:
         return web.json_response(here.status())
 
-    app = application(here.fleet.store, token)
+    app = application(here.controller.store, token)
     app.router.add_get("/tidegate/status", show)
-    return web.AppRunner(app, access_log=None, shutdown_timeout=_WATCH_GRACE, handler_cancellation=True)
+    return web.AppRunner(app, access_log=None, shutdown_timeout=_WATCH_CLOSE_SECONDS, handler_cancellation=True)
 
 
 def _running(settings: UpSettings, kafka: Kafka, gateway: socket.socket, api: socket.socket, token: str) -> state.Running:
@@ -200,36 +214,41 @@ def _running(settings: UpSettings, kafka: Kafka, gateway: socket.socket, api: so
     )
 
 
-def _launcher(settings: UpSettings, documents: Sequence[Document], running: state.Running, kafka: Kafka, line: Lifeline) -> Launcher:
+def _launcher(settings: UpSettings, config_maps: ConfigMaps, running: state.Running, kafka: Kafka, reaper: OrphanReaper) -> Launcher:
     logs = settings.state_dir.resolve() / "log"
     shutil.rmtree(logs, ignore_errors=True)
-    # Nobody but the gateway has business with a process: it listens on loopback only.
+    # Processes listen on loopback only, since their only client is the gateway.
     api = {"TIDEGATE_KUBERNETES_API": running.api, "TIDEGATE_KUBERNETES_TOKEN_FILE": running.token_file}
     common = {**kafka.environment(), **api, "TIDEGATE_HOST": _LOOPBACK}
-    config_maps = {m.metadata.name or "": m.data for m in manifests.of_kind(resources.ConfigMap, documents)}
-    return Launcher(settings.project_root.resolve(), logs, line, common, config_maps)
+    return Launcher(root=settings.project_root.resolve(), logs=logs, reaper=reaper, common=common, config_maps=config_maps)
 
 
-def _deployments(documents: Sequence[Document], launcher: Launcher, domain: str) -> Deployments:
-    bindings = manifests.of_kind(resources.SinkBinding, documents)
-    return Deployments(manifests.of_kind(resources.Deployment, documents), sinks(bindings, domain), launcher)
+def _config_maps(documents: Sequence[ParsedDocument]) -> ConfigMaps:
+    return {config_map.metadata.name or "": config_map.data for config_map in manifests.of_kind(ConfigMap, documents)}
 
 
-def _apply(documents: Sequence[Document], fleet: Fleet) -> None:
-    for document in documents:
-        kind, name = document.object["kind"], document.object["metadata"]["name"]
-        if kind == "Service":
+def _deployments(documents: Sequence[ParsedDocument], launcher: Launcher, domain: str) -> Deployments:
+    bindings = manifests.of_kind(SinkBinding, documents)
+    return Deployments(manifests.of_kind(Deployment, documents), sinks(bindings, domain), launcher)
+
+
+def _apply(documents: Sequence[ParsedDocument], controller: Controller) -> None:
+    for document, model in ((parsed.document, parsed.model) for parsed in documents):
+        if isinstance(model, KnativeService):
             try:
-                fleet.apply(document.object)
-            except Failure as failure:
-                raise InvalidManifest(f"{document.source}: {failure}") from None
-        elif kind == "JobSink":
-            log.info("the JobSink %s is not started by tidegate up: use `tidegate batch`", name)
+                controller.apply(document.object, model)
+            except StatusError as error:
+                raise InvalidManifest(f"{document.source}: {error.message}", remedy=error.remedy) from None
+        elif isinstance(model, JobSink):
+            log.info("the JobSink %s is not started by tidegate up: use `tidegate batch`", model.metadata.name)
 
 
-async def _drained(here: Up) -> None:
-    """The gateway stays open until then: a function that answers a request may need another one for it."""
+async def _drain(here: Up) -> None:
+    """Wait for the requests in flight.
+
+    The gateway stays open, since a function may call another one to answer a request.
+    """
     if here.in_flight:
         log.info("draining: waiting for %d requests…", here.in_flight)
-    while here.in_flight and not here.killed.is_set():  # noqa: ASYNC110 only at the end, and not for long
+    while here.in_flight and not here.killed.is_set():  # noqa: ASYNC110 only at shutdown, and briefly
         await asyncio.sleep(0.05)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -11,6 +12,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from kubernetes import client as kubernetes
+from kubernetes import config
 
 from common import http_client
 from tidegate.local.up import Up, UpSettings, up
@@ -18,7 +21,7 @@ from tidegate.local.up import Up, UpSettings, up
 Object = dict[str, Any]
 Until = Callable[[Callable[[], Any]], Awaitable[None]]
 
-# Answers with who it is; `/sleep` waits until the folder it runs in has a file `go`, `/die` kills itself.
+# Answers with its revision and the request; `/sleep` waits until its folder has a file `go`, `/die` kills the process.
 FUNCTION = """
     import gzip, json, os, signal, sys, time
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -67,7 +70,7 @@ FUNCTION = """
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The folder that processes start in, with the function `fn.py`."""
+    """The working directory of the processes, with the function `fn.py`."""
     (tmp_path / "fn.py").write_text(textwrap.dedent(FUNCTION))
     return tmp_path
 
@@ -99,7 +102,7 @@ def service() -> Callable[..., Object]:
 
 @pytest.fixture
 def running(root: Path) -> Callable[..., AbstractAsyncContextManager[Up]]:
-    """Everything of `tidegate up` for these objects, on free ports."""
+    """A whole `tidegate up` for these objects, on free ports."""
 
     @asynccontextmanager
     async def make(*objects: Object) -> AsyncIterator[Up]:
@@ -112,7 +115,7 @@ def running(root: Path) -> Callable[..., AbstractAsyncContextManager[Up]]:
 
 @pytest.fixture
 def until() -> Until:
-    """Waits for what no event tells: a file that another process makes, or a state that is reached by itself."""
+    """Wait for a condition that sends no event, such as a file of another process."""
 
     async def wait(true: Callable[[], Any]) -> None:
         async with asyncio.timeout(20):
@@ -126,3 +129,12 @@ def until() -> Until:
 async def client() -> AsyncIterator[aiohttp.ClientSession]:
     async with http_client.session(timeout_seconds=30) as session:
         yield session
+
+
+@pytest.fixture
+async def api(running: Callable[..., AbstractAsyncContextManager[Up]], service: Callable[..., Object]) -> AsyncIterator[Any]:
+    """The Kubernetes client on the API of a `tidegate up` with the service `hello`."""
+    logging.getLogger("kubernetes").setLevel(logging.WARNING)
+    async with running(service()) as here:
+        with await asyncio.to_thread(config.new_client_from_config, here.running.kubeconfig) as connection:
+            yield kubernetes.CustomObjectsApi(connection)

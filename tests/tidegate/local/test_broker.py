@@ -28,14 +28,14 @@ def through(found: Kafka) -> list[bytes | None]:
                 return [record.value for record in records]
 
 
-async def test_the_embedded_broker_takes_and_gives_records() -> None:
+async def test_embedded_broker_stores_records() -> None:
     async with reachable(None) as found:
         assert found.name == EMBEDDED
         assert found.environment()["TIDEGATE_KAFKA_API_VERSION"] == "2.3"
         assert await asyncio.to_thread(through, found) == [b"hello"]
 
 
-async def test_a_named_broker_is_taken_as_it_is() -> None:
+async def test_named_broker_is_used_unchanged() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"127.0.0.1:{listening.getsockname()[1]}"
         async with reachable(f"127.0.0.1:1,{address}") as found:
@@ -44,7 +44,7 @@ async def test_a_named_broker_is_taken_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "no-port", "127.0.0.1:port"])
-async def test_a_broker_that_is_not_there_is_named(address: str) -> None:
+async def test_unreachable_broker_is_named(address: str) -> None:
     with pytest.raises(BrokerUnreachable, match="no Kafka broker answers at"):
         async with reachable(address):
             raise AssertionError

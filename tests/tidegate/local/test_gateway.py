@@ -13,6 +13,7 @@ import aiohttp
 
 from common import http_client
 from common.http_client import NO_HOST
+from tests.tidegate.local.calls import get_json, url
 from tidegate.local.up import Up
 
 Object = dict[str, Any]
@@ -22,11 +23,7 @@ Until = Callable[[Callable[[], Any]], Awaitable[None]]
 Client = aiohttp.ClientSession
 
 
-def url(here: Up, path: str = "/", host: str = "hello.localhost") -> str:
-    return f"http://{host}:{here.running.gateway.rpartition(':')[2]}{path}"
-
-
-async def test_a_request_wakes_the_revision_and_is_passed_through(running: Running, service: Make, client: Client) -> None:
+async def test_request_starts_the_revision_and_is_proxied(running: Running, service: Make, client: Client) -> None:
     async with running(service(version="7")) as here:
         headers = {"traceparent": "00-1", "Connection": "close, X-Private", "X-Private": "1", "X-Forwarded-For": "10.0.0.1"}
         async with client.post(url(here, "/a%2Fb?c=%20d"), data=b"hello", headers=headers) as response:
@@ -41,7 +38,7 @@ async def test_a_request_wakes_the_revision_and_is_passed_through(running: Runni
         assert "x-private" not in got
 
 
-async def test_bodies_of_any_size_and_kind_pass(running: Running, service: Make, client: Client) -> None:
+async def test_bodies_of_any_size_and_framing_are_proxied(running: Running, service: Make, client: Client) -> None:
     async with running(service()) as here:
         async with client.post(url(here), data=io.BytesIO(bytes(3 << 20)), headers={"Content-Encoding": "gzip"}) as response:
             assert (await response.json())["size"] == 3 << 20
@@ -56,7 +53,7 @@ async def test_bodies_of_any_size_and_kind_pass(running: Running, service: Make,
             assert response.status == 304
 
 
-async def test_a_compressed_answer_stays_as_it_is(running: Running, service: Make) -> None:
+async def test_compressed_response_stays_compressed(running: Running, service: Make) -> None:
     async with (
         running(service()) as here,
         http_client.session(timeout_seconds=30, raw=True) as raw,
@@ -66,21 +63,21 @@ async def test_a_compressed_answer_stays_as_it_is(running: Running, service: Mak
         assert gzip.decompress(await response.read()) == b"small"
 
 
-async def test_a_tag_and_a_percentage_choose_the_revision(running: Running, service: Make, client: Client) -> None:
+async def test_tag_and_percentage_select_the_revision(running: Running, service: Make, client: Client) -> None:
     async with running(service(version="1")) as here:
         changed = service(version="2")
         changed["spec"]["traffic"] = [
             {"revisionName": "hello-00001", "percent": 100, "tag": "v1"},
             {"revisionName": "hello-00002", "percent": 0, "tag": "v2"},
         ]
-        here.fleet.apply(changed)
-        # Knative's tag in a header is off on clusters that nobody has told otherwise.
+        here.apply(changed)
+        # Routing by a tag in a header is off by default on clusters.
         for host, headers, version in (("hello", {}, "1"), ("v2-hello", {}, "2"), ("hello", {"Knative-Serving-Tag": "v2"}, "1")):
             async with client.get(url(here, host=f"{host}.localhost"), headers=headers) as response:
                 assert (await response.json())["version"] == version
 
 
-async def test_what_an_ingress_adds_is_added_and_what_a_caller_says_stays(running: Running, service: Make, client: Client) -> None:
+async def test_headers_of_an_ingress_are_added_and_those_of_the_caller_kept(running: Running, service: Make, client: Client) -> None:
     async with running(service()) as here:
         async with client.get(url(here)) as response:
             got = {name.lower(): value for name, value in (await response.json())["headers"].items()}
@@ -92,7 +89,7 @@ async def test_what_an_ingress_adds_is_added_and_what_a_caller_says_stays(runnin
         assert (got["forwarded"], got["x-request-id"]) == ("for=192.0.2.1", "mine")
 
 
-async def test_a_request_for_everything_is_no_services(running: Running, service: Make) -> None:
+async def test_request_without_a_path_is_not_found(running: Running, service: Make) -> None:
     async with running(service()) as here:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(here.running.gateway.rpartition(":")[2]))
         writer.write(b"OPTIONS * HTTP/1.1\r\nHost: hello.localhost\r\nConnection: close\r\n\r\n")
@@ -100,63 +97,43 @@ async def test_a_request_for_everything_is_no_services(running: Running, service
         writer.close()
 
 
-async def test_an_unknown_host_is_told_the_known_ones(running: Running, service: Make, client: Client) -> None:
+async def test_unknown_host_lists_the_known_ones(running: Running, service: Make, client: Client) -> None:
     async with running(service()) as here, client.get(url(here, host="helo.localhost")) as response:
         assert response.status == 404
         assert (await response.json())["error"].endswith("known hosts: hello.localhost.")
-        # By this the router tells it from a 404 of the model function, and events are tried again.
+        # By this header the router distinguishes it from a 404 of the model function, and retries events.
         assert NO_HOST in response.headers
 
 
-async def test_the_bare_address_shows_what_runs(running: Running, service: Make, client: Client) -> None:
-    async with running(service()) as here:
-        async with client.get(here.running.gateway) as response:
-            assert list((await response.json())["services"]) == ["hello"]
-        async with client.get(here.running.gateway, headers={"Accept": "text/html"}) as response:
-            assert "hello-00001" in await response.text()
-
-
-async def test_a_replica_that_dies_in_the_middle_is_told_and_replaced(running: Running, service: Make, client: Client) -> None:
+async def test_replica_that_dies_during_a_request_is_reported_and_replaced(running: Running, service: Make, client: Client) -> None:
     async with running(service()) as here:
         async with client.post(url(here, "/die")) as response:
             assert response.status == 502
-            assert "hello-00001 broke in the middle of a request" in (await response.json())["error"]
+            assert "hello-00001 failed during a request" in (await response.json())["error"]
         async with client.get(url(here)) as response:
             assert response.status == 200
         revision = here.status()["services"]["hello"]["revisions"][0]
         assert (revision["starts"], revision["crashes"]) == (2, 1)
 
 
-async def test_a_request_that_takes_too_long_is_ended(running: Running, service: Make, client: Client) -> None:
+async def test_request_over_its_time_limit_is_a_504(running: Running, service: Make, client: Client) -> None:
     async with running(service(timeoutSeconds=1)) as here, client.get(url(here, "/sleep")) as response:
         assert response.status == 504
         assert "request timeout" in (await response.json())["error"]
 
 
-async def test_the_hard_limit_holds_and_more_replicas_come(
+async def test_disconnect_of_the_caller_cancels_its_request(
     running: Running, service: Make, client: Client, root: Path, until: Until
 ) -> None:
-    item = service(annotations={"max-scale": "2", "window": "6s"}, containerConcurrency=1)
-    async with running(item) as here:
-        calls = [asyncio.create_task(_read(client, url(here, "/sleep"))) for _ in range(4)]
-        await until(lambda: len(list(root.glob("asleep-*"))) == 2)
-        revision = here.status()["services"]["hello"]["revisions"][0]
-        assert [replica["in_flight"] for replica in revision["replicas"]] == [1, 1]
-        assert revision["held"] == 2
-        (root / "go").touch()
-        assert len({answer["pid"] for answer in await asyncio.gather(*calls)}) == 2
-
-
-async def test_a_caller_that_goes_away_ends_its_request(running: Running, service: Make, client: Client, root: Path, until: Until) -> None:
     async with running(service()) as here:
-        call = asyncio.create_task(_read(client, url(here, "/sleep")))
+        call = asyncio.create_task(get_json(client, url(here, "/sleep")))
         await until(lambda: list(root.glob("asleep-*")))
         call.cancel()
         await until(lambda: here.in_flight == 0)
         (root / "go").touch()
 
 
-async def test_what_cannot_start_is_told_with_its_last_words(running: Running, service: Make, client: Client) -> None:
+async def test_failed_start_is_reported_with_its_last_output(running: Running, service: Make, client: Client) -> None:
     broken = service(command=["python", "-c", "raise SystemExit('the artifact is missing')"])
     async with running(broken) as here:
         async with client.get(url(here)) as response:
@@ -164,19 +141,13 @@ async def test_what_cannot_start_is_told_with_its_last_words(running: Running, s
             error = (await response.json())["error"]
         assert "hello-00001 cannot be started" in error
         assert "the artifact is missing" in error
-        conditions = here.fleet.store.get("revisions", "hello-00001")["status"]["conditions"]
+        conditions = here.controller.store.get("revisions", "hello-00001")["status"]["conditions"]
         ready = next(condition for condition in conditions if condition["type"] == "Ready")
         assert ready["status"] == "False"
         assert "the artifact is missing" in ready["message"]
 
 
-async def test_a_program_that_is_not_there_is_named(running: Running, service: Make, client: Client) -> None:
+async def test_missing_program_is_named(running: Running, service: Make, client: Client) -> None:
     async with running(service(command=["no-such-program"])) as here, client.get(url(here)) as response:
         assert response.status == 503
         assert "cannot run no-such-program: No such file or directory" in (await response.json())["error"]
-
-
-async def _read(client: Client, address: str) -> Object:
-    async with client.get(address) as response:
-        answer: Object = await response.json()
-        return answer

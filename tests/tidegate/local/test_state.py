@@ -23,14 +23,14 @@ HERE = Running(
 )
 
 
-def test_what_was_announced_is_read_until_it_ends(tmp_path: Path) -> None:
+def test_state_file_is_read_until_its_process_ends(tmp_path: Path) -> None:
     with announced(tmp_path, HERE):
         assert read(tmp_path) == HERE
     assert read(tmp_path) is None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_file_of_a_dead_process_counts_for_nothing(tmp_path: Path) -> None:
+def test_state_file_of_a_dead_process_is_ignored(tmp_path: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     with announced(tmp_path, replace(HERE, pid=dead.pid)):
@@ -38,12 +38,12 @@ def test_the_file_of_a_dead_process_counts_for_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}'])
-def test_a_file_that_cannot_be_read_counts_for_nothing(tmp_path: Path, text: str) -> None:
+def test_invalid_state_file_is_ignored(tmp_path: Path, text: str) -> None:
     (tmp_path / "up.json").write_text(text)
     assert read(tmp_path) is None
 
 
-def test_a_folder_belongs_to_one_process_even_while_that_starts(tmp_path: Path) -> None:
+def test_folder_is_locked_by_one_process(tmp_path: Path) -> None:
     with claimed(tmp_path):
         with pytest.raises(AlreadyRunning, match="it is just starting or stopping"), claimed(tmp_path):
             pass
@@ -53,7 +53,7 @@ def test_a_folder_belongs_to_one_process_even_while_that_starts(tmp_path: Path) 
         pass
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_unwritable_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UnusableFolder, match=r"cannot write into .*file: .*choose another --state-dir"), claimed(tmp_path / "file"):
         pass

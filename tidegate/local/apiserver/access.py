@@ -1,7 +1,7 @@
-"""Who may use the API of `tidegate up`: those who can read its token, and no web page.
+"""Access control of the API of `tidegate up`: callers need its token, and web pages are not allowed.
 
-A Service is a command that runs here, so anyone who may create one runs commands as the owner of the process. Loopback is shared by
-all users of a machine; the token is in files that only the owner can read.
+A Service is a command that runs on this machine, so a caller that may create one runs commands as the owner of the
+process. All users of a machine share the loopback interface; the token is in files that only the owner can read.
 """
 
 from __future__ import annotations
@@ -13,35 +13,37 @@ import secrets
 
 from aiohttp import web
 
-from tidegate.local.apiserver.failure import Failure
+from tidegate.local.apiserver.status_error import StatusError
 
-# kubectl sends a token over TLS only (client-go, clientcmd.ClientConfig) but the user information of a URL always, by RFC 7617.
+# kubectl sends a token over TLS only (client-go, clientcmd.ClientConfig), but always the user information of a URL, by
+# RFC 7617.
 USER = "tidegate"
 _OWN_HOSTS = ("127.0.0.1", "localhost")
 
 
 def new_token() -> str:
-    """256 random bits in characters that need no escaping in a URL."""
+    """A random token of 256 bits, in characters that need no escaping in a URL."""
     return secrets.token_urlsafe(32)
 
 
 def check(request: web.Request, token: str) -> None:
-    """Raise Failure for a request that comes from a web page (403) or shows no valid token (401)."""
+    """Raise StatusError for a request from a web page (403) or without a valid token (401)."""
     _check_origin(request)
-    if not _is_shown(request.headers.get("Authorization", ""), token):
-        message = "Unauthorized: send the token that is in the kubeconfig of this `tidegate up`, as kubectl --kubeconfig does"
-        raise Failure(401, "Unauthorized", message)
+    if not _has_token(request.headers.get("Authorization", ""), token):
+        remedy = "send the token in the kubeconfig of this `tidegate up`, as kubectl --kubeconfig does"
+        raise StatusError(401, "Unauthorized", "Unauthorized: the request has no valid token", remedy=remedy)
 
 
 def _check_origin(request: web.Request) -> None:
-    """A browser names the host it called, which is another one after DNS rebinding, and the page that called."""
+    """Check the host and the page that a browser names in its headers. After DNS rebinding the host is another one."""
     if request.host.partition(":")[0] not in _OWN_HOSTS:
-        raise Failure(403, "Forbidden", f"the API answers at 127.0.0.1 and localhost, not at {request.host}")
+        remedy = "call the API at 127.0.0.1 or localhost"
+        raise StatusError(403, "Forbidden", f"host {request.host} is not allowed", remedy=remedy)
     if "Origin" in request.headers:
-        raise Failure(403, "Forbidden", f"the API is not for web pages, such as those of {request.headers['Origin']}")
+        raise StatusError(403, "Forbidden", f"origin {request.headers['Origin']} is not allowed: the API is not for web pages.")
 
 
-def _is_shown(authorization: str, token: str) -> bool:
+def _has_token(authorization: str, token: str) -> bool:
     scheme, _, credentials = authorization.partition(" ")
     given = _password(credentials) if scheme.lower() == "basic" else credentials if scheme.lower() == "bearer" else ""
     return hmac.compare_digest(given.encode(errors="replace"), token.encode())

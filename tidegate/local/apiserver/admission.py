@@ -1,31 +1,49 @@
-"""Whether an object may be stored, and as what: validation and defaults, as the API server and Knative's webhook do them."""
+"""Admission of objects to the store: validation and defaults as in the API server and Knative's webhook."""
 
 from __future__ import annotations
 
-from tidegate.local.apiserver.failure import Failure
+from functions.runtime.knative.objects import SERVING, SERVING_LABELS
+from tidegate.local.apiserver.status_error import WEBHOOK_DENIED, StatusError
 from tidegate.local.objects import rules
 from tidegate.local.objects.manifests import DEFAULT_NAMESPACE
-from tidegate.local.objects.resources import SERVING, SERVING_LABELS, KnativeService
-from tidegate.local.objects.validation import InvalidObject, Object, refused, without_nulls
+from tidegate.local.objects.resources import KnativeService
+from tidegate.local.objects.validation import InvalidObject, Object, webhook_error, without_nulls
 
 _PROBE_PORT = 0
+_NAME_FIELD = "spec.template.metadata.name"
 
 
-def admit_service(item: Object, old: Object | None = None) -> Object:
-    """A Knative Service with its defaults filled in. Raises Failure as a cluster would."""
+def parse_service(item: Object) -> KnativeService:
+    """Parse a Knative Service. Raises StatusError as a cluster would for an invalid one."""
     try:
-        if not isinstance(rules.check(item), KnativeService):
-            raise Failure.bad_request(f"the object is {item.get('kind')} of {item.get('apiVersion')}, want Service of {SERVING}.")
-        service = _with_defaults(without_nulls(item))
-        if old is not None:
-            _check_name_change(old, service)
+        service = rules.parse_manifest(item)
     except InvalidObject as error:
-        raise Failure.of(error, "Service", str((item.get("metadata") or {}).get("name"))) from None
+        raise StatusError.of(error, "Service", str((item.get("metadata") or {}).get("name"))) from None
+    if not isinstance(service, KnativeService):
+        raise StatusError.bad_request(f"the object is {item.get('kind')} of {item.get('apiVersion')}, want Service of {SERVING}.")
     return service
 
 
+def admit_service(item: Object, service: KnativeService, old: Object | None = None) -> Object:
+    """Return a Knative Service with its defaults filled in.
+
+    `service` is the model of `item`, and `old` the stored object that it replaces. Raises StatusError 400 for a change
+    that Knative's webhook would deny.
+    """
+    admitted = _with_defaults(without_nulls(item))
+    if old is not None:
+        try:
+            _check_name_change(old, admitted, service.spec.template.metadata.name)
+        except InvalidObject as error:
+            raise StatusError.of(error, "Service", str(service.metadata.name)) from None
+    return admitted
+
+
 def admit_revision(item: Object, old: Object) -> Object:
-    """Labels and annotations of a revision may change; what it runs, and the labels that say whose it is, may not. Raises Failure."""
+    """Return a revision with changed labels or annotations.
+
+    Raises StatusError for a change of its specification or its owner.
+    """
     if item.get("spec") != old["spec"]:
         raise _immutable("spec")
     if _owner(item) != _owner(old):
@@ -38,15 +56,12 @@ def _owner(revision: Object) -> Object:
     return {name: value for name, value in labels.items() if name.startswith(SERVING_LABELS)}
 
 
-def _immutable(field: str) -> Failure:
-    return Failure.bad_request(
-        'admission webhook "validation.webhook.serving.knative.dev" denied the request: '
-        f"validation failed: Immutable fields changed (-old +new): {field}"
-    )
+def _immutable(field: str) -> StatusError:
+    return StatusError.bad_request(f"{WEBHOOK_DENIED} Immutable fields changed (-old +new): {field}")
 
 
 def _with_defaults(service: Object) -> Object:
-    """What Knative's webhook fills in."""
+    """The defaults of Knative's webhook."""
     template = service["spec"]["template"]
     spec = {"containerConcurrency": 0, "enableServiceLinks": False, "timeoutSeconds": 300, **template["spec"]}
     spec["containers"] = [_container_with_defaults(container) for container in spec["containers"]]
@@ -56,12 +71,11 @@ def _with_defaults(service: Object) -> Object:
     return {**service, "metadata": metadata, "spec": {"template": {**template, "spec": spec}, "traffic": targets}}
 
 
-def _check_name_change(old: Object, new: Object) -> None:
-    """Raises InvalidObject when a template changes under a name that the user chose: the name belongs to a revision already."""
+def _check_name_change(old: Object, new: Object, name: str | None) -> None:
+    """Raise InvalidObject for a changed template whose user-defined name already belongs to a revision."""
     before, after = old["spec"]["template"], new["spec"]["template"]
-    name = after.get("metadata", {}).get("name")
     if name and name == before.get("metadata", {}).get("name") and before != after:
-        raise refused("spec.template.metadata.name", "Saw the following changes without a name change (-old +new)")
+        raise webhook_error(_NAME_FIELD, "Saw the following changes without a name change (-old +new)")
 
 
 def _container_with_defaults(container: Object) -> Object:

@@ -1,4 +1,4 @@
-"""What clients ask first: which groups, versions and resources there are."""
+"""API discovery: groups, versions and resources, which clients request first."""
 
 from __future__ import annotations
 
@@ -6,34 +6,35 @@ from typing import Any
 
 from aiohttp import web
 
-from tidegate.local.objects.resources import SERVING
+from functions.runtime.knative.objects import REVISIONS, SERVICES, SERVING, SERVING_GROUP
 
-_GROUP, _, _VERSION = SERVING.partition("/")
+_VERSION = SERVING.partition("/")[2]
 _VERBS = ["delete", "get", "list", "patch", "update", "watch"]
 _KUBERNETES = "1.34"
 
 
 def discovery() -> list[web.RouteDef]:
+    """The routes of the discovery documents."""
     documents: dict[str, dict[str, Any]] = {
         "/version": {"major": "1", "minor": "34", "gitVersion": f"v{_KUBERNETES}.0+tidegate", "platform": "tidegate/up"},
         "/api": {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []},
         "/api/v1": {"kind": "APIResourceList", "groupVersion": "v1", "resources": []},
         "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group()]},
-        f"/apis/{_GROUP}": {"kind": "APIGroup", "apiVersion": "v1", **_group()},
+        f"/apis/{SERVING_GROUP}": {"kind": "APIGroup", "apiVersion": "v1", **_group()},
         f"/apis/{SERVING}": {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": SERVING, "resources": _resources()},
     }
-    return [web.get(path, _answer(document)) for path, document in documents.items()]
+    return [web.get(path, _constant(document)) for path, document in documents.items()]
 
 
 def _group() -> dict[str, Any]:
     version = {"groupVersion": SERVING, "version": _VERSION}
-    return {"name": _GROUP, "versions": [version], "preferredVersion": version}
+    return {"name": SERVING_GROUP, "versions": [version], "preferredVersion": version}
 
 
 def _resources() -> list[dict[str, Any]]:
     return [
-        _resource("services", "service", "Service", ["kservice", "ksvc"], ["create", *_VERBS]),
-        _resource("revisions", "revision", "Revision", ["rev"], _VERBS),
+        _resource(SERVICES, "service", "Service", ["kservice", "ksvc"], ["create", *_VERBS]),
+        _resource(REVISIONS, "revision", "Revision", ["rev"], _VERBS),
     ]
 
 
@@ -50,7 +51,7 @@ def _resource(name: str, singular: str, kind: str, short: list[str], verbs: list
     }
 
 
-def _answer(document: dict[str, Any]) -> Any:
+def _constant(document: dict[str, Any]) -> Any:
     async def handle(_: web.Request) -> web.Response:
         return web.json_response(document)
 

@@ -1,4 +1,4 @@
-"""The files by which `kubectl`, other clients and our own processes find the API of `tidegate up` and are let in."""
+"""The kubeconfig and the token file, by which clients and child processes use the API of `tidegate up`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ _TOKEN_FILE = "token"  # noqa: S105 the name of a file
 
 
 def write(state_dir: Path, api: str, token: str) -> Path:
-    """The kubeconfig, readable by its owner alone.
+    """Write the kubeconfig, readable by its owner only.
 
-    The token is in it twice: most clients send that of the user, kubectl does so over TLS only and sends that of the URL instead.
+    It has the token twice: most clients send that of the user; kubectl does so over TLS only and sends that of the URL
+    instead.
     """
     config = {
         "apiVersion": "v1",
@@ -30,5 +31,5 @@ def write(state_dir: Path, api: str, token: str) -> Path:
 
 
 def write_token(state_dir: Path, token: str) -> Path:
-    """The token alone, as a service account has it in a file."""
+    """Write the file with the token only, as that of a service account."""
     return write_private(state_dir.resolve() / _TOKEN_FILE, token)

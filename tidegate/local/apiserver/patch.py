@@ -5,11 +5,11 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from tidegate.local.apiserver.failure import Failure
+from tidegate.local.apiserver.status_error import StatusError
 
 
 def merge(target: Any, patch: Any) -> Any:
-    """RFC 7396, section 2: null removes, objects merge, anything else replaces."""
+    """Apply a JSON merge patch (RFC 7396, section 2): null removes, objects merge, any other value replaces."""
     if not isinstance(patch, dict):
         return patch
     result = dict(target) if isinstance(target, dict) else {}
@@ -22,15 +22,19 @@ def merge(target: Any, patch: Any) -> Any:
 
 
 def apply(target: Any, operations: Any) -> Any:
-    """RFC 6902: all operations, or Failure 422 (400 when it is no patch at all) and none."""
+    """Apply all operations of a JSON patch (RFC 6902) to a copy.
+
+    Raises StatusError 422 if one of them fails, and 400 for a value that is not a list of operations.
+    """
     if not isinstance(operations, list):
-        raise Failure.bad_request("a JSON patch is a list of operations; send application/merge-patch+json for an object.")
+        remedy = "send application/merge-patch+json for an object"
+        raise StatusError.bad_request("a JSON patch must be a list of operations", remedy=remedy)
     box = {"": deepcopy(target)}
     for index, operation in enumerate(operations):
         try:
             _operate(box, operation)
         except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise Failure(
+            raise StatusError(
                 422, "Invalid", f"the server rejected our request due to an error in our request: operation {index}: {error}"
             ) from None
     return box[""]
@@ -58,7 +62,7 @@ def _operate(box: dict[str, Any], operation: dict[str, Any]) -> None:
 
 
 def _tokens(pointer: str) -> list[str]:
-    """RFC 6901; the first token is the empty one, under which the whole document lies."""
+    """The tokens of a JSON pointer (RFC 6901). The first one is empty, the key of the whole document."""
     if pointer and not pointer.startswith("/"):
         raise ValueError(f"{pointer!r} is not a JSON pointer")
     return [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")]
@@ -84,7 +88,7 @@ def _remove(box: Any, path: list[str]) -> Any:
 
 
 def _index(items: list[Any], token: str, end: int | None = None) -> int:
-    # A leading zero or a sign is no array index (RFC 6901, section 4), and Python's negative ones must not slip in.
+    # An array index has no leading zero and no sign (RFC 6901, section 4), and Python's negative indexes must not pass.
     if not token.isascii() or not token.isdigit() or (token != "0" and token.startswith("0")):  # noqa: S105
         raise ValueError(f"{token!r} is not an index")
     if int(token) >= (len(items) if end is None else end):

@@ -13,27 +13,28 @@ _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def make_private(folder: Path, *, mark: str) -> None:
-    """Create the folder for its owner alone. One that is there is made private if it is empty or has the file `mark`, which says that it is
-    ours; another keeps its permissions. Raises UnusableFolder where others can write, since they could replace what is read from it, or
-    OSError when it cannot be made.
+    """Create the folder for its owner only.
+
+    An existing folder is made private if it is empty or has the file `mark`, by which an earlier run is recognized; any
+    other keeps its permissions. Raises UnusableFolder if other users can write there, since they could replace the
+    files, or OSError.
     """
     folder.mkdir(mode=_OWNER_ONLY, parents=True, exist_ok=True)
     if folder.stat().st_uid == os.getuid() and ((folder / mark).exists() or not any(folder.iterdir())):
         folder.chmod(_OWNER_ONLY)
     found = folder.stat()
     if found.st_uid != os.getuid():
-        raise UnusableFolder(f"{folder} belongs to another user, who could change what is found there; choose another --state-dir.")
+        raise UnusableFolder(f"{folder} belongs to another user, who could change its files", remedy="choose another --state-dir")
     if found.st_mode & _WRITABLE_BY_OTHERS:
-        raise UnusableFolder(
-            f"{folder} can be written by other users, who could change what is found there; choose another --state-dir, or chmod go-w it."
-        )
+        message = f"{folder} can be written by other users, who could change its files"
+        raise UnusableFolder(message, remedy="choose another --state-dir, or chmod go-w it")
 
 
 def write_private(path: Path, text: str) -> Path:
-    """Write a file with mode 0600; readers see all of it or what was there before. Raises OSError."""
-    half = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    half.unlink(missing_ok=True)
-    with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+    """Write a file with mode 0600, atomically for its readers. Raises OSError."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
-    half.replace(path)
+    temporary.replace(path)
     return path

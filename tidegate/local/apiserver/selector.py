@@ -1,11 +1,11 @@
-"""Label and field selectors as the API takes them."""
+"""Label and field selectors of the Kubernetes API."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 
-from tidegate.local.apiserver.failure import Failure
+from tidegate.local.apiserver.status_error import StatusError
 from tidegate.local.objects.validation import Object
 
 Predicate = Callable[[Object], bool]
@@ -16,7 +16,7 @@ _COMMA_OUTSIDE_PARENTHESES = re.compile(r",(?![^(]*\))")
 
 
 def predicate(labels: str | None, fields: str | None) -> Predicate:
-    """Raises Failure 400 for a selector that cannot be read."""
+    """A test of objects by a label and a field selector. Raises StatusError 400 for an invalid one."""
     tests = [_label(text.strip()) for text in _COMMA_OUTSIDE_PARENTHESES.split(labels or "") if text.strip()]
     tests += [_field(text.strip()) for text in (fields or "").split(",") if text.strip()]
     return lambda item: all(test(item) for test in tests)
@@ -31,7 +31,7 @@ def _label(text: str) -> Predicate:
     if match := _EXISTS.fullmatch(text):
         name, absent = match[2], bool(match[1])
         return lambda item: (name in _labels(item)) != absent
-    raise Failure.bad_request(f"unable to parse requirement: {text!r} is not a label selector")
+    raise StatusError.bad_request(f"unable to parse requirement: {text!r} is not a label selector")
 
 
 def _has(name: str, values: set[str], *, negated: bool) -> Predicate:
@@ -42,7 +42,7 @@ def _has(name: str, values: set[str], *, negated: bool) -> Predicate:
 def _field(text: str) -> Predicate:
     match = _EQUAL.fullmatch(text)
     if not match or match[1] not in ("metadata.name", "metadata.namespace"):
-        raise Failure.bad_request(f"field label not supported: {text}")
+        raise StatusError.bad_request(f"field label not supported: {text}")
     name, negated, value = match[1].removeprefix("metadata."), match[2] == "!=", match[3]
     return lambda item: (item["metadata"].get(name) == value) != negated
 

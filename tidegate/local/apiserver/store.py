@@ -1,6 +1,6 @@
-"""Objects in memory, with what Kubernetes promises about them: resource versions, generations and watches.
+"""Objects in memory with Kubernetes' guarantees: resource versions, generations and watches.
 
-Objects are replaced, never changed in place: whoever holds one may keep it.
+Objects are replaced, never changed in place, so that a caller may keep one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from tidegate.local.apiserver.failure import Failure
+from tidegate.local.apiserver.status_error import StatusError
 from tidegate.local.objects.manifests import DEFAULT_NAMESPACE
 from tidegate.local.objects.validation import Object
 
@@ -22,7 +22,7 @@ ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happened to an object of a resource (`services`, `revisions`) at a version."""
+    """A change of an object of a resource (`services`, `revisions`) at a version."""
 
     version: int
     type: ChangeType
@@ -31,9 +31,9 @@ class Change:
 
 
 class Store:
-    """`listener` is called after each change, in the turn of whoever made it.
+    """A store of objects by resource and name.
 
-    `history` bounds how many changes a watch may lie behind; beyond it the watch fails with 410, as on a cluster.
+    A watch may be up to `history` changes behind; beyond that it fails with 410, as on a cluster.
     """
 
     def __init__(self, history: int = 2000) -> None:
@@ -41,9 +41,15 @@ class Store:
         self._objects: dict[tuple[str, str], Object] = {}
         self._history: deque[Change] = deque(maxlen=history)
         self._changed = asyncio.Event()
-        self.listener: Callable[[Change], None] = _nobody
+        self._listeners: list[Callable[[Change], None]] = []
+
+    def subscribe(self, listener: Callable[[Change], None]) -> Callable[[], None]:
+        """Call `listener` after each change, before the call that made it returns. The result ends the subscription."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
 
     def list(self, resource: str, namespace: str | None = None) -> list[Object]:
+        """The objects of a resource, sorted by name."""
         return [
             item
             for (kind, _), item in sorted(self._objects.items(), key=lambda pair: pair[0])
@@ -51,17 +57,17 @@ class Store:
         ]
 
     def get(self, resource: str, name: str, namespace: str | None = None) -> Object:
-        """Raises Failure 404."""
+        """Return an object. Raises StatusError 404."""
         item = self._objects.get((resource, name))
         if item is None or namespace not in (None, item["metadata"]["namespace"]):
-            raise Failure.not_found(resource, name)
+            raise StatusError.not_found(resource, name)
         return item
 
     def create(self, resource: str, item: Object) -> Object:
-        """Raises Failure 409 when the name is taken, in whichever namespace: a name is a host here."""
+        """Store a new object. Raises StatusError 409 if the name exists in any namespace, since a name is a host."""
         name = item["metadata"]["name"]
         if (resource, name) in self._objects:
-            raise Failure.exists(resource, name)
+            raise StatusError.exists(resource, name)
         metadata = {
             "namespace": DEFAULT_NAMESPACE,
             **item["metadata"],
@@ -72,7 +78,10 @@ class Store:
         return self._put("ADDED", resource, {**item, "metadata": metadata})
 
     def update(self, resource: str, item: Object) -> Object:
-        """Replaces all but the status. Raises Failure 404, or 409 when `metadata.resourceVersion` is not the stored one."""
+        """Replace an object, except its status.
+
+        Raises StatusError 404, or 409 if `metadata.resourceVersion` is not the stored one.
+        """
         self.check_version(resource, item)
         metadata = item["metadata"]
         old = self.get(resource, metadata["name"], metadata.get("namespace"))
@@ -86,29 +95,34 @@ class Store:
         return old if new == old else self._put("MODIFIED", resource, new)
 
     def check_version(self, resource: str, item: Object) -> None:
-        """Raises Failure 409 when the object names another version than the stored one; naming none overwrites."""
+        """Raise StatusError 409 if the object has another version than the stored one; an object without one passes."""
         name, given = item["metadata"]["name"], item["metadata"].get("resourceVersion")
         if given and given != self.get(resource, name)["metadata"]["resourceVersion"]:
-            raise Failure.conflict(resource, name)
+            raise StatusError.conflict(resource, name)
 
     def update_status(self, resource: str, name: str, status: Object) -> Object:
+        """Replace the status of an object. Raises StatusError 404."""
         old = self.get(resource, name)
         if old.get("status") == status:
             return old
         return self._put("MODIFIED", resource, {**old, "metadata": dict(old["metadata"]), "status": status})
 
     def delete(self, resource: str, name: str, namespace: str | None = None) -> Object:
+        """Remove an object and return its last state. Raises StatusError 404."""
         item = self.get(resource, name, namespace)
         del self._objects[resource, name]
         return self._record("DELETED", resource, {**item, "metadata": dict(item["metadata"])})
 
     async def watch(self, resource: str | None, since: int) -> AsyncIterator[Change]:
-        """Changes after a version, for ever. Raises Failure 410 when some of them are no longer known."""
+        """Yield the changes after a version, without end.
+
+        Raises StatusError 410 if some of them are no longer in the history.
+        """
         while True:
             changed = self._changed
-            # A new version, and so a new first element, may come while the consumer holds a change.
+            # The version, and the first element of the history, may change while the consumer handles a change.
             if since < self.version and (not self._history or self._history[0].version > since + 1):
-                raise Failure.gone(since, self._history[0].version if self._history else self.version)
+                raise StatusError.gone(since, self._history[0].version if self._history else self.version)
             for change in [change for change in self._history if change.version > since]:
                 since = change.version
                 if resource in (None, change.resource):
@@ -127,13 +141,11 @@ class Store:
         self._history.append(change)
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
-        self.listener(change)
+        for listener in tuple(self._listeners):
+            listener(change)
         return item
 
 
-def _nobody(change: Change) -> None:
-    """Listens to nothing."""
-
-
 def now() -> str:
+    """The current time, as in Kubernetes' objects (RFC 3339, in seconds)."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,1 +1,1 @@
-"""Controllers: from Knative Services and Deployments to revisions, replicas and statuses."""
+"""Controllers that turn Knative Services and Deployments into revisions, replicas and statuses."""

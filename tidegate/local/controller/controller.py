@@ -1,4 +1,4 @@
-"""Keeps objects and processes in step: services make revisions, revisions run, and how they fare becomes their status."""
+"""The controller, which creates revisions of Knative Services, runs them, and updates the status of both."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import logging
 from collections import deque
 from functools import partial
 
+from functions.runtime.knative.objects import REVISIONS, SERVICES
 from tidegate.local.apiserver.admission import admit_service
 from tidegate.local.apiserver.store import Change, Store
 from tidegate.local.controller import reconciler, routes
 from tidegate.local.controller.revision import Plan, Revision
-from tidegate.local.objects import resources
-from tidegate.local.objects.resources import REVISIONS, SERVICES
+from tidegate.local.objects.resources import KnativeRevision, KnativeService
 from tidegate.local.objects.validation import Object, parse
 from tidegate.local.processes.launcher import Launcher
 
 log = logging.getLogger("tidegate.local")
 
 
-class Fleet:
-    """`domain` is what follows a service's name in its host, with the port: `localhost:8080`."""
+class Controller:
+    """The controller of a store. `domain` follows a service's name in its host, with the port: `localhost:8080`."""
 
     def __init__(self, store: Store, launcher: Launcher, domain: str) -> None:
         self.store = store
@@ -32,30 +32,34 @@ class Fleet:
         self._closing: set[asyncio.Task[None]] = set()
         self._queue: deque[str] = deque()
         self._working = False
-        store.listener = self._changed
 
-    def apply(self, service: Object) -> Object:
-        """Creates a Knative Service, or replaces it. Raises Failure as the API would."""
-        old = self._find(SERVICES, str((service.get("metadata") or {}).get("name")))
-        admitted = admit_service(service, old)
+    def start(self) -> None:
+        """Reconcile each change of the store from now on."""
+        self._unsubscribe = self.store.subscribe(self._on_change)
+
+    def apply(self, item: Object, service: KnativeService) -> Object:
+        """Create or replace a Knative Service whose model is `service`. Raises StatusError as the API would."""
+        old = self._find(SERVICES, str(service.metadata.name))
+        admitted = admit_service(item, service, old)
         return self.store.update(SERVICES, admitted) if old else self.store.create(SERVICES, admitted)
 
     async def close(self) -> None:
-        """Stops every replica after its last request."""
-        self.store.listener = _deaf
+        """Stop reconciling, and stop every replica after its last request."""
+        self._unsubscribe()
         await asyncio.gather(*(revision.close() for revision in self.revisions.values()), *self._closing)
 
     @property
     def in_system(self) -> int:
-        """Requests that are held or in flight."""
+        """The number of requests that are held or in flight."""
         return sum(revision.in_system for revision in self.revisions.values())
 
     def kill(self) -> None:
+        """Kill every process at once; requests that are held or in flight fail."""
         for revision in self.revisions.values():
             revision.kill()
 
-    def _changed(self, change: Change) -> None:
-        """In the turn of whoever changed the store, so that each change is seen, and its outcome is there when the change returns."""
+    def _on_change(self, change: Change) -> None:
+        """Reconcile before the call that changed the store returns, so that its result is complete."""
         name = reconciler.name_of(change.object)
         if change.resource == REVISIONS and change.type == "DELETED":
             self._retire(name)
@@ -64,14 +68,14 @@ class Fleet:
             self._work()
 
     def _work(self) -> None:
-        """What a service's turn changes is queued behind it; it ends when nothing changes any more."""
+        """Reconcile the queued services, including those that reconciling itself queues, until none is left."""
         self._working = True
         while self._queue:
             service = self._queue.popleft()
             try:
                 self._reconcile(service)
-            except Exception:  # one object that cannot be handled must not keep the others from it
-                log.exception("cannot bring %s in step with its manifest", service)
+            except Exception:  # a service that fails must not block the others
+                log.exception("cannot reconcile the service %s", service)
         self._working = False
 
     def _reconcile(self, service: str) -> None:
@@ -80,39 +84,40 @@ class Fleet:
             for revision in self._revisions_of(service):
                 self.store.delete(REVISIONS, reconciler.name_of(revision))
         else:
-            taken = self._make_revision(item)
+            conflict = self._create_revision(item)
             revisions = self._revisions_of(service)
             for revision in revisions:
                 self._run(revision)
             if revisions:
-                status = reconciler.service_status(item, self._revisions_of(service), self._domain, taken)
+                status = reconciler.service_status(item, self._revisions_of(service), self._domain, conflict)
                 self.store.update_status(SERVICES, service, status)
-        self._route()
+        self._update_routes()
 
-    def _make_revision(self, service: Object) -> str | None:
-        """Returns the name that the template asks for, if another revision has it."""
-        wanted = reconciler.next_revision(service, self._revisions_of(reconciler.name_of(service)), self._templates)
-        if wanted is None:
+    def _create_revision(self, service: Object) -> str | None:
+        """Create the revision of a new template. Returns its name if another revision already has it."""
+        desired = reconciler.next_revision(service, self._revisions_of(reconciler.name_of(service)), self._templates)
+        if desired is None:
             return None
-        name = reconciler.name_of(wanted)
+        name = reconciler.name_of(desired)
         if self._find(REVISIONS, name):
-            log.warning("the revision %s exists already with another content; give the template another metadata.name, or none", name)
+            log.warning("the revision %s already exists with another template; change or remove spec.template.metadata.name", name)
             return name
         self._templates[name] = service["spec"]["template"]
-        self.store.create(REVISIONS, wanted)
+        self.store.create(REVISIONS, desired)
         return None
 
-    def _run(self, revision: Object) -> None:
-        name = reconciler.name_of(revision)
+    def _run(self, item: Object) -> None:
+        name = reconciler.name_of(item)
         if name not in self.revisions:
-            plan = Plan.of(parse(resources.Revision, revision))
-            self.revisions[name] = Revision(plan, self._launcher, partial(self._report, name))
+            plan = Plan.of(parse(KnativeRevision, item))
+            self.revisions[name] = revision = Revision(plan, self._launcher, partial(self._report, name))
+            revision.start()
             self._report(name)
 
     def _report(self, name: str) -> None:
-        running, item = self.revisions.get(name), self._find(REVISIONS, name)
-        if running and item:
-            pool = running.pool
+        revision, item = self.revisions.get(name), self._find(REVISIONS, name)
+        if revision and item:
+            pool = revision.pool
             status = reconciler.revision_status(item, pool.problem, len(pool.ready), pool.decision.desired)
             self.store.update_status(REVISIONS, name, status)
 
@@ -124,7 +129,7 @@ class Fleet:
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
-    def _route(self) -> None:
+    def _update_routes(self) -> None:
         services = self.store.list(SERVICES)
         self.table = routes.table(services)
         reachable = {name for route in self.table.hosts.values() for name in route.revisions}
@@ -136,7 +141,3 @@ class Fleet:
 
     def _revisions_of(self, service: str) -> list[Object]:
         return [revision for revision in self.store.list(REVISIONS) if reconciler.service_of(revision) == service]
-
-
-def _deaf(change: Change) -> None:
-    """At the end nothing is brought in step any more."""

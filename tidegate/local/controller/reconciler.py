@@ -1,13 +1,13 @@
-"""From a Knative Service to its revisions and its status: what Knative's controllers do, as functions of the objects."""
+"""Knative's controllers as pure functions: the revisions and the status of a Knative Service."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from tidegate.local.apiserver.failure import Failure
+from functions.runtime.knative.objects import REVISIONS, SERVICE_LABEL, SERVING, SERVING_LABELS, condition
+from tidegate.local.apiserver.status_error import StatusError
 from tidegate.local.apiserver.store import now
-from tidegate.local.objects.resources import SERVING, SERVING_LABELS
 from tidegate.local.objects.validation import Object
 
 _GENERATION = f"{SERVING_LABELS}configurationGeneration"
@@ -15,9 +15,9 @@ ConditionStatus = Literal["True", "False", "Unknown"]
 
 
 def next_revision(service: Object, revisions: Sequence[Object], templates: Mapping[str, Object]) -> Object | None:
-    """The revision that the service's template asks for, unless the newest one is it already.
+    """The revision of the service's template, or None if the newest revision has the same template.
 
-    `templates` is what each revision was made from, by its name: a revision's own labels and annotations may be changed afterwards.
+    `templates` are those of the revisions by name: the labels and annotations of a revision may have changed since.
     """
     newest = max(revisions, key=_generation, default=None)
     if newest is not None and templates.get(name_of(newest)) == service["spec"]["template"]:
@@ -26,23 +26,25 @@ def next_revision(service: Object, revisions: Sequence[Object], templates: Mappi
 
 
 def revision_status(revision: Object, problem: str | None, replicas: int, desired: int) -> Object:
-    """A revision at zero is ready: it has not failed. It stops being so when its replicas cannot be started."""
-    old = revision.get("status", {}).get("conditions", [])
+    """The status of a revision.
+
+    At zero it is ready, since it has not failed; it is not when its replicas cannot be started.
+    """
     active = ("True", "", "") if desired else ("False", "NoTraffic", "The target is not receiving traffic.")
     conditions = [
-        _condition(old, "Active", *active),
-        _condition(old, "ContainerHealthy", *_healthy(problem)),
-        _condition(old, "Ready", *_healthy(problem)),
-        _condition(old, "ResourcesAvailable", "True"),
+        _condition(revision, "Active", *active),
+        _condition(revision, "ContainerHealthy", *_healthy(problem)),
+        _condition(revision, "Ready", *_healthy(problem)),
+        _condition(revision, "ResourcesAvailable", "True"),
     ]
     generation = revision["metadata"]["generation"]
     return {"observedGeneration": generation, "actualReplicas": replicas, "desiredReplicas": desired, "conditions": conditions}
 
 
-def service_status(service: Object, revisions: Sequence[Object], domain: str, taken: str | None = None) -> Object:
-    """`domain` is what follows a service's name in its host, with the port: `localhost:8080`.
+def service_status(service: Object, revisions: Sequence[Object], domain: str, conflict: str | None = None) -> Object:
+    """The status of a Knative Service. `domain` follows its name in its host, with the port: `localhost:8080`.
 
-    `taken` is the name that the template asks for and another revision has.
+    `conflict` is the revision name in the template if another revision already has it.
     """
     old = service.get("status", {})
     name = name_of(service)
@@ -50,15 +52,14 @@ def service_status(service: Object, revisions: Sequence[Object], domain: str, ta
     ready = max((r for r in revisions if is_ready(r)), key=_generation, default=None)
     latest = name_of(ready) if ready else old.get("latestReadyRevisionName")
     traffic, missing = _resolve(service, {name_of(r) for r in revisions}, latest, domain)
-    configurations = _configurations(created, taken)
-    routes = _routes(missing, taken)
-    conditions = old.get("conditions", [])
+    configurations = _configurations(created, conflict)
+    routes = _routes(missing, conflict)
     status: Object = {
         "observedGeneration": service["metadata"]["generation"],
         "conditions": [
-            _condition(conditions, "ConfigurationsReady", *configurations),
-            _condition(conditions, "Ready", *(routes if routes[0] == "False" else configurations)),
-            _condition(conditions, "RoutesReady", *routes),
+            _condition(service, "ConfigurationsReady", *configurations),
+            _condition(service, "Ready", *(routes if routes[0] == "False" else configurations)),
+            _condition(service, "RoutesReady", *routes),
         ],
         "latestCreatedRevisionName": name_of(created),
         "url": f"http://{name}.{domain}",
@@ -71,8 +72,9 @@ def service_status(service: Object, revisions: Sequence[Object], domain: str, ta
 
 
 def is_ready(revision: Object) -> bool:
-    conditions = revision.get("status", {}).get("conditions", [])
-    return all(condition["status"] != "False" for condition in conditions if condition["type"] == "Ready")
+    """Whether a revision has not failed: one that has not reported yet counts as ready."""
+    ready = condition(revision, "Ready")
+    return ready is None or ready["status"] != "False"
 
 
 def name_of(item: Object) -> str:
@@ -81,7 +83,7 @@ def name_of(item: Object) -> str:
 
 
 def service_of(revision: Object) -> str:
-    service: str = revision["metadata"]["labels"][f"{SERVING_LABELS}service"]
+    service: str = revision["metadata"]["labels"][SERVICE_LABEL]
     return service
 
 
@@ -107,19 +109,19 @@ def _revision(service: Object, generation: int) -> Object:
     }
 
 
-def _configurations(created: Object, taken: str | None) -> tuple[ConditionStatus, str, str]:
-    if taken:
-        exists = Failure.exists("revisions", taken)
+def _configurations(created: Object, conflict: str | None) -> tuple[ConditionStatus, str, str]:
+    if conflict:
+        exists = StatusError.exists(REVISIONS, conflict)
         return "False", "RevisionFailed", f"Revision creation failed with message: {exists}."
     if is_ready(created):
         return "True", "", ""
-    why = next(c.get("message", "") for c in created["status"]["conditions"] if c["type"] == "Ready")
-    return "False", "RevisionFailed", f'Revision "{name_of(created)}" failed with message: {why}.'
+    reason = (condition(created, "Ready") or {}).get("message", "")
+    return "False", "RevisionFailed", f'Revision "{name_of(created)}" failed with message: {reason}.'
 
 
-def _routes(missing: str | None, taken: str | None) -> tuple[ConditionStatus, str, str]:
-    if taken:
-        message = f'The revision name "{taken}" is taken by a conflicting Revision, so traffic will not be migrated'
+def _routes(missing: str | None, conflict: str | None) -> tuple[ConditionStatus, str, str]:
+    if conflict:
+        message = f'The revision name "{conflict}" is taken by a conflicting Revision, so traffic will not be migrated'
         return "False", "RevisionNameTaken", message
     return ("False", "RevisionMissing", missing) if missing else ("True", "", "")
 
@@ -129,7 +131,7 @@ def _healthy(problem: str | None) -> tuple[ConditionStatus, str, str]:
 
 
 def _resolve(service: Object, known: set[str], latest: str | None, domain: str) -> tuple[list[Object], str | None]:
-    """The traffic with revisions' names and tags' addresses, and what is missing, if anything is."""
+    """The traffic with names of revisions and addresses of tags, and a message about a missing revision, if any."""
     resolved: list[Object] = []
     name = name_of(service)
     for target in service["spec"]["traffic"]:
@@ -147,10 +149,10 @@ def _resolve(service: Object, known: set[str], latest: str | None, domain: str) 
     return resolved, None
 
 
-def _condition(old: Iterable[Object], kind: str, status: str, reason: str = "", message: str = "") -> Object:
-    """The time moves only when the status does."""
+def _condition(item: Object, kind: str, status: str, reason: str = "", message: str = "") -> Object:
+    """A condition for the object. Its transition time changes only with its status."""
     new: Object = {"type": kind, "status": status}
     new |= {name: value for name, value in (("reason", reason), ("message", message)) if value}
-    before = next((c for c in old if c["type"] == kind), None)
-    new["lastTransitionTime"] = before["lastTransitionTime"] if before and before["status"] == status else now()
+    old = condition(item, kind)
+    new["lastTransitionTime"] = old["lastTransitionTime"] if old and old["status"] == status else now()
     return new

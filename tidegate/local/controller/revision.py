@@ -1,6 +1,6 @@
-"""A revision at work: holds requests while there is no replica, gives them out, and has as many replicas as its autoscaler wants.
+"""A running revision: holds requests while it has no free replica, distributes them, and scales with its autoscaler.
 
-It stands for Knative's activator, queue-proxy and autoscaler together.
+It combines the tasks of Knative's activator, queue-proxy and autoscaler.
 """
 
 from __future__ import annotations
@@ -11,57 +11,65 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from functions.runtime.knative.objects import SERVICE_LABEL
 from tidegate.local.controller.autoscaler import Autoscaler, Observation
 from tidegate.local.errors import NoReplica, QueueFull
-from tidegate.local.objects.resources import Metadata
-from tidegate.local.objects.resources import Revision as Manifest
+from tidegate.local.objects.resources import KnativeRevision
 from tidegate.local.objects.rules import scaling_of
 from tidegate.local.objects.scaling import Decision, Scaling
 from tidegate.local.processes.command import Pod
 from tidegate.local.processes.launcher import Launcher
-from tidegate.local.processes.pool import Pool, Recipe
-from tidegate.local.processes.probe import readiness
+from tidegate.local.processes.pool import Pool, ReplicaTemplate
+from tidegate.local.processes.probe import readiness_of
 from tidegate.local.processes.process import Process
 from tidegate.local.processes.replica import Latencies, LoadMeter, Replica
 
-# As many as Knative's activator holds.
-MOST_HELD = 10_000
+# The limit of Knative's activator.
+MAX_HELD = 10_000
 TICK_SECONDS = 0.25
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is fixed for a revision: its manifest, and how it is scaled."""
+    """The constants of a revision: its manifest and its scaling."""
 
     name: str
     service: str
-    manifest: Manifest
+    manifest: KnativeRevision
     scaling: Scaling
 
     @classmethod
-    def of(cls, manifest: Manifest) -> Plan:
-        metadata: Metadata = manifest.metadata
-        service = metadata.labels["serving.knative.dev/service"]
-        return cls(metadata.name or "", service, manifest, scaling_of(metadata.annotations, manifest.spec))
+    def of(cls, manifest: KnativeRevision) -> Plan:
+        metadata = manifest.metadata
+        return cls(
+            name=metadata.name or "",
+            service=metadata.labels[SERVICE_LABEL],
+            manifest=manifest,
+            scaling=scaling_of(metadata.annotations, manifest.spec),
+        )
 
     @property
     def timeout(self) -> float:
+        """The time limit of a request in seconds; 0 means no limit."""
         return self.manifest.spec.timeout_seconds
 
 
 class Revision:
-    """`on_change` is called when its replicas or its problem changed."""
+    """The replicas and requests of a revision. `on_change` is called when its replicas or its problem have changed."""
 
     def __init__(self, plan: Plan, launcher: Launcher, on_change: Callable[[], None]) -> None:
         self.plan = plan
         self.latencies = Latencies()
-        self.pool = Pool(_recipe(plan, launcher), self._changed)
+        self.pool = Pool(_replica_template(plan, launcher), self._on_pool_change)
         self._on_change = on_change
         self._scaling = replace(plan.scaling, min_scale=0)
         self._held: deque[asyncio.Future[Replica]] = deque()
         self._load = LoadMeter()
-        self._awake = asyncio.Event()
+        self._active = asyncio.Event()
         self._closing = False
+
+    def start(self) -> None:
+        """Start to scale with the load."""
         self._scaler = asyncio.create_task(self._scale())
 
     @property
@@ -70,72 +78,76 @@ class Revision:
 
     @property
     def in_system(self) -> int:
-        """Requests that are held or in flight."""
+        """The number of requests that are held or in flight."""
         return self._load.current
 
     def set_reachable(self, reachable: bool) -> None:
-        """A revision that no traffic reaches has no replicas, whatever its min-scale says, as in Knative."""
+        """Apply min-scale only while traffic reaches the revision, as in Knative."""
         lowest = self.plan.scaling.min_scale if reachable else 0
         if lowest != self._scaling.min_scale:
             self._scaling = replace(self._scaling, min_scale=lowest)
-            self._awake.set()
+            self._active.set()
             if lowest and len(self.pool.live) < lowest:
                 self.pool.scale(Decision(lowest, f"min-scale is {lowest}"))
 
     async def acquire(self) -> Replica:
-        """A replica for one request, to be given back by `release`. Raises QueueFull or NoReplica; waiting is bounded by the caller."""
+        """Wait for a replica for one request, and return it with `release` afterwards. Raises QueueFull or NoReplica.
+
+        The caller limits the time.
+        """
         self._load.enter()
         try:
-            replica = self._free() or await self._hold()
+            replica = self._take_free() or await self._hold()
         except BaseException:
             self._load.leave()
             raise
         return replica
 
     def release(self, replica: Replica) -> None:
+        """End a request that `acquire` began."""
         self._load.leave()
         self._give_back(replica)
 
     async def close(self) -> None:
-        """Stops every replica after its last request."""
+        """Stop every replica after its last request."""
         self._closing = True
-        self._refuse_held(f"{self.plan.name} is stopping; send the request again later.")
+        self._reject_held(f"{self.plan.name} is stopping", remedy="retry later")
         self._scaler.cancel()
         await self.pool.close("tidegate is stopping")
 
     def kill(self) -> None:
-        """Ends every process at once; what was held or in flight is lost."""
+        """Kill every process at once; requests that are held or in flight fail."""
         self._closing = True
         self._scaler.cancel()
-        self._refuse_held(f"{self.plan.name} was killed.")
+        self._reject_held(f"{self.plan.name} was killed.")
         self.pool.kill()
 
-    def _free(self) -> Replica | None:
-        """The least loaded replica, with one request more; none when all are at their hard limit."""
+    def _take_free(self) -> Replica | None:
+        """Assign a request to the least loaded replica, unless all are at their hard limit."""
         limit = self._scaling.concurrency
-        open_ = [replica for replica in self.pool.ready if not limit or replica.in_flight < limit]
-        if not open_:
+        available = [replica for replica in self.pool.ready if not limit or replica.in_flight < limit]
+        if not available:
             return None
-        replica = min(open_, key=lambda replica: replica.in_flight)
+        replica = min(available, key=lambda replica: replica.in_flight)
         replica.in_flight += 1
         return replica
 
     def _give_back(self, replica: Replica) -> None:
         replica.in_flight -= 1
-        self.pool.released(replica)
-        self._hand_out()
+        self.pool.request_finished(replica)
+        self._assign_held()
 
-    def _hand_out(self) -> None:
-        while self._held and (replica := self._free()):
+    def _assign_held(self) -> None:
+        while self._held and (replica := self._take_free()):
             self._held.popleft().set_result(replica)
 
     async def _hold(self) -> Replica:
         self._check_hold()
         waiter: asyncio.Future[Replica] = asyncio.get_running_loop().create_future()
         self._held.append(waiter)
-        self._awake.set()
+        self._active.set()
         if not self.pool.live:
-            self.pool.scale(Decision(self._from_zero(), "a request came"))
+            self.pool.scale(Decision(self._initial_scale(), "a request arrived"))
         try:
             return await asyncio.shield(waiter)
         except BaseException:
@@ -143,7 +155,7 @@ class Revision:
             raise
 
     def _abandon(self, waiter: asyncio.Future[Replica]) -> None:
-        """The caller has gone; a replica that was handed out in the same moment must not be lost."""
+        """Drop a request whose caller has disconnected, and release a replica that was assigned in the meantime."""
         if not waiter.done():
             self._held.remove(waiter)
             waiter.cancel()
@@ -152,45 +164,48 @@ class Revision:
 
     def _check_hold(self) -> None:
         if self._closing:
-            raise NoReplica(f"{self.plan.name} is stopping; send the request again later.")
-        if len(self._held) >= MOST_HELD:
-            raise QueueFull(f"{self.plan.name} holds {MOST_HELD:,} requests already; send fewer at a time, or raise its max-scale.")
+            raise NoReplica(f"{self.plan.name} is stopping", remedy="retry later")
+        if len(self._held) >= MAX_HELD:
+            message = f"{self.plan.name} already holds {MAX_HELD:,} requests"
+            raise QueueFull(message, remedy="retry later, or raise its max-scale")
         if self.pool.problem and not self.pool.live and self.pool.pause:
             raise NoReplica(f"{self.pool.problem}; the next start is in {self.pool.pause:.1f} s.")
 
-    def _refuse_held(self, reason: str) -> None:
+    def _reject_held(self, message: str, *, remedy: str = "") -> None:
         while self._held:
-            self._held.popleft().set_exception(NoReplica(reason))
+            self._held.popleft().set_exception(NoReplica(message, remedy=remedy))
 
-    def _changed(self) -> None:
+    def _on_pool_change(self) -> None:
         if self.pool.problem and not self.pool.live:
-            self._refuse_held(f"{self.pool.problem}.")
-        self._hand_out()
+            self._reject_held(f"{self.pool.problem}.")
+        self._assign_held()
         self._on_change()
 
     async def _scale(self) -> None:
         while True:
-            await self._awake.wait()
-            self._awake.clear()
+            await self._active.wait()
+            self._active.clear()
             self._load.read()
             await self._scale_until_zero(Autoscaler(time.monotonic()))
 
     async def _scale_until_zero(self, autoscaler: Autoscaler) -> None:
-        """A tick costs little, but at zero there are none: an idle machine stays idle."""
+        """Scale with each tick until the revision is at zero, where an idle machine has no ticks."""
         while self._held or self.pool.live or self.pool.decision.desired:
             await asyncio.sleep(TICK_SECONDS)
             now, concurrency, rate = self._load.read()
             self.pool.sample_memory()
-            seen = Observation(now, concurrency, rate, self._load.current, len(self.pool.live))
-            self.pool.scale(autoscaler.decide(seen, self._scaling))
+            observation = Observation(
+                time=now, concurrency=concurrency, rate=rate, in_flight=self._load.current, replicas=len(self.pool.live)
+            )
+            self.pool.scale(autoscaler.decide(observation, self._scaling))
 
-    def _from_zero(self) -> int:
+    def _initial_scale(self) -> int:
         scaling = self._scaling
         wanted = max(1, scaling.min_scale, scaling.activation_scale)
         return min(wanted, scaling.max_scale) if scaling.max_scale else wanted
 
 
-def _recipe(plan: Plan, launcher: Launcher) -> Recipe:
+def _replica_template(plan: Plan, launcher: Launcher) -> ReplicaTemplate:
     spec = plan.manifest.spec
     container = spec.containers[0]
 
@@ -199,4 +214,9 @@ def _recipe(plan: Plan, launcher: Launcher) -> Recipe:
         given = {"PORT": str(port), "K_SERVICE": plan.service, "K_CONFIGURATION": plan.service, "K_REVISION": plan.name}
         return launcher.start(container, pod, given)
 
-    return Recipe(plan.name, start, lambda port: readiness(container.readiness_probe, port), plan.timeout)
+    return ReplicaTemplate(
+        name=plan.name,
+        start=start,
+        readiness=lambda port: readiness_of(container.readiness_probe, port),
+        grace=plan.timeout,
+    )

@@ -1,4 +1,4 @@
-"""Which revision answers a host: the traffic of every service, as a table."""
+"""Routing table of the gateway: the revisions of each host, by the traffic of its service."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from functions.runtime.knative.objects import traffic_targets
 from tidegate.local.objects.validation import Object
 
 Draw = Callable[[], float]
@@ -13,14 +14,20 @@ Draw = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`shares` are revisions with their percent; they sum to 100. `tags` reach a revision whatever its percent."""
+    """The revisions of a service.
+
+    `shares` have their percentages, which add up to 100; `tags` are revisions by tag, of any percentage.
+    """
 
     service: str
     shares: tuple[tuple[str, int], ...]
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def choose(self, draw: Draw = random.random) -> str:
-        """At random for each request, as Knative does; who wants the same revision again calls it by its tag."""
+        """Draw a revision for a request, as Knative does.
+
+        A caller that needs a certain revision uses the host of its tag.
+        """
         point = draw() * 100
         for revision, percent in self.shares:
             point -= percent
@@ -40,15 +47,17 @@ class Table:
     hosts: Mapping[str, Route] = field(default_factory=dict)
 
     def find(self, host: str) -> Route | None:
+        """The route of a Host header, with or without a port."""
         return self.hosts.get(host.partition(":")[0].lower())
 
     @property
     def names(self) -> list[str]:
-        """The hosts that a person would type."""
+        """The hosts under `.localhost`, for messages."""
         return sorted(host for host in self.hosts if host.endswith(".localhost"))
 
 
 def table(services: Iterable[Object]) -> Table:
+    """The routes of all services and tags, by the hosts that they have outside and inside a cluster."""
     hosts: dict[str, Route] = {}
     for service in services:
         route = route_of(service)
@@ -62,10 +71,10 @@ def table(services: Iterable[Object]) -> Table:
 
 
 def route_of(service: Object) -> Route | None:
-    """None while the service has no traffic that is resolved."""
-    traffic = service.get("status", {}).get("traffic", [])
-    shares = tuple((target["revisionName"], target["percent"]) for target in traffic if target.get("percent"))
-    tags = {target["tag"]: target["revisionName"] for target in traffic if target.get("tag")}
+    """The route of a service by the traffic in its status, or None without traffic."""
+    targets = traffic_targets(service.get("status", {}).get("traffic"))
+    shares = tuple((target.revision, target.percent) for target in targets if target.percent)
+    tags = {target.tag: target.revision for target in targets if target.tag}
     return Route(service["metadata"]["name"], shares, tags) if shares else None
 
 

@@ -1,1 +1,1 @@
-"""The objects that `tidegate up` honours: manifests, their strict models, and the rules of a cluster."""
+"""Kubernetes objects that `tidegate up` supports: manifests, strict models, and the rules of a cluster."""

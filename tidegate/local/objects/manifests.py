@@ -1,14 +1,15 @@
-"""The manifests that `tidegate up` runs: objects that a cluster would take, without those that mean nothing to a process."""
+"""Manifests of `tidegate up`: documents that are parsed once, without the kinds that only a cluster supports."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from tidegate import objects
 from tidegate.local.objects import rules
-from tidegate.local.objects.resources import Manifest, only_on_a_cluster
+from tidegate.local.objects.resources import Manifest, cluster_only_reason
 from tidegate.local.objects.validation import InvalidObject, Object
 from tidegate.objects import Document, InvalidManifest
 
@@ -19,18 +20,41 @@ DEFAULT_NAMESPACE = "default"
 M = TypeVar("M", bound=Manifest)
 
 
-def load(source: str | Sequence[Object]) -> list[Document]:
-    """The objects of a path, of standard input for `-`, or the objects themselves; all of them checked. Raises InvalidManifest.
+@dataclass(frozen=True, slots=True)
+class ParsedDocument:
+    """A document and the model of its object, which is valid by every rule."""
 
-    What only a cluster can do is left out, and said.
+    document: Document
+    model: Manifest
+
+
+def load(source: str | Sequence[Object]) -> list[ParsedDocument]:
+    """Parse the objects of a path, of standard input for `-`, or the given objects themselves. Raises InvalidManifest.
+
+    Kinds that only a cluster supports are left out, with a line in the log.
     """
     if not isinstance(source, str):
-        return checked([Document(f"object {number}", item) for number, item in enumerate(source, start=1)])
-    return checked([document for document in objects.read(source) if _runs_here(document)])
+        return parse_documents([Document(f"object {number}", item) for number, item in enumerate(source, start=1)])
+    return parse_documents([document for document in objects.read(source) if _is_supported(document)])
 
 
-def _runs_here(document: Document) -> bool:
-    reason = only_on_a_cluster(document.object)
+def parse_documents(documents: Iterable[Document]) -> list[ParsedDocument]:
+    """Parse each document. Raises InvalidManifest for the first invalid one, and for a name that two documents have."""
+    sources: dict[tuple[str, str, str], str] = {}
+    parsed = []
+    for document in documents:
+        parsed.append(_parse(document))
+        _check_unique(document, sources)
+    return parsed
+
+
+def of_kind(kind: type[M], documents: Iterable[ParsedDocument]) -> list[M]:
+    """The models of one kind, in the order of the documents."""
+    return [parsed.model for parsed in documents if isinstance(parsed.model, kind)]
+
+
+def _is_supported(document: Document) -> bool:
+    reason = cluster_only_reason(document.object)
     if reason:
         metadata = document.object.get("metadata")
         name = metadata.get("name") if isinstance(metadata, dict) else None
@@ -38,31 +62,18 @@ def _runs_here(document: Document) -> bool:
     return not reason
 
 
-def of_kind(kind: type[M], documents: Sequence[Document]) -> list[M]:
-    known = (rules.check(document.object) for document in documents)
-    return [manifest for manifest in known if isinstance(manifest, kind)]
-
-
-def checked(documents: list[Document]) -> list[Document]:
-    """The same, when each is an object that a cluster would take and no name is there twice. Raises InvalidManifest."""
-    seen: dict[tuple[str, str, str], str] = {}
-    for document in documents:
-        _check(document)
-        _check_unique(document, seen)
-    return documents
-
-
-def _check(document: Document) -> None:
+def _parse(document: Document) -> ParsedDocument:
     try:
-        rules.check(document.object)
+        return ParsedDocument(document, rules.parse_manifest(document.object))
     except InvalidObject as error:
-        raise InvalidManifest(f"{document.source}: {error}") from None
+        raise InvalidManifest(f"{document.source}: {error.message}", remedy=error.remedy) from None
 
 
-def _check_unique(document: Document, seen: dict[tuple[str, str, str], str]) -> None:
+def _check_unique(document: Document, sources: dict[tuple[str, str, str], str]) -> None:
     metadata = document.object["metadata"]
-    # A service's name is its host, so one name cannot be in two namespaces here.
+    # The name of a service is its host, so one name cannot be in two namespaces.
     key = (document.object["apiVersion"], document.object["kind"], metadata["name"])
-    if key in seen:
-        raise InvalidManifest(f"{document.source}: {key[1]} {key[2]} is also in {seen[key]}; keep one, or rename one of them.")
-    seen[key] = document.source
+    if key in sources:
+        message = f"{document.source}: {key[1]} {key[2]} is also in {sources[key]}"
+        raise InvalidManifest(message, remedy="keep one, or rename one of them")
+    sources[key] = document.source

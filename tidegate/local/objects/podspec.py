@@ -1,4 +1,4 @@
-"""What runs in a pod: containers and what belongs to them. Fields that mean nothing to a process are accepted and left alone."""
+"""Strict models of a pod's specification. Fields without a meaning for a local process are accepted and ignored."""
 
 from __future__ import annotations
 
@@ -6,52 +6,52 @@ from typing import Literal
 
 from pydantic import Field
 
-from tidegate.local.objects.validation import Json, Part
+from tidegate.local.objects.validation import Json, StrictModel
 
 IntOrString = int | str
 
 
-class KeyRef(Part):
+class KeyRef(StrictModel):
     name: str
     key: str
     optional: bool = False
 
 
-class FieldRef(Part):
+class FieldRef(StrictModel):
     field_path: str
     api_version: str | None = None
 
 
-class EnvVarSource(Part):
+class EnvVarSource(StrictModel):
     field_ref: FieldRef | None = None
     config_map_key_ref: KeyRef | None = None
     secret_key_ref: KeyRef | None = None
     resource_field_ref: Json = None
 
 
-class EnvVar(Part):
+class EnvVar(StrictModel):
     name: str = Field(min_length=1)
     value: str | None = None
     value_from: EnvVarSource | None = None
 
 
-class NameRef(Part):
+class NameRef(StrictModel):
     name: str
     optional: bool = False
 
 
-class EnvFromSource(Part):
+class EnvFromSource(StrictModel):
     prefix: str = ""
     config_map_ref: NameRef | None = None
     secret_ref: NameRef | None = None
 
 
-class HttpHeader(Part):
+class HttpHeader(StrictModel):
     name: str
     value: str
 
 
-class HttpGet(Part):
+class HttpGet(StrictModel):
     path: str = "/"
     port: IntOrString | None = None
     host: str | None = None
@@ -59,13 +59,16 @@ class HttpGet(Part):
     http_headers: list[HttpHeader] = Field([])
 
 
-class TcpSocket(Part):
+class TcpSocket(StrictModel):
     port: IntOrString | None = None
     host: str | None = None
 
 
-class Probe(Part):
-    """Times are in seconds. `period_seconds` 0 or none means that Knative's queue-proxy asks every 50 ms."""
+class Probe(StrictModel):
+    """A probe of a container.
+
+    Times are in seconds; with a `period_seconds` of 0 Knative's queue-proxy probes every 50 ms.
+    """
 
     http_get: HttpGet | None = None
     tcp_socket: TcpSocket | None = None
@@ -79,7 +82,7 @@ class Probe(Part):
     termination_grace_period_seconds: int | None = None
 
 
-class ContainerPort(Part):
+class ContainerPort(StrictModel):
     container_port: int = Field(8080, ge=0, le=65535)
     name: str | None = None
     protocol: Literal["TCP", "UDP", "SCTP"] = "TCP"
@@ -87,23 +90,23 @@ class ContainerPort(Part):
     host_ip: str | None = Field(None, alias="hostIP")
 
 
-class Resources(Part):
+class Resources(StrictModel):
     requests: dict[str, IntOrString | float] = Field({})
     limits: dict[str, IntOrString | float] = Field({})
     claims: Json = None
 
 
-class Capabilities(Part):
+class Capabilities(StrictModel):
     add: list[str] = Field([])
     drop: list[str] = Field([])
 
 
-class SeccompProfile(Part):
+class SeccompProfile(StrictModel):
     type: Literal["RuntimeDefault", "Unconfined", "Localhost"]
     localhost_profile: str | None = None
 
 
-class SecurityContext(Part):
+class SecurityContext(StrictModel):
     allow_privilege_escalation: bool | None = None
     capabilities: Capabilities | None = None
     privileged: bool | None = None
@@ -118,7 +121,7 @@ class SecurityContext(Part):
     windows_options: Json = None
 
 
-class VolumeMount(Part):
+class VolumeMount(StrictModel):
     name: str
     mount_path: str
     sub_path: str | None = None
@@ -128,7 +131,7 @@ class VolumeMount(Part):
     recursive_read_only: str | None = None
 
 
-class Container(Part):
+class Container(StrictModel):
     name: str | None = None
     image: str | None = None
     command: list[str] = Field([])
@@ -155,12 +158,12 @@ class Container(Part):
     termination_message_policy: str | None = None
 
 
-class EmptyDir(Part):
+class EmptyDir(StrictModel):
     medium: str | None = None
     size_limit: IntOrString | None = None
 
 
-class Volume(Part):
+class Volume(StrictModel):
     name: str
     empty_dir: EmptyDir | None = None
     config_map: Json = None
@@ -175,7 +178,7 @@ class Volume(Part):
     nfs: Json = None
 
 
-class PodSpec(Part):
+class PodSpec(StrictModel):
     containers: list[Container] = Field(min_length=1)
     init_containers: list[Container] = Field([])
     volumes: list[Volume] = Field([])
@@ -205,7 +208,7 @@ class PodSpec(Part):
 
 
 class RevisionSpec(PodSpec):
-    """Knative's additions, in seconds and requests (serving.knative.dev/v1, RevisionSpec)."""
+    """A pod specification with Knative's fields, in seconds and requests (serving.knative.dev/v1, RevisionSpec)."""
 
     container_concurrency: int = 0
     timeout_seconds: int = 300

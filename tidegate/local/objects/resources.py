@@ -1,14 +1,15 @@
-"""The kinds of objects that are honoured, as strict models."""
+"""Strict models of the supported kinds of objects."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
+from functions.runtime.knative.objects import SERVING
 from tidegate.local.objects.podspec import PodSpec, RevisionSpec
-from tidegate.local.objects.validation import Json, Object, Part
+from tidegate.local.objects.validation import Json, Object, StrictModel
 
 
-class Metadata(Part):
+class Metadata(StrictModel):
     name: str | None = None
     namespace: str | None = None
     generate_name: str | None = None
@@ -26,20 +27,20 @@ class Metadata(Part):
     self_link: str | None = None
 
 
-class Manifest(Part):
-    """What every kind has."""
+class Manifest(StrictModel):
+    """The fields that objects of every kind have."""
 
     api_version: str
     kind: str
     metadata: Metadata
 
 
-class RevisionTemplate(Part):
+class RevisionTemplate(StrictModel):
     metadata: Metadata = Metadata.model_validate({})
     spec: RevisionSpec
 
 
-class TrafficTarget(Part):
+class TrafficTarget(StrictModel):
     revision_name: str | None = None
     configuration_name: str | None = None
     latest_revision: bool | None = None
@@ -48,7 +49,7 @@ class TrafficTarget(Part):
     url: str | None = None
 
 
-class ServiceSpec(Part):
+class ServiceSpec(StrictModel):
     template: RevisionTemplate
     traffic: list[TrafficTarget] = Field([])
 
@@ -58,22 +59,22 @@ class KnativeService(Manifest):
     status: Json = None
 
 
-class Revision(Manifest):
+class KnativeRevision(Manifest):
     spec: RevisionSpec
     status: Json = None
 
 
-class PodTemplate(Part):
+class PodTemplate(StrictModel):
     metadata: Metadata = Metadata.model_validate({})
     spec: PodSpec
 
 
-class LabelSelector(Part):
+class LabelSelector(StrictModel):
     match_labels: dict[str, str] = Field({})
     match_expressions: Json = None
 
 
-class DeploymentSpec(Part):
+class DeploymentSpec(StrictModel):
     template: PodTemplate
     selector: LabelSelector
     replicas: int = Field(1, ge=0)
@@ -89,7 +90,7 @@ class Deployment(Manifest):
     status: Json = None
 
 
-class ObjectReference(Part):
+class ObjectReference(StrictModel):
     api_version: str
     kind: str
     name: str | None = None
@@ -97,14 +98,14 @@ class ObjectReference(Part):
     selector: Json = None
 
 
-class Destination(Part):
+class Destination(StrictModel):
     ref: ObjectReference | None = None
     uri: str | None = None
     ca_certs: str | None = Field(None, alias="CACerts")
     audience: str | None = None
 
 
-class SinkBindingSpec(Part):
+class SinkBindingSpec(StrictModel):
     subject: ObjectReference
     sink: Destination
     ce_overrides: Json = None
@@ -141,13 +142,9 @@ class JobSink(Manifest):
     status: Json = None
 
 
-SERVING = "serving.knative.dev/v1"
-SERVING_LABELS = "serving.knative.dev/"
-# The names of the resources in the API.
-SERVICES, REVISIONS = "services", "revisions"
 KINDS: dict[tuple[str, str], type[Manifest]] = {
     (SERVING, "Service"): KnativeService,
-    (SERVING, "Revision"): Revision,
+    (SERVING, "Revision"): KnativeRevision,
     ("apps/v1", "Deployment"): Deployment,
     ("sources.knative.dev/v1", "SinkBinding"): SinkBinding,
     ("sinks.knative.dev/v1alpha1", "JobSink"): JobSink,
@@ -157,35 +154,35 @@ KINDS: dict[tuple[str, str], type[Manifest]] = {
     ("rbac.authorization.k8s.io/v1", "RoleBinding"): RoleBinding,
 }
 
-_NO_POD = "a process is no pod"
-# By API group and kind: objects of a cluster's manifests that are no mistake here and start nothing, and why.
+_NO_POD = "a process is not a pod"
+# Kinds that manifests for a cluster may contain and that start no process, by API group and kind, with the reason.
 _CLUSTER_ONLY = {
     ("", "LimitRange"): _NO_POD,
-    ("", "Namespace"): "there are no namespaces here",
-    ("", "PersistentVolumeClaim"): "a process has this machine's own files",
+    ("", "Namespace"): "tidegate up has no namespaces",
+    ("", "PersistentVolumeClaim"): "a process uses the files of this machine",
     ("", "ResourceQuota"): _NO_POD,
     ("", "Secret"): "set its values in the environment of tidegate up",
     ("eventing.knative.dev", "Broker"): "publish to the stream's topic, or post to the router",
-    ("eventing.knative.dev", "EventPolicy"): "there is no JobSink here, and so nobody who could start a job by it",
-    ("eventing.knative.dev", "EventType"): "there is no event registry here",
+    ("eventing.knative.dev", "EventPolicy"): "tidegate up has no JobSink that could start a job",
+    ("eventing.knative.dev", "EventType"): "tidegate up has no event registry",
     ("eventing.knative.dev", "KafkaSink"): "the stream worker writes its topics itself",
     ("eventing.knative.dev", "Trigger"): "publish to the stream's topic, or post to the router",
-    ("keda.sh", "ScaledObject"): "each stream has one worker here",
-    ("keda.sh", "TriggerAuthentication"): "each stream has one worker here",
-    ("monitoring.coreos.com", "PodMonitor"): "ask a function for /metrics",
-    ("monitoring.coreos.com", "ServiceMonitor"): "ask a function for /metrics",
+    ("keda.sh", "ScaledObject"): "each stream has one worker in tidegate up",
+    ("keda.sh", "TriggerAuthentication"): "each stream has one worker in tidegate up",
+    ("monitoring.coreos.com", "PodMonitor"): "a function serves its own /metrics",
+    ("monitoring.coreos.com", "ServiceMonitor"): "a function serves its own /metrics",
     ("networking.k8s.io", "NetworkPolicy"): "all processes listen on loopback only",
     ("policy", "PodDisruptionBudget"): _NO_POD,
     ("sources.knative.dev", "KafkaSource"): "publish to the stream's topic, or post to the router",
-    ("sources.knative.dev", "PingSource"): "run `tidegate batch` when it is time",
+    ("sources.knative.dev", "PingSource"): "start `tidegate batch` at the scheduled time",
 }
 
 
-def only_on_a_cluster(item: Object) -> str | None:
-    """Why an object is not run here, though a cluster would; None for all others."""
+def cluster_only_reason(item: Object) -> str | None:
+    """The reason why an object that a cluster would run is left out, or None for all others."""
     group = str(item.get("apiVersion")).rpartition("/")[0]
     if _component(item) == "kafka":
-        return "tidegate up brings a Kafka of its own"
+        return "tidegate up brings its own Kafka"
     return _CLUSTER_ONLY.get((group, str(item.get("kind"))))
 
 

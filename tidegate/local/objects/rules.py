@@ -1,4 +1,4 @@
-"""What a cluster would refuse of an object, in the words of Knative's webhook, and what no process can do."""
+"""Validation rules of objects, in the wording of Knative's webhook, and the limits of local processes."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from tidegate.local.objects import container_rules, scaling
 from tidegate.local.objects.podspec import RevisionSpec
 from tidegate.local.objects.resources import KINDS, Deployment, KnativeService, Manifest, TrafficTarget
 from tidegate.local.objects.scaling import Scaling
-from tidegate.local.objects.validation import InvalidObject, Object, Stage, nearest, parse, refused
+from tidegate.local.objects.validation import InvalidObject, Object, Stage, nearest, parse, webhook_error
 
-# RFC 1035: Knative makes host names of these.
+# RFC 1035, section 2.3.1: Knative makes host names of these.
 _LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _LONGEST_TIMEOUT = 600
-# RFC 1123: what the API server lets through to Knative's webhook.
+# RFC 1123, section 2.1: the API server checks this before Knative's webhook.
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
-def check(value: Object) -> Manifest:
-    """The object as a model. Raises InvalidObject for the first thing that a cluster would refuse, or that no process can do."""
+def parse_manifest(value: Object) -> Manifest:
+    """Parse an object as the model of its kind. Raises InvalidObject for the first violation of a rule."""
     version, kind = value.get("apiVersion"), value.get("kind")
     model = KINDS.get((str(version), str(kind)))
     if model is None:
@@ -28,7 +28,7 @@ def check(value: Object) -> Manifest:
         raise InvalidObject(Stage.SCHEMA, "kind", f"is {kind!r} of {version!r}, which tidegate up does not run; {hint}")
     manifest = parse(model, value)
     if not manifest.metadata.name:
-        raise InvalidObject(Stage.SCHEMA, "metadata.name", "is missing; add it")
+        raise InvalidObject(Stage.SCHEMA, "metadata.name", "is missing", remedy="add it")
     if isinstance(manifest, KnativeService):
         _check_service(manifest)
     if isinstance(manifest, Deployment):
@@ -37,6 +37,7 @@ def check(value: Object) -> Manifest:
 
 
 def scaling_of(annotations: dict[str, str], spec: RevisionSpec, where: str = "metadata.annotations") -> Scaling:
+    """The scaling of a revision. Raises InvalidObject, with the path `where`, for an invalid annotation."""
     return scaling.read(annotations, spec.container_concurrency, where)
 
 
@@ -49,8 +50,8 @@ def _check_service(service: KnativeService) -> None:
             f"is {name!r}: a lowercase RFC 1123 subdomain consists of lower case letters, digits, '-' and '.'",
         )
     if not _LABEL.fullmatch(name):
-        raise refused("metadata.name", f"not a DNS 1035 label: {name!r}, want lower-case letters, digits and '-'")
-    scaling.forbid(service.metadata.annotations, "metadata.annotations")
+        raise webhook_error("metadata.name", f"not a DNS 1035 label: {name!r}, want lower-case letters, digits and '-'")
+    scaling.forbid_annotations(service.metadata.annotations, "metadata.annotations")
     template = service.spec.template
     _check_revision_name(template.metadata.name, name)
     scaling_of(template.metadata.annotations, template.spec, "spec.template.metadata.annotations")
@@ -63,16 +64,16 @@ def _check_revision_name(revision: str | None, service: str) -> None:
     if revision is None:
         return
     if not _LABEL.fullmatch(revision):
-        raise refused(field, f"invalid value: not a DNS 1035 label: {revision!r}")
+        raise webhook_error(field, f"invalid value: not a DNS 1035 label: {revision!r}")
     if not revision.startswith(f"{service}-"):
-        raise refused(field, f'invalid value: "{revision}" must have prefix "{service}-"')
+        raise webhook_error(field, f'invalid value: "{revision}" must have prefix "{service}-"')
 
 
 def _check_revision(spec: RevisionSpec, where: str) -> None:
     if not 0 <= spec.timeout_seconds <= _LONGEST_TIMEOUT:
-        raise refused(f"{where}.timeoutSeconds", f"expected 0 <= {spec.timeout_seconds} <= {_LONGEST_TIMEOUT}")
+        raise webhook_error(f"{where}.timeoutSeconds", f"expected 0 <= {spec.timeout_seconds} <= {_LONGEST_TIMEOUT}")
     if not 0 <= spec.container_concurrency <= 1000:
-        raise refused(f"{where}.containerConcurrency", f"expected 0 <= {spec.container_concurrency} <= 1000")
+        raise webhook_error(f"{where}.containerConcurrency", f"expected 0 <= {spec.container_concurrency} <= 1000")
     container_rules.check_revision(spec, where)
 
 
@@ -83,24 +84,24 @@ def _check_traffic(targets: list[TrafficTarget]) -> None:
         _check_target(target, where)
         if target.tag:
             if target.tag in tags:
-                raise refused(f"spec.traffic[{tags[target.tag]}].tag, {where}.tag", f'Multiple definitions for "{target.tag}"')
+                raise webhook_error(f"spec.traffic[{tags[target.tag]}].tag, {where}.tag", f'Multiple definitions for "{target.tag}"')
             tags[target.tag] = index
     total = sum(target.percent or 0 for target in targets)
     if targets and total != 100:
-        raise refused("spec.traffic", f"Traffic targets sum to {total}, want 100")
+        raise webhook_error("spec.traffic", f"Traffic targets sum to {total}, want 100")
 
 
 def _check_target(target: TrafficTarget, where: str) -> None:
     pinned = bool(target.revision_name)
     if target.latest_revision is not None and pinned == target.latest_revision:
         setting = "true" if target.latest_revision else "false"
-        raise refused(
+        raise webhook_error(
             f"{where}.latestRevision", f'may not set revisionName "{target.revision_name or ""}" when latestRevision is {setting}'
         )
     for field, value in (("configurationName", target.configuration_name), ("url", target.url)):
         if value:
-            raise refused(f"{where}.{field}", "must not set the field(s)")
+            raise webhook_error(f"{where}.{field}", "must not set the field(s)")
     if target.percent is not None and not 0 <= target.percent <= 100:
-        raise refused(f"{where}.percent", f"expected 0 <= {target.percent} <= 100")
+        raise webhook_error(f"{where}.percent", f"expected 0 <= {target.percent} <= 100")
     if target.tag and not _LABEL.fullmatch(target.tag):
-        raise refused(f"{where}.tag", f"invalid value: not a DNS 1035 label: {target.tag!r}")
+        raise webhook_error(f"{where}.tag", f"invalid value: not a DNS 1035 label: {target.tag!r}")

@@ -1,4 +1,4 @@
-"""Strict models of Kubernetes objects, and what is wrong with one in a sentence that names the field."""
+"""Strict models of Kubernetes objects, and validation errors that name the field."""
 
 from __future__ import annotations
 
@@ -17,24 +17,27 @@ Json = Any
 Object = dict[str, Any]
 
 
-# pydantic's words, and those of people who write YAML.
-_WORDS = {
+# From pydantic's terms to those of YAML.
+_TERMS = {
     "Input should be a valid ": "must be a ",
     "Input should be ": "must be ",
     "dictionary": "mapping",
-    "a integer": "a whole number",
-    "must be a string": "must be a text (put it in quotes)",
+    "a integer": "an integer",
+    "must be a string": "must be a string (put it in quotes)",
 }
 
 
-class Part(BaseModel):
-    """A piece of a manifest. Unknown fields are refused, as the API server's strict validation does; nothing is coerced."""
+class StrictModel(BaseModel):
+    """A part of a manifest.
+
+    Unknown fields are errors, as in the API server's strict validation; no value is coerced.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_camel)
 
 
 class Stage(Enum):
-    """Which part of a cluster would have refused the object; it decides the status that an API client sees."""
+    """The stage of a cluster's validation that rejects an object. It decides the status that an API client gets."""
 
     DECODING = "strict decoding"
     SCHEMA = "schema"
@@ -42,36 +45,40 @@ class Stage(Enum):
 
 
 class InvalidObject(TidegateError):
-    """`field` is the path of what is wrong, `problem` says what and what to do; Knative's webhook puts `details` on a line of their own."""
+    """An object that a cluster would reject, or that no process can run.
 
-    def __init__(self, stage: Stage, field: str, problem: str, details: str = "") -> None:
+    `field` is the path of the invalid field and `problem` the cause; Knative's webhook puts `details` on a line of
+    their own.
+    """
+
+    def __init__(self, stage: Stage, field: str, problem: str, *, details: str = "", remedy: str = "") -> None:
         sentence = f"{problem}: {field}" if stage is Stage.WEBHOOK else f"{field} {problem}"
         sentence += f" ({details})" if details else ""
-        super().__init__(sentence if sentence.endswith("?") else f"{sentence}.")
+        super().__init__(sentence if remedy or sentence.endswith("?") else f"{sentence}.", remedy=remedy)
         self.stage = stage
         self.field = field
         self.problem = problem
         self.details = details
 
 
-P = TypeVar("P", bound=Part)
+M = TypeVar("M", bound=StrictModel)
 
 
-def parse(model: type[P], value: Object) -> P:
-    """Raises InvalidObject for the first thing that is wrong."""
+def parse(model: type[M], value: Object) -> M:
+    """Parse an object as a model. Raises InvalidObject for the first invalid field."""
     try:
         return model.model_validate(without_nulls(value))
     except ValidationError as error:
-        raise _explain(model, error.errors(include_url=False)[0]) from None
+        raise _to_invalid_object(model, error.errors(include_url=False)[0]) from None
 
 
-def refused(field: str, problem: str, details: str = "") -> InvalidObject:
-    """In the words of Knative's webhook, which puts the field last."""
-    return InvalidObject(Stage.WEBHOOK, field, problem, details)
+def webhook_error(field: str, problem: str, details: str = "") -> InvalidObject:
+    """An error in the wording of Knative's webhook, which puts the field last."""
+    return InvalidObject(Stage.WEBHOOK, field, problem, details=details)
 
 
 def without_nulls(value: Any) -> Any:
-    """A null is the same as an absent field to the API server."""
+    """The value without fields that are null, which the API server treats as absent."""
     if isinstance(value, dict):
         return {name: without_nulls(item) for name, item in value.items() if item is not None}
     if isinstance(value, list):
@@ -80,32 +87,33 @@ def without_nulls(value: Any) -> Any:
 
 
 def path_of(location: Sequence[int | str]) -> str:
-    """`("spec", "containers", 0, "name")` as `spec.containers[0].name`."""
+    """The path of a field in Kubernetes' notation: `("spec", "containers", 0, "name")` is `spec.containers[0].name`."""
     parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     return "".join(parts).removeprefix(".")
 
 
 def nearest(name: str, known: Sequence[str]) -> str | None:
+    """The known name that is most similar to a mistyped one, if any is similar enough."""
     return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.6)), None)
 
 
-def _explain(model: type[BaseModel], detail: ErrorDetails) -> InvalidObject:
+def _to_invalid_object(model: type[BaseModel], detail: ErrorDetails) -> InvalidObject:
     location, kind = detail["loc"], detail["type"]
     field = path_of(location)
     if kind == "extra_forbidden":
         return InvalidObject(Stage.DECODING, field, f"is an unknown field; {_hint(model, location)}")
     if kind == "missing":
-        return InvalidObject(Stage.SCHEMA, field, "is missing; add it")
+        return InvalidObject(Stage.SCHEMA, field, "is missing", remedy="add it")
     if kind == "value_error":
         error: InvalidObject | ValueError = detail["ctx"]["error"]
         return InvalidObject(Stage.SCHEMA, field, str(error))
     message = detail["msg"]
-    for pydantics, ours in _WORDS.items():
-        message = message.replace(pydantics, ours)
-    return InvalidObject(Stage.SCHEMA, field, f"is {_short(detail['input'])}: it {message}")
+    for pydantic_term, term in _TERMS.items():
+        message = message.replace(pydantic_term, term)
+    return InvalidObject(Stage.SCHEMA, field, f"is {_shortened(detail['input'])}: it {message}")
 
 
-def _short(value: Any) -> str:
+def _shortened(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:79]}…"
 
@@ -113,7 +121,7 @@ def _short(value: Any) -> str:
 def _hint(model: type[BaseModel], location: Sequence[int | str]) -> str:
     known = [field.alias or name for name, field in _model_at(model, location[:-1]).model_fields.items()]
     guess = nearest(str(location[-1]), known)
-    return f"did you mean {guess}?" if guess else f"known here: {', '.join(sorted(known))}"
+    return f"did you mean {guess}?" if guess else f"known fields: {', '.join(sorted(known))}"
 
 
 def _model_at(model: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel]:

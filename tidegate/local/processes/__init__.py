@@ -1,1 +1,1 @@
-"""Replicas as processes of this machine: started, probed, restarted and stopped."""
+"""Replicas as local processes: start, readiness probes, restarts and stop."""

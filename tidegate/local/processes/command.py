@@ -1,4 +1,4 @@
-"""From a container to a command line and an environment: what a process is started with, as a pure function."""
+"""Command line and environment of a process, as pure functions of its container."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from tidegate.local.errors import InvalidManifest
+from tidegate.image_reference import ImageReference
 from tidegate.local.objects.podspec import Container, EnvFromSource, EnvVar, KeyRef
 from tidegate.local.objects.resources import Metadata
 from tidegate.local.processes import start
+from tidegate.objects import InvalidManifest
 
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
 _LABEL_FIELD = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
@@ -21,7 +22,7 @@ _LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """What a container may ask about its pod, and the ConfigMaps that it may read, by name."""
+    """Fields of a pod that a container may refer to, and the ConfigMaps that it may read, by name."""
 
     name: str
     metadata: Metadata
@@ -30,9 +31,10 @@ class Pod:
 
 
 def environment(container: Container, pod: Pod, known: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
-    """The container's own variables. Raises InvalidManifest for one that needs what no process has.
+    """Variables of the container. Raises InvalidManifest for one whose source does not exist outside a cluster.
 
-    `known` wins over the manifest, so that a Secret that a cluster has is not missed where this machine has a value of its own.
+    Values in `known` replace those of the manifest, so that a variable from a Secret needs none where this machine has
+    a value.
     """
     env: dict[str, str] = {}
     for source in container.env_from:
@@ -46,7 +48,7 @@ def environment(container: Container, pod: Pod, known: Mapping[str, str] = Mappi
 
 
 def argv(container: Container, env: Mapping[str, str]) -> list[str]:
-    """The command line: the manifest's own, or the function that the image is named after."""
+    """The command line of the manifest, or else the one of the function that the image is named after."""
     words = [expand(word, env) for word in (*container.command, *container.args)]
     if container.command:
         return [_python(words[0]), *words[1:]]
@@ -54,18 +56,17 @@ def argv(container: Container, env: Mapping[str, str]) -> list[str]:
 
 
 def module_of(image: str) -> str:
-    """`registry:5000/team/flights:1@sha256:...` runs `functions.flights`."""
-    name = image.partition("@")[0].rpartition("/")[2].partition(":")[0].replace("-", "_")
-    return f"functions.{name}"
+    """The module of a function's image: `registry:5000/team/flights:1@sha256:...` runs `functions.flights`."""
+    return f"functions.{ImageReference.parse(image).base_name.replace('-', '_')}"
 
 
 def expand(text: str, env: Mapping[str, str]) -> str:
-    """Kubernetes' `$(NAME)`: an unknown name stays as it is, `$$` is a dollar sign."""
+    """Expand Kubernetes' references `$(NAME)`: an unknown name is left unchanged, `$$` is a dollar sign."""
     return _REFERENCE.sub(lambda match: "$" if match[0] == "$$" else env.get(match[1], match[0]), text)
 
 
 def _python(program: str) -> str:
-    # The interpreter that runs this, so that the packages are the same.
+    # The interpreter of this process, which has the same packages.
     return sys.executable if program in ("python", "python3") else shutil.which(program) or program
 
 
@@ -80,8 +81,8 @@ def _value(variable: EnvVar, pod: Pod) -> str | None:
     if source.secret_key_ref and source.secret_key_ref.optional:
         return None
     raise InvalidManifest(
-        f"{pod.name}: the variable {variable.name} comes from a Secret or a resource, which a process does not have; "
-        "give it a value, or take it from a ConfigMap."
+        f"{pod.name}: the variable {variable.name} refers to a Secret or a resource, which a process does not have",
+        remedy="give it a value, or take it from a ConfigMap",
     )
 
 
@@ -99,7 +100,7 @@ def _field(path: str, variable: str, pod: Pod) -> str:
         return known[path]()
     if match := _LABEL_FIELD.fullmatch(path):
         return (pod.metadata.labels if match[1] == "labels" else pod.metadata.annotations).get(match[2], "")
-    raise InvalidManifest(f"{pod.name}: the variable {variable} asks for the field {path}; known fields: {', '.join(known)}.")
+    raise InvalidManifest(f"{pod.name}: the variable {variable} refers to the unknown field {path}; known fields: {', '.join(known)}.")
 
 
 def _config(ref: KeyRef, variable: str, pod: Pod) -> str | None:
@@ -108,20 +109,18 @@ def _config(ref: KeyRef, variable: str, pod: Pod) -> str | None:
         return values[ref.key]
     if ref.optional:
         return None
-    what = f"the ConfigMap {ref.name}" if values is None else f"the key {ref.key} in the ConfigMap {ref.name}"
-    raise InvalidManifest(f"{pod.name}: the variable {variable} needs {what}, which the manifests do not have; add it.")
+    missing = f"the ConfigMap {ref.name}" if values is None else f"the key {ref.key} in the ConfigMap {ref.name}"
+    raise InvalidManifest(f"{pod.name}: the variable {variable} needs {missing}, which the manifests do not have", remedy="add it")
 
 
 def _from_source(source: EnvFromSource, pod: Pod) -> dict[str, str]:
     if source.secret_ref and not source.secret_ref.optional:
-        raise InvalidManifest(
-            f"{pod.name}: envFrom names the Secret {source.secret_ref.name}; use a ConfigMap, which tidegate up can read."
-        )
+        message = f"{pod.name}: envFrom names the Secret {source.secret_ref.name}, which tidegate up cannot read"
+        raise InvalidManifest(message, remedy="use a ConfigMap")
     if source.config_map_ref is None:
         return {}
     values = pod.config_maps.get(source.config_map_ref.name)
     if values is None and not source.config_map_ref.optional:
-        raise InvalidManifest(
-            f"{pod.name}: envFrom names the ConfigMap {source.config_map_ref.name}, which the manifests do not have; add it."
-        )
+        message = f"{pod.name}: envFrom names the ConfigMap {source.config_map_ref.name}, which the manifests do not have"
+        raise InvalidManifest(message, remedy="add it")
     return {f"{source.prefix}{name}": value for name, value in (values or {}).items()}

@@ -1,4 +1,4 @@
-"""Starts the containers of manifests as processes, with the variables that a cluster would give them and this machine's own."""
+"""Start of containers as processes, with the variables of a cluster and those of this machine."""
 
 from __future__ import annotations
 
@@ -7,31 +7,39 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tidegate.local.errors import InvalidManifest, StartFailed
+from tidegate.local.errors import StartFailed
 from tidegate.local.objects.manifests import DEFAULT_NAMESPACE
 from tidegate.local.objects.podspec import Container
 from tidegate.local.processes.command import Pod, argv, environment
-from tidegate.local.processes.orphan_reaper import Lifeline
+from tidegate.local.processes.orphan_reaper import OrphanReaper
 from tidegate.local.processes.process import Launch, Process
+from tidegate.objects import InvalidManifest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Launcher:
-    """`root` is the folder that stands for an image's working directory; `common` comes last, and so wins over the manifests."""
+    """The environment in which all containers start.
+
+    `root` replaces the working directory of an image; the variables in `common` replace those of the manifests.
+    """
 
     root: Path
     logs: Path
-    lifeline: Lifeline
+    reaper: OrphanReaper
     common: Mapping[str, str] = field(default_factory=dict)
     config_maps: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def start(self, container: Container, pod: Pod, given: Mapping[str, str]) -> Process:
-        """Raises StartFailed when the container cannot be run here."""
+        """Start the container as a process with the `given` variables.
+
+        Raises StartFailed if this machine cannot run it.
+        """
         try:
             own = environment(container, pod, self.common)
         except InvalidManifest as error:
-            raise StartFailed(str(error)) from None
-        # On a cluster a pod knows its namespace by its service account.
+            raise StartFailed(error.message, remedy=error.remedy) from None
+        # On a cluster a pod reads its namespace from its service account.
         namespace = {"TIDEGATE_NAMESPACE": pod.metadata.namespace or DEFAULT_NAMESPACE}
         env = {**os.environ, **namespace, **own, **given, **self.common}
-        return Process(Launch(pod.name, argv(container, env), env, self.root, self.logs / f"{pod.name}.log"), self.lifeline)
+        launch = Launch(name=pod.name, argv=argv(container, env), env=env, cwd=self.root, log=self.logs / f"{pod.name}.log")
+        return Process.start(launch, self.reaper)

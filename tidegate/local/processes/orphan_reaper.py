@@ -1,8 +1,8 @@
-"""What ends the children when this process is killed and cannot do it itself.
+"""A helper process that kills the child processes if this process is killed and cannot do it itself.
 
-A small process reads the groups to watch over from a pipe; when the pipe closes, because its writer is gone, it kills those that
-are left. Linux could do this by PR_SET_PDEATHSIG, but that needs code between fork and exec, is bound to the thread that forked,
-spares grandchildren, and exists nowhere else.
+It reads the process groups to watch from a pipe; when the pipe closes because its writer has died, it kills the
+remaining groups. Linux's PR_SET_PDEATHSIG is not used: it needs code between fork and exec, is bound to the thread that
+forked, spares grandchildren, and exists on no other system.
 """
 
 from __future__ import annotations
@@ -15,35 +15,39 @@ from types import TracebackType
 from typing import Self
 
 
-class Lifeline:
+class OrphanReaper:
+    """The helper process, which runs for as long as the context."""
+
     def __enter__(self) -> Self:
         # -I and -S: it imports nothing of the project, and starts in a few milliseconds.
-        self._watcher = subprocess.Popen(  # noqa: S603 our own file
+        self._helper = subprocess.Popen(  # noqa: S603 this file
             [sys.executable, "-I", "-S", __file__], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
         )
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._watcher.stdin:
-            self._watcher.stdin.close()
-        self._watcher.wait()
+        if self._helper.stdin:
+            self._helper.stdin.close()
+        self._helper.wait()
 
-    def hold(self, group: int) -> None:
+    def add(self, group: int) -> None:
+        """Watch a process group."""
         self._write(f"+{group}\n")
 
-    def release(self, group: int) -> None:
+    def remove(self, group: int) -> None:
+        """Stop watching a process group, which has exited."""
         self._write(f"-{group}\n")
 
     def _write(self, line: str) -> None:
-        # One write of a few bytes is atomic, so that threads need no lock.
-        if self._watcher.stdin and not self._watcher.stdin.closed:
+        # A single write of a few bytes is atomic, so threads need no lock.
+        if self._helper.stdin and not self._helper.stdin.closed:
             try:
-                os.write(self._watcher.stdin.fileno(), line.encode())
+                os.write(self._helper.stdin.fileno(), line.encode())
             except BrokenPipeError:
                 return
 
 
-def watch() -> None:
+def main() -> None:
     groups: set[int] = set()
     for line in sys.stdin:
         group = int(line[1:])
@@ -56,4 +60,4 @@ def watch() -> None:
 
 
 if __name__ == "__main__":
-    watch()
+    main()

@@ -1,4 +1,4 @@
-"""Whether a replica is ready: its manifest's readiness probe, asked as often as Knative's queue-proxy does."""
+"""Readiness probes of replicas."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from dataclasses import dataclass
 
 from tidegate.local.objects.podspec import Probe
 
-# Knative asks every 50 ms. A connection that is refused costs next to nothing, so here a cold start does not wait for the next 50.
-_PERIOD = 0.01
+# Knative's queue-proxy probes every 50 ms. A refused connection costs little, so a shorter period makes cold starts
+# faster here.
+_PERIOD_SECONDS = 0.01
 _USER_AGENT = "kube-probe/1.34 (tidegate up)"
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Without a `path`, a port that accepts connections is ready. Times in seconds."""
+    """The readiness check of a replica: an HTTP request, or without a `path` a connection to the port.
+
+    Times are in seconds.
+    """
 
     port: int
     path: str | None = None
@@ -23,8 +27,8 @@ class Readiness:
     timeout: float = 1.0
 
 
-def readiness(probe: Probe | None, port: int) -> Readiness:
-    """The port is the replica's own, whatever number the manifest gives."""
+def readiness_of(probe: Probe | None, port: int) -> Readiness:
+    """The readiness check of a manifest's probe on the port of the replica, which replaces that of the manifest."""
     if probe is None or probe.http_get is None:
         return Readiness(port)
     return Readiness(
@@ -36,14 +40,15 @@ def readiness(probe: Probe | None, port: int) -> Readiness:
     )
 
 
-async def until_ready(readiness: Readiness) -> None:
-    """Returns at the first answer that says ready; it is for the caller to give up."""
+async def wait_until_ready(readiness: Readiness) -> None:
+    """Probe until the replica is ready. The caller sets the time limit."""
     await asyncio.sleep(readiness.initial_delay)
-    while not await ask(readiness):  # noqa: ASYNC110 a probe asks; nobody tells
-        await asyncio.sleep(_PERIOD)
+    while not await is_ready(readiness):  # noqa: ASYNC110 a process sends no event when it is ready
+        await asyncio.sleep(_PERIOD_SECONDS)
 
 
-async def ask(readiness: Readiness) -> bool:
+async def is_ready(readiness: Readiness) -> bool:
+    """Probe once."""
     try:
         async with asyncio.timeout(readiness.timeout):
             reader, writer = await asyncio.open_connection("127.0.0.1", readiness.port)
@@ -60,5 +65,5 @@ async def _get(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, readi
     lines = [f"GET {readiness.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
     writer.write("\r\n".join(lines).encode())
     status = (await reader.readline()).split()
-    # As the kubelet: any status from 200 to 399 is ready.
+    # As for the kubelet, any status from 200 to 399 is ready.
     return len(status) > 1 and status[1].isdigit() and 200 <= int(status[1]) < 400

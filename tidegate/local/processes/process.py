@@ -1,4 +1,4 @@
-"""A child process: started in a session of its own, logged to a file, stopped in order, its end and its memory known."""
+"""Child processes in their own sessions: output to a file, orderly stop, exit status and memory."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pathlib import Path
 
 from common.redaction import redact
 from tidegate.local.errors import StartFailed
-from tidegate.local.processes.orphan_reaper import Lifeline
+from tidegate.local.processes.orphan_reaper import OrphanReaper
 
 _TAIL_BYTES = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """What to start. `name` is what the process is called in messages; its output is appended to `log`."""
+    """The parameters of a process. `name` identifies it in messages; its output is appended to `log`."""
 
     name: str
     argv: list[str]
@@ -33,7 +33,7 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a process ended: its exit code, or the signal that ended it."""
+    """The exit code of a process, or the negative number of the signal that killed it."""
 
     code: int
 
@@ -44,22 +44,28 @@ class Exit:
 
 
 class Process:
-    """The session is its own, so that a Ctrl-C in the terminal reaches only the parent, which drains."""
+    """A child process in its own session, so that a Ctrl-C in the terminal reaches only the parent, which drains."""
 
-    def __init__(self, launch: Launch, lifeline: Lifeline) -> None:
+    def __init__(self, launch: Launch, popen: subprocess.Popen[bytes], log_start: int) -> None:
         self.launch = launch
         self.spawned = time.monotonic()
         self.exited: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+        self.pid = popen.pid
+        self._popen = popen
+        self._log_start = log_start
         self._peak_kib = 0
-        self._lifeline = lifeline
-        self._popen, self._log_start = _spawn(launch)
-        self.pid = self._popen.pid
-        lifeline.hold(self.pid)
-        loop = asyncio.get_running_loop()
-        threading.Thread(target=self._reap, args=(loop,), name=f"reap-{self.pid}", daemon=True).start()
+
+    @classmethod
+    def start(cls, launch: Launch, reaper: OrphanReaper) -> Process:
+        """Spawn the process. Raises StartFailed if its program or its log cannot be opened."""
+        process = cls(launch, *_spawn(launch))
+        reaper.add(process.pid)
+        arguments = (reaper, asyncio.get_running_loop())
+        threading.Thread(target=process._wait, args=arguments, name=f"wait-{process.pid}", daemon=True).start()
+        return process
 
     async def stop(self, grace: float) -> Exit:
-        """SIGTERM, and SIGKILL for the whole group after `grace` seconds."""
+        """Send SIGTERM, and after `grace` seconds SIGKILL to the whole group."""
         self._signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(grace):
@@ -69,17 +75,19 @@ class Process:
             return await self.exited
 
     def kill(self) -> None:
+        """Send SIGKILL to the whole group."""
         if not self.exited.done():
             _kill_group(self.pid)
 
     def rss_mib(self) -> float | None:
-        """Resident memory now, or None where the system does not tell."""
+        """Current resident memory in MiB, or None where the system does not report it."""
         return self._memory("VmRSS")
 
     def peak_rss_mib(self) -> float | None:
-        """The largest resident memory that was seen when anyone asked, or None where the system does not tell.
+        """Largest resident memory in MiB up to the latest call, or None where the system does not report it.
 
-        `ru_maxrss` is no help: Linux counts the parent's memory, which a child shares until it executes its own program.
+        `ru_maxrss` cannot be used: Linux counts the parent's memory, which a child shares until it executes its
+        program.
         """
         peak = self._memory("VmHWM")
         if peak is not None:
@@ -87,12 +95,12 @@ class Process:
         return round(self._peak_kib / 1024, 1) if self._peak_kib else None
 
     def last_line(self) -> str:
-        """The last line of output that says something, for messages."""
+        """The last line of output that is not blank, for messages."""
         with self.launch.log.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(self._log_start, size - _TAIL_BYTES))
             lines = file.read().decode("utf-8", "replace").splitlines()
-        return redact(next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing"))
+        return redact(next((line.strip() for line in reversed(lines) if line.strip()), "no output"))
 
     def _signal(self, number: int) -> None:
         if not self.exited.done():
@@ -101,17 +109,17 @@ class Process:
             except ProcessLookupError:
                 return
 
-    def _reap(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _wait(self, reaper: OrphanReaper, loop: asyncio.AbstractEventLoop) -> None:
         code = self._popen.wait()
-        # What the process started itself would outlive it.
+        # Processes that the process started would outlive it.
         _kill_group(self.pid)
-        self._lifeline.release(self.pid)
+        reaper.remove(self.pid)
         try:
-            loop.call_soon_threadsafe(self._ended, Exit(code))
+            loop.call_soon_threadsafe(self._set_exited, Exit(code))
         except RuntimeError:
-            return  # the loop is closed: nobody waits
+            return  # the loop is closed, so no task waits
 
-    def _ended(self, exit_: Exit) -> None:
+    def _set_exited(self, exit_: Exit) -> None:
         if not self.exited.done():
             self.exited.set_result(exit_)
 
@@ -127,15 +135,17 @@ class Process:
 
 
 def _spawn(launch: Launch) -> tuple[subprocess.Popen[bytes], int]:
+    """The process, and the size of its log before its first output."""
     try:
         launch.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         log = launch.log.open("ab")
     except OSError as error:
-        raise StartFailed(f"{launch.name}: cannot write its log {launch.log}: {error.strerror}; see to that folder and its disk") from None
+        message = f"{launch.name}: cannot write its log {launch.log}: {error.strerror}"
+        raise StartFailed(message, remedy="check the folder and its disk") from None
     try:
         with log:
-            start = log.tell()
-            popen = subprocess.Popen(  # noqa: S603 the manifest's own command, which the user asked for
+            start = log.seek(0, os.SEEK_END)
+            popen = subprocess.Popen(  # noqa: S603 the command of the user's manifest
                 launch.argv,
                 env=launch.env,
                 cwd=launch.cwd,
@@ -145,8 +155,8 @@ def _spawn(launch: Launch) -> tuple[subprocess.Popen[bytes], int]:
                 start_new_session=True,
             )
     except OSError as error:
-        reason = f"cannot run {launch.argv[0]}: {error.strerror}; install it, or correct the container's command"
-        raise StartFailed(f"{launch.name}: {reason}") from None
+        message = f"{launch.name}: cannot run {launch.argv[0]}: {error.strerror}"
+        raise StartFailed(message, remedy="install it, or fix the container's command") from None
     return popen, start
 
 

@@ -1,4 +1,4 @@
-"""One replica of a revision: a process, the port it listens on, and what passes through it."""
+"""A replica of a revision or a Deployment: a process, its port and its load."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from enum import Enum
 
 from tidegate.local.errors import StartFailed
-from tidegate.local.processes.probe import Readiness, until_ready
+from tidegate.local.processes.probe import Readiness, wait_until_ready
 from tidegate.local.processes.process import Exit, Process
 
-# A model of some hundred megabytes is read within this on a slow disk.
+# Enough to read a model of some hundred megabytes from a slow disk.
 START_SECONDS = 60.0
 
 
@@ -28,7 +28,10 @@ class State(Enum):
 
 @dataclass(slots=True, eq=False)
 class Replica:
-    """`number` is the lowest that was free, `reason` why it was started; times are milliseconds since the process was spawned."""
+    """A replica: `number` is the lowest free one, `reason` the cause of its start.
+
+    Times are milliseconds since the process was spawned.
+    """
 
     number: int
     port: int
@@ -47,16 +50,19 @@ class Replica:
     def age_ms(self) -> float:
         return round((time.monotonic() - self.process.spawned) * 1000, 1)
 
-    def answered(self) -> None:
+    def record_answer(self) -> None:
         if self.first_answer_ms is None:
             self.first_answer_ms = self.age_ms()
 
 
-async def until_serving(replica: Replica, readiness: Readiness | None) -> None:
-    """Raises StartFailed when the process ends first, or says nothing for a minute. What has no readiness serves at once."""
+async def wait_until_serving(replica: Replica, readiness: Readiness | None) -> None:
+    """Wait until the replica is ready, which is immediate without a readiness check.
+
+    Raises StartFailed if the process exits first, or is not ready after a minute.
+    """
     if readiness is None:
         return
-    probing = asyncio.create_task(until_ready(readiness))
+    probing = asyncio.create_task(wait_until_ready(readiness))
     try:
         waiting: set[asyncio.Future[None] | asyncio.Future[Exit]] = {probing, replica.process.exited}
         done, _ = await asyncio.wait(waiting, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -66,17 +72,18 @@ async def until_serving(replica: Replica, readiness: Readiness | None) -> None:
     if replica.process.exited.done():
         raise StartFailed(f"{name} {replica.process.exited.result()} before it was ready: {replica.process.last_line()} (log: {log})")
     if not done:
-        what = f"GET {readiness.path}" if readiness.path else "a connection"
-        raise StartFailed(
-            f"{name} did not answer {what} on the port in its variable PORT ({readiness.port}) within {START_SECONDS:g} s; "
-            f"let it listen on PORT, or correct its readinessProbe (log: {log})"
-        )
+        request = f"GET {readiness.path}" if readiness.path else "a connection"
+        message = f"{name} did not answer {request} on the port in its variable PORT ({readiness.port}) within {START_SECONDS:g} s"
+        raise StartFailed(f"{message} (log: {log})", remedy="let it listen on PORT, or fix its readinessProbe")
     if error := probing.exception():
-        raise StartFailed(f"{name} cannot be asked whether it is ready: {error!r}; correct its readinessProbe (log: {log})") from error
+        raise StartFailed(f"the readiness probe of {name} failed: {error!r} (log: {log})", remedy="fix its readinessProbe") from error
 
 
 def free_port() -> int:
-    """A port that nobody has now. Another may take it before the replica does; then the replica ends, and the next gets another."""
+    """A free port.
+
+    If another process takes it before the replica does, the replica exits, and the next one gets another port.
+    """
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
@@ -84,7 +91,7 @@ def free_port() -> int:
 
 
 class LoadMeter:
-    """The mean number of requests in the system, and how many came, between two readings."""
+    """A meter of the mean number of requests in the system, and of their rate, between two readings."""
 
     def __init__(self) -> None:
         self.current = 0
@@ -103,7 +110,7 @@ class LoadMeter:
         self.current -= 1
 
     def read(self) -> tuple[float, float, float]:
-        """Now, the mean number in the system, and requests a second, since the last reading."""
+        """The current time, and since the last reading the mean number in the system and the requests per second."""
         self._advance()
         span = max(self._at - self._read_at, 1e-9)
         concurrency, rate = self._area / span, (self.total - self._read_total) / span
@@ -117,7 +124,7 @@ class LoadMeter:
 
 
 class Latencies:
-    """The latest requests' durations in milliseconds; percentiles are computed when somebody asks."""
+    """Durations of the latest requests in milliseconds; percentiles are computed on demand."""
 
     def __init__(self, size: int = 5000) -> None:
         self._values: deque[float] = deque(maxlen=size)

@@ -1,7 +1,8 @@
 """`python -P start.py MODULE …`: run a function of the project in the working directory, as its image would.
 
-An image has the packages `common`, `eventing` and `functions` in its working directory, and nothing else of the project. So these come
-from there, and what lies beside them, such as a `resource.py`, does not take the place of a library's module: it is looked for last.
+The working directory of an image has the packages `common`, `eventing` and `functions` of the project only. So these
+are imported from there first, and other files there, such as a `resource.py`, are searched last: they do not replace a
+module of a library.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ _PACKAGES = ("common", "eventing", "functions")
 
 def main() -> None:
     module = sys.argv.pop(1)
-    root = os.getcwd()  # noqa: PTH109 what pathlib imports would be looked for here
+    root = os.getcwd()  # noqa: PTH109 pathlib's own imports would be searched here
     sys.path.insert(0, root)
     for package in _PACKAGES:
-        if os.path.isfile(os.path.join(root, package, "__init__.py")):  # noqa: PTH113, PTH118 likewise
+        if os.path.isfile(os.path.join(root, package, "__init__.py")):  # noqa: PTH113, PTH118 see above
             __import__(package)
     sys.path.remove(root)
     if root not in sys.path:

@@ -205,7 +205,7 @@ async def test_tidegate_up_gives_its_processes_what_they_need_and_writes_down_no
     broker = broker_of(apache, "SASL_SSL", SCRAM | {"PASSWORD_FILE": "", "PASSWORD": apache.secret})
     async with reachable(broker.bootstrap_servers, broker.security) as found:
         environ = found.environment()
-    settings = UpSettings([], 0, state_dir=tmp_path, bootstrap_servers=broker.bootstrap_servers, security=broker.security)
+    settings = UpSettings(manifests=[], port=0, state_dir=tmp_path, bootstrap_servers=broker.bootstrap_servers, security=broker.security)
     async with up(settings):
         written = await asyncio.to_thread(lambda: [path.read_text() for path in tmp_path.rglob("*") if path.is_file()])
 
@@ -217,7 +217,9 @@ async def test_tidegate_up_gives_its_processes_what_they_need_and_writes_down_no
 async def test_tidegate_up_starts_nothing_with_a_wrong_password(apache: Apache, tmp_path: Path) -> None:
     broker = broker_of(apache, "SASL_SSL", PLAIN | {"PASSWORD_FILE": "guess"})
     with pytest.raises(BrokerRefused, match="rejected the user alice"):
-        async with up(UpSettings([], 0, state_dir=tmp_path, bootstrap_servers=broker.bootstrap_servers, security=broker.security)):
+        async with up(
+            UpSettings(manifests=[], port=0, state_dir=tmp_path, bootstrap_servers=broker.bootstrap_servers, security=broker.security)
+        ):
             raise AssertionError
 
 

@@ -19,7 +19,16 @@ def _free() -> int:
 
 
 def _running(port: int) -> Running:
-    return Running(os.getpid(), f"http://localhost:{port}", "http://x", "", "127.0.0.1:1", None, "embedded", "")
+    return Running(
+        pid=os.getpid(),
+        gateway=f"http://localhost:{port}",
+        api="http://x",
+        kubeconfig="",
+        bootstrap_servers="127.0.0.1:1",
+        kafka_api_version=None,
+        kafka="embedded",
+        started="",
+    )
 
 
 def test_this_python_will_do_and_an_older_one_is_told_what_to_install() -> None:

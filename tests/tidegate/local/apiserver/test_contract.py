@@ -1,4 +1,4 @@
-"""What the project relies on in the Knative Serving API, by the official client: on the API of `tidegate up`, and on a real API server."""
+"""The contract of the Knative Serving API on which the project relies, for `tidegate up` and for a real API server."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from typing import Any
 
 import pytest
 from kubernetes import client as kubernetes
 from kubernetes import config, dynamic, watch
 
+from tests.tidegate.local.calls import call, fails
 from tidegate.local.up import Up
 
 Object = dict[str, Any]
@@ -20,7 +20,7 @@ Make = Callable[..., Object]
 Running = Callable[..., AbstractAsyncContextManager[Up]]
 Call = Callable[..., Any]
 Api = Any
-# They have no types.
+# These have no types.
 WATCH: Call = watch.Watch
 DYNAMIC: Call = dynamic.DynamicClient
 WHERE = ("serving.knative.dev", "v1", "default", "services")
@@ -30,7 +30,7 @@ JSON_PATCH = {"_content_type": "application/json-patch+json"}
 
 @pytest.fixture(params=["local", pytest.param("cluster", marks=pytest.mark.cluster)])
 async def api(request: pytest.FixtureRequest, running: Running, service: Make) -> AsyncIterator[Api]:
-    """Has one service, `contract`."""
+    """The Kubernetes client on an API with the service `contract`."""
     if request.param == "local":
         async with running(service("unrelated")) as here:
             async for calls in _connected(here.running.kubeconfig, service(NAME)):
@@ -61,22 +61,12 @@ async def _delete_if_there(api: Api, name: str) -> None:
             raise
 
 
-async def call(function: Call, *arguments: Any, **options: Any) -> Any:
-    return await asyncio.to_thread(partial(function, *arguments, **options))
-
-
-async def fails(function: Call, *arguments: Any, **options: Any) -> tuple[int, str]:
-    with pytest.raises(kubernetes.ApiException) as caught:
-        await call(function, *arguments, **options)
-    return caught.value.status, str(caught.value.body)
-
-
 async def get(api: Api, name: str = NAME) -> Object:
     item: Object = await call(api.get_namespaced_custom_object, *WHERE, name)
     return item
 
 
-async def test_of_two_writers_the_slower_one_gets_a_conflict(api: Api) -> None:
+async def test_write_of_an_old_version_is_a_conflict(api: Api) -> None:
     seen = await get(api)
     version = {"resourceVersion": seen["metadata"]["resourceVersion"]}
     first = {"metadata": version, "spec": {"template": {"metadata": {"labels": {"a": "b"}}}}}
@@ -89,7 +79,7 @@ async def test_of_two_writers_the_slower_one_gets_a_conflict(api: Api) -> None:
     assert (await fails(api.replace_namespaced_custom_object, *WHERE, NAME, seen))[0] == 409
 
 
-async def test_a_replacement_names_the_version_that_it_replaces(api: Api) -> None:
+async def test_replacement_without_a_version_is_invalid(api: Api) -> None:
     seen = await get(api)
     del seen["metadata"]["resourceVersion"]
     status, body = await fails(api.replace_namespaced_custom_object, *WHERE, NAME, seen)
@@ -97,7 +87,7 @@ async def test_a_replacement_names_the_version_that_it_replaces(api: Api) -> Non
     assert "metadata.resourceVersion: Invalid value: 0: must be specified for an update" in body
 
 
-async def test_a_label_is_no_new_generation_and_nothing_is_no_new_version(api: Api) -> None:
+async def test_label_keeps_the_generation_and_no_change_keeps_the_version(api: Api) -> None:
     seen = await get(api)
     labelled = await call(api.patch_namespaced_custom_object, *WHERE, NAME, {"metadata": {"labels": {"a": "b"}}})
     again = await call(api.patch_namespaced_custom_object, *WHERE, NAME, {"metadata": {"labels": {"a": "b"}}})
@@ -106,7 +96,7 @@ async def test_a_label_is_no_new_generation_and_nothing_is_no_new_version(api: A
     assert again["metadata"]["resourceVersion"] == labelled["metadata"]["resourceVersion"]
 
 
-async def test_a_json_patch_is_applied_or_refused_as_a_whole(api: Api) -> None:
+async def test_json_patch_is_atomic(api: Api) -> None:
     version = (await get(api))["metadata"]["resourceVersion"]
     operations = [
         {"op": "test", "path": "/metadata/resourceVersion", "value": version},
@@ -117,13 +107,13 @@ async def test_a_json_patch_is_applied_or_refused_as_a_whole(api: Api) -> None:
     assert (await fails(api.patch_namespaced_custom_object, *WHERE, NAME, operations, **JSON_PATCH))[0] == 422
 
 
-async def test_a_patch_of_another_kind_is_refused(api: Api) -> None:
+async def test_unsupported_kind_of_patch_is_refused(api: Api) -> None:
     strategic = {"_content_type": "application/strategic-merge-patch+json"}
     assert (await fails(api.patch_namespaced_custom_object, *WHERE, NAME, {}, **strategic))[0] == 415
     assert (await fails(api.patch_namespaced_custom_object, *WHERE, NAME, [{}]))[0] == 400
 
 
-async def test_services_come_and_go(api: Api, service: Make) -> None:
+async def test_services_are_created_listed_and_deleted(api: Api, service: Make) -> None:
     await call(api.create_namespaced_custom_object, *WHERE, service(OTHER))
     status, body = await fails(api.create_namespaced_custom_object, *WHERE, service(OTHER))
     assert status == 409
@@ -136,12 +126,12 @@ async def test_services_come_and_go(api: Api, service: Make) -> None:
     assert f'services.serving.knative.dev \\"{OTHER}\\" not found' in body
 
 
-async def test_a_dry_run_stores_nothing(api: Api, service: Make) -> None:
+async def test_dry_run_stores_nothing(api: Api, service: Make) -> None:
     await call(api.create_namespaced_custom_object, *WHERE, service(OTHER), dry_run="All")
     assert (await fails(api.get_namespaced_custom_object, *WHERE, OTHER))[0] == 404
 
 
-async def test_labels_select(api: Api) -> None:
+async def test_label_selector_filters_the_list(api: Api) -> None:
     await call(api.patch_namespaced_custom_object, *WHERE, NAME, {"metadata": {"labels": {"contract": "yes"}}})
     for selector, names in (("contract=yes", [NAME]), ("contract=no", []), ("contract in (yes, no)", [NAME])):
         items = (await call(api.list_namespaced_custom_object, *WHERE, label_selector=selector))["items"]
@@ -149,20 +139,20 @@ async def test_labels_select(api: Api) -> None:
     assert (await fails(api.list_namespaced_custom_object, *WHERE, label_selector="a b"))[0] == 400
 
 
-async def test_a_type_that_is_wrong_is_refused(api: Api, service: Make) -> None:
+async def test_wrong_type_is_refused(api: Api, service: Make) -> None:
     status, body = await fails(api.create_namespaced_custom_object, *WHERE, service(OTHER, timeoutSeconds="3"))
-    # By the schema; where Knative's webhooks run, they come first.
+    # By the schema, or by Knative's webhooks where they run, since these are called first.
     assert status in (422, 400)
     assert "template.spec.timeoutSeconds" in body
 
 
-async def test_an_unknown_field_is_refused_when_asked_to(api: Api, service: Make) -> None:
+async def test_unknown_field_is_refused_by_strict_validation(api: Api, service: Make) -> None:
     status, body = await fails(api.create_namespaced_custom_object, *WHERE, service(OTHER, timeoutSecond=3), field_validation="Strict")
     assert status == 400
     assert 'strict decoding error: unknown field \\"spec.template.spec.timeoutSecond\\"' in body
 
 
-async def test_a_watch_sees_what_is_and_what_comes(api: Api, service: Make) -> None:
+async def test_watch_yields_existing_objects_and_changes(api: Api, service: Make) -> None:
     await call(api.patch_namespaced_custom_object, *WHERE, NAME, {"metadata": {"labels": {"contract": "yes"}}})
     other = service(OTHER)
     other["metadata"]["labels"] = {"contract": "yes"}
@@ -174,7 +164,7 @@ async def test_a_watch_sees_what_is_and_what_comes(api: Api, service: Make) -> N
             if len(seen) == 1:
                 api.create_namespaced_custom_object(*WHERE, other)
             if seen[-1] == ("ADDED", OTHER):
-                # To a watcher of a label, an object that loses it is gone.
+                # For a watch of a label, an object that loses it is deleted.
                 api.patch_namespaced_custom_object(*WHERE, OTHER, {"metadata": {"labels": {"contract": None}}})
             if event["type"] == "DELETED":
                 break
@@ -184,7 +174,7 @@ async def test_a_watch_sees_what_is_and_what_comes(api: Api, service: Make) -> N
     assert seen == [("ADDED", NAME), ("ADDED", OTHER), ("DELETED", OTHER)]
 
 
-async def test_a_watch_goes_on_from_a_list_and_ends_in_time(api: Api) -> None:
+async def test_watch_continues_from_a_list_until_its_timeout(api: Api) -> None:
     listed = await call(api.list_namespaced_custom_object, *WHERE)
     options = {"resource_version": listed["metadata"]["resourceVersion"], "field_selector": f"metadata.name={NAME}", "timeout_seconds": 1}
     await call(api.patch_namespaced_custom_object, *WHERE, NAME, {"metadata": {"labels": {"late": "yes"}}})
@@ -192,7 +182,7 @@ async def test_a_watch_goes_on_from_a_list_and_ends_in_time(api: Api) -> None:
     assert ("MODIFIED", "yes") in [(event["type"], event["object"]["metadata"].get("labels", {}).get("late")) for event in events]
 
 
-async def test_the_dynamic_client_finds_its_way(api: Api) -> None:
+async def test_dynamic_client_discovers_the_resources(api: Api) -> None:
     def names() -> list[str]:
         resource = DYNAMIC(api.api_client).resources.get(api_version="serving.knative.dev/v1", kind="Service")
         return [item.metadata.name for item in resource.get(namespace="default").items]

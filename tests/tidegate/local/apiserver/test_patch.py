@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.local.apiserver.failure import Failure
 from tidegate.local.apiserver.patch import apply, merge
+from tidegate.local.apiserver.status_error import StatusError
 
 Json = Any
 values = st.recursive(
@@ -31,12 +31,12 @@ objects = st.dictionaries(st.text(max_size=3), values, max_size=4)
         ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
     ],
 )
-def test_merging_is_rfc_7396(target: Json, patch: Json, result: Json) -> None:
+def test_merge_patch_follows_rfc_7396(target: Json, patch: Json, result: Json) -> None:
     assert merge(target, patch) == result
 
 
 @given(objects, objects)
-def test_merging_twice_is_merging_once(target: Json, patch: Json) -> None:
+def test_merge_patch_is_idempotent(target: Json, patch: Json) -> None:
     assert merge(merge(target, patch), patch) == merge(target, patch)
 
 
@@ -53,7 +53,7 @@ def test_merging_twice_is_merging_once(target: Json, patch: Json) -> None:
         ({"a": 1}, [{"op": "replace", "path": "", "value": [1]}], [1]),
     ],
 )
-def test_patching_is_rfc_6902(target: Json, operations: Json, result: Json) -> None:
+def test_json_patch_follows_rfc_6902(target: Json, operations: Json, result: Json) -> None:
     assert apply(target, operations) == result
 
 
@@ -72,15 +72,15 @@ def test_patching_is_rfc_6902(target: Json, operations: Json, result: Json) -> N
         7,
     ],
 )
-def test_a_patch_that_cannot_be_applied_changes_nothing(operation: Json) -> None:
+def test_failing_json_patch_changes_nothing(operation: Json) -> None:
     target = {"a": 1, "l": [1, 2]}
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(StatusError) as caught:
         apply(target, [{"op": "add", "path": "/a", "value": 5}, operation])
     assert caught.value.code == 422
     assert target == {"a": 1, "l": [1, 2]}
 
 
 @given(objects, st.text(max_size=3), values)
-def test_what_was_added_is_found_by_a_test(target: Json, name: str, value: Json) -> None:
+def test_added_value_passes_a_test_operation(target: Json, name: str, value: Json) -> None:
     path = "/" + name.replace("~", "~0").replace("/", "~1")
     assert apply(target, [{"op": "add", "path": path, "value": value}, {"op": "test", "path": path, "value": value}])[name] == value

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tidegate.local.apiserver.failure import Failure
+from tidegate.local.apiserver.status_error import StatusError
 from tidegate.local.apiserver.store import Change, Store
 
 
@@ -23,7 +23,7 @@ async def take(store: Store, since: int, count: int) -> list[Change]:
     return changes
 
 
-async def test_the_generation_counts_changes_of_the_spec_alone() -> None:
+async def test_generation_counts_changes_of_the_spec() -> None:
     store = Store()
     created = store.create("things", thing())
     labelled = store.update("things", {**thing(), "metadata": {"name": "a", "labels": {"l": "1"}}})
@@ -34,37 +34,37 @@ async def test_the_generation_counts_changes_of_the_spec_alone() -> None:
     assert reported["metadata"]["uid"] == created["metadata"]["uid"]
 
 
-async def test_an_update_that_changes_nothing_is_no_new_version() -> None:
+async def test_update_without_changes_keeps_the_version() -> None:
     store = Store()
     created = store.create("things", thing())
     assert store.update("things", created)["metadata"]["resourceVersion"] == created["metadata"]["resourceVersion"]
 
 
-async def test_an_update_leaves_the_status_alone() -> None:
+async def test_update_keeps_the_status() -> None:
     store = Store()
     store.create("things", thing())
     store.update_status("things", "a", {"ok": True})
     assert store.update("things", thing(spec={"x": 3}, status={"ok": False}))["status"] == {"ok": True}
 
 
-async def test_of_two_writers_the_slower_one_is_told() -> None:
+async def test_write_of_an_old_version_is_a_conflict() -> None:
     store = Store()
     seen = store.create("things", thing())
     store.update("things", {**seen, "spec": {"x": 2}})
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(StatusError) as caught:
         store.update("things", {**seen, "spec": {"x": 3}})
     assert (caught.value.code, caught.value.reason) == (409, "Conflict")
 
 
-async def test_a_name_is_taken_once() -> None:
+async def test_existing_name_is_refused() -> None:
     store = Store()
     store.create("things", thing())
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(StatusError) as caught:
         store.create("things", thing())
     assert (caught.value.code, caught.value.reason) == (409, "AlreadyExists")
 
 
-async def test_a_watch_tells_what_was_and_what_comes() -> None:
+async def test_watch_yields_past_and_future_changes() -> None:
     store = Store()
     start = store.version
     store.create("things", thing())
@@ -76,11 +76,22 @@ async def test_a_watch_tells_what_was_and_what_comes() -> None:
     assert [change.type for change in await watching] == ["ADDED", "MODIFIED", "DELETED"]
 
 
-async def test_a_watch_that_lies_too_far_behind_is_gone() -> None:
+async def test_watch_too_far_behind_is_gone() -> None:
     store = Store(history=2)
     for number in range(4):
         store.create("things", thing(f"t{number}"))
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(StatusError) as caught:
         await take(store, 1, 1)
     assert (caught.value.code, caught.value.reason) == (410, "Expired")
     assert [change.object["metadata"]["name"] for change in await take(store, store.version - 2, 2)] == ["t2", "t3"]
+
+
+def test_subscriber_gets_each_change_until_it_ends_its_subscription() -> None:
+    store = Store()
+    changes: list[Change] = []
+    end = store.subscribe(changes.append)
+    created = store.create("things", thing())
+    assert [(change.type, change.object) for change in changes] == [("ADDED", created)]
+    end()
+    store.delete("things", "a")
+    assert len(changes) == 1

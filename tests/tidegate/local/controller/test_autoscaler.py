@@ -11,7 +11,7 @@ QUIET = Scaling(target=2.0, window=10.0, panic_window=1.0, max_scale=4)
 
 
 class Clock:
-    """A revision in simulated time: what is decided is there at the next tick."""
+    """A revision in simulated time, with the desired replicas at the next tick."""
 
     def __init__(self, scaling: Scaling, replicas: int = 1) -> None:
         self.scaling = scaling
@@ -21,8 +21,10 @@ class Clock:
 
     def tick(self, in_flight: int) -> Decision:
         self.time += TICK
-        seen = Observation(self.time, float(in_flight), in_flight / TICK, in_flight, self.replicas)
-        decision = self.autoscaler.decide(seen, self.scaling)
+        observation = Observation(
+            time=self.time, concurrency=float(in_flight), rate=in_flight / TICK, in_flight=in_flight, replicas=self.replicas
+        )
+        decision = self.autoscaler.decide(observation, self.scaling)
         self.replicas = decision.desired
         return decision
 
@@ -30,32 +32,32 @@ class Clock:
         return [self.tick(in_flight) for _ in range(round(seconds / TICK))]
 
 
-def test_zero_comes_only_after_a_whole_window_without_requests() -> None:
+def test_zero_needs_a_whole_window_without_requests() -> None:
     clock = Clock(QUIET)
     clock.run(5, 1)
     assert all(decision.desired == 1 for decision in clock.run(9.75, 0))
     assert clock.tick(0) == Decision(0, "no request for 10 s")
 
 
-def test_the_last_replica_is_retained_longer_when_asked() -> None:
+def test_retention_keeps_the_last_replica_longer() -> None:
     clock = Clock(Scaling(target=2.0, window=10.0, panic_window=1.0, retention=5.0))
     clock.run(1, 1)
     assert clock.run(14.75, 0)[-1].desired == 1
     assert clock.tick(0).desired == 0
 
 
-def test_load_is_shared_out_by_the_target() -> None:
+def test_replicas_follow_the_target() -> None:
     decision = Clock(QUIET, replicas=2).run(10, 6)[-1]
-    assert decision == Decision(3, "6.0 requests in flight, target 2 a replica")
+    assert decision == Decision(3, "6.0 requests in flight, target 2 per replica")
 
 
-def test_a_burst_is_answered_within_the_panic_window() -> None:
+def test_burst_scales_up_within_the_panic_window() -> None:
     clock = Clock(QUIET)
     clock.run(10, 1)
     assert clock.run(1, 8)[-1].desired == 4
 
 
-def test_a_panic_takes_nothing_away_until_it_is_over() -> None:
+def test_panic_removes_no_replica() -> None:
     clock = Clock(QUIET)
     clock.run(10, 1)
     clock.run(2, 8)
@@ -63,24 +65,24 @@ def test_a_panic_takes_nothing_away_until_it_is_over() -> None:
     assert clock.run(10, 1)[-1].desired == 1
 
 
-def test_the_limit_is_named_when_it_binds() -> None:
-    assert Clock(QUIET).run(10, 100)[-1] == Decision(4, "100.0 requests in flight, target 2 a replica; max-scale is 4")
+def test_max_scale_is_named_as_the_reason() -> None:
+    assert Clock(QUIET).run(10, 100)[-1] == Decision(4, "100.0 requests in flight, target 2 per replica; max-scale is 4")
 
 
 def test_min_scale_keeps_replicas_without_requests() -> None:
     assert Clock(Scaling(min_scale=2)).run(200, 0)[-1] == Decision(2, "min-scale is 2")
 
 
-def test_scaling_down_can_be_delayed() -> None:
+def test_scale_down_delay_keeps_replicas() -> None:
     clock = Clock(Scaling(target=2.0, window=6.0, panic_window=0.6, scale_down_delay=30.0), replicas=2)
     clock.run(6, 4)
     assert clock.run(29, 1)[-1].desired == 2
     assert clock.run(8, 1)[-1].desired == 1
 
 
-def test_requests_a_second_scale_too() -> None:
+def test_requests_per_second_scale_too() -> None:
     clock = Clock(Scaling(metric="rps", target=4.0, window=6.0, panic_window=0.6), replicas=2)
-    assert clock.run(6, 2)[-1] == Decision(2, "8.0 requests a second, target 4 a replica")
+    assert clock.run(6, 2)[-1] == Decision(2, "8.0 requests per second, target 4 per replica")
 
 
 loads = st.lists(st.tuples(st.integers(1, 40), st.integers(0, 200)), min_size=1, max_size=12)
@@ -102,7 +104,7 @@ scalings = st.builds(
 
 
 @given(scalings, loads)
-def test_whatever_the_load_the_bounds_hold(scaling: Scaling, load: list[tuple[int, int]]) -> None:
+def test_bounds_hold_under_any_load(scaling: Scaling, load: list[tuple[int, int]]) -> None:
     clock = Clock(scaling)
     for ticks, in_flight in load:
         for _ in range(ticks):
@@ -113,9 +115,9 @@ def test_whatever_the_load_the_bounds_hold(scaling: Scaling, load: list[tuple[in
             assert decision.reason
 
 
-@settings(max_examples=25)  # each plays minutes of quiet, tick by tick
+@settings(max_examples=25)  # each example simulates minutes of idle time, tick by tick
 @given(scalings, loads)
-def test_whatever_the_load_quiet_ends_at_the_minimum(scaling: Scaling, load: list[tuple[int, int]]) -> None:
+def test_idle_time_ends_at_the_minimum_after_any_load(scaling: Scaling, load: list[tuple[int, int]]) -> None:
     clock = Clock(scaling)
     for ticks, in_flight in load:
         for _ in range(ticks):

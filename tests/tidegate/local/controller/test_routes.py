@@ -20,7 +20,7 @@ CANARY = service(
 )
 
 
-def test_a_service_answers_under_its_hosts_with_and_without_a_port() -> None:
+def test_service_is_found_by_its_hosts_with_and_without_a_port() -> None:
     hosts = table([CANARY])
     for host in ("flights.localhost", "Flights.localhost:8080", "flights.default", "flights.default.svc.cluster.local:80"):
         route = hosts.find(host)
@@ -28,19 +28,19 @@ def test_a_service_answers_under_its_hosts_with_and_without_a_port() -> None:
         assert route.shares == (("flights-00001", 90), ("flights-00002", 10))
 
 
-def test_a_tag_has_a_host_of_its_own() -> None:
+def test_tag_has_its_own_host() -> None:
     route = table([CANARY]).find("dark-flights.localhost:8080")
     assert route
     assert route.choose() == "flights-00003"
 
 
-def test_an_unknown_host_and_a_service_without_traffic_have_no_route() -> None:
+def test_unknown_host_and_service_without_traffic_have_no_route() -> None:
     assert table([CANARY]).find("other.localhost") is None
     assert table([service()]).find("flights.localhost") is None
 
 
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=5))
-def test_each_revision_gets_its_percent(weights: list[int]) -> None:
+def test_each_revision_gets_its_percentage(weights: list[int]) -> None:
     total = sum(weights)
     shares = [weight * 100 // total for weight in weights]
     shares[0] += 100 - sum(shares)

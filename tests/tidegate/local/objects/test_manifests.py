@@ -4,9 +4,11 @@ import io
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tidegate.local.errors import InvalidManifest
-from tidegate.local.objects.manifests import load
+from tidegate.local.objects.manifests import load, of_kind
+from tidegate.local.objects.resources import ConfigMap, KnativeService
+from tidegate.objects import InvalidManifest
 
 SERVICE = """
 apiVersion: serving.knative.dev/v1
@@ -23,10 +25,10 @@ def write(path: Path, text: str) -> Path:
 
 
 def names(source: Path | str) -> list[str]:
-    return [document.object["metadata"]["name"] for document in load(str(source))]
+    return [parsed.document.object["metadata"]["name"] for parsed in load(str(source))]
 
 
-def test_a_kustomization_is_followed_in_its_order(tmp_path: Path) -> None:
+def test_kustomization_resources_are_read_in_order(tmp_path: Path) -> None:
     write(tmp_path / "kustomization.yaml", "resources: [b, a/service.yaml]\n")
     write(tmp_path / "b/kustomization.yaml", "resources: [service.yaml]\n")
     write(tmp_path / "b/service.yaml", SERVICE.format(name="b"))
@@ -35,28 +37,28 @@ def test_a_kustomization_is_followed_in_its_order(tmp_path: Path) -> None:
     assert names(tmp_path) == ["b", "a"]
 
 
-def test_a_kustomization_that_changes_objects_is_built_by_kustomize(tmp_path: Path) -> None:
+def test_kustomization_with_changes_is_built_by_kustomize(tmp_path: Path) -> None:
     write(tmp_path / "base/kustomization.yaml", "resources: [service.yaml]\n")
     write(tmp_path / "base/service.yaml", SERVICE.format(name="a"))
     write(tmp_path / "overlay/kustomization.yaml", "resources: [../base]\nnamePrefix: my-\nnamespace: models\n")
-    (document,) = load(str(tmp_path / "overlay"))
-    assert document.object["metadata"] == {"name": "my-a", "namespace": "models"}
+    (parsed,) = load(str(tmp_path / "overlay"))
+    assert parsed.document.object["metadata"] == {"name": "my-a", "namespace": "models"}
 
 
-def test_what_kustomize_says_is_passed_on(tmp_path: Path) -> None:
+def test_kustomize_error_is_passed_on(tmp_path: Path) -> None:
     write(tmp_path / "kustomization.yaml", "resources: []\npatches: [{path: p.yaml}]\n")
     with pytest.raises(InvalidManifest, match=rf"^kustomize refuses {tmp_path}: trouble .*p\.yaml.*\.$"):
         load(str(tmp_path))
 
 
-def test_without_kustomize_it_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_kustomize_names_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     write(tmp_path / "kustomization.yaml", "resources: []\nnamespace: models\n")
     with pytest.raises(InvalidManifest, match=r"neither it nor kubectl is on the PATH; install kubectl"):
         load(str(tmp_path))
 
 
-def test_what_only_a_cluster_can_do_is_left_out_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_cluster_only_kind_is_left_out_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     policy = "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: closed}\n"
     caplog.set_level("INFO", "tidegate.local")
     assert names(write(tmp_path / "m.yaml", SERVICE.format(name="a") + policy)) == ["a"]
@@ -64,13 +66,13 @@ def test_what_only_a_cluster_can_do_is_left_out_and_said(tmp_path: Path, caplog:
 
 
 @pytest.mark.parametrize("kind", ["PersistentVolumeClaim", "LimitRange"])
-def test_what_an_overlay_brings_along_for_its_pods_is_left_out(tmp_path: Path, kind: str) -> None:
+def test_kind_for_pods_is_left_out(tmp_path: Path, kind: str) -> None:
     assert names(write(tmp_path / "m.yaml", f"{SERVICE.format(name='a')}---\napiVersion: v1\nkind: {kind}\nmetadata: {{name: b}}\n")) == [
         "a"
     ]
 
 
-def test_what_is_left_to_a_cluster_may_lack_a_name(tmp_path: Path) -> None:
+def test_cluster_only_kind_may_have_no_metadata(tmp_path: Path) -> None:
     write(tmp_path / "m.yaml", f"{SERVICE.format(name='a')}---\napiVersion: v1\nkind: Namespace\nmetadata: null\n")
     assert names(tmp_path) == ["a"]
 
@@ -78,20 +80,20 @@ def test_what_is_left_to_a_cluster_may_lack_a_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("resources", "message"), [("", "has no manifests"), ("b", "resources is not a list"), ("[sub]", "is among its own resources")]
 )
-def test_a_kustomization_that_leads_nowhere_is_named(tmp_path: Path, resources: str, message: str) -> None:
+def test_kustomization_without_usable_resources_is_refused(tmp_path: Path, resources: str, message: str) -> None:
     write(tmp_path / "kustomization.yaml", f"resources: {resources}\n")
     write(tmp_path / "sub/kustomization.yaml", "resources: [..]\n")
     with pytest.raises(InvalidManifest, match=message):
         load(str(tmp_path))
 
 
-def test_without_a_kustomization_every_yaml_file_counts(tmp_path: Path) -> None:
+def test_folder_without_kustomization_reads_every_yaml_file(tmp_path: Path) -> None:
     write(tmp_path / "x/one.yaml", SERVICE.format(name="one") + "---\n---" + SERVICE.format(name="two"))
     write(tmp_path / "three.yml", SERVICE.format(name="three"))
     assert sorted(names(tmp_path)) == ["one", "three", "two"]
 
 
-def test_standard_input_is_read_for_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dash_reads_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(SERVICE.format(name="piped").encode())))
     assert names("-") == ["piped"]
 
@@ -115,7 +117,7 @@ def test_standard_input_is_read_for_a_dash(monkeypatch: pytest.MonkeyPatch) -> N
         ("kind: Service\napiVersion: serving.knative.dev/v1\n", "metadata is missing"),
     ],
 )
-def test_a_broken_manifest_is_named_in_one_sentence(tmp_path: Path, text: str, message: str) -> None:
+def test_invalid_manifest_is_one_sentence_with_its_file(tmp_path: Path, text: str, message: str) -> None:
     path = write(tmp_path / "m.yaml", text)
     with pytest.raises(InvalidManifest) as caught:
         load(str(path))
@@ -124,15 +126,27 @@ def test_a_broken_manifest_is_named_in_one_sentence(tmp_path: Path, text: str, m
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidManifest, match=r"cannot read the manifest .*nothing\.yaml: No such file"):
         load(str(tmp_path / "nothing.yaml"))
 
 
-def test_what_the_components_of_a_first_cluster_add_is_left_to_the_cluster(tmp_path: Path) -> None:
-    """An overlay with a first Kafka and a policy for batch jobs starts here what it starts without them."""
+def test_components_of_a_first_cluster_start_nothing(tmp_path: Path) -> None:
+    """An overlay with a first Kafka and a policy for batch jobs starts the same processes as without them."""
     components = Path(__file__).parents[4] / "manifests/components"
     files = [*components.glob("kafka-single-node/[ds]*.yaml"), components / "event-policy/policy.yaml"]
     (tmp_path / "all.yaml").write_text("\n---\n".join(path.read_text() for path in files))
     assert len(files) == 4
     assert load(str(tmp_path / "all.yaml")) == []
+
+
+def test_documents_keep_the_models_that_they_were_parsed_as() -> None:
+    objects = [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"KEY": "value"}},
+        *yaml.safe_load_all(SERVICE.format(name="a")),
+    ]
+    config_map, service = load(objects)
+    assert of_kind(ConfigMap, [service, config_map]) == [config_map.model]
+    (model,) = of_kind(KnativeService, [service, config_map])
+    assert model is service.model
+    assert model.metadata.name == service.document.object["metadata"]["name"] == "a"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.local.objects.scaling import Scaling, duration_seconds, forbid, read
+from tidegate.local.objects.scaling import Scaling, duration_seconds, forbid_annotations, read
 from tidegate.local.objects.validation import InvalidObject
 
 PREFIX = "autoscaling.knative.dev/"
@@ -14,11 +14,11 @@ def reading(concurrency: int = 0, **annotations: str) -> Scaling:
     return read({PREFIX + name.replace("_", "-"): value for name, value in annotations.items()}, concurrency, "metadata.annotations")
 
 
-def test_without_annotations_knatives_defaults_hold() -> None:
+def test_no_annotations_give_knatives_defaults() -> None:
     assert reading() == Scaling()
 
 
-def test_every_annotation_that_is_honoured_is_read() -> None:
+def test_supported_annotations_are_read() -> None:
     scaling = reading(
         target="10",
         target_utilization_percentage="50",
@@ -31,12 +31,12 @@ def test_every_annotation_that_is_honoured_is_read() -> None:
     assert scaling == Scaling(target=5.0, min_scale=1, max_scale=4, window=10.0, panic_window=1.0, retention=90.0, scale_down_delay=5.0)
 
 
-def test_the_hard_limit_stands_in_for_a_target_and_caps_it() -> None:
+def test_hard_limit_is_the_default_and_maximum_of_the_target() -> None:
     assert reading(concurrency=10).target == pytest.approx(7.0)
     assert reading(concurrency=10, target="100").target == pytest.approx(7.0)
 
 
-def test_requests_a_second_have_a_target_of_their_own() -> None:
+def test_requests_per_second_have_their_own_default_target() -> None:
     assert reading(metric="rps").target == pytest.approx(140.0)
 
 
@@ -45,7 +45,7 @@ def test_requests_a_second_have_a_target_of_their_own() -> None:
     [
         ("window", "5s", "expected 6s <= 5s <= 3600s"),
         ("window", "soon", "want a duration such as 30s"),
-        ("max-scale", "two", "want a whole number"),
+        ("max-scale", "two", "want an integer"),
         ("min-scale", "-1", "expected 0 <= -1"),
         ("target", "0", "expected 0.01 <= 0"),
         ("target-utilization-percentage", "120", "expected 1 <= 120 <= 100"),
@@ -55,23 +55,23 @@ def test_requests_a_second_have_a_target_of_their_own() -> None:
         ("minscale", "1", "did you mean autoscaling.knative.dev/min-scale?"),
     ],
 )
-def test_a_value_out_of_range_is_named_with_its_range(annotation: str, value: str, message: str) -> None:
+def test_invalid_annotation_is_refused_with_its_range(annotation: str, value: str, message: str) -> None:
     with pytest.raises(InvalidObject) as caught:
         read({PREFIX + annotation: value}, 0, "spec.template.metadata.annotations")
     assert message in str(caught.value)
     assert f"spec.template.metadata.annotations.{PREFIX}{annotation}" in str(caught.value)
 
 
-def test_more_at_least_than_at_most_is_refused() -> None:
+def test_min_scale_above_max_scale_is_refused() -> None:
     with pytest.raises(InvalidObject, match="max-scale=1 is less than min-scale=2"):
         reading(min_scale="2", max_scale="1")
 
 
-def test_on_the_service_itself_autoscaling_is_refused() -> None:
+def test_annotation_on_the_service_itself_is_refused() -> None:
     with pytest.raises(InvalidObject, match=r"must be put under \"spec\.template\.metadata\.annotations\""):
-        forbid({PREFIX + "min-scale": "1"}, "metadata.annotations")
+        forbid_annotations({PREFIX + "min-scale": "1"}, "metadata.annotations")
 
 
 @given(st.integers(0, 99), st.integers(0, 59), st.integers(0, 59))
-def test_durations_are_gos(hours: int, minutes: int, seconds: int) -> None:
+def test_durations_are_in_gos_notation(hours: int, minutes: int, seconds: int) -> None:
     assert duration_seconds(f"{hours}h{minutes}m{seconds}s") == hours * 3600 + minutes * 60 + seconds

@@ -5,17 +5,17 @@ from tidegate.local.processes.backoff import Backoff
 
 def test_pauses_double_up_to_ten_seconds() -> None:
     backoff = Backoff()
-    assert [backoff.failed(0.1, was_ready=False) for _ in range(7)] == [0.5, 1, 2, 4, 8, 10, 10]
+    assert [backoff.record_failure(0.1, was_ready=False) for _ in range(7)] == [0.5, 1, 2, 4, 8, 10, 10]
 
 
-def test_a_healthy_life_begins_anew() -> None:
+def test_healthy_run_resets_the_pauses() -> None:
     backoff = Backoff()
     for _ in range(5):
-        backoff.failed(0.1, was_ready=True)
-    assert backoff.failed(60, was_ready=True) == 0.5
+        backoff.record_failure(0.1, was_ready=True)
+    assert backoff.record_failure(60, was_ready=True) == 0.5
 
 
-def test_a_long_life_that_was_never_ready_was_not_healthy() -> None:
+def test_long_run_that_was_never_ready_does_not_reset_the_pauses() -> None:
     backoff = Backoff()
-    backoff.failed(60, was_ready=False)
-    assert backoff.failed(60, was_ready=False) == 1
+    backoff.record_failure(60, was_ready=False)
+    assert backoff.record_failure(60, was_ready=False) == 1

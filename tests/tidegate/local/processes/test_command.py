@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.local.errors import InvalidManifest
 from tidegate.local.objects.podspec import Container
 from tidegate.local.objects.resources import Metadata
 from tidegate.local.objects.validation import parse
 from tidegate.local.processes import start
 from tidegate.local.processes.command import Pod, argv, environment, expand, module_of
+from tidegate.objects import InvalidManifest
 
 POD = Pod("hello-00001-1", parse(Metadata, {"namespace": "models", "labels": {"a": "b"}}), config_maps={"settings": {"KEY": "value"}})
 
@@ -29,7 +29,7 @@ def ref(**source: Any) -> dict[str, Any]:
     return {"name": "X", "valueFrom": source}
 
 
-def test_python_is_the_one_that_runs_this() -> None:
+def test_python_is_the_running_interpreter() -> None:
     assert argv(container(command=["python"], args=["-m", "x"]), {}) == [sys.executable, "-m", "x"]
 
 
@@ -42,17 +42,17 @@ def test_python_is_the_one_that_runs_this() -> None:
         ("stream", "functions.stream"),
     ],
 )
-def test_without_a_command_the_image_names_the_function(image: str, module: str) -> None:
+def test_image_without_a_command_names_the_function(image: str, module: str) -> None:
     assert argv(container(image=image, args=["--x"]), {}) == [sys.executable, "-P", start.__file__, module_of(image), "--x"]
     assert module_of(image) == module
 
 
-def test_variables_refer_to_earlier_ones() -> None:
+def test_variables_expand_earlier_ones() -> None:
     values = env({"name": "A", "value": "1"}, {"name": "B", "value": "$(A)$(LATER)$$(A)"}, {"name": "LATER", "value": ""})
     assert values == {"A": "1", "B": "1$(LATER)$(A)", "LATER": ""}
 
 
-def test_what_a_pod_knows_of_itself_can_be_asked() -> None:
+def test_field_references_are_resolved() -> None:
     assert env(ref(fieldRef={"fieldPath": "metadata.name"}))["X"] == "hello-00001-1"
     assert env(ref(fieldRef={"fieldPath": "metadata.namespace"}))["X"] == "models"
     assert env(ref(fieldRef={"fieldPath": "metadata.labels['a']"}))["X"] == "b"
@@ -67,25 +67,25 @@ def test_config_maps_are_read() -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ({"secretKeyRef": {"name": "s", "key": "k"}}, "comes from a Secret or a resource"),
+        ({"secretKeyRef": {"name": "s", "key": "k"}}, "refers to a Secret or a resource"),
         ({"configMapKeyRef": {"name": "none", "key": "k"}}, "needs the ConfigMap none"),
         ({"configMapKeyRef": {"name": "settings", "key": "k"}}, "needs the key k in the ConfigMap settings"),
-        ({"fieldRef": {"fieldPath": "spec.magic"}}, "asks for the field spec.magic; known fields: metadata.name"),
+        ({"fieldRef": {"fieldPath": "spec.magic"}}, "refers to the unknown field spec.magic; known fields: metadata.name"),
     ],
 )
-def test_what_no_process_has_is_refused_by_name(source: dict[str, Any], message: str) -> None:
+def test_unavailable_source_of_a_variable_is_refused(source: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidManifest) as caught:
         env(ref(**source))
     assert message in str(caught.value)
     assert "the variable X" in str(caught.value)
 
 
-def test_what_this_machine_knows_needs_no_secret_of_a_cluster() -> None:
+def test_known_variable_needs_no_secret() -> None:
     wanted = container(env=[ref(secretKeyRef={"name": "s", "key": "k"}), {"name": "Y", "value": "$(X)"}])
     assert environment(wanted, POD, {"X": "$(Y)"}) == {"X": "$(Y)", "Y": "$(Y)"}
 
 
 @given(st.text())
-def test_a_text_without_a_dollar_stays_as_it_is(text: str) -> None:
+def test_string_without_a_dollar_is_unchanged(text: str) -> None:
     if "$" not in text:
         assert expand(text, {"A": "1"}) == text

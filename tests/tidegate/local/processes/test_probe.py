@@ -8,12 +8,12 @@ import pytest
 
 from tidegate.local.objects.podspec import Probe
 from tidegate.local.objects.validation import parse
-from tidegate.local.processes.probe import Readiness, ask, readiness, until_ready
+from tidegate.local.processes.probe import Readiness, is_ready, readiness_of, wait_until_ready
 
 
 @asynccontextmanager
 async def server(*answers: bytes) -> AsyncIterator[tuple[int, list[bytes]]]:
-    """Gives these answers, one a connection; the last one again and again."""
+    """A server that sends one response per connection, and then always the last one."""
     left, requests = list(answers), []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -37,27 +37,27 @@ async def server(*answers: bytes) -> AsyncIterator[tuple[int, list[bytes]]]:
         (b"endless" * 20_000, False),
     ],
 )
-async def test_an_answer_says_whether_it_is_ready(answer: bytes, ready: bool) -> None:
+async def test_response_decides_readiness(answer: bytes, ready: bool) -> None:
     async with server(answer) as (port, requests):
-        assert await ask(Readiness(port, "/ready", (("X-A", "b"),))) is ready
+        assert await is_ready(Readiness(port, "/ready", (("X-A", "b"),))) is ready
     assert requests[0].startswith(b"GET /ready HTTP/1.1\r\n")
     assert b"User-Agent: kube-probe/" in requests[0]
     assert b"X-A: b" in requests[0]
 
 
-async def test_it_asks_until_it_is_ready() -> None:
+async def test_probing_continues_until_ready() -> None:
     async with server(b"HTTP/1.1 503 No\r\n\r\n", b"HTTP/1.1 503 No\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n") as (port, requests):
-        await until_ready(Readiness(port, "/ready"))
+        await wait_until_ready(Readiness(port, "/ready"))
     assert len(requests) == 3
 
 
-async def test_without_a_path_an_open_port_is_ready() -> None:
+async def test_open_port_is_ready_without_a_path() -> None:
     async with server(b"") as (port, _):
-        assert await ask(Readiness(port))
-    assert not await ask(Readiness(port))
+        assert await is_ready(Readiness(port))
+    assert not await is_ready(Readiness(port))
 
 
-def test_the_port_is_the_replicas_own_whatever_the_manifest_says() -> None:
+def test_port_of_the_replica_replaces_that_of_the_manifest() -> None:
     probe = parse(Probe, {"httpGet": {"path": "/ready", "port": 8080}, "timeoutSeconds": 2})
-    assert readiness(probe, 1234) == Readiness(1234, "/ready", timeout=2)
-    assert readiness(None, 1234) == Readiness(1234)
+    assert readiness_of(probe, 1234) == Readiness(1234, "/ready", timeout=2)
+    assert readiness_of(None, 1234) == Readiness(1234)

@@ -1,4 +1,4 @@
-"""What a function that `tidegate up` starts finds in its folder."""
+"""Imports of a function in the folder where `tidegate up` starts it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 
 from tidegate.local.up import Up
 
-Object = dict[str, Any]
 Running = Callable[..., AbstractAsyncContextManager[Up]]
 PROBE = """
 import json, os, pathlib, sys
@@ -24,7 +23,7 @@ os.rename("half", "found")
 """
 
 
-async def test_its_own_packages_come_from_there_and_libraries_do_not(running: Running, root: Path, until: Callable[..., Any]) -> None:
+async def test_only_project_packages_are_imported_from_the_folder(running: Running, root: Path, until: Callable[..., Any]) -> None:
     (root / "functions/probe").mkdir(parents=True)
     for name in ("functions/__init__.py", "functions/probe/__init__.py", "functions/probe/other.py", "beside.py"):
         (root / name).touch()

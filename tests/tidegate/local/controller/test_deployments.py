@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tidegate.local.controller.deployments import sinks
+from tidegate.local.objects.resources import SinkBinding
+from tidegate.local.objects.validation import parse
+from tidegate.local.up import Up
+from tidegate.objects import InvalidManifest
+
+Object = dict[str, Any]
+Make = Callable[..., Object]
+Until = Callable[[Callable[[], Any]], Awaitable[None]]
+Running = Callable[..., AbstractAsyncContextManager[Up]]
+
+
+def deployment(*command: str) -> Object:
+    container = {"name": "worker", "command": list(command)}
+    template = {"metadata": {"labels": {"app": "worker"}}, "spec": {"containers": [container]}}
+    spec = {"selector": {"matchLabels": {"app": "worker"}}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "worker"}, "spec": spec}
+
+
+def binding(**sink: Any) -> Object:
+    spec = {
+        "subject": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "worker"},
+        "sink": sink or {"ref": {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "name": "hello"}, "uri": "/models/flights"},
+    }
+    return {"apiVersion": "sources.knative.dev/v1", "kind": "SinkBinding", "metadata": {"name": "worker"}, "spec": spec}
+
+
+async def test_deployment_has_its_sink_and_is_restarted(running: Running, service: Make, root: Path, until: Until) -> None:
+    script = "from pathlib import Path; import os, time; f = Path('first'); w = Path('second' if f.exists() else 'first'); "
+    script += "t = Path('half'); t.write_text(os.environ['K_SINK'] + ' ' + os.environ['TIDEGATE_BOOTSTRAP_SERVERS']); t.rename(w); "
+    script += "time.sleep(0 if w.name == 'first' else 60)"
+    async with running(service(), deployment("python", "-c", script), binding()) as here:
+        await until((root / "second").exists)
+        sink, broker = (root / "second").read_text().split()
+        assert sink == f"http://hello.localhost:{here.running.gateway.rpartition(':')[2]}/models/flights"
+        assert broker == here.running.bootstrap_servers
+        assert here.status()["deployments"]["worker"]["crashes"] == 1
+
+
+def parsed(item: Object) -> SinkBinding:
+    return parse(SinkBinding, item)
+
+
+def test_sink_is_a_service_or_a_uri() -> None:
+    assert sinks([parsed(binding())], "localhost:8080") == {"worker": "http://hello.localhost:8080/models/flights"}
+    assert sinks([parsed(binding(uri="http://elsewhere/x"))], "localhost:8080") == {"worker": "http://elsewhere/x"}
+
+
+def test_unsupported_subject_or_sink_of_a_binding_is_refused() -> None:
+    broker = parsed(binding(ref={"apiVersion": "eventing.knative.dev/v1", "kind": "Broker", "name": "b"}))
+    with pytest.raises(InvalidManifest, match="the SinkBinding worker has a sink of the unsupported kind Broker; name a Knative Service"):
+        sinks([broker], "localhost")
+    job = binding()
+    job["spec"]["subject"]["kind"] = "Job"
+    with pytest.raises(InvalidManifest, match="the SinkBinding worker has a subject that tidegate up does not support; name a Deployment"):
+        sinks([parsed(job)], "localhost")
