@@ -109,8 +109,8 @@ def _address(server: str) -> access.Address:
 
 def _unreachable(broker: Broker, problem: str) -> BrokerUnreachable:
     return BrokerUnreachable(
-        f"no Kafka broker answers at {redact_url(broker.bootstrap_servers)} ({redact(problem)}); "
-        "start one there, or name another address (TIDEGATE_BOOTSTRAP_SERVERS)."
+        f"no Kafka broker answers at {redact_url(broker.bootstrap_servers)} ({redact(problem)})",
+        remedy="start one there, or name another address (TIDEGATE_BOOTSTRAP_SERVERS)",
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from tidegate import image_reference
 from tidegate.local.errors import InvalidManifest
 from tidegate.local.objects.podspec import Container, EnvFromSource, EnvVar, KeyRef
 from tidegate.local.objects.resources import Metadata
@@ -55,8 +56,7 @@ def argv(container: Container, env: Mapping[str, str]) -> list[str]:
 
 def module_of(image: str) -> str:
     """`registry:5000/team/flights:1@sha256:...` runs `functions.flights`."""
-    name = image.partition("@")[0].rpartition("/")[2].partition(":")[0].replace("-", "_")
-    return f"functions.{name}"
+    return f"functions.{image_reference.parse(image).function.replace('-', '_')}"
 
 
 def expand(text: str, env: Mapping[str, str]) -> str:
