@@ -1,35 +1,37 @@
-"""References of container images: registry, name, tag and digest."""
+"""Names of container images, in the parts that container engines see in them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ImageReference:
-    """A parsed reference such as `registry:5000/team/flights:1@sha256:…`. Parts that it does not have are empty."""
+    """An image's name in its parts, such as `registry:5000/team/flights:1@sha256:…`; a missing part is empty."""
 
     registry: str
     name: str
     tag: str
     digest: str
 
-    @classmethod
-    def parse(cls, image: str) -> Self:
-        """Parse as container engines do: the first part is a host if it has a dot or a port, or is localhost."""
-        rest, _, digest = image.partition("@")
-        first, slash, path = rest.partition("/")
-        has_host = slash and (first == "localhost" or "." in first or ":" in first)
-        name, _, tag = (path if has_host else rest).partition(":")
-        return cls(registry=first if has_host else "", name=name, tag=tag, digest=digest)
-
-    @property
-    def base_name(self) -> str:
-        """The last component of the name: `flights` of `team/flights`."""
-        return self.name.rpartition("/")[2]
-
     @property
     def is_pinned(self) -> bool:
-        """Whether the reference names a digest, or a tag other than `latest`."""
+        """Whether it names one version: a digest, or a tag other than `latest`."""
         return bool(self.digest) or self.tag not in ("", "latest")
+
+    @property
+    def function(self) -> str:
+        """The last part of the name, which is the function that the image runs."""
+        return self.name.rpartition("/")[2]
+
+
+def parse(image: str) -> ImageReference:
+    """Split a name as container engines do.
+
+    The first part is a registry if it has a dot or a port, or is `localhost`.
+    """
+    rest, _, digest = image.partition("@")
+    first, slash, path = rest.partition("/")
+    registry = first if slash and (first == "localhost" or "." in first or ":" in first) else ""
+    name, _, tag = (path if registry else rest).partition(":")
+    return ImageReference(registry=registry, name=name, tag=tag, digest=digest)

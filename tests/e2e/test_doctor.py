@@ -43,7 +43,7 @@ def worker(cluster: Cluster, deployment: Deployment) -> Iterator[Object]:
 def _found(cluster: Cluster, item: Object, folder: Path) -> Finding:
     file = folder / "worker.yaml"
     file.write_text(yaml.safe_dump(item))
-    settings = Settings(str(file), ROOT, 0, None, cluster=True, namespace=cluster.namespace)
+    settings = Settings(manifests=str(file), root=ROOT, port=0, cluster=True, namespace=cluster.namespace)
     return next(found for _, found in run(settings) if found.subject == f"Deployment {NAME}" and "pods are ready" in found.message)
 
 
@@ -57,6 +57,6 @@ def test_a_worker_that_ends_again_and_again_is_told_with_its_last_words(cluster:
     eventually(lambda: cluster.find("pods", label), lambda pods: _restarts(pods) > 0, 120)
     found = _found(cluster, worker, tmp_path)
     assert found.level is Level.ERROR
-    assert "stream ends with exit code 1" in found.message
+    assert "stream exits with code 1" in found.message
     assert "no Kafka broker answers at 127.0.0.1:1" in found.message
     assert "kafka-single-node" in found.remedy

@@ -14,7 +14,7 @@ Tidegate = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="session")
 def tidegate() -> Tidegate:
-    """Runs the command `tidegate` in the project's folder, as a process of its own."""
+    """Run the command `tidegate` in the project's folder, as another process."""
 
     def call(*arguments: str, timeout: float = 300, cwd: Path = ROOT, **environ: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "tidegate", *arguments]

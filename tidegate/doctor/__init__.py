@@ -1,1 +1,4 @@
-"""What is missing or wrong, each with its remedy: one module a topic, pure checks on plain data, reads at the edge."""
+"""Checks of this machine and of a cluster, each finding with its remedy.
+
+Each module has one subject. Checks are pure functions of plain data; reads are at the edge.
+"""

@@ -1,4 +1,7 @@
-"""Reading objects that nobody has checked yet: what is not as it should be counts as not there, since the API server tells it better."""
+"""Readers of unvalidated Kubernetes objects.
+
+A value of the wrong type counts as missing, since the API server reports it better.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,12 @@ _TEMPLATES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Workload:
-    """An object that makes pods, and their specification. `name` is for a person: `Deployment stream-flights`."""
+    """An object that creates pods, with the metadata and the pod specification of its template.
+
+    `name` is for a person: `Deployment stream-flights`.
+    """
 
     document: Document
     name: str
@@ -35,17 +41,19 @@ class Workload:
 
 
 def mapping(value: Any, *path: str) -> Object:
-    """What is at the path, if it is a mapping; else an empty one."""
+    """The mapping at the path; an empty one if there is none."""
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
     return value if isinstance(value, dict) else {}
 
 
 def mappings(value: Any) -> list[Object]:
+    """The mappings in a list; none if the value is not a list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def text(value: Object, name: str) -> str:
+    """The string under the name; an empty one if there is none."""
     found = value.get(name)
     return found if isinstance(found, str) else ""
 
@@ -54,12 +62,16 @@ def name_of(item: Object) -> str:
     return text(mapping(item, "metadata"), "name")
 
 
-def called(item: Object) -> str:
+def display_name(item: Object) -> str:
+    """Kind and name: `Deployment stream-flights`."""
     return f"{text(item, 'kind')} {name_of(item)}"
 
 
-def for_kubectl(item: Object) -> str:
-    """The arguments that name it. With the group, since `service` alone is Kubernetes' own, which Knative makes one of for each of its."""
+def kubectl_name(item: Object) -> str:
+    """The arguments by which kubectl finds the object.
+
+    With the group: `service` alone is Kubernetes' own kind, and Knative makes one of those for each of its Services.
+    """
     group, namespace = text(item, "apiVersion").rpartition("/")[0], text(mapping(item, "metadata"), "namespace")
     kind = ".".join(filter(None, (text(item, "kind").lower(), group)))
     return f"{f'-n {namespace} ' if namespace else ''}{kind}/{name_of(item)}"
@@ -78,7 +90,8 @@ def _workloads(document: Document) -> Iterator[Workload]:
         template = mapping(document.object, *path)
         pod = mapping(template, "spec")
         if mappings(pod.get("containers")):
-            yield Workload(document, called(document.object), mapping(template, "metadata"), pod)
+            name = display_name(document.object)
+            yield Workload(document=document, name=name, metadata=mapping(template, "metadata"), pod=pod)
 
 
 def condition(item: Object, kind: str) -> Object | None:
@@ -86,23 +99,23 @@ def condition(item: Object, kind: str) -> Object | None:
     return next((found for found in mappings(mapping(item, "status").get("conditions")) if found.get("type") == kind), None)
 
 
-def once(states: list[Object]) -> list[str]:
-    """What conditions or states of containers say, each `reason: message` without a full stop; without what repeats an earlier one."""
-    told: dict[str, str] = {}
+def distinct_reasons(states: list[Object]) -> list[str]:
+    """`reason: message` of conditions or container states, without a period and without repetitions."""
+    sentences: dict[str, str] = {}
     for state in states:
         reason, message = text(state, "reason"), " ".join(text(state, "message").split()).rstrip(".")
-        if (message or reason) and not any(earlier in (message or reason) for earlier in told):
-            told[message or reason] = f"{reason}: {message}" if reason and message else message or reason
-    return list(told.values())
+        if (message or reason) and not any(earlier in (message or reason) for earlier in sentences):
+            sentences[message or reason] = f"{reason}: {message}" if reason and message else message or reason
+    return list(sentences.values())
 
 
 def environment(container: Object) -> dict[str, str]:
-    """The variables of a container that are written out."""
+    """The variables of a container that have a literal value."""
     return {text(variable, "name"): text(variable, "value") for variable in mappings(container.get("env")) if "value" in variable}
 
 
 def nested(value: Any, key: str) -> Iterator[Object]:
-    """Every mapping that is somewhere below under this key."""
+    """All mappings under this key, at any depth."""
     if isinstance(value, dict):
         found = value.get(key)
         if isinstance(found, dict):

@@ -1,18 +1,23 @@
-"""What a check finds."""
+"""Findings of checks, and the error of a check that has no access."""
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 from common.errors import TidegateError
 
-LONGEST = 200
-"""Characters of a message."""
+MAX_CHARACTERS = 200
+"""The length of a message that a person is shown."""
 
 
 class Level(StrEnum):
-    """How bad it is. A note is worth knowing, or names what could not be looked at; only an error means that something will not work."""
+    """The severity of a finding.
+
+    A note is worth knowing, or names what could not be inspected; only an error means that something will not work.
+    """
 
     OK = "ok"
     NOTE = "note"
@@ -22,7 +27,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`message` is a sentence about `subject`; `remedy` is a command, or what to do in a few words."""
+    """One result of a check. `message` is a sentence about `subject`; `remedy` is a command or a short instruction."""
 
     level: Level
     subject: str
@@ -30,8 +35,13 @@ class Finding:
     remedy: str = ""
 
 
-class Unseen(TidegateError):
-    """Something cannot be looked at: there is no right to it, or no answer. It says nothing about what is there."""
+T = TypeVar("T")
+Findings = Generator[Finding, None, T]
+"""A check in progress: it yields its findings, and returns the result that later checks need."""
+
+
+class NotInspectable(TidegateError):
+    """Something cannot be inspected, for want of permission or of an answer. It says nothing about the thing itself."""
 
 
 def ok(subject: str, message: str) -> Finding:
@@ -51,19 +61,16 @@ def error(subject: str, message: str, remedy: str) -> Finding:
 
 
 def of_error(subject: str, problem: TidegateError, level: Level = Level.ERROR) -> Finding:
-    """The finding of an error: its message, and its remedy."""
-    if problem.remedy:
-        return Finding(level, subject, f"{problem.message}.", problem.remedy)
-    message, separator, remedy = str(problem).rpartition("; ")
-    return Finding(level, subject, f"{message}." if separator else remedy, remedy.rstrip(".") if separator else "")
+    """The finding that an error of this project makes: its message as a sentence, and its remedy."""
+    return Finding(level, subject, f"{problem.message.rstrip('.')}.", problem.remedy)
 
 
-def shortened(words: str, most: int = LONGEST) -> str:
-    """The words on one line, cut at the end of a word if they are more than a reader takes in at once."""
-    line = " ".join(words.split())
-    return line if len(line) <= most else f"{line[: most - 1].rsplit(' ', 1)[0].rstrip(' ,;:.')}…"
+def shortened(text: str, limit: int = MAX_CHARACTERS) -> str:
+    """The text on one line, cut after a word if it has more characters than `limit`."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else f"{line[: limit - 1].rsplit(' ', 1)[0].rstrip(' ,;:.')}…"
 
 
 def listed(names: list[str] | tuple[str, ...]) -> str:
-    """`a, b and c`."""
+    """The names as prose: `a, b and c`."""
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))

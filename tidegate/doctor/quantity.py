@@ -12,7 +12,7 @@ _FACTORS |= {f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate
 
 
 def parse(value: object) -> Decimal:
-    """Cores, bytes or a count; what is none is 0, and the API server's to refuse."""
+    """Cores, bytes or a count. An invalid quantity is 0, since the API server refuses it."""
     match = _FORM.fullmatch(str(value))
     try:
         return Decimal(match[1]) * _FACTORS[match[2]] if match else Decimal(0)
@@ -20,8 +20,8 @@ def parse(value: object) -> Decimal:
         return Decimal(0)
 
 
-def shown(value: Decimal, name: str) -> str:
-    """In the unit that people write for the resource."""
+def formatted(value: Decimal, name: str) -> str:
+    """The value in the unit that people write for this resource."""
     if "memory" in name or "storage" in name:
         return f"{value / 1024**2:.0f}Mi"
     if "cpu" in name:

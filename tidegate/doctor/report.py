@@ -1,4 +1,4 @@
-"""Findings for a person: a line each, grouped, with the remedy on the next."""
+"""Output of the findings: a line each, grouped, with the remedy on the next line; or a JSON document."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tidegate.doctor.finding import Finding, Level, shortened
-from tidegate.doctor.run import Found
+from tidegate.doctor.run import GroupedFinding
 
 _MARKS = {
     Level.OK: ("ok", "green"),
@@ -22,8 +22,8 @@ _MARKS = {
 _REMEDY = "      Try this: "
 
 
-def show(found: Iterable[Found], console: Console) -> Counter[Level]:
-    """Prints each as it comes; how many there were of each level."""
+def show(found: Iterable[GroupedFinding], console: Console) -> Counter[Level]:
+    """Print each finding at once; return how many there were of each level."""
     counts: Counter[Level] = Counter()
     last = ""
     for group, finding in found:
@@ -52,11 +52,11 @@ def summary(counts: Counter[Level]) -> str:
     return f"Nothing is wrong; {_counted(warnings, 'warning')}." if warnings else "Nothing is wrong."
 
 
-def document(found: list[Found]) -> dict[str, Any]:
-    """For a program."""
+def document(found: list[GroupedFinding]) -> dict[str, Any]:
+    """The findings as a JSON value."""
     findings = [{"group": group, **asdict(finding)} for group, finding in found]
     return {"errors": sum(finding.level is Level.ERROR for _, finding in found), "findings": findings}
 
 
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,14 +1,15 @@
-"""The order of the checks: what each finds as it is found, and what could not be looked at in its time."""
+"""The order of the checks. A check that fails, or takes too long, does not affect the others."""
 
 from __future__ import annotations
 
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from urllib3.exceptions import HTTPError
 
@@ -31,25 +32,31 @@ from tidegate.doctor.cluster import (
     traffic,
 )
 from tidegate.doctor.cluster.client import Cluster, NoCluster, connect
-from tidegate.doctor.finding import Finding, Level, of_error, ok
+from tidegate.doctor.cluster.target import Served, Target
+from tidegate.doctor.finding import Finding, Findings, Level, of_error, ok
 from tidegate.doctor.machine import environment, models, ports, streams
 from tidegate.local.objects import manifests
 from tidegate.local.state import Running
 from tidegate.objects import Document
 
 MACHINE, CLUSTER, DEPLOYMENT = "this machine", "the cluster", "these manifests on the cluster"
-# A cluster's API answers in milliseconds; what takes longer is told as not looked at, and does not hold back the rest.
+# The limit of one check. A cluster's API answers in milliseconds.
 _SECONDS = 15.0
 
+T = TypeVar("T")
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """What is looked at. `cluster` is False for this machine alone; `running` is the `tidegate up` of this folder, if there is one."""
+    """The scope of an inspection.
+
+    `cluster` False is this machine alone; `running` is this folder's `tidegate up`, if there is one.
+    """
 
     manifests: str
     root: Path
     port: int
-    broker: Broker | None
+    broker: Broker | None = None
     running: Running | None = None
     cluster: bool = False
     kubeconfig: Path | None = None
@@ -57,138 +64,166 @@ class Settings:
     namespace: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Topic:
-    """One check: what it is called when it could not be made, and how it is made."""
+# Without slots, with which a frozen class cannot be called by its type, as in Check[T](…), before Python 3.12.
+@dataclass(frozen=True)
+class Check(Generic[T]):
+    """A check with its `default`, the result if it fails or takes too long; that is a finding at `failure_level`."""
 
     subject: str
-    check: Callable[[], Iterable[Finding]]
-    without: Level = Level.NOTE
-    """How bad it is if it could not be made: an error, for what all others need."""
+    run: Callable[[], Findings[T]]
+    default: T
+    failure_level: Level = Level.NOTE
 
 
-Found = tuple[str, Finding]
+GroupedFinding = tuple[str, Finding]
 """A finding, after the name of its group."""
 
+Grouped = Generator[GroupedFinding, None, T]
+"""Findings with their group, and the result of the check."""
 
-def run(settings: Settings) -> Iterator[Found]:
-    documents: list[Document] = []
-    for topic in _on_this_machine(settings, documents):
-        yield from _grouped(MACHINE, topic)
+
+def run(settings: Settings) -> Iterator[GroupedFinding]:
+    """Run all checks; yield each finding at once."""
+    documents = yield from _inspect_machine(settings)
     if not settings.cluster:
-        yield CLUSTER, connection.not_looked_at()
+        yield CLUSTER, connection.not_inspected()
         return
-    yield from _on_a_cluster(settings, documents)
+    reach = Check[Cluster | None](connection.SUBJECT, partial(_reach, settings, documents), None, Level.ERROR)
+    cluster = yield from _grouped(CLUSTER, reach)
+    if cluster is not None:
+        target = yield from _inspect_cluster(cluster)
+        yield from _inspect_deployment(target)
 
 
-def watched(topic: Topic, seconds: float = _SECONDS) -> Iterator[Finding]:
-    """The findings of a check. One that fails or takes too long is told, and left to itself: it never ends the others."""
-    found: queue.SimpleQueue[Finding | None] = queue.SimpleQueue()
-    threading.Thread(target=_work, args=(topic, found), daemon=True).start()
+def watched(check: Check[T], seconds: float = _SECONDS) -> Findings[T]:
+    """Run a check in a thread, with a limit on its time.
+
+    Any failure becomes a finding. Returns the check's result or its default.
+    """
+    items: queue.SimpleQueue[Finding | _Done[T]] = queue.SimpleQueue()
+    threading.Thread(target=_work, args=(check, items), daemon=True).start()
     end = time.monotonic() + seconds
     while True:
         try:
-            item = found.get(timeout=max(0.0, end - time.monotonic()))
+            item = items.get(timeout=max(0.0, end - time.monotonic()))
         except queue.Empty:
-            yield Finding(topic.without, topic.subject, f"could not be looked at within {seconds:g} s.")
-            return
-        if item is None:
-            return
+            yield Finding(check.failure_level, check.subject, f"could not be inspected within {seconds:g} s.")
+            return check.default
+        if isinstance(item, _Done):
+            return item.result
         yield item
 
 
-def _work(topic: Topic, found: queue.SimpleQueue[Finding | None]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Done(Generic[T]):
+    result: T
+
+
+class _Returning(Generic[T]):
+    """An iterator over a generator's items that keeps its return value in `result`."""
+
+    def __init__(self, generator: Generator[Finding, None, T], default: T) -> None:
+        self._generator = generator
+        self.result = default
+
+    def __iter__(self) -> Iterator[Finding]:
+        self.result = yield from self._generator
+
+
+def _work(check: Check[T], items: queue.SimpleQueue[Finding | _Done[T]]) -> None:
+    result = check.default
     try:
-        for item in topic.check():
-            found.put(item)
+        findings = _Returning(check.run(), check.default)
+        for finding in findings:
+            items.put(finding)
+        result = findings.result
     except (TidegateError, HTTPError) as reason:
-        found.put(Finding(topic.without, topic.subject, f"could not be looked at: {reason}"))
-    except Exception as reason:  # noqa: BLE001 a check that breaks must not hide the others
-        found.put(Finding(topic.without, topic.subject, f"could not be looked at, by a fault of tidegate itself: {reason!r}"))
+        items.put(Finding(check.failure_level, check.subject, f"could not be inspected: {reason}"))
+    except Exception as reason:  # noqa: BLE001 a check that fails must not hide the others
+        items.put(Finding(check.failure_level, check.subject, f"could not be inspected, by a bug in tidegate: {reason!r}"))
     finally:
-        found.put(None)
+        items.put(_Done(result))
 
 
-def _grouped(group: str, topic: Topic) -> Iterator[Found]:
-    for finding in watched(topic):
+def _grouped(group: str, check: Check[T]) -> Grouped[T]:
+    findings = _Returning(watched(check), check.default)
+    for finding in findings:
         yield group, finding
+    return findings.result
 
 
-def _on_this_machine(settings: Settings, documents: list[Document]) -> Iterator[Topic]:
-    """Fills `documents`."""
-    yield Topic("Python", lambda: [environment.python()])
-    yield Topic("packages", environment.packages)
-    yield Topic("manifests", partial(_read, settings, documents), Level.ERROR)
-    yield Topic("models", partial(models.check, documents, settings.root, needed=not settings.cluster))
+def _single(finding: Callable[[], Finding]) -> Findings[None]:
+    yield finding()
+
+
+def _inspect_machine(settings: Settings) -> Grouped[list[Document]]:
+    """Check this machine. Returns the manifests, as far as they can be read."""
+    yield from _grouped(MACHINE, Check("Python", partial(_single, environment.check_python), None))
+    yield from _grouped(MACHINE, Check("packages", environment.check_packages, None))
+    documents = yield from _grouped(MACHINE, Check[list[Document]]("manifests", partial(_read, settings), [], Level.ERROR))
+    needed = not settings.cluster
+    yield from _grouped(MACHINE, Check("models", partial(models.check, documents, settings.root, needed=needed), None))
     if settings.port:
-        yield Topic("port", lambda: [ports.check(settings.port, settings.running, needed=not settings.cluster)])
-    yield Topic("tools", environment.tools)
+        port = partial(ports.check, settings.port, settings.running, needed=needed)
+        yield from _grouped(MACHINE, Check("port", partial(_single, port), None))
+    yield from _grouped(MACHINE, Check("tools", environment.check_tools, None))
     if not settings.cluster or settings.broker:
-        yield Topic("Kafka", partial(streams.check, settings.broker, documents))
+        yield from _grouped(MACHINE, Check("Kafka", partial(streams.check, settings.broker, documents), None))
+    return documents
 
 
-def _read(settings: Settings, documents: list[Document]) -> Iterator[Finding]:
+def _read(settings: Settings) -> Findings[list[Document]]:
     try:
-        documents += objects.read(settings.manifests)
+        documents = objects.read(settings.manifests)
     except TidegateError as problem:
         yield of_error("manifests", problem)
-        return
+        return []
     yield ok("manifests", f"{len(documents)} objects in {settings.manifests}")
     try:
         if settings.manifests != "-":  # which can be read only once
             manifests.load(settings.manifests)
     except TidegateError as problem:
         yield of_error("manifests", problem, Level.NOTE if settings.cluster else Level.ERROR)
+    return documents
 
 
-def _on_a_cluster(settings: Settings, documents: list[Document]) -> Iterator[Found]:
-    reached: list[Cluster] = []
-    yield from _grouped(CLUSTER, Topic(connection.SUBJECT, partial(_reach, settings, documents, reached), Level.ERROR))
-    for cluster in reached:
-        yield from _look_at(cluster)
-
-
-def _reach(settings: Settings, documents: list[Document], reached: list[Cluster]) -> Iterator[Finding]:
-    """Fills `reached` when the API server answers. A kubeconfig may run a program to log in, which may hang as well as the server."""
+def _reach(settings: Settings, documents: list[Document]) -> Findings[Cluster | None]:
+    """Connect to the cluster. A kubeconfig may run a program to log in, which may hang as the server may."""
     try:
         api, current = connect(settings.kubeconfig, settings.context)
     except NoCluster as problem:
         yield of_error("kubeconfig", problem)
-        return
-    for finding in connection.check(api):
-        yield finding
-        if finding.subject == connection.SUBJECT and finding.level is Level.OK:
-            reached.append(Cluster(api, settings.namespace or namespace.intended(documents) or current, documents))
+        return None
+    reachable = yield from connection.check(api)
+    return Cluster(api, settings.namespace or namespace.intended(documents) or current, documents) if reachable else None
 
 
-def _look_at(cluster: Cluster) -> Iterator[Found]:
-    for topic in _of_the_cluster(cluster):
-        yield from _grouped(CLUSTER, topic)
-    for topic in _of_the_deployment(cluster):
-        yield from _grouped(DEPLOYMENT, topic)
+def _inspect_cluster(cluster: Cluster) -> Grouped[Target]:
+    """Check what the manifests need of the cluster."""
+    served = yield from _grouped(CLUSTER, Check[Served]("kinds", partial(api_resources.check, cluster), {}))
+    yield from _grouped(CLUSTER, Check("Knative", partial(knative.check, cluster, served), None))
+    yield from _grouped(CLUSTER, Check("features", partial(features.check, cluster), None))
+    has_namespace = yield from _grouped(CLUSTER, Check("namespace", partial(namespace.check, cluster), True))
+    forbidden = yield from _grouped(CLUSTER, Check(permissions.SUBJECT, partial(permissions.check, cluster, served), set[str]()))
+    if has_namespace:
+        yield from _grouped(CLUSTER, Check("quota", partial(namespace.check_quota, cluster), None))
+    return Target(cluster=cluster, served=served, has_namespace=has_namespace, forbidden=forbidden)
 
 
-def _of_the_cluster(cluster: Cluster) -> list[Topic]:
-    return [
-        Topic("kinds", partial(api_resources.check, cluster)),
-        Topic("Knative", partial(knative.check, cluster)),
-        Topic("features", partial(features.check, cluster)),
-        Topic("namespace", partial(namespace.check, cluster)),
-        Topic("rights", partial(permissions.check, cluster)),
-        Topic("quota", partial(namespace.room, cluster)),
+def _inspect_deployment(target: Target) -> Iterator[GroupedFinding]:
+    """Check the manifests against the objects of the cluster."""
+    cluster = target.cluster
+    checks = [
+        Check("dry run", partial(dryrun.check, target), None),
+        *([Check("pods", partial(namespace.check_admission, cluster), None)] if target.has_namespace else []),
+        Check(permissions.ROUTER_SUBJECT, partial(permissions.check_router, cluster), None),
+        Check("references", partial(references.check, target), None),
+        Check("images", partial(images.check, cluster.documents), None),
+        Check("traffic", partial(traffic.check, target), None),
+        Check("services", partial(services.check, target), None),
+        Check("workers", partial(deployed.check, target), None),
+        Check("overlays", partial(overlays.check, target), None),
+        Check("Kafka", partial(streams.check_named, cluster.documents), None),
     ]
-
-
-def _of_the_deployment(cluster: Cluster) -> list[Topic]:
-    return [
-        Topic("dry run", partial(dryrun.check, cluster)),
-        Topic("pods", partial(namespace.admitted, cluster)),
-        Topic("rights of the router", partial(permissions.router, cluster)),
-        Topic("references", partial(references.check, cluster)),
-        Topic("images", partial(images.check, cluster.documents)),
-        Topic("traffic", partial(traffic.check, cluster)),
-        Topic("services", partial(services.check, cluster)),
-        Topic("workers", partial(deployed.check, cluster)),
-        Topic("overlays", partial(overlays.check, cluster)),
-        Topic("Kafka", partial(streams.check_from_here, cluster.documents)),
-    ]
+    for check in checks:
+        yield from _grouped(DEPLOYMENT, check)

@@ -90,7 +90,7 @@ def read(artifact: Artifact, folder: Path, policy: Policy) -> tuple[Path, bytes]
     if unchecked and artifact.sha256 is not None:
         found = hashlib.sha256(data).hexdigest()
         if found != artifact.sha256:
-            raise InvalidModel(_mismatch(str(path), found, artifact.sha256))
+            raise _mismatch(str(path), found, artifact.sha256)
     return path, data
 
 
@@ -114,7 +114,7 @@ def check_digest(path: Path, sha256: str | None) -> None:
     except OSError as error:
         raise unreadable(path, error) from None
     if found != sha256:
-        raise InvalidModel(_mismatch(str(path), str(found), str(sha256)))
+        raise _mismatch(str(path), str(found), str(sha256))
 
 
 def fetch(uri: str, sha256: str | None, policy: Policy) -> Path:
@@ -147,7 +147,7 @@ def _fetch(uri: str, address: Address, sha256: str, target: Path, policy: Policy
     try:
         found = download(uri, part, policy)
         if found != sha256:
-            raise InvalidModel(_mismatch(str(address), found, sha256))
+            raise _mismatch(str(address), found, sha256)
         size = part.stat().st_size
         part.replace(target)
     finally:
@@ -163,10 +163,10 @@ def _sweep(target: Path, seconds: float) -> None:
                 part.unlink()
 
 
-def _mismatch(what: str, found: str, promised: str) -> str:
-    return (
-        f"the artifact {what} has the sha256 {found[:12]}…, its card promises {promised[:12]}…;"
-        " train again, or put the artifact back that the card describes."
+def _mismatch(what: str, found: str, promised: str) -> InvalidModel:
+    return InvalidModel(
+        f"the artifact {what} has the sha256 {found[:12]}…, its card promises {promised[:12]}…",
+        remedy="train again, or put the artifact back that the card describes",
     )
 
 

@@ -56,7 +56,7 @@ def load_all(path: Path, policy: Policy = BESIDE) -> list[Loaded]:
     """The models of a folder that has no card, but folders that have one, by their names; or else the one that `load` finds."""
     if not path.is_dir() or (path / CARD_NAME).exists():
         return [load(path, policy)]
-    found = [(folder, cards.load(folder / CARD_NAME)) for folder in _folders_with_cards(path)]
+    found = [(folder, cards.load(folder / CARD_NAME)) for folder in folders_with_cards(path)]
     if not found:
         raise InvalidModel(f"there is no {CARD_NAME} in {path}, nor in a folder in it; train a model first, or name another folder.")
     taken: dict[tuple[str, str | None], Path] = {}
@@ -68,7 +68,8 @@ def load_all(path: Path, policy: Policy = BESIDE) -> list[Loaded]:
     return [_load_carded(card, folder / CARD_NAME, policy) for folder, card in found]
 
 
-def _folders_with_cards(path: Path) -> Iterator[Path]:
+def folders_with_cards(path: Path) -> Iterator[Path]:
+    """The folders in `path` that have a card, by name; hidden ones are skipped. Raises InvalidModel."""
     try:
         # A mounted volume has hidden folders with a second copy of everything.
         folders = sorted(item for item in path.iterdir() if item.is_dir() and not item.name.startswith("."))

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from functions.runtime.contract.signature import Kind, Prediction, Signature
 from functions.runtime.errors import InvalidModel
-from functions.runtime.runtimes._library import library, whole
 from functions.runtime.runtimes._pandas import categories_of, largest_codes
 from functions.runtime.runtimes.formats import damaged, line_feeds, read_bytes
+from functions.runtime.runtimes.shared_library import library, whole
 
 log = logging.getLogger("tidegate.lightgbm")
 

@@ -21,8 +21,8 @@ import orjson
 from functions.runtime.contract.categories import Category
 from functions.runtime.contract.signature import Kind, Meaning, Prediction, Signature
 from functions.runtime.errors import InvalidModel
-from functions.runtime.runtimes._library import library, whole
 from functions.runtime.runtimes.formats import damaged, read_bytes
+from functions.runtime.runtimes.shared_library import library, whole
 
 _POINTER = ctypes.c_void_p
 _SIZE = ctypes.c_uint64

@@ -1,4 +1,4 @@
-"""Manifests in a few words, and a server that answers as it is told."""
+"""Factories of manifests, and a server with given responses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Server = Callable[[Answers], AbstractContextManager[str]]
 
 @pytest.fixture
 def service() -> Service:
-    """A Knative Service with one container; what is given stands in the container."""
+    """A Knative Service with one container, which has the given fields."""
 
     def make(name: str = "flights", *, traffic: list[Object] | None = None, revision: str | None = None, **container: Any) -> Document:
         template = {"metadata": {"name": revision} if revision else {}, "spec": {"containers": [{"image": name, **container}]}}
@@ -34,7 +34,7 @@ def service() -> Service:
 
 @pytest.fixture
 def server() -> Server:
-    """A web server on a free port of loopback: by the path, the status and the body of its answers; else 404 without one."""
+    """A web server on a free port of loopback with a status and a body for each path; 404 for any other."""
 
     @contextmanager
     def serve(answers: Answers) -> Iterator[str]:

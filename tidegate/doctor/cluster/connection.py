@@ -1,4 +1,4 @@
-"""Whether the API server answers, and if not, why not."""
+"""The connection to the API server, and the reason if there is none."""
 
 from __future__ import annotations
 
@@ -11,110 +11,118 @@ from common.redaction import HIDDEN, redact, redact_url
 from tidegate.doctor.accessors import text
 from tidegate.doctor.cluster import versions
 from tidegate.doctor.cluster.client import Answer, Api
-from tidegate.doctor.finding import Finding, error, note, ok
+from tidegate.doctor.finding import Finding, Findings, error, note, ok
 
 SUBJECT = "API server"
 _REASONS = {
     401: (
-        "does not accept the credentials: they have expired, or are another cluster's.",
+        "does not accept the credentials: they have expired, or are for another cluster.",
         "log in again, so that the kubeconfig has new ones",
     ),
-    403: ("knows this user, who may not even ask for its version.", "ask the cluster's administrator for rights"),
+    403: ("authenticates this user, who may not even read its version.", "ask the cluster's administrator for permissions"),
 }
-# A call that needs no right but to be somebody; anonymous callers may ask for the version.
-_WHO = "/apis"
+# A call that any authenticated user may make; anonymous callers may read the version.
+_AUTHENTICATED = "/apis"
 
 
-def check(api: Api) -> Iterator[Finding]:
-    """Unless SUBJECT is found to be ok there is nothing more to ask."""
+def check(api: Api) -> Findings[bool]:
+    """Check the connection. Returns whether the cluster can be inspected."""
     url = without_login(api.url)
     try:
         version = api.call("GET", "/version")
-        who = api.call("GET", _WHO)
+        groups = api.call("GET", _AUTHENTICATED)
         local = api.call("GET", "/tidegate/status")
     except (HTTPError, OSError, ValueError) as problem:
         yield unreachable(problem, url)
-        return
-    refused = next((found for answer in (version, who) if (found := refusal(answer, url))), None)
+        return False
+    refused = next((found for answer in (version, groups) if (found := refusal(answer, url))), None)
     if refused:
         yield refused
-        return
+        return False
     if local.status == 200:
         yield error(
             SUBJECT,
-            f"{url} is a `tidegate up`, which is no cluster.",
+            f"{url} is a `tidegate up`, not a cluster.",
             "name a cluster's kubeconfig: --kubeconfig FILE, --context NAME",
         )
-        return
-    yield ok(SUBJECT, f"{text(version.body, 'gitVersion') or 'of an unknown version'} at {url}")
-    if too_old := versions.kubernetes_for(text(version.body, "gitVersion"), versions.OLDEST_KNATIVE):
-        yield error("Kubernetes", f"is {text(version.body, 'gitVersion')}; {too_old}", "upgrade the cluster")
+        return False
+    yield from _version(text(version.body, "gitVersion"), url)
+    return True
+
+
+def _version(version: str, url: str) -> Iterator[Finding]:
+    yield ok(SUBJECT, f"{version or 'of an unknown version'} at {url}")
+    if too_old := versions.kubernetes_problem(version, versions.OLDEST_KNATIVE):
+        yield error("Kubernetes", f"is {version}; {too_old}", "upgrade the cluster")
 
 
 def without_login(url: str) -> str:
-    """A name and a password may stand in an address, and are nobody's to read."""
+    """The URL without the user name and the password that it may have."""
     return redact_url(url).replace(f"{HIDDEN}@", "")
 
 
 def unreachable(problem: Exception, url: str) -> Finding:
-    """In the words of someone who looks at the network, not at the client."""
+    """The finding of a failed connection, in terms of the network rather than of the HTTP client."""
     cause = _cause(problem)
     if isinstance(problem, SSLError) or isinstance(cause, ssl.SSLError):
         return _tls(cause, url)
     if isinstance(cause, ConnectionRefusedError):
         return error(
             SUBJECT,
-            f"refuses connections at {url}: nothing listens there.",
+            f"refuses connections at {url}: no process listens there.",
             "start the cluster, or choose another: kubectl config get-contexts",
         )
     if isinstance(problem, NameResolutionError):
         return error(
-            SUBJECT, f"the name in {url} is not known here.", "mend the address in the kubeconfig, or join the network that knows it (VPN)"
+            SUBJECT, f"the host name in {url} is unknown.", "fix the address in the kubeconfig, or join the network that knows it (VPN)"
         )
     if isinstance(problem, (ConnectTimeoutError, ReadTimeoutError)):
-        return error(SUBJECT, f"does not answer at {url} in time.", "look whether a firewall or a VPN stands between, then try again")
+        return error(SUBJECT, f"does not respond at {url} in time.", "check for a firewall or a VPN in between, then try again")
     if isinstance(problem, NewConnectionError) and cause is not problem:
-        return error(SUBJECT, f"cannot be reached at {url}: {cause}.", "look at the address in the kubeconfig and at the network")
+        return error(SUBJECT, f"cannot be reached at {url}: {cause}.", "check the address in the kubeconfig and the network")
     return error(
-        SUBJECT, f"cannot be asked at {url}: {redact(' '.join(str(problem).split())) or type(problem).__name__}.", "kubectl cluster-info"
+        SUBJECT,
+        f"the request to {url} failed: {redact(' '.join(str(problem).split())) or type(problem).__name__}.",
+        "kubectl cluster-info",
     )
 
 
 def refusal(answer: Answer, url: str) -> Finding | None:
+    """The finding of a response that refuses the request; None for one that does not."""
     if answer.status in _REASONS and "system:anonymous" in answer.sentence:
         return error(
             SUBJECT,
-            f"{url} was given no credentials: the kubeconfig has none, or the program that it runs for them gave none.",
+            f"{url} received no credentials: the kubeconfig has none, or the program that it runs for them returned none.",
             "log in, and try what the kubeconfig runs: kubectl auth whoami",
         )
     if answer.status in _REASONS:
         reason, remedy = _REASONS[answer.status]
-        return error(SUBJECT, f"{url} {reason} It says: {answer.sentence}", remedy)
+        return error(SUBJECT, f"{url} {reason} Its message: {answer.sentence}", remedy)
     if answer.status != 200:
-        return error(SUBJECT, f"{url} answers {answer.status}, not as an API server does.", "look at the address in the kubeconfig")
+        return error(SUBJECT, f"{url} answers {answer.status}, unlike an API server.", "check the address in the kubeconfig")
     return None
 
 
-def not_looked_at() -> Finding:
-    return note("cluster", "is not looked at; `tidegate doctor --cluster` looks at the one of the current context")
+def not_inspected() -> Finding:
+    return note("cluster", "not inspected; `tidegate doctor --cluster` inspects the one of the current context")
 
 
 def _tls(cause: BaseException, url: str) -> Finding:
     reason = str(getattr(cause, "verify_message", "") or getattr(cause, "reason", "") or cause).rstrip(".")
     remedies = {
-        "expired": "have the cluster's certificates renewed (kubeadm certs renew all), or look at this machine's clock",
+        "expired": "have the cluster's certificates renewed (kubeadm certs renew all), or check this machine's clock",
         "issuer": "put the cluster's CA into the kubeconfig (certificate-authority-data)",
         "self-signed": "put the cluster's CA into the kubeconfig (certificate-authority-data)",
         "mismatch": "use the host name that is in the certificate, or name it by tls-server-name in the kubeconfig",
         "not valid for": "use the host name that is in the certificate, or name it by tls-server-name in the kubeconfig",
         "WRONG_VERSION_NUMBER": "write http instead of https into the kubeconfig, if this really is the API server",
     }
-    remedy = next((found for words, found in remedies.items() if words in reason), "look at certificate-authority-data in the kubeconfig")
+    remedy = next((found for words, found in remedies.items() if words in reason), "check certificate-authority-data in the kubeconfig")
     return error(SUBJECT, f"the certificate of {url} is not accepted: {reason}.", remedy)
 
 
 def _cause(problem: BaseException) -> BaseException:
-    """The first error, which libraries wrap."""
+    """The original error, which libraries wrap."""
     seen: list[BaseException] = []
     while problem not in seen:
         seen.append(problem)

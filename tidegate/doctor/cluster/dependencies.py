@@ -1,4 +1,4 @@
-"""The parts of a cluster that manifests ask for: which part serves a kind, what runs it, and where its installation is told."""
+"""The parts of a cluster that serve the kinds of manifests: their deployments, and the pages on their installation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """`deployments` in `namespace` are what acts on its kinds; without them, objects are kept and nothing happens."""
+    """A part of a cluster. Its `deployments` in `namespace` act on the objects of its kinds."""
 
     name: str
     install: str
@@ -66,7 +66,7 @@ _GROUPS = {
 }
 _BROKERS = {"Kafka": KAFKA, "KafkaNamespaced": KAFKA, "MTChannelBasedBroker": CHANNEL_BROKER}
 
-# By the ingress class in Knative Serving's config-network: what makes routes of services.
+# Controllers of routes, by the ingress class in Knative Serving's config-network.
 DEFAULT_INGRESS = "istio.ingress.networking.knative.dev"
 INGRESSES = {
     "kourier.ingress.networking.knative.dev": Part(
@@ -94,9 +94,10 @@ INGRESSES = {
 
 
 def of(api_version: str, kind: str) -> Part | None:
-    """What serves a kind; None for one that Kubernetes itself does, or nobody known."""
+    """The part that serves a kind; None for a kind of Kubernetes itself, or an unknown one."""
     return _KINDS.get(kind) or _GROUPS.get(api_version.rpartition("/")[0])
 
 
 def of_broker(broker_class: str) -> Part | None:
+    """The part that runs Brokers of this class; None for an unknown class."""
     return _BROKERS.get(broker_class)

@@ -1,26 +1,27 @@
-"""Images: whether their names say where they are and which, and whether the registry that they name has them.
+"""Images: whether their names have a registry and a version, and whether that registry has them.
 
-A registry is asked for one manifest, without credentials; nothing else is fetched, and no redirection is followed.
+A registry is asked for one manifest, without credentials; nothing else is fetched, and no redirect is followed.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import urllib3
 
+from tidegate import image_reference
 from tidegate.doctor.accessors import text, workloads
-from tidegate.doctor.finding import Finding, error, listed, note, ok, warning
+from tidegate.doctor.finding import Finding, Findings, error, listed, note, ok, warning
+from tidegate.image_reference import ImageReference
 from tidegate.objects import Document
 
 _TIMEOUT = urllib3.Timeout(connect=2.0, read=3.0)
-# Knative resolves no tags of these, and no node can pull from them: the image is given to the nodes themselves.
-_LOADED = ("dev.local", "kind.local", "ko.local")
-# A registry tells by a short document of errors that it does not know an image (OCI Distribution Specification, "Error Codes"); a 404 of
-# anything else between here and there says nothing.
-_LONGEST_ERROR = 4096
+# Knative does not resolve their tags, and no node can pull from them: the image is loaded into the nodes.
+_PRELOADED = ("dev.local", "kind.local", "ko.local")
+# A registry reports an unknown image by a short document of errors (OCI Distribution Specification, "Error Codes"); a
+# 404 without one comes from a proxy or another server, and means nothing.
+_MAX_ERROR_BYTES = 4096
 _DOCKER_HUB = ("docker.io", "index.docker.io")
 _LOOPBACK = ("localhost", "127.0.0.1")
 _ACCEPT = (
@@ -30,48 +31,26 @@ _ACCEPT = (
 _PATH = re.compile(r"[a-z0-9]+(?:[._/-]+[a-z0-9]+)*")
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """`registry:5000/team/flights:1@sha256:…`, in its parts; what it does not name is empty."""
-
-    registry: str
-    name: str
-    tag: str
-    digest: str
-
-    @property
-    def is_pinned(self) -> bool:
-        return bool(self.digest) or self.tag not in ("", "latest")
-
-
 class NoRegistry(Exception):
-    """Nobody answers there."""
+    """No container registry responds at this address."""
 
 
-Ask = Callable[[str, str, str], int]
-"""Of a registry, a name and a tag or digest: the status of its answer. Raises NoRegistry."""
-
-
-def parse(image: str) -> Reference:
-    """As container engines do: the first part is a host if it has a dot or a port, or is localhost."""
-    rest, _, digest = image.partition("@")
-    first, slash, path = rest.partition("/")
-    registry = first if slash and (first == "localhost" or "." in first or ":" in first) else ""
-    name, _, tag = (path if registry else rest).partition(":")
-    return Reference(registry, name, tag, digest)
+Lookup = Callable[[str, str, str], int]
+"""The status of a registry's response for a name and a tag or digest. Raises NoRegistry."""
 
 
 def images_of(documents: list[Document]) -> list[str]:
     return sorted({image for workload in workloads(documents) for container in workload.containers if (image := text(container, "image"))})
 
 
-def check(documents: list[Document], ask: Ask | None = None) -> Iterator[Finding]:
-    found = {image: parse(image) for image in images_of(documents)}
+def check(documents: list[Document], lookup: Lookup | None = None) -> Findings[None]:
+    """Check the images of all workloads. A registry that does not respond is asked once."""
+    found = {image: image_reference.parse(image) for image in images_of(documents)}
     bare = [image for image, reference in found.items() if not reference.registry]
     if bare:
         yield warning(
             "images",
-            f"{listed(bare)} name no registry: a node would look for them at Docker Hub.",
+            f"{listed(bare)} name no registry: a node would pull them from Docker Hub.",
             "skaffold run --default-repo=REGISTRY, or name them by `images:` in an overlay",
         )
     silent: set[str] = set()
@@ -79,29 +58,27 @@ def check(documents: list[Document], ask: Ask | None = None) -> Iterator[Finding
         if not reference.registry:
             continue
         if not reference.is_pinned:
-            told = f"{image} names no version (a tag that is not latest, or a digest): what runs changes without a new revision."
-            yield warning("images", told, "give it a tag or a digest")
+            message = f"{image} names no version (a tag other than latest, or a digest): its content can change without a new revision."
+            yield warning("images", message, "give it a tag or a digest")
         if reference.registry not in silent:
-            yield _asked(image, reference, ask or over_http, silent)
+            yield _look_up(image, reference, lookup or over_http, silent)
 
 
 def judge(image: str, status: int) -> Finding:
-    """By the status of the registry's answer."""
+    """The finding of an image, by the status of the registry's response."""
     if status == 200:
         return ok("images", f"{image} is in its registry")
     if status == 404:
-        return error("images", f"{image} is not in its registry.", "build and push it: skaffold build --push, or mend the tag")
+        return error("images", f"{image} is not in its registry.", "build and push it: skaffold build --push, or fix the tag")
     if status in (401, 403):
-        return note(
-            "images", f"{image}: the registry wants credentials, which are not sent from here; whether it has the image is not known."
-        )
-    return note("images", f"{image}: the registry answers {status}; whether it has the image is not known.")
+        return note("images", f"{image}: the registry requires credentials, and none are sent; it may or may not have the image.")
+    return note("images", f"{image}: the registry answers {status}; it may or may not have the image.")
 
 
 def over_http(registry: str, name: str, version: str) -> int:
-    """HTTPS, or what a registry on this machine or one without TLS speaks. Raises NoRegistry."""
+    """Look up an image by HTTPS, or by HTTP at a registry on this machine or one without TLS. Raises NoRegistry."""
     if not _PATH.fullmatch(name):
-        raise NoRegistry(f"{name!r} is no name for an image")
+        raise NoRegistry(f"{name!r} is not a valid image name")
     host = registry.partition(":")[0]
     problem: Exception | None = None
     for scheme in ("http", "https") if host in _LOOPBACK else ("https", "http"):
@@ -111,26 +88,25 @@ def over_http(registry: str, name: str, version: str) -> int:
                 answer = pool.request(
                     "GET", url, headers={"Accept": _ACCEPT}, timeout=_TIMEOUT, retries=False, redirect=False, preload_content=False
                 )
-                if answer.status == 404 and b'"errors"' not in answer.read(_LONGEST_ERROR):
-                    raise NoRegistry(f"who answers at {registry} is no registry")
+                if answer.status == 404 and b'"errors"' not in answer.read(_MAX_ERROR_BYTES):
+                    raise NoRegistry(f"{registry} is not a container registry")
                 answer.close()
                 return int(answer.status)
         except urllib3.exceptions.SSLError as failure:
-            problem = failure  # it may speak no TLS
+            problem = failure  # it may not use TLS
         except (urllib3.exceptions.HTTPError, ValueError) as failure:
             problem = failure
             break
     raise NoRegistry(str(problem))
 
 
-def _asked(image: str, reference: Reference, ask: Ask, silent: set[str]) -> Finding:
-    if reference.registry in _LOADED:
-        return note("images", f"{image} comes from no registry: each node must have been given it (kind load docker-image {image}).")
+def _look_up(image: str, reference: ImageReference, lookup: Lookup, silent: set[str]) -> Finding:
+    if reference.registry in _PRELOADED:
+        return note("images", f"{image} is not in a registry: it must be loaded into each node (kind load docker-image {image}).")
     registry = "registry-1.docker.io" if reference.registry in _DOCKER_HUB else reference.registry
     try:
-        return judge(image, ask(registry, reference.name, reference.digest or reference.tag or "latest"))
+        return judge(image, lookup(registry, reference.name, reference.digest or reference.tag or "latest"))
     except NoRegistry:
         silent.add(reference.registry)
-        return note(
-            "images", f"the registry {reference.registry} cannot be reached from here; nodes may reach it. Its images are not looked at."
-        )
+        message = f"the registry {reference.registry} cannot be reached from this machine, though nodes may; its images are not inspected."
+        return note("images", message)

@@ -1,4 +1,4 @@
-"""What a namespace lets pods have: quotas and limits against one replica of each workload."""
+"""Quotas and limit ranges of a namespace, against one replica of each workload."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from tidegate.objects import Object
 
 Amounts = dict[str, Decimal]
 
-# Knative puts a queue-proxy beside each container; config-deployment's default of queue-sidecar-cpu-request.
+# Knative adds a queue-proxy to each pod; this is config-deployment's default of queue-sidecar-cpu-request.
 _QUEUE_PROXY_CPU = Decimal("0.025")
-# What else it asks for, if config-deployment does not say it.
+# The annotations for its other requests and limits, where config-deployment has none.
 _PROXY = "queue.sidecar.serving.knative.dev/"
 _SHORT = {"cpu": "requests.cpu", "memory": "requests.memory"}
 _COUNTED = ("requests.cpu", "requests.memory", "limits.cpu", "limits.memory", "pods")
 
 
-def wanted(workloads: list[Workload]) -> Amounts:
-    """The sum over one replica of each."""
+def needed(workloads: list[Workload]) -> Amounts:
+    """The requests and limits of one replica of each, summed."""
     sums: Amounts = {"pods": Decimal(len(workloads))}
     for workload in workloads:
         for container in workload.containers:
@@ -34,13 +34,16 @@ def wanted(workloads: list[Workload]) -> Amounts:
 
 
 def quotas(found: list[Object], workloads: list[Workload], defaults: set[str]) -> Iterator[Finding]:
-    """`found` are the ResourceQuotas of the namespace; `defaults` is what a LimitRange gives containers that name nothing."""
-    need = wanted(workloads)
+    """The findings of the namespace's ResourceQuotas.
+
+    `defaults` are the amounts that a LimitRange gives to containers that name none.
+    """
+    need = needed(workloads)
     for quota in found:
         subject = f"quota {name_of(quota)}"
         spec = mapping(quota, "spec")
         if spec.get("scopes") or spec.get("scopeSelector"):
-            yield note(subject, "is for some pods only (scopes); it is not looked at.")
+            yield note(subject, "applies to some pods only (scopes); not inspected.")
             continue
         findings = [*_sums(subject, quota, need), *_unnamed(subject, spec, workloads, defaults)]
         yield from findings or [ok(subject, "has room for one replica of each")]
@@ -56,13 +59,13 @@ def _sums(subject: str, quota: Object, need: Amounts) -> Iterator[Finding]:
         most, left = quantity.parse(value), quantity.parse(value) - quantity.parse(used.get(name, 0))
         if need[full] > left:
             level = Level.ERROR if need[full] > most else Level.WARNING
-            needed, rest, of = (quantity.shown(amount, full) for amount in (need[full], left, most))
-            told = f"{full}: one replica of each needs {needed}, {rest} of {of} are left."
-            yield Finding(level, subject, told, "have the quota raised, lower the requests, or deploy into another namespace")
+            wanted, rest, of = (quantity.formatted(amount, full) for amount in (need[full], left, most))
+            message = f"{full}: one replica of each needs {wanted}, {rest} of {of} are left."
+            yield Finding(level, subject, message, "have the quota raised, lower the requests, or deploy into another namespace")
 
 
 def _unnamed(subject: str, spec: Object, workloads: list[Workload], defaults: set[str]) -> Iterator[Finding]:
-    """With a quota on a resource, a pod whose containers do not name it is refused."""
+    """The resources with a quota that containers do not name: the cluster refuses their pods."""
     bounded = [_SHORT.get(name, name) for name in mapping(spec, "hard")]
     for name in sorted(item for item in bounded if item in _COUNTED and item not in ("pods", *defaults)):
         kind, _, resource = name.partition(".")
@@ -71,7 +74,7 @@ def _unnamed(subject: str, spec: Object, workloads: list[Workload], defaults: se
         if proxied:
             yield warning(
                 subject,
-                f"bounds {name}, which Knative's queue-proxy in the pods of {listed(proxied)} names only if the cluster is set up so.",
+                f"bounds {name}, which Knative's queue-proxy in the pods of {listed(proxied)} names only if the cluster is configured to.",
                 f"annotate their templates with {_PROXY}{resource}-resource-{kind.removesuffix('s')}, or have a LimitRange give a default",
             )
         if bare:
@@ -89,15 +92,15 @@ def _has_bare_proxy(workload: Workload, kind: str, resource: str) -> bool:
 
 def _names(container: Object, kind: str, resource: str) -> bool:
     resources = mapping(container, "resources")
-    # What is limited and not requested is requested at its limit.
+    # A resource that is limited and not requested is requested at its limit.
     return resource in mapping(resources, kind) or (kind == "requests" and resource in mapping(resources, "limits"))
 
 
 def defaults(ranges: list[Object]) -> set[str]:
-    """What the LimitRanges give to containers that name nothing, such as `limits.cpu`."""
+    """The amounts that LimitRanges give to containers that name none, such as `limits.cpu`."""
     found = set()
     for item in _of_containers(ranges):
-        # A maximum is a default too, unless there is another.
+        # A maximum is also the default, unless there is another.
         limits = {*mapping(item, "default"), *mapping(item, "max")}
         found |= {f"limits.{name}" for name in limits} | {
             f"requests.{name}" for name in {*limits, *mapping(item, "defaultRequest"), *mapping(item, "min")}
@@ -106,7 +109,7 @@ def defaults(ranges: list[Object]) -> set[str]:
 
 
 def ranges(found: list[Object], workloads: list[Workload]) -> Iterator[Finding]:
-    """Containers that ask for more than a LimitRange lets one have, or for less."""
+    """An error for each container that is outside the bounds of a LimitRange."""
     for item in _of_containers(found):
         for workload in workloads:
             for container in workload.containers:
@@ -128,7 +131,7 @@ def _outside(item: Object, workload: Workload, resources: Object) -> Iterator[Fi
         if value is not None and quantity.parse(value) < quantity.parse(least):
             yield error(
                 "limit range",
-                f"{workload.name}: requests.{name} is {value}; at least {least} is asked for.",
+                f"{workload.name}: requests.{name} is {value}; at least {least} is required.",
                 f"raise resources.requests.{name}",
             )
 

@@ -1,4 +1,4 @@
-"""Secrets, ConfigMaps and service accounts that pods refer to: made by the manifests, or on the cluster, with the keys that are named."""
+"""Secrets, ConfigMaps and service accounts that pods refer to, and the keys that they must have."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from tidegate.doctor.accessors import Workload, environment, mapping, mappings, name_of, nested, text, workloads
+from tidegate.doctor.accessors import Workload, display_name, environment, mapping, mappings, name_of, nested, text, workloads
 from tidegate.doctor.cluster.client import Cluster
-from tidegate.doctor.finding import Finding, Unseen, error, listed, note, ok
+from tidegate.doctor.cluster.target import Target
+from tidegate.doctor.finding import Finding, Findings, NotInspectable, error, listed, note, ok
 from tidegate.objects import Object
 
 _PLURALS = {"Secret": "secrets", "ConfigMap": "configmaps", "ServiceAccount": "serviceaccounts"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Reference:
-    """`keys` must be there too; `user` is what needs it, for a person."""
+    """An object that a pod needs, with the keys that it must have. `user` names the workload for a person."""
 
     kind: str
     name: str
@@ -25,46 +26,52 @@ class Reference:
     user: str
     keys: frozenset[str] = field(default_factory=frozenset)
     files: frozenset[str] = field(default_factory=frozenset)
-    """Those of the keys that pods see as files."""
+    """The keys that pods read as files."""
 
 
-def check(cluster: Cluster) -> Iterator[Finding]:
-    found = references(cluster)
-    problems = [problem for item in found if (problem := _check(cluster, item))]
+def check(target: Target) -> Findings[None]:
+    """Check that each object and key that pods refer to exists, or is in the manifests."""
+    found = references(target.cluster)
+    problems = [problem for item in found if (problem := _check(target, item))]
     yield from problems
     if found and not problems:
         yield ok(
             "references",
-            f"the {len(found)} Secrets, ConfigMaps and service accounts that pods refer to are there, or made by the manifests",
+            f"the {len(found)} Secrets, ConfigMaps and service accounts that pods refer to exist, or are in the manifests",
         )
 
 
 def references(cluster: Cluster) -> list[Reference]:
-    """Without those that are optional."""
+    """The references of all manifests that are not optional."""
     found: list[Reference] = []
     for workload in workloads(cluster.documents):
         found += of_workload(workload, cluster.namespace_of(workload.document.object))
     for document in cluster.documents:
         if not any(workload.document is document for workload in workloads([document])):
             place = cluster.namespace_of(document.object)
-            user = f"{text(document.object, 'kind')} {name_of(document.object)}"
-            found += [Reference(kind, name, place, user, keys) for kind, name, keys in _keys(document.object) if name]
+            user = display_name(document.object)
+            found += [
+                Reference(kind=kind, name=name, namespace=place, user=user, keys=keys)
+                for kind, name, keys in _keys(document.object)
+                if name
+            ]
     return merged(found)
 
 
 def of_workload(workload: Workload, namespace: str) -> Iterator[Reference]:
+    """The references of one workload; an object may have several."""
     named = [*_keys(workload.pod), *_whole(workload.pod)]
     if account := text(workload.pod, "serviceAccountName"):
         named.append(("ServiceAccount", account, frozenset()))
     for kind, name, keys in named:
         if name:
-            yield Reference(kind, name, namespace, workload.name, keys)
+            yield Reference(kind=kind, name=name, namespace=namespace, user=workload.name, keys=keys)
     for kind, name, keys in _read_as_files(workload):
-        yield Reference(kind, name, namespace, workload.name, keys, keys)
+        yield Reference(kind=kind, name=name, namespace=namespace, user=workload.name, keys=keys, files=keys)
 
 
 def merged(found: list[Reference]) -> list[Reference]:
-    """One for each object: who needs it, and all the keys, since a command that makes it makes it with all of them or not at all."""
+    """One reference for each object, with all its users and keys, since one command must create it with all of them."""
     by_name: dict[tuple[str, str, str], Reference] = {}
     for item in found:
         place = (item.kind, item.namespace, item.name)
@@ -75,7 +82,7 @@ def merged(found: list[Reference]) -> list[Reference]:
 
 
 def missing(item: Reference, there: Object | None) -> str:
-    """What is missing of it; empty if nothing is."""
+    """The name of the missing object or keys; empty if none are missing."""
     if there is None:
         return f"the {item.kind} {item.name}"
     keys = {*mapping(there, "data"), *mapping(there, "stringData"), *mapping(there, "binaryData")}
@@ -83,16 +90,17 @@ def missing(item: Reference, there: Object | None) -> str:
     return f"{listed(absent)} in the {item.kind} {item.name}" if absent else ""
 
 
-def _check(cluster: Cluster, item: Reference) -> Finding | None:
+def _check(target: Target, item: Reference) -> Finding | None:
+    cluster = target.cluster
     ours = next((found.object for found in cluster.documents if _is(cluster, found.object, item)), None)
     try:
         path = f"/api/v1/namespaces/{item.namespace}/{_PLURALS[item.kind]}/{item.name}"
-        there = ours or (cluster.get(path) if cluster.has_namespace else None)
-    except Unseen as reason:
-        return note(item.user, f"whether the {item.kind} {item.name} is there could not be looked at: {reason}")
+        there = ours or (cluster.get(path) if target.has_namespace else None)
+    except NotInspectable as reason:
+        return note(item.user, f"the {item.kind} {item.name} could not be inspected: {reason}")
     absent = missing(item, there)
-    told = f"{absent}, which it needs, is neither on the cluster nor in the manifests."
-    return error(item.user, told, remedy(item, there)) if absent else None
+    message = f"{absent}, which it needs, is neither on the cluster nor in the manifests."
+    return error(item.user, message, remedy(item, there)) if absent else None
 
 
 def _is(cluster: Cluster, found: Object, item: Reference) -> bool:
@@ -100,7 +108,7 @@ def _is(cluster: Cluster, found: Object, item: Reference) -> bool:
 
 
 def remedy(item: Reference, there: Object | None) -> str:
-    """One command, for all that is missing of it."""
+    """One command that adds all that is missing."""
     if there is not None:
         return _addition(item, there)
     if item.kind == "ServiceAccount":
@@ -111,7 +119,7 @@ def remedy(item: Reference, there: Object | None) -> str:
 
 
 def _addition(item: Reference, there: Object) -> str:
-    """What gives an object that is there the keys that it lacks."""
+    """The command that gives an existing object its missing keys."""
     lacking = sorted(item.keys - {*mapping(there, "data"), *mapping(there, "stringData"), *mapping(there, "binaryData")})
     field_ = "stringData" if item.kind == "Secret" else "data"
     patch = ", ".join(f'"{key}": "…"' for key in lacking)
@@ -122,7 +130,7 @@ _Named = tuple[str, str, frozenset[str]]
 
 
 def _keys(value: Any) -> Iterator[_Named]:
-    """Wherever one key is asked for: in variables of containers, in the credentials of a KafkaSource."""
+    """References to single keys: in variables of containers, in the credentials of a KafkaSource."""
     for field_, kind in (("secretKeyRef", "Secret"), ("configMapKeyRef", "ConfigMap")):
         for ref in nested(value, field_):
             if ref.get("optional") is not True:
@@ -142,7 +150,7 @@ def _whole(pod: Object) -> Iterator[_Named]:
 
 
 def _read_as_files(workload: Workload) -> Iterator[_Named]:
-    """Keys of mounted Secrets and ConfigMaps that variables name as files, such as TIDEGATE_KAFKA_CA_FILE: /etc/kafka/ca.crt."""
+    """Keys of mounted Secrets and ConfigMaps that variables name as files, such as /etc/kafka/ca.crt."""
     volumes = {text(volume, "name"): volume for volume in mappings(workload.pod.get("volumes"))}
     for container in workload.containers:
         values = [PurePosixPath(value) for value in environment(container).values() if value.startswith("/")]

@@ -1,4 +1,4 @@
-"""This machine: the interpreter, the packages of the workbench, the port, and the tools that a cluster asks for."""
+"""The interpreter, the packages of the workbench, and the tools that a cluster needs."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 
-from functions.runtime.runtimes._library import library
-from tidegate.doctor.finding import Finding, error, note, ok
+from functions.runtime.runtimes.shared_library import library
+from tidegate.doctor.finding import Finding, Findings, error, note, ok
 
 # pyproject.toml, requires-python.
 OLDEST_PYTHON = (3, 11)
 _INSTALL = "pip install -e '.[workbench]'"
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?(?:>=([\w.]+))?")
 _PLATFORM = re.compile(r"sys_platform (==|!=) ['\"](\w+)['\"]")
-# Packages that are called otherwise when they are imported.
+# Packages whose module has another name.
 _MODULES = {
     "confluent-kafka": "confluent_kafka",
     "fastapi-offline": "fastapi_offline",
@@ -34,34 +34,35 @@ _TOOLS = (
     (
         ("kubectl",),
         ("version", "--client"),
-        "a cluster is deployed to with it, and overlays are rendered by it: https://kubernetes.io/docs/tasks/tools/",
+        "it deploys to a cluster and renders overlays: https://kubernetes.io/docs/tasks/tools/",
     ),
-    (("skaffold",), ("version",), "it builds and deploys to a cluster in one go: https://skaffold.dev/docs/install/"),
+    (("skaffold",), ("version",), "it builds and deploys to a cluster in one step: https://skaffold.dev/docs/install/"),
     (("docker", "buildah"), ("--version",), "one of them builds the images of a cluster: https://docs.docker.com/engine/install/"),
 )
 _TOOL_SECONDS = 5.0
 
 
-def python(version: tuple[int, ...] = sys.version_info[:3]) -> Finding:
-    told, oldest = ".".join(map(str, version)), ".".join(map(str, OLDEST_PYTHON))
+def check_python(version: tuple[int, ...] = sys.version_info[:3]) -> Finding:
+    """Check the interpreter's version."""
+    running, oldest = ".".join(map(str, version)), ".".join(map(str, OLDEST_PYTHON))
     if version[:2] < OLDEST_PYTHON:
-        return error(
-            "Python", f"is {told}; {oldest} or newer is needed.", f"install Python {oldest}, then: make PYTHON=python{oldest} demo"
-        )
-    return ok("Python", told)
+        remedy = f"install Python {oldest}, then: make PYTHON=python{oldest} demo"
+        return error("Python", f"is {running}; {oldest} or newer is needed.", remedy)
+    return ok("Python", running)
 
 
-def packages(requirements: Sequence[str] | None = None) -> Iterator[Finding]:
-    """Each requirement of the extra `workbench`, as the installed metadata of the project has it: there, new enough, importable."""
+def check_packages(requirements: Sequence[str] | None = None) -> Findings[None]:
+    """Check that packages are installed, new enough and importable; by default those of the extra `workbench`."""
     required = _workbench() if requirements is None else list(requirements)
     broken = [problem for requirement in required if (problem := _problem(requirement))]
     for name, reason in broken:
         yield error("packages", f"{name} {reason}", _INSTALL)
     if not broken:
-        yield ok("packages", f"the workbench's {len(required)} are there and can be imported")
+        yield ok("packages", f"all {len(required)} of the workbench are installed and can be imported")
 
 
 def _workbench() -> list[str]:
+    """The requirements of the extra `workbench`, by the installed metadata of the project."""
     try:
         found = metadata.requires("tidegate") or []
     except metadata.PackageNotFoundError:
@@ -87,7 +88,7 @@ def _problem(requirement: str) -> tuple[str, str] | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _import(name)
-    except Exception as failure:  # noqa: BLE001 a package may fail in any way, such as for want of a library of the system
+    except Exception as failure:  # noqa: BLE001 a package may fail in any way, such as by a missing system library
         return name, f"is installed and cannot be imported: {' '.join(str(failure).split()) or type(failure).__name__}."
     return None
 
@@ -103,8 +104,8 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
-def tools(which: Callable[[str], str | None] = shutil.which) -> Iterator[Finding]:
-    """None of them is needed for `tidegate up`, so that one that is missing is no more than a note."""
+def check_tools(which: Callable[[str], str | None] = shutil.which) -> Findings[None]:
+    """Check the tools for a cluster. A missing one is a note, since `tidegate up` needs none of them."""
     for names, arguments, purpose in _TOOLS:
         found = [path for name in names if (path := which(name))]
         if not found:
@@ -117,5 +118,5 @@ def _version(path: str, arguments: tuple[str, ...]) -> str:
     try:
         done = subprocess.run([path, *arguments], capture_output=True, text=True, timeout=_TOOL_SECONDS, check=False)  # noqa: S603 fixed words
     except (OSError, subprocess.TimeoutExpired) as failure:
-        return f"is at {path}, and does not tell its version ({type(failure).__name__})"
+        return f"is at {path}; its version is unknown ({type(failure).__name__})"
     return next(iter((done.stdout or done.stderr).strip().splitlines()), f"is at {path}")

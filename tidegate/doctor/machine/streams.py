@@ -1,4 +1,4 @@
-"""Kafka: whether the broker answers, and has the topics that the manifests read and write."""
+"""Kafka: the broker, and the topics that the manifests read and write."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from common.errors import TidegateError
 from eventing.kafka.kafka_python.cluster import KafkaCluster
 from eventing.kafka.port import Broker
 from tidegate.doctor.accessors import environment, mapping, text, workloads
-from tidegate.doctor.finding import Finding, note, of_error, ok, warning
+from tidegate.doctor.finding import Finding, Findings, note, of_error, ok, warning
 from tidegate.objects import Document
 
 _SERVERS = "TIDEGATE_BOOTSTRAP_SERVERS"
@@ -17,7 +17,7 @@ _KNATIVE = ("KafkaSource", "KafkaSink")
 
 
 def topics_of(documents: list[Document]) -> list[str]:
-    """What the stream workers and Knative's Kafka objects read and write."""
+    """The topics that stream workers and Knative's Kafka objects read or write."""
     named = [topic for variables in _workers(documents) for name in _TOPICS if (topic := variables.get(name))]
     for document in documents:
         spec = mapping(document.object, "spec")
@@ -28,7 +28,7 @@ def topics_of(documents: list[Document]) -> list[str]:
 
 
 def servers_of(documents: list[Document]) -> list[str]:
-    """The brokers as the manifests name them, which is how a pod would reach them."""
+    """The addresses of brokers in the manifests, by which pods reach them."""
     named = [variables[_SERVERS] for variables in _workers(documents) if variables.get(_SERVERS)]
     for document in documents:
         if document.object.get("kind") in _KNATIVE:
@@ -37,35 +37,31 @@ def servers_of(documents: list[Document]) -> list[str]:
     return sorted(set(named))
 
 
-def check(broker: Broker | None, documents: list[Document]) -> Iterator[Finding]:
-    """`broker` is what was named, or a running `tidegate up` uses; without one, `tidegate up` brings its own."""
+def check(broker: Broker | None, documents: list[Document]) -> Findings[None]:
+    """Check a broker and its topics. None stands for the broker that `tidegate up` would embed."""
     if broker is None:
-        yield ok("Kafka", "none is named: `tidegate up` brings one along, which makes topics as they are asked for")
+        yield ok("Kafka", "no broker is named: `tidegate up` embeds one, which creates topics on demand")
         return
     try:
-        there = _topics(broker)
+        existing = _topics(broker)
     except TidegateError as problem:
         yield of_error("Kafka", problem)
         return
-    yield ok("Kafka", f"answers at {broker.bootstrap_servers}")
-    yield from _missing(documents, there, broker.bootstrap_servers)
+    yield ok("Kafka", f"responds at {broker.bootstrap_servers}")
+    yield from _missing(documents, existing, broker.bootstrap_servers)
 
 
-def check_from_here(documents: list[Document]) -> Iterator[Finding]:
-    """The brokers of the pods: a name of the cluster's own cannot be reached from outside, which is no fault."""
+def check_named(documents: list[Document]) -> Findings[None]:
+    """Check the brokers that the manifests name. One that only pods can reach is a note."""
     for servers in servers_of(documents):
         broker = Broker(servers)
         try:
-            there = _topics(broker)
+            existing = _topics(broker)
         except TidegateError:
-            yield note("Kafka", f"{servers} cannot be asked from here, so that its topics are not looked at; pods may reach it.")
+            yield note("Kafka", f"{servers} cannot be reached from this machine, though pods may; its topics are not inspected.")
             continue
-        yield ok("Kafka", f"answers at {servers}")
-        yield from _missing(documents, there, servers)
-
-
-def missing(wanted: list[str], there: set[str]) -> list[str]:
-    return [topic for topic in wanted if topic not in there]
+        yield ok("Kafka", f"responds at {servers}")
+        yield from _missing(documents, existing, servers)
 
 
 def _topics(broker: Broker) -> set[str]:
@@ -76,14 +72,14 @@ def _topics(broker: Broker) -> set[str]:
         reader.close()
 
 
-def _missing(documents: list[Document], there: set[str], servers: str) -> Iterator[Finding]:
+def _missing(documents: list[Document], existing: set[str], servers: str) -> Iterator[Finding]:
     wanted = topics_of(documents)
-    absent = missing(wanted, there)
+    absent = [topic for topic in wanted if topic not in existing]
     for topic in absent:
         command = f"kafka-topics.sh --bootstrap-server {servers} --create --topic {topic}"
-        yield warning("Kafka", f"there is no topic {topic}; unless the broker makes topics by itself, the stream stands still.", command)
+        yield warning("Kafka", f"no topic {topic}; unless the broker creates topics automatically, the stream makes no progress.", command)
     if wanted and not absent:
-        yield ok("Kafka", f"the topics are there: {', '.join(wanted)}")
+        yield ok("Kafka", f"the topics exist: {', '.join(wanted)}")
 
 
 def _workers(documents: list[Document]) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from tidegate.image_reference import ImageReference
+from tidegate import image_reference
 from tidegate.local.objects.podspec import Container, EnvFromSource, EnvVar, KeyRef
 from tidegate.local.objects.resources import Metadata
 from tidegate.local.processes import start
@@ -57,7 +57,7 @@ def argv(container: Container, env: Mapping[str, str]) -> list[str]:
 
 def module_of(image: str) -> str:
     """The module of a function's image: `registry:5000/team/flights:1@sha256:...` runs `functions.flights`."""
-    return f"functions.{ImageReference.parse(image).base_name.replace('-', '_')}"
+    return f"functions.{image_reference.parse(image).function.replace('-', '_')}"
 
 
 def expand(text: str, env: Mapping[str, str]) -> str:

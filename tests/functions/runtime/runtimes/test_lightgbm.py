@@ -19,7 +19,7 @@ import pytest
 from functions.runtime.contract.signature import Kind
 from functions.runtime.errors import InvalidModel
 from functions.runtime.runtimes import Model, lightgbm
-from functions.runtime.runtimes._library import library
+from functions.runtime.runtimes.shared_library import library
 
 Table = tuple[np.ndarray, np.ndarray]
 THREADS = 4

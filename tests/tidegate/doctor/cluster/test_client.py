@@ -1,187 +1,71 @@
-"""Against a real API server that has Knative's custom resources; whether Knative itself runs on it makes no difference here."""
-
 from __future__ import annotations
 
-import copy
-import json
-import uuid
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
 
-from tidegate.doctor.finding import Finding, Level
-from tidegate.doctor.run import Settings, run
-
-pytestmark = pytest.mark.cluster
-Object = dict[str, Any]
-Kubectl = Callable[..., str]
-Doctor = Callable[..., list[Finding]]
-ROOT = Path(__file__).parents[3]
-SERVICE: Object = {
-    "apiVersion": "serving.knative.dev/v1",
-    "kind": "Service",
-    "metadata": {"name": "price"},
-    "spec": {"template": {"spec": {"containers": [{"image": "dev.local/price:1"}]}}},
-}
+from tidegate.doctor.cluster.client import Cluster, NoCluster, connect
 
 
-@pytest.fixture
-def namespace(kubectl: Kubectl) -> Iterator[str]:
-    name = f"doctor-{uuid.uuid4().hex[:8]}"
-    kubectl("create", "namespace", name)
-    yield name
-    kubectl("delete", "namespace", name, "--wait=false")
-
-
-@pytest.fixture
-def doctor(tmp_path: Path, namespace: str) -> Doctor:
-    """What is found of these objects on the cluster, in a namespace of its own."""
-
-    def look(*objects: Object, in_namespace: str | None = namespace, kubeconfig: Path | None = None) -> list[Finding]:
-        file = tmp_path / "manifests.yaml"
-        file.write_text(yaml.safe_dump_all(objects))
-        settings = Settings(str(file), ROOT, 0, None, cluster=True, kubeconfig=kubeconfig, namespace=in_namespace)
-        return [finding for group, finding in run(settings) if group != "this machine"]
-
-    return look
-
-
-def _of(found: list[Finding], subject: str) -> Finding:
-    return next(finding for finding in found if finding.subject == subject)
-
-
-def _error_of(found: list[Finding], subject: str) -> Finding:
-    return _of([finding for finding in found if finding.level is Level.ERROR], subject)
-
-
-def _changed(**container: Any) -> Object:
-    item = copy.deepcopy(SERVICE)
-    item["spec"]["template"]["spec"]["containers"][0] |= container
-    return item
-
-
-def _kubeconfig(kubectl: Kubectl, file: Path, user: Object, *, trusted: bool = True) -> Path:
-    content = json.loads(kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "json"))
-    content["users"][0]["user"] = user
-    if not trusted:
-        content["clusters"][0]["cluster"].pop("certificate-authority-data", None)
-    file.write_text(json.dumps(content))
+def _kubeconfig(tmp_path: Path, url: str, namespace: str | None = None) -> Path:
+    place = {"cluster": "it", "user": "me", **({"namespace": namespace} if namespace else {})}
+    other = {"cluster": "it", "user": "me", "namespace": "elsewhere"}
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "here",
+        "clusters": [{"name": "it", "cluster": {"server": url}}],
+        "contexts": [{"name": "here", "context": place}, {"name": "there", "context": other}],
+        "users": [{"name": "me", "user": {"token": "secret"}}],
+    }
+    file = tmp_path / "kubeconfig"
+    file.write_text(yaml.safe_dump(content))
     return file
 
 
-def test_the_base_is_taken_and_only_its_images_and_its_namespace_are_not_yet_right(kubectl: Kubectl, namespace: str) -> None:
-    settings = Settings(str(ROOT / "manifests/base"), ROOT, 0, None, cluster=True, namespace=namespace)
-    found = [finding for group, finding in run(settings) if group != "this machine"]
-    assert _of(found, "API server").level is Level.OK
-    assert _of(found, "kinds").level is Level.OK
-    assert _of(found, "rights").level is Level.OK
-    assert _of(found, f"namespace {namespace}").level is Level.OK
-    assert _of(found, "dry run").message == "the server would take all 11 objects"
-    assert _of(found, "images").message.startswith("batch, flights, router and stream name no registry")
-    assert f"`namespace: {namespace}`" in _of(found, "rights of the router").remedy
-    assert not json.loads(kubectl("-n", namespace, "get", "ksvc,deployments,roles", "-o", "json"))["items"]
+def test_namespace_comes_from_the_context(tmp_path: Path) -> None:
+    assert connect(_kubeconfig(tmp_path, "http://x"), None)[1] == "default"
+    assert connect(_kubeconfig(tmp_path, "http://x", "mine"), None)[1] == "mine"
+    assert connect(_kubeconfig(tmp_path, "http://x", "mine"), "there")[1] == "elsewhere"
 
 
-def test_what_the_cluster_does_not_serve_is_named(doctor: Doctor) -> None:
-    thing = {"apiVersion": "tidegate.example.com/v1", "kind": "Thing", "metadata": {"name": "a"}}
-    newer = {"apiVersion": "serving.knative.dev/v9", "kind": "Service", "metadata": {"name": "a"}}
-    found = [finding.message for finding in doctor(SERVICE, thing, newer) if finding.subject == "kinds"]
-    assert found == [
-        "Service is asked for as serving.knative.dev/v9; the cluster serves serving.knative.dev/v1, serving.knative.dev/v1beta1.",
-        "Thing (tidegate.example.com/v1) is not served: what brings it is not installed.",
-    ]
+@pytest.mark.parametrize("content", [None, "", "{", "a: [b"])
+def test_invalid_kubeconfig_is_named(tmp_path: Path, content: str | None) -> None:
+    file = tmp_path / "kubeconfig"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(NoCluster, match=r"kubeconfig: .*; name a kubeconfig by --kubeconfig"):
+        connect(file, None)
 
 
-def test_an_unknown_field_is_told_in_the_server_s_words(doctor: Doctor) -> None:
-    found = _of(doctor(_changed(imagePolicy="Never")), "Service price")
-    assert found.level is Level.ERROR
-    assert "imagePolicy" in found.message
-    assert "manifests.yaml" in found.remedy
+def test_unknown_context_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NoCluster, match="nowhere"):
+        connect(_kubeconfig(tmp_path, "http://x"), "nowhere")
 
 
-def test_a_namespace_that_is_not_there(doctor: Doctor) -> None:
-    found = doctor(SERVICE, in_namespace="doctor-nowhere")
-    assert _of(found, "namespace doctor-nowhere").remedy == "kubectl create namespace doctor-nowhere"
-    assert _of(found, "dry run").level is Level.NOTE
+class _Api:
+    """An API with a log of the previous run and one of the latest."""
+
+    def __init__(self, previous: str, latest: str) -> None:
+        self._logs = {"true": previous, "false": latest}
+
+    def read(self, path: str, **query: str) -> str:
+        assert path == "/api/v1/namespaces/mine/pods/stream-flights-1/log"
+        return self._logs[query["previous"]]
 
 
-def test_an_overlay_s_own_namespace_is_looked_at(doctor: Doctor, kubectl: Kubectl, namespace: str) -> None:
-    item = copy.deepcopy(SERVICE)
-    item["metadata"]["namespace"] = namespace
-    kubectl("-n", namespace, "create", "quota", "small", "--hard=requests.cpu=1m")
-    assert _of(doctor(item, in_namespace=None), "quota small").level is Level.ERROR
-    other = _of(doctor(item, in_namespace="default"), "namespace default")
-    assert f"some name {namespace}" in other.message
-
-
-def test_an_overlay_that_makes_its_namespace_is_no_error(doctor: Doctor) -> None:
-    item = copy.deepcopy(SERVICE)
-    item["metadata"]["namespace"] = "doctor-nowhere"
-    made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "doctor-nowhere"}}
-    found = doctor(made, item, in_namespace=None)
-    assert "the manifests make it" in _of(found, "namespace doctor-nowhere").message
-    assert _of(found, "dry run").level is Level.NOTE
-    assert not [finding for finding in found if "not found" in finding.message]
-
-
-def test_a_quota_that_leaves_no_room(doctor: Doctor, kubectl: Kubectl, namespace: str) -> None:
-    kubectl("-n", namespace, "create", "quota", "small", "--hard=requests.cpu=50m")
-    found = _of(doctor(_changed(resources={"requests": {"cpu": "100m"}})), "quota small")
-    assert found.level is Level.ERROR
-    assert "one replica of each needs 125m, 50m of 50m are left" in found.message
-
-
-def test_a_secret_needs_its_key(doctor: Doctor, kubectl: Kubectl, namespace: str) -> None:
-    key = {"secretKeyRef": {"name": "login", "key": "password"}}
-    item = _changed(env=[{"name": "PASSWORD", "valueFrom": key}])
-    absent = _error_of(doctor(item), "Service price")
-    kubectl("-n", namespace, "create", "secret", "generic", "login", "--from-literal=user=me")
-    without_key = _error_of(doctor(item), "Service price")
-    kubectl("-n", namespace, "delete", "secret", "login")
-    kubectl("-n", namespace, "create", "secret", "generic", "login", "--from-literal=password=secret")
-    assert absent.message.startswith("the Secret login, which it needs, is neither")
-    assert absent.remedy == f"kubectl -n {namespace} create secret generic login --from-literal=password=…"
-    assert without_key.message.startswith("password in the Secret login, which it needs, is neither")
-    assert _of(doctor(item), "references").level is Level.OK
-
-
-def test_traffic_to_a_revision_that_was_never_made(doctor: Doctor) -> None:
-    item = copy.deepcopy(SERVICE)
-    item["spec"]["traffic"] = [{"revisionName": "price-00007", "percent": 100}]
-    assert "there is no revision price-00007" in _of(doctor(item), "traffic of price").message
-
-
-def test_two_overlays_applied_over_each_other(doctor: Doctor, kubectl: Kubectl, namespace: str) -> None:
-    one, two = copy.deepcopy(SERVICE), copy.deepcopy(SERVICE)
-    one["metadata"]["labels"] = {"tidegate.dev/overlay": "production"}
-    two["metadata"]["labels"] = {"tidegate.dev/overlay": "staging"}
-    kubectl("-n", namespace, "apply", "-f", "-", stdin=json.dumps(one))
-    found = [finding.message for finding in doctor(two) if finding.subject == "Service price" and "overlay" in finding.message]
-    assert found == [
-        "the overlay that made it is production, these manifests are staging (tidegate.dev/overlay): two applied over each other."
-    ]
-
-
-def test_who_may_do_little_learns_what_and_the_rest_is_notes(doctor: Doctor, kubectl: Kubectl, namespace: str, tmp_path: Path) -> None:
-    kubectl("-n", namespace, "create", "serviceaccount", "poor")
-    token = kubectl("-n", namespace, "create", "token", "poor").strip()
-    found = doctor(SERVICE, kubeconfig=_kubeconfig(kubectl, tmp_path / "poor", {"token": token}))
-    refused = _of(found, "rights")
-    assert [finding for finding in found if finding.level is Level.ERROR] == [refused]
-    assert f"in {namespace} this user may not: get, create and patch services.serving.knative.dev." in refused.message
-    assert "--verb=create,get,patch --resource=services.serving.knative.dev" in refused.remedy
-    assert {_of(found, subject).level for subject in (f"namespace {namespace}", "quota", "pods", "services", "overlays")} == {Level.NOTE}
-
-
-def test_a_wrong_token_and_a_missing_authority_are_told_apart(doctor: Doctor, kubectl: Kubectl, tmp_path: Path) -> None:
-    if not json.loads(kubectl("config", "view", "--minify", "-o", "json"))["clusters"][0]["cluster"]["server"].startswith("https"):
-        pytest.skip("the cluster of KUBECONFIG speaks no TLS: name one that does.")
-    (expired,) = doctor(SERVICE, kubeconfig=_kubeconfig(kubectl, tmp_path / "expired", {"token": "old"}))
-    strange = _kubeconfig(kubectl, tmp_path / "strange", {"token": "old"}, trusted=False)
-    (unknown,) = doctor(SERVICE, kubeconfig=strange)
-    assert "does not accept the credentials" in expired.message
-    assert "certificate" in unknown.message
-    assert "certificate-authority-data" in unknown.remedy
+@pytest.mark.parametrize(
+    ("previous", "latest", "expected"),
+    [
+        ("before", "now", "before"),
+        ("", "now", "now"),
+        ("unable to retrieve container logs for containerd://59ee", "now", "now"),
+        ("", "", ""),
+    ],
+    ids=["previous run", "first run", "container removed", "no permission"],
+)
+def test_log_is_of_the_previous_run_if_there_was_one(previous: str, latest: str, expected: str) -> None:
+    pod = {"metadata": {"name": "stream-flights-1", "namespace": "mine"}}
+    assert Cluster(cast("Any", _Api(previous, latest)), "mine", []).log(pod, "stream") == expected

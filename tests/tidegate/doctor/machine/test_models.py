@@ -36,24 +36,24 @@ def _check(service: Service, root: Path, named: str, **container: Any) -> list[F
 
 
 @pytest.mark.parametrize("named", ["price/v1", "price", "price/v1/model.yaml"])
-def test_a_model_whose_digest_is_the_card_s_is_well(service: Service, folder: Path, tmp_path: Path, named: str) -> None:
+def test_model_with_the_cards_digest_is_ok(service: Service, folder: Path, tmp_path: Path, named: str) -> None:
     (found,) = _check(service, tmp_path, named)
     assert found.level is Level.OK
     assert found.message.startswith("price v1, ")
 
 
-def test_a_model_that_is_not_trained_names_the_manifest_and_how_to_train(service: Service, tmp_path: Path) -> None:
+def test_untrained_model_names_manifest_and_command(service: Service, tmp_path: Path) -> None:
     (found,) = _check(service, tmp_path, "functions/flights/models/v1")
     assert found == Finding(
         Level.ERROR,
         "model of flights",
-        "functions/flights/models/v1, which TIDEGATE_MODEL names in flights.yaml, is not here.",
+        "functions/flights/models/v1, which TIDEGATE_MODEL names in flights.yaml, does not exist.",
         "make train",
     )
 
 
-def test_a_model_that_an_image_would_lack_is_wrong_on_a_cluster_too(service: Service, tmp_path: Path) -> None:
-    """The image is built from the project's folder; one that is built elsewhere cannot be judged from here."""
+def test_model_missing_from_an_image_is_an_error_for_a_cluster(service: Service, tmp_path: Path) -> None:
+    """An image is built from the project's folder; one that is built elsewhere cannot be inspected."""
     item = service(env=[{"name": "TIDEGATE_MODEL", "value": "functions/flights/models/v1"}])
     (elsewhere,) = models.check([item], tmp_path, needed=False)
     (tmp_path / "functions/flights").mkdir(parents=True)
@@ -61,36 +61,36 @@ def test_a_model_that_an_image_would_lack_is_wrong_on_a_cluster_too(service: Ser
     assert (elsewhere.level, ours.level, ours.remedy) == (Level.NOTE, Level.ERROR, "make train")
 
 
-def test_an_artifact_that_is_not_the_card_s_is_an_error(service: Service, folder: Path, tmp_path: Path) -> None:
+def test_artifact_with_another_digest_is_an_error(service: Service, folder: Path, tmp_path: Path) -> None:
     (folder / "model.ubj").write_bytes(b"other trees")
     (found,) = _check(service, tmp_path, "price/v1")
     assert found.level is Level.ERROR
-    assert "its card promises" in found.message
+    assert "has the sha256" in found.message
     assert "train again" in found.remedy
 
 
-def test_a_card_that_is_none_is_told_by_its_field(service: Service, folder: Path, tmp_path: Path) -> None:
+def test_invalid_card_names_its_field(service: Service, folder: Path, tmp_path: Path) -> None:
     (folder / "model.yaml").write_text("name: price\n")
     (found,) = _check(service, tmp_path, "price/v1")
     assert found.level is Level.ERROR
     assert "inputs" in found.message
 
 
-def test_an_empty_folder_has_no_model(service: Service, tmp_path: Path) -> None:
+def test_empty_folder_has_no_model(service: Service, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (found,) = _check(service, tmp_path, "empty")
     assert found.level is Level.ERROR
     assert "no model.yaml" in found.message
 
 
-def test_what_is_in_a_volume_or_elsewhere_is_not_looked_at(service: Service, folder: Path, tmp_path: Path) -> None:
+def test_mounted_or_remote_model_is_a_note(service: Service, folder: Path, tmp_path: Path) -> None:
     (mounted,) = _check(service, tmp_path, "/mnt/models/price", volumeMounts=[{"name": "models", "mountPath": "/mnt/models"}])
     (folder / "model.yaml").write_text(CARD.replace("model.ubj", "s3://models/price.ubj") % ("ab" * 32))
     (fetched,) = _check(service, tmp_path, "price/v1")
     assert {mounted.level, fetched.level} == {Level.NOTE}
 
 
-def test_a_card_without_a_digest_is_a_warning(service: Service, folder: Path, tmp_path: Path) -> None:
+def test_card_without_a_digest_is_a_warning(service: Service, folder: Path, tmp_path: Path) -> None:
     (folder / "model.yaml").write_text(CARD.replace(", sha256: %s", ""))
     (found,) = _check(service, tmp_path, "price/v1")
     assert found.level is Level.WARNING

@@ -30,17 +30,17 @@ SOURCE = Document("source.yaml", {"kind": "KafkaSource", "spec": {"topics": ["in
 SINK = Document("sink.yaml", {"kind": "KafkaSink", "spec": {"topic": "results"}})
 
 
-def test_the_topics_and_brokers_of_workers_sources_and_sinks_are_found() -> None:
+def test_topics_and_brokers_of_the_manifests_are_found() -> None:
     assert streams.topics_of([WORKER, SOURCE, SINK]) == ["in", "more", "out", "results"]
     assert streams.servers_of([WORKER, SOURCE, SINK]) == ["a:1,b:2", "kafka.invalid:9092"]
 
 
-def test_without_a_broker_tidegate_up_brings_one() -> None:
+def test_no_broker_means_the_embedded_one() -> None:
     (found,) = streams.check(None, [WORKER])
     assert found.level is Level.OK
 
 
-def test_a_broker_that_does_not_answer_is_an_error_with_its_address() -> None:
+def test_unreachable_broker_is_an_error_with_its_address() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         address = f"127.0.0.1:{closed.getsockname()[1]}"
     (found,) = streams.check(Broker(address), [WORKER])
@@ -49,20 +49,20 @@ def test_a_broker_that_does_not_answer_is_an_error_with_its_address() -> None:
     assert "TIDEGATE_BOOTSTRAP_SERVERS" in found.remedy
 
 
-def test_the_brokers_of_pods_need_not_be_reached_from_here() -> None:
-    (found,) = streams.check_from_here([WORKER])
+def test_broker_that_only_pods_reach_is_a_note() -> None:
+    (found,) = streams.check_named([WORKER])
     assert found.level is Level.NOTE
     assert "kafka.invalid:9092" in found.message
 
 
-async def test_a_topic_that_is_missing_comes_with_the_command_that_makes_it() -> None:
+async def test_missing_topic_has_the_command_that_creates_it() -> None:
     async with reachable(None) as kafka:
         servers = kafka.broker.bootstrap_servers
         producer = Producer({"bootstrap.servers": servers})
-        producer.produce("in", b"")  # which makes the topic
+        producer.produce("in", b"")  # which creates the topic
         await asyncio.to_thread(producer.flush)
-        answers, missing = await asyncio.to_thread(lambda: list(streams.check(kafka.broker, [WORKER])))
-        (_, there) = await asyncio.to_thread(lambda: list(streams.check(kafka.broker, [_worker(TIDEGATE_STREAM_INPUT="in")])))
-    assert answers.level is there.level is Level.OK
+        responds, missing = await asyncio.to_thread(lambda: list(streams.check(kafka.broker, [WORKER])))
+        (_, existing) = await asyncio.to_thread(lambda: list(streams.check(kafka.broker, [_worker(TIDEGATE_STREAM_INPUT="in")])))
+    assert responds.level is existing.level is Level.OK
     assert missing.level is Level.WARNING
     assert missing.remedy == f"kafka-topics.sh --bootstrap-server {servers} --create --topic out"
