@@ -23,7 +23,7 @@ from functions.runtime.http.asgi import Application
 from functions.runtime.http.cors import with_cors
 from functions.runtime.http.hosts import with_hosts
 from functions.runtime.http.server import log_to_stderr, serve
-from functions.runtime.inference.dataplane import DataPlane
+from functions.runtime.inference.registry import DataPlane
 from functions.runtime.observability.process import age_seconds
 from functions.runtime.settings import Settings
 
@@ -52,7 +52,7 @@ def run(
         try:
             log_to_stderr(Settings.from_env(environ).log_level)
             function, app = _function(environ, package)
-            settings, metrics = function.settings, function.plane.metrics
+            settings, metrics = function.settings, function.observers.metrics
             # Outside of the credentials, which a browser does not send with the question whether it may call.
             guarded = with_cors(_authenticated(app, environ), settings.cors_origins)
             guarded = with_hosts(guarded, settings.allowed_hosts, settings.cors_origins)
@@ -93,7 +93,7 @@ def _authenticated(app: Application, environ: Mapping[str, str]) -> Application:
 
 
 def _log_ready(plane: DataPlane, listener: socket.socket) -> None:
-    names = ", ".join(f"{slot.name} {slot.version or ''}".strip() for slot in plane.slots)
+    names = ", ".join(f"{entry.name} {entry.version or ''}".strip() for entry in plane.entries)
     age = age_seconds()
     log.info(
         "serving %s on port %d, %s after its start", names, listener.getsockname()[1], "ready" if age is None else f"{1e3 * age:.0f} ms"

@@ -12,7 +12,7 @@ import yaml
 from eventing.kafka.security import Security
 from functions.batch import places
 from functions.router.settings import Settings as RouterSettings
-from functions.runtime.observability.settings import ObservingSettings
+from functions.runtime.observability.settings import ObservabilitySettings
 from functions.runtime.settings import Settings
 from functions.stream.settings import StreamSettings
 
@@ -27,7 +27,7 @@ VARIABLES = {
     for name in re.findall(r'"((?:TIDEGATE|OTEL|K)_[A-Z_]+|PORT)"', path.read_text("utf-8"))
 }
 # Where a field's variable is called otherwise than the field.
-PREFIXES = {Settings: "TIDEGATE_", RouterSettings: "TIDEGATE_", ObservingSettings: "TIDEGATE_", StreamSettings: "TIDEGATE_STREAM_"}
+PREFIXES = {Settings: "TIDEGATE_", RouterSettings: "TIDEGATE_", ObservabilitySettings: "TIDEGATE_", StreamSettings: "TIDEGATE_STREAM_"}
 PREFIXES |= {Security: "TIDEGATE_KAFKA_"}
 OTHERS = {"PORT": "TIDEGATE_PORT"}
 # Where the code's default is told by words.
