@@ -25,7 +25,7 @@ from common.redaction import redact
 from functions.router.settings import Settings as RouterSettings
 from functions.runtime.artifacts.fetching import Policy
 from functions.runtime.knative.client import Access
-from functions.runtime.observability.settings import ObservingSettings
+from functions.runtime.observability.settings import ObservabilitySettings
 from functions.runtime.settings import Settings as FunctionSettings
 from functions.stream.settings import StreamSettings
 
@@ -45,7 +45,7 @@ READERS: list[Callable[[Mapping[str, str]], Any]] = [
     StreamSettings.from_env,
     FunctionSettings.from_env,
     RouterSettings.from_env,
-    ObservingSettings.from_env,
+    ObservabilitySettings.from_env,
     Policy.from_env,
     Access.from_env,
 ]

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from functions.router.compression import Unpacked, unpack
 from functions.runtime.errors import InvalidInput, TooLarge
 from functions.runtime.http.asgi import Budget, Receive, Scope, read_body
-from functions.runtime.protocols.limits import check_json
+from functions.runtime.protocols.body import check_json
 
 T = TypeVar("T")
 
@@ -83,7 +83,7 @@ class Call:
 
         Raises UnsupportedMedia, InvalidInput, Overloaded.
         """
-        found = await self.aside(len(body), unpack, body, self.encoding, most)
+        found = await self.offload(len(body), unpack, body, self.encoding, most)
         self.hold(len(found.content))
         return found
 
@@ -113,7 +113,7 @@ class Call:
         """Raises TooLarge, since fewer rows have a smaller answer."""
         check_json(body, len(body), self.limits.json_bytes, what="answer", remedy="send fewer rows at once")
 
-    async def aside(self, size: int, work: Callable[..., T], *arguments: Any) -> T:
+    async def offload(self, size: int, work: Callable[..., T], *arguments: Any) -> T:
         """Do what is of this size, in bytes: at once if it is small, otherwise beside the event loop."""
         if size < _OFF_LOOP_BYTES:
             return work(*arguments)

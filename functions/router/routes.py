@@ -72,7 +72,7 @@ class Routes:
             content = await call.read_json(body) if call.encoding else content
             call.check_json(content, length)
             override, candidates = self._override(call), await self._candidates(asked, model)
-            shares = await call.aside(length, _split_rows, content[:length], model, override, candidates)
+            shares = await call.offload(length, _split_rows, content[:length], model, override, candidates)
         if shares is None:
             return await self._forward(call, model, await self._arm(call, asked, model), body)
         required_json(call, ROUTING_KEYS)
@@ -80,7 +80,7 @@ class Routes:
         for part in parts:
             if not part.answer.ok:
                 return part.answer, [part.arm.revision]
-        joined = await call.aside(_size(parts), tensors.join, parts)
+        joined = await call.offload(_size(parts), tensors.join, parts)
         return Answer(200, _JSON, joined), _revisions(parts)
 
     async def _events(self, call: Call, model: Model) -> Reply | Joined:
@@ -101,19 +101,19 @@ class Routes:
         content = await call.read_json(body)
         if mode is Mode.BATCH:
             return await self._batch(call, model, body, content)
-        (event,) = await call.aside(len(content), http.decode, Message(headers, content), mode)
+        (event,) = await call.offload(len(content), http.decode, Message(headers, content), mode)
         return await self._forward(call, model, self._arm_of_event(model, event.attributes), body)
 
     async def _batch(self, call: Call, model: Model, body: bytes, content: bytes) -> Reply | Joined:
         """`content` is the body without its encoding."""
-        shares = await call.aside(len(content), _split_batch, content, lambda item: self._arm_of_event(model, item))
+        shares = await call.offload(len(content), _split_batch, content, lambda item: self._arm_of_event(model, item))
         if not isinstance(shares, dict):
             return await self._forward(call, model, shares or model.split[0], body)
         parts = await self._parts(call, model, shares, _as_problem)
         refused = batches.refusal(parts)
         if refused is not None:
             return refused, _revisions(parts)
-        joined = await call.aside(_size(parts), batches.join, model.name, parts)
+        joined = await call.offload(_size(parts), batches.join, model.name, parts)
         return Answer(200, batches.HEADERS, joined), _revisions(parts)
 
     async def _metadata(self, call: Call, asked: Asked, model: Model) -> Reply | Joined:

@@ -11,11 +11,11 @@ from functions.runtime.artifacts.fetching import Policy
 from functions.runtime.artifacts.loading import Loaded
 from functions.runtime.http.app import App
 from functions.runtime.http.call import Limits
-from functions.runtime.inference.dataplane import DataPlane
-from functions.runtime.inference.dataplane import Limits as RowLimits
+from functions.runtime.inference.registry import DataPlane
+from functions.runtime.inference.served import Limits as RowLimits
 from functions.runtime.observability.metrics import Metrics, Reading
 from functions.runtime.observability.observers import Observers
-from functions.runtime.observability.settings import ObservingSettings
+from functions.runtime.observability.settings import ObservabilitySettings
 from functions.runtime.settings import Settings
 
 
@@ -33,7 +33,7 @@ def assemble(environ: Mapping[str, str]) -> Function:
     """Load the models that the environment names. Raises InvalidSetting and InvalidModel."""
     metrics = Metrics()
     settings = Settings.from_env(environ)
-    observing = ObservingSettings.from_env(environ)
+    observing = ObservabilitySettings.from_env(environ)
     plane = _load(settings, Policy.from_env(environ), metrics)
     observers = Observers(observing, metrics)
     app = App(plane, _limits(settings), observers)

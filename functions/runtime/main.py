@@ -22,7 +22,7 @@ from functions.runtime.http.asgi import Application
 from functions.runtime.http.cors import with_cors
 from functions.runtime.http.hosts import with_hosts
 from functions.runtime.http.server import serve
-from functions.runtime.inference.dataplane import DataPlane
+from functions.runtime.inference.registry import DataPlane
 from functions.runtime.observability.process import age_seconds
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _run(
     """Serve until SIGTERM. `imports`: seconds before the first line of this ran, the interpreter's start included."""
     with ExitStack() as stack:
         function, app = _function(environ, package)
-        settings, metrics = function.settings, function.plane.metrics
+        settings, metrics = function.settings, function.observers.metrics
         # Outside of the credentials, which a browser does not send with the question whether it may call.
         guarded = with_cors(_authenticated(app, environ), settings.cors_origins)
         guarded = with_hosts(guarded, settings.allowed_hosts, settings.cors_origins)
@@ -97,7 +97,7 @@ def _authenticated(app: Application, environ: Mapping[str, str]) -> Application:
 
 
 def _log_ready(plane: DataPlane, listener: socket.socket) -> None:
-    names = ", ".join(f"{slot.name} {slot.version or ''}".strip() for slot in plane.slots)
+    names = ", ".join(f"{entry.name} {entry.version or ''}".strip() for entry in plane.entries)
     age = age_seconds()
     log.info(
         "serving %s on port %d, %s after its start", names, listener.getsockname()[1], "ready" if age is None else f"{1e3 * age:.0f} ms"

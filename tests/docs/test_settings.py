@@ -15,7 +15,7 @@ from functions.batch import paths
 from functions.batch import settings as batch
 from functions.batch.client import RetryPolicy
 from functions.router.settings import Settings as RouterSettings
-from functions.runtime.observability.settings import ObservingSettings
+from functions.runtime.observability.settings import ObservabilitySettings
 from functions.runtime.settings import Settings
 from functions.stream.settings import StreamSettings
 
@@ -30,7 +30,7 @@ VARIABLES = {
     for name in re.findall(r'"((?:TIDEGATE|OTEL|K)_[A-Z_]+|PORT)"', path.read_text("utf-8"))
 }
 # Where a field's variable is called otherwise than the field.
-PREFIXES = {Settings: "TIDEGATE_", RouterSettings: "TIDEGATE_", ObservingSettings: "TIDEGATE_", StreamSettings: "TIDEGATE_STREAM_"}
+PREFIXES = {Settings: "TIDEGATE_", RouterSettings: "TIDEGATE_", ObservabilitySettings: "TIDEGATE_", StreamSettings: "TIDEGATE_STREAM_"}
 PREFIXES |= {batch.Limits: "TIDEGATE_BATCH_", batch.BatchSettings: "TIDEGATE_"}
 PREFIXES |= {Security: "TIDEGATE_KAFKA_"}
 OTHERS = {"PORT": "TIDEGATE_PORT"}

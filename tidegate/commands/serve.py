@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     import socket
 
-    from functions.runtime.inference.dataplane import DataPlane, Slot
+    from functions.runtime.inference.registry import DataPlane, ModelEntry
 
 
 def serve(
@@ -48,30 +48,30 @@ def _greet(plane: DataPlane, listener: socket.socket) -> None:
     from common.sockets import url_of
 
     url = url_of(listener)
-    for slot in plane.slots:
-        print(_greeting(slot, url))
+    for entry in plane.entries:
+        print(_greeting(entry, url))
     print(f"All of it, to try in a browser: {url}/docs", flush=True)
 
 
-def _greeting(slot: Slot, url: str) -> str:
-    card = slot.card
+def _greeting(entry: ModelEntry, url: str) -> str:
+    card = entry.card
     version = f" {card.version}" if card.version else ""
     head = f"Serving {card.name}{version} ({len(card.inputs)} inputs) at {url}/v2/models/{card.name}."
-    body = _example(slot)
+    body = _example(entry)
     if body is None:
         return f"{head} Give its card an example, to see a call here that its transform takes."
     return f"{head} Try this:\n  curl {url}/v1/models/{card.name}:predict -d {shlex.quote(body)}"
 
 
-def _example(slot: Slot) -> str | None:
+def _example(entry: ModelEntry) -> str | None:
     """A body for V1 that the model takes: the card's example or one made of its inputs, unless a transform wants something else."""
     import orjson
 
     from functions.runtime.documentation import examples
 
-    row = examples.record(slot.card)
+    row = examples.record(entry.card)
     try:
-        slot.model.encoder.record(row)
+        entry.model.encoder.record(row)
     except Exception:  # noqa: BLE001 a transform of a user's may raise anything for a row that it does not know
         return None
     body = orjson.dumps({"instances": [row]}).decode()

@@ -1,1 +1,1 @@
-"""Who may call a function: API keys and bearer tokens. It knows nothing of HTTP but the values of two headers."""
+"""Authentication of callers by API keys and bearer tokens, independent of HTTP except for the values of two headers."""

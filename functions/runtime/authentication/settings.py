@@ -1,4 +1,4 @@
-"""Which credentials a function asks for, by environment variables."""
+"""The settings of authentication, by environment variables."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _JWKS_URL = "TIDEGATE_JWKS_URL"
 
 
 def is_required(environ: Mapping[str, str]) -> bool:
-    """Whether callers need a credential. If not, nothing else of this package need be imported at a cold start."""
+    """Return whether callers need a credential. If not, a cold start imports nothing else of this package."""
     return bool(environ.get(API_KEYS) or environ.get(_JWKS_URL))
 
 
 def keys_from_env(environ: Mapping[str, str]) -> ApiKeys | None:
-    """TIDEGATE_API_KEYS; None when it is not set. Raises InvalidSetting."""
+    """Read the keys of TIDEGATE_API_KEYS; None if it is not set. Raises InvalidSetting."""
     text = environ.get(API_KEYS)
     if not text:
         return None
@@ -31,10 +31,14 @@ def keys_from_env(environ: Mapping[str, str]) -> ApiKeys | None:
 
 
 def tokens_from_env(environ: Mapping[str, str]) -> Tokens | None:
-    """TIDEGATE_JWKS_URL, with TIDEGATE_JWT_ISSUER and TIDEGATE_JWT_AUDIENCE; None when it is not set. Raises InvalidSetting."""
+    """Configure bearer tokens by TIDEGATE_JWKS_URL, TIDEGATE_JWT_ISSUER and TIDEGATE_JWT_AUDIENCE; None if the first is
+    not set.
+
+    Raises InvalidSetting.
+    """
     url = environ.get(_JWKS_URL)
     if not url:
         return None
-    from functions.runtime.authentication.tokens import Tokens  # what it imports, a cold start without tokens need not pay for
+    from functions.runtime.authentication.tokens import Tokens  # here, so that a cold start without tokens does not import it
 
     return Tokens(jwks_url=url, issuer=required(environ, "TIDEGATE_JWT_ISSUER"), audience=required(environ, "TIDEGATE_JWT_AUDIENCE"))

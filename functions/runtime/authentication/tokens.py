@@ -1,6 +1,6 @@
-"""Bearer tokens: JSON Web Tokens (RFC 7519), verified by the public keys that their issuer publishes (RFC 7517).
+"""Bearer tokens: JSON Web Tokens (RFC 7519), verified with the public keys of their issuer (RFC 7517).
 
-PyJWT verifies them, in the extra `tidegate[auth]`. It is imported when a function is set up to use tokens, and never otherwise.
+PyJWT, of the extra `tidegate[auth]`, verifies them. It is imported only if tokens are configured.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tidegate.authentication")
 
-# Only signatures by a private key: with a shared secret (HS256), a public key could be taken for one (RFC 8725, section 2.1).
+# Only signatures with a private key: with HS256, a public key could be used as the shared secret (RFC 8725, section
+# 2.1).
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-# Clocks differ.
+# The tolerated clock difference.
 _LEEWAY_SECONDS = 30
-# How old keys may be before they are fetched again; an issuer that rotates its keys publishes a new one days before it signs by it.
+# The age at which keys are fetched again; an issuer publishes a new key days before it signs with it.
 _FRESH_SECONDS = 300.0
-# While the issuer cannot be reached, known keys are trusted for this long.
+# The age up to which keys are trusted while the issuer cannot be reached.
 _STALE_SECONDS = 3_600.0
-# An unknown key's identifier may be a new one, or anything that a stranger wrote: it leads to a fetch no more often than this.
+# The shortest time between fetches for unknown key identifiers, since a stranger can invent them.
 _RETRY_SECONDS = 10.0
 _TIMEOUT_SECONDS = 5.0
 _LARGEST = 2**20
@@ -40,12 +41,12 @@ class Tokens:
     """Verifies tokens of one issuer for one audience."""
 
     def __init__(self, *, jwks_url: str, issuer: str, audience: str) -> None:
-        """Nothing is fetched before the first token. Raises InvalidSetting for a URL that is not safe, or without PyJWT."""
+        """The keys are fetched with the first token. Raises InvalidSetting for an unsafe URL, or without PyJWT."""
         _check_url(jwks_url)
         try:
             import jwt
         except ImportError:
-            raise InvalidSetting("bearer tokens need PyJWT, which is not installed; install tidegate[auth].") from None
+            raise InvalidSetting("bearer tokens need PyJWT, which is not installed", remedy="install tidegate[auth]") from None
         self._jwt = jwt
         self._url = jwks_url
         self._issuer = issuer
@@ -56,13 +57,16 @@ class Tokens:
         self._fetching = asyncio.Lock()
 
     async def claims(self, token: str) -> dict[str, Any]:
-        """The claims of a valid token. Raises Unauthenticated, and NotReady when the issuer's keys cannot be had."""
+        """Verify a token and return its claims.
+
+        Raises Unauthenticated, and NotReady if the issuer's keys cannot be fetched.
+        """
         try:
             header = self._jwt.get_unverified_header(token)
         except self._jwt.PyJWTError:
-            raise Unauthenticated("the bearer token is not a JSON Web Token; send one of the issuer's.") from None
+            raise Unauthenticated("the bearer token is not a JSON Web Token", remedy="send one of the configured issuer") from None
         if header.get("alg") not in ALGORITHMS:
-            raise Unauthenticated(f"the bearer token is signed by an algorithm other than {', '.join(ALGORITHMS)}; send another one.")
+            raise Unauthenticated("unsupported signing algorithm of the bearer token", remedy=f"use one of {', '.join(ALGORITHMS)}")
         key = await self._key(header.get("kid"))
         try:
             claims: dict[str, Any] = self._jwt.decode(
@@ -75,11 +79,11 @@ class Tokens:
                 options={"require": ["exp", "iss", "aud"]},
             )
         except self._jwt.ExpiredSignatureError:
-            raise Unauthenticated("the bearer token has expired; send a new one.") from None
+            raise Unauthenticated("the bearer token has expired", remedy="send a new one") from None
         except self._jwt.InvalidAudienceError:
-            raise Unauthenticated("the bearer token is for another audience; request one for this function.") from None
+            raise Unauthenticated("the bearer token is for another audience", remedy="request one for this function") from None
         except (self._jwt.PyJWTError, ValueError, TypeError):
-            raise Unauthenticated("the bearer token is not valid; send one that the configured issuer signed.") from None
+            raise Unauthenticated("invalid bearer token", remedy="send one that is signed by the configured issuer") from None
         return claims
 
     async def _key(self, identifier: Any) -> Any:
@@ -90,12 +94,12 @@ class Tokens:
             await self._fetch()
             key = self._known(identifier)
         if key is None:
-            raise Unauthenticated("the bearer token is signed by a key that its issuer does not publish; send a new one.")
+            raise Unauthenticated("the bearer token is signed with a key that its issuer does not publish", remedy="send a new one")
         return key
 
     def _known(self, identifier: Any) -> Any:
         if self._keys is None or self._age() > _STALE_SECONDS:
-            raise NotReady("the keys of the issuer of bearer tokens cannot be fetched; send the request again a little later.")
+            raise NotReady("the keys of the bearer tokens' issuer cannot be fetched", remedy="retry later")
         keys = [key for key in self._keys.keys if key.public_key_use in (None, "sig")]
         if identifier is None:
             return keys[0] if len(keys) == 1 else None
@@ -112,25 +116,25 @@ class Tokens:
             try:
                 self._keys = self._jwt.PyJWKSet.from_json((await asyncio.to_thread(_get, self._url)).decode())
             except (OSError, ValueError, self._jwt.PyJWTError) as error:
-                log.warning("cannot fetch the issuer's keys from %s: %s; trying again with the next token", _shown(self._url), error)
+                log.warning("cannot fetch the issuer's keys from %s: %s; retrying with a later token", _shown(self._url), error)
             else:
                 self._fetched_at = time.monotonic()
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """The operator named one address; where its server points to is not part of that."""
+    """Rejects redirects: the operator has approved one address only."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
 
 
 def _get(url: str) -> bytes:
-    """Raises OSError."""
+    """Fetch the keys. Raises OSError."""
     opener = urllib.request.build_opener(_NoRedirect, urllib.request.ProxyHandler({} if _is_loopback(url) else None))
     with opener.open(url, timeout=_TIMEOUT_SECONDS) as response:
         content: bytes = response.read(_LARGEST + 1)
     if len(content) > _LARGEST:
-        raise OSError(f"the answer has more than {_LARGEST} bytes")
+        raise OSError(f"the response has more than {_LARGEST} bytes")
     return content
 
 
@@ -142,7 +146,8 @@ def _check_url(url: str) -> None:
     if parts.scheme == "http" and (_is_loopback(url) or host.endswith(_LOCAL)):
         return
     raise InvalidSetting(
-        f"TIDEGATE_JWKS_URL is {_shown(url)!r}; name an https URL, or an http URL on this machine or within the cluster (.svc)."
+        f"TIDEGATE_JWKS_URL is {_shown(url)!r}",
+        remedy="set an https URL, or an http URL on this machine or within the cluster (.svc)",
     )
 
 
@@ -152,6 +157,6 @@ def _is_loopback(url: str) -> bool:
 
 
 def _shown(url: str) -> str:
-    """The URL without what may be secret in it."""
+    """Return the URL without its parts that may be secret."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"

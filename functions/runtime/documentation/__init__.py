@@ -1,6 +1,7 @@
-"""What a function tells of itself to people and to other tools: OpenAPI, a page to try it, and the JSON Schemas of its events' data.
+"""The documentation that a function serves: OpenAPI, a page to try it, and the JSON Schemas of its events' data.
 
-FastAPI serves these. It is imported by `application`, which nothing may import before one of the paths below is asked for.
+FastAPI serves it. It is imported by `application`, which must not be imported before the first request of one of the
+paths below.
 """
 
 from __future__ import annotations
@@ -9,5 +10,5 @@ PATHS = ("/openapi.json", "/docs", "/schemas")
 
 
 def serves(path: str) -> bool:
-    """Whether a path belongs here: one of PATHS, or anything below it."""
+    """Return whether a path is one of PATHS or below it."""
     return path in PATHS or path.startswith(tuple(f"{known}/" for known in PATHS))

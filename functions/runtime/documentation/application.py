@@ -1,6 +1,6 @@
-"""The FastAPI application of what `documentation.PATHS` names.
+"""The FastAPI application of `documentation.PATHS`.
 
-Importing it takes a third of a second: do so in a thread, when one of them is first asked for.
+Importing it takes a third of a second; import it in a thread, at the first request of one of them.
 """
 
 from __future__ import annotations
@@ -13,33 +13,33 @@ from fastapi import FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
-from functions.runtime.documentation.model_spec import Described
+from functions.runtime.documentation.model_spec import ModelSpec
 from functions.runtime.documentation.openapi import SCHEMA_MEDIA_TYPE, document, schema_documents
 
 _UI = {
-    "validatorUrl": None,  # else the page would send the document's address to a validator on the internet
+    "validatorUrl": None,  # otherwise the page sends the document's address to a validator on the internet
     "displayRequestDuration": True,
-    "defaultModelsExpandDepth": -1,  # /schemas tells it better
+    "defaultModelsExpandDepth": -1,  # /schemas shows them better
 }
 
 
-def build(described: Sequence[Described], *, management: bool = False) -> FastAPI:
-    """The application; of several versions of a model, the first is the one that answers where no version is named.
+def build(specs: Sequence[ModelSpec], *, management: bool = False) -> FastAPI:
+    """Build the application; the first of several versions of a model answers by default.
 
-    `management` is whether models may be loaded and unloaded here.
+    `management` is whether callers may load and unload models.
     """
-    found = document(described, management=management)
+    found = document(specs, management=management)
     app = FastAPIOffline(
         title=found["info"]["title"],
         openapi_url="/openapi.json",
         docs_url="/docs",
         redoc_url=None,
-        static_url="/docs/static",  # Swagger UI comes with the package: the page needs no internet
+        static_url="/docs/static",  # Swagger UI is part of the package, so that the page works without the internet
         swagger_ui_parameters=_UI,
         exception_handlers={HTTPException: _on_http_error},
     )
-    app.openapi = lambda: found  # type: ignore[method-assign] # as FastAPI's manual has it ("Extending OpenAPI")
-    schemas = schema_documents(described)
+    app.openapi = lambda: found  # type: ignore[method-assign] # as in FastAPI's manual ("Extending OpenAPI")
+    schemas = schema_documents(specs)
     _add(app, "/schemas", list(schemas), "application/json")
     for path, schema in schemas.items():
         _add(app, path, schema, SCHEMA_MEDIA_TYPE)
@@ -55,8 +55,8 @@ async def _answer(content: bytes, media_type: str, _: Request) -> Response:
 
 
 async def _on_http_error(request: Request, error: HTTPException) -> Response:
-    """As every other route of the function says it."""
+    """Answer an error like the function's other routes."""
     path = request.url.path[:200]
-    sentences = {404: f"there is nothing at {path}.", 405: f"{request.method} is not for {path}."}
+    sentences = {404: f"no route for {path}.", 405: f"method {request.method} not allowed for {path}."}
     body = {"error": sentences.get(error.status_code, error.detail)}
     return Response(orjson.dumps(body), error.status_code, error.headers, media_type="application/json")

@@ -1,25 +1,25 @@
-"""JSON Schemas (draft 2020-12) of the bodies of both protocols, V1 and V2, for one model."""
+"""JSON Schemas (draft 2020-12) of a model's request and response bodies in V1 and V2."""
 
 from __future__ import annotations
 
 from functions.runtime.contract.card import Card
 from functions.runtime.contract.datatypes import DATATYPES
 from functions.runtime.contract.outputs import ServedOutput
-from functions.runtime.documentation.model_spec import Described
+from functions.runtime.documentation.model_spec import ModelSpec
 from functions.runtime.documentation.records import Schema, output, positional, prediction, record, scalar
 
-# How MLServer's clients say in which way a tensor is to be read; here each is read by the card's inputs.
+# The content types of MLServer's clients; here a tensor is decoded by the card's inputs whatever its content type.
 _CONTENT_TYPE: Schema = {"enum": ["np", "pd", "str", None]}
 _FLAG: Schema = {"type": "boolean"}
 
 
-def v1_request(model: Described) -> Schema:
+def v1_request(model: ModelSpec) -> Schema:
     return {
         "type": "object",
         "required": ["instances"],
         "properties": {
             "instances": {
-                "description": "Rows, all of them as objects by input name or all as lists in the order of the inputs.",
+                "description": "Rows: either all objects by input name, or all lists in the order of the inputs.",
                 "anyOf": [
                     {"type": "array", "minItems": 1, "items": record(model, strict=True)},
                     {"type": "array", "minItems": 1, "items": positional(model)},
@@ -29,22 +29,22 @@ def v1_request(model: Described) -> Schema:
     }
 
 
-def v1_response(model: Described) -> Schema:
+def v1_response(model: ModelSpec) -> Schema:
     default = model.outputs.default
     row = output(default[0]) if len(default) == 1 else prediction(default)
     return {
         "type": "object",
         "required": ["predictions"],
-        "properties": {"predictions": {"type": "array", "description": "One for each row, in their order.", "items": row}},
+        "properties": {"predictions": {"type": "array", "description": "One for each row, in order.", "items": row}},
     }
 
 
-def v2_request(model: Described) -> Schema:
+def v2_request(model: ModelSpec) -> Schema:
     return {
         "type": "object",
         "required": ["inputs"],
         "properties": {
-            "id": {"type": ["string", "null"], "description": "Comes back with the answer."},
+            "id": {"type": ["string", "null"], "description": "Returned in the response."},
             "parameters": _own_parameters(binary_data_output=_FLAG, content_type=_CONTENT_TYPE),
             "inputs": {
                 "type": "array",
@@ -54,14 +54,14 @@ def v2_request(model: Described) -> Schema:
             },
             "outputs": {
                 "type": ["array", "null"],
-                "description": "Those that are wanted; without it, those of the card.",
-                "items": _wanted(model),
+                "description": "The requested outputs; by default those of the card.",
+                "items": _requested_output(model),
             },
         },
     }
 
 
-def v2_response(model: Described) -> Schema:
+def v2_response(model: ModelSpec) -> Schema:
     version = {"model_version": {"const": model.card.version}} if model.card.version else {}
     return {
         "type": "object",
@@ -88,13 +88,13 @@ def _input_tensor(card: Card) -> Schema:
             "data": {
                 "type": "array",
                 "items": {"type": ["number", "string", "boolean", "null", "array"]},
-                "description": "Row by row, flat or nested; as many values as the shape means.",
+                "description": "Row by row, flat or nested; as many values as in the shape.",
             },
         },
     }
 
 
-def _wanted(model: Described) -> Schema:
+def _requested_output(model: ModelSpec) -> Schema:
     names = [item.name for item in model.outputs.all]
     return {
         "type": "object",
@@ -123,5 +123,5 @@ def _parameters() -> Schema:
 
 
 def _own_parameters(**known: Schema) -> Schema:
-    """These among any others. Some clients write null for what they leave out."""
+    """Return the schema of parameters with these among others. Some clients send null instead of leaving them out."""
     return {"type": ["object", "null"], "properties": known}

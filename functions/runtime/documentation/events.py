@@ -1,37 +1,37 @@
-"""The operations that take CloudEvents, in each of the three modes (CloudEvents HTTP Binding 1.0.2)."""
+"""The operations that accept CloudEvents, in the three modes of the CloudEvents HTTP Binding 1.0.2."""
 
 from __future__ import annotations
 
 from eventing.codecs.json import BATCH_MEDIA_TYPE, MEDIA_TYPE
 from eventing.types import INFERENCE_COMPLETED, INFERENCE_FAILED
 from functions.runtime.documentation import examples
-from functions.runtime.documentation.model_spec import Described
+from functions.runtime.documentation.model_spec import ModelSpec
 from functions.runtime.documentation.operations import CALL_ERRORS, JSON, Json, array, body, errors, post, ref
 
 _TEXT: Json = {"type": "string", "minLength": 1}
-# An integer as far as it is one in 64 bits; beyond, a JSON parser makes it a float.
+# Integers are limited to 64 bits: a JSON parser turns larger ones into floats.
 _ANY_ATTRIBUTE: Json = {"type": ["string", "integer", "boolean", "null"], "minimum": -(2**63), "maximum": 2**64 - 1}
 _JSON_TYPE: Json = {"type": ["string", "null"], "pattern": r"^[^;]*[/+][Jj][Ss][Oo][Nn] *(;.*)?$"}
-_KEPT = "Comes back with the answer."
+_KEPT = "Returned in the response."
 _NOTE = (
-    "An event in any of the three modes of the CloudEvents HTTP binding: `application/json` with `ce-` headers is a binary one. Its data is"
-    " a row by input name, whose other fields are ignored, or a V1 or V2 request; a structured event may have them in `data_base64`."
-    " The answer comes in the mode of the request. In a batch each event is answered by its own, in their order, a failed one by"
+    "An event in any of the three modes of the CloudEvents HTTP binding; `application/json` with `ce-` headers is the binary mode. Its data"
+    " is a row by input name, whose other fields are ignored, or a V1 or V2 request; a structured event may have it in `data_base64`."
+    " The response has the mode of the request. A batch is answered by one event for each of its events, in order; a failed one by"
     f" `{INFERENCE_FAILED}` with a problem (RFC 9457)."
 )
-# Of a binary event. No other mode has them, so that none can be required.
+# The headers of the binary mode. The other modes do not have them, so none can be required.
 _HEADERS = {
     "specversion": "Always 1.0.",
-    "id": "Tells events of one source apart.",
-    "source": "Where the event comes from.",
-    "type": "What has happened.",
+    "id": "Identifies the event within its source.",
+    "source": "The origin of the event.",
+    "type": "The kind of event.",
     "subject": _KEPT,
     "partitionkey": _KEPT,
 }
 
 
-def operation(model: Described, component: str, path: str) -> Json:
-    """POST of events to one model."""
+def operation(model: ModelSpec, component: str, path: str) -> Json:
+    """Return the POST operation for events to a model."""
     data, reply = ref("schemas", f"{component}.EventRequest"), ref("schemas", f"{component}.EventResponse")
     replies = {
         JSON: {"schema": reply},
@@ -40,7 +40,7 @@ def operation(model: Described, component: str, path: str) -> Json:
             "schema": array({"anyOf": [_reply(reply, INFERENCE_COMPLETED), _reply(ref("schemas", "Problem"), INFERENCE_FAILED)]})
         },
     }
-    done = {"200": {"description": "The answer, in the mode of the request.", "content": replies}}
+    done = {"200": {"description": "The reply, in the mode of the request.", "content": replies}}
     return post(
         f"events.{component}" if path != "/" else "events",
         model.card.name,
@@ -52,7 +52,7 @@ def operation(model: Described, component: str, path: str) -> Json:
     )
 
 
-def _content(model: Described, data: Json) -> Json:
+def _content(model: ModelSpec, data: Json) -> Json:
     event = examples.event(model.card)
     return {
         MEDIA_TYPE: {"schema": _event(data), "example": event},
@@ -67,11 +67,12 @@ def _header(name: str, description: str, event: Json) -> Json:
 
 
 def _event(data: Json | None = None) -> Json:
-    """A structured event. Attributes have names of lower-case letters and digits; null is as good as absent (JSON Event Format 1.0.2).
+    """Return the schema of a structured event.
 
-    Without `data` it is one of a batch, where it is answered, not refused, if its data is not what the model asks for.
+    Attribute names have lower-case letters and digits; null is the same as absent (JSON Event Format 1.0.2). Without
+    `data` it is the schema of an event in a batch, where an event with invalid data is answered, not refused.
     """
-    asked = {"datacontenttype": _JSON_TYPE, "data": data} if data else {"data": {"description": "As in a single event."}}
+    content = {"datacontenttype": _JSON_TYPE, "data": data} if data else {"data": {"description": "As in a single event."}}
     return {
         "type": "object",
         "required": ["specversion", "id", "source", "type", *(["data"] if data else [])],
@@ -82,7 +83,7 @@ def _event(data: Json | None = None) -> Json:
             "type": _TEXT,
             "subject": {**_ANY_ATTRIBUTE, "description": _KEPT},
             "partitionkey": {**_ANY_ATTRIBUTE, "description": _KEPT},
-            **asked,
+            **content,
         },
         "propertyNames": {"pattern": "^[a-z0-9]+$"},
         "additionalProperties": _ANY_ATTRIBUTE,
@@ -98,7 +99,7 @@ def _reply(data: Json, type_: str) -> Json:
             "id": _TEXT,
             "source": _TEXT,
             "type": {"const": type_},
-            "causationid": {**_TEXT, "description": "The id of the event that this one answers."},
+            "causationid": {**_TEXT, "description": "The id of the request event."},
             "data": data,
         },
     }

@@ -1,4 +1,5 @@
-"""A row that a person can send as it is, in every style that the function takes: the card's example, or one made from the inputs."""
+"""Example requests that can be sent as they are, in every format: with the card's example row, or one made from the
+inputs."""
 
 from __future__ import annotations
 
@@ -8,17 +9,18 @@ from typing import Any
 from functions.runtime.contract.card import Card, Input
 from functions.runtime.contract.checks import range_of
 from functions.runtime.contract.datatypes import WHOLE
-from functions.runtime.documentation.model_spec import Described
+from functions.runtime.documentation.model_spec import ModelSpec
 
 Example = dict[str, Any]
 
 
 def record(card: Card) -> Example:
-    """By input name."""
+    """Return the example row by input name."""
     return dict(card.example) if card.example else {item.name: _made(item) for item in card.inputs}
 
 
 def v1(card: Card) -> dict[str, Example]:
+    """Return examples of V1: a row as an object and as a list."""
     row = record(card)
     return {
         "objects": _example("One row, by input name", {"instances": [row]}),
@@ -26,8 +28,9 @@ def v1(card: Card) -> dict[str, Example]:
     }
 
 
-def v2(model: Described) -> dict[str, Example]:
-    """One tensor a column; one matrix, where all inputs are numbers; and a request for everything that the model can tell."""
+def v2(model: ModelSpec) -> dict[str, Example]:
+    """Return examples of V2: a tensor per input; one matrix, if all inputs are numbers; and a request for all
+    outputs."""
     row = record(model.card)
     columns = [_tensor(item.name, item.datatype, [1], [row[item.name]]) for item in model.card.inputs if row.get(item.name) is not None]
     found = {"columns": _example("One row, a tensor for each input", {"inputs": columns})}
@@ -37,12 +40,12 @@ def v2(model: Described) -> dict[str, Example]:
         found["matrix"] = _example("One row, all inputs in one tensor", {"inputs": [matrix]})
     if len(model.outputs.all) > len(model.outputs.default):
         outputs = [{"name": item.name} for item in model.outputs.all]
-        found["outputs"] = _example("With all outputs, those on request too", {"inputs": columns, "outputs": outputs})
+        found["outputs"] = _example("With all outputs, including those on request", {"inputs": columns, "outputs": outputs})
     return found
 
 
 def event(card: Card) -> Example:
-    """A structured one."""
+    """Return an example of a structured event."""
     return {
         "specversion": "1.0",
         "id": "1",

@@ -1,4 +1,4 @@
-"""The operations that tell about the function and all of its models, and those that load and unload one."""
+"""The operations for metadata, health and statistics of the function, and those that load and unload a model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _FLAG: Json = {"type": "boolean"}
 
 
 def information() -> Json:
-    """By path."""
+    """Return the operations of the function, by path."""
     about = an_object("name", "version", "extensions", name=_TEXT, version=_TEXT, extensions=array(_TEXT))
     names = an_object("models", models=array(_TEXT))
     alive = an_object("status", status={"const": "alive"})
@@ -20,21 +20,21 @@ def information() -> Json:
         "/v2/health/live": _get("v2.live", "Is the function alive?", answer(an_object("live", live=_FLAG))),
         "/v2/health/ready": _get("v2.ready", "Can the function answer?", {**answer(an_object("ready", ready=_FLAG)), **errors(503)}),
         "/v2/models": _get("v2.models", "The models of the function", answer(names)),
-        "/v2/models/stats": _get("v2.stats", "What was counted for each model, as Triton has it", answer({"type": "object"})),
+        "/v2/models/stats": _get("v2.stats", "Statistics of each model, in Triton's format", answer({"type": "object"})),
         "/v1/models": _get("v1.models", "The models of the function (V1)", answer(names)),
         "/v2/repository/index": _index(),
         "/metrics": _get("metrics", "Metrics", _metrics()),
         "/openapi.json": _get("openapi", "This document", answer({"type": "object"})),
-        "/schemas": _get("schemas", "Where the JSON Schemas of the events' data are", answer(array(_TEXT))),
+        "/schemas": _get("schemas", "The paths of the JSON Schemas of the events' data", answer(array(_TEXT))),
     }
 
 
 def management(name: str) -> Json:
-    """By path, for one model."""
+    """Return the operations that load and unload a model, by path."""
     path = f"/v2/repository/models/{name}"
-    wanted = body({JSON: {"schema": {"type": "object", "description": "Without parameters."}, "example": {}}}, required=False)
+    request = body({JSON: {"schema": {"type": "object", "description": "Without parameters."}, "example": {}}}, required=False)
     done = answer({"type": "object"})
-    load = post(f"v2.load.{name}", name, f"Load {name} as it is configured", wanted, {**done, **errors(400, 404, 413, 500, 503)})
+    load = post(f"v2.load.{name}", name, f"Load {name} from its configured artifact", request, {**done, **errors(400, 404, 413, 500, 503)})
     unload = post(f"v2.unload.{name}", name, f"Unload {name}", None, {**done, **errors(404, 500)})
     return {f"{path}/load": load, f"{path}/unload": unload}
 
@@ -44,9 +44,9 @@ def _get(identifier: str, summary: str, responses: Json) -> Json:
 
 
 def _index() -> Json:
-    wanted = body({JSON: {"schema": an_object(ready=_FLAG), "example": {}}}, required=False)
+    request = body({JSON: {"schema": an_object(ready=_FLAG), "example": {}}}, required=False)
     entry = an_object("name", "state", name=_TEXT, version=_TEXT, state={"enum": ["READY", "UNAVAILABLE"]}, reason=_TEXT)
-    return post("v2.index", _TAG, "The models and whether they are ready", wanted, {**answer(array(entry)), **errors(400, 413, 500)})
+    return post("v2.index", _TAG, "The models and whether they are ready", request, {**answer(array(entry)), **errors(400, 413, 500)})
 
 
 def _metrics() -> Json:

@@ -1,4 +1,4 @@
-"""What the documents are made from."""
+"""The specification of a model, from which its documentation is made."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from functions.runtime.contract.card import Card
 from functions.runtime.contract.outputs import Outputs
 
 
-class Described(NamedTuple):
-    """One version of a model. With `nulls` any of its inputs may be null, as for an artifact that came without a card."""
+class ModelSpec(NamedTuple):
+    """One version of a model. With `nulls` any of its inputs may be null, as for an artifact without a card."""
 
     card: Card
     outputs: Outputs
@@ -17,4 +17,5 @@ class Described(NamedTuple):
 
     @property
     def title(self) -> str:
+        """The name and the version."""
         return f"{self.card.name} {self.card.version}" if self.card.version else self.card.name

@@ -1,9 +1,9 @@
-"""The operations of one model by the Open Inference Protocol (V2) and by V1."""
+"""The operations of a model in the Open Inference Protocol (V2) and in V1."""
 
 from __future__ import annotations
 
 from functions.runtime.documentation import examples
-from functions.runtime.documentation.model_spec import Described
+from functions.runtime.documentation.model_spec import ModelSpec
 from functions.runtime.documentation.operations import (
     CALL_ERRORS,
     JSON,
@@ -21,27 +21,28 @@ from functions.runtime.documentation.operations import (
 _BINARY = "application/octet-stream"
 _LENGTH = "Inference-Header-Content-Length"
 _INFER = (
-    f"The body is JSON, or, with the header `{_LENGTH}`, JSON of that length and after it the bytes of the tensors whose parameter"
-    " `binary_data_size` says how many are theirs (little-endian, row-major, in the order of the inputs). The parameter"
-    " `binary_data_output` of the request, or `binary_data` of an output, asks for bytes in the answer."
+    f"The body is JSON, or, with the header `{_LENGTH}`, JSON of that length followed by the bytes of each tensor with the parameter"
+    " `binary_data_size` (little-endian, row-major, in the order of the inputs). The parameter `binary_data_output` of the request,"
+    " or `binary_data` of an output, requests binary data in the response."
 )
 
 
-def v2(model: Described, component: str, path: str, identifier: str) -> Json:
-    """By path; `path` is that of the model or of one version of it, and `identifier` tells its operations from others."""
+def v2(model: ModelSpec, component: str, path: str, identifier: str) -> Json:
+    """Return the V2 operations by path; `path` is that of the model or of one version, `identifier` makes operation ids
+    unique."""
     tag, title = model.card.name, model.title
     ready = an_object("name", "ready", name={"const": model.card.name}, ready={"type": "boolean"})
     return {
         f"{path}/infer": _infer(model, component, identifier),
         path: get(f"v2.metadata.{identifier}", tag, f"Inputs and outputs of {title}", {**answer(_metadata(model)), **errors(404, 500)}),
-        f"{path}/config": get(f"v2.config.{identifier}", tag, f"Configuration of {title}, as Triton has it", _told()),
-        f"{path}/stats": get(f"v2.stats.{identifier}", tag, f"What was counted for {title}, as Triton has it", _told()),
+        f"{path}/config": get(f"v2.config.{identifier}", tag, f"Configuration of {title}, in Triton's format", _any_object()),
+        f"{path}/stats": get(f"v2.stats.{identifier}", tag, f"Statistics of {title}, in Triton's format", _any_object()),
         f"{path}/ready": get(f"v2.ready.{identifier}", tag, f"Is {title} ready?", {**answer(ready), **errors(404, 500, 503)}),
     }
 
 
-def v1(model: Described, component: str) -> Json:
-    """By path; V1 knows no versions."""
+def v1(model: ModelSpec, component: str) -> Json:
+    """Return the V1 operations by path; V1 has no versions."""
     tag, name = model.card.name, model.card.name
     ready = an_object("name", "ready", name={"const": name}, ready={"type": "boolean"})
     content = {JSON: {"schema": ref("schemas", f"{component}.V1Request"), "examples": examples.v1(model.card)}}
@@ -52,28 +53,28 @@ def v1(model: Described, component: str) -> Json:
     }
 
 
-def _told() -> Json:
+def _any_object() -> Json:
     return {**answer({"type": "object"}), **errors(404, 500)}
 
 
-def _v1_explain(model: Described, content: Json) -> Json:
+def _v1_explain(model: ModelSpec, content: Json) -> Json:
     if all(item.meaning != "contributions" for item in model.outputs.all):
         return {}
     name = model.card.name
     done = answer(an_object("explanations", explanations=array({"type": ["object", "array"]})))
-    summary = "What each feature adds to the margin of each row (V1)"
+    summary = "Contributions of the features to the margin of each row (V1)"
     return {f"/v1/models/{name}:explain": post(f"v1.explain.{name}", name, summary, body(content), {**done, **errors(404, *CALL_ERRORS)})}
 
 
-def _infer(model: Described, component: str, identifier: str) -> Json:
+def _infer(model: ModelSpec, component: str, identifier: str) -> Json:
     response = ref("schemas", f"{component}.V2Response")
     content = {
         JSON: {"schema": ref("schemas", f"{component}.V2Request"), "examples": examples.v2(model)},
         _BINARY: {"schema": {"type": "string", "format": "binary"}},
     }
-    length = {"description": "The length of the JSON part, if bytes follow it.", "schema": {"type": "integer", "minimum": 0}}
+    length = {"description": "The length of the JSON part, if binary data follow it.", "schema": {"type": "integer", "minimum": 0}}
     done: Json = {
-        "description": "The tensors, in the order that was asked for.",
+        "description": "The tensors, in the requested order.",
         "headers": {_LENGTH: length},
         "content": {JSON: {"schema": response}, _BINARY: {"schema": {"type": "string", "format": "binary"}}},
     }
@@ -88,7 +89,7 @@ def _infer(model: Described, component: str, identifier: str) -> Json:
     )
 
 
-def _metadata(model: Described) -> Json:
+def _metadata(model: ModelSpec) -> Json:
     tensor = an_object(
         "name",
         "datatype",

@@ -1,28 +1,28 @@
-"""The OpenAPI 3.1 document of a function: every path is written out for the models that it serves, with an example that can be sent."""
+"""The OpenAPI 3.1 document of a function, with the paths of its models written out and examples that can be sent."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from functions.runtime.documentation import bodies, events, function, models, schemas
-from functions.runtime.documentation.model_spec import Described
+from functions.runtime.documentation.model_spec import ModelSpec
 from functions.runtime.documentation.operations import Json, answer, components, errors, get
 
 SCHEMA_MEDIA_TYPE = "application/schema+json"
 _ABOUT = (
-    "A Tidegate function. Rows come by the Open Inference Protocol (V2, with binary tensors), by V1, or as CloudEvents; every error of a"
-    ' call is `{"error": "<one sentence>"}`, every error of an event a problem (RFC 9457).'
+    "A Tidegate function. It accepts rows in the Open Inference Protocol (V2, with binary tensors), in V1, and as CloudEvents. The error of"
+    ' a call is `{"error": "<one sentence>"}`, that of an event is a problem (RFC 9457).'
 )
 
 
-def document(described: Sequence[Described], *, management: bool = False) -> Json:
-    """Of versions of models, those of one name side by side and first the one that answers where no version is named.
+def document(specs: Sequence[ModelSpec], *, management: bool = False) -> Json:
+    """Make the document; versions of a model must be adjacent, with the one that answers by default first.
 
-    `management` is whether models may be loaded and unloaded here.
+    `management` is whether callers may load and unload models.
     """
     shared = components()
     paths: Json = {}
-    models_by_name = by_name(described)
+    models_by_name = by_name(specs)
     for name, versions in models_by_name.items():
         keys = [_component(shared["schemas"], model) for model in versions]
         paths |= _of_model(name, versions, keys)
@@ -32,22 +32,22 @@ def document(described: Sequence[Described], *, management: bool = False) -> Jso
             paths |= function.management(name)
     return {
         "openapi": "3.1.0",
-        "info": {"title": ", ".join(models_by_name), "version": described[0].card.version or "0", "description": _ABOUT},
+        "info": {"title": ", ".join(models_by_name), "version": specs[0].card.version or "0", "description": _ABOUT},
         "tags": [{"name": name, "description": versions[0].card.description} for name, versions in models_by_name.items()],
-        "paths": _joined(paths, function.information()) | {path: _schema_path(path) for path in schema_documents(described)},
+        "paths": _joined(paths, function.information()) | {path: _schema_path(path) for path in schema_documents(specs)},
         "components": shared,
     }
 
 
 def _joined(paths: Json, others: Json) -> Json:
-    """The operations of both; a path may have some in each."""
+    """Merge operations by path; a path may have operations in both."""
     return paths | {path: paths.get(path, {}) | operations for path, operations in others.items()}
 
 
-def schema_documents(described: Sequence[Described]) -> dict[str, Json]:
-    """The JSON Schemas of the models' events by the path that they are served at."""
+def schema_documents(specs: Sequence[ModelSpec]) -> dict[str, Json]:
+    """Return the JSON Schemas of the models' events by their path."""
     found: dict[str, Json] = {}
-    for name, versions in by_name(described).items():
+    for name, versions in by_name(specs).items():
         found |= schemas.documents(versions[0], f"/schemas/{name}")
         for model in versions:
             if model.card.version:
@@ -55,15 +55,15 @@ def schema_documents(described: Sequence[Described]) -> dict[str, Json]:
     return found
 
 
-def by_name(described: Sequence[Described]) -> dict[str, list[Described]]:
-    found: dict[str, list[Described]] = {}
-    for model in described:
+def by_name(specs: Sequence[ModelSpec]) -> dict[str, list[ModelSpec]]:
+    found: dict[str, list[ModelSpec]] = {}
+    for model in specs:
         found.setdefault(model.card.name, []).append(model)
     return found
 
 
-def _of_model(name: str, versions: Sequence[Described], keys: Sequence[str]) -> Json:
-    """First what most callers want; the versions one by one come last."""
+def _of_model(name: str, versions: Sequence[ModelSpec], keys: Sequence[str]) -> Json:
+    """Return the operations of a model: the most used first, those of single versions last."""
     root = f"/v2/models/{name}"
     paths = models.v2(versions[0], keys[0], root, name) | models.v1(versions[0], keys[0])
     paths[f"/models/{name}"] = events.operation(versions[0], keys[0], f"/models/{name}")
@@ -74,8 +74,8 @@ def _of_model(name: str, versions: Sequence[Described], keys: Sequence[str]) -> 
     return paths
 
 
-def _component(known: Json, model: Described) -> str:
-    """Adds the schemas of a model to the known ones; returns what their names begin with."""
+def _component(known: Json, model: ModelSpec) -> str:
+    """Add the schemas of a model to the known ones; returns the prefix of their names."""
     key = model.title.replace(" ", "-")
     while f"{key}.V2Request" in known:
         key += "_"

@@ -1,4 +1,4 @@
-"""The parts that OpenAPI operations are put together from: bodies, answers, errors."""
+"""The building blocks of OpenAPI operations: bodies, responses and errors."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from functions.runtime.documentation.schemas import PROBLEM
 Json = dict[str, Any]
 JSON = "application/json"
 _ERRORS = {
-    400: "The request is not what the model asks for; the sentence says what to mend.",
-    404: "There is no such model, or no such version of it, here.",
-    413: "The request has more bytes or rows than the function takes.",
-    415: "The body has a content type or an encoding that is not understood.",
-    422: "There is no such model here. An event is told so by 422, since a sender retries a 404.",
-    429: "More requests wait than may; come again.",
-    500: "A fault of the function, with an id that its log has too.",
+    400: "The request is invalid; the message names the fault and the remedy.",
+    404: "The model, or this version of it, was not found.",
+    413: "The request has too many bytes or rows.",
+    415: "The content type or the content encoding is unsupported.",
+    422: "The model was not found. For events the status is 422, since senders retry a 404.",
+    429: "The queue is full; retry later.",
+    500: "An internal error, with a reference to the function's log.",
     503: "The model is not ready.",
-    504: "The answer did not come within the request's time.",
+    504: "The request timed out.",
 }
 _ERROR: Json = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string", "description": "One sentence."}}}
 _RETRY_AFTER: Json = {
     "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "string", "pattern": "^[0-9]+$"}}
 }
-# What any call with a body can come to, besides what is particular to it.
+# The errors of every call with a body.
 CALL_ERRORS = (400, 413, 415, 429, 500, 503, 504)
 
 
 def components() -> Json:
-    """The errors of all operations, as an object and as a problem."""
+    """Return the components of all operations: their errors, as an object and as a problem."""
     schemas = {"Error": _ERROR, "Problem": PROBLEM}
     responses = {}
     for kind, media_type in (("Error", JSON), ("Problem", PROBLEM_MEDIA_TYPE)):
@@ -41,34 +41,41 @@ def components() -> Json:
 
 
 def ref(kind: str, name: str) -> Json:
+    """Return a reference to a component."""
     return {"$ref": f"#/components/{kind}/{name}"}
 
 
 def errors(*statuses: int, kind: str = "Error") -> Json:
+    """Return the error responses of these statuses."""
     return {str(status): ref("responses", f"{kind}{status}") for status in statuses}
 
 
-def answer(schema: Json, description: str = "Done.", media_type: str = JSON) -> Json:
+def answer(schema: Json, description: str = "Success.", media_type: str = JSON) -> Json:
+    """Return the response of a success."""
     return {"200": {"description": description, "content": {media_type: {"schema": schema}}}}
 
 
 def get(identifier: str, tag: str, summary: str, responses: Json) -> Json:
+    """Return a GET operation."""
     return {"get": {"operationId": identifier, "tags": [tag], "summary": summary, "responses": responses}}
 
 
 def post(identifier: str, tag: str, summary: str, body: Json | None, responses: Json, **more: Any) -> Json:
+    """Return a POST operation."""
     request = {} if body is None else {"requestBody": body}
     return {"post": {"operationId": identifier, "tags": [tag], "summary": summary, **more, **request, "responses": responses}}
 
 
 def body(content: Json, *, required: bool = True) -> Json:
+    """Return a request body."""
     return {"required": required, "content": content}
 
 
 def an_object(*required: str, **properties: Json) -> Json:
-    """The schema of an object whose keys are `properties`, of which `required` are always there."""
+    """Return the schema of an object with these properties."""
     return {"type": "object", "required": list(required), "properties": properties}
 
 
 def array(items: Json) -> Json:
+    """Return the schema of an array."""
     return {"type": "array", "items": items}

@@ -1,4 +1,4 @@
-"""JSON Schemas (draft 2020-12) of one row: what a model takes by its card's inputs, and what it gives by its outputs."""
+"""JSON Schemas (draft 2020-12) of one row: the inputs of a model's card, and its outputs."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from functions.runtime.contract.categories import Category, spellings_of
 from functions.runtime.contract.checks import range_of
 from functions.runtime.contract.datatypes import WHOLE
 from functions.runtime.contract.outputs import ServedOutput
-from functions.runtime.documentation.model_spec import Described
+from functions.runtime.documentation.model_spec import ModelSpec
 
 Schema = dict[str, Any]
-# From here on a double is rounded to infinity in single precision, which an FP32 or FP16 input goes through.
+# From this number on, a double is rounded to infinity in single precision, which is used for FP32 and FP16 inputs.
 _FP32_END = 2.0**128 - 2.0**103
 
 
-def record(model: Described, *, strict: bool = False) -> Schema:
-    """A row by input name; with `strict` nothing else may be in it."""
+def record(model: ModelSpec, *, strict: bool = False) -> Schema:
+    """Return the schema of a row by input name; with `strict` other fields are not allowed."""
     return {
         "type": "object",
         "description": model.card.description or f"A row for the model {model.title}.",
-        **_needed(model, strict=strict),
+        **_required(model, strict=strict),
         "properties": {item.name: value(item, nulls=model.nulls) for item in model.card.inputs},
         **({"additionalProperties": False} if strict else {}),
     }
 
 
-def _needed(model: Described, *, strict: bool) -> Schema:
-    """All that is not optional; with `nulls`, any one input."""
+def _required(model: ModelSpec, *, strict: bool) -> Schema:
+    """Require all inputs that are not optional; with `nulls`, any one input."""
     if not model.nulls:
         return {"required": [item.name for item in model.card.inputs if not item.optional]}
     return {"minProperties": 1} if strict else {"anyOf": [{"required": [item.name]} for item in model.card.inputs]}
 
 
-def positional(model: Described) -> Schema:
-    """A row as a list in the order of the inputs."""
+def positional(model: ModelSpec) -> Schema:
+    """Return the schema of a row as a list in the order of the inputs."""
     columns = [value(item, nulls=model.nulls) for item in model.card.inputs]
     return {"type": "array", "prefixItems": columns, "items": False, "minItems": len(columns), "maxItems": len(columns)}
 
 
 def value(item: Input, *, nulls: bool = False) -> Schema:
-    """One value of an input; it may be null if it is optional, or with `nulls`."""
+    """Return the schema of an input's value, which may be null if it is optional, or with `nulls`."""
     schema = _type(item)
     if item.optional or nulls:
         types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
@@ -54,7 +54,7 @@ def value(item: Input, *, nulls: bool = False) -> Schema:
 
 
 def prediction(outputs: Sequence[ServedOutput]) -> Schema:
-    """A row of each output, by name."""
+    """Return the schema of a prediction by output name."""
     return {
         "type": "object",
         "required": [item.name for item in outputs],
@@ -63,7 +63,7 @@ def prediction(outputs: Sequence[ServedOutput]) -> Schema:
 
 
 def output(item: ServedOutput) -> Schema:
-    """A row of one output: a value, or lists of them as deep as its shape."""
+    """Return the schema of one row of an output: a value, or lists as deep as its shape."""
     schema = scalar(item)
     for size in reversed(item.shape):
         schema = {"type": "array", "minItems": size, "maxItems": size, "items": schema}
@@ -71,11 +71,12 @@ def output(item: ServedOutput) -> Schema:
 
 
 def scalar(item: ServedOutput) -> Schema:
+    """Return the schema of one value of an output."""
     if item.datatype == "BYTES":
         return {"type": "string", **({"enum": list(item.classes)} if item.classes else {})}
     if item.datatype in WHOLE:
         return {"type": "integer"}
-    kind: Schema = {"type": ["number", "null"], "description": "NaN and infinity, which JSON has not, are null."}
+    kind: Schema = {"type": ["number", "null"], "description": "NaN and infinity, which JSON does not have, are null."}
     return {**kind, "minimum": 0, "maximum": 1} if item.meaning == "probability" else kind
 
 
@@ -96,12 +97,12 @@ def _type(item: Input) -> Schema:
 
 
 def _category(item: Input, categories: Sequence[Category]) -> Schema:
-    """The categories themselves, and the texts that stand for those that are none."""
+    """Return the schema of categories, and of the strings for those that are numbers or booleans."""
     if item.datatype == "BYTES":
         return {"type": "string", "enum": list(categories)}
     kind = "boolean" if item.datatype == "BOOL" else "integer" if item.datatype in WHOLE else "number"
-    texts = dict.fromkeys(text for category in categories for text in spellings_of(category))
-    return {"type": [kind, "string"], "enum": [*categories, *texts]}
+    strings = dict.fromkeys(spelling for category in categories for spelling in spellings_of(category))
+    return {"type": [kind, "string"], "enum": [*categories, *strings]}
 
 
 def _described(schema: Schema, description: str) -> Schema:

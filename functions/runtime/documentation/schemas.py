@@ -5,7 +5,7 @@ from __future__ import annotations
 from eventing.types import INFERENCE_COMPLETED, INFERENCE_FAILED
 from functions.runtime.documentation import examples
 from functions.runtime.documentation.bodies import v1_request, v1_response, v2_request, v2_response
-from functions.runtime.documentation.model_spec import Described
+from functions.runtime.documentation.model_spec import ModelSpec
 from functions.runtime.documentation.records import Schema, prediction, record
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -15,14 +15,14 @@ PROBLEM: Schema = {
     "required": ["title", "status", "detail"],
     "properties": {
         "title": {"type": "string", "description": "The kind of error."},
-        "status": {"type": "integer", "description": "The HTTP status that it stands for."},
-        "detail": {"type": "string", "description": "One sentence for a person."},
+        "status": {"type": "integer", "description": "The HTTP status of the error."},
+        "detail": {"type": "string", "description": "A sentence for a person."},
     },
 }
 
 
-def documents(model: Described, folder: str) -> dict[str, Schema]:
-    """By path in `folder`: the data of an event that asks the model, of its answer, and of its failure."""
+def documents(model: ModelSpec, folder: str) -> dict[str, Schema]:
+    """Return the schemas of a model's request, response and failure events, by path in `folder`."""
     titled = {
         "request": (f"Data of an event to the model {model.title}", request(model)),
         "response": (f"Data of {INFERENCE_COMPLETED} from the model {model.title}", response(model)),
@@ -34,11 +34,11 @@ def documents(model: Described, folder: str) -> dict[str, Schema]:
     }
 
 
-def request(model: Described) -> Schema:
-    """A row, whose other fields are for other readers, or a request of either protocol."""
+def request(model: ModelSpec) -> Schema:
+    """Return the schema of a request: a row, which may have other fields, or a request of V2 or V1."""
     return {"anyOf": [record(model), v2_request(model), v1_request(model)], "examples": [examples.record(model.card)]}
 
 
-def response(model: Described) -> Schema:
-    """In the style of the request."""
+def response(model: ModelSpec) -> Schema:
+    """Return the schema of a response, which has the format of the request."""
     return {"anyOf": [prediction(model.outputs.default), v2_response(model), v1_response(model)]}

@@ -1,6 +1,6 @@
-"""A FastAPI application around a model function, for teams that add routes, dependencies and middleware of their own.
+"""A FastAPI application around a model function, for functions with their own routes, dependencies and middleware.
 
-Importing this takes as long as all the rest of a cold start: a function without an `app.py` never does.
+Importing this package takes as long as the rest of a cold start; a function without an `app.py` does not import it.
 """
 
 from functions.runtime.fastapi.application import Application, create_app

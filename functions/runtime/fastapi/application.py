@@ -1,4 +1,4 @@
-"""The FastAPI application around a model function: the function's routes first, then those that are added to it."""
+"""The FastAPI application around a model function: the function's own routes first, then the added ones."""
 
 from __future__ import annotations
 
@@ -26,31 +26,33 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Any]]
 class Application(FastAPI):
     """A FastAPI application that serves models, made by `create_app`.
 
-    Routes, dependencies, middleware, exception handlers and background tasks are added as to any other FastAPI application.
+    Routes, dependencies, middleware, exception handlers and background tasks are added as to any FastAPI application.
     """
 
     def __init__(self, function: Function, dependencies: Sequence[Depends], lifespan: Lifespan | None, **options: Any) -> None:
         self.function = function
         self.models: Mapping[str, Model] = {name: Model(function.plane, name) for name in function.plane.names}
         options.setdefault("title", ", ".join(self.models))
-        options.setdefault("version", function.plane.slots[0].version or "0")
-        # The page at /docs is the function's own, which needs no internet; it shows this application's document.
+        options.setdefault("version", function.plane.entries[0].version or "0")
+        # The page at /docs is the function's own, which works without the internet; it shows this application's
+        # document.
         super().__init__(dependencies=dependencies, lifespan=_lifespan(function, lifespan), docs_url=None, redoc_url=None, **options)
         self._inference = InferenceRoute(function.app, dependencies, self)
         self.router.routes.insert(0, self._inference)
-        # What has no route at all is answered by the function, whose sentences say what there is.
+        # Paths without a route are answered by the function, with its error messages.
         self.router.default = self._inference.handle
         self.add_exception_handler(TidegateError, _on_domain_error)
 
     @property
     def model(self) -> Model:
-        """The model, where the function serves one. Raises InvalidModel where it serves several."""
+        """The only model of the function. Raises InvalidModel if it serves several."""
         if len(self.models) > 1:
-            raise InvalidModel(f"this function serves {', '.join(self.models)}; name one: app.models[{next(iter(self.models))!r}].")
+            remedy = f"name one: app.models[{next(iter(self.models))!r}]"
+            raise InvalidModel(f"this function serves {', '.join(self.models)}", remedy=remedy)
         return next(iter(self.models.values()))
 
     def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document of both: the models' operations, and those of the routes that were added."""
+        """Return the OpenAPI document of the models' operations and of the added routes."""
         if not self.openapi_schema:
             plane = self.function.plane
             models = document([model_spec for model in self.models.values() for model_spec in model.specs], management=plane.control)
@@ -68,9 +70,9 @@ def create_app(
 ) -> Application:
     """Make a FastAPI application that serves one or several models.
 
-    `model` is what TIDEGATE_MODEL names otherwise: a folder with a `model.yaml` or with several such folders, a `model.yaml`, or a bare
-    artifact. `dependencies` are solved before every call of a model and of the routes that are added, but not for probes of health
-    and for /metrics. `lifespan` and `options` are FastAPI's. Raises InvalidModel and InvalidSetting.
+    `model`, by default TIDEGATE_MODEL, is a folder with a `model.yaml` or with several such folders, a `model.yaml`, or
+    an artifact alone. `dependencies` are resolved before every call of a model or of an added route, but not for health
+    probes and /metrics. `lifespan` and `options` are FastAPI's. Raises InvalidModel and InvalidSetting.
     """
     if model is not None:
         environ = {**environ, "TIDEGATE_MODEL": os.fspath(model)}
@@ -89,6 +91,6 @@ def _lifespan(function: Function, own: Lifespan | None) -> Lifespan:
 
 
 async def _on_domain_error(_: Request, error: Exception) -> Response:
-    """What a handler's `model.predict` raises, as every other route of the function answers it."""
-    assert isinstance(error, TidegateError)  # noqa: S101 Starlette hands over what it was registered for
+    """Answer an error of a handler's `model.predict` like the function's own routes do."""
+    assert isinstance(error, TidegateError)  # noqa: S101 the exception class of the registration
     return Response(orjson.dumps({"error": sentence_of(error)}), status_of(error), media_type="application/json")

@@ -1,4 +1,5 @@
-"""The function's own routes within a FastAPI application: one look into their table, and the plain ASGI application behind it."""
+"""The function's own routes within a FastAPI application: a lookup in their table, and the plain ASGI application
+behind it."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from functions.runtime.http.authentication import is_open
 
 
 class InferenceRoute(BaseRoute):
-    """Matches the function's paths with their methods; solves the dependencies of the application, and hands the request on untouched."""
+    """Matches the function's routes, resolves the application's dependencies, and passes the request on unchanged."""
 
     def __init__(self, app: App, dependencies: Sequence[Depends], application: FastAPI) -> None:
         self._app = app
@@ -39,9 +40,9 @@ class InferenceRoute(BaseRoute):
         return Match.NONE, {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":  # there are none, and what is asked for has no route
+        if scope["type"] == "websocket":  # without a route: the function has no WebSockets
             await send({"type": "websocket.close"})
-        elif self._guard is None or is_open(scope) or documentation.serves(scope["path"]):
+        elif self._guard is None or is_open(scope["path"], scope["method"]) or documentation.serves(scope["path"]):
             await self._app(scope, receive, send)
         else:
             await self._guard.app(scope, receive, send)
@@ -50,7 +51,8 @@ class InferenceRoute(BaseRoute):
         raise NoMatchFound(name, path_params)
 
     def security(self) -> dict[str, Any]:
-        """What the dependencies say of OpenAPI's security: `schemes` by name, and the `requirements` of each operation."""
+        """Return OpenAPI's security of the dependencies: `schemes` by name, and the `requirements` of each
+        operation."""
         if self._guard is None:
             return {"schemes": {}, "requirements": []}
         found = get_openapi(title="", version="", routes=[self._guard])
@@ -64,28 +66,28 @@ class InferenceRoute(BaseRoute):
 
 
 class _Handover(Response):
-    """Answers by another application, which reads the request itself."""
+    """A response made by another application, which reads the request itself."""
 
     def __init__(self, app: ASGIApp, request: Request) -> None:
         self._app = app
-        # A dependency may have read the body, such as one that checks its signature; it is then read from here.
+        # The body, if a dependency has read it, such as one that checks its signature.
         self._read: bytes | None = getattr(request, "_body", None)
         self.background = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive if self._read is None else self._again(receive), send)
+        await self._app(scope, receive if self._read is None else self._replayed(receive), send)
         if self.background is not None:
             await self.background()
 
-    def _again(self, receive: Receive) -> Receive:
+    def _replayed(self, receive: Receive) -> Receive:
         body, self._read = self._read, None
-        given = False
+        sent = False
 
-        async def again() -> Message:
-            nonlocal given
-            if given:
+        async def replay() -> Message:
+            nonlocal sent
+            if sent:
                 return await receive()
-            given = True
+            sent = True
             return {"type": "http.request", "body": body, "more_body": False}
 
-        return again
+        return replay

@@ -1,4 +1,4 @@
-"""Loading the application of a function's own module `app`."""
+"""Loading the FastAPI application of a function's module `app`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from functions.runtime.fastapi.application import Application
 
 
 def load(module: str) -> Application:
-    """Import a module such as `functions.flights.app`. Raises InvalidModel when its `app` was not made by `create_app`.
+    """Import a module such as `functions.flights.app` and return its application.
 
-    An error of the module itself is raised as it is: its traceback leads to the line.
+    Raises InvalidModel if its `app` was not made by `create_app`, and any error of the module itself.
     """
     app = getattr(import_module(module), "app", None)
     if not isinstance(app, Application):
         raise InvalidModel(
-            f"the module {module} has no application named app that create_app made; write app = create_app()"
-            " (from functions.runtime.fastapi import create_app), or remove the module."
+            f"the module {module} has no application named app that create_app made",
+            remedy="write app = create_app() (from functions.runtime.fastapi import create_app), or remove the module",
         )
     return app

@@ -1,4 +1,5 @@
-"""A served model, as handlers of a FastAPI application use it: predictions in the process, and types made from its card."""
+"""A served model for the handlers of a FastAPI application: predictions in the process, and types made from its
+card."""
 
 from __future__ import annotations
 
@@ -10,9 +11,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from functions.runtime.contract.card import Card
-from functions.runtime.documentation.model_spec import Described
+from functions.runtime.documentation.model_spec import ModelSpec
 from functions.runtime.fastapi import types
-from functions.runtime.inference.dataplane import DataPlane
+from functions.runtime.inference.registry import DataPlane
 from functions.runtime.protocols.v1 import document_of
 
 Row = Mapping[str, Any] | BaseModel
@@ -20,7 +21,7 @@ _DEFAULT_SECONDS = 300.0
 
 
 class Model:
-    """One model of the function by its name; without a version, its newest answers."""
+    """A model of the function, by name; its newest version answers by default."""
 
     def __init__(self, plane: DataPlane, name: str) -> None:
         self._plane = plane
@@ -28,43 +29,47 @@ class Model:
 
     @property
     def card(self) -> Card:
-        return self._plane.slot(self.name).card
+        """The card of the newest version."""
+        return self._plane.entry(self.name).card
 
     @property
-    def specs(self) -> list[Described]:
-        """What its documentation is made from, a version each, the newest first."""
-        return [Described(slot.card, slot.outputs, slot.nulls) for slot in self._plane.slots if slot.name == self.name]
+    def specs(self) -> list[ModelSpec]:
+        """The specifications for its documentation, one per version, the newest first."""
+        return [ModelSpec(entry.card, entry.outputs, entry.nulls) for entry in self._plane.entries if entry.name == self.name]
 
     @cached_property
     def request_type(self) -> type[BaseModel]:
-        """A pydantic model of one row, by the card's inputs: a field for each, checked as the function's own protocols check it."""
-        slot = self._plane.slot(self.name)
-        return types.request_type(self.card, nulls=slot.nulls)
+        """A pydantic model of a row with a field for each input, checked like in the function's own protocols."""
+        entry = self._plane.entry(self.name)
+        return types.request_type(self.card, nulls=entry.nulls)
 
     @cached_property
     def response_type(self) -> Any:
-        """What `predict` returns for one row: a number or a string, or, of a model with several outputs, a pydantic model of them."""
-        return types.response_type(self.card.name, self._plane.slot(self.name).outputs.default)
+        """The type that `predict` returns for a row: a number or a string, or a pydantic model of several outputs."""
+        return types.response_type(self.card.name, self._plane.entry(self.name).outputs.default)
 
     async def predict(self, row: Row, *, version: str | None = None, seconds: float = _DEFAULT_SECONDS) -> Any:
-        """The prediction for one row: the output's value, or an object by output name where the model has several.
+        """Predict one row; returns the output's value, or an object by output name for several outputs.
 
-        Raises InvalidInput, Overloaded, TimedOut (after `seconds`), NotReady and UnknownModel; a handler that lets them pass
-        answers as the function's own routes do.
+        Raises InvalidInput, Overloaded, TimedOut (after `seconds`), NotReady and UnknownModel; if a handler does not
+        catch them, the response is that of the function's own routes.
         """
         (found,) = await self.predict_many([row], version=version, seconds=seconds)
         return found
 
     async def predict_many(self, rows: Sequence[Row], *, version: str | None = None, seconds: float = _DEFAULT_SECONDS) -> list[Any]:
-        """A prediction a row, in their order. Raises what `predict` raises, and TooLarge for more rows than a request may have."""
-        model = self._plane.slot(self.name, version).model
+        """Predict several rows; returns their predictions in order.
+
+        Raises what `predict` raises, and TooLarge for too many rows.
+        """
+        model = self._plane.entry(self.name, version).model
         model.check_rows(len(rows))
         encoded = model.encoder.objects([_record(row) for row in rows])
-        answered = await model.infer(encoded, model.outputs.default, time.monotonic() + seconds)
-        predictions: list[Any] = document_of(answered)["predictions"]
+        tensors = await model.infer(encoded, model.outputs.default, time.monotonic() + seconds)
+        predictions: list[Any] = document_of(tensors)["predictions"]
         return predictions
 
 
 def _record(row: Row) -> dict[str, Any]:
-    """By the names of the card's inputs; what was not given is left out."""
+    """Return a row by input name, without the inputs that were not set."""
     return row.model_dump(by_alias=True, exclude_unset=True) if isinstance(row, BaseModel) else dict(row)

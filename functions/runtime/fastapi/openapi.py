@@ -1,15 +1,15 @@
-"""One OpenAPI document of two: the models' operations, and those of the routes that a team added."""
+"""Merging the OpenAPI documents of the models' operations and of the added routes."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from functions.runtime.documentation.operations import Json
-from functions.runtime.http.authentication import OPEN
+from functions.runtime.http.authentication import is_open
 
 
 def merged(own: Json, models: Json) -> Json:
-    """The added routes' document with the models' beside it. A component's name that both have stays the added routes'."""
+    """Merge the models' document into that of the added routes, which keep the names of components that both have."""
     names = own.get("components", {}).get("schemas", {})
     models = _renamed(models, {name: f"Model{name}" for name in models["components"]["schemas"] if name in names})
     components = own.get("components", {})
@@ -24,12 +24,14 @@ def merged(own: Json, models: Json) -> Json:
 
 
 def secured(models: Json, security: Json) -> Json:
-    """The models' document, in which every operation but those that stay open asks for what the dependencies ask for."""
+    """Add the dependencies' security requirements to the models' operations, except those that need no credential."""
     if not security["requirements"]:
         return models
     paths = {
         path: {
-            method: operation if _is_open(path, method) else {**operation, "security": security["requirements"]}
+            method: operation
+            if is_open(path, method.upper()) or path.startswith("/schemas")
+            else {**operation, "security": security["requirements"]}
             for method, operation in item.items()
         }
         for path, item in models["paths"].items()
@@ -37,12 +39,8 @@ def secured(models: Json, security: Json) -> Json:
     return {**models, "paths": paths, "components": {**models["components"], "securitySchemes": security["schemes"]}}
 
 
-def _is_open(path: str, method: str) -> bool:
-    return (path in OPEN and method == "get") or path.startswith("/schemas")
-
-
 def _renamed(document: Any, names: dict[str, str]) -> Any:
-    """The document with other names for some of its schemas, and for the references to them."""
+    """Rename schemas in a document, and the references to them."""
     if not names:
         return document
     references = {f"#/components/schemas/{old}": f"#/components/schemas/{new}" for old, new in names.items()}

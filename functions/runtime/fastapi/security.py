@@ -1,4 +1,4 @@
-"""Dependencies that ask for a credential: `Depends(ApiKey.from_env())`, `Depends(BearerToken(…))`."""
+"""Dependencies that require a credential: `Depends(ApiKey.from_env())`, `Depends(BearerToken(…))`."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from functions.runtime.errors import sentence_of, status_of
 
 
 class ApiKey(APIKeyHeader):
-    """Asks for an API key in the header `x-api-key`. A handler gets the name of the caller whose key it is."""
+    """Requires an API key in the header `x-api-key`. A handler receives the name of the caller."""
 
     def __init__(self, keys: Mapping[str, str] | ApiKeys) -> None:
-        """`keys` by the names of the callers, each of at least 22 characters. Raises InvalidSetting."""
+        """`keys` are by caller's name, each of at least 22 characters. Raises InvalidSetting."""
         super().__init__(name=api_keys.HEADER, scheme_name="ApiKey", auto_error=False)
         self._keys = keys if isinstance(keys, ApiKeys) else ApiKeys(keys)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> ApiKey:
-        """The keys of TIDEGATE_API_KEYS. Raises InvalidSetting."""
+        """Read the keys of TIDEGATE_API_KEYS. Raises InvalidSetting."""
         return cls(ApiKeys.parse(required(environ, API_KEYS)))
 
     async def __call__(self, request: HTTPConnection) -> str:
@@ -40,16 +40,16 @@ class ApiKey(APIKeyHeader):
 
 
 class BearerToken(HTTPBearer):
-    """Asks for a JSON Web Token in the header `authorization`. A handler gets its claims."""
+    """Requires a JSON Web Token in the header `authorization`. A handler receives its claims."""
 
     def __init__(self, *, jwks_url: str, issuer: str, audience: str) -> None:
-        """`jwks_url` is where the issuer publishes its keys (RFC 7517). Raises InvalidSetting."""
+        """`jwks_url` is the URL of the issuer's keys (RFC 7517). Raises InvalidSetting."""
         super().__init__(bearerFormat="JWT", scheme_name="BearerToken", auto_error=False)
         self._tokens = Tokens(jwks_url=jwks_url, issuer=issuer, audience=audience)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> BearerToken:
-        """TIDEGATE_JWKS_URL, TIDEGATE_JWT_ISSUER and TIDEGATE_JWT_AUDIENCE. Raises InvalidSetting."""
+        """Read TIDEGATE_JWKS_URL, TIDEGATE_JWT_ISSUER and TIDEGATE_JWT_AUDIENCE. Raises InvalidSetting."""
         return cls(
             jwks_url=required(environ, "TIDEGATE_JWKS_URL"),
             issuer=required(environ, "TIDEGATE_JWT_ISSUER"),

@@ -1,4 +1,4 @@
-"""Pydantic models from a card. They accept what the function's own protocols accept, since the same functions check the values."""
+"""Pydantic models made from a card. They accept the same values as the function's own protocols, by the same checks."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ _STRICT = ConfigDict(extra="forbid", populate_by_name=True, protected_namespaces
 
 
 def request_type(card: Card, *, nulls: bool = False) -> type[BaseModel]:
-    """A row of the card's inputs. With `nulls` each may be null or absent, as for an artifact that came without a card.
+    """Make a model of a row of the card's inputs. With `nulls` each may be null or absent, as for an artifact without a
+    card.
 
-    A name that Python does not take, such as `sepal length (cm)`, is the field's alias; the field is then `sepal_length_cm`.
+    A name that is not a Python identifier, such as `sepal length (cm)`, is the alias of a field `sepal_length_cm`.
     """
     names = _field_names([item.name for item in card.inputs], taken=frozenset(dir(BaseModel)))
     fields: dict[str, Any] = {name: _field(item, nulls=nulls) for name, item in zip(names, card.inputs, strict=True)}
@@ -30,7 +31,7 @@ def request_type(card: Card, *, nulls: bool = False) -> type[BaseModel]:
 
 
 def response_type(name: str, outputs: Sequence[ServedOutput]) -> Any:
-    """The value of the only output, or a model of several."""
+    """Return the type of the only output's value, or make a model of several outputs."""
     if len(outputs) == 1:
         return _output(outputs[0])
     names = _field_names([item.name for item in outputs], taken=frozenset(dir(BaseModel)))
@@ -72,7 +73,7 @@ def _class_name(name: str) -> str:
 
 
 def _field_names(names: Sequence[str], taken: frozenset[str]) -> list[str]:
-    """A Python identifier for each, unlike the others and unlike what every pydantic model has."""
+    """Return a unique Python identifier for each name, which does not collide with pydantic's own attributes."""
     found: list[str] = []
     for name in names:
         field = re.sub(r"\W+", "_", name).strip("_") or "field"

@@ -1,4 +1,4 @@
-"""The model function's HTTP application: what happens to every request."""
+"""The model function's ASGI application: routing, error mapping and observation of every request."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ from eventing.reply import Problem
 from functions.runtime.errors import Overloaded, log_bug, problem_of, sentence_of, status_of, title_of
 from functions.runtime.http.asgi import Answer, Budget, ClientGone, Receive, Scope, Send, error_answer, problem_answer
 from functions.runtime.http.call import Call, Limits
+from functions.runtime.http.information import Handler
 from functions.runtime.http.lazy import Documentation
-from functions.runtime.http.routes import Infer, Route, Routes, Tell
-from functions.runtime.inference.dataplane import DataPlane
+from functions.runtime.http.routes import Infer, Route, Routes
+from functions.runtime.inference.registry import DataPlane
 from functions.runtime.observability.exchange import Exchange
 from functions.runtime.observability.observers import Observers
 
-# nginx's: the caller closed the connection before there was an answer. Only metrics and logs see it.
+# nginx's status for a client that closed the connection before the response. Only metrics and logs see it.
 _CLIENT_GONE = 499
 _CLOSE = ((b"connection", b"close"),)
 
 
 class App:
-    """An ASGI application."""
+    """The ASGI application of a model function."""
 
     def __init__(self, plane: DataPlane, limits: Limits, observers: Observers) -> None:
         self._limits = limits
         self._observers = observers
-        self._routes = Routes(plane)
+        self._routes = Routes(plane, observers.metrics)
         self._documentation = Documentation(plane)
         self._budget = Budget(limits.bodies_bytes)
-        # Two, so that one huge request does not hold up a large one.
+        # Two threads, so that a huge request does not block a large one.
         self._threads = ThreadPoolExecutor(2, "codec")
         self.in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            with suppress(asyncio.CancelledError):  # of a server that is told twice to stop, and does so at once
+            with suppress(asyncio.CancelledError):  # of a server that a second signal stops at once
                 await self._live(receive, send)
             return
         path, method = scope["path"], scope["method"]
@@ -47,24 +48,25 @@ class App:
             if self._documentation.serves(path):
                 await self._documentation(_as_get(scope), receive, send)
             else:
-                await error_answer(f"there is nothing at {path[:200]}.", 404).send(send)
+                await error_answer(f"no route for {path[:200]}.", 404).send(send)
         elif method == "POST" and route.infer is not None:
             await self._infer(route, route.infer, scope, receive, send)
-        elif (tell := route.tell.get("GET" if method == "HEAD" else method)) is not None:
-            answer = await self._tell(tell, scope, receive)
+        elif (handler := route.handlers.get("GET" if method == "HEAD" else method)) is not None:
+            answer = await self._handle(handler, scope, receive)
             await answer.send(send)
         else:
-            await error_answer(f"{method} is not for {path[:200]}.", 405, ((b"allow", route.allow.encode()),)).send(send)
+            allow = ((b"allow", route.allow.encode()),)
+            await error_answer(f"method {method} not allowed for {path[:200]}.", 405, allow).send(send)
 
     def answers(self, path: str, method: str) -> bool:
-        """Whether this path, with this method, is one that the function serves for its models."""
+        """Return whether the function's own routes serve this path and method."""
         route = self._routes.table.get(path)
         if route is None:
             return False
-        return (method == "POST" and route.infer is not None) or ("GET" if method == "HEAD" else method) in route.tell
+        return (method == "POST" and route.infer is not None) or ("GET" if method == "HEAD" else method) in route.handlers
 
     def close(self) -> None:
-        """End the threads, after the last request."""
+        """Stop the threads, after the last request."""
         self._threads.shutdown()
 
     async def _infer(self, route: Route, infer: Infer, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,7 +85,7 @@ class App:
             answer = await self._answer(route, infer, call)
             if answer is not None:
                 if answer.status >= 400 and b"expect" in headers:
-                    # What comes next may be the body after all, or another request: nobody can tell.
+                    # The next bytes may be the body after all, or another request: the two cannot be told apart.
                     answer.headers += _CLOSE
                 exchange.status = answer.status
                 exchange.response_bytes = len(answer.body)
@@ -100,41 +102,41 @@ class App:
         self._observers.exchanged(exchange)
 
     async def _answer(self, route: Route, infer: Infer, call: Call) -> Answer | None:
-        """The answer, an error's too; None when there is nobody to answer."""
+        """Return the response, including that of an error, or None if the client has disconnected."""
         exchange = call.exchange
         try:
             if self.in_flight > self._limits.requests:
-                raise Overloaded(f"{self._limits.requests} requests are being answered; send this one again a little later.")
-            slot = call.slot = route.slot()
-            exchange.model, exchange.version = slot.name, slot.version or ""
+                raise Overloaded(f"{self._limits.requests} requests are in flight", remedy="retry later")
+            entry = call.entry = route.entry()
+            exchange.model, exchange.version = entry.name, entry.version or ""
             return await infer(call)
         except ClientGone:
             exchange.status, exchange.reason = _CLIENT_GONE, "client gone"
             return None
-        except asyncio.CancelledError:  # the time to drain is over
+        except asyncio.CancelledError:  # the drain time is over
             exchange.reason = "stopping"
-            detail = "this function is stopping; send the request again."
+            detail = "the function is stopping; retry the request."
             return problem_answer(Problem(503, "stopping", detail)) if route.is_event else error_answer(detail, 503, _CLOSE)
         except TidegateError as error:
             exchange.reason = title_of(error)
             return problem_answer(problem_of(error)) if route.is_event else error_answer(sentence_of(error), status_of(error))
-        except Exception as error:  # noqa: BLE001 a fault of ours: the caller gets an id that the log has too
+        except Exception as error:  # noqa: BLE001 an internal error: the caller gets a reference that the log has too
             exchange.reason = "bug"
             detail = log_bug(error, f"POST {route.pattern}")
             return problem_answer(Problem(500, "failed", detail)) if route.is_event else error_answer(detail, 500, _CLOSE)
 
-    async def _tell(self, tell: Tell, scope: Scope, receive: Receive) -> Answer:
+    async def _handle(self, handler: Handler, scope: Scope, receive: Receive) -> Answer:
         try:
-            return await tell(scope, receive)
+            return await handler(scope, receive)
         except TidegateError as error:
             return error_answer(sentence_of(error), status_of(error))
         except ClientGone:
-            return error_answer("the request ended before its body did.", 400)
+            return error_answer("the connection closed before the end of the request body.", 400)
         except Exception as error:  # noqa: BLE001
             return error_answer(log_bug(error, f"{scope['method']} {scope['path'][:200]}"), 500, _CLOSE)
 
     async def _live(self, receive: Receive, send: Send) -> None:
-        """ASGI's lifespan: started before the first request, stopped after the last."""
+        """Run ASGI's lifespan: start-up before the first request, shutdown after the last."""
         await receive()
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -143,6 +145,6 @@ class App:
 
 
 def _as_get(scope: Scope) -> Scope:
-    """HEAD is GET of which the server leaves out the body, and a slash at the end of a path means nothing."""
+    """Convert HEAD to GET, whose body the server then leaves out, and remove a trailing slash from the path."""
     method, path = scope["method"], scope["path"]
     return {**scope, "method": "GET" if method == "HEAD" else method, "path": path.removesuffix("/")}

@@ -1,4 +1,4 @@
-"""Requests and answers on plain ASGI: bodies within limits, JSON, and what becomes of an error."""
+"""Requests and responses on plain ASGI: bounded bodies, JSON, and error responses."""
 
 from __future__ import annotations
 
@@ -20,16 +20,18 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON = b"application/json"
 _RETRY_AFTER_SECONDS = b"1"
-# A smaller answer is left to the server's and the system's buffers; waiting for it would cost more than its bytes.
+# A smaller response stays in the buffers of server and system; waiting until it is sent would cost more than its bytes.
 LARGE_ANSWER_BYTES = 32 * 1024
 
 
 class ClientGone(Exception):
-    """Nobody waits for the answer any more."""
+    """The client has disconnected before the response."""
 
 
 @dataclass(slots=True)
 class Answer:
+    """An HTTP response whose body is in memory."""
+
     body: bytes
     status: int = 200
     content_type: bytes = JSON
@@ -42,29 +44,35 @@ class Answer:
         if len(self.body) < LARGE_ANSWER_BYTES:
             await send({"type": "http.response.body", "body": self.body})
         else:
-            # The server sends nothing more before the client has taken what was written: the last message, which is empty, waits for that.
+            # The server pauses a writer until the client has read what was written: the last, empty message waits for
+            # that.
             await send({"type": "http.response.body", "body": self.body, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
 
 
 class Budget:
-    """Bytes of bodies that may be in memory at once, over all requests and their answers: what a burst of large ones may take of it."""
+    """The bytes of request and response bodies that may be in memory at once: the bound of a burst of large
+    requests."""
 
     def __init__(self, total: int) -> None:
         self._total = total
         self.used = 0
 
     def take(self, size: int, held: int = 0) -> None:
-        """`held` is what the request has taken already. Raises Overloaded when there is no room; a request alone is never refused."""
+        """Take `size` bytes for a request that has taken `held` bytes before.
+
+        Raises Overloaded when the budget is used up; a request alone is never refused.
+        """
         if self.used > held and self.used + size > self._total:
-            raise Overloaded(f"requests of {self.used} bytes are being answered; send this request again a little later.")
+            raise Overloaded(f"requests of {self.used} bytes are in flight", remedy="retry later")
         self.used += size
 
     def replace(self, size: int, by: int) -> None:
-        """Correct what was taken by an estimate, now that the size is known; this refuses nothing, since the bytes are there."""
+        """Replace an estimate by the actual size; never refused, since these bytes are already in memory."""
         self.used += by - size
 
     def give(self, size: int) -> None:
+        """Return `size` bytes to the budget."""
         self.used -= size
 
 
@@ -73,31 +81,35 @@ def json_answer(value: Any, status: int = 200, headers: tuple[tuple[bytes, bytes
 
 
 def error_answer(detail: str, status: int, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Answer:
-    """`{"error": "<one sentence>"}`, as the Open Inference Protocol has it."""
+    """Make the error response of the Open Inference Protocol: `{"error": "<one sentence>"}`."""
     return json_answer({"error": detail}, status, headers or _retry_after(status))
 
 
 def problem_answer(problem: Problem) -> Answer:
-    """A problem (RFC 9457) as the answer to an event."""
+    """Make the error response to an event: a problem (RFC 9457)."""
     return Answer(orjson.dumps(problem.to_json()), problem.status, PROBLEM_MEDIA_TYPE.encode(), _retry_after(problem.status))
 
 
 async def read_body(receive: Receive, declared: bytes | None, limit: int, budget: Budget) -> bytes:
-    """The whole body, whose bytes are then taken from the budget. Raises TooLarge as soon as it is known to pass the limit."""
+    """Read the whole body and take its bytes from the budget.
+
+    `declared` is the value of Content-Length, `limit` is in bytes. Raises TooLarge as soon as the body is known to
+    exceed the limit, Overloaded, and ClientGone.
+    """
     if declared is not None and declared.isdigit() and int(declared) > limit:
-        raise TooLarge(f"the body has {int(declared)} bytes; at most {limit} fit: send several requests.")
+        raise _too_large(int(declared), limit)
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body"):
         body: bytes = message.get("body", b"")
         if len(body) > limit:
-            raise TooLarge(f"the body has {len(body)} bytes; at most {limit} fit: send several requests.")
+            raise _too_large(len(body), limit)
         budget.take(len(body))
         return body
     return await _read_rest(receive, message, limit, budget)
 
 
 async def _read_rest(receive: Receive, message: Message, limit: int, budget: Budget) -> bytes:
-    body, size = BytesIO(), 0  # which gives its bytes away without a copy: for a moment, that would take twice the memory
+    body, size = BytesIO(), 0  # its getvalue makes no copy, which would take twice the memory for a moment
     try:
         while True:
             if message["type"] == "http.disconnect":
@@ -106,7 +118,7 @@ async def _read_rest(receive: Receive, message: Message, limit: int, budget: Bud
             budget.take(len(chunk), size)
             size += len(chunk)
             if size > limit:
-                raise TooLarge(f"the body has more than {limit} bytes: send several requests.")
+                raise TooLarge(f"the body has more than {limit} bytes", remedy="send several requests")
             body.write(chunk)
             if not message.get("more_body"):
                 return body.getvalue()
@@ -114,6 +126,10 @@ async def _read_rest(receive: Receive, message: Message, limit: int, budget: Bud
     except BaseException:
         budget.give(size)
         raise
+
+
+def _too_large(size: int, limit: int) -> TooLarge:
+    return TooLarge(f"the body has {size} bytes, more than the limit of {limit}", remedy="send several requests")
 
 
 def _retry_after(status: int) -> tuple[tuple[bytes, bytes], ...]:

@@ -1,4 +1,4 @@
-"""Credentials checked in front of an ASGI application, for functions that are set up to ask for them."""
+"""ASGI middleware that checks credentials, for functions that are configured to require them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _BEARER = b"bearer "
 
 
 class Authentication:
-    """An ASGI application in front of another: a request passes with a known API key or a valid bearer token.
+    """ASGI middleware that requires a known API key or a valid bearer token (RFC 9110, section 11; RFC 6750).
 
-    Probes of health and `/metrics` pass without (RFC 9110, section 11; RFC 6750).
+    Health probes and `/metrics` need no credential.
     """
 
     def __init__(self, app: Application, keys: ApiKeys | None, tokens: Tokens | None) -> None:
@@ -33,7 +33,7 @@ class Authentication:
         self._challenge = b"Bearer" if tokens is not None else b"ApiKey"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or is_open(scope):
+        if scope["type"] != "http" or is_open(scope["path"], scope["method"]):
             await self._app(scope, receive, send)
             return
         try:
@@ -41,7 +41,7 @@ class Authentication:
         except TidegateError as error:
             status = status_of(error)
             headers = ((b"www-authenticate", self._challenge),) if status == status_of(Unauthenticated("")) else ()
-            # The body is not read: the connection cannot go on.
+            # The body stays unread, so the connection cannot be used again.
             await error_answer(sentence_of(error), status, (*headers, (b"connection", b"close"))).send(send)
             return
         await self._app(scope, receive, send)
@@ -53,16 +53,16 @@ class Authentication:
         elif self._keys is not None:
             self._keys.caller(headers.get(_KEY, b"").decode("latin-1"))
         else:
-            raise Unauthenticated("the request has no bearer token; send one in the header authorization.")
+            raise Unauthenticated("the request has no bearer token", remedy="send one in the header authorization")
 
 
-def is_open(scope: Scope) -> bool:
-    """Whether a request is one of those that need no credential."""
-    return scope["path"] in OPEN and scope["method"] in ("GET", "HEAD")
+def is_open(path: str, method: str) -> bool:
+    """Return whether a request of this path and method (upper case) needs no credential."""
+    return path in OPEN and method in ("GET", "HEAD")
 
 
 def authenticated(app: Application, environ: Mapping[str, str]) -> Application:
-    """The application, behind the credentials that the environment requires, if any. Raises InvalidSetting."""
+    """Wrap an application in the authentication that the environment configures. Raises InvalidSetting."""
     if not is_required(environ):
         return app
     return Authentication(app, keys_from_env(environ), tokens_from_env(environ))

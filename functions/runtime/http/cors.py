@@ -1,4 +1,4 @@
-"""Cross-origin requests (the Fetch standard, section 3.2): which pages in a browser may call this server."""
+"""Cross-origin resource sharing (the Fetch standard, section 3.2): the web pages that may call this server."""
 
 from __future__ import annotations
 
@@ -14,26 +14,28 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::[
 
 
 def origins(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The origins of TIDEGATE_CORS_ORIGINS, or `*` for every origin. Raises InvalidSetting."""
+    """Return the origins of TIDEGATE_CORS_ORIGINS; `*` stands for every origin. Raises InvalidSetting."""
     found = tuple(filter(None, (item.strip() for item in environ.get(_VARIABLE, "").split(","))))
     for origin in found:
         if origin != "*" and not _ORIGIN.fullmatch(origin):
             raise InvalidSetting(
-                f"{_VARIABLE} has {origin!r}, which is not an origin; write it as the browser sends it, such as https://app.example.com"
-                " (lower case, no path, no trailing slash)."
+                f"{_VARIABLE} has {origin!r}, which is not an origin",
+                remedy="write it as the browser sends it, such as https://app.example.com (lower case, no path, no trailing slash)",
             )
     return found
 
 
 def with_cors(app: Application, allowed: Collection[str]) -> Application:
-    """An application that answers preflights and lets pages of these origins read its replies; the same one without any.
+    """Wrap an application so that it answers preflights and lets pages of these origins read its responses.
 
-    Replies never allow credentials (cookies, TLS client certificates): callers send tokens in the `Authorization` header.
+    Without origins the application is returned unchanged. Responses never allow credentials (cookies, TLS client
+    certificates): callers send tokens in the `Authorization` header.
     """
     if not allowed:
         return app
-    # Imported only by those who need it: it takes 100 ms, which a start from zero would notice.
+    # Imported only where it is needed: it takes 100 ms of a start from zero.
     from starlette.middleware.cors import CORSMiddleware
 
-    # Every header of a reply, since the extension attributes of an event, which are headers in binary mode, have any name.
+    # Every response header, since the extension attributes of an event, which are headers in binary mode, have any
+    # name.
     return CORSMiddleware(app, allow_origins=allowed, allow_methods=["*"], allow_headers=["*"], expose_headers=["*"])

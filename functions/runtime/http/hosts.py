@@ -1,5 +1,8 @@
-"""Which names the server may be called by: a page in a browser can have its own name resolve to 127.0.0.1 (DNS rebinding), and so read
-what a server on this machine answers; the Host header has the page's name then."""
+"""The host names by which the server may be called, as a protection from DNS rebinding.
+
+A web page can have its own name resolve to 127.0.0.1 and so read the responses of a server on this machine; the Host
+header then has the page's name.
+"""
 
 from __future__ import annotations
 
@@ -12,23 +15,27 @@ from functions.runtime.http.asgi import Application, Receive, Scope, Send, error
 
 _VARIABLE = "TIDEGATE_ALLOWED_HOSTS"
 _HOST = re.compile(r"(?:\*\.)?[a-z0-9_.-]+|\[[0-9a-f:.]+\]")
-# What names this machine and nothing else (RFC 6761, section 6.3).
+# The names of this machine only (RFC 6761, section 6.3).
 _LOOPBACK = ("localhost", "*.localhost", "127.0.0.1", "[::1]")
 
 
 def allowed_hosts(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The hosts of TIDEGATE_ALLOWED_HOSTS in lower case, without ports; none for every host. Raises InvalidSetting."""
+    """Return the hosts of TIDEGATE_ALLOWED_HOSTS in lower case; none stands for every host. Raises InvalidSetting."""
     found = tuple(filter(None, (item.strip().lower() for item in environ.get(_VARIABLE, "").split(","))))
     for host in found:
         if not _HOST.fullmatch(host):
             raise InvalidSetting(
-                f"{_VARIABLE} has {host!r}, which is not a host; write it without a port, such as localhost or *.example.com."
+                f"{_VARIABLE} has {host!r}, which is not a host",
+                remedy="write it without a port, such as localhost or *.example.com",
             )
     return found
 
 
 def names_of(address: str) -> str:
-    """The value of TIDEGATE_ALLOWED_HOSTS for a server that listens on this address: the names of a loopback one, else none, for all."""
+    """Return the value of TIDEGATE_ALLOWED_HOSTS for a server that listens on this address.
+
+    It has the names of a loopback address, and is empty, for all hosts, otherwise.
+    """
     name = f"[{address}]" if ":" in address else address.lower()
     if name in _LOOPBACK or name.startswith("127."):
         return ",".join(dict.fromkeys((*_LOOPBACK, name)))
@@ -36,7 +43,10 @@ def names_of(address: str) -> str:
 
 
 def with_hosts(app: Application, allowed: Collection[str], origins: Collection[str] = ()) -> Application:
-    """An application that is called by these hosts only, and by pages of these hosts or `origins`; the same one without any hosts."""
+    """Wrap an application so that only these hosts, and pages of these hosts or `origins`, may call it.
+
+    Without hosts the application is returned unchanged.
+    """
     return _Guard(app, allowed, origins) if allowed else app
 
 
@@ -54,12 +64,15 @@ class _Guard:
             await self._app(scope, receive, send)
 
     def _refusal(self, headers: Mapping[bytes, bytes]) -> str | None:
-        """A page of another site may send requests too, though it cannot read the replies: browsers send its origin with them."""
+        """Return the error sentence for a host or an origin that is not allowed.
+
+        The origin counts too: a page of another site can send requests, though it cannot read the responses.
+        """
         host, origin = headers.get(b"host", b"").decode("latin-1"), headers.get(b"origin", b"").decode("latin-1")
         if not self._allows("//" + host):
-            return f"the host {host[:100]!r} is not allowed here; add it to {_VARIABLE} if this server has that name."
+            return f"the host {host[:100]!r} is not allowed; add it to {_VARIABLE} if this server has that name."
         if b"origin" in headers and not self._allows_origin(origin):
-            return f"pages of {origin[:100]!r} may not call this server; add the origin to TIDEGATE_CORS_ORIGINS if they may."
+            return f"the origin {origin[:100]!r} is not allowed; add it to TIDEGATE_CORS_ORIGINS if its pages may call this server."
         return None
 
     def _allows_origin(self, origin: str) -> bool:

@@ -1,4 +1,4 @@
-"""The routes that predict: Open Inference (V2), V1 and CloudEvents, each a thin way to the data plane and back."""
+"""The inference routes: Open Inference Protocol (V2), V1 and CloudEvents, each from HTTP to the data plane and back."""
 
 from __future__ import annotations
 
@@ -15,46 +15,49 @@ from eventing.event import Event
 from functions.runtime.contract.outputs import OutputTensor, ServedOutput
 from functions.runtime.http.asgi import Answer
 from functions.runtime.http.call import OFF_LOOP_BYTES, Call
+from functions.runtime.inference.events import infer, infer_batch
 from functions.runtime.protocols import events, v1, v2
-from functions.runtime.protocols.body import parse_json
-from functions.runtime.protocols.limits import check_json
+from functions.runtime.protocols.body import check_json, parse_json
+from functions.runtime.protocols.events import EventRequest
 
-# About what a number, and an event without its data, take in JSON: tells roughly how long writing an answer takes, and its size.
+# About the bytes of JSON of a number, and of an event without its data: an estimate of a response's size and encoding
+# time.
 _BYTES_PER_VALUE = 20
 _BINARY_BYTES_PER_VALUE = 8
 _BYTES_PER_EVENT = 500
-# Of reading, to JSON of the same bytes, at the least.
+# Decoding binary data is at least this many times faster than JSON of the same size.
 _BINARY_SPEED_UP = 4
 
-# What was asked, where it could be read, and the replies.
-_Answered = tuple[Sequence[events.Question | Event], list[Event]]
+# The decoded requests, as far as they are valid, and the replies.
+_Replied = tuple[Sequence[EventRequest | Event], list[Event]]
 _Cost = Callable[[int, Sequence[ServedOutput]], int]
 _DocumentOf = Callable[[Sequence[OutputTensor]], dict[str, Any]]
 
 
 async def infer_v2(call: Call) -> Answer:
+    """Handle a V2 request, with or without binary tensors."""
     call.check_json()
-    model = call.slot.model
+    model = call.entry.model
     body = await call.body()
     length = call.json_length(body)
     json_bytes = len(body) if length is None else length
     _check_json(call, body, json_bytes)
     decode_cost = json_bytes + (len(body) - json_bytes) // _BINARY_SPEED_UP
-    if decode_cost < OFF_LOOP_BYTES:  # as nearly all have: for these, not even a coroutine more
+    if decode_cost < OFF_LOOP_BYTES:  # nearly all requests: these do without another coroutine
         request = v2.decode(body, length, model)
     else:
-        request = await call.aside(decode_cost, v2.decode, body, length, model)
+        request = await call.offload(decode_cost, v2.decode, body, length, model)
     rows = request.rows
     call.exchange.request_id = request.id or call.exchange.request_id
     call.decoded(rows.count)
     encode_cost = _encode_cost(rows.count, [output for output in request.outputs if output.name not in request.binary])
     call.expect(encode_cost + (_binary_bytes(request) if request.binary else 0))
-    answered = await call.unless_gone(rows.count, model.infer(rows, request.outputs, call.deadline))
+    tensors = await call.cancel_on_disconnect(rows.count, model.infer(rows, request.outputs, call.deadline))
     call.predicted()
     if encode_cost < OFF_LOOP_BYTES:
-        content, json_length = v2.encode(model.card, request, answered)
+        content, json_length = v2.encode(model.card, request, tensors)
     else:
-        content, json_length = await call.aside(encode_cost, v2.encode, model.card, request, answered)
+        content, json_length = await call.offload(encode_cost, v2.encode, model.card, request, tensors)
     if json_length is None:
         return Answer(content)
     header = (b"inference-header-content-length", str(json_length).encode())
@@ -62,98 +65,100 @@ async def infer_v2(call: Call) -> Answer:
 
 
 async def predict_v1(call: Call) -> Answer:
-    outputs = call.slot.model.outputs.default
-    return await _answer_v1(call, outputs, _encode_cost, v1.document_of)
+    """Handle a V1 `:predict` request."""
+    outputs = call.entry.model.outputs.default
+    return await _infer_v1(call, outputs, _encode_cost, v1.document_of)
 
 
 async def explain_v1(call: Call) -> Answer:
-    """What each feature adds to the margin of each row."""
-    model = call.slot.model
+    """Handle a V1 `:explain` request: the contribution of each feature to the margin of each row."""
+    model = call.entry.model
     explained = v1.explained(model.outputs)
     explain = partial(v1.explanations, v1.explained_columns(model.card))
-    return await _answer_v1(call, (explained,), _explain_cost, explain)
+    return await _infer_v1(call, (explained,), _explain_cost, explain)
 
 
-async def _answer_v1(call: Call, outputs: tuple[ServedOutput, ...], cost: _Cost, document_of: _DocumentOf) -> Answer:
+async def _infer_v1(call: Call, outputs: tuple[ServedOutput, ...], cost: _Cost, document_of: _DocumentOf) -> Answer:
     call.check_json()
-    model = call.slot.model
+    model = call.entry.model
     body = await call.body()
     _check_json(call, body, len(body))
-    rows = await call.aside(len(body), lambda: v1.parse(parse_json(body), model))
+    rows = await call.offload(len(body), lambda: v1.parse(parse_json(body), model))
     call.decoded(rows.count)
     encode_cost = cost(rows.count, outputs)
     call.expect(encode_cost)
-    answered = await call.unless_gone(rows.count, model.infer(rows, outputs, call.deadline))
+    tensors = await call.cancel_on_disconnect(rows.count, model.infer(rows, outputs, call.deadline))
     call.predicted()
-    return Answer(await call.aside(encode_cost, lambda: orjson.dumps(document_of(answered))))
+    return Answer(await call.offload(encode_cost, lambda: orjson.dumps(document_of(tensors))))
 
 
 async def infer_events(call: Call) -> Answer:
+    """Handle a CloudEvent in binary or structured mode, or a batch."""
     message = Message({name.decode("latin-1"): value.decode("latin-1") for name, value in call.headers.items()}, b"")
     mode = http.mode_of(message.headers)
     if mode is None:
-        raise InvalidEvent("the request is no CloudEvent: send ce- headers, or the content type application/cloudevents+json.")
+        raise InvalidEvent("the request is not a CloudEvent", remedy="send ce- headers, or the content type application/cloudevents+json")
     message = Message(message.headers, await call.body())
     _check_json(call, message.body, len(message.body))
-    questions, replies = await (_answer_batch(call, message) if mode is Mode.BATCH else _answer_one(call, message, mode))
-    answer = await call.aside(_events_cost(questions), http.encode, replies, mode)
+    requests, replies = await (_infer_batch(call, message) if mode is Mode.BATCH else _infer_one(call, message, mode))
+    answer = await call.offload(_events_cost(requests), http.encode, replies, mode)
     headers = dict(answer.headers)
     content_type = headers.pop("content-type", "application/json")
     pairs = tuple((name.encode(), value.encode("latin-1")) for name, value in headers.items())
     return Answer(answer.body, content_type=content_type.encode(), headers=pairs)
 
 
-async def _answer_one(call: Call, message: Message, mode: Mode) -> _Answered:
-    model = call.slot.model
+async def _infer_one(call: Call, message: Message, mode: Mode) -> _Replied:
+    model = call.entry.model
 
-    def read() -> events.Question:
+    def read() -> EventRequest:
         (received,) = http.decode(message, mode)
         return events.read(model, received)
 
-    question = await call.aside(len(message.body), read)
-    call.exchange.request_id = question.event.id
-    call.exchange.event = question.event.attributes
-    call.exchange.traceparent = str(question.event.get("traceparent") or call.exchange.traceparent)
-    call.decoded(question.rows.count)
-    call.expect(_events_cost([question]))
-    reply = await call.unless_gone(question.rows.count, events.answer(model, question, call.deadline))
+    request = await call.offload(len(message.body), read)
+    call.exchange.request_id = request.event.id
+    call.exchange.event = request.event.attributes
+    call.exchange.traceparent = str(request.event.get("traceparent") or call.exchange.traceparent)
+    call.decoded(request.rows.count)
+    call.expect(_events_cost([request]))
+    reply = await call.cancel_on_disconnect(request.rows.count, infer(model, request, call.deadline))
     call.predicted()
-    return [question], [reply]
+    return [request], [reply]
 
 
-async def _answer_batch(call: Call, message: Message) -> _Answered:
-    model = call.slot.model
+async def _infer_batch(call: Call, message: Message) -> _Replied:
+    model = call.entry.model
 
-    def read() -> list[events.Question | Event]:
+    def read() -> list[EventRequest | Event]:
         return events.read_all(model, http.decode(message, Mode.BATCH))
 
-    questions = await call.aside(len(message.body), read)
-    count = sum(item.rows.count for item in questions if isinstance(item, events.Question))
+    requests = await call.offload(len(message.body), read)
+    count = sum(item.rows.count for item in requests if isinstance(item, EventRequest))
     call.decoded(count)
-    call.expect(_events_cost(questions))
-    replies = await call.unless_gone(count, events.answer_all(model, questions, call.deadline))
+    call.expect(_events_cost(requests))
+    replies = await call.cancel_on_disconnect(count, infer_batch(model, requests, call.deadline))
     call.predicted()
-    return questions, replies
+    return requests, replies
 
 
-def _events_cost(questions: Sequence[events.Question | Event]) -> int:
-    """About the bytes of their replies."""
-    asked = [item for item in questions if isinstance(item, events.Question)]
-    return _BYTES_PER_EVENT * len(questions) + sum([_encode_cost(item.rows.count, item.outputs) for item in asked])
+def _events_cost(requests: Sequence[EventRequest | Event]) -> int:
+    """Estimate the bytes of the replies."""
+    valid = [item for item in requests if isinstance(item, EventRequest)]
+    return _BYTES_PER_EVENT * len(requests) + sum([_encode_cost(item.rows.count, item.outputs) for item in valid])
 
 
 def _binary_bytes(request: v2.Request) -> int:
-    """About the bytes of the binary tensors in its answer."""
+    """Estimate the bytes of the response's binary tensors."""
     return _BINARY_BYTES_PER_VALUE * request.rows.count * sum([item.width for item in request.outputs if item.name in request.binary])
 
 
 def _encode_cost(rows: int, outputs: Sequence[ServedOutput]) -> int:
-    """About the bytes of JSON that these outputs of so many rows are."""
+    """Estimate the bytes of JSON of these outputs."""
     return _BYTES_PER_VALUE * rows * sum([output.width for output in outputs])
 
 
 def _explain_cost(rows: int, outputs: Sequence[ServedOutput]) -> int:
-    """Likewise; each value has the name of its feature."""
+    """Estimate the bytes of JSON of explanations, where each value has the name of its feature."""
     return 2 * _encode_cost(rows, outputs)
 
 

@@ -1,4 +1,5 @@
-"""What is imported when it is first asked for, in a thread: neither a cold start nor the calls meanwhile pay for FastAPI or Prometheus."""
+"""Routes whose libraries are imported in a thread at their first request, so that a cold start imports neither FastAPI
+nor Prometheus."""
 
 from __future__ import annotations
 
@@ -6,12 +7,12 @@ import asyncio
 
 from functions.runtime import documentation
 from functions.runtime.http.asgi import Answer, Application, Receive, Scope, Send
-from functions.runtime.inference.dataplane import DataPlane
+from functions.runtime.inference.registry import DataPlane
 from functions.runtime.observability.metrics import Metrics
 
 
 class Documentation:
-    """OpenAPI, its page, and the JSON Schemas; FastAPI serves them."""
+    """The OpenAPI document, its page and the JSON Schemas, served by FastAPI."""
 
     def __init__(self, plane: DataPlane) -> None:
         self._plane = plane
@@ -28,13 +29,14 @@ class Documentation:
 
     def _build(self) -> Application:
         from functions.runtime.documentation.application import build
-        from functions.runtime.documentation.model_spec import Described
+        from functions.runtime.documentation.model_spec import ModelSpec
 
-        return build([Described(slot.card, slot.outputs, slot.nulls) for slot in self._plane.slots], management=self._plane.control)
+        specs = [ModelSpec(entry.card, entry.outputs, entry.nulls) for entry in self._plane.entries]
+        return build(specs, management=self._plane.control)
 
 
 class Exposition:
-    """The metrics as Prometheus reads them."""
+    """The metrics in Prometheus' format."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics

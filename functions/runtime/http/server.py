@@ -1,4 +1,4 @@
-"""A process that serves one application: its signals, its log."""
+"""The server process of one application: uvicorn's configuration, signals and log."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def serve(
     body_seconds: float = KEEP_ALIVE_SECONDS,
     write_seconds: float | None = None,
 ) -> int:
-    """Serve an ASGI application until SIGTERM or SIGINT.
+    """Serve an ASGI application until SIGTERM or SIGINT, and return the exit status.
 
-    Requests in flight finish within `drain_seconds`, bodies arrive within `body_seconds`, and clients take an answer
-    within `write_seconds`, the same if not given. Returns the exit status.
+    Requests in flight must finish within `drain_seconds` and bodies must arrive within `body_seconds`; clients must
+    read a response within `write_seconds`, by default `body_seconds`.
     """
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     limits = {"body_seconds": body_seconds, "write_seconds": body_seconds if write_seconds is None else write_seconds}
@@ -42,13 +42,13 @@ def serve(
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=drain_seconds,  # type: ignore[arg-type]  # asyncio takes fractions
     )
-    # uvicorn raises the signals again once it has drained: having finished in order is no reason to die of them.
+    # uvicorn raises the signals again after draining; the process should exit normally then, not die of them.
     raised: list[int] = []
     server = uvicorn.Server(config)
 
     def stop(number: int, _: object) -> None:
         raised.append(number)
-        server.should_exit = True  # one that comes before uvicorn listens to signals counts as well
+        server.should_exit = True  # for a signal that arrives before uvicorn handles signals
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)

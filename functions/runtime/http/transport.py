@@ -1,17 +1,20 @@
-"""Writing to a connection: in as few system calls as can be, and not without end to a client that does not read."""
+"""Writing to a connection: with few system calls, and with a timeout for clients that do not read."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
-# So much is sent at once: there is nothing to gain from joining it, and the writer wants to know whether the client takes it.
+# From this size on, data are sent at once: joining gains nothing, and the writer waits for the client to read them.
 _LARGE_BYTES = 32 * 1024
 
 
 class Corked:
-    """A transport that sends what is written in one round of the event loop at once: uvicorn writes head and body of an answer apart,
-    and each write of a small one is a system call that costs more than making the answer did."""
+    """A transport that joins the writes of one round of the event loop into one.
+
+    uvicorn writes head and body of a response separately, and for a small response each write is a system call that
+    costs more than computing the response.
+    """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -44,14 +47,15 @@ class Corked:
         elif len(written[-1]) < _LARGE_BYTES:
             self._transport.write(b"".join(written))
         else:
-            # A large answer is not copied. It is not given to writelines() either: in Python 3.12.0 to 3.12.8, 3.13.0 and 3.13.1,
+            # A large response is not copied. It is not given to writelines() either: in Python 3.12.0 to 3.12.8, 3.13.0 and 3.13.1,
             # that of asyncio's own transport never pauses the writer (CVE-2024-12254).
             self._transport.write(b"".join(written[:-1]))
             self._transport.write(written[-1])
 
 
 class WriteTimeout:
-    """Aborts a connection whose client takes nothing for `idle_seconds`, or does not take all of an answer in `total_seconds`."""
+    """Aborts a connection whose client reads nothing for `idle_seconds`, or not all of a response in
+    `total_seconds`."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, *, idle_seconds: float, total_seconds: float) -> None:
         self._transport = transport
@@ -63,13 +67,13 @@ class WriteTimeout:
         self._timer: asyncio.TimerHandle | None = None
 
     def paused(self) -> None:
-        """Something waits for the client."""
+        """Start the timeout: written data wait for the client to read."""
         if self._until is None:
             self._until = self._loop.time() + self._total_seconds
         self._arm(self._until)
 
     def resumed(self, *, complete: bool) -> None:
-        """The client has taken all that was written, which was all of the answer, or (`complete` is false) a part of it."""
+        """Stop the timeout: the client has read all written data, which are the whole response if `complete`."""
         if complete:
             self._until = None
         if self._timer is not None:
@@ -79,9 +83,9 @@ class WriteTimeout:
     def _arm(self, until: float) -> None:
         self._left = self._transport.get_write_buffer_size()
         wait = min(self._idle_seconds, max(0.0, until - self._loop.time()))
-        self._timer = self._loop.call_later(wait, self._look, until)
+        self._timer = self._loop.call_later(wait, self._check, until)
 
-    def _look(self, until: float) -> None:
+    def _check(self, until: float) -> None:
         if self._loop.time() >= until or self._transport.get_write_buffer_size() >= self._left:
             self._transport.abort()
         else:

@@ -1,1 +1,2 @@
-"""Serving models: the registry, micro-batching, and the scheduling of large predictions. Knows no transport."""
+"""Serving models, independent of the transport: the registry, micro-batching, and the scheduling of large
+predictions."""

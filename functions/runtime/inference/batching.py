@@ -1,43 +1,43 @@
-"""Gathering: what has arrived when the event loop comes round is predicted in one call, without a timer.
+"""Micro-batching: the requests of one round of the event loop are predicted in one call of the library, without a
+timer.
 
-A call has a fixed cost of 100 to 150 us and a row costs 3 us, so rows are cheap and calls are dear. What is large goes to turns.py.
+A call has a fixed cost of 100 to 150 us and a row costs 3 us. Large requests go to scheduler.py.
 """
 
 from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Callable
 from math import prod
 from time import perf_counter
 
 from functions.runtime.contract.encoding import Rows
 from functions.runtime.contract.signature import Kind, Prediction
+from functions.runtime.inference.observers import CallObserver
 from functions.runtime.runtimes import Model, ask
-
-# Told of each call of the library: the kind, its rows, the requests that they are of, seconds that the first waited, seconds of the call.
-Watch = Callable[[Kind, int, int, float, float], None]
 
 _Waiting = tuple[Rows, "asyncio.Future[Prediction]"]
 
 
-class Gatherer:
+class MicroBatcher:
     """Predicts rows of many callers in one call, on the event loop."""
 
-    def __init__(self, model: Model, watch: Watch, *, max_rows: int) -> None:
+    def __init__(self, model: Model, observe: CallObserver, *, max_rows: int) -> None:
         self._model = model
-        self._watch = watch
+        self._observe = observe
         self._max_rows = max_rows
-        # By the kind and the precision of their rows, which can be joined.
+        # By kind and precision: rows of the same can be joined.
         self._waiting: dict[tuple[Kind, str], list[_Waiting]] = {}
         self._since = 0.0
 
     def predict(self, rows: Rows, kind: Kind) -> asyncio.Future[Prediction]:
+        """Predict rows together with others that arrive in this round of the event loop."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Prediction] = loop.create_future()
         if not self._waiting:
             self._since = perf_counter()
-            # One more time round the loop: whoever is being read now comes along. This hop alone doubles the throughput.
+            # After one more round of the loop, so that requests that are being read join the batch. This doubles the
+            # throughput.
             loop.call_soon(loop.call_soon, self._flush)
         self._waiting.setdefault((kind, rows.values.typecode), []).append((rows, future))
         return future
@@ -45,14 +45,14 @@ class Gatherer:
     def _flush(self) -> None:
         taken, self._waiting = self._waiting, {}
         for key, waiting in taken.items():
-            # A caller who has gone is not computed for.
-            there = [item for item in waiting if not item[1].done()]
-            if there:
-                batch, rest = _up_to(there, self._max_rows)
+            # Cancelled requests are not predicted.
+            pending = [item for item in waiting if not item[1].done()]
+            if pending:
+                batch, rest = _up_to(pending, self._max_rows)
                 self._predict(batch, key[0])
                 if rest:
                     self._waiting[key] = rest
-        if self._waiting:  # when the event loop has come round to the others
+        if self._waiting:  # in the next round of the event loop, after other work
             asyncio.get_running_loop().call_soon(self._flush)
 
     def _predict(self, batch: list[_Waiting], kind: Kind) -> None:
@@ -60,11 +60,11 @@ class Gatherer:
         began = perf_counter()
         try:
             answers, shape = ask(self._model, values, total, kind)
-        except Exception as error:  # noqa: BLE001 whatever went wrong is every caller's answer
+        except Exception as error:  # noqa: BLE001 any error is the result of every request in the batch
             for _, future in batch:
                 future.set_exception(error)
             return
-        self._watch(kind, total, len(batch), began - self._since, perf_counter() - began)
+        self._observe(kind, total, len(batch), began - self._since, perf_counter() - began)
         width = prod(shape)
         start = 0
         for rows, future in batch:
@@ -74,7 +74,7 @@ class Gatherer:
 
 
 def _joined(batch: list[_Waiting]) -> tuple[array[float], int]:
-    """The rows of all, and how many they are."""
+    """Join the rows of a batch; returns their values and number."""
     first, _ = batch[0]
     values, total = first.values, first.count
     if len(batch) > 1:
@@ -86,7 +86,7 @@ def _joined(batch: list[_Waiting]) -> tuple[array[float], int]:
 
 
 def _up_to(waiting: list[_Waiting], limit: int) -> tuple[list[_Waiting], list[_Waiting]]:
-    """The first that fit into `limit` rows, at least one, and the rest."""
+    """Split off the first requests that fit into `limit` rows, at least one; returns them and the rest."""
     total = 0
     for index, (rows, _) in enumerate(waiting):
         total += rows.count

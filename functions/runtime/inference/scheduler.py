@@ -1,5 +1,5 @@
-"""Large predictions: off the event loop, on all cores, a slice at a time, in turns, so that a caller of 100,000 rows holds up no caller
-of 100."""
+"""Fair scheduling of large predictions: off the event loop, on all cores, in slices, so that a request of 100,000 rows
+does not delay one of 100."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from time import monotonic, perf_counter
 from functions.runtime.contract.encoding import Rows
 from functions.runtime.contract.signature import Kind, Prediction
 from functions.runtime.errors import TimedOut
-from functions.runtime.inference.batching import Watch
+from functions.runtime.inference.observers import CallObserver
 from functions.runtime.runtimes import Model, ask
 
-# Rows of a slice: a library call of some 15 ms. Contributions cost about a hundred times as much a row.
+# Rows of a slice: a library call of about 15 ms. Contributions cost about a hundred times as much per row.
 SLICE_ROWS: dict[Kind, int] = {"value": 4_096, "margin": 4_096, "leaf": 2_048, "contributions": 64}
-# A slice may be divided into this many parts, for cores that have nothing else to do. Smaller ones would not be worth a call and a hop.
+# A slice may be divided into this many parts for idle cores. Smaller parts would not be worth a call and a hop.
 _PARTS = 8
 
 
@@ -35,40 +35,44 @@ class _Job:
     begun: int = 0
     done: int = 0
     failed: bool = False
-    # Rows that threads are at, and whether nobody waits for them any more.
+    # Rows in threads, and whether their caller no longer waits.
     computing: int = 0
     abandoned: bool = False
     parts: dict[int, Prediction] = field(default_factory=dict)
 
     @property
     def left(self) -> int:
+        """Rows that no slice has yet."""
         return self.rows.count - self.begun
 
 
-class Turns:
-    """Predicts in as many threads as there are cores for it; the library itself takes one core a call.
+class FairScheduler:
+    """Predicts in one thread per core; the library itself uses one core per call.
 
-    The library's own threads would wait, spinning, for the slowest of them at the end of every call. A thread takes the next slice by
-    itself, since the event loop may be busy when it is done with one.
+    The library's own threads would wait, spinning, for the slowest of them at the end of every call. A thread takes its
+    next slice by itself, since the event loop may be busy when it has finished one.
     """
 
-    def __init__(self, model: Model, watch: Watch, cores: int, abandoned: Callable[[int], None] = lambda _: None) -> None:
-        """`abandoned` is told of rows that are still computed though nobody waits for them, and, as a negative number, of their end."""
+    def __init__(self, model: Model, observe: CallObserver, cores: int, abandoned: Callable[[int], None] = lambda _: None) -> None:
+        """`abandoned` is called with the rows in computation when their caller stops waiting, and their negative when
+        they are done."""
         self._model = model
         self._abandoned = abandoned
-        self._watch = watch
+        self._observe = observe
         self._executor = ThreadPoolExecutor(cores, "predict")
         self._lock = threading.Lock()
         self._new: deque[_Job] = deque()
         self._begun: deque[_Job] = deque()
-        # Whether the last slice was of a new job though one that is begun was waiting.
+        # Whether the last slice was of a new job while begun jobs were waiting.
         self._passed = False
-        # Threads that are not in a prediction; and of these, those that nobody has called.
+        # Threads that are not in a prediction; and of these, the ones without a task.
         self._idle = self._not_called = cores
 
     def predict(self, rows: Rows, kind: Kind, deadline: float) -> asyncio.Future[Prediction]:
-        """`deadline` is of the monotonic clock: what has not been predicted by then is given up with TimedOut, even while the library is
-        at it: that call cannot be ended, but its caller waits no longer."""
+        """Predict rows in slices; `deadline` is in seconds of the monotonic clock.
+
+        The future raises TimedOut at the deadline, even during a call of the library, which cannot be interrupted.
+        """
         loop = asyncio.get_running_loop()
         job = _Job(rows, kind, deadline, loop.create_future())
         self._give_up_in_time(job, loop)
@@ -94,10 +98,11 @@ class Turns:
         job.future.add_done_callback(ended)
 
     def close(self) -> None:
+        """Stop the threads after their current slices."""
         self._executor.shutdown(wait=False)
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
-        """In a thread: slices as long as there are any."""
+        """Predict slices, in a thread, until none is left."""
         while (found := self._next_slice()) is not None:
             job, begin, count = found
             outcome = self._outcome(job, begin, count) if count else None
@@ -107,7 +112,7 @@ class Turns:
             loop.call_soon_threadsafe(self._end_slice, job, begin, count, outcome)
 
     def _end_slice(self, job: _Job, begin: int, count: int, outcome: Prediction | Exception | None) -> None:
-        """On the event loop."""
+        """Finish a slice, on the event loop."""
         with self._lock:
             job.computing -= count
             abandoned = job.abandoned
@@ -116,11 +121,14 @@ class Turns:
         _settle(job, begin, count, outcome)
 
     def _next_slice(self) -> tuple[_Job, int, int] | None:
-        """A job, its first row and the number of rows, 0 when its time is over; None when nobody waits."""
+        """Take a slice: its job, first row and number of rows, which is 0 after the job's deadline.
+
+        Returns None if none is left.
+        """
         with self._lock:
             while self._new or self._begun:
                 job = self._next_job()
-                if job.failed or job.future.done():  # a slice has failed, or its caller has gone: nothing more is computed for it
+                if job.failed or job.future.done():  # a slice has failed, or the caller has gone: the rest is not computed
                     continue
                 if monotonic() > job.deadline:
                     self._idle -= 1
@@ -136,12 +144,12 @@ class Turns:
             return None
 
     def _next_job(self) -> _Job:
-        """A new one comes before those that are begun, which have every second turn then."""
+        """Take the next job: new ones and begun ones alternate, a new one first."""
         self._passed = bool(self._new and self._begun) and not self._passed
         return (self._new if self._passed or not self._begun else self._begun).popleft()
 
     def _share(self, job: _Job) -> int:
-        """How many rows to predict next: one slice, or less when there are threads without another job."""
+        """Return the rows of the job's next slice: fewer than a full one if threads are idle."""
         part = _part(job.kind)
         threads = max(1, self._idle - len(self._new) - len(self._begun))
         return min(job.left, SLICE_ROWS[job.kind], part * -(-job.left // (part * threads)))
@@ -149,7 +157,7 @@ class Turns:
     def _outcome(self, job: _Job, begin: int, count: int) -> Prediction | Exception:
         try:
             return self._predict(job, begin, count)
-        except Exception as error:  # noqa: BLE001 whatever went wrong is this caller's answer
+        except Exception as error:  # noqa: BLE001 any error is the result of this request
             return error
 
     def _predict(self, job: _Job, begin: int, count: int) -> Prediction:
@@ -159,17 +167,17 @@ class Turns:
             values = values[begin * width : (begin + count) * width]
         began = perf_counter()
         prediction = ask(self._model, values, count, job.kind)
-        self._watch(job.kind, count, 0 if begin else 1, began - job.since, perf_counter() - began)
+        self._observe(job.kind, count, 0 if begin else 1, began - job.since, perf_counter() - began)
         return prediction
 
 
 def _part(kind: Kind) -> int:
-    """The least that a slice is divided into."""
+    """Return the rows of the smallest part of a slice."""
     return SLICE_ROWS[kind] // _PARTS
 
 
 def _too_late(job: _Job) -> TimedOut:
-    return TimedOut(f"{job.done} of {job.rows.count} rows were predicted in the request's time; send fewer rows, or allow more.")
+    return TimedOut(f"the request timed out after {job.done} of {job.rows.count} rows", remedy="send fewer rows, or raise the timeout")
 
 
 def _expire(job: _Job) -> None:
@@ -178,7 +186,7 @@ def _expire(job: _Job) -> None:
 
 
 def _settle(job: _Job, begin: int, count: int, outcome: Prediction | Exception | None) -> None:
-    """On the event loop; there is no outcome when it was too late for one."""
+    """Record the outcome of a slice, on the event loop; None stands for a passed deadline."""
     if job.future.done():
         return
     if outcome is None:

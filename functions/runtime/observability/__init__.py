@@ -1,1 +1,1 @@
-"""Observing: metrics, and if asked for, a request log, traces and a payload log. Nobody here is ever in the caller's way."""
+"""Observability: metrics, and optionally a request log, traces and a payload log. None of them delays a request."""

@@ -1,4 +1,4 @@
-"""A bounded queue and the thread behind it: whoever puts something in never waits, and what does not fit is dropped and counted."""
+"""A bounded queue with a worker thread: putting an item never blocks; items that do not fit are dropped and counted."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ log = logging.getLogger("tidegate.observing")
 
 T = TypeVar("T")
 
-# Of a core: whatever the thread computes, the event loop cannot compute meanwhile. What this is too little for is dropped and counted.
+# The thread's share of a core, which the event loop does without. Items for which this is too little are dropped and
+# counted.
 _SHARE = 0.25
 
 
 class Background(Generic[T]):
-    """Hands items, in their order and at most `together` at a time, to `work`, which returns how many of them it had to give up.
+    """Passes items in order, at most `together` at a time, to `work`, which returns the number of items that were lost.
 
-    `limit` is in the unit of the sizes that `put` is told. After the first item the thread waits `linger_seconds` for others: waking up for
-    each would take the interpreter away from the event loop as often. `stopping` is set when it is time to come to an end; `at_end` is the
-    last thing that the thread does.
+    `limit` is in the unit of the sizes passed to `put`. After the first item the thread waits `linger_seconds` for
+    others: waking up for each item would interrupt the event loop as often. `stopping` is set on close; `at_end` is
+    called at the end of the thread.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Background(Generic[T]):
         self._together = together
         self._linger = linger_seconds
         self._queue: SimpleQueue[tuple[T, int] | None] = SimpleQueue()
-        # Each number has one writer, the putting thread or the working one, so that none needs a lock.
+        # Each counter has one writer, the putting or the working thread, so that no lock is needed.
         self._put = 0
         self._refused = 0
         self._done = 0
@@ -53,11 +54,11 @@ class Background(Generic[T]):
 
     @property
     def dropped(self) -> int:
-        """Items that did not fit, or that were given up."""
+        """The number of items that did not fit or were lost."""
         return self._refused + self._lost
 
     def put(self, item: T, size: int = 1) -> None:
-        """By one thread only, the event loop's."""
+        """Queue an item, or drop it. Only for the event loop's thread."""
         if self._put - self._done + size > self._limit:
             self._refused += 1
             return
@@ -68,15 +69,15 @@ class Background(Generic[T]):
         self._thread.start()
 
     def close(self) -> None:
-        """Nothing more comes; what is queued is still worked on."""
+        """Stop accepting items; the queued ones are still processed."""
         self.stopping.set()
         self._queue.put(None)
 
     def join(self, seconds: float) -> None:
-        """Wait for the end, that long at the most; the thread dies with the process if it has not come."""
+        """Wait up to `seconds` for the end of the thread, which otherwise ends with the process."""
         self._thread.join(max(0.0, seconds))
         if self._thread.is_alive():
-            log.warning("%s: not all that was queued could be delivered before the end; see whether its receiver is up.", self.name)
+            log.warning("%s: some queued items were not delivered before the shutdown; check that the receiver is up.", self.name)
 
     def _run(self) -> None:
         more = True
@@ -90,7 +91,7 @@ class Background(Generic[T]):
         self._at_end()
 
     def _next(self) -> tuple[list[tuple[T, int]], bool]:
-        """What has come, and whether more will."""
+        """Take the queued items; returns them and whether the queue stays open."""
         entry = self._queue.get()
         if self._queue.qsize() < self._together:
             self.stopping.wait(self._linger)
@@ -105,9 +106,9 @@ class Background(Generic[T]):
     def _try(self, items: list[T]) -> int:
         try:
             lost = self._work(items)
-        except Exception as error:  # noqa: BLE001 whatever went wrong, the next ones may do better
+        except Exception as error:  # noqa: BLE001 the next items may succeed
             if not self._failing:
-                log.warning("%s: it fails with %r; until it works again, what it is given is dropped and counted.", self.name, error)
+                log.warning("%s: failing with %r; items are dropped and counted until it works again.", self.name, error)
             self._failing = True
             return len(items)
         self._failing = False

@@ -1,4 +1,4 @@
-"""One request and its answer, as those who watch are told of it: metrics, the request log, traces, the payload log."""
+"""A request and its response as seen by observers: metrics, the request log, traces and the payload log."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from eventing.event import AttributeValue
 
 @dataclass(slots=True)
 class Exchange:
-    """Made for every request, filled in on the way.
+    """The record of one request, filled in during its processing.
 
-    `route` is a pattern, such as /v2/models/{model}/infer, never a path. `model` and `version` are empty until they are known to be served
-    here, so that no caller can invent a label. `reason` is the title of the error, empty for a success. Times are in nanoseconds, `began`
-    of the wall clock; `decoded`, `predicted` and `took` count from there, 0 for what was not reached. Bodies are there only when payloads
-    are logged. `method` is HTTP's, empty for another transport; `event` are the attributes of the CloudEvent, where the request is one.
+    `route` is a pattern, such as /v2/models/{model}/infer, not a path. `model` and `version` are empty until they are
+    known to be served, so that no caller can invent a label. `reason` is the title of the error, empty for a success.
+    Times are in nanoseconds: `began` is of the wall clock; `decoded`, `predicted` and `took` are relative to it, 0 for
+    a step that was not reached. Bodies are present only when payloads are logged. `method` is that of HTTP, empty for
+    another transport; `event` has the attributes of a CloudEvent.
     """
 
     protocol: str
@@ -44,6 +45,7 @@ class Exchange:
 
 
 class Observer(Protocol):
-    """It is called on the event loop after the answer was given to the server: it must neither wait nor raise."""
+    """Receives each exchange, on the event loop, after the response was passed to the server."""
 
-    def exchanged(self, exchange: Exchange) -> None: ...
+    def exchanged(self, exchange: Exchange) -> None:
+        """Record an exchange. Must neither block nor raise."""

@@ -1,4 +1,4 @@
-"""The metrics in the formats of Prometheus. Imported, in a thread, when somebody scrapes for the first time."""
+"""The metrics in Prometheus' formats. Imported in a thread at the first scrape."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ _MODEL = ("model", "version")
 
 
 def render(metrics: Metrics, accept: str = "") -> tuple[bytes, str]:
-    """The metrics and their content type: OpenMetrics for those who accept it, Prometheus' text for the others."""
+    """Render the metrics as OpenMetrics or Prometheus' text, by the Accept header; returns the body and its content
+    type."""
     encode, content_type = choose_encoder(accept)
-    return encode(_Everything(metrics)), content_type
+    return encode(_AllMetrics(metrics)), content_type
 
 
-class _Everything(Collector):
-    """Ours; and the default registry's: the process, the garbage collector, and what a transform or a runtime of one's own counts."""
+class _AllMetrics(Collector):
+    """The function's metrics and the default registry: the process, the garbage collector, a user's transforms and
+    runtimes."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -53,14 +55,14 @@ def _requests(metrics: Metrics) -> Iterator[Metric]:
     yield from (total, errors, rows)
     yield _histogram(
         "tidegate_request_duration_seconds",
-        "From the request's arrival to its answer.",
+        "From the request's arrival to its response.",
         by_protocol,
         ((key[:3], item.duration) for key, item in found),
     )
     for step, description in (
         ("preprocess", "From the request's arrival to its rows, under KServe's name."),
-        ("predict", "From the rows to the prediction, waiting included, under KServe's name."),
-        ("postprocess", "From the prediction to the answer, under KServe's name."),
+        ("predict", "From the rows to the prediction, including the wait, under KServe's name."),
+        ("postprocess", "From the prediction to the response, under KServe's name."),
     ):
         steps = (((key[0],), getattr(item, step)) for key, item in found if key[0])
         yield _histogram(f"request_{step}_seconds", description, ("model_name",), steps)
@@ -71,19 +73,19 @@ def _calls(metrics: Metrics) -> Iterator[Metric]:
     labels = (*_MODEL, "kind")
     for name, description, attribute in (
         ("tidegate_batch_rows", "Rows that were predicted by one call of the library.", "rows"),
-        ("tidegate_batch_requests", "Requests that were gathered into one call of the library.", "requests"),
-        ("tidegate_queue_seconds", "How long the first request of a call had waited for it.", "queue"),
-        ("tidegate_predict_seconds", "Calls of the library.", "took"),
+        ("tidegate_batch_requests", "Requests that were predicted by one call of the library.", "requests"),
+        ("tidegate_queue_seconds", "The time that the first request of a call had waited for it.", "queue"),
+        ("tidegate_predict_seconds", "The duration of a call of the library.", "took"),
     ):
         yield _histogram(name, description, labels, ((key, getattr(item, attribute)) for key, item in found))
 
 
 def _models(metrics: Metrics) -> Iterator[Metric]:
-    info = InfoMetricFamily("tidegate_model", "The models that are served.", labels=_MODEL)
+    info = InfoMetricFamily("tidegate_model", "The served models.", labels=_MODEL)
     for model in list(metrics.models.values()):
         info.add_metric(model.key, model.info)
     yield info
-    phases = GaugeMetricFamily("tidegate_cold_start_seconds", "What the start of this process took, by phase.", labels=("phase",))
+    phases = GaugeMetricFamily("tidegate_cold_start_seconds", "The duration of this process' start, by phase.", labels=("phase",))
     for phase, seconds in list(metrics.phases.items()):
         phases.add_metric((phase,), seconds)
     yield phases
@@ -91,19 +93,19 @@ def _models(metrics: Metrics) -> Iterator[Metric]:
 
 def _drift(metrics: Metrics) -> Iterator[Metric]:
     labels = (*_MODEL, "feature")
-    missing = CounterMetricFamily("tidegate_feature_missing", "Rows without this feature, of those looked at.", labels=labels)
-    rows = CounterMetricFamily("tidegate_feature_rows", "Rows that were looked at.", labels=labels)
+    missing = CounterMetricFamily("tidegate_feature_missing", "Sampled rows without this feature.", labels=labels)
+    rows = CounterMetricFamily("tidegate_feature_rows", "Sampled rows.", labels=labels)
     scores: list[tuple[tuple[str, ...], Histogram]] = []
     for model in list(metrics.models.values()):
         key = model.key
         samples = list(model.samples.values())
-        looked_at = sum(sample.rows for sample in samples)
+        sampled = sum(sample.rows for sample in samples)
         for index, feature in enumerate(model.features):
             missing.add_metric((*key, feature), sum(sample.missing[index] for sample in samples))
-            rows.add_metric((*key, feature), looked_at)
+            rows.add_metric((*key, feature), sampled)
         scores += [((*key, name), sample.scores[index]) for sample in samples for index, name in enumerate(model.scores)]
     yield from (missing, rows)
-    yield _histogram("tidegate_score", "Predicted values, of the rows looked at.", (*_MODEL, "output"), scores)
+    yield _histogram("tidegate_score", "Predicted values of the sampled rows.", (*_MODEL, "output"), scores)
 
 
 def _readings(readings: list[Reading]) -> Iterator[Metric]:
@@ -113,7 +115,7 @@ def _readings(readings: list[Reading]) -> Iterator[Metric]:
 
 
 def _histogram(name: str, description: str, labels: tuple[str, ...], items: _Labelled) -> HistogramMetricFamily:
-    """One of each set of labels: those of several threads, and of several statuses, are added up."""
+    """Make a metric family; histograms of the same labels, from several threads or statuses, are added up."""
     family = HistogramMetricFamily(name, description, labels=labels)
     grouped: dict[tuple[str, ...], list[Histogram]] = {}
     for key, histogram in items:

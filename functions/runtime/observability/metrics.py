@@ -1,7 +1,7 @@
-"""What is counted while requests are served: plain numbers, so that nothing here costs an import or a lock.
+"""The metrics that are recorded while requests are served: plain numbers, without costly imports and locks.
 
-`predicted` and `observed` are called by the event loop and by worker threads. Each thread has numbers of its own; a reader adds them up:
-an increment is then never lost, and a counter never seems to go back.
+`predicted` and `observed` are called by the event loop and by worker threads. Each thread has its own numbers, which a
+reader adds up, so that no increment is lost and no counter decreases.
 """
 
 from __future__ import annotations
@@ -9,35 +9,36 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from threading import get_ident
 from typing import Any
 
 from functions.runtime.contract.card import Card
 from functions.runtime.contract.outputs import Outputs
-from functions.runtime.contract.signature import Signature
+from functions.runtime.contract.signature import Kind, Signature
 from functions.runtime.observability.exchange import Exchange
 from functions.runtime.observability.histogram import LATENCIES, Histogram
 from functions.runtime.observability.process import age_seconds
 
 # Seconds: a step of a request is a part of its latency.
 STEPS = (0.00005, 0.0001, 0.00025, *LATENCIES)
-# Rows, and requests, of one call of the library.
+# Rows and requests of one call of the library.
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 16_384, 65_536)
 PROBABILITIES = tuple(step / 20 for step in range(1, 21))
 _DECADES = tuple(10.0**power for power in range(-3, 7))
 LABELS = tuple(range(20))
 DECADES = (*(-bound for bound in reversed(_DECADES)), 0.0, *_DECADES)
 _SCORE_BOUNDS = {"probability": PROBABILITIES, "label": LABELS}
-# Rows of a request that are looked at for drift: it costs 20 ns a value, and the next request has others.
+# Rows of a request that are sampled for drift, at 20 ns per value.
 SAMPLED_ROWS = 64
-# More would make the scrape larger than a look at them is worth: values of a row are then one histogram, features are left out.
+# With more, the scrape would be too large: all values of a row then share one histogram, and features are left out.
 _MOST_SCORES = 20
 _MOST_FEATURES = 500
 
 
 class Requests:
-    """Those of one model, version, protocol, status and reason. Times in seconds."""
+    """The requests of one model, version, protocol, status and reason. Times are in seconds."""
 
     __slots__ = ("duration", "postprocess", "predict", "preprocess", "rows")
 
@@ -62,7 +63,7 @@ class Calls:
 
 
 class Sample:
-    """The rows of one model that one thread has looked at."""
+    """The sampled rows of one model in one thread."""
 
     __slots__ = ("missing", "rows", "scores")
 
@@ -73,7 +74,7 @@ class Sample:
 
 
 class ModelMetrics:
-    """What is watched of one model: its info, and by thread its sampled rows."""
+    """The metrics of one model: its info, and its sampled rows by thread."""
 
     def __init__(self, card: Card, signature: Signature, outputs: Outputs, sha256: str) -> None:
         self.key = (card.name, card.version or "")
@@ -87,12 +88,13 @@ class ModelMetrics:
         self._bounds = _SCORE_BOUNDS.get(signature.meaning, DECADES)
 
     def begin(self) -> Sample:
+        """Add the sample of this thread."""
         return self.samples.setdefault(get_ident(), Sample(self.width, len(self.scores), self._bounds))
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A number that somebody else keeps, read when it is asked for: a gauge, or a counter whose name ends in `_total`."""
+    """A number that is read at each scrape: a counter if its name ends in `_total`, otherwise a gauge."""
 
     name: str
     description: str
@@ -100,7 +102,7 @@ class Reading:
 
 
 class Metrics:
-    """An Observer, and the other events of a function that are counted."""
+    """The metrics of a function. It is an Observer of exchanges and of models."""
 
     def __init__(self) -> None:
         self.requests: dict[tuple[str, str, str, int, str], Requests] = {}
@@ -110,24 +112,32 @@ class Metrics:
         self.readings: list[Reading] = []
 
     def model(self, card: Card, signature: Signature, outputs: Outputs, sha256: str = "") -> ModelMetrics:
-        """A model that is served from now on, in the place of another of the same name and version.
+        """Add a model that is served from now on, in place of another of the same name and version.
 
-        `sha256` is that of its bytes, where the card does not tell it.
+        `sha256` is the digest of its artifact, by default the card's.
         """
         found = ModelMetrics(card, signature, outputs, sha256 or card.artifact.sha256 or "")
         self.models[found.key] = found
         return found
 
+    def observe_model(
+        self, card: Card, signature: Signature, outputs: Outputs
+    ) -> tuple[Callable[[Kind, int, int, float, float], None], Callable[[array[float], int, array[Any]], None]]:
+        """Add a model and return the callbacks for its library calls and its rows."""
+        model = self.model(card, signature, outputs)
+        return partial(self.predicted, *model.key), partial(self.observed, model)
+
     def watch(self, reading: Reading) -> None:
-        """Show this number, such as that of the requests in flight."""
+        """Export a number, such as that of requests in flight."""
         self.readings.append(reading)
 
     def started(self, phase: str, seconds: float) -> None:
-        """A phase of the cold start is done: `imports`, `load`, `listen`; `first_answer` is noted by itself."""
+        """Record the duration of a phase of the cold start: `imports`, `load`, `listen`; `first_answer` is recorded by
+        itself."""
         self.phases[phase] = seconds
 
     def exchanged(self, exchange: Exchange) -> None:
-        """On the event loop only."""
+        """Record a request. Only for the event loop."""
         key = (exchange.model, exchange.version, exchange.protocol, exchange.status, exchange.reason)
         requests = self.requests.get(key) or self._begin(key)
         requests.rows += exchange.rows
@@ -140,9 +150,10 @@ class Metrics:
                 requests.postprocess.add((took - predicted) * 1e-9)
 
     def predicted(self, model: str, version: str, kind: str, rows: int, requests: int, waited_seconds: float, took_seconds: float) -> None:
-        """One call of the library, by any thread: the rows and requests gathered, and how long the first of these had waited for it.
+        """Record a call of the library: its rows and requests, and the time that the first request had waited. For any
+        thread.
 
-        A call for more rows of a request that another call has begun tells no request, and no waiting.
+        `requests` is 0 for a call that continues a request of an earlier one; its wait is not recorded.
         """
         key = (model, version, kind, get_ident())
         calls = self.calls.get(key) or self.calls.setdefault(key, Calls())
@@ -153,7 +164,7 @@ class Metrics:
             calls.queue.add(waited_seconds)
 
     def observed(self, model: ModelMetrics, values: array[float], rows: int, scores: array[Any]) -> None:
-        """Rows (row-major, NaN for missing) and what was predicted for them of the kind `value`, by any thread."""
+        """Record rows (row-major, NaN for missing) and their predictions of the kind `value`. For any thread."""
         sample = model.samples.get(get_ident()) or model.begin()
         if rows > SAMPLED_ROWS:
             rows = SAMPLED_ROWS
@@ -161,13 +172,13 @@ class Metrics:
             scores = scores[: rows * model.values_per_row]
         sample.rows += rows
         total = sum(values)
-        # It is finite when no value is missing: one addition instead of a look at each.
+        # The sum is finite if no value is missing, which saves a check of each value.
         if total - total != 0.0:
             _count_missing(sample.missing, values)
         _count_scores(sample.scores, scores)
 
     def _begin(self, key: tuple[str, str, str, int, str]) -> Requests:
-        """The first of its kind; the first that a model answered with success ends the cold start."""
+        """Add a kind of request; the first success of a model ends the cold start."""
         model, _, _, status, _ = key
         if model and status < 400 and "first_answer" not in self.phases and (age := age_seconds()) is not None:
             self.phases["first_answer"] = age
@@ -182,7 +193,7 @@ def _count_missing(missing: list[int], values: array[float]) -> None:
 
 
 def _count_scores(histograms: list[Histogram], scores: array[Any]) -> None:
-    """Those that are no numbers are left out: one of them would make a sum useless for ever."""
+    """Add scores to their histograms, except NaN and infinity, which would make the sum useless."""
     count = len(histograms)
     if count == 1:
         add = histograms[0].add
@@ -196,7 +207,7 @@ def _count_scores(histograms: list[Histogram], scores: array[Any]) -> None:
 
 
 def _score_names(signature: Signature, outputs: Outputs, values: int) -> tuple[str, ...]:
-    """One a value of a row: the output's name, and the class or the number of the value where there are several."""
+    """Return a name for each value of a row: the output's name, and for several values the class or the index."""
     served = next((item for item in outputs.all if item.kind == "value" and item.meaning in ("value", signature.meaning)), None)
     name = served.name if served else signature.meaning
     if values == 1 or values > _MOST_SCORES:

@@ -1,4 +1,4 @@
-"""Everybody who watches, as the settings ask for: started and stopped as one."""
+"""The observers that the settings enable, started and stopped together."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from functions.runtime.observability.background import Background
 from functions.runtime.observability.exchange import Exchange, Observer
 from functions.runtime.observability.metrics import Metrics, Reading
-from functions.runtime.observability.settings import ObservingSettings
+from functions.runtime.observability.settings import ObservabilitySettings
 
 if TYPE_CHECKING:
     from functions.runtime.observability.payloads import Payloads
@@ -19,17 +19,18 @@ log = logging.getLogger("tidegate.observing")
 
 
 class Observers:
-    """An Observer that hands each exchange to all the others; the metrics come first.
+    """An Observer that passes each exchange to all enabled observers, the metrics first.
 
-    As a context manager it runs their threads; at its end, what is queued is written and sent, within `flush_seconds` for all together.
+    As a context manager it runs their threads; at its exit, queued items are written and sent, within `flush_seconds`
+    in total.
     """
 
-    def __init__(self, settings: ObservingSettings, metrics: Metrics) -> None:
+    def __init__(self, settings: ObservabilitySettings, metrics: Metrics) -> None:
         self.metrics = metrics
         self._flush_seconds = settings.flush_seconds
         self.backgrounds: list[Background[Any]] = []
         self._payloads: Payloads | None = None
-        self._all: list[Observer] = [metrics, *self._asked_for(settings)]
+        self._all: list[Observer] = [metrics, *self._enabled(settings)]
 
     def __enter__(self) -> Observers:
         for background in self.backgrounds:
@@ -48,26 +49,26 @@ class Observers:
             observer.exchanged(exchange)
 
     def wants(self, request_id: str) -> bool:
-        """Whether to keep the bodies of the request with this id (empty: it has none) in its exchange."""
+        """Return whether to keep the bodies of the request with this id, which may be empty, in its exchange."""
         return self._payloads is not None and self._payloads.wants(request_id)
 
-    def _asked_for(self, settings: ObservingSettings) -> Iterator[Observer]:
-        """Imported only when they are wanted."""
+    def _enabled(self, settings: ObservabilitySettings) -> Iterator[Observer]:
+        """Create the optional observers, each imported only if it is enabled."""
         if settings.request_log:
             from functions.runtime.observability.request_log import RequestLog
 
             request_log = RequestLog()
-            self._add(request_log.background, "tidegate_request_log_dropped_total", "Lines that did not get into the request log.")
+            self._add(request_log.background, "tidegate_request_log_dropped_total", "Lines that were dropped from the request log.")
             yield request_log
         if settings.traces_endpoint is not None and _can_trace(settings):
             from functions.runtime.observability.tracing import Tracing
 
             tracing = Tracing(settings.traces_endpoint, settings.resource, parent_decides=settings.traces_parent_decides)
-            self._add(tracing.background, "tidegate_traces_dropped_total", "Requests whose spans did not get to the collector.")
+            self._add(tracing.background, "tidegate_traces_dropped_total", "Requests whose spans did not reach the collector.")
             yield tracing
         if settings.payload_sink is not None and settings.payload_sample > 0:
             self._payloads = _payloads(settings, settings.payload_sink)
-            self._add(self._payloads.background, "tidegate_payloads_dropped_total", "Payload events that did not get to the sink.")
+            self._add(self._payloads.background, "tidegate_payloads_dropped_total", "Payload events that did not reach the sink.")
             yield self._payloads
 
     def _add(self, background: Background[Any], name: str, description: str) -> None:
@@ -75,13 +76,12 @@ class Observers:
         self.metrics.watch(Reading(name, description, lambda: background.dropped))
 
 
-def _can_trace(settings: ObservingSettings) -> bool:
+def _can_trace(settings: ObservabilitySettings) -> bool:
     from functions.runtime.observability.tracing import installed
 
     if settings.traces_protocol != "http/protobuf":
         log.warning(
-            "no traces: they would be sent by %s, and only http/protobuf is spoken here; set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
-            " and the collector's port for it, 4318.",
+            "no traces: unsupported OTLP protocol %s; set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf and the collector's port for it, 4318.",
             settings.traces_protocol,
         )
         return False
@@ -91,13 +91,13 @@ def _can_trace(settings: ObservingSettings) -> bool:
     return True
 
 
-def _payloads(settings: ObservingSettings, sink: str) -> Payloads:
+def _payloads(settings: ObservabilitySettings, sink: str) -> Payloads:
     from functions.runtime.observability.payloads import Payloads, kserve_event, pod_namespace, tidegate_event
 
     as_kserve = settings.payload_events == "kserve"
     service = settings.resource.get("kn.service.name", "")
     describe = kserve_event(service, settings.namespace or pod_namespace()) if as_kserve else tidegate_event
-    # KServe's readers expect single events.
+    # KServe's consumers expect single events.
     return Payloads(
         sink, sample=settings.payload_sample, queue_bytes=settings.payload_queue_bytes, describe=describe, batches=not as_kserve
     )

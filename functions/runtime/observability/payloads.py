@@ -1,4 +1,4 @@
-"""Request and response bodies as CloudEvents to a sink: sampled, bounded in bytes, and never in the caller's way."""
+"""The payload log: request and response bodies, sent to a sink as CloudEvents, sampled and bounded in bytes."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from functions.runtime.observability.exchange import Exchange
 if TYPE_CHECKING:
     from functions.runtime.observability.sender import Sender
 
-# What an exchange takes besides its bodies, about.
+# About the bytes of an exchange without its bodies.
 _OVERHEAD_BYTES = 1_024
-# A larger body goes alone: it gains nothing from company, and to check that it is JSON would hold up the event loop.
+# A larger body is sent alone: it gains nothing from a batch, and checking that it is JSON would block the event loop.
 _BATCHED_BYTES = 64 * 1_024
-# Not the router's salt: a sample has the same share of every arm.
+# Another salt than the router's, so that a sample has the same share of every arm.
 _SALT = b"tidegate.payload"
 
 
 class Payload(NamedTuple):
-    """One body, the request's or the response's, taken from its exchange; `key` is the same for both."""
+    """The body of a request or a response; `key` is the same for both."""
 
     exchange: Exchange
     is_response: bool
@@ -37,12 +37,12 @@ class Payload(NamedTuple):
     key: str
 
 
-# The event that tells of a body; None when nobody is told of it.
+# Makes the event with a body, or None for a body that is not sent.
 Describe = Callable[[Payload], Event | None]
 
 
 class Payloads:
-    """An Observer for the exchanges whose bodies were kept. `sample` is the share of requests, 0 to 1."""
+    """An Observer that sends the bodies of sampled requests. `sample` is the share of requests, 0 to 1."""
 
     def __init__(self, sink: str, *, sample: float, queue_bytes: int, describe: Describe, batches: bool) -> None:
         self._sink = sink
@@ -53,14 +53,16 @@ class Payloads:
         self.background: Background[Payload] = Background("payloads", self._send, limit=queue_bytes, at_end=self._close)
 
     def wants(self, request_id: str) -> bool:
-        """Whether to keep the bodies of this request. Replicas agree on one that has an id; one without (empty) is drawn by lot."""
+        """Return whether this request is sampled: by its id, so that replicas agree, or at random if the id is
+        empty."""
         if not request_id:
             return random.random() * 2**64 < self._threshold  # noqa: S311 not for secrets
         digest = blake2b(request_id.encode("utf-8", "surrogatepass"), digest_size=8, person=_SALT).digest()
         return int.from_bytes(digest, "big") < self._threshold
 
     def exchanged(self, exchange: Exchange) -> None:
-        """Takes the bodies over, so that nobody who keeps the exchange keeps them beyond the bound of this queue."""
+        """Move the bodies from the exchange to the queue, so that other observers do not keep them beyond the queue's
+        limit."""
         if exchange.request is None and exchange.response is None:
             return
         bodies = ((False, exchange.request), (True, exchange.response))
@@ -71,9 +73,10 @@ class Payloads:
                 self.background.put(Payload(exchange, is_response, body, key), len(body) + _OVERHEAD_BYTES)
 
     def _send(self, payloads: list[Payload]) -> int:
-        """How many events were lost."""
+        """Send events; returns the number of lost ones."""
         if self._sender is None:
-            # Here, in the thread: the client of the standard library takes as long to import as a model to load.
+            # Imported in the thread: the HTTP client of the standard library takes as long to import as a model takes
+            # to load.
             from functions.runtime.observability.sender import Sender
 
             self._sender = Sender(self._sink, self.background.stopping, batched_bytes=_BATCHED_BYTES if self._batches else 0)
@@ -85,7 +88,10 @@ class Payloads:
 
 
 def tidegate_event(payload: Payload) -> Event:
-    """`dev.tidegate.inference.request` or `.response`: they share the correlationid; the response's causationid is the request's id."""
+    """Make a `dev.tidegate.inference.request` or `.response` event.
+
+    Both have the same correlationid; the response's causationid is the request event's id.
+    """
     exchange, key = payload.exchange, payload.key
     side, type_ = ("response", INFERENCE_RESPONSE) if payload.is_response else ("request", INFERENCE_REQUEST)
     attributes: dict[str, AttributeValue] = {
@@ -104,7 +110,8 @@ def tidegate_event(payload: Payload) -> Event:
 
 
 def kserve_event(service: str, namespace: str) -> Describe:
-    """As KServe's payload logger (pkg/logger) has them: the request's id for both, and the response of a success alone."""
+    """Make events like KServe's payload logger (pkg/logger): with the request's id for both, and successful responses
+    only."""
 
     def describe(payload: Payload) -> Event | None:
         exchange = payload.exchange
@@ -125,7 +132,7 @@ def kserve_event(service: str, namespace: str) -> Describe:
 
 
 def pod_namespace(account: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount")) -> str:
-    """The namespace as every pod finds it; empty outside of a cluster."""
+    """Return the pod's namespace from its service account; empty outside of a cluster."""
     try:
         return (account / "namespace").read_text("ascii").strip()
     except (OSError, UnicodeDecodeError):
@@ -133,7 +140,7 @@ def pod_namespace(account: Path = Path("/var/run/secrets/kubernetes.io/serviceac
 
 
 def _event(attributes: dict[str, AttributeValue], payload: Payload) -> Event:
-    """Without the attributes that are empty."""
+    """Make an event, without empty attributes."""
     exchange, body = payload.exchange, payload.body
     nanoseconds = exchange.began + (exchange.took if payload.is_response else 0)
     attributes |= {"specversion": SPECVERSION, "time": datetime.fromtimestamp(nanoseconds / 1e9, UTC).isoformat().replace("+00:00", "Z")}
@@ -143,7 +150,7 @@ def _event(attributes: dict[str, AttributeValue], payload: Payload) -> Event:
 
 
 def _true_type(data: bytes, content_type: str) -> str:
-    """What small data says it is, unless it says JSON and is not: unparsed, that would break the batch that it goes into."""
+    """Return the content type, but not JSON for small data that are not valid JSON: they would break their batch."""
     if len(data) <= _BATCHED_BYTES and is_json(content_type or None):
         try:
             orjson.loads(data)

@@ -1,4 +1,4 @@
-"""How old this process is: a cold start begins before the first line of Python does."""
+"""The age of this process: a cold start begins before the first line of Python runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def age_seconds() -> float | None:
-    """Since the system started the process, to 10 ms; None where there is no /proc (proc(5), `starttime`)."""
+    """Return the seconds since the system started the process, to 10 ms; None without /proc (proc(5), `starttime`)."""
     try:
         fields = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
         return time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")

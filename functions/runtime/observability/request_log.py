@@ -1,4 +1,5 @@
-"""One JSON line a request on stdout, without its payload. Names are OpenTelemetry's, and the Elastic Common Schema's where it has none."""
+"""The request log: one JSON line per request on stdout, without payload, with field names of OpenTelemetry and, where
+it has none, of the Elastic Common Schema."""
 
 from __future__ import annotations
 
@@ -13,15 +14,15 @@ import orjson
 from functions.runtime.observability.background import Background
 from functions.runtime.observability.exchange import Exchange
 
-# About 5 MB: seconds of a busy function, until whoever reads stdout has caught up.
+# About 5 MB: some seconds of a busy function, until the reader of stdout catches up.
 _LINES = 10_000
-# An id is the caller's, and may be long.
+# A caller's id may be long.
 _LONGEST_ID = 256
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class RequestLog:
-    """An Observer that writes to a file descriptor: what Python keeps for `sys.stdout` would be locked at exit by a pipe that is full."""
+    """An Observer that writes to a file descriptor: a full pipe would block `sys.stdout`'s buffer at exit."""
 
     def __init__(self, descriptor: int = 1, *, lines: int = _LINES) -> None:
         self._descriptor = descriptor
@@ -31,7 +32,7 @@ class RequestLog:
         self.background.put(exchange)
 
     def _write(self, exchanges: list[Exchange]) -> int:
-        """All of them or an OSError; a pipe that was made non-blocking by somebody else is waited for."""
+        """Write all lines, waiting for a pipe that another process has made non-blocking. Raises OSError."""
         text = memoryview(b"".join(line_of(item) for item in exchanges))
         while text:
             try:
@@ -42,11 +43,15 @@ class RequestLog:
 
 
 def line_of(exchange: Exchange) -> bytes:
+    """Encode an exchange as a line of JSON."""
     return orjson.dumps(fields_of(exchange), option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)
 
 
 def fields_of(exchange: Exchange) -> dict[str, Any]:
-    """Without those that are empty; times in seconds, but for `event.duration`, which the Elastic Common Schema has in nanoseconds."""
+    """Return the fields of an exchange, without empty ones.
+
+    Times are in seconds, except `event.duration`, which is in nanoseconds in the Elastic Common Schema.
+    """
     line: dict[str, Any] = {
         "@timestamp": datetime.fromtimestamp(exchange.began / 1e9, UTC),
         "log.level": "error" if exchange.status >= 500 else "info",
@@ -72,6 +77,6 @@ def fields_of(exchange: Exchange) -> dict[str, Any]:
 
 
 def trace_id(traceparent: str) -> str:
-    """Of a W3C Trace Context header; empty when there is none, or it is not one."""
+    """Return the trace id of a W3C Trace Context header; empty for a missing or invalid header."""
     found = _TRACEPARENT.match(traceparent)
     return found[1] if found else ""

@@ -1,4 +1,4 @@
-"""Events to a sink by HTTP, from a thread: one connection that is kept, batches where the sink takes them, and a little patience."""
+"""Sending events to a sink by HTTP from a thread, with a persistent connection, batches and a few retries."""
 
 from __future__ import annotations
 
@@ -18,21 +18,23 @@ log = logging.getLogger("tidegate.observing")
 
 _ATTEMPTS = 3
 _TIMEOUT_SECONDS = 10.0
-# A batch stays below what sinks take by default (1 MiB at a Kafka broker).
+# A batch stays below the default limit of sinks (1 MiB for a Kafka broker).
 _BATCH_EVENTS = 256
 _BATCH_BYTES = 512 * 1_024
 
 
 class Sender:
-    """Events with up to `batched_bytes` of data (0: none) share batches: it must be JSON where it says so. Others go alone, in binary mode.
+    """Sends events with up to `batched_bytes` of data (0 for none) in batches, and larger ones alone, in binary mode.
 
-    A sink that refuses batches, but not an event of one, gets single events from then on. Once `stopping` is set nothing is retried.
+    Data in a batch with a content type of JSON must be valid. A sink that rejects a batch, but not its events, gets
+    single events from then on. There are no retries once `stopping` is set.
     """
 
     def __init__(self, url: str, stopping: Flag, *, batched_bytes: int) -> None:
         parts = urlsplit(url)
         self._host = parts.hostname or ""
-        # Every name under `localhost` is this machine (RFC 6761, section 6.3), whatever the system's resolver thinks.
+        # Names under `localhost` are this machine (RFC 6761, section 6.3), even if the system's resolver does not know
+        # them.
         address = "127.0.0.1" if self._host.endswith(".localhost") else self._host
         connection = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self._connection = connection(address, parts.port, timeout=_TIMEOUT_SECONDS)
@@ -43,7 +45,7 @@ class Sender:
         self._failing = False
 
     def send(self, events: list[Event]) -> int:
-        """How many were not taken, after a few attempts."""
+        """Send events; returns the number that the sink did not accept, after a few attempts."""
         return sum(self._send_chunk(chunk) for chunk in self._chunks(events))
 
     def close(self) -> None:
@@ -55,16 +57,16 @@ class Sender:
         status = self._deliver(http.encode(events, Mode.BATCH))
         if _is_done(status):
             return 0
-        if not _may_refuse_batches(status):
+        if not _may_reject_batches(status):
             return len(events)
         lost = self._send_singly(events)
         if lost < len(events):
             self._batched_bytes = 0
-            log.info("the payload sink at %s refuses batches (%d); it gets single events.", self._host, status)
+            log.info("the payload sink at %s rejects batches (%d); sending single events.", self._host, status)
         return lost
 
     def _send_singly(self, events: list[Event]) -> int:
-        """When one fails that might have succeeded later, the rest is not tried: the sink has been given its time."""
+        """Send events one by one; after a failure that can be retried later, the rest are lost without an attempt."""
         lost = 0
         for number, event in enumerate(events):
             status = self._deliver(http.encode([event], Mode.BINARY))
@@ -74,7 +76,7 @@ class Sender:
         return lost
 
     def _deliver(self, message: Message) -> int | None:
-        """The last status, or None when the sink cannot be reached."""
+        """Send a message with retries; returns the last status, or None if the sink cannot be reached."""
         for attempt in range(1, _ATTEMPTS + 1):
             status = self._post(message)
             if _outcome(status) is not Outcome.RETRY or self._stopping.is_set():
@@ -90,25 +92,25 @@ class Sender:
             response.read()
         except (OSError, HTTPException) as error:
             self._connection.close()
-            self._complain(f"cannot be reached: {error!r}")
+            self._warn(f"cannot be reached: {error!r}")
             return None
         if _is_done(response.status):
             self._failing = False
         else:
-            self._complain(f"answers {response.status}")
+            self._warn(f"returned {response.status}")
         return response.status
 
-    def _complain(self, what: str) -> None:
-        """Once, until it works again."""
+    def _warn(self, what: str) -> None:
+        """Log a failure once, until a success."""
         if not self._failing:
             self._failing = True
-            log.warning("the payload sink at %s %s; payloads that it does not take are dropped and counted.", self._host, what)
+            log.warning("the payload sink at %s %s; payloads are dropped and counted until it accepts them.", self._host, what)
 
     def _may_share(self, event: Event) -> bool:
         return len(event.data or b"") <= self._batched_bytes and self._batched_bytes > 0
 
     def _chunks(self, events: list[Event]) -> Iterator[list[Event]]:
-        """In their order: those that may share up to the limits of a batch, every other alone."""
+        """Divide events in order: into batches within their limits, and larger events alone."""
         chunk: list[Event] = []
         size = 0
         for event in events:
@@ -131,6 +133,9 @@ def _is_done(status: int | None) -> bool:
     return _outcome(status) is Outcome.DONE
 
 
-def _may_refuse_batches(status: int | None) -> TypeGuard[int]:
-    """Whether a single event is worth a try. Receivers of Go's SDK answer 500 to what they do not know."""
+def _may_reject_batches(status: int | None) -> TypeGuard[int]:
+    """Return whether single events may succeed after this status.
+
+    Receivers of the Go SDK return 500 for unknown formats.
+    """
     return status in (500, 501) or _outcome(status) is Outcome.DEAD_LETTER

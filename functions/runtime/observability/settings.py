@@ -1,4 +1,4 @@
-"""What an operator can have watched, by environment variables."""
+"""The settings of observability, by environment variables."""
 
 from __future__ import annotations
 
@@ -10,53 +10,64 @@ from common.errors import InvalidSetting
 from common.redaction import redact_url
 
 PAYLOAD_EVENTS = ("tidegate", "kserve")
-# Traces are sent by this one: it needs no gRPC.
+# The protocol for traces, which needs no gRPC.
 _OTLP_PROTOCOL = "http/protobuf"
 
 
 # Without slots, so that a field's default can be read from the class.
 @dataclass(frozen=True, kw_only=True)
-class ObservingSettings:
-    """Metrics are always there; everything here is off unless it is asked for."""
+class ObservabilitySettings:
+    """The settings of the optional observers; metrics are always on."""
 
     request_log: bool = False
-    """TIDEGATE_REQUEST_LOG: `true` for one JSON line a request on stdout. Off: at thousands of requests a second it is most of a log."""
+    """TIDEGATE_REQUEST_LOG: `true` for one JSON line per request on stdout. Off by default: at thousands of requests a
+    second it would be most of a log."""
 
     traces_endpoint: str | None = None
-    """OTEL_EXPORTER_OTLP_TRACES_ENDPOINT as it is, or OTEL_EXPORTER_OTLP_ENDPOINT and /v1/traces: where spans are sent. None without
-    either, with OTEL_SDK_DISABLED=true, or when OTEL_TRACES_EXPORTER names no `otlp`."""
+    """The endpoint for spans: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, or OTEL_EXPORTER_OTLP_ENDPOINT and /v1/traces. None
+    without either, with OTEL_SDK_DISABLED=true, or if OTEL_TRACES_EXPORTER does not contain `otlp`."""
 
     traces_protocol: str = _OTLP_PROTOCOL
-    """OTEL_EXPORTER_OTLP_TRACES_PROTOCOL or OTEL_EXPORTER_OTLP_PROTOCOL: `http/protobuf` is the one that is spoken here."""
+    """OTEL_EXPORTER_OTLP_TRACES_PROTOCOL or OTEL_EXPORTER_OTLP_PROTOCOL: only `http/protobuf` is supported."""
 
     traces_parent_decides: bool = True
-    """OTEL_TRACES_SAMPLER: whether it begins with `parentbased`, as the SDK's default does: callers who do not sample then cost nothing."""
+    """Whether OTEL_TRACES_SAMPLER begins with `parentbased`, as the SDK's default does: callers that do not sample then
+    cost nothing."""
 
     resource: Mapping[str, str] = field(default_factory=dict)
-    """K_SERVICE and K_REVISION, as Knative gives them, for the resource of the spans; the SDK adds OTEL_RESOURCE_ATTRIBUTES."""
+    """Knative's K_SERVICE and K_REVISION, for the resource of the spans; the SDK adds OTEL_RESOURCE_ATTRIBUTES."""
 
     payload_sink: str | None = None
-    """TIDEGATE_PAYLOAD_SINK: the URL that bodies of requests and responses are posted to, as CloudEvents. None: they are private."""
+    """TIDEGATE_PAYLOAD_SINK: the URL to which bodies of requests and responses are posted as CloudEvents.
+
+    None by default: they are private.
+    """
 
     payload_sample: float = 1.0
-    """TIDEGATE_PAYLOAD_SAMPLE, 0 to 1: the share of requests whose bodies are sent. All: who names a sink wants to see something in it."""
+    """TIDEGATE_PAYLOAD_SAMPLE, 0 to 1: the share of requests whose bodies are sent.
+
+    All by default, so that a new sink receives events at once.
+    """
 
     payload_events: str = "tidegate"
     """TIDEGATE_PAYLOAD_EVENTS: `tidegate`, or `kserve` for the types and attributes of KServe's payload logger."""
 
     payload_queue_bytes: int = 16 * 2**20
-    """TIDEGATE_PAYLOAD_QUEUE_BYTES of bodies that may wait for the sink: a few seconds of a busy function, and little beside its memory."""
+    """TIDEGATE_PAYLOAD_QUEUE_BYTES: the bytes of bodies that may wait for the sink.
+
+    The default is a few seconds of a busy function, and small compared with its memory.
+    """
 
     namespace: str = ""
-    """TIDEGATE_NAMESPACE: the namespace that KServe's events name; that of the pod unless named."""
+    """TIDEGATE_NAMESPACE: the namespace in KServe's events; by default the pod's."""
 
     flush_seconds: float = 3.0
-    """TIDEGATE_FLUSH_SECONDS: how long the end of the process may wait for what is still to be written or sent; Knative leaves 5 s
-    between the default drain and its own end of patience."""
+    """TIDEGATE_FLUSH_SECONDS: the seconds that the end of the process may wait for queued items; Knative kills the
+    process 5 s after the default drain."""
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str]) -> ObservingSettings:
-        """Raises InvalidSetting, naming the variable."""
+    def from_env(cls, environ: Mapping[str, str]) -> ObservabilitySettings:
+        """Read the settings from environment variables. Raises InvalidSetting, naming the variable."""
         return cls(
             request_log=one_of(environ, "TIDEGATE_REQUEST_LOG", "false", ("true", "false")) == "true",
             traces_endpoint=_traces_endpoint(environ),
@@ -93,7 +104,7 @@ def _sink(environ: Mapping[str, str]) -> str | None:
     value = environ.get("TIDEGATE_PAYLOAD_SINK")
     if value and not _is_url(value):
         raise InvalidSetting(
-            f"TIDEGATE_PAYLOAD_SINK is {redact_url(value)!r}; it must be an http or https URL such as http://payloads.default."
+            f"TIDEGATE_PAYLOAD_SINK is {redact_url(value)!r}", remedy="set an http or https URL such as http://payloads.default"
         )
     return value or None
 

@@ -1,4 +1,7 @@
-"""OpenTelemetry traces. The request only leaves its exchange in a queue; a thread imports the SDK and makes spans of the true times."""
+"""OpenTelemetry traces.
+
+A request only queues its exchange; a thread imports the SDK and makes spans with the recorded times.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,16 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from requests import Session
 
-# Four spans each; as many as the SDK's own queue holds by default (OTEL_BSP_MAX_QUEUE_SIZE).
+# Exchanges in the queue, of four spans each; the SDK's own queue has the same default (OTEL_BSP_MAX_QUEUE_SIZE).
 _EXCHANGES = 2_048
-# The SDK takes 0.3 ms to make and encode these four: more at a time would hold up the event loop for longer than it can be without.
+# The SDK takes 0.3 ms to make and encode the spans of one exchange: more at a time would delay the event loop too much.
 _TOGETHER = 16
 # OpenTelemetry's names for the attributes of an event (semantic conventions for CloudEvents).
 _EVENT = {"id": "id", "source": "source", "specversion": "spec_version", "type": "type", "subject": "subject"}
 
 
 def installed() -> bool:
-    """Whether the extra `tracing` is."""
+    """Return whether the extra `tracing` is installed."""
     from importlib.util import find_spec
 
     try:
@@ -33,10 +36,11 @@ def installed() -> bool:
 
 
 class Tracing:
-    """An Observer that exports spans by OTLP over HTTP. Everything that OTEL_* variables tell the SDK is as they say."""
+    """An Observer that exports spans by OTLP over HTTP. The SDK follows its OTEL_* variables."""
 
     def __init__(self, endpoint: str, resource: Mapping[str, str], *, parent_decides: bool = True) -> None:
-        """`endpoint` is that of traces, with its path; with `parent_decides` a caller who does not sample is not queued at all."""
+        """`endpoint` is the URL for traces, with its path; with `parent_decides`, requests of callers that do not
+        sample are skipped."""
         self._endpoint = endpoint
         self._resource = resource
         self._parent_decides = parent_decides
@@ -61,7 +65,7 @@ class Tracing:
 
 
 class _Exporter:
-    """Lives in the thread: making one imports the SDK."""
+    """Makes and exports spans, in the thread; creating it imports the SDK."""
 
     def __init__(self, endpoint: str, resource: Mapping[str, str]) -> None:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -82,7 +86,8 @@ class _Exporter:
         self._ended = ended
 
     def export(self, exchanges: list[Exchange]) -> int:
-        """How many of the exchanges were lost: all when the receiver did not take their spans."""
+        """Export the spans of exchanges; returns the number of lost exchanges: all if the collector rejects the
+        spans."""
         from opentelemetry.sdk.trace.export import SpanExportResult
 
         for exchange in exchanges:
@@ -111,7 +116,8 @@ class _Exporter:
 
 
 def _session(endpoint: str) -> Session | None:
-    """For a collector on this machine, one that takes no proxy from the environment; for others the exporter's own."""
+    """Make a session without the environment's proxy for a collector on this machine; None, the exporter's default, for
+    others."""
     from requests import Session
 
     if not is_loopback_url(endpoint):
@@ -122,7 +128,7 @@ def _session(endpoint: str) -> Session | None:
 
 
 def steps_of(exchange: Exchange) -> list[tuple[str, int, int]]:
-    """The steps that were gone through, with their start and end in nanoseconds from the request's arrival."""
+    """Return the completed steps with their start and end in nanoseconds since the request's arrival."""
     ends = [("decode", exchange.decoded), ("predict", exchange.predicted), ("encode", exchange.took)]
     reached = ends[: 3 if exchange.predicted else 1 if exchange.decoded else 0]
     starts = [0, *(end for _, end in reached)]
@@ -130,7 +136,7 @@ def steps_of(exchange: Exchange) -> list[tuple[str, int, int]]:
 
 
 def attributes_of(exchange: Exchange) -> dict[str, Any]:
-    """Without those that are empty."""
+    """Return the attributes of a request's span, without empty ones."""
     attributes: dict[str, Any] = {
         "http.request.method": exchange.method,
         "http.route": exchange.route if exchange.method else "",
@@ -149,7 +155,7 @@ def attributes_of(exchange: Exchange) -> dict[str, Any]:
 
 
 def _resource(attributes: Mapping[str, str]) -> Resource:
-    """What OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say comes first."""
+    """Make the resource; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES take precedence."""
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
     return Resource.create(dict(attributes)).merge(OTELResourceDetector().detect())

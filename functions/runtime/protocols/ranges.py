@@ -1,4 +1,4 @@
-"""Whether the numbers of a JSON tensor are such as its datatype can hold. Binary tensors cannot have others."""
+"""Range checks: the numbers of a JSON tensor must fit its datatype. Those of binary tensors always do."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ from functions.runtime.contract.datatypes import FLOATS, WHOLE, bounds_of
 from functions.runtime.errors import InvalidInput
 
 _BOUNDS = {datatype: bounds_of(datatype) for datatype in (*WHOLE, *FLOATS)}
-# In the standard format `struct` refuses what does not fit, what would be rounded to infinity too: the fastest look at a list.
+# In its standard format `struct` rejects numbers that do not fit, or would be rounded to infinity: the fastest check of
+# a list.
 _PACKED = {"FP16": "e", "FP32": "f", **dict(zip(WHOLE, "BHIQbhiq", strict=True))}
 _SIZES = {datatype: struct.calcsize(f"<{_PACKED[datatype]}") for datatype in WHOLE}
-# The places of the eight bytes of a whole number, the lowest first.
+# The positions of the eight bytes of an integer, the lowest first.
 _ORDER = range(8) if sys.byteorder == "little" else range(7, -1, -1)
 _NUMBERS = (int, float)
 _BELOW_128 = bytes(range(128))
 
 
 def check_list(name: str, datatype: str, values: list[Any]) -> None:
-    """`values` are of JSON: null passes, and what is no number is for the model's inputs to refuse. Raises InvalidInput."""
+    """Check values of JSON.
+
+    Null passes, and values of other types are left to the model's inputs. Raises InvalidInput.
+    """
     typecode = _PACKED.get(datatype)
     if len(values) == 1 and typecode is not None:  # a column of one row: a comparison takes an eighth of the time
         least, most = _BOUNDS[datatype]
@@ -38,7 +42,7 @@ def check_list(name: str, datatype: str, values: list[Any]) -> None:
 
 
 def check_array(name: str, datatype: str, values: array[Any]) -> None:
-    """`values` are an array of "q" for whole numbers, of "d" for others. Raises InvalidInput."""
+    """Check an array, which is of "q" for integer datatypes and of "d" for others. Raises InvalidInput."""
     if datatype in ("INT64", "FP64"):
         return
     quick = _are_small(values, _SIZES[datatype]) if datatype in WHOLE else datatype == "FP32" and are_ordinary(values, "f")
@@ -48,7 +52,7 @@ def check_array(name: str, datatype: str, values: array[Any]) -> None:
 
 def _can_be_packed(typecode: str, values: Sequence[Any]) -> bool:
     try:
-        if len(values) <= SLICE:  # as nearly all are: for these, not even a call more
+        if len(values) <= SLICE:  # nearly all: these need no slicing
             _packer(typecode, len(values))(*values)
             return True
         for part in slices(values):
@@ -64,7 +68,8 @@ def _packer(typecode: str, count: int) -> Callable[..., bytes]:
 
 
 def _are_small(values: array[int], size: int) -> bool:
-    """Whether all are from 0 to the greatest signed number of `size` bytes: by the bytes, in a fraction of the time of packing them."""
+    """Return whether all are between 0 and the largest signed integer of `size` bytes, in a fraction of the time of
+    packing them."""
     for part in slices(values):
         content = part.tobytes()
         if content[_ORDER[size - 1] :: 8].translate(None, _BELOW_128):
@@ -80,4 +85,4 @@ def _refuse_first(name: str, datatype: str, values: Sequence[Any]) -> None:
     for value in values:
         if type(value) in (int, float) and not least <= value <= most:
             shown = float(value) if datatype in FLOATS else value
-            raise InvalidInput(f"the tensor {name} is {datatype}, but has the value {shown!r}, which {datatype} cannot hold.")
+            raise InvalidInput(f"the tensor {name} has the value {shown!r}, which is out of range for {datatype}.")

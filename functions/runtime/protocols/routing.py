@@ -1,8 +1,12 @@
-"""The names by which rows are routed one by one: what a request of the Open Inference Protocol carries, and what the router adds."""
+"""The names by which the router reads routing keys and writes revisions in requests and responses of the Open Inference
+Protocol.
+
+They are apart from v2.py, whose imports the router and the batch job do without.
+"""
 
 from __future__ import annotations
 
 # The parameter of a request with a routing key for each row.
 KEYS = "routing_keys"
-# The output of an answer that names the revision of each row.
+# The output of a response with the revision of each row.
 REVISION = "revision"

@@ -1,4 +1,5 @@
-"""Tensors of the Open Inference Protocol, as JSON and as bytes ("Tensor Data", and Triton's "Binary Tensor Data Extension").
+"""Tensors of the Open Inference Protocol, in JSON and in binary ("Tensor Data", and Triton's "Binary Tensor Data
+Extension").
 
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
 https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
@@ -23,7 +24,7 @@ from functions.runtime.contract.outputs import OutputTensor
 from functions.runtime.errors import InvalidInput
 from functions.runtime.protocols import ranges
 
-# How a tensor of one datatype is laid out, as `array` names it; FP16, BF16 and BOOL have no array, and BYTES no fixed size.
+# The type code of `array` by datatype; FP16, BF16 and BOOL have no array, and BYTES has no fixed size.
 _TYPECODES = {
     "UINT8": "B",
     "UINT16": "H",
@@ -37,23 +38,25 @@ _TYPECODES = {
     "FP64": "d",
 }
 _SIZES = {"BOOL": 1, "FP16": 2, "BF16": 2, **{datatype: array(typecode).itemsize for datatype, typecode in _TYPECODES.items()}}
-# More are no table's; their product could be a number of millions of digits.
+# Tables have fewer; the product of many axes could be an integer of millions of digits.
 _MAX_AXES = 8
-# So many values harm nobody, whatever is wrong with their shape; that is told instead.
+# Up to this many values, the limits are not checked, so that a wrong shape is reported instead.
 ALWAYS_FIT = 65_536
 _LENGTH = struct.Struct("<I")
-# What MLServer's clients call the way in which a tensor is to be read; here each is read by the card's inputs.
+# The content types of MLServer's clients; here a tensor is decoded by the card's inputs whatever its content type.
 _CONTENT_TYPES = ("np", "pd", "str")
-# What Triton's clients ask for and is not served, with what to do instead; they would get something else than they asked for.
-_NOT_SERVED = {
-    "shared_memory_region": "is to be in a region of shared memory, which is not served; send and take data in the body",
-    "classification": "is to be a classification (class_count), which is not served; leave it out and rank the probabilities",
+# Unsupported parameters of Triton's clients with their remedies: ignoring them would return something else than
+# requested.
+_UNSUPPORTED = {
+    "shared_memory_region": "transfer the data in the body",
+    "classification": "leave it out and rank the probabilities",
 }
 _NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
 
 
 class Tensor(NamedTuple):
-    """One input of a request; `data` is flat and row-major: a list of JSON values, or an array (from binary data or a large request)."""
+    """An input of a request; `data` is flat and row-major: a list of JSON values, or an array (of binary data or a
+    large request)."""
 
     name: str
     datatype: str
@@ -62,10 +65,11 @@ class Tensor(NamedTuple):
 
 
 def decode(index: int, item: Any, take: Callable[[int], bytes], check: Callable[[tuple[int, ...]], None] = lambda _: None) -> Tensor:
-    """One of `inputs`; `take(size)` gives the next bytes of what follows the JSON part. Raises InvalidInput, naming the tensor.
+    """Decode an item of `inputs`; `take(size)` returns the next bytes after the JSON part. Raises InvalidInput, naming
+    the tensor.
 
-    `check` is told the shape once it is known to be no lie, and before anything is made of binary data; it may raise. Of JSON it is told
-    only from ALWAYS_FIT values on.
+    `check` is called with the shape once the data are known to match it, and before binary data are converted; it may
+    raise. For JSON it is called only for more than ALWAYS_FIT values.
     """
     name, datatype, shape = _head(index, item)
     size = parameters_of(item, "the tensor", name).get("binary_data_size") if "parameters" in item else None
@@ -77,30 +81,30 @@ def decode(index: int, item: Any, take: Callable[[int], bytes], check: Callable[
         check(shape)
         data = _READERS.get(datatype, _numbers)(name, datatype, content, count)
     if len(data) != count:
-        raise InvalidInput(f"the tensor {name} has {len(data)} values; its shape {list(shape)} means {count}.")
+        raise InvalidInput(f"the tensor {name} has {len(data)} values, but its shape {list(shape)} requires {count}.")
     if size is None and count > ALWAYS_FIT:
         check(shape)
     return Tensor(name, datatype, shape, data)
 
 
 def parameters_of(item: dict[str, Any], kind: str, name: str = "") -> Mapping[str, Any]:
-    """Those of a request, a tensor or an output. Raises InvalidInput, also for data that is to be read in a way that nobody knows."""
+    """Return the parameters of a request, a tensor or an output. Raises InvalidInput, also for unsupported ones."""
     found = item.get("parameters")
     if found is None:
         return _NO_PARAMETERS
     if not isinstance(found, dict):
-        raise InvalidInput(f"the parameters of {kind}{name and ' '}{name} are {name_of(found)}; send an object.")
+        raise InvalidInput(f"the parameters of {kind}{name and ' '}{name} are {name_of(found)}", remedy="send an object")
     content_type = found.get("content_type")
     if content_type is not None and content_type not in _CONTENT_TYPES:
-        raise InvalidInput(f"the content_type {name_of(content_type)} is not understood; use one of {', '.join(_CONTENT_TYPES)}.")
-    for parameter, sentence in _NOT_SERVED.items():
+        raise InvalidInput(f"unsupported content_type {name_of(content_type)}", remedy=f"use one of {', '.join(_CONTENT_TYPES)}")
+    for parameter, remedy in _UNSUPPORTED.items():
         if found.get(parameter):
-            raise InvalidInput(f"{kind}{name and ' '}{name} {sentence}.")
+            raise InvalidInput(f"unsupported parameter {parameter} of {kind}{name and ' '}{name}", remedy=remedy)
     return found
 
 
 def to_json(tensor: OutputTensor, binary_size: int | None = None) -> dict[str, Any]:
-    """With the size of its binary data instead of the data, if that follows."""
+    """Encode a tensor as JSON, with `binary_size` instead of its data if they follow in binary."""
     head: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
     if binary_size is not None:
         return {**head, "parameters": {"binary_data_size": binary_size}}
@@ -108,16 +112,17 @@ def to_json(tensor: OutputTensor, binary_size: int | None = None) -> dict[str, A
 
 
 def to_bytes(tensor: OutputTensor) -> bytes:
-    """Little-endian; each text after its length in four bytes."""
+    """Encode a tensor's data in binary: little-endian, each string after its length in four bytes."""
     data = tensor.data
     if isinstance(data, list):
-        texts = (text.encode() for text in data)
-        return b"".join(chain.from_iterable((_LENGTH.pack(len(text)), text) for text in texts))
+        strings = (item.encode() for item in data)
+        return b"".join(chain.from_iterable((_LENGTH.pack(len(string)), string) for string in strings))
     return _native(data).tobytes()
 
 
 def _json_data(data: array[Any]) -> Any:
-    """A list; a long one is written a slice at a time, since as numbers of Python it takes many times its memory."""
+    """Return a list, or for a long array its JSON, encoded in slices: as Python numbers it would take many times its
+    memory."""
     parts = iter(slices(data))
     first = next(parts)
     if len(first) == len(data):
@@ -128,12 +133,12 @@ def _json_data(data: array[Any]) -> Any:
 
 def _head(index: int, item: Any) -> tuple[str, str, tuple[int, ...]]:
     if not isinstance(item, dict):
-        raise InvalidInput(f"inputs[{index}] is {name_of(item)}; send a tensor {{name, shape, datatype, data}}.")
+        raise InvalidInput(f"inputs[{index}] is {name_of(item)}", remedy="send a tensor {name, shape, datatype, data}")
     name, datatype, shape = item.get("name"), item.get("datatype"), item.get("shape")
     if not isinstance(name, str) or not name:
-        raise InvalidInput(f"inputs[{index}] has no name; name the tensor.")
+        raise InvalidInput(f"inputs[{index}] has no name", remedy="name the tensor")
     if not isinstance(datatype, str) or datatype not in DATATYPES:
-        raise InvalidInput(f"the tensor {name} has the datatype {_shown(datatype)}; use one of {', '.join(DATATYPES)}.")
+        raise InvalidInput(f"the tensor {name} has the unknown datatype {_shown(datatype)}", remedy=f"use one of {', '.join(DATATYPES)}")
     if not isinstance(shape, list) or not 1 <= len(shape) <= _MAX_AXES:
         raise _bad_shape(name, shape)
     for size in shape:
@@ -143,11 +148,11 @@ def _head(index: int, item: Any) -> tuple[str, str, tuple[int, ...]]:
 
 
 def _bad_shape(name: str, shape: Any) -> InvalidInput:
-    return InvalidInput(f"the tensor {name} has the shape {_shown(shape)}; a shape is a list of whole numbers, rows first.")
+    return InvalidInput(f"the tensor {name} has the invalid shape {_shown(shape)}", remedy="send a list of integers, rows first")
 
 
 def _shown(value: Any) -> str:
-    """The beginning of what should be a text or a flat list. What is nested may be so deeply that Python cannot write it."""
+    """Return the beginning of a string or a flat list. Nested values may be too deep for Python to print."""
     if isinstance(value, str):
         return repr(value[:40])
     if isinstance(value, list) and not any(isinstance(item, (list, dict)) for item in value):
@@ -156,21 +161,21 @@ def _shown(value: Any) -> str:
 
 
 def _from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Sequence[Any]:
-    if isinstance(data, array):  # of numbers, and flat: it was looked at when it was parsed
+    if isinstance(data, array):  # flat, and of numbers: checked while parsing
         ranges.check_array(name, datatype, data)
         return data
     if not isinstance(data, list):
-        raise InvalidInput(f"the tensor {name} has no data; send a list of values, row by row.")
+        raise InvalidInput(f"the tensor {name} has no data", remedy="send a list of values, row by row")
     flat = _flat(name, data, shape) if len(shape) > 1 else data
     wanted = _JSON_TYPES.get(datatype)
     if wanted is not None and not set(map(type, flat)) <= wanted:
         wrong = next(value for value in flat if type(value) not in wanted)
-        raise InvalidInput(f"the tensor {name} is {datatype}, but has the value {name_of(wrong)}.")
+        raise InvalidInput(f"the tensor {name} of {datatype} has the value {name_of(wrong)}.")
     ranges.check_list(name, datatype, flat)
     return flat
 
 
-# Null stands for a missing value in any tensor. What an FP tensor may hold, the model's inputs say.
+# Null is a missing value in any tensor. The values of FP tensors are checked by the model's inputs.
 _JSON_TYPES: dict[str, frozenset[type]] = {
     "BOOL": frozenset({bool, type(None)}),
     "BYTES": frozenset({str, type(None)}),
@@ -179,27 +184,30 @@ _JSON_TYPES: dict[str, frozenset[type]] = {
 
 
 def _flat(name: str, data: list[Any], shape: tuple[int, ...]) -> list[Any]:
-    """Nested lists, at most as deep as the shape has axes, and all of one depth and length: values of one row are not those of another."""
+    """Flatten nested lists, at most as deep as the shape has axes.
+
+    Raises InvalidInput for rows of different lengths.
+    """
     for size in shape[1:]:
         if not data or type(data[0]) is not list or set(map(type, data)) != {list}:
             break
         if set(map(len, data)) != {size}:
-            raise InvalidInput(f"the tensor {name} has rows of another length than its shape {list(shape)} says; send each of them whole.")
+            raise InvalidInput(f"the tensor {name} has rows of another length than in its shape {list(shape)}", remedy="send complete rows")
         data = list(chain.from_iterable(data))
     return data
 
 
 def _content(name: str, datatype: str, shape: tuple[int, ...], item: Any, size: Any, take: Callable[[int], bytes]) -> bytes:
     if "data" in item:
-        raise InvalidInput(f"the tensor {name} has data and binary_data_size; send one of them.")
+        raise InvalidInput(f"the tensor {name} has both data and binary_data_size", remedy="send one of them")
     if type(size) is not int or size < 0:
-        raise InvalidInput(f"the tensor {name} has the binary_data_size {name_of(size)}; it is a number of bytes.")
+        raise InvalidInput(f"the tensor {name} has the invalid binary_data_size {name_of(size)}", remedy="send the number of bytes")
     wanted = math.prod(shape) * _SIZES.get(datatype, 0)
     if datatype != "BYTES" and size != wanted:
-        raise InvalidInput(f"the tensor {name} has {size} bytes; its shape {list(shape)} of {datatype} means {wanted}.")
+        raise InvalidInput(f"the tensor {name} has {size} bytes, but its shape {list(shape)} of {datatype} requires {wanted}.")
     content = take(size)
     if len(content) != size:
-        raise InvalidInput(f"the tensor {name} should have {size} bytes; {len(content)} are left of the body.")
+        raise InvalidInput(f"the tensor {name} has a binary_data_size of {size} bytes, but only {len(content)} are left in the body.")
     return content
 
 
@@ -217,7 +225,7 @@ def _halves(name: str, datatype: str, content: bytes, count: int) -> Sequence[An
 
 
 def _brains(name: str, datatype: str, content: bytes, count: int) -> Sequence[Any]:
-    """BF16: the upper half of the bytes of an FP32."""
+    """Decode BF16: the upper half of the bytes of an FP32."""
     widened = bytearray(2 * len(content))
     widened[2::4], widened[3::4] = content[::2], content[1::2]
     found = array("f")
@@ -227,21 +235,23 @@ def _brains(name: str, datatype: str, content: bytes, count: int) -> Sequence[An
 
 def _bools(name: str, datatype: str, content: bytes, count: int) -> Sequence[Any]:
     if content.strip(b"\0\1"):
-        raise InvalidInput(f"the tensor {name} is BOOL, but has a byte that is neither 0 nor 1.")
+        raise InvalidInput(f"the tensor {name} of BOOL has a byte that is neither 0 nor 1.")
     return [value for part in slices(content) for value in map(bool, part)]
 
 
-def _texts(name: str, datatype: str, content: bytes, count: int) -> Sequence[Any]:
+def _strings(name: str, datatype: str, content: bytes, count: int) -> Sequence[Any]:
     try:
-        # One more than there should be tells enough.
-        return list(islice(_each_text(content), count + 1))
+        # One more than expected is enough to find the mismatch.
+        return list(islice(_each_string(content), count + 1))
     except UnicodeDecodeError:
-        raise InvalidInput(f"the tensor {name} has a text that is not UTF-8.") from None
+        raise InvalidInput(f"the tensor {name} has a string that is not UTF-8.") from None
     except (struct.error, EOFError):
-        raise InvalidInput(f"the tensor {name} ends within a text; each one follows its length in four bytes, little-endian.") from None
+        raise InvalidInput(
+            f"the tensor {name} ends within a string", remedy="send each string after its length in four bytes, little-endian"
+        ) from None
 
 
-def _each_text(content: bytes) -> Iterator[str]:
+def _each_string(content: bytes) -> Iterator[str]:
     position = 0
     while position < len(content):
         (length,) = _LENGTH.unpack_from(content, position)
@@ -252,13 +262,13 @@ def _each_text(content: bytes) -> Iterator[str]:
         position += length
 
 
-_READERS: dict[str, Callable[[str, str, bytes, int], Sequence[Any]]] = {"FP16": _halves, "BF16": _brains, "BOOL": _bools, "BYTES": _texts}
+_READERS: dict[str, Callable[[str, str, bytes, int], Sequence[Any]]] = {"FP16": _halves, "BF16": _brains, "BOOL": _bools, "BYTES": _strings}
 
 
 def _native(values: array[Any]) -> array[Any]:
-    """The wire is little-endian."""
+    """Convert between this machine's byte order and the protocol's, which is little-endian."""
     if sys.byteorder == "little":
         return values
-    turned = values[:]
-    turned.byteswap()
-    return turned
+    swapped = values[:]
+    swapped.byteswap()
+    return swapped

@@ -1,4 +1,4 @@
-"""What Triton's clients ask of a model besides V2: its configuration and its statistics.
+"""The model configuration and statistics extensions of V2, as Triton's clients request them.
 
 Source: https://github.com/triton-inference-server/server/tree/main/docs/protocol, extension_model_configuration.md and
 extension_statistics.md.
@@ -18,7 +18,10 @@ _TYPES = {"BYTES": "TYPE_STRING"}
 
 
 def config(card: Card, outputs: Outputs, max_rows: int) -> dict[str, Any]:
-    """The model's configuration: `dims` are of one row, the first axis of every tensor being that of the rows."""
+    """Return a model's configuration.
+
+    `dims` are those of one row: the first axis of every tensor is the number of rows.
+    """
     return {
         "name": card.name,
         "platform": f"tidegate_{card.runtime}",
@@ -30,10 +33,10 @@ def config(card: Card, outputs: Outputs, max_rows: int) -> dict[str, Any]:
 
 
 def statistics(models: Iterable[tuple[str, str | None]], metrics: Metrics) -> dict[str, Any]:
-    """What was counted for models, by name and version, since the function started; times in nanoseconds.
+    """Return the statistics of models, by name and version, since the function started; times are in nanoseconds.
 
-    `inference_count` are rows, `execution_count` calls of the library. `queue` is what the first request of each call has waited for
-    it; it is a part of the requests' `compute_infer`. There is no cache.
+    `inference_count` are rows, `execution_count` calls of the library. `queue` is the time that the first request of
+    each call has waited for it; it is a part of the requests' `compute_infer`. There is no cache.
     """
     return {"model_stats": [_of_model(name, version or "", metrics) for name, version in models]}
 

@@ -12,17 +12,17 @@ from functions.runtime.contract.outputs import Outputs, OutputTensor, ServedOutp
 from functions.runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from functions.runtime.inference.dataplane import ServedModel
+    from functions.runtime.protocols.model import ModelContract
 
 
-def parse(document: Any, model: ServedModel) -> Rows:
-    """Rows as lists in the card's order, or as objects by input name. Raises InvalidInput and TooLarge.
+def parse(document: Any, model: ModelContract) -> Rows:
+    """Decode rows, which are lists in the card's order or objects by input name. Raises InvalidInput and TooLarge.
 
-    KServe takes `inputs` for `instances`, too.
+    Like KServe it accepts `inputs` for `instances`.
     """
     instances = _instances(document) if isinstance(document, dict) else None
     if not isinstance(instances, list) or not instances:
-        raise InvalidInput('the request has no instances; send {"instances": [row, …]} with at least one row.')
+        raise InvalidInput("the request has no instances", remedy='send {"instances": [row, …]} with at least one row')
     model.check_rows(len(instances))
     encoder = model.encoder
     return encoder.lists(instances) if isinstance(instances[0], list) else encoder.objects(instances)
@@ -30,26 +30,28 @@ def parse(document: Any, model: ServedModel) -> Rows:
 
 def _instances(document: dict[str, Any]) -> Any:
     if "instances" in document and "inputs" in document:
-        raise InvalidInput("the request has both instances and inputs; send one of them.")
+        raise InvalidInput("the request has both instances and inputs", remedy="send one of them")
     return document.get("instances", document.get("inputs"))
 
 
 def explained(outputs: Outputs) -> ServedOutput:
-    """The output that explains the others. Raises InvalidInput for a model that has none."""
+    """Find the output with the contributions of features. Raises InvalidInput for a model without one."""
     for output in outputs.all:
         if output.meaning == "contributions":
             return output
-    raise InvalidInput("the model cannot explain its predictions: its runtime gives no contributions; ask for :predict.")
+    raise InvalidInput("the model cannot explain its predictions: its runtime has no contributions", remedy="use :predict")
 
 
 def explained_columns(card: Card) -> tuple[str, ...]:
-    """What the values of an explanation belong to: the features, and last the bias, under a name that no feature has."""
+    """Return the names of an explanation's values: the features, and last the bias, under a name that no feature
+    has."""
     return (*card.columns, "bias" if "bias" not in card.columns else "(bias)")
 
 
-def explanations(columns: Sequence[str], answered: Sequence[OutputTensor]) -> dict[str, Any]:
-    """For each row what each feature adds to the margin, by name, and the bias; of a model with several classes, a list of that."""
-    (tensor,) = answered
+def explanations(columns: Sequence[str], tensors: Sequence[OutputTensor]) -> dict[str, Any]:
+    """Encode contributions to the margin: an object by feature, with the bias, for each row; a list of them for several
+    classes."""
+    (tensor,) = tensors
 
     def named(row: list[Any]) -> Any:
         return [named(item) for item in row] if isinstance(row[0], list) else dict(zip(columns, row, strict=True))
@@ -57,16 +59,16 @@ def explanations(columns: Sequence[str], answered: Sequence[OutputTensor]) -> di
     return {"explanations": [named(row) for row in rows_of(tensor)]}
 
 
-def document_of(answered: Sequence[OutputTensor]) -> dict[str, Any]:
-    """A prediction a row: the output's value, or an object by output name where the model has several."""
-    columns = {tensor.name: rows_of(tensor) for tensor in answered}
+def document_of(tensors: Sequence[OutputTensor]) -> dict[str, Any]:
+    """Encode predictions: for each row the output's value, or an object by output name for several outputs."""
+    columns = {tensor.name: rows_of(tensor) for tensor in tensors}
     if len(columns) == 1:
         return {"predictions": next(iter(columns.values()))}
     return {"predictions": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]}
 
 
 def rows_of(tensor: OutputTensor) -> list[Any]:
-    """A value a row, nested as the tensor's shape is."""
+    """Return a value for each row, nested as in the tensor's shape."""
     data = tensor.data if isinstance(tensor.data, list) else tensor.data.tolist()
     for axis in reversed(range(1, len(tensor.shape))):
         size = tensor.shape[axis]

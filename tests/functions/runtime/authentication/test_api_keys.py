@@ -15,14 +15,14 @@ def test_a_key_names_its_caller() -> None:
 
 
 @pytest.mark.parametrize("key", [None, "", SHOP[:-1], SHOP + "s", "é" * 24, "\udcff"])
-def test_another_key_is_refused_and_never_shown(key: str | None) -> None:
+def test_unknown_key_is_refused_and_not_shown(key: str | None) -> None:
     with pytest.raises(Unauthenticated) as refused:
         ApiKeys.parse(f"shop:{SHOP}").caller(key)
     assert SHOP not in str(refused.value)
 
 
 @pytest.mark.parametrize("text", [SHOP, f":{SHOP}", f"shop:{SHOP},shop:{STORE}", ",", f"shop:{SHOP[:10]}", f"shop:{SHOP},{STORE}"])
-def test_keys_that_cannot_be_used_are_refused_without_being_shown(text: str) -> None:
+def test_invalid_keys_are_refused_and_not_shown(text: str) -> None:
     with pytest.raises(InvalidSetting) as refused:
         ApiKeys.parse(text)
     assert SHOP[:10] not in str(refused.value)

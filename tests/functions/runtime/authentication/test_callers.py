@@ -39,7 +39,7 @@ def client_of(app: Application) -> TestClient:
     return TestClient(app)
 
 
-def test_a_handler_gets_the_claims(issuer: Any) -> None:
+def test_handler_receives_the_claims(issuer: Any) -> None:
     app = FastAPI()
     token = BearerToken.from_env(environ_of(issuer))
 
@@ -54,7 +54,7 @@ def test_a_handler_gets_the_claims(issuer: Any) -> None:
         assert client.get("/who", headers={"authorization": f"Bearer {issuer.token()}"}).json() == "shop"
 
 
-def test_by_settings_a_token_or_a_key_will_do(issuer: Any) -> None:
+def test_configured_token_or_key_is_accepted(issuer: Any) -> None:
     client = client_of(authenticated(PLAIN, {**environ_of(issuer), "TIDEGATE_API_KEYS": f"shop:{KEY}"}))
     path = "/v2/models/price"
     assert client.get(path).status_code == 401
@@ -64,7 +64,7 @@ def test_by_settings_a_token_or_a_key_will_do(issuer: Any) -> None:
     assert client.get("/v2/health/ready").json() == "served"
 
 
-def test_by_settings_without_the_issuer_s_keys_the_answer_is_503(issuer: Any) -> None:
+def test_missing_keys_of_the_issuer_are_503(issuer: Any) -> None:
     issuer.status = 500
     client = client_of(authenticated(PLAIN, environ_of(issuer)))
     answer = client.get("/v2/models/price", headers={"authorization": f"Bearer {issuer.token()}"})
@@ -73,7 +73,7 @@ def test_by_settings_without_the_issuer_s_keys_the_answer_is_503(issuer: Any) ->
 
 
 @pytest.mark.parametrize("header", ["Basic dXNlcjpwYXNz", "Bearer", "bearer ", "Bearer \xff"])
-def test_by_settings_any_other_credential_is_refused(issuer: Any, header: str) -> None:
+def test_other_credential_is_refused(issuer: Any, header: str) -> None:
     client = client_of(authenticated(PLAIN, environ_of(issuer)))
     assert client.get("/v2/models/price", headers={b"authorization": header.encode("latin-1")}).status_code == 401
     assert issuer.fetches == 0

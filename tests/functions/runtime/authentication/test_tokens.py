@@ -17,7 +17,7 @@ def verifier(issuer: Any) -> Tokens:
     return Tokens(**issuer.settings)
 
 
-async def test_a_valid_token_gives_its_claims_and_the_keys_are_fetched_once(issuer: Any, verifier: Tokens) -> None:
+async def test_valid_token_returns_its_claims_with_one_fetch_of_keys(issuer: Any, verifier: Tokens) -> None:
     for _ in range(3):
         assert (await verifier.claims(issuer.token()))["sub"] == "shop"
     assert issuer.fetches == 1
@@ -40,13 +40,13 @@ async def test_a_token_with_a_wrong_claim_is_refused(issuer: Any, verifier: Toke
 
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "é.é.é", "e30.e30.e30", "." * 10_000, "\x00"])
-async def test_what_is_no_token_is_refused(issuer: Any, verifier: Tokens, token: str) -> None:
+async def test_invalid_token_is_refused(issuer: Any, verifier: Tokens, token: str) -> None:
     with pytest.raises(Unauthenticated):
         await verifier.claims(token)
     assert issuer.fetches == 0
 
 
-async def test_neither_a_shared_secret_nor_no_signature_will_do(issuer: Any, verifier: Tokens) -> None:
+async def test_shared_secret_and_missing_signature_are_refused(issuer: Any, verifier: Tokens) -> None:
     claims = {"iss": issuer.url, "aud": issuer.settings["audience"], "exp": time.time() + 600}
     for forged in (
         jwt.encode(claims, "", algorithm="none", headers={"kid": "first"}),
@@ -56,13 +56,13 @@ async def test_neither_a_shared_secret_nor_no_signature_will_do(issuer: Any, ver
             await verifier.claims(forged)
 
 
-async def test_another_key_under_a_known_name_is_refused(issuer: Any, verifier: Tokens) -> None:
+async def test_other_key_with_a_known_identifier_is_refused(issuer: Any, verifier: Tokens) -> None:
     issuer.add_key("second")
     with pytest.raises(Unauthenticated, match="is not valid"):
         await verifier.claims(issuer.token("first", signed_by="second"))
 
 
-async def test_unknown_keys_are_looked_for_once_in_a_while(issuer: Any, verifier: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_fetches_for_unknown_keys_are_rate_limited(issuer: Any, verifier: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
     await verifier.claims(issuer.token())
     for number in range(20):  # as a stranger would try
         with pytest.raises(Unauthenticated, match="a key that its issuer does not publish"):
@@ -97,11 +97,11 @@ async def test_a_redirect_of_the_keys_is_not_followed(issuer: Any, verifier: Tok
 
 
 @pytest.mark.parametrize("url", ["http://idp.example.com/keys", "file:///etc/passwd", "ftp://x/keys", "https:///keys", "keys"])
-def test_keys_come_over_a_line_that_can_be_trusted(url: str) -> None:
+def test_unsafe_url_of_keys_is_refused(url: str) -> None:
     with pytest.raises(InvalidSetting, match="name an https URL"):
         Tokens(jwks_url=url, issuer="i", audience="a")
 
 
 @pytest.mark.parametrize("url", ["https://idp.example.com/keys", "http://127.0.0.1/keys", "http://dex.auth.svc.cluster.local/keys"])
-def test_keys_may_come_from_the_cluster_and_from_this_machine(url: str) -> None:
+def test_url_of_keys_in_the_cluster_or_on_loopback_may_be_http(url: str) -> None:
     Tokens(jwks_url=url, issuer="i", audience="a")  # raises nothing

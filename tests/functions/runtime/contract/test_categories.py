@@ -21,7 +21,8 @@ from functions.batch import signature, tensors
 from functions.runtime.artifacts import loading
 from functions.runtime.contract.categories import are_same, datatype_of, spellings_of, text_of
 from functions.runtime.contract.encoding import Rows
-from functions.runtime.inference.dataplane import DataPlane, ServedModel
+from functions.runtime.inference.registry import DataPlane
+from functions.runtime.inference.served import ServedModel
 from functions.runtime.observability.metrics import Metrics
 from functions.runtime.protocols import events, v1, v2
 
@@ -164,14 +165,14 @@ def test_however_a_row_is_sent_it_is_the_frame_s(
         there = frame.notna().all(axis=1)
         frame, predicted = frame[there], predicted[there]
     rows = send(served, frame.head(count))
-    values = served._gatherer._model.predict(rows.values, rows.count).values
+    values = served._batcher._model.predict(rows.values, rows.count).values
     assert values.tobytes() == predicted[:count].tobytes()
 
 
 def test_a_column_of_parquet_is_the_frame_s(trained: tuple[Path, pd.DataFrame, np.ndarray], served: ServedModel, tmp_path: Path) -> None:
     _, frame, predicted = trained
     rows = as_parquet(served, frame, tmp_path / "frame.parquet")
-    assert served._gatherer._model.predict(rows.values, rows.count).values.tobytes() == predicted.tobytes()
+    assert served._batcher._model.predict(rows.values, rows.count).values.tobytes() == predicted.tobytes()
 
 
 def test_the_metadata_has_the_type_of_the_categories(trained: tuple[Path, pd.DataFrame, np.ndarray], served: ServedModel) -> None:

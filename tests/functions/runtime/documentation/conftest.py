@@ -12,7 +12,7 @@ import xgboost as xgb
 from functions.runtime.contract.card import Artifact, Card, Input, Output, dump
 from functions.runtime.contract.outputs import resolve
 from functions.runtime.contract.signature import Signature
-from functions.runtime.documentation.model_spec import Described
+from functions.runtime.documentation.model_spec import ModelSpec
 
 # Inputs of every kind, and no transform that would ask for more than the card tells.
 CARD = Card(
@@ -31,14 +31,14 @@ CARD = Card(
 
 
 @pytest.fixture(scope="session")
-def describe() -> Callable[..., Described]:
+def describe() -> Callable[..., ModelSpec]:
     """Makes a description of a model; fields of its card may be given."""
 
-    def make(*, nulls: bool = False, **fields: Any) -> Described:
+    def make(*, nulls: bool = False, **fields: Any) -> ModelSpec:
         card = replace(CARD, **fields)
         width = len(card.inputs)
         kinds: dict[Any, tuple[int, ...]] = {"value": (), "margin": (), "contributions": (width + 1,)}
-        return Described(card, resolve(card, Signature(width, meaning="probability", classes=1, kinds=kinds)), nulls)
+        return ModelSpec(card, resolve(card, Signature(width, meaning="probability", classes=1, kinds=kinds)), nulls)
 
     return make
 

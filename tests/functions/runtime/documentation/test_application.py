@@ -10,10 +10,10 @@ from fastapi import FastAPI
 
 from functions.runtime import documentation
 from functions.runtime.documentation.application import build
-from functions.runtime.documentation.model_spec import Described
+from functions.runtime.documentation.model_spec import ModelSpec
 from functions.runtime.documentation.openapi import document
 
-Describe = Callable[..., Described]
+Describe = Callable[..., ModelSpec]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ async def test_the_document_and_its_page_are_served(app: FastAPI, describe: Desc
     assert (status, content_type.partition(";")[0]) == (200, "text/html")
 
 
-async def test_the_page_needs_nothing_from_elsewhere(app: FastAPI) -> None:
+async def test_page_loads_no_external_resources(app: FastAPI) -> None:
     page = (await call(app, "/docs"))[2].decode()
     assert "://" not in page
     for asset in ("swagger-ui-bundle.js", "swagger-ui.css"):
@@ -57,7 +57,7 @@ async def test_the_page_needs_nothing_from_elsewhere(app: FastAPI) -> None:
         assert (status, len(body) > 100_000) == (200, True)
 
 
-async def test_each_schema_is_listed_and_served_under_its_own_address(app: FastAPI) -> None:
+async def test_each_schema_is_listed_and_served_at_its_path(app: FastAPI) -> None:
     listed = orjson.loads((await call(app, "/schemas"))[2])
     assert "/schemas/loans/request.json" in listed
     assert "/schemas/loans/versions/1/response.json" in listed
@@ -69,18 +69,18 @@ async def test_each_schema_is_listed_and_served_under_its_own_address(app: FastA
 @pytest.mark.parametrize(
     ("path", "method", "status", "sentence"),
     [
-        ("/schemas/nothing.json", "GET", 404, "there is nothing at /schemas/nothing.json."),
-        ("/docs/static/nothing.js", "GET", 404, "there is nothing at /docs/static/nothing.js."),
-        ("/openapi.json", "POST", 405, "POST is not for /openapi.json."),
-        ("/schemas", "DELETE", 405, "DELETE is not for /schemas."),
+        ("/schemas/nothing.json", "GET", 404, "no route for /schemas/nothing.json."),
+        ("/docs/static/nothing.js", "GET", 404, "no route for /docs/static/nothing.js."),
+        ("/openapi.json", "POST", 405, "method POST not allowed for /openapi.json."),
+        ("/schemas", "DELETE", 405, "method DELETE not allowed for /schemas."),
     ],
 )
-async def test_an_error_is_said_as_everywhere_in_the_function(path: str, method: str, status: int, sentence: str, app: FastAPI) -> None:
+async def test_errors_have_the_format_of_the_function(path: str, method: str, status: int, sentence: str, app: FastAPI) -> None:
     found, _, body = await call(app, path, method)
     assert (found, orjson.loads(body)) == (status, {"error": sentence})
 
 
-def test_what_belongs_here_is_told_by_its_path() -> None:
+def test_served_paths_are_recognized() -> None:
     for path in ("/docs", "/docs/static/swagger-ui.css", "/openapi.json", "/schemas", "/schemas/loans/request.json"):
         assert documentation.serves(path)
     for path in ("/", "/docsx", "/v2/models/docs", "/models/schemas"):

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from functions.runtime.contract.card import Artifact, Card, Input
 from functions.runtime.contract.checks import checker, range_of
 from functions.runtime.documentation import examples
-from functions.runtime.documentation.model_spec import Described
+from functions.runtime.documentation.model_spec import ModelSpec
 
-Describe = Callable[..., Described]
+Describe = Callable[..., ModelSpec]
 
 
-def test_the_card_s_example_is_told_in_every_style(describe: Describe) -> None:
+def test_example_of_the_card_is_shown_in_every_format(describe: Describe) -> None:
     model = describe()
     row = {"age": 40, "sector": "public", "member": True}
     assert examples.event(model.card)["data"] == row
@@ -33,7 +33,7 @@ def test_the_card_s_example_is_told_in_every_style(describe: Describe) -> None:
     assert [item["name"] for item in v2["outputs"]["value"]["outputs"]] == ["default", "decision", "margin", "contributions"]
 
 
-def test_one_tensor_with_all_inputs_is_shown_where_all_are_numbers(describe: Describe) -> None:
+def test_matrix_is_shown_if_all_inputs_are_numbers(describe: Describe) -> None:
     assert "matrix" not in examples.v2(describe())
     inputs = (Input("a", "FP32"), Input("b", "INT8", optional=True))
     (tensor,) = examples.v2(describe(inputs=inputs, example={"a": 1.5}))["matrix"]["value"]["inputs"]
@@ -47,7 +47,7 @@ _BOUNDS = st.none() | st.integers(-300, 300).map(float) | st.floats(-300, 300)
 
 
 @given(st.sampled_from(_DATATYPES), _BOUNDS, _BOUNDS, st.none() | st.lists(st.text(min_size=1), min_size=1, unique=True))
-def test_what_is_made_of_any_input_is_taken(
+def test_generated_example_of_any_input_is_accepted(
     datatype: str, minimum: float | None, maximum: float | None, categories: list[str] | None
 ) -> None:
     numeric = datatype not in ("BOOL", "BYTES")
@@ -78,5 +78,5 @@ def test_what_is_made_of_any_input_is_taken(
         (Input("x", "BYTES", categories=("red", "blue")), "red"),
     ],
 )
-def test_a_card_without_an_example_gets_one_that_its_inputs_allow(item: Input, value: object, describe: Describe) -> None:
+def test_card_without_an_example_has_a_generated_one(item: Input, value: object, describe: Describe) -> None:
     assert examples.record(describe(inputs=(item,), example=None).card) == {"x": value}

@@ -7,20 +7,20 @@ import pytest
 import schemathesis
 from jsonschema_rs import Draft202012Validator
 
-from functions.runtime.documentation.model_spec import Described
+from functions.runtime.documentation.model_spec import ModelSpec
 from functions.runtime.documentation.openapi import document
 
-Describe = Callable[..., Described]
+Describe = Callable[..., ModelSpec]
 V2_PATHS = ("/infer", "", "/ready")
 
 
-def paths_of(*described: Described, management: bool = False) -> dict[str, Any]:
+def paths_of(*described: ModelSpec, management: bool = False) -> dict[str, Any]:
     found: dict[str, Any] = document(described, management=management)["paths"]
     return found
 
 
 @pytest.mark.parametrize("management", [True, False])
-def test_it_is_an_openapi_document_for_any_models(management: bool, describe: Describe) -> None:
+def test_document_is_valid_openapi_for_any_models(management: bool, describe: Describe) -> None:
     several = [describe(), describe(version="1"), describe(name="loans-1", version=None), describe(name="big", example=None, nulls=True)]
     for described in (several[:1], several):
         schema = schemathesis.openapi.from_dict(document(described, management=management))
@@ -39,13 +39,13 @@ def test_every_path_is_written_out(describe: Describe) -> None:
     assert not [path for path in paths if "{" in path]
 
 
-def test_loading_is_told_only_where_it_is_allowed(describe: Describe) -> None:
+def test_loading_is_documented_only_if_allowed(describe: Describe) -> None:
     path = "/v2/repository/models/loans/unload"
     assert path in paths_of(describe(), management=True)
     assert path not in paths_of(describe())
 
 
-def test_an_event_to_no_model_in_particular_is_for_a_function_with_one(describe: Describe) -> None:
+def test_root_path_for_events_needs_a_single_model(describe: Describe) -> None:
     assert list(paths_of(describe(), describe(version="1"))["/"]) == ["post", "get"]
     assert list(paths_of(describe(), describe(name="other"))["/"]) == ["get"]
 
@@ -63,7 +63,7 @@ def test_each_version_has_the_schemas_of_its_own_card(describe: Describe) -> Non
     assert len(versions["1"]["properties"]["outputs"]["items"]["anyOf"]) < len(versions["2"]["properties"]["outputs"]["items"]["anyOf"])
 
 
-def test_two_models_whose_names_look_alike_keep_schemas_of_their_own(describe: Describe) -> None:
+def test_models_with_similar_names_have_separate_schemas(describe: Describe) -> None:
     found = document([describe(version="2"), describe(name="loans-2", version=None)])
     refs = {
         found["paths"][f"/v2/models/{name}/infer"]["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
@@ -72,7 +72,7 @@ def test_two_models_whose_names_look_alike_keep_schemas_of_their_own(describe: D
     assert len(refs) == 2
 
 
-def test_each_example_is_what_its_schema_asks_for(describe: Describe) -> None:
+def test_each_example_is_valid_by_its_schema(describe: Describe) -> None:
     found = document([describe(), describe(name="made", example=None)])
     checked = 0
     for item in found["paths"].values():
@@ -87,7 +87,7 @@ def test_each_example_is_what_its_schema_asks_for(describe: Describe) -> None:
     assert checked > 15
 
 
-def test_a_caller_who_comes_too_soon_is_told_when_to_come_again(describe: Describe) -> None:
+def test_status_429_documents_retry_after(describe: Describe) -> None:
     found = document([describe()])
     for path, kind in (("/v2/models/loans/infer", "application/json"), ("/models/loans", "application/problem+json")):
         answer = _at(found, found["paths"][path]["post"]["responses"]["429"]["$ref"])

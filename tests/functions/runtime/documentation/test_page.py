@@ -28,7 +28,7 @@ async def page() -> AsyncIterator[Page]:
         await browser.close()
 
 
-async def test_a_person_tries_the_model_with_the_card_s_example(page: Page, model: Path, start_function: Callable[..., str]) -> None:
+async def test_page_sends_the_card_s_example(page: Page, model: Path, start_function: Callable[..., str]) -> None:
     url = start_function(model)
     asked: list[str] = []
 

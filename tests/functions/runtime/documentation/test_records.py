@@ -14,9 +14,9 @@ from functions.runtime.contract.card import Input
 from functions.runtime.contract.datatypes import DATATYPES
 from functions.runtime.contract.encoding import Encoder
 from functions.runtime.documentation import records
-from functions.runtime.documentation.model_spec import Described
+from functions.runtime.documentation.model_spec import ModelSpec
 
-Describe = Callable[..., Described]
+Describe = Callable[..., ModelSpec]
 BOUNDS = st.none() | st.integers(-200, 200).map(float)
 ITEMS = st.builds(
     Input,
@@ -48,7 +48,7 @@ VALUES = (
 
 
 @given(item=ITEMS, value=VALUES, present=st.booleans())
-def test_the_schema_of_a_row_allows_what_the_function_takes(item: Input, value: Any, present: bool, describe: Describe) -> None:
+def test_schema_of_a_row_allows_what_the_function_accepts(item: Input, value: Any, present: bool, describe: Describe) -> None:
     if item.datatype == "FP64" and isinstance(value, (int, float)):
         value = max(min(value, 1e38), -1e38)  # how much of a double is taken is the artifact's to say, not the card's
     model = describe(inputs=(item,), example=None)
@@ -57,7 +57,7 @@ def test_the_schema_of_a_row_allows_what_the_function_takes(item: Input, value: 
 
 
 @given(item=ITEMS, value=VALUES, present=st.booleans(), other=st.none() | st.integers(0, 1), strict=st.booleans())
-def test_an_artifact_without_a_card_takes_null_and_absent_fields_but_not_nothing(
+def test_artifact_without_a_card_accepts_null_but_not_an_empty_row(
     item: Input, value: Any, present: bool, other: Any, strict: bool, describe: Describe
 ) -> None:
     if item.datatype == "FP64" and isinstance(value, (int, float)):
@@ -69,7 +69,7 @@ def test_an_artifact_without_a_card_takes_null_and_absent_fields_but_not_nothing
     assert _valid(records.record(model, strict=strict), row) == _taken(encoder, row)
 
 
-def test_an_answer_of_numbers_may_be_null_where_json_has_no_number(describe: Describe) -> None:
+def test_output_may_be_null_for_nan_and_infinity(describe: Describe) -> None:
     schema = records.prediction(describe().outputs.all)
     row = {"default": 0.25, "decision": "no", "margin": -1.1, "contributions": [0.5, 0, 0, 0, -1.6]}
     for nothing in ({"default": None}, {"margin": None}, {"contributions": [None, 0, 0, 0, 1]}):
@@ -77,7 +77,7 @@ def test_an_answer_of_numbers_may_be_null_where_json_has_no_number(describe: Des
     assert not _valid(schema, {**row, "decision": None})
 
 
-def test_a_strict_row_and_one_by_position_have_the_inputs_and_nothing_else(describe: Describe) -> None:
+def test_strict_and_positional_rows_have_only_the_inputs(describe: Describe) -> None:
     model = describe()
     row = {"age": 40, "income": None, "sector": "public", "member": True}
     strict, positional = records.record(model, strict=True), records.positional(model)
@@ -89,7 +89,7 @@ def test_a_strict_row_and_one_by_position_have_the_inputs_and_nothing_else(descr
     assert not _valid(positional, [*row.values()][::-1])
 
 
-def test_a_prediction_has_the_outputs_in_their_shape(describe: Describe) -> None:
+def test_prediction_has_the_outputs_in_their_shape(describe: Describe) -> None:
     schema = records.prediction(describe().outputs.all)
     row = {"default": 0.25, "decision": "no", "margin": -1.1, "contributions": [0.5, 0, 0, 0, -1.6]}
     assert _valid(schema, row)

@@ -7,12 +7,12 @@ import pytest
 from jsonschema_rs import Draft202012Validator, meta
 
 from functions.runtime.documentation import examples, schemas
-from functions.runtime.documentation.model_spec import Described
+from functions.runtime.documentation.model_spec import ModelSpec
 
-Describe = Callable[..., Described]
+Describe = Callable[..., ModelSpec]
 
 
-def test_the_schemas_are_valid_and_know_their_address(describe: Describe) -> None:
+def test_schemas_are_valid_and_have_their_path_as_id(describe: Describe) -> None:
     found = schemas.documents(describe(), "/schemas/loans")
     assert list(found) == ["/schemas/loans/request.json", "/schemas/loans/response.json", "/schemas/loans/problem.json"]
     for path, schema in found.items():
@@ -21,7 +21,7 @@ def test_the_schemas_are_valid_and_know_their_address(describe: Describe) -> Non
     assert "dev.tidegate.inference.completed from the model loans 2" in found["/schemas/loans/response.json"]["title"]
 
 
-def test_an_event_s_data_is_a_row_or_a_request_of_either_protocol(describe: Describe) -> None:
+def test_event_data_is_a_row_or_a_v1_or_v2_request(describe: Describe) -> None:
     model = describe()
     check = Draft202012Validator(schemas.request(model))
     requests = [example["value"] for style in (examples.v1(model.card), examples.v2(model)) for example in style.values()]
@@ -46,11 +46,11 @@ def test_an_event_s_data_is_a_row_or_a_request_of_either_protocol(describe: Desc
         {"inputs": [{"name": "age", "shape": [1], "datatype": "UINT8", "data": [1]}], "outputs": [{"name": "nothing"}]},
     ],
 )
-def test_what_is_none_of_them_is_refused(data: Any, describe: Describe) -> None:
+def test_other_event_data_is_refused(data: Any, describe: Describe) -> None:
     assert not Draft202012Validator(schemas.request(describe())).is_valid(data)
 
 
-def test_an_answer_is_in_the_style_of_its_request(describe: Describe) -> None:
+def test_response_has_the_format_of_its_request(describe: Describe) -> None:
     check = Draft202012Validator(schemas.response(describe()))
     tensor = {"name": "default", "datatype": "FP32", "shape": [1], "data": [0.25]}
     row = {"default": 0.25, "decision": "no"}

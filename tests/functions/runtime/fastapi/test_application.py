@@ -39,21 +39,21 @@ def test_the_models_are_served_by_every_protocol(app: Application) -> None:
         assert client.get("/metrics").status_code == 200
 
 
-def test_errors_of_the_function_keep_their_sentences(app: Application) -> None:
+def test_errors_of_the_function_are_unchanged(app: Application) -> None:
     with TestClient(app) as client:
         assert client.post("/v1/models/prise:predict", json=PRICES).status_code == 404
         assert "this function serves loans, price" in client.post("/v1/models/prise:predict", json=PRICES).json()["error"]
-        assert client.get("/nothing").json() == {"error": "there is nothing at /nothing."}
+        assert client.get("/nothing").json() == {"error": "no route for /nothing."}
         assert client.post(V1, json={}).status_code == 400
         assert client.get(V1).status_code == 405
 
 
-def test_a_websocket_that_has_no_route_is_closed(app: Application) -> None:
+def test_websocket_without_a_route_is_closed(app: Application) -> None:
     with TestClient(app) as client, pytest.raises(WebSocketDisconnect), client.websocket_connect("/nothing"):
         pass
 
 
-def test_a_route_of_ones_own_predicts_in_the_process(app: Application) -> None:
+def test_added_route_predicts_in_the_process(app: Application) -> None:
     loans = app.models["loans"]
 
     @app.post("/loans/checked")
@@ -74,7 +74,7 @@ async def test_predict_takes_mappings_and_many_rows(app: Application) -> None:
     assert await price.predict(price.request_type(area=0.5, rooms=0.25)) == one
 
 
-def test_what_a_handler_lets_pass_is_answered_as_the_function_does(price: Application) -> None:
+def test_uncaught_error_of_a_handler_is_answered_by_the_function(price: Application) -> None:
     @price.get("/wrong")
     async def wrong() -> Any:
         return await price.model.predict({"area": "wide", "rooms": 2})
@@ -85,13 +85,13 @@ def test_what_a_handler_lets_pass_is_answered_as_the_function_does(price: Applic
         assert "area" in answer.json()["error"]
 
 
-def test_the_only_model_has_a_short_name_and_one_of_several_has_none(app: Application, price: Application) -> None:
+def test_model_property_requires_a_single_model(app: Application, price: Application) -> None:
     assert price.model.name == "price"
     with pytest.raises(InvalidModel, match="loans, price; name one"):
         _ = app.model
 
 
-def test_dependencies_guard_the_models_and_ones_own_routes_but_no_probe(models: Path) -> None:
+def test_dependencies_apply_to_models_and_added_routes_only(models: Path) -> None:
     app = create_app(models, dependencies=[Depends(ApiKey({"shop": KEY}))])
 
     @app.get("/own")
@@ -112,7 +112,7 @@ def test_dependencies_guard_the_models_and_ones_own_routes_but_no_probe(models: 
             assert client.post(path, json=PRICES, follow_redirects=False).status_code in (307, 401)
 
 
-def test_a_dependency_may_read_the_body_before_the_model_does(models: Path) -> None:
+def test_dependency_may_read_the_body_first(models: Path) -> None:
     seen: list[bytes] = []
 
     async def signed(request: Request) -> None:
@@ -141,7 +141,7 @@ def test_tenants_reach_handlers_and_may_be_overridden_in_tests(models: Path) -> 
         assert client.post(V1, json=PRICES).status_code == 200
 
 
-def test_middleware_sees_the_models_calls(price: Application) -> None:
+def test_middleware_applies_to_the_models_routes(price: Application) -> None:
     @price.middleware("http")
     async def stamped(request: Request, call_next: Any) -> Response:
         response: Response = await call_next(request)
@@ -181,7 +181,7 @@ def test_exception_handlers_lifespan_and_background_tasks_are_fastapi_s(models: 
     assert order == ["started", "hat", "stopped"]
 
 
-def test_the_document_shows_both_and_says_which_ask_for_a_key(models: Path) -> None:
+def test_document_has_all_operations_with_their_security(models: Path) -> None:
     app = create_app(models, dependencies=[Depends(ApiKey({"shop": KEY}))])
     request_type: Any = app.models["loans"].request_type
 

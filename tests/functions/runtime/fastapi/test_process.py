@@ -78,13 +78,13 @@ def call(url: str, body: bytes | None = None, **headers: str) -> tuple[int, Any]
             return error.code, json.load(error)
 
 
-def test_a_function_with_a_module_app_runs_it(start: Start) -> None:
+def test_function_with_a_module_app_runs_it(start: Start) -> None:
     url = start(APP)
     status, answer = call(f"{url}/v1/models/price:predict", BODY)
     assert (status, call(f"{url}/own")) == (200, (200, str(answer["predictions"][0])))
 
 
-def test_a_function_without_one_asks_for_keys_by_a_setting(start: Start) -> None:
+def test_function_without_a_module_app_requires_configured_keys(start: Start) -> None:
     url = start(None, TIDEGATE_API_KEYS=f"shop:{KEY}")
     path = f"{url}/v1/models/price:predict"
     assert call(path, BODY)[0] == 401
@@ -94,7 +94,7 @@ def test_a_function_without_one_asks_for_keys_by_a_setting(start: Start) -> None
     assert call(f"{url}/openapi.json")[0] == 401
 
 
-def test_a_module_whose_app_is_something_else_ends_the_start_with_a_sentence(models: Path, tmp_path: Path) -> None:
+def test_module_with_another_app_fails_at_start(models: Path, tmp_path: Path) -> None:
     process = launch(tmp_path, models, "app = object()\n", {})
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1
@@ -109,7 +109,7 @@ def test_a_module_whose_app_is_something_else_ends_the_start_with_a_sentence(mod
         ({"TIDEGATE_JWKS_URL": "http://idp/k", "TIDEGATE_JWT_ISSUER": "i", "TIDEGATE_JWT_AUDIENCE": "a"}, "TIDEGATE_JWKS_URL is 'http"),
     ],
 )
-def test_credentials_that_cannot_be_used_end_the_start(models: Path, tmp_path: Path, setting: dict[str, str], sentence: str) -> None:
+def test_invalid_credentials_fail_at_start(models: Path, tmp_path: Path, setting: dict[str, str], sentence: str) -> None:
     process = launch(tmp_path, models, None, setting)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1

@@ -37,7 +37,7 @@ def card_of(*inputs: Input) -> Card:
 
 
 @given(item=ITEMS, value=VALUES.filter(lambda value: value == value), present=st.booleans(), nulls=st.booleans())
-def test_a_row_is_valid_if_the_function_takes_it(item: Input, value: Any, present: bool, nulls: bool) -> None:
+def test_row_is_valid_if_the_function_accepts_it(item: Input, value: Any, present: bool, nulls: bool) -> None:
     row = {"there": 1.5, **({"x": value} if present else {})}
     card = card_of(item, Input("there", "FP32"))
     try:
@@ -53,7 +53,7 @@ def test_a_row_is_valid_if_the_function_takes_it(item: Input, value: Any, presen
     assert valid == taken
 
 
-def test_an_unknown_field_is_refused_and_a_wrong_value_is_named() -> None:
+def test_unknown_field_and_invalid_value_are_refused() -> None:
     shop = request_type(card_of(Input("size", "INT32", minimum=1)))
     with pytest.raises(ValidationError, match="sise"):
         shop.model_validate({"size": 1, "sise": 2})
@@ -61,7 +61,7 @@ def test_an_unknown_field_is_refused_and_a_wrong_value_is_named() -> None:
         shop.model_validate({"size": 0})
 
 
-def test_names_that_python_does_not_take_are_aliases() -> None:
+def test_names_that_are_not_identifiers_are_aliases() -> None:
     inputs = [Input(name, "FP32") for name in ("sepal length (cm)", "class", "1st", "model_dump", "a b", "a_b")]
     made = request_type(card_of(*inputs))
     row = {item.name: 1.5 for item in inputs}

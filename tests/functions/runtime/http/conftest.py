@@ -170,7 +170,8 @@ class Server:
 
 @pytest.fixture(scope="session")
 def models(table: tuple[np.ndarray, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`little`, whose five inputs must all be there, `wide` of 200 trees, whose thirty need not, and `fruit` with inputs of many kinds."""
+    """`little`, whose five inputs must all be there, `wide` of 200 trees, whose thirty need not, and `fruit` with
+    inputs of many kinds."""
     folder = tmp_path_factory.mktemp("models")
     features, target = table
     random = np.random.default_rng(3).random((600, len(WIDE)), dtype=np.float32)
@@ -201,7 +202,8 @@ def models(table: tuple[np.ndarray, np.ndarray], tmp_path_factory: pytest.TempPa
 
 @pytest.fixture(scope="module")
 def start_server(models: Path) -> Iterator[Callable[..., Server]]:
-    """Starts the function with settings; at the end it is stopped, must have lived until then, and must not have logged a fault."""
+    """Starts the function with settings; at the end it is stopped, must have lived until then, and must not have logged
+    a fault."""
     servers: list[Server] = []
 
     def start(**environ: str) -> Server:

@@ -56,7 +56,7 @@ def rows(table: tuple[np.ndarray, np.ndarray], count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("count", [1, 3, 500])
-async def test_every_way_to_send_rows_gives_the_same_scores(
+async def test_every_protocol_returns_the_same_scores(
     count: int, client: Client, booster: xgb.Booster, table: tuple[np.ndarray, np.ndarray]
 ) -> None:
     features = rows(table, count)
@@ -77,33 +77,39 @@ async def test_every_way_to_send_rows_gives_the_same_scores(
 
 BAD_V2: dict[str, tuple[Any, str]] = {
     "no JSON": (b"{", "the body is not JSON"),
-    "no object": ([], "the body is not a JSON object"),
+    "no object": ([], "the body must be a JSON object"),
     "no inputs": ({}, "the request has no inputs"),
     "empty inputs": ({"inputs": []}, "the request has no inputs"),
     "tensor is no object": ({"inputs": [3]}, "inputs[0] is 3; send a tensor"),
-    "too few features": ({"inputs": [tensor("input", [1, 3], [1, 2, 3])]}, "has 3 columns; the model takes 5: a, b, c, d, e"),
-    "shape and data differ": ({"inputs": [tensor("input", [2, 5], [1] * 5)]}, "has 5 values; its shape [2, 5] means 10"),
-    "negative shape": ({"inputs": [tensor("input", [-1, 5], [1] * 5)]}, "has the shape [-1, 5]"),
+    "too few features": ({"inputs": [tensor("input", [1, 3], [1, 2, 3])]}, "has 3 columns, but the model has 5 inputs: a, b, c, d, e"),
+    "shape and data differ": ({"inputs": [tensor("input", [2, 5], [1] * 5)]}, "has 5 values, but its shape [2, 5] requires 10"),
+    "negative shape": ({"inputs": [tensor("input", [-1, 5], [1] * 5)]}, "has the invalid shape [-1, 5]"),
     "huge shape": ({"inputs": [tensor("input", [2**62, 2**62], [1])]}, "has 1 values"),
-    "unknown datatype": ({"inputs": [tensor("input", [1, 5], [1] * 5, "FLOAT")]}, "has the datatype 'FLOAT'"),
+    "unknown datatype": ({"inputs": [tensor("input", [1, 5], [1] * 5, "FLOAT")]}, "has the unknown datatype 'FLOAT'"),
     "a second input": ({"inputs": [tensor("input", [1, 5], [1] * 5), tensor("more", [1], [1])]}, "has no input input, more"),
     "a column is missing": ({"inputs": [tensor("a", [1], [1])]}, "the input b, c, d, e is missing"),
     "an unknown column": ({"inputs": [tensor(name, [1], [1]) for name in "abcdx"]}, "has no input x; its inputs are a, b, c, d, e"),
-    "a column twice": ({"inputs": [tensor(name, [1], [1]) for name in "abcdea"]}, "a tensor is sent twice: a"),
+    "a column twice": ({"inputs": [tensor(name, [1], [1]) for name in "abcdea"]}, "duplicate tensors: a"),
     "columns of two lengths": (
         {"inputs": [tensor(name, [1 + (name == "c")], [1] * (1 + (name == "c"))) for name in NAMES]},
         "the tensor c has the shape [2]",
     ),
     "a text": ({"inputs": [tensor("input", [1, 5], [1, 2, "x", 4, 5])]}, "row 0: the input c is the text 'x'"),
     "no rows": ({"inputs": [tensor("input", [0, 5], [])]}, "the request has no rows"),
-    "ragged rows": ({"inputs": [tensor("input", [2, 5], [[1, 2, 3, 4], [1, 2, 3, 4, 5, 6]])]}, "has rows of another length than its shape"),
-    "nested deeper than its shape": ({"inputs": [tensor("input", [1, 5], [[[[1, 2, 3, 4, 5]]]])]}, "rows of another length than its shape"),
+    "ragged rows": (
+        {"inputs": [tensor("input", [2, 5], [[1, 2, 3, 4], [1, 2, 3, 4, 5, 6]])]},
+        "has rows of another length than in its shape",
+    ),
+    "nested deeper than its shape": (
+        {"inputs": [tensor("input", [1, 5], [[[[1, 2, 3, 4, 5]]]])]},
+        "rows of another length than in its shape",
+    ),
     "lists for values": ({"inputs": [tensor("input", [1, 5], [[[1], [2], [3], [4], [5]]])]}, "the input a is a list; it must be a number"),
 }
 
 
 @pytest.mark.parametrize("case", BAD_V2)
-async def test_what_the_client_did_wrong_is_400_and_one_sentence(case: str, client: Client) -> None:
+async def test_error_of_the_client_is_400_and_one_sentence(case: str, client: Client) -> None:
     body, sentence = BAD_V2[case]
     status, answer = await post(client, "/v2/models/little/infer", body)
     assert status == 400
@@ -115,10 +121,10 @@ async def test_what_the_client_did_wrong_is_400_and_one_sentence(case: str, clie
     [
         ("/v1/models/little:predict", {"rows": []}, 400, "the request has no instances"),
         ("/v1/models/little:predict", {"instances": [{"a": 1, "z": 2}]}, 400, "no input z"),
-        ("/v2/models/big/infer", {}, 404, "there is no model 'big' here; this function serves little."),
-        ("/v2/models/little/versions/9/infer", {}, 404, "no version '9'"),
-        ("/v3", {}, 404, "there is nothing at /v3."),
-        ("/v2/health/live", {}, 405, "POST is not for /v2/health/live."),
+        ("/v2/models/big/infer", {}, 404, "model 'big' not found; this function serves little."),
+        ("/v2/models/little/versions/9/infer", {}, 404, "version '9' of the model little not found"),
+        ("/v3", {}, 404, "no route for /v3."),
+        ("/v2/health/live", {}, 405, "method POST not allowed for /v2/health/live."),
         ("/v2/models/little/infer", b" " * 200_001, 413, "the body has 200001 bytes"),
     ],
 )
@@ -128,7 +134,7 @@ async def test_errors_have_the_status_that_clients_expect(path: str, body: Any, 
     assert sentence in answer["error"]
 
 
-async def test_the_metadata_names_the_real_inputs_and_outputs(client: Client) -> None:
+async def test_metadata_has_the_real_inputs_and_outputs(client: Client) -> None:
     for path in ("/v2", "/v2/", "/v2/health/live", "/v2/health/ready", "/v2/models/little/ready", "/v1/models/little"):
         async with client.get(path) as response:
             assert response.status == 200
@@ -159,9 +165,7 @@ async def send(client: Client, events: list[Event], mode: Mode, path: str = "/mo
 
 @pytest.mark.parametrize("mode", [Mode.BINARY, Mode.STRUCTURED])
 @pytest.mark.parametrize("path", ["/", "/models/little"])
-async def test_an_event_is_answered_by_an_event_in_its_own_mode_that_can_be_joined_to_it(
-    mode: Mode, path: str, client: Client, booster: xgb.Booster
-) -> None:
+async def test_event_is_answered_in_its_mode(mode: Mode, path: str, client: Client, booster: xgb.Booster) -> None:
     status, message = await send(client, [event()], mode, path)
     assert (status, http.mode_of(message.headers)) == (200, mode)
     (answer,) = http.decode(message, mode)
@@ -177,7 +181,7 @@ async def test_an_event_is_answered_by_an_event_in_its_own_mode_that_can_be_join
     assert answer.value() == {"predict": expected}
 
 
-async def test_in_a_batch_each_event_has_its_own_answer_in_order(client: Client) -> None:
+async def test_batch_is_answered_in_order(client: Client) -> None:
     events = [event(str(index)) if index % 3 else event(str(index), a="much") for index in range(10)]
     status, message = await send(client, events, Mode.BATCH)
     assert status == 200
@@ -188,7 +192,8 @@ async def test_in_a_batch_each_event_has_its_own_answer_in_order(client: Client)
             assert answer.type == "dev.tidegate.inference.completed"
         else:
             assert answer.type == "dev.tidegate.inference.failed"
-            # Of the types that are JSON, Go's SDK knows this one; at another it stops, and does not read the events behind it.
+            # Of the types that are JSON, Go's SDK knows this one; at another it stops, and does not read the events
+            # behind it.
             assert answer.get("datacontenttype") == "application/json"
             assert answer.value() == {
                 "title": "invalid input",
@@ -197,7 +202,7 @@ async def test_in_a_batch_each_event_has_its_own_answer_in_order(client: Client)
             }
 
 
-async def test_events_that_cannot_be_answered_are_problems_that_nobody_retries(client: Client) -> None:
+async def test_invalid_event_is_a_problem_that_is_not_retried(client: Client) -> None:
     for events, mode, path, status in (
         ([event(a="much")], Mode.BINARY, "/models/little", 400),
         ([event(a="much")], Mode.STRUCTURED, "/models/little", 400),
@@ -211,7 +216,7 @@ async def test_events_that_cannot_be_answered_are_problems_that_nobody_retries(c
 @pytest.mark.parametrize(
     ("headers", "body", "sentence"),
     [
-        ({}, b"{}", "the request is no CloudEvent"),
+        ({}, b"{}", "the request is not a CloudEvent"),
         ({"ce-id": "1", "ce-type": "t", "ce-specversion": "1.0"}, b"{}", "the event has no source"),
         (
             {"ce-id": "1", "ce-type": "t", "ce-source": "s", "ce-specversion": "0.3"},
@@ -226,20 +231,20 @@ async def test_events_that_cannot_be_answered_are_problems_that_nobody_retries(c
         (
             {"ce-id": "1", "ce-type": "t", "ce-source": "s", "ce-specversion": "1.0", "content-type": "text/plain"},
             b"x",
-            "data is text/plain",
+            "unsupported datacontenttype text/plain",
         ),
         ({"content-type": "application/cloudevents+json; charset=utf-8"}, b"[]", "an event is a JSON object"),
         ({"content-type": "Application/CloudEvents-Batch+JSON"}, b"[{}]", "event 0 of the batch: the event has no id"),
         ({"content-type": "application/cloudevents+avro"}, b"", "unsupported event format application/cloudevents+avro"),
     ],
 )
-async def test_a_message_that_is_no_event_says_why(headers: dict[str, str], body: bytes, sentence: str, client: Client) -> None:
+async def test_message_that_is_not_an_event_is_refused(headers: dict[str, str], body: bytes, sentence: str, client: Client) -> None:
     async with client.post("/", data=body, headers=headers, skip_auto_headers=["content-type"]) as response:
         assert response.status == 400
         assert sentence in (await response.json(content_type=None))["detail"]
 
 
-async def test_kserves_client_for_v1_is_understood(client: Client, booster: xgb.Booster, table: tuple[np.ndarray, np.ndarray]) -> None:
+async def test_kserve_v1_client_is_supported(client: Client, booster: xgb.Booster, table: tuple[np.ndarray, np.ndarray]) -> None:
     async with client.get("/") as response:
         assert (response.status, await response.json()) == (200, {"status": "alive"})
     features = rows(table, 3)
@@ -258,7 +263,7 @@ async def test_kserves_client_for_v1_is_understood(client: Client, booster: xgb.
 @pytest.mark.parametrize(
     "path", ["/", "/v2", "/v2/health/live", "/v2/models/little", "/v1/models/little", "/metrics", "/docs", "/openapi.json", "/schemas"]
 )
-async def test_every_page_has_a_head_and_a_slash_at_its_end_means_nothing(path: str, client: Client) -> None:
+async def test_get_routes_support_head_and_a_trailing_slash(path: str, client: Client) -> None:
     for found in {path, path.rstrip("/") + "/"}:
         async with client.get(found, allow_redirects=False) as response:
             assert response.status == 200
@@ -268,7 +273,7 @@ async def test_every_page_has_a_head_and_a_slash_at_its_end_means_nothing(path: 
             assert await response.read() == b""
 
 
-async def test_a_header_of_gos_sdk_is_read_and_a_broken_one_is_named(client: Client) -> None:
+async def test_percent_encoded_header_is_decoded_and_an_invalid_one_is_named(client: Client) -> None:
     """It sends UTF-8 as it is, which nothing but a socket does."""
     assert client._base_url is not None
     reader, writer = await asyncio.open_connection(client._base_url.host, client._base_url.port)

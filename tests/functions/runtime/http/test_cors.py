@@ -38,12 +38,12 @@ async def _run(answering: Any) -> None:
     await answering
 
 
-def test_without_origins_nothing_is_wrapped_around_the_application() -> None:
+def test_without_origins_the_application_is_unchanged() -> None:
     assert cors.with_cors(app, cors.origins({})) is app
     assert cors.with_cors(app, cors.origins({"TIDEGATE_CORS_ORIGINS": " , "})) is app
 
 
-def test_a_page_of_an_allowed_origin_reads_the_reply_and_all_of_its_headers() -> None:
+def test_page_of_an_allowed_origin_reads_response_and_headers() -> None:
     _, headers = call(f"https://other.example.com, {PAGE}", origin=PAGE)
     assert headers["access-control-allow-origin"] == PAGE
     assert headers["access-control-expose-headers"] == "*"
@@ -52,18 +52,18 @@ def test_a_page_of_an_allowed_origin_reads_the_reply_and_all_of_its_headers() ->
     assert "access-control-allow-credentials" not in headers
 
 
-def test_a_page_of_another_origin_does_not() -> None:
+def test_page_of_another_origin_cannot_read_the_response() -> None:
     _, headers = call(PAGE, origin="https://evil.example.com")
     assert "access-control-allow-origin" not in headers
 
 
-def test_every_page_does_with_an_asterisk_and_never_with_credentials() -> None:
+def test_asterisk_allows_every_page_without_credentials() -> None:
     _, headers = call("*", origin=PAGE, cookie="session=1")
     assert headers["access-control-allow-origin"] == "*"
     assert "access-control-allow-credentials" not in headers
 
 
-def test_a_preflight_is_answered_for_the_headers_that_the_page_wants_to_send() -> None:
+def test_preflight_allows_the_requested_headers() -> None:
     asked = {"access_control_request_method": "POST", "access_control_request_headers": "authorization,ce-id,content-type,traceparent"}
     status, headers = call(PAGE, "OPTIONS", origin=PAGE, **asked)
     assert status == 200
@@ -76,6 +76,6 @@ def test_a_preflight_is_answered_for_the_headers_that_the_page_wants_to_send() -
 @pytest.mark.parametrize(
     "value", ["app.example.com", "https://app.example.com/", "https://App.example.com", "https://a b", "https://*.example.com"]
 )
-def test_what_is_not_an_origin_is_refused_at_the_start(value: str) -> None:
+def test_invalid_origin_is_refused_at_start(value: str) -> None:
     with pytest.raises(InvalidSetting, match=r"TIDEGATE_CORS_ORIGINS has .* not an origin"):
         cors.origins({"TIDEGATE_CORS_ORIGINS": f"{PAGE},{value}"})

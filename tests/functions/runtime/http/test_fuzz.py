@@ -15,7 +15,7 @@ from loadtest.fuzz.wire import Reply, Request, Target
 EXAMPLES = 400
 
 
-def test_whatever_is_sent_is_answered_well(server: Any) -> None:
+def test_any_request_is_answered_correctly(server: Any) -> None:
     before = server.mebibytes()
     target = Target(server.port)
     campaign.run(target, discover(target), number=20, examples=EXAMPLES, damages=1)
@@ -23,7 +23,7 @@ def test_whatever_is_sent_is_answered_well(server: Any) -> None:
     assert server.mebibytes() - before < 100
 
 
-def test_a_request_is_judged_by_its_answer(server: Any) -> None:
+def test_valid_request_passes_the_check(server: Any) -> None:
     request = Request("/v2/models/wide/infer", (), server.matrix(3), rows=3)
     reply = Target(server.port).exchange(request)
     assert reply is not None
@@ -42,5 +42,5 @@ def test_a_request_is_judged_by_its_answer(server: Any) -> None:
         (Reply(400, {"content-type": "text/plain"}, b"oh"), "no well-formed answer"),
     ],
 )
-def test_an_answer_that_is_wrong_is_found(reply: Reply | None, wrong: str) -> None:
+def test_wrong_answer_fails_the_check(reply: Reply | None, wrong: str) -> None:
     assert wrong in verdict(Request("/v2/models/wide/infer", (), b"{}"), reply)

@@ -21,7 +21,7 @@ CHUNKED = (b"transfer-encoding", b"chunked")
         ("1.0", [HOST]),
     ],
 )
-def test_what_rfc_9112_allows_is_no_fault(version: str, headers: list[tuple[bytes, bytes]]) -> None:
+def test_valid_head_has_no_fault(version: str, headers: list[tuple[bytes, bytes]]) -> None:
     assert heads.fault_of(version, headers) is None
 
 
@@ -46,6 +46,6 @@ def test_what_rfc_9112_allows_is_no_fault(version: str, headers: list[tuple[byte
         ("1.1", [(b"content-length", b"5"), CHUNKED, HOST], heads.TWO_LENGTHS),
     ],
 )
-def test_what_it_does_not_is_refused_in_a_sentence(version: str, headers: list[tuple[bytes, bytes]], fault: bytes) -> None:
+def test_invalid_head_is_refused_with_a_sentence(version: str, headers: list[tuple[bytes, bytes]], fault: bytes) -> None:
     assert heads.fault_of(version, headers) == fault
     assert fault.startswith(b"HTTP/1.1 400 Bad Request\r\n")

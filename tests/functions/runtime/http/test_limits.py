@@ -54,31 +54,32 @@ def at_rest(server: Any) -> bool:
     return True
 
 
-def test_more_requests_than_may_wait_are_told_to_come_again(start_server: START) -> None:
+def test_too_many_requests_are_429(start_server: START) -> None:
     server = start_server(TIDEGATE_MAX_WAITING_REQUESTS="2")
     with held(server), held(server):
         reply = server.ask(one(server))
         assert (reply.status, reply.headers["retry-after"]) == (429, "1")
-        assert "2 requests are being answered" in reply.sentence
+        assert "2 requests are in flight" in reply.sentence
         assert server.ask(server.request("/v2/health/live", method="GET")).status == 200
     assert at_rest(server)
     with held(server):
         assert server.ask(one(server)).status == 200
 
 
-def test_more_bytes_than_may_wait_are_told_to_come_again(start_server: START) -> None:
+def test_too_many_bytes_are_429(start_server: START) -> None:
     server = start_server(TIDEGATE_MAX_WAITING_BYTES="10000")
     with held(server, b" " * 9_990):
         reply = server.ask(one(server))
         assert (reply.status, reply.headers["retry-after"]) == (429, "1")
-        assert "requests of 9990 bytes are being answered" in reply.sentence
+        assert "requests of 9990 bytes are in flight" in reply.sentence
     assert at_rest(server)
     # A request alone may be larger than all may be together, in one piece and in many.
     assert server.ask(rows(server, 5_000)).status == 200
 
 
-def test_an_answer_counts_until_it_is_read_and_before_it_is_made(start_server: START) -> None:
-    """20 bytes are counted for each of 20,000 times 200 leaves before they are made, and about 3 when they are there."""
+def test_response_counts_in_the_budget_from_its_estimate_to_its_reading(start_server: START) -> None:
+    """20 bytes are counted for each of 20,000 times 200 leaves before they are made, and about 3 when they are
+    there."""
     server = start_server(TIDEGATE_MAX_WAITING_BYTES="90000000")
     large = rows(server, 20_000, outputs=[{"name": "leaf"}])
     with server.connect() as unread:
@@ -86,18 +87,18 @@ def test_an_answer_counts_until_it_is_read_and_before_it_is_made(start_server: S
         assert unread.socket.recv(12) == b"HTTP/1.1 200"
         reply = server.ask(large)
         assert reply.status == 429
-        assert "bytes are being answered" in reply.sentence
+        assert "bytes are in flight" in reply.sentence
         assert server.ask(one(server)).status == 200
     assert at_rest(server)
     assert server.ask(large).status == 200
 
 
-def test_more_rows_than_may_wait_are_told_to_come_again_and_a_client_that_vanished_waits_no_more(start_server: START) -> None:
+def test_too_many_rows_are_429_until_the_client_disconnects(start_server: START) -> None:
     server = start_server(TIDEGATE_MAX_WAITING_ROWS="100000")
     with predicting(server, 100_000):
         reply = server.ask(one(server))
         assert (reply.status, reply.headers["retry-after"]) == (429, "1")
-        assert "100000 rows are waiting" in reply.sentence
+        assert "queue full (100000 rows); retry later." in reply.sentence
     assert at_rest(server)
     # It was not computed to its end for nobody: no slice of it may have been, and then there is no such figure.
     text = server.ask(server.request("/metrics", method="GET")).body.decode()
@@ -106,7 +107,7 @@ def test_more_rows_than_may_wait_are_told_to_come_again_and_a_client_that_vanish
     assert server.ask(rows(server, 100_000)).status == 200
 
 
-def test_many_clients_that_vanish_leave_nothing_behind(start_server: START) -> None:
+def test_many_disconnects_leave_nothing_behind(start_server: START) -> None:
     server = start_server()
     for count in (1, 200, 20_000):
         for _ in range(5):
@@ -119,9 +120,9 @@ def test_many_clients_that_vanish_leave_nothing_behind(start_server: START) -> N
 @pytest.mark.parametrize(
     ("environ", "sentence"),
     [
-        ({"TIDEGATE_MAX_ROWS": "9"}, "the request has 10 rows; at most 9 fit into one"),
-        ({"TIDEGATE_MAX_JSON_BYTES": "1000"}, "bytes of JSON; at most 1000 fit"),
-        ({"TIDEGATE_MAX_BODY_BYTES": "1000"}, "bytes; at most 1000 fit"),
+        ({"TIDEGATE_MAX_ROWS": "9"}, "the request has 10 rows, more than the limit of 9"),
+        ({"TIDEGATE_MAX_JSON_BYTES": "1000"}, "bytes of JSON, more than the limit of 1000"),
+        ({"TIDEGATE_MAX_BODY_BYTES": "1000"}, "bytes, more than the limit of 1000"),
     ],
 )
 def test_a_request_beyond_a_limit_is_413(environ: dict[str, str], sentence: str, start_server: START) -> None:
@@ -136,17 +137,17 @@ def test_a_request_beyond_a_limit_is_413(environ: dict[str, str], sentence: str,
     assert server.ask(one(server)).status == 200
 
 
-def test_what_is_not_predicted_in_time_is_504(start_server: START) -> None:
+def test_prediction_that_times_out_is_504(start_server: START) -> None:
     server = start_server(TIDEGATE_TIMEOUT_SECONDS="0.2")
     reply = server.ask(rows(server, 50_000, **CONTRIBUTIONS))
     assert reply.status == 504
-    assert "of 50000 rows were predicted in the request's time" in reply.sentence
+    assert "of 50000 rows; send fewer rows, or raise the timeout." in reply.sentence
     assert at_rest(server)
     assert server.ask(rows(server, 1_000)).status == 200
 
 
 @pytest.mark.parametrize(("signals", "status"), [([signal.SIGTERM], 0), ([signal.SIGTERM] * 2, 0), ([signal.SIGINT], 130)])
-def test_what_was_accepted_before_the_end_is_answered(signals: list[int], status: int, start_server: START) -> None:
+def test_accepted_request_is_answered_during_the_drain(signals: list[int], status: int, start_server: START) -> None:
     server = start_server()
     with contextlib.ExitStack() as stack:
         large = stack.enter_context(predicting(server, 5_000))
@@ -169,7 +170,8 @@ def test_what_was_accepted_before_the_end_is_answered(signals: list[int], status
 
 
 def arrived(server: Any) -> float:
-    """Requests that the function has begun to answer, or has answered: what still is in the system's queue was not accepted."""
+    """Requests that the function has begun to answer, or has answered: what still is in the system's queue was not
+    accepted."""
     text = server.ask(server.request("/metrics", method="GET")).body.decode()
     return sum(map(float, re.findall(r"^tidegate_requests_(?:in_flight|total\{[^}]*\}) (\S+)$", text, re.MULTILINE)))
 
@@ -182,18 +184,18 @@ def is_refused(server: Any) -> bool:
     return False
 
 
-def test_what_is_not_answered_in_the_time_to_drain_is_told_so(start_server: START) -> None:
+def test_request_that_outlasts_the_drain_is_503(start_server: START) -> None:
     server = start_server(TIDEGATE_DRAIN_SECONDS="0.1")
     with predicting(server, 20_000) as large:
         server.process.send_signal(signal.SIGTERM)
         reply = large.reply()
-        assert (reply.status, reply.sentence) == (503, "this function is stopping; send the request again.")
+        assert (reply.status, reply.sentence) == (503, "the function is stopping; retry the request.")
         assert server.process.wait(60) == 0
     server.stop()
 
 
 @pytest.mark.parametrize("again_after_seconds", [0.0, 0.002, 0.01])
-def test_ctrl_c_twice_ends_it_in_silence(again_after_seconds: float, start_server: START) -> None:
+def test_second_ctrl_c_ends_the_process_silently(again_after_seconds: float, start_server: START) -> None:
     """An impatient hand: the second comes while it stops, at whatever moment that is."""
     server = start_server()
     assert server.ask(one(server)).status == 200
@@ -205,7 +207,7 @@ def test_ctrl_c_twice_ends_it_in_silence(again_after_seconds: float, start_serve
     assert "Traceback" not in server.log
 
 
-def test_the_bodies_of_requests_that_fail_are_given_back_at_once(server: Any) -> None:
+def test_memory_of_failed_requests_is_freed_at_once(server: Any) -> None:
     """Not when the garbage collector comes by, which waits for 50,000 objects."""
     event = b'{"specversion":"1.0","id":"1","source":"/s","type":"t","data":"%b"},' % (b"x" * 1_000_000)
     request = server.request("/models/wide", b"[" + event, "content-type: application/cloudevents-batch+json")

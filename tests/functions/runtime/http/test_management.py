@@ -19,7 +19,7 @@ def managed(start_server: Callable[..., Any]) -> Any:
 
 
 @pytest.mark.parametrize("changes", [["load"], ["unload"], ["unload", "load"]], ids="-".join)
-def test_a_request_on_its_way_is_answered_by_the_model_that_it_found(changes: list[str], managed: Any) -> None:
+def test_request_in_flight_is_answered_by_its_model(changes: list[str], managed: Any) -> None:
     asked = managed.binary("/v2/models/wide/infer", [("x", [ROWS, 30], "FP32", array("f", [0.5]).tobytes() * 30 * ROWS)])
     half = len(asked) // 2
     assert managed.ask(managed.request("/v2/repository/models/wide/load")).status == 200

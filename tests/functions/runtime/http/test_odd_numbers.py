@@ -1,4 +1,5 @@
-"""Numbers that JSON has not, or that a datatype cannot hold, in answers; and what Triton's clients ask for beyond the protocol."""
+"""Numbers that JSON has not, or that a datatype cannot hold, in answers; and what Triton's clients ask for beyond the
+protocol."""
 
 from __future__ import annotations
 
@@ -73,7 +74,7 @@ def post(url: str, path: str, body: Any, **headers: str) -> requests.Response:
     return requests.post(url + path, orjson.dumps(body), headers={"content-type": "application/json"} | headers, timeout=30)
 
 
-def test_nan_and_infinity_are_null_in_json_as_the_schema_says(url: str) -> None:
+def test_nan_and_infinity_are_null_in_json(url: str) -> None:
     document = requests.get(f"{url}/openapi.json", timeout=30).json()
     v2 = post(url, "/v2/models/odd/infer", {"inputs": [column(ROWS)]})
     assert {tensor["name"]: tensor["data"] for tensor in v2.json()["outputs"]} == {
@@ -95,7 +96,7 @@ def test_nan_and_infinity_are_null_in_json_as_the_schema_says(url: str) -> None:
 
 
 @pytest.mark.parametrize("binary", [True, False])
-def test_triton_s_client_reads_null_as_nan_and_bytes_as_they_are(binary: bool, client: triton.InferenceServerClient) -> None:
+def test_triton_client_reads_null_as_nan(binary: bool, client: triton.InferenceServerClient) -> None:
     tensor = triton.InferInput("a", [4], "FP64")
     tensor.set_data_from_numpy(np.array([0.0 if value is None else value for value in ROWS]), binary_data=True)
     asked = [triton.InferRequestedOutput(name, binary_data=binary) for name in ("y", "single")]
@@ -109,7 +110,7 @@ def test_triton_s_client_reads_null_as_nan_and_bytes_as_they_are(binary: bool, c
 
 @pytest.mark.parametrize("value", [None, 0.0, 1e-12])
 @pytest.mark.parametrize("rows", [1, 5_000])
-def test_a_whole_number_that_cannot_be_is_a_sentence(value: float | None, rows: int, url: str) -> None:
+def test_invalid_integer_output_is_an_error(value: float | None, rows: int, url: str) -> None:
     body = {"inputs": [column([value] * rows)], "outputs": [{"name": "whole"}]}
     answer = post(url, "/v2/models/odd/infer", body)
     assert answer.json() == {
@@ -122,23 +123,25 @@ def test_a_whole_number_that_cannot_be_is_a_sentence(value: float | None, rows: 
 
 
 @pytest.mark.parametrize("where", ["input", "output"])
-def test_shared_memory_is_refused_by_name(where: str, client: triton.InferenceServerClient) -> None:
+def test_shared_memory_is_refused(where: str, client: triton.InferenceServerClient) -> None:
     tensor, asked = triton.InferInput("a", [1], "FP64"), triton.InferRequestedOutput("y")
     tensor.set_data_from_numpy(np.array([1.0]))
     (tensor if where == "input" else asked).set_shared_memory("region", 8)
     name = "the tensor a" if where == "input" else "the output y"
-    with pytest.raises(InferenceServerException, match=f"{name} is to be in a region of shared memory, .*; send and take data in the body"):
+    with pytest.raises(
+        InferenceServerException, match=f"unsupported parameter shared_memory_region of .*{name}; transfer the data in the body"
+    ):
         client.infer("odd", [tensor], outputs=[asked])
 
 
-def test_a_classification_is_refused_by_name(client: triton.InferenceServerClient) -> None:
+def test_classification_is_refused(client: triton.InferenceServerClient) -> None:
     tensor = triton.InferInput("a", [1], "FP64").set_data_from_numpy(np.array([1.0]))
-    with pytest.raises(InferenceServerException, match=r"the output y is to be a classification \(class_count\), which is not served"):
+    with pytest.raises(InferenceServerException, match=r"unsupported parameter classification of the output y; leave it out"):
         client.infer("odd", [tensor], outputs=[triton.InferRequestedOutput("y", class_count=3)])
     assert client.infer("odd", [tensor], outputs=[triton.InferRequestedOutput("y", class_count=0)]).as_numpy("y").tolist() == [1.0]
 
 
-def test_bf16_is_read_from_bytes_and_from_json(url: str) -> None:
+def test_bf16_is_decoded_from_binary_and_json(url: str) -> None:
     numbers = np.array([1.0, -2.5, 3.38e38, 1e-3], np.float32)
     halved = (numbers.view(np.uint32) & 0xFFFF0000).view(np.float32).astype(np.float64)
     tensor = {"name": "a", "shape": [4], "datatype": "BF16", "parameters": {"binary_data_size": 8}}
@@ -150,4 +153,4 @@ def test_bf16_is_read_from_bytes_and_from_json(url: str) -> None:
     json = post(url, "/v2/models/odd/infer", {"inputs": [column([1.0, None, 2], datatype="BF16")]})
     assert json.json()["outputs"][0]["data"] == [1.0, None, 0.5]
     wrong = post(url, "/v2/models/odd/infer", {"inputs": [column([1.0, 3.4e38], datatype="BF16")]})
-    assert (wrong.status_code, wrong.json()["error"]) == (400, "the tensor a is BF16, but has the value 3.4e+38, which BF16 cannot hold.")
+    assert (wrong.status_code, wrong.json()["error"]) == (400, "the tensor a has the value 3.4e+38, which is out of range for BF16.")

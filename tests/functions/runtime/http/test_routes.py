@@ -13,7 +13,7 @@ from functions.runtime.contract.signature import Kind, Prediction, Signature
 from functions.runtime.errors import UnknownModel
 from functions.runtime.http.asgi import Message
 from functions.runtime.http.routes import Route, Routes
-from functions.runtime.inference.dataplane import DataPlane
+from functions.runtime.inference.registry import DataPlane
 from functions.runtime.observability.metrics import Metrics
 
 CARD = Card("little", (Input("a", "FP32"),), (Output("y"),), Artifact("none"), version="2")
@@ -47,7 +47,8 @@ class Same:
 @pytest.fixture
 def routes() -> Routes:
     loaded = Loaded(CARD, Encoder(CARD, CARD.columns), Same(), resolve(CARD, Same.signature), Path("none"))
-    return Routes(DataPlane([(loaded, lambda: loaded)], Metrics(), control=True))
+    metrics = Metrics()
+    return Routes(DataPlane([(loaded, lambda: loaded)], metrics, control=True), metrics)
 
 
 def found(routes: Routes, path: str) -> Route:
@@ -59,33 +60,33 @@ def found(routes: Routes, path: str) -> Route:
 @pytest.mark.parametrize("end", ["", "/"])
 @pytest.mark.parametrize("name", ["big", "{}", "{model}", ":predict", "infer", "versions", "x\ny", " "])
 @pytest.mark.parametrize("path", PATHS)
-def test_an_unknown_model_has_the_routes_of_one_that_is_there(path: str, name: str, end: str, routes: Routes) -> None:
+def test_unknown_model_has_the_routes_of_a_known_one(path: str, name: str, end: str, routes: Routes) -> None:
     before = dict(routes.table)
     unknown, known = found(routes, path.format(name) + end), found(routes, path.format("little") + end)
     assert unknown.pattern == known.pattern == PATHS[path]
     assert (unknown.protocol, unknown.infer, unknown.allow) == (known.protocol, known.infer, known.allow)
-    with pytest.raises(UnknownModel, match="there is no model"):
-        unknown.slot()
-    assert known.slot().name == "little"
+    with pytest.raises(UnknownModel, match="not found; this function serves"):
+        unknown.entry()
+    assert known.entry().name == "little"
     assert routes.table == before
 
 
 @pytest.mark.parametrize("end", ["", "/ready", "/infer"])
-def test_a_model_that_is_there_has_no_unknown_version(end: str, routes: Routes) -> None:
+def test_unknown_version_is_not_found(end: str, routes: Routes) -> None:
     route = found(routes, f"/v2/models/little/versions/9{end}")
     assert route.pattern == f"/v2/models/{{model}}/versions/{{version}}{end}"
-    with pytest.raises(UnknownModel, match="the model little has no version '9' here"):
-        route.slot()
+    with pytest.raises(UnknownModel, match="version '9' of the model little not found"):
+        route.entry()
 
 
 @pytest.mark.parametrize("path", ["/v2/models/big", "/v2/repository/models/big/load", "/v2/repository/models/big/unload"])
-async def test_what_is_told_of_an_unknown_model_is_that_it_is_not_here(path: str, routes: Routes) -> None:
+async def test_handler_of_an_unknown_model_raises_unknown_model(path: str, routes: Routes) -> None:
     async def receive() -> Message:
         return {"type": "http.request", "body": b""}
 
-    (tell,) = found(routes, path).tell.values()
-    with pytest.raises(UnknownModel, match="there is no model 'big' here"):
-        await tell({}, receive)
+    (handler,) = found(routes, path).handlers.values()
+    with pytest.raises(UnknownModel, match="model 'big' not found"):
+        await handler({}, receive)
 
 
 @pytest.mark.parametrize(
@@ -112,5 +113,5 @@ async def test_what_is_told_of_an_unknown_model_is_that_it_is_not_here(path: str
         "/v1/v2/models/big",
     ],
 )
-def test_what_is_no_path_of_a_model_is_nothing(path: str, routes: Routes) -> None:
+def test_other_paths_have_no_route(path: str, routes: Routes) -> None:
     assert routes.find(path) is None

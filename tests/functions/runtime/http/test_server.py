@@ -47,7 +47,7 @@ async def port() -> AsyncIterator[int]:
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST / HT", b"POST / HTTP/1.1\r\nhost: x\r\nx: "])
-async def test_a_head_that_does_not_come_to_its_end_is_not_waited_for(sent: bytes, port: int) -> None:
+async def test_incomplete_head_times_out(sent: bytes, port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(sent)
     assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
@@ -65,7 +65,7 @@ async def test_a_body_may_take_longer_than_a_head(port: int) -> None:
     idle_writer.close()
 
 
-async def test_the_connection_of_who_reads_nothing_is_closed(port: int) -> None:
+async def test_connection_of_a_client_that_reads_nothing_is_closed(port: int) -> None:
     body = bytes(20_000_000)
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4_096)
     writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
@@ -79,7 +79,7 @@ OFFER = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: Upgrade, HTTP2-Settings\r\nu
 
 
 @pytest.mark.parametrize("split", range(len(b"POST / HTTP/1.1\r\n"), len(OFFER), 3))
-async def test_a_request_that_offers_an_upgrade_keeps_its_body_wherever_its_head_is_divided(split: int, port: int) -> None:
+async def test_request_with_an_upgrade_keeps_its_body(split: int, port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for part in (OFFER[:split], OFFER[split:]):

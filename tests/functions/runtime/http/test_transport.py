@@ -60,7 +60,7 @@ def made(left: int) -> tuple[Loop, Transport, WriteTimeout]:
     return loop, transport, timeout
 
 
-def test_a_client_that_takes_nothing_is_aborted() -> None:
+def test_client_that_reads_nothing_is_aborted() -> None:
     loop, transport, timeout = made(1_000)
     timeout.paused()
     loop.run_until(29)
@@ -70,7 +70,7 @@ def test_a_client_that_takes_nothing_is_aborted() -> None:
     assert not loop.timers
 
 
-def test_one_that_is_slow_is_not_until_the_time_of_the_whole_answer_is_over() -> None:
+def test_slow_client_is_aborted_after_the_total_time() -> None:
     loop, transport, timeout = made(1_000)
     timeout.paused()
     for second in range(10, 100, 10):
@@ -82,7 +82,7 @@ def test_one_that_is_slow_is_not_until_the_time_of_the_whole_answer_is_over() ->
     assert transport.aborted
 
 
-def test_the_time_of_an_answer_in_parts_is_that_of_all_of_them() -> None:
+def test_response_in_parts_has_one_total_time() -> None:
     loop, transport, timeout = made(1_000)
     for second in (20, 40, 60, 80, 99):
         timeout.paused()
@@ -93,7 +93,7 @@ def test_the_time_of_an_answer_in_parts_is_that_of_all_of_them() -> None:
     assert transport.aborted
 
 
-def test_the_next_answer_has_time_of_its_own() -> None:
+def test_next_response_has_a_new_total_time() -> None:
     loop, transport, timeout = made(1_000)
     timeout.paused()
     loop.run_until(20)
@@ -106,7 +106,7 @@ def test_the_next_answer_has_time_of_its_own() -> None:
     assert not loop.timers
 
 
-def test_small_writes_of_a_round_are_one_and_a_large_one_waits_for_nothing_and_is_not_copied() -> None:
+def test_small_writes_are_joined_and_large_ones_sent_at_once() -> None:
     loop, transport = Loop(), Transport()
     corked = Corked(cast("asyncio.Transport", transport), cast("asyncio.AbstractEventLoop", loop))
     large = bytes(100_000)

@@ -63,7 +63,7 @@ def matrix(features: np.ndarray, *, binary: bool) -> triton.InferInput:
     return tensor.set_data_from_numpy(features, binary_data=binary)
 
 
-def test_the_server_tells_what_it_is_and_has(client: triton.InferenceServerClient) -> None:
+def test_server_reports_its_metadata_and_models(client: triton.InferenceServerClient) -> None:
     assert client.is_server_live()
     assert client.is_server_ready()
     assert client.is_model_ready("little", "9")
@@ -87,7 +87,7 @@ def test_the_server_tells_what_it_is_and_has(client: triton.InferenceServerClien
 @pytest.mark.parametrize("binary_input", [True, False])
 @pytest.mark.parametrize("binary_output", [True, False])
 @pytest.mark.parametrize("count", [1, 600])
-def test_scores_are_the_boosters_to_the_bit(
+def test_scores_equal_the_booster_s_bit_by_bit(
     binary_input: bool,
     binary_output: bool,
     count: int,
@@ -111,7 +111,7 @@ def test_scores_are_the_boosters_to_the_bit(
 
 
 @pytest.mark.parametrize("binary", [True, False])
-def test_a_tensor_a_column_in_any_order_and_precision(
+def test_tensor_per_column_in_any_order_and_precision(
     binary: bool, client: triton.InferenceServerClient, booster: xgb.Booster, table: tuple[np.ndarray, np.ndarray]
 ) -> None:
     features = np.round(np.nan_to_num(features_of(table, 50)) * 4)
@@ -133,7 +133,7 @@ def test_a_tensor_a_column_in_any_order_and_precision(
 
 
 @pytest.mark.parametrize("binary", [True, False])
-def test_categories_are_texts(binary: bool, client: triton.InferenceServerClient, folder: Path) -> None:
+def test_categories_are_strings(binary: bool, client: triton.InferenceServerClient, folder: Path) -> None:
     kinds = np.array([["pear"], ["apple"], ["quince"]] * 20, dtype=object)
     grams = np.linspace(0, 2, 60).reshape(-1, 1)
     inputs = [triton.InferInput("grams", [60, 1], "FP64"), triton.InferInput("kind", [60, 1], "BYTES")]
@@ -145,16 +145,16 @@ def test_categories_are_texts(binary: bool, client: triton.InferenceServerClient
     assert np.array_equal(client.infer("fruit", inputs).as_numpy("price"), expected)
 
 
-def test_errors_are_sentences(client: triton.InferenceServerClient) -> None:
-    with pytest.raises(InferenceServerException, match="has 3 columns; the model takes 5"):
+def test_client_raises_the_error_sentences(client: triton.InferenceServerClient) -> None:
+    with pytest.raises(InferenceServerException, match="has 3 columns, but the model has 5 inputs"):
         client.infer("little", [matrix(np.zeros((1, 3), np.float32), binary=True)])
     with pytest.raises(InferenceServerException, match="no output q; its outputs are p, kind"):
         client.infer("little", [matrix(np.zeros((1, 5), np.float32), binary=True)], outputs=[triton.InferRequestedOutput("q")])
-    with pytest.raises(InferenceServerException, match="there is no model 'none' here; this function serves "):
+    with pytest.raises(InferenceServerException, match="model 'none' not found; this function serves "):
         client.infer("none", [matrix(np.zeros((1, 5), np.float32), binary=True)])
 
 
-def test_a_model_can_be_unloaded_and_loaded_but_only_as_it_is_configured(client: triton.InferenceServerClient) -> None:
+def test_model_is_unloaded_and_loaded_as_configured_only(client: triton.InferenceServerClient) -> None:
     client.unload_model("fruit")
     assert not client.is_model_ready("fruit")
     states = {item["name"]: item["state"] for item in client.get_model_repository_index()}
@@ -163,13 +163,13 @@ def test_a_model_can_be_unloaded_and_loaded_but_only_as_it_is_configured(client:
         client.load_model("fruit", config='{"backend": "python"}')
     client.load_model("fruit")
     assert client.is_model_ready("fruit")
-    with pytest.raises(InferenceServerException, match="there is no model 'other' here"):
+    with pytest.raises(InferenceServerException, match="model 'other' not found"):
         client.load_model("other")
 
 
 @pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
 @pytest.mark.parametrize("count", [1, 600])
-def test_a_compressed_request_is_unpacked(
+def test_compressed_request_is_decompressed(
     algorithm: str, count: int, client: triton.InferenceServerClient, booster: xgb.Booster, table: tuple[np.ndarray, np.ndarray]
 ) -> None:
     features = features_of(table, count)
@@ -187,11 +187,11 @@ def test_the_configuration_is_that_of_the_card(client: triton.InferenceServerCli
     outputs = {item["name"]: (item["data_type"], item["dims"]) for item in config["output"]}
     assert (outputs["price"], outputs["contributions"]) == (("TYPE_FP32", [1]), ("TYPE_FP32", [3]))
     assert client.get_model_config("little", "9")["name"] == "little"
-    with pytest.raises(InferenceServerException, match="there is no model 'none' here"):
+    with pytest.raises(InferenceServerException, match="model 'none' not found"):
         client.get_model_config("none")
 
 
-def test_the_statistics_count_rows_calls_and_what_has_failed(client: triton.InferenceServerClient) -> None:
+def test_statistics_count_rows_calls_and_failures(client: triton.InferenceServerClient) -> None:
     def counted(version: str) -> tuple[int, int, int, int]:
         (found,) = client.get_inference_statistics("little", version)["model_stats"]
         stats = found["inference_stats"]

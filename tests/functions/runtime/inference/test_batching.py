@@ -7,7 +7,7 @@ import pytest
 
 from functions.runtime.contract.encoding import Rows
 from functions.runtime.contract.signature import Kind, Prediction, Signature
-from functions.runtime.inference.batching import Gatherer
+from functions.runtime.inference.batching import MicroBatcher
 
 
 class Doubler:
@@ -29,17 +29,17 @@ class Doubler:
         return Prediction(array("f", [score for value in values for score in (value, 2 * value)]), (2,))
 
 
-def gatherer(model: Doubler, max_rows: int = 8) -> Gatherer:
-    return Gatherer(model, lambda *_: None, max_rows=max_rows)
+def batcher(model: Doubler, max_rows: int = 8) -> MicroBatcher:
+    return MicroBatcher(model, lambda *_: None, max_rows=max_rows)
 
 
 def rows(*values: float) -> Rows:
     return Rows(array("f", values), len(values))
 
 
-async def test_requests_that_arrive_together_are_predicted_together_and_told_apart() -> None:
+async def test_requests_that_arrive_together_share_a_call() -> None:
     model = Doubler()
-    plane = gatherer(model)
+    plane = batcher(model)
 
     answers = await asyncio.gather(*(plane.predict(rows(*values), "value") for values in ((1,), (2, 3), (4,))))
 
@@ -47,9 +47,9 @@ async def test_requests_that_arrive_together_are_predicted_together_and_told_apa
     assert model.calls == [(4, "value")]
 
 
-async def test_what_is_asked_for_differently_is_predicted_apart() -> None:
+async def test_different_kinds_are_predicted_separately() -> None:
     model = Doubler()
-    plane = gatherer(model)
+    plane = batcher(model)
 
     value, margin = await asyncio.gather(plane.predict(rows(1), "value"), plane.predict(rows(1), "margin"))
 
@@ -57,9 +57,9 @@ async def test_what_is_asked_for_differently_is_predicted_apart() -> None:
     assert model.calls == [(1, "value"), (1, "margin")]
 
 
-async def test_rows_of_both_precisions_are_predicted_apart_and_keep_theirs() -> None:
+async def test_precisions_are_predicted_separately() -> None:
     model = Doubler()
-    plane = gatherer(model)
+    plane = batcher(model)
     small = 1 + 2**-52  # 1 as a float
     doubles, floats = Rows(array("d", [small, 3]), 2), Rows(array("f", [5, 7]), 2)
 
@@ -72,17 +72,17 @@ async def test_rows_of_both_precisions_are_predicted_apart_and_keep_theirs() -> 
     assert (doubles.values, floats.values) == (array("d", [small, 3]), array("f", [5, 7]))
 
 
-async def test_a_call_has_at_most_the_rows_that_may_be_gathered() -> None:
+async def test_batch_has_at_most_max_rows() -> None:
     model = Doubler()
-    plane = gatherer(model, max_rows=3)
+    plane = batcher(model, max_rows=3)
 
     await asyncio.gather(*(plane.predict(rows(1, 2), "value") for _ in range(4)))
 
     assert [count for count, _ in model.calls] == [2, 2, 2, 2]
 
 
-async def test_what_fails_in_a_gathered_call_fails_for_its_callers_and_the_next_call_works() -> None:
-    plane = gatherer(Doubler())
+async def test_failed_batch_fails_its_requests_and_the_next_one_works() -> None:
+    plane = batcher(Doubler())
 
     answers = await asyncio.gather(plane.predict(rows(1), "value"), plane.predict(rows(-1), "value"), return_exceptions=True)
 
@@ -90,9 +90,9 @@ async def test_what_fails_in_a_gathered_call_fails_for_its_callers_and_the_next_
     assert (await plane.predict(rows(5), "value")).values.tolist() == [5, 10]
 
 
-async def test_nothing_is_computed_for_a_caller_who_gave_up_and_the_others_are_not_disturbed() -> None:
+async def test_cancelled_request_is_left_out_of_its_batch() -> None:
     model = Doubler()
-    plane = gatherer(model)
+    plane = batcher(model)
     gone, stays = plane.predict(rows(1), "value"), plane.predict(rows(2), "value")
     gone.cancel()
 
@@ -102,9 +102,9 @@ async def test_nothing_is_computed_for_a_caller_who_gave_up_and_the_others_are_n
         await gone
 
 
-async def test_those_who_watch_are_told_of_each_call() -> None:
+async def test_observer_receives_each_call() -> None:
     told: list[tuple[object, ...]] = []
-    plane = Gatherer(Doubler(), lambda *call: told.append(call), max_rows=8)
+    plane = MicroBatcher(Doubler(), lambda *call: told.append(call), max_rows=8)
 
     await asyncio.gather(plane.predict(rows(1), "value"), plane.predict(rows(2, 3), "value"))
 
@@ -114,9 +114,9 @@ async def test_those_who_watch_are_told_of_each_call() -> None:
     assert isinstance(took, float)
 
 
-async def test_others_have_their_turn_between_the_calls_of_what_is_more_than_one() -> None:
+async def test_event_loop_runs_others_between_two_batches() -> None:
     model = Doubler()
-    plane = gatherer(model)
+    plane = batcher(model)
     calls_seen: list[int] = []
 
     def look() -> None:

@@ -33,7 +33,7 @@ def _four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
         ("2e5 1e5", 4),
     ],
 )
-def test_a_control_group_grants_so_many_cores_in_part_or_whole(granted: str, count: int, tmp_path: Path) -> None:
+def test_control_group_limits_cores_rounded_up(granted: str, count: int, tmp_path: Path) -> None:
     (tmp_path / "cpu.max").write_text(granted, "utf-8")
     assert cores(tmp_path / "cpu.max") == count
 
@@ -44,12 +44,12 @@ def test_without_a_control_group_all_cores_are_usable(tmp_path: Path) -> None:
     assert cores(tmp_path) == 4
 
 
-def test_where_no_process_is_held_to_cores_those_of_the_machine_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_affinity_the_cores_of_the_machine_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     for known, count in ((3, 3), (None, 1)):
         monkeypatch.setattr(os, "cpu_count", lambda known=known: known)
         assert cores(tmp_path / "missing") == count
 
 
-def test_this_process_may_use_one_at_least() -> None:
+def test_this_process_has_at_least_one_core() -> None:
     assert 1 <= cores() <= (os.cpu_count() or 1)

@@ -15,8 +15,8 @@ from functions.runtime.contract.encoding import Rows
 from functions.runtime.contract.signature import Kind, Prediction, Signature
 from functions.runtime.errors import TimedOut
 from functions.runtime.inference import scheduler as turns_module
-from functions.runtime.inference.batching import Gatherer
-from functions.runtime.inference.scheduler import SLICE_ROWS, Turns
+from functions.runtime.inference.batching import MicroBatcher
+from functions.runtime.inference.scheduler import SLICE_ROWS, FairScheduler
 
 SLICE = SLICE_ROWS["value"]
 # Of a job that is divided between two cores: fewer rows than a slice each, and enough to be worth it.
@@ -24,7 +24,8 @@ HALF = SLICE // 4
 
 
 class Doubler:
-    """It waits at the gate before each call, or at that of its first value; it notes this value, and fails for one below zero."""
+    """It waits at the gate before each call, or at that of its first value; it notes this value, and fails for one
+    below zero."""
 
     signature = Signature(1)
 
@@ -53,11 +54,11 @@ def model() -> Doubler:
 
 
 @pytest.fixture
-def make(model: Doubler) -> Iterator[Callable[[int], Turns]]:
-    made: list[Turns] = []
+def make(model: Doubler) -> Iterator[Callable[[int], FairScheduler]]:
+    made: list[FairScheduler] = []
 
-    def make(cores: int) -> Turns:
-        made.append(Turns(model, lambda *_: None, cores))
+    def make(cores: int) -> FairScheduler:
+        made.append(FairScheduler(model, lambda *_: None, cores))
         return made[-1]
 
     yield make
@@ -66,13 +67,13 @@ def make(model: Doubler) -> Iterator[Callable[[int], Turns]]:
 
 
 @pytest.fixture
-def turns(make: Callable[[int], Turns]) -> Turns:
+def scheduler(make: Callable[[int], FairScheduler]) -> FairScheduler:
     """On one core, where order matters."""
     return make(1)
 
 
 @pytest.fixture
-def on_two(make: Callable[[int], Turns]) -> Turns:
+def on_two(make: Callable[[int], FairScheduler]) -> FairScheduler:
     return make(2)
 
 
@@ -94,19 +95,19 @@ async def entered(model: Doubler, calls: int = 1) -> None:
         assert await asyncio.to_thread(model.entered.acquire, timeout=10)
 
 
-async def test_a_large_request_is_predicted_in_slices_off_the_event_loop(model: Doubler, turns: Turns) -> None:
+async def test_large_request_is_predicted_in_slices_off_the_event_loop(model: Doubler, scheduler: FairScheduler) -> None:
     count = 2 * SLICE + 5
-    answer = await turns.predict(counting(count), "value", math.inf)
+    answer = await scheduler.predict(counting(count), "value", math.inf)
     assert answer.values.tolist() == doubled(count)
     assert [size for _, size, _ in model.calls] == [SLICE, SLICE, 5]
     assert all(thread.startswith("predict") for _, _, thread in model.calls)
 
 
-async def test_a_small_request_waits_for_one_slice_of_a_large_one_and_not_for_all(model: Doubler, turns: Turns) -> None:
+async def test_small_request_waits_for_one_slice_of_a_large_one(model: Doubler, scheduler: FairScheduler) -> None:
     model.gate = threading.Semaphore(0)
-    large = turns.predict(rows(1, 10 * SLICE), "value", math.inf)
+    large = scheduler.predict(rows(1, 10 * SLICE), "value", math.inf)
     await entered(model)
-    small = turns.predict(rows(2, 100), "value", math.inf)
+    small = scheduler.predict(rows(2, 100), "value", math.inf)
     model.gate.release(2)
     await small
     assert [first for first, _, _ in model.calls] == [1.0, 2.0]
@@ -115,21 +116,21 @@ async def test_a_small_request_waits_for_one_slice_of_a_large_one_and_not_for_al
     assert len((await large).values) == 10 * SLICE
 
 
-async def test_a_large_request_has_every_second_turn_however_many_small_ones_there_are(model: Doubler, turns: Turns) -> None:
+async def test_large_request_alternates_with_small_ones(model: Doubler, scheduler: FairScheduler) -> None:
     model.gate = threading.Semaphore(0)
-    large = turns.predict(rows(1, 3 * SLICE), "value", math.inf)
+    large = scheduler.predict(rows(1, 3 * SLICE), "value", math.inf)
     await entered(model)
-    small = [turns.predict(rows(2, 100), "value", math.inf) for _ in range(4)]
+    small = [scheduler.predict(rows(2, 100), "value", math.inf) for _ in range(4)]
     model.gate.release(1_000)
     await asyncio.gather(large, *small)
     assert [first for first, _, _ in model.calls] == [1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 2.0]
 
 
-async def test_those_who_watch_are_told_of_a_request_once_however_many_slices_it_has(model: Doubler) -> None:
+async def test_observer_counts_a_request_once_for_several_slices(model: Doubler) -> None:
     told: list[tuple[Any, ...]] = []
-    turns = Turns(model, lambda *call: told.append(call), 1)
-    await turns.predict(rows(1, SLICE + 1), "value", math.inf)
-    turns.close()
+    scheduler = FairScheduler(model, lambda *call: told.append(call), 1)
+    await scheduler.predict(rows(1, SLICE + 1), "value", math.inf)
+    scheduler.close()
     assert [call[:3] for call in told] == [("value", SLICE, 1), ("value", 1, 0)]
 
 
@@ -155,62 +156,60 @@ class Faulty:
     ids=lambda fault: type(fault).__name__,
 )
 @pytest.mark.parametrize("large", [True, False])
-async def test_whatever_goes_wrong_in_a_model_is_told_and_others_are_predicted(fault: BaseException | array[float], large: bool) -> None:
+async def test_failure_of_a_model_is_raised_and_later_requests_work(fault: BaseException | array[float], large: bool) -> None:
     model = Faulty(fault)
-    turns = Turns(model, lambda *_: None, 1)
-    gatherer = Gatherer(model, lambda *_: None, max_rows=8)
+    scheduler = FairScheduler(model, lambda *_: None, 1)
+    batcher = MicroBatcher(model, lambda *_: None, max_rows=8)
 
     def predict(count: int) -> asyncio.Future[Prediction]:
-        return turns.predict(rows(1, count), "value", math.inf) if large else gatherer.predict(rows(1, count), "value")
+        return scheduler.predict(rows(1, count), "value", math.inf) if large else batcher.predict(rows(1, count), "value")
 
     for _ in range(2):
         with pytest.raises((ZeroDivisionError, RuntimeError), match=r"a bug|StopIteration|SystemExit|CancelledError|has [02] values"):
             await predict(1)
     assert len((await predict(2)).values) == 2
-    turns.close()
+    scheduler.close()
 
 
-async def test_nothing_more_is_computed_for_a_caller_who_has_gone(model: Doubler, turns: Turns) -> None:
+async def test_cancelled_request_is_not_computed_further(model: Doubler, scheduler: FairScheduler) -> None:
     model.gate = threading.Semaphore(0)
-    gone = turns.predict(rows(1, 10 * SLICE), "value", math.inf)
+    gone = scheduler.predict(rows(1, 10 * SLICE), "value", math.inf)
     await entered(model)
     gone.cancel()
-    stays = turns.predict(rows(2, 100), "value", math.inf)
+    stays = scheduler.predict(rows(2, 100), "value", math.inf)
     model.gate.release(1_000)
     await stays
     assert [first for first, _, _ in model.calls] == [1.0, 2.0]
 
 
-async def test_what_passes_its_deadline_is_given_up(model: Doubler, turns: Turns) -> None:
+async def test_request_times_out_at_its_deadline(model: Doubler, scheduler: FairScheduler) -> None:
     with pytest.raises(TimedOut, match=f"0 of {SLICE} rows were predicted"):
-        await turns.predict(rows(1, SLICE), "value", 0.0)
+        await scheduler.predict(rows(1, SLICE), "value", 0.0)
     assert model.calls == []
 
 
-async def test_what_passes_its_deadline_between_two_slices_is_given_up(
-    model: Doubler, turns: Turns, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_request_times_out_between_two_slices(model: Doubler, scheduler: FairScheduler, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(turns_module, "monotonic", lambda: now)
     model.gate = threading.Semaphore(0)
-    late = turns.predict(rows(1, 10 * SLICE), "value", 5.0)
+    late = scheduler.predict(rows(1, 10 * SLICE), "value", 5.0)
     await entered(model)
     now = 6.0
     model.gate.release(1_000)
     with pytest.raises(TimedOut, match=f"{SLICE} of {10 * SLICE} rows were predicted"):
         await late
-    await turns.predict(rows(2, 100), "value", math.inf)
+    await scheduler.predict(rows(2, 100), "value", math.inf)
     assert [first for first, _, _ in model.calls] == [1.0, 2.0]
 
 
-async def test_what_fails_fails_for_its_caller_alone(turns: Turns) -> None:
-    bad, good = turns.predict(rows(-1, 100), "value", math.inf), turns.predict(rows(1, 100), "value", math.inf)
+async def test_failed_request_does_not_affect_others(scheduler: FairScheduler) -> None:
+    bad, good = scheduler.predict(rows(-1, 100), "value", math.inf), scheduler.predict(rows(1, 100), "value", math.inf)
     assert len((await good).values) == 100
     with pytest.raises(RuntimeError):
         await bad
 
 
-async def test_as_many_requests_are_predicted_at_the_same_time_as_there_are_cores(model: Doubler, on_two: Turns) -> None:
+async def test_concurrent_requests_use_all_cores(model: Doubler, on_two: FairScheduler) -> None:
     model.gate = threading.Semaphore(0)
     waiting = [on_two.predict(rows(value, 100), "value", math.inf) for value in (1, 2, 3)]
     await entered(model, 2)
@@ -219,7 +218,7 @@ async def test_as_many_requests_are_predicted_at_the_same_time_as_there_are_core
     assert [answer.values[0] for answer in await asyncio.gather(*waiting)] == [2.0, 4.0, 6.0]
 
 
-async def test_a_large_request_alone_is_divided_among_all_cores(model: Doubler, on_two: Turns) -> None:
+async def test_single_large_request_is_divided_among_all_cores(model: Doubler, on_two: FairScheduler) -> None:
     model.gate = threading.Semaphore(0)
     waiting = on_two.predict(counting(2 * HALF), "value", math.inf)
     await entered(model, 2)
@@ -229,12 +228,12 @@ async def test_a_large_request_alone_is_divided_among_all_cores(model: Doubler, 
     assert len({thread for _, _, thread in model.calls}) == 2
 
 
-async def test_what_is_not_worth_dividing_is_predicted_in_one_call(model: Doubler, on_two: Turns) -> None:
+async def test_request_too_small_to_divide_is_one_call(model: Doubler, on_two: FairScheduler) -> None:
     await on_two.predict(rows(1, SLICE // 8), "value", math.inf)
     assert [size for _, size, _ in model.calls] == [SLICE // 8]
 
 
-async def test_a_request_leaves_a_core_to_one_that_waits(model: Doubler, on_two: Turns) -> None:
+async def test_large_request_leaves_a_core_to_a_waiting_one(model: Doubler, on_two: FairScheduler) -> None:
     model.gate = threading.Semaphore(0)
     large = on_two.predict(rows(1, 10 * SLICE), "value", math.inf)
     await entered(model, 2)
@@ -249,13 +248,13 @@ async def test_a_request_leaves_a_core_to_one_that_waits(model: Doubler, on_two:
 
 
 @pytest.mark.parametrize("order", [(3, 2, 1, 0), (1, 3, 0, 2)])
-async def test_slices_that_end_out_of_order_are_put_together_in_order(
-    order: tuple[int, ...], model: Doubler, make: Callable[[int], Turns]
+async def test_slices_that_end_out_of_order_are_joined_in_order(
+    order: tuple[int, ...], model: Doubler, make: Callable[[int], FairScheduler]
 ) -> None:
     size = SLICE // 8
     model.gates = {float(index * size): threading.Semaphore(0) for index in range(4)}
-    turns = make(4)
-    waiting = turns.predict(counting(4 * size), "value", math.inf)
+    scheduler = make(4)
+    waiting = scheduler.predict(counting(4 * size), "value", math.inf)
     await entered(model, 4)
     for index in order:
         model.gates[float(index * size)].release()
@@ -264,13 +263,13 @@ async def test_slices_that_end_out_of_order_are_put_together_in_order(
     assert [first for first, _, _ in model.calls] == [index * size for index in order]
 
 
-async def test_values_of_several_a_row_are_cut_and_put_together_by_rows(on_two: Turns) -> None:
+async def test_several_values_per_row_are_sliced_and_joined_by_rows(on_two: FairScheduler) -> None:
     count, width = SLICE + 3, 3
     answer = await on_two.predict(Rows(array("d", range(count * width)), count), "value", math.inf)
     assert answer.values.tolist() == doubled(count * width)
 
 
-async def test_a_slice_that_fails_fails_its_request_while_others_run_and_later_ones_are_predicted(model: Doubler, on_two: Turns) -> None:
+async def test_failed_slice_fails_its_request_only(model: Doubler, on_two: FairScheduler) -> None:
     model.gates[1.0] = threading.Semaphore(0)
     bad = on_two.predict(Rows(array("f", [1] * SLICE + [-1] * 9 * SLICE), 10 * SLICE), "value", math.inf)
     with pytest.raises(RuntimeError, match="no negative values"):
@@ -285,7 +284,7 @@ async def test_a_slice_that_fails_fails_its_request_while_others_run_and_later_o
     assert [answer.values[0] for answer in await asyncio.gather(*later)] == [6.0, 8.0]
 
 
-async def test_a_request_fails_once_however_many_of_its_slices_do(model: Doubler, on_two: Turns) -> None:
+async def test_request_with_several_failed_slices_fails_once(model: Doubler, on_two: FairScheduler) -> None:
     said: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
     model.gate = threading.Semaphore(0)
@@ -304,31 +303,31 @@ async def test_a_request_fails_once_however_many_of_its_slices_do(model: Doubler
     assert said == []
 
 
-async def test_a_deadline_does_not_wait_for_the_library_and_its_rows_count_until_that_is_done(model: Doubler) -> None:
+async def test_timed_out_rows_count_until_the_library_is_done(model: Doubler) -> None:
     held: list[int] = []
-    turns = Turns(model, lambda *_: None, 1, held.append)
+    scheduler = FairScheduler(model, lambda *_: None, 1, held.append)
     model.gate = threading.Semaphore(0)
-    late = turns.predict(rows(1, 100), "value", monotonic() + 0.01)
+    late = scheduler.predict(rows(1, 100), "value", monotonic() + 0.01)
     await entered(model)
-    with pytest.raises(TimedOut, match="0 of 100 rows were predicted"):
+    with pytest.raises(TimedOut, match="timed out after 0 of 100 rows"):
         await late
     assert sum(held) == 100
     model.gate.release(1_000)
-    await turns.predict(rows(2, 100), "value", math.inf)
+    await scheduler.predict(rows(2, 100), "value", math.inf)
     assert sum(held) == 0
-    turns.close()
+    scheduler.close()
 
 
-async def test_the_rows_of_a_caller_who_has_gone_count_until_the_library_is_done(model: Doubler) -> None:
+async def test_cancelled_rows_count_until_the_library_is_done(model: Doubler) -> None:
     held: list[int] = []
-    turns = Turns(model, lambda *_: None, 1, held.append)
+    scheduler = FairScheduler(model, lambda *_: None, 1, held.append)
     model.gate = threading.Semaphore(0)
-    gone = turns.predict(rows(1, 2 * SLICE), "value", math.inf)
+    gone = scheduler.predict(rows(1, 2 * SLICE), "value", math.inf)
     await entered(model)
     gone.cancel()
     await asyncio.sleep(0)
     assert sum(held) == SLICE
     model.gate.release(1_000)
-    await turns.predict(rows(2, 100), "value", math.inf)
+    await scheduler.predict(rows(2, 100), "value", math.inf)
     assert sum(held) == 0
-    turns.close()
+    scheduler.close()

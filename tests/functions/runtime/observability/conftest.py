@@ -17,7 +17,8 @@ from functions.runtime.observability.metrics import Metrics, ModelMetrics
 
 @dataclass
 class Receiver:
-    """A real HTTP server on loopback: it keeps what is posted to it, and answers with the statuses it is told, the last for ever."""
+    """A real HTTP server on loopback: it keeps what is posted to it, and answers with the statuses it is told, the last
+    for ever."""
 
     url: str
     statuses: list[int] = field(default_factory=lambda: [200])

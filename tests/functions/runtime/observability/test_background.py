@@ -24,7 +24,7 @@ class Work:
         return 0
 
 
-def test_what_is_put_in_before_the_end_is_worked_on_in_its_order() -> None:
+def test_queued_items_are_processed_in_order_before_the_end() -> None:
     work = Work()
     work.gate.set()
     background = Background("test", work, limit=10_000)
@@ -39,7 +39,7 @@ def test_what_is_put_in_before_the_end_is_worked_on_in_its_order() -> None:
     assert background.dropped == 0
 
 
-def test_no_more_than_allowed_are_worked_on_together() -> None:
+def test_batches_have_at_most_the_allowed_number_of_items() -> None:
     sizes: list[int] = []
 
     def work(items: list[int]) -> int:
@@ -56,7 +56,7 @@ def test_no_more_than_allowed_are_worked_on_together() -> None:
     assert sizes == [8, 8, 4]
 
 
-def test_what_does_not_fit_is_dropped_and_counted() -> None:
+def test_items_that_do_not_fit_are_dropped_and_counted() -> None:
     work = Work()
     background = Background("test", work, limit=100, linger_seconds=0)
     background.start()
@@ -74,7 +74,7 @@ def test_what_does_not_fit_is_dropped_and_counted() -> None:
     assert background.dropped == 1
 
 
-def test_there_is_room_again_after_work() -> None:
+def test_processed_items_free_their_space() -> None:
     work = Work()
     work.gate.set()
     background = Background("test", work, limit=1, linger_seconds=0)
@@ -101,7 +101,7 @@ class Recorder(threading.Event):
         return True
 
 
-def test_the_thread_rests_three_times_as_long_as_it_computes() -> None:
+def test_thread_rests_three_times_as_long_as_it_computes() -> None:
     def work(_: list[int]) -> int:
         began = time.thread_time()
         while time.thread_time() < began + 0.01:
@@ -118,7 +118,7 @@ def test_the_thread_rests_three_times_as_long_as_it_computes() -> None:
     assert max(recorder.waits) >= 0.03
 
 
-def test_work_that_fails_costs_its_items_and_no_others(caplog: pytest.LogCaptureFixture) -> None:
+def test_failed_work_loses_its_items_only(caplog: pytest.LogCaptureFixture) -> None:
     done: list[int] = []
     failed = threading.Semaphore(0)
 
@@ -145,7 +145,7 @@ def test_work_that_fails_costs_its_items_and_no_others(caplog: pytest.LogCapture
     ]
 
 
-def test_the_end_is_not_waited_for_longer_than_allowed(caplog: pytest.LogCaptureFixture) -> None:
+def test_join_waits_no_longer_than_allowed(caplog: pytest.LogCaptureFixture) -> None:
     work = Work()
     background = Background("test", work, limit=10)
     background.start()

@@ -18,7 +18,7 @@ from functions.runtime.observability.metrics import Metrics, ModelMetrics
 from functions.runtime.observability.observers import Observers
 from functions.runtime.observability.payloads import Payload, kserve_event, tidegate_event
 from functions.runtime.observability.request_log import line_of
-from functions.runtime.observability.settings import ObservingSettings
+from functions.runtime.observability.settings import ObservabilitySettings
 from functions.runtime.observability.tracing import attributes_of
 
 DOCS = (Path(__file__).parents[4] / "docs/observability.md").read_text("utf-8")
@@ -43,7 +43,7 @@ def full(exchange: Make) -> Exchange:
 
 def test_every_metric_and_its_labels(exchange: Make, served: Callable[..., ModelMetrics]) -> None:
     metrics = Metrics()
-    everything = ObservingSettings(request_log=True, traces_endpoint="http://localhost:1", payload_sink="http://localhost:1")
+    everything = ObservabilitySettings(request_log=True, traces_endpoint="http://localhost:1", payload_sink="http://localhost:1")
     with Observers(everything, metrics):
         model = served(metrics, Signature(2, meaning="probability", classes=1))
         metrics.observed(model, array("f", [1, 2]), 1, array("f", [0.5]))
@@ -59,7 +59,7 @@ def test_every_metric_and_its_labels(exchange: Make, served: Callable[..., Model
     assert len(counters) > 25
 
 
-def test_every_metric_that_is_named_is_there() -> None:
+def test_every_documented_metric_exists() -> None:
     named = set(re.findall(r"^\| `(tidegate_\w+)`", DOCS, re.MULTILINE))
     folders = [Path(settings.__file__).parents[1], Path(settings.__file__).parents[2] / "router"]
     source = "".join(path.read_text("utf-8") for folder in folders for path in folder.rglob("*.py"))
@@ -70,7 +70,7 @@ def test_every_metric_that_is_named_is_there() -> None:
     assert set(re.findall(r'"(tidegate_router_\w+)"', router)) <= named
 
 
-def test_every_number_that_others_keep() -> None:
+def test_every_reading() -> None:
     sources = [path.read_text("utf-8") for path in Path(settings.__file__).parents[1].rglob("*.py")]
     names = {name for source in sources for name in re.findall(r'(?:Reading\(|_add\(.*)"(tidegate_\w+)"', source)}
 
@@ -92,7 +92,7 @@ def test_every_field_of_the_request_log(exchange: Make) -> None:
 
 def test_every_attribute_of_a_span(exchange: Make) -> None:
     assert set(attributes_of(full(exchange))) <= TEXT
-    assert set(ObservingSettings.from_env({"K_SERVICE": "a", "K_REVISION": "b"}).resource) <= TEXT
+    assert set(ObservabilitySettings.from_env({"K_SERVICE": "a", "K_REVISION": "b"}).resource) <= TEXT
 
 
 def test_every_payload_event_and_its_attributes(exchange: Make) -> None:

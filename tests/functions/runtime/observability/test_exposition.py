@@ -48,7 +48,7 @@ def test_requests_and_errors_by_their_labels(exchange: Make) -> None:
     assert found["tidegate_request_duration_seconds_bucket", labels(**shared, le="+Inf")] == 3
 
 
-def test_a_success_is_no_error(exchange: Make) -> None:
+def test_success_is_not_an_error(exchange: Make) -> None:
     metrics = Metrics()
     metrics.exchanged(exchange())
 
@@ -89,7 +89,7 @@ def test_the_model_and_its_drift(served: Served) -> None:
     assert found["tidegate_model_info", info] == 1
 
 
-def test_phases_and_what_others_keep() -> None:
+def test_phases_and_readings() -> None:
     metrics = Metrics()
     metrics.started("load", 0.125)
     metrics.watch(Reading("tidegate_requests_in_flight", "Requests that are being answered.", lambda: 5))
@@ -102,7 +102,7 @@ def test_phases_and_what_others_keep() -> None:
     assert found["tidegate_lost_total", labels()] == 7
 
 
-def test_a_model_that_is_loaded_again_is_there_once(served: Served) -> None:
+def test_reloaded_model_is_exported_once(served: Served) -> None:
     metrics = Metrics()
     served(metrics, BINARY)
     served(metrics, BINARY)
@@ -110,14 +110,14 @@ def test_a_model_that_is_loaded_again_is_there_once(served: Served) -> None:
     assert render(metrics)[0].count(b"\ntidegate_model_info{") == 1
 
 
-def test_the_process_is_there_too() -> None:
+def test_process_metrics_are_exported() -> None:
     names = {name for name, _ in samples(Metrics())}
 
     assert {"process_resident_memory_bytes", "process_cpu_seconds_total", "process_start_time_seconds"} <= names
     assert "python_gc_collections_total" in names
 
 
-def test_openmetrics_for_those_who_accept_it(exchange: Make, served: Served) -> None:
+def test_openmetrics_is_rendered_if_accepted(exchange: Make, served: Served) -> None:
     metrics = Metrics()
     served(metrics, BINARY)
     metrics.exchanged(exchange())

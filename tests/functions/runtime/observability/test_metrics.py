@@ -25,7 +25,7 @@ Served = Callable[..., ModelMetrics]
 
 
 @given(st.lists(st.floats(-10, 10)))
-def test_a_histogram_puts_each_value_up_to_its_bound(values: list[float]) -> None:
+def test_histogram_counts_values_up_to_each_bound(values: list[float]) -> None:
     histogram = Histogram((-1.0, 0.0, 2.5))
 
     for value in values:
@@ -40,7 +40,7 @@ def test_a_histogram_puts_each_value_up_to_its_bound(values: list[float]) -> Non
     assert histogram.sum == pytest.approx(sum(values))
 
 
-def test_an_exchange_is_counted_by_what_became_of_it(exchange: Make) -> None:
+def test_exchange_is_counted_by_its_outcome(exchange: Make) -> None:
     metrics = Metrics()
 
     metrics.exchanged(exchange(rows=3))
@@ -53,7 +53,7 @@ def test_an_exchange_is_counted_by_what_became_of_it(exchange: Make) -> None:
     assert sum(metrics.requests["flights", "2", "v2", 400, "invalid input"].duration.counts) == 1
 
 
-def test_steps_count_as_far_as_the_request_got(exchange: Make) -> None:
+def test_steps_are_counted_as_far_as_reached(exchange: Make) -> None:
     metrics = Metrics()
 
     metrics.exchanged(exchange())
@@ -119,7 +119,7 @@ def test_infinite_values_are_not_missing(served: Served) -> None:
     assert sample.missing == [0, 0]
 
 
-def test_only_the_first_rows_of_a_large_call_are_looked_at(served: Served) -> None:
+def test_only_the_first_rows_of_a_large_request_are_sampled(served: Served) -> None:
     metrics = Metrics()
     model = served(metrics, BINARY)
 
@@ -129,7 +129,7 @@ def test_only_the_first_rows_of_a_large_call_are_looked_at(served: Served) -> No
     assert (sample.rows, sample.missing, sum(sample.scores[0].counts)) == (SAMPLED_ROWS, [SAMPLED_ROWS, 0], SAMPLED_ROWS)
 
 
-def test_scores_of_several_classes_are_told_apart(served: Served) -> None:
+def test_scores_of_several_classes_are_separate(served: Served) -> None:
     metrics = Metrics()
     signature = Signature(2, meaning="probability", classes=3, kinds={"value": (3,)})
     model = served(metrics, signature, Output("species", classes=("setosa", "versicolor", "virginica")))
@@ -141,7 +141,7 @@ def test_scores_of_several_classes_are_told_apart(served: Served) -> None:
     assert [histogram.sum for histogram in sample.scores] == pytest.approx([0.4, 0.5, 1.1])
 
 
-def test_very_many_values_a_row_share_one_histogram(served: Served) -> None:
+def test_many_values_per_row_share_one_histogram(served: Served) -> None:
     metrics = Metrics()
     model = served(metrics, Signature(2, kinds={"value": (40,)}))
 
@@ -152,7 +152,7 @@ def test_very_many_values_a_row_share_one_histogram(served: Served) -> None:
     assert sum(sample.scores[0].counts) == SAMPLED_ROWS * 40
 
 
-def test_a_score_that_is_no_number_does_not_spoil_the_sum(served: Served) -> None:
+def test_nan_and_infinite_scores_are_left_out(served: Served) -> None:
     metrics = Metrics()
     model = served(metrics, BINARY)
 
@@ -170,13 +170,13 @@ def test_a_score_that_is_no_number_does_not_spoil_the_sum(served: Served) -> Non
         (Signature(2, meaning="value"), DECADES),
     ],
 )
-def test_buckets_suit_what_is_predicted(served: Served, signature: Signature, bounds: tuple[float, ...]) -> None:
+def test_buckets_match_the_meaning_of_the_score(served: Served, signature: Signature, bounds: tuple[float, ...]) -> None:
     model = served(Metrics(), signature)
 
     assert model.begin().scores[0].bounds == bounds
 
 
-def test_nothing_slow_is_imported_to_count() -> None:
+def test_metrics_import_nothing_slow() -> None:
     code = (
         "import sys, functions.runtime.observability.observers\n"
         "slow = {'numpy', 'prometheus_client', 'opentelemetry', 'http.client', 'email', 'urllib.request', 'asyncio', 'tempfile'}\n"

@@ -10,16 +10,16 @@ from functions.runtime.observability import tracing
 from functions.runtime.observability.exchange import Exchange
 from functions.runtime.observability.metrics import Metrics
 from functions.runtime.observability.observers import Observers
-from functions.runtime.observability.settings import ObservingSettings
+from functions.runtime.observability.settings import ObservabilitySettings
 
 Receiver = Any
 Make = Callable[..., Exchange]
 
 
-def test_by_default_there_are_metrics_and_no_threads(exchange: Make) -> None:
+def test_default_settings_have_metrics_and_no_threads(exchange: Make) -> None:
     metrics = Metrics()
 
-    with Observers(ObservingSettings(), metrics) as observers:
+    with Observers(ObservabilitySettings(), metrics) as observers:
         observers.exchanged(exchange())
         assert not observers.wants("r-1")
         assert observers.backgrounds == []
@@ -28,9 +28,9 @@ def test_by_default_there_are_metrics_and_no_threads(exchange: Make) -> None:
     assert metrics.readings == []
 
 
-def test_everything_at_once_is_flushed_at_the_end(receiver: Receiver, exchange: Make, capfd: pytest.CaptureFixture[str]) -> None:
+def test_all_observers_are_flushed_at_the_end(receiver: Receiver, exchange: Make, capfd: pytest.CaptureFixture[str]) -> None:
     metrics = Metrics()
-    settings = ObservingSettings(request_log=True, traces_endpoint=receiver.url, payload_sink=receiver.url, flush_seconds=30)
+    settings = ObservabilitySettings(request_log=True, traces_endpoint=receiver.url, payload_sink=receiver.url, flush_seconds=30)
 
     with Observers(settings, metrics) as observers:
         assert observers.wants("r-1")
@@ -46,10 +46,10 @@ def test_everything_at_once_is_flushed_at_the_end(receiver: Receiver, exchange: 
     }
 
 
-def test_the_end_is_bounded_when_a_sink_hangs(receiver: Receiver, exchange: Make, caplog: pytest.LogCaptureFixture) -> None:
+def test_end_is_bounded_when_a_sink_hangs(receiver: Receiver, exchange: Make, caplog: pytest.LogCaptureFixture) -> None:
     receiver.gate.clear()
 
-    with Observers(ObservingSettings(payload_sink=receiver.url, flush_seconds=0.2), Metrics()) as observers:
+    with Observers(ObservabilitySettings(payload_sink=receiver.url, flush_seconds=0.2), Metrics()) as observers:
         observers.exchanged(exchange(request=b"{}", response=b"{}"))
         receiver.next()
 
@@ -58,17 +58,17 @@ def test_the_end_is_bounded_when_a_sink_hangs(receiver: Receiver, exchange: Make
     observers.backgrounds[0].join(20)
 
 
-def test_a_sample_of_nothing_needs_no_sink() -> None:
-    with Observers(ObservingSettings(payload_sink="http://sink", payload_sample=0.0), Metrics()) as observers:
+def test_sample_of_zero_disables_the_sink() -> None:
+    with Observers(ObservabilitySettings(payload_sink="http://sink", payload_sample=0.0), Metrics()) as observers:
         assert observers.backgrounds == []
 
 
-def test_without_the_extra_there_is_one_warning_and_no_traces(
+def test_missing_extra_is_one_warning_and_no_traces(
     exchange: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(tracing, "installed", lambda: False)
 
-    with Observers(ObservingSettings(traces_endpoint="http://collector:4318/v1/traces"), Metrics()) as observers:
+    with Observers(ObservabilitySettings(traces_endpoint="http://collector:4318/v1/traces"), Metrics()) as observers:
         observers.exchanged(exchange())
         observers.exchanged(exchange())
 
@@ -77,8 +77,8 @@ def test_without_the_extra_there_is_one_warning_and_no_traces(
     ]
 
 
-def test_a_protocol_that_is_not_spoken_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    settings = ObservingSettings(traces_endpoint="http://collector:4317", traces_protocol="grpc")
+def test_unsupported_protocol_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    settings = ObservabilitySettings(traces_endpoint="http://collector:4317", traces_protocol="grpc")
 
     with Observers(settings, Metrics()) as observers:
         assert observers.backgrounds == []
@@ -86,8 +86,8 @@ def test_a_protocol_that_is_not_spoken_is_said(caplog: pytest.LogCaptureFixture)
     assert "only http/protobuf is spoken" in caplog.text
 
 
-def test_kserves_events_are_named_after_the_knative_service(receiver: Receiver, exchange: Make) -> None:
-    settings = ObservingSettings(
+def test_kserve_events_have_the_name_of_the_knative_service(receiver: Receiver, exchange: Make) -> None:
+    settings = ObservabilitySettings(
         payload_sink=receiver.url, payload_events="kserve", namespace="models", resource={"kn.service.name": "flights"}, flush_seconds=30
     )
 

@@ -30,7 +30,7 @@ def deliver(observer: Payloads, *exchanges: Exchange) -> None:
     observer.background.join(20)
 
 
-def test_both_bodies_are_events_that_can_be_joined(receiver: Receiver, exchange: Make) -> None:
+def test_both_bodies_are_correlated_events(receiver: Receiver, exchange: Make) -> None:
     done = exchange(request=b'{"id": "r-1"}', response=b'{"score":0.5}', request_id="r-1", **JSON)
     deliver(payloads(receiver.url), done)
 
@@ -62,7 +62,7 @@ def test_both_bodies_are_events_that_can_be_joined(receiver: Receiver, exchange:
     }
 
 
-def test_ids_are_unique_even_when_callers_repeat_theirs(receiver: Receiver, exchange: Make) -> None:
+def test_ids_are_unique_even_for_repeated_request_ids(receiver: Receiver, exchange: Make) -> None:
     twice = [exchange(request=b"{}", response=b"{}", request_id="same", **JSON) for _ in range(2)]
     deliver(payloads(receiver.url), *twice)
 
@@ -89,7 +89,7 @@ def test_events_as_kserve_sends_them(receiver: Receiver, exchange: Make) -> None
     assert response["ce-type"] == "org.kubeflow.serving.inference.response"
 
 
-def test_kserve_tells_of_no_response_that_is_a_failure(receiver: Receiver, exchange: Make) -> None:
+def test_kserve_events_leave_out_failed_responses(receiver: Receiver, exchange: Make) -> None:
     deliver(payloads(receiver.url, describe=kserve_event("", "")), exchange(request=b"[]", response=b"{}", status=400, **JSON))
 
     _, headers, _ = receiver.next()
@@ -99,7 +99,7 @@ def test_kserve_tells_of_no_response_that_is_a_failure(receiver: Receiver, excha
     assert receiver.posts.empty()
 
 
-def test_a_body_that_is_not_the_json_it_claims_does_not_break_the_batch(receiver: Receiver, exchange: Make) -> None:
+def test_body_with_invalid_json_does_not_break_the_batch(receiver: Receiver, exchange: Make) -> None:
     bad = b'{"inputs": [}], "\xff'
     deliver(payloads(receiver.url), exchange(request=bad, response=b'{"error":"no"}', status=400, **JSON))
 
@@ -109,7 +109,7 @@ def test_a_body_that_is_not_the_json_it_claims_does_not_break_the_batch(receiver
     assert response["data"] == {"error": "no"}
 
 
-def test_tensors_in_binary_are_kept_to_the_byte(receiver: Receiver, exchange: Make) -> None:
+def test_binary_tensors_are_kept_unchanged(receiver: Receiver, exchange: Make) -> None:
     body = bytes(range(256))
     kinds = {"request_type": "application/octet-stream", "response_type": "application/octet-stream"}
     deliver(payloads(receiver.url), exchange(request=body, response=body * 400, **kinds))
@@ -120,13 +120,13 @@ def test_tensors_in_binary_are_kept_to_the_byte(receiver: Receiver, exchange: Ma
     assert large[1]["ce-type"] == "dev.tidegate.inference.response"
 
 
-def test_an_exchange_whose_bodies_were_not_kept_is_not_sent(receiver: Receiver, exchange: Make) -> None:
+def test_exchange_without_bodies_is_not_sent(receiver: Receiver, exchange: Make) -> None:
     deliver(payloads(receiver.url), exchange())
 
     assert receiver.posts.empty()
 
 
-def test_bodies_are_held_by_the_bounded_queue_alone(receiver: Receiver, exchange: Make) -> None:
+def test_bodies_are_kept_by_the_bounded_queue_only(receiver: Receiver, exchange: Make) -> None:
     observer = payloads(receiver.url)
     done = exchange(request=b"{}", response=b"{}")
 
@@ -135,7 +135,7 @@ def test_bodies_are_held_by_the_bounded_queue_alone(receiver: Receiver, exchange
     assert (done.request, done.response) == (None, None)
 
 
-def test_a_slow_sink_costs_what_does_not_fit(receiver: Receiver, exchange: Make) -> None:
+def test_slow_sink_drops_what_does_not_fit(receiver: Receiver, exchange: Make) -> None:
     receiver.gate.clear()
     observer = payloads(receiver.url, queue_bytes=100_000)
     observer.background.start()
@@ -152,7 +152,7 @@ def test_a_slow_sink_costs_what_does_not_fit(receiver: Receiver, exchange: Make)
 
 
 @pytest.mark.parametrize("status", [403, 503])
-def test_a_sink_that_refuses_costs_what_it_was_sent(receiver: Receiver, exchange: Make, status: int) -> None:
+def test_rejected_events_count_as_dropped(receiver: Receiver, exchange: Make, status: int) -> None:
     receiver.statuses = [status]
     observer = payloads(receiver.url)
     observer.background.stopping.set()
@@ -163,7 +163,7 @@ def test_a_sink_that_refuses_costs_what_it_was_sent(receiver: Receiver, exchange
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), st.floats(0, 1))
-def test_replicas_agree_and_a_larger_sample_holds_the_smaller(request_id: str, sample: float) -> None:
+def test_replicas_agree_and_a_larger_sample_contains_a_smaller_one(request_id: str, sample: float) -> None:
     one, other = payloads("http://a", sample=sample), payloads("http://b", sample=sample)
     larger = payloads("http://a", sample=min(1.0, sample + 0.2))
 
@@ -172,7 +172,7 @@ def test_replicas_agree_and_a_larger_sample_holds_the_smaller(request_id: str, s
 
 
 @pytest.mark.parametrize("name", ["request-{}", ""])
-def test_the_share_is_as_asked(name: str) -> None:
+def test_share_of_the_sample(name: str) -> None:
     observer = payloads("http://a", sample=0.25)
 
     wanted = sum(observer.wants(name.format(number)) for number in range(20_000))
@@ -182,7 +182,7 @@ def test_the_share_is_as_asked(name: str) -> None:
 
 
 @pytest.mark.parametrize("request_id", ["", "r-1"])
-def test_all_and_none(request_id: str) -> None:
+def test_sample_of_all_and_of_none(request_id: str) -> None:
     assert payloads("http://a", sample=1.0).wants(request_id)
     assert not payloads("http://a", sample=0.0).wants(request_id)
 

@@ -9,7 +9,7 @@ import pytest
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc here")
 
 
-def test_a_process_is_as_old_as_it_is() -> None:
+def test_age_of_the_process() -> None:
     code = (
         "import time; from functions.runtime.observability.process import age_seconds as age; a = age(); time.sleep(0.3); print(a, age())"
     )

@@ -42,19 +42,19 @@ def test_the_fields_of_a_line(exchange: Make) -> None:
     }
 
 
-def test_a_failure_says_why_and_leaves_out_what_it_did_not_reach(exchange: Make) -> None:
+def test_failure_has_its_reason_and_only_the_steps_it_reached(exchange: Make) -> None:
     line = json.loads(line_of(exchange(status=500, reason="failed", decoded=0, predicted=0, rows=0)))
 
     assert (line["log.level"], line["error.type"], line["message"]) == ("error", "failed", "POST /v2/models/{model}/infer 500 failed")
     assert not {"tidegate.rows", "tidegate.decode.duration", "tidegate.predict.duration", "trace.id", "http.request.id"} & set(line)
 
 
-def test_bodies_are_never_in_it(exchange: Make) -> None:
+def test_line_has_no_bodies(exchange: Make) -> None:
     assert b"secret" not in line_of(exchange(request=b"secret", response=b"secret"))
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_an_id_cannot_start_a_line_of_its_own(request_id: str) -> None:
+def test_id_with_a_newline_stays_on_its_line(request_id: str) -> None:
     exchange = Exchange("v2", "/v2/models/{model}/infer", 1, request_id=request_id)
 
     line = line_of(exchange)
@@ -64,11 +64,11 @@ def test_an_id_cannot_start_a_line_of_its_own(request_id: str) -> None:
 
 
 @pytest.mark.parametrize("header", ["", "garbage", "00-xyz-b7ad6b7169203331-01", "00-" + "G" * 32 + "-b7ad6b7169203331-01", "-" * 9])
-def test_a_header_that_is_no_trace_has_no_id(header: str) -> None:
+def test_invalid_traceparent_has_no_trace_id(header: str) -> None:
     assert trace_id(header) == ""
 
 
-def test_lines_come_out_whole_and_in_order(exchange: Make) -> None:
+def test_lines_are_written_whole_and_in_order(exchange: Make) -> None:
     reader, writer = os.pipe()
     log = RequestLog(writer)
     log.background.start()
@@ -85,7 +85,7 @@ def test_lines_come_out_whole_and_in_order(exchange: Make) -> None:
 
 
 @pytest.mark.parametrize("blocking", [True, False])
-def test_a_full_pipe_costs_lines_and_holds_up_nobody(exchange: Make, blocking: bool) -> None:
+def test_full_pipe_drops_lines_without_blocking(exchange: Make, blocking: bool) -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, blocking)
     log = RequestLog(writer, lines=1_000)
@@ -106,7 +106,7 @@ def test_a_full_pipe_costs_lines_and_holds_up_nobody(exchange: Make, blocking: b
     assert found[:1_000] == [str(number) for number in range(1_000)]
 
 
-def test_a_pipe_that_nobody_reads_any_more_is_no_fault(exchange: Make, caplog: pytest.LogCaptureFixture) -> None:
+def test_closed_pipe_is_not_an_error(exchange: Make, caplog: pytest.LogCaptureFixture) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     log = RequestLog(writer)

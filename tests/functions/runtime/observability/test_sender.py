@@ -53,7 +53,7 @@ def test_small_events_share_a_batch_and_a_connection(receiver: Receiver, sender:
     assert len(receiver.connections) == 1
 
 
-def test_a_large_event_goes_alone_and_untouched(receiver: Receiver, sender: Sender) -> None:
+def test_large_event_is_sent_alone_and_unchanged(receiver: Receiver, sender: Sender) -> None:
     body = b'{"a": "' + b"x" * LIMIT + b'"} '
     assert sender.send([event(1), event(2, body), event(3)]) == 0
 
@@ -67,7 +67,7 @@ def test_a_large_event_goes_alone_and_untouched(receiver: Receiver, sender: Send
     ]
 
 
-def test_a_sink_that_takes_no_batches_gets_single_events_from_then_on(receiver: Receiver, sender: Sender) -> None:
+def test_sink_that_rejects_batches_gets_single_events(receiver: Receiver, sender: Sender) -> None:
     receiver.refuses_batches = 415
 
     assert sender.send([event(1), event(2)]) == 0
@@ -77,7 +77,7 @@ def test_a_sink_that_takes_no_batches_gets_single_events_from_then_on(receiver: 
 
 
 @pytest.mark.parametrize("status", [400, 405, 415, 500, 501])
-def test_so_does_one_that_says_so_by_another_status(status: int, receiver: Receiver, sender: Sender) -> None:
+def test_sink_that_rejects_batches_by_another_status_gets_single_events(status: int, receiver: Receiver, sender: Sender) -> None:
     """Receivers of Go's SDK answer 500 to a batch."""
     receiver.refuses_batches = status
 
@@ -88,7 +88,7 @@ def test_so_does_one_that_says_so_by_another_status(status: int, receiver: Recei
 
 
 @pytest.mark.parametrize("status", [429, 503, 504])
-def test_a_sink_that_is_overloaded_gets_batches_still(status: int, receiver: Receiver, sender: Sender) -> None:
+def test_overloaded_sink_still_gets_batches(status: int, receiver: Receiver, sender: Sender) -> None:
     receiver.statuses = [status, status, status, 202]
 
     assert sender.send([event(1), event(2)]) == 2
@@ -97,7 +97,7 @@ def test_a_sink_that_is_overloaded_gets_batches_still(status: int, receiver: Rec
     assert [ids for _, ids in received(receiver)] == [["1", "2"]] * 3 + [["3", "4"]]
 
 
-def test_a_sink_that_fails_at_everything_is_not_given_each_event(receiver: Receiver, sender: Sender) -> None:
+def test_failing_sink_does_not_get_every_event(receiver: Receiver, sender: Sender) -> None:
     receiver.statuses = [500]
 
     assert sender.send([event(number) for number in range(9)]) == 9
@@ -105,7 +105,7 @@ def test_a_sink_that_fails_at_everything_is_not_given_each_event(receiver: Recei
     assert len(received(receiver)) == 6  # the batch and one event, three times each
 
 
-def test_a_sink_that_refuses_everything_gets_each_once(receiver: Receiver, sender: Sender) -> None:
+def test_sink_that_rejects_everything_gets_each_event_once(receiver: Receiver, sender: Sender) -> None:
     receiver.statuses = [403]
 
     assert sender.send([event(1), event(2)]) == 2
@@ -113,7 +113,7 @@ def test_a_sink_that_refuses_everything_gets_each_once(receiver: Receiver, sende
     assert [ids for _, ids in received(receiver)] == [["1", "2"], ["1"], ["2"]]
 
 
-def test_what_may_succeed_later_is_tried_again(receiver: Receiver, sender: Sender) -> None:
+def test_transient_failure_is_retried(receiver: Receiver, sender: Sender) -> None:
     receiver.statuses = [503, 429, 202]
 
     assert sender.send([event(1)]) == 0
@@ -121,7 +121,7 @@ def test_what_may_succeed_later_is_tried_again(receiver: Receiver, sender: Sende
     assert len(received(receiver)) == 3
 
 
-def test_patience_has_an_end(receiver: Receiver, sender: Sender, caplog: pytest.LogCaptureFixture) -> None:
+def test_retries_are_limited(receiver: Receiver, sender: Sender, caplog: pytest.LogCaptureFixture) -> None:
     receiver.statuses = [503]
 
     assert sender.send([event(1), event(2)]) == 2
@@ -133,7 +133,7 @@ def test_patience_has_an_end(receiver: Receiver, sender: Sender, caplog: pytest.
     ]
 
 
-def test_nothing_is_retried_once_it_is_time_to_stop(receiver: Receiver) -> None:
+def test_no_retries_while_stopping(receiver: Receiver) -> None:
     receiver.statuses = [503]
     stopping = threading.Event()
     stopping.set()
@@ -144,7 +144,7 @@ def test_nothing_is_retried_once_it_is_time_to_stop(receiver: Receiver) -> None:
     assert len(received(receiver)) == 1
 
 
-def test_a_sink_that_is_gone_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_unreachable_sink_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
@@ -156,7 +156,7 @@ def test_a_sink_that_is_gone_is_said_once(caplog: pytest.LogCaptureFixture) -> N
     assert "cannot be reached" in caplog.text
 
 
-def test_a_connection_that_the_sink_closed_is_opened_again(receiver: Receiver, sender: Sender) -> None:
+def test_connection_closed_by_the_sink_is_reopened(receiver: Receiver, sender: Sender) -> None:
     assert sender.send([event(1)]) == 0
     sender.close()
     assert sender.send([event(2)]) == 0

@@ -3,20 +3,20 @@ from __future__ import annotations
 import pytest
 
 from common.errors import InvalidSetting
-from functions.runtime.observability.settings import ObservingSettings
+from functions.runtime.observability.settings import ObservabilitySettings
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
-def test_nothing_is_on_unless_asked_for() -> None:
-    settings = ObservingSettings.from_env({})
+def test_everything_is_off_by_default() -> None:
+    settings = ObservabilitySettings.from_env({})
 
     assert (settings.request_log, settings.traces_endpoint, settings.payload_sink) == (False, None, None)
-    assert settings == ObservingSettings(resource={"service.name": "tidegate"})
+    assert settings == ObservabilitySettings(resource={"service.name": "tidegate"})
 
 
 def test_every_variable_is_read() -> None:
-    settings = ObservingSettings.from_env(
+    settings = ObservabilitySettings.from_env(
         {
             "TIDEGATE_REQUEST_LOG": "true",
             "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318/",
@@ -33,7 +33,7 @@ def test_every_variable_is_read() -> None:
         }
     )
 
-    assert settings == ObservingSettings(
+    assert settings == ObservabilitySettings(
         request_log=True,
         traces_endpoint="http://collector:4318/v1/traces",
         traces_protocol="grpc",
@@ -60,7 +60,7 @@ def test_every_variable_is_read() -> None:
     ],
 )
 def test_where_traces_go(environ: dict[str, str], endpoint: str | None) -> None:
-    assert ObservingSettings.from_env(environ).traces_endpoint == endpoint
+    assert ObservabilitySettings.from_env(environ).traces_endpoint == endpoint
 
 
 @pytest.mark.parametrize(
@@ -76,6 +76,6 @@ def test_where_traces_go(environ: dict[str, str], endpoint: str | None) -> None:
         ("TIDEGATE_FLUSH_SECONDS", "-1"),
     ],
 )
-def test_a_value_that_cannot_be_used_is_complained_about_by_name(name: str, value: str) -> None:
+def test_invalid_value_is_refused_with_its_variable(name: str, value: str) -> None:
     with pytest.raises(InvalidSetting, match=f"^{name} is {value!r}; it must be "):
-        ObservingSettings.from_env({name: value})
+        ObservabilitySettings.from_env({name: value})

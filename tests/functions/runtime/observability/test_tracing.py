@@ -42,7 +42,7 @@ def values(span: Span) -> dict[str, str | int]:
     return {item.key: item.value.string_value or item.value.int_value for item in span.attributes}
 
 
-def test_a_request_continues_the_callers_trace_with_its_true_times(receiver: Receiver, exchange: Make) -> None:
+def test_request_continues_the_caller_s_trace_with_recorded_times(receiver: Receiver, exchange: Make) -> None:
     done = exchange(traceparent=f"00-{TRACE}-{PARENT}-01", tracestate="vendor=1", request_bytes=120, response_bytes=80)
     export(Tracing(receiver.url, {}), done)
 
@@ -70,7 +70,7 @@ def test_a_request_continues_the_callers_trace_with_its_true_times(receiver: Rec
     assert {(span.trace_id.hex(), span.parent_span_id) for span in found.values()} == {(TRACE, server.span_id)}
 
 
-def test_an_event_is_told_by_its_attributes(exchange: Make) -> None:
+def test_event_has_its_attributes_in_the_span(exchange: Make) -> None:
     event = {"id": "e-1", "source": "/airport", "specversion": "1.0", "type": "flight.departed", "subject": "UA1545", "other": "x"}
 
     found = attributes_of(exchange(event=event))
@@ -85,7 +85,7 @@ def test_an_event_is_told_by_its_attributes(exchange: Make) -> None:
 
 
 @pytest.mark.parametrize(("status", "code"), [(400, Status.STATUS_CODE_UNSET), (500, Status.STATUS_CODE_ERROR)])
-def test_only_a_fault_of_the_server_is_an_error_of_the_span(receiver: Receiver, exchange: Make, status: int, code: int) -> None:
+def test_only_server_errors_are_errors_of_the_span(receiver: Receiver, exchange: Make, status: int, code: int) -> None:
     export(Tracing(receiver.url, {}), exchange(status=status, reason="failed", decoded=0, predicted=0))
 
     (server,) = spans(receiver).values()
@@ -94,7 +94,7 @@ def test_only_a_fault_of_the_server_is_an_error_of_the_span(receiver: Receiver, 
     assert server.parent_span_id == b""
 
 
-def test_a_caller_who_does_not_sample_is_not_traced(receiver: Receiver, exchange: Make) -> None:
+def test_unsampled_caller_is_not_traced(receiver: Receiver, exchange: Make) -> None:
     unsampled = exchange(traceparent=f"00-{TRACE}-{PARENT}-00")
     export(Tracing(receiver.url, {}), unsampled, exchange(route="/other"))
 
@@ -102,14 +102,14 @@ def test_a_caller_who_does_not_sample_is_not_traced(receiver: Receiver, exchange
     assert receiver.posts.empty()
 
 
-def test_unless_the_sampler_is_told_to(receiver: Receiver, exchange: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsampled_caller_is_traced_by_another_sampler(receiver: Receiver, exchange: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
     export(Tracing(receiver.url, {}, parent_decides=False), exchange(traceparent=f"00-{TRACE}-{PARENT}-00"))
 
     assert len(spans(receiver)) == 4
 
 
-def test_a_header_that_is_no_trace_starts_a_new_one(receiver: Receiver, exchange: Make) -> None:
+def test_invalid_traceparent_starts_a_new_trace(receiver: Receiver, exchange: Make) -> None:
     export(Tracing(receiver.url, {}), exchange(traceparent="garbage", tracestate="garbage"))
 
     assert spans(receiver)["POST /v2/models/{model}/infer"].parent_span_id == b""
@@ -122,7 +122,7 @@ def test_the_resource_is_knatives(receiver: Receiver, exchange: Make) -> None:
     assert resource.items() <= resource_of(receiver).items()
 
 
-def test_what_opentelemetrys_variables_say_comes_first(receiver: Receiver, exchange: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opentelemetry_variables_take_precedence(receiver: Receiver, exchange: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_SERVICE_NAME", "named")
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=test")
     export(Tracing(receiver.url, {"service.name": "flights"}), exchange())
@@ -131,7 +131,7 @@ def test_what_opentelemetrys_variables_say_comes_first(receiver: Receiver, excha
     assert (found["service.name"], found["deployment.environment"]) == ("named", "test")
 
 
-def test_a_collector_that_refuses_costs_spans_and_nothing_else(receiver: Receiver, exchange: Make) -> None:
+def test_failing_collector_loses_spans_only(receiver: Receiver, exchange: Make) -> None:
     receiver.statuses = [400]
     tracing = Tracing(receiver.url, {})
 
@@ -145,7 +145,7 @@ def test_steps_end_where_the_request_ended(exchange: Make) -> None:
     assert steps_of(exchange(predicted=0)) == [("decode", 0, 1_000_000)]
 
 
-def test_the_sdk_is_not_imported_by_the_one_who_serves() -> None:
+def test_sdk_is_not_imported_by_the_event_loop() -> None:
     code = (
         "import sys\nfrom functions.runtime.observability.tracing import Tracing, installed\n"
         "assert installed()\nTracing('http://localhost:1/v1/traces', {}).background.start()\n"
@@ -156,7 +156,7 @@ def test_the_sdk_is_not_imported_by_the_one_who_serves() -> None:
     assert done.stdout == "[]\n"
 
 
-def test_no_proxy_stands_before_a_collector_on_this_machine(receiver: Receiver, exchange: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_collector_on_loopback_is_reached_without_a_proxy(receiver: Receiver, exchange: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     export(Tracing(receiver.url, {}), exchange())

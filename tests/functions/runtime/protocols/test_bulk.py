@@ -19,7 +19,8 @@ from functions.runtime.artifacts import loading
 from functions.runtime.contract import datatypes
 from functions.runtime.contract.card import Artifact, Card, Input, Output, dump
 from functions.runtime.errors import InvalidInput
-from functions.runtime.inference.dataplane import DataPlane, ServedModel
+from functions.runtime.inference.registry import DataPlane
+from functions.runtime.inference.served import ServedModel
 from functions.runtime.observability.metrics import Metrics
 from functions.runtime.protocols import bulk, v2
 from functions.runtime.protocols.body import parse_json
@@ -126,7 +127,7 @@ def outcome(parse: Callable[[bytes], Any], body: bytes) -> tuple[str, Any]:
 
 
 @given(requests())
-def test_a_request_is_read_as_the_ordinary_parser_reads_it(body: bytes) -> None:
+def test_result_equals_that_of_the_ordinary_parser(body: bytes) -> None:
     wrong, wanted = outcome(parse_json, body)
     refused, found = outcome(bulk.parse_request, body)
     assert refused == wrong
@@ -172,18 +173,18 @@ def check_array(tensor: dict[str, Any], asked: dict[str, Any]) -> None:
         ("FP32", "[]", []),
     ],
 )
-def test_only_numbers_that_are_nested_as_their_shape_says_become_an_array(datatype: str, data: str, found: Any) -> None:
+def test_only_numbers_nested_as_in_their_shape_become_an_array(datatype: str, data: str, found: Any) -> None:
     body = f'{{"id": "a", "inputs": [{{"name": "x", "shape": [2, 2], "datatype": "{datatype}", "data": {data}}}]}}'
     read = bulk.parse_request(body.encode())["inputs"][0]["data"]
     assert (type(read), read) == (type(found), found)
 
 
-def test_a_byte_order_mark_is_refused_as_in_a_small_request() -> None:
+def test_byte_order_mark_is_refused() -> None:
     with pytest.raises(InvalidInput, match="byte order mark"):
         bulk.parse_request(b"\xef\xbb\xbf" + written(request_of("FP32", [1.0, 2.0])))
 
 
-def test_names_with_a_zero_are_told_apart() -> None:
+def test_names_with_a_nul_are_distinguished() -> None:
     extra: list[tuple[str, Any]] = [("id\0", 1), ("id", "a"), ("id\0x", 2)]
     found = bulk.parse_request(written(Members(request_of("FP32", [1.0]).items + extra)))
     assert {name: found[name] for name, _ in extra} == dict(extra)
@@ -196,7 +197,8 @@ def request_of(datatype: str, data: list[Any]) -> Members:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ServedModel]:
-    """Of one booster: `plain` takes its numbers as they are; those of `checked` have bounds and whole numbers among them."""
+    """Of one booster: `plain` takes its numbers as they are; those of `checked` have bounds and whole numbers among
+    them."""
     folder = tmp_path_factory.mktemp("models")
     features = np.random.default_rng(5).random((200, 3), dtype=np.float32)
     booster = xgb.train({"max_depth": 3}, xgb.DMatrix(features, features.sum(1), feature_names=list("abc")), 5)
@@ -225,7 +227,8 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
 
 
 def decoded(body: bytes, model: ServedModel, large: bool) -> tuple[str, bytes, list[array[float]]]:
-    """What is wrong (3 or 3.0 alike), or the rows as floats and what is predicted for them; as of a large request, or a small one."""
+    """What is wrong (3 or 3.0 alike), or the rows as floats and what is predicted for them; as of a large request, or a
+    small one."""
     limit = 0 if large else math.inf
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bulk, "LARGE_BYTES", limit)
@@ -234,7 +237,7 @@ def decoded(body: bytes, model: ServedModel, large: bool) -> tuple[str, bytes, l
         except InvalidInput as error:
             return NUMBER.sub(lambda found: f"is {float(found[1])};", str(error)), b"", []
     kinds = model.outputs.all
-    predicted = [model._gatherer._model.predict(rows.values, rows.count, output.kind).values for output in kinds]
+    predicted = [model._batcher._model.predict(rows.values, rows.count, output.kind).values for output in kinds]
     return "", array("f", rows.values).tobytes(), predicted
 
 
@@ -251,7 +254,7 @@ LIMITS = st.sampled_from(
     st.sampled_from([*datatypes.FLOATS, *datatypes.WHOLE]),
     st.sampled_from(["flat", "rows", "columns"]),
 )
-def test_rows_and_what_is_predicted_for_them_do_not_depend_on_the_way(
+def test_predictions_do_not_depend_on_the_parser(
     models: dict[str, ServedModel], name: str, table: list[Any], odd: list[tuple[int, Any]], datatype: str, layout: str
 ) -> None:
     flat = [int(value) if datatype in datatypes.WHOLE else value for row in table for value in row]
@@ -272,7 +275,7 @@ def test_rows_and_what_is_predicted_for_them_do_not_depend_on_the_way(
 @pytest.mark.parametrize(
     ("name", "said"), [("plain", "too large for the model; send a finite number"), ("checked", "it must be at most 10.5")]
 )
-def test_a_number_that_is_too_large_is_refused_in_the_same_words(models: dict[str, ServedModel], name: str, said: str, count: int) -> None:
+def test_number_too_large_has_the_same_error_by_either_parser(models: dict[str, ServedModel], name: str, said: str, count: int) -> None:
     data = [0.5, 1.0, 2.5] * (count - 1) + [0.5, 1.0, 1e39]
     body = orjson.dumps({"inputs": [{"name": "x", "shape": [count, 3], "datatype": "FP64", "data": data}]})
     sentence, *_ = found = decoded(body, models[name], large=True)
@@ -304,7 +307,7 @@ def test_a_number_that_is_too_large_is_refused_in_the_same_words(models: dict[st
         ("BF16", [3.39e38, -3.39e38, 0.5], "3.4e+38"),
     ],
 )
-def test_values_out_of_the_tensor_s_own_datatype_are_refused(
+def test_values_out_of_range_for_the_datatype_are_refused(
     wide: ServedModel, datatype: str, fits: list[float], value: str, count: int, gap: bool
 ) -> None:
     """With a null, a large request is read as a small one is."""
@@ -316,7 +319,7 @@ def test_values_out_of_the_tensor_s_own_datatype_are_refused(
         body = orjson.dumps({"inputs": [{**tensor, "data": data}]})
         sentence, *_ = found = decoded(body, wide, large=True)
         assert found == decoded(body, wide, large=False)
-        assert sentence == (f"the tensor x is {datatype}, but has the value {value}, which {datatype} cannot hold." if refused else "")
+        assert sentence == (f"the tensor x has the value {value}, which is out of range for {datatype}." if refused else "")
 
 
 @pytest.mark.parametrize("count", [1, 9, 3_000])
@@ -335,7 +338,7 @@ def test_values_out_of_the_tensor_s_own_datatype_are_refused(
         ("FP32", 3.4028234663852886e38, 0, ""),
     ],
 )
-def test_binary_numbers_that_are_missing_or_too_large_are_told_however_many_there_are(
+def test_invalid_binary_numbers_are_found_among_many(
     models: dict[str, ServedModel], datatype: str, value: float, column: int, said: str, count: int
 ) -> None:
     data = np.full((count, 3), 0.5, "<f4" if datatype == "FP32" else "<f8")
@@ -355,7 +358,7 @@ def test_binary_numbers_that_are_missing_or_too_large_are_told_however_many_ther
             assert array("f", rows.values).tobytes() == data.astype(np.float32).tobytes()
 
 
-def test_large_requests_of_numbers_are_not_copied_for_a_model_that_takes_doubles(models: dict[str, ServedModel]) -> None:
+def test_doubles_of_a_large_request_are_not_copied(models: dict[str, ServedModel]) -> None:
     data = [0.25, 1.5, 2.5] * 2_000
     body = orjson.dumps({"inputs": [{"name": "x", "shape": [2_000, 3], "datatype": "FP32", "data": data}]})
     assert len(body) > bulk.LARGE_BYTES

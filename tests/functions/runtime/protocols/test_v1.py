@@ -20,23 +20,23 @@ def tensor(*shape: int) -> OutputTensor:
     return OutputTensor("contributions", "FP32", shape, array("f", range(count)))
 
 
-def test_an_explanation_names_the_features() -> None:
+def test_explanation_names_the_features() -> None:
     assert v1.explanations(v1.explained_columns(CARD), [tensor(2, 3)]) == {
         "explanations": [{"a": 0.0, "b": 1.0, "bias": 2.0}, {"a": 3.0, "b": 4.0, "bias": 5.0}]
     }
 
 
-def test_an_explanation_of_several_classes_is_one_a_class() -> None:
+def test_explanation_of_several_classes_is_a_list() -> None:
     assert v1.explanations(v1.explained_columns(CARD), [tensor(1, 2, 3)]) == {
         "explanations": [[{"a": 0.0, "b": 1.0, "bias": 2.0}, {"a": 3.0, "b": 4.0, "bias": 5.0}]]
     }
 
 
-def test_the_bias_is_not_taken_for_a_feature_of_that_name() -> None:
+def test_bias_is_distinct_from_a_feature_of_that_name() -> None:
     card = Card("little", (Input("bias", "FP32"),), (Output("y"),), Artifact("none"))
     assert v1.explained_columns(card) == ("bias", "(bias)")
 
 
-def test_a_model_without_contributions_says_so() -> None:
+def test_model_without_contributions_cannot_explain() -> None:
     with pytest.raises(InvalidInput, match="cannot explain its predictions"):
         v1.explained(resolve(CARD, Signature(2)))

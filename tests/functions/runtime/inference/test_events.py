@@ -17,7 +17,8 @@ from functions.runtime.contract.encoding import Encoder, Rows
 from functions.runtime.contract.outputs import OutputTensor, resolve
 from functions.runtime.contract.signature import Kind, Prediction, Signature
 from functions.runtime.errors import Overloaded
-from functions.runtime.inference.dataplane import Limits, ServedModel
+from functions.runtime.inference.events import infer_batch
+from functions.runtime.inference.served import Limits, ServedModel
 from functions.runtime.protocols import events, v1
 
 CARD = Card(
@@ -63,12 +64,12 @@ def event(event_id: str, data: Any) -> Event:
 
 
 async def answers(served: ServedModel, sent: list[Event]) -> list[Event]:
-    return await events.answer_all(served, events.read_all(served, sent))
+    return await infer_batch(served, events.read_all(served, sent))
 
 
 @pytest.mark.parametrize("bad", [{"b": 1.0}, {"a": 1.0, "b": -1.0}])
 @pytest.mark.parametrize("count", [8, 256])
-async def test_a_transform_that_fails_at_one_event_fails_it_alone(
+async def test_failing_transform_fails_its_event_only(
     bad: dict[str, float], count: int, served: ServedModel, caplog: pytest.LogCaptureFixture
 ) -> None:
     rows = [bad if index == 5 else {"a": 1.0, "b": float(index)} for index in range(count)]
@@ -87,7 +88,7 @@ def column(name: str, *data: float) -> dict[str, Any]:
     return {"name": name, "shape": [len(data)], "datatype": "FP32", "data": list(data)}
 
 
-async def test_data_may_be_a_request_of_either_protocol_and_is_answered_in_kind(served: ServedModel) -> None:
+async def test_data_may_be_a_record_or_a_v1_or_v2_request(served: ServedModel) -> None:
     v2 = {"id": "mine", "inputs": [column("a", 1, 2), column("b", 3, 4)]}
     v1 = {"instances": [{"a": 1, "b": 2}, [5, 6]]}
     sent = [
@@ -110,7 +111,7 @@ async def test_data_may_be_a_request_of_either_protocol_and_is_answered_in_kind(
     assert replies[4].value() == {"predictions": [11.0, 2.0]}
 
 
-async def test_an_event_with_too_many_rows_fails_alone(served: ServedModel) -> None:
+async def test_event_with_too_many_rows_fails_alone(served: ServedModel) -> None:
     most = Limits().request_rows
     replies = await answers(served, [event("0", {"instances": [[1, 1]] * (most + 1)}), event("1", {"a": 1, "b": 1})])
     assert (replies[0].type, replies[0].value()["status"]) == (INFERENCE_FAILED, 413)
@@ -121,7 +122,7 @@ def instances(count: int) -> dict[str, Any]:
     return {"instances": [[1, 1]] * count}
 
 
-async def test_the_events_of_a_batch_leave_room_for_each_other() -> None:
+async def test_events_of_a_batch_fit_into_the_queue() -> None:
     served = serve(Limits(waiting_rows=100))
     counts = [60, 60, 1, 100, 39, 1, 61]
     replies = await answers(served, [event(str(index), instances(count)) for index, count in enumerate(counts)])
@@ -129,7 +130,7 @@ async def test_the_events_of_a_batch_leave_room_for_each_other() -> None:
     assert [len(reply.value()["predictions"]) for reply in replies] == counts
 
 
-async def test_a_batch_that_fails_leaves_nothing_to_be_predicted_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_failed_batch_cancels_its_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
     served = serve(Limits())
     outcomes: list[str] = []
 
@@ -151,7 +152,7 @@ async def test_a_batch_that_fails_leaves_nothing_to_be_predicted_for_nobody(monk
 
 
 @pytest.mark.parametrize(("count", "aside"), [(10, False), (10_000, True)])
-async def test_the_data_of_a_large_reply_is_made_beside_the_event_loop(
+async def test_data_of_a_large_reply_is_made_in_a_thread(
     count: int, aside: bool, served: ServedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[threading.Thread] = []

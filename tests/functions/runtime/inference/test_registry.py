@@ -19,8 +19,9 @@ from functions.runtime.contract.encoding import Encoder, Rows, Transform
 from functions.runtime.contract.outputs import resolve
 from functions.runtime.contract.signature import Kind, Prediction, Signature
 from functions.runtime.errors import InvalidInput, InvalidModel, NotAllowed, NotReady, Overloaded, TimedOut, TooLarge, UnknownModel
-from functions.runtime.inference import dataplane
-from functions.runtime.inference.dataplane import OFF_LOOP_ROWS, DataPlane, Limits, ServedModel, Slot
+from functions.runtime.inference import served as served_module
+from functions.runtime.inference.registry import DataPlane, ModelEntry
+from functions.runtime.inference.served import OFF_LOOP_ROWS, Limits, ServedModel
 from functions.runtime.observability.metrics import Metrics
 
 CARD = Card("sum", (Input("a", "FP32"), Input("b", "FP32")), (Output("sum"),), Artifact("none"))
@@ -50,15 +51,15 @@ def loaded(card: Card = CARD, model: Sum | None = None, transform: Transform | N
     return Loaded(card, encoder, model, resolve(card, model.signature), Path("none"))
 
 
-def plane_of(*models: Loaded, load: Callable[[], Loaded] = loaded, **options: Any) -> DataPlane:
-    return DataPlane([(model, load) for model in models], Metrics(), **options)
+def plane_of(*models: Loaded, load: Callable[[], Loaded] = loaded, metrics: Metrics | None = None, **options: Any) -> DataPlane:
+    return DataPlane([(model, load) for model in models], metrics or Metrics(), **options)
 
 
 def rows(count: int) -> Rows:
     return Rows(array("f", [1.0, 2.0]) * count, count)
 
 
-async def test_each_kind_of_prediction_is_asked_for_once() -> None:
+async def test_each_kind_of_prediction_is_computed_once() -> None:
     model = Sum()
     card = replace(CARD, outputs=(Output("sum"), Output("again"), Output("raw", meaning="margin")))
     served = plane_of(loaded(card, model)).only().model
@@ -72,69 +73,69 @@ async def test_each_kind_of_prediction_is_asked_for_once() -> None:
     assert sorted(model.kinds) == ["margin", "value"]
 
 
-async def test_a_request_has_rows_and_not_too_many() -> None:
+async def test_no_rows_and_too_many_rows_are_refused() -> None:
     served = plane_of(loaded(), limits=Limits(request_rows=10)).only().model
     with pytest.raises(InvalidInput, match="has no rows"):
         await served.infer(rows(0), served.outputs.default)
-    with pytest.raises(TooLarge, match="has 11 rows; at most 10 fit"):
+    with pytest.raises(TooLarge, match="has 11 rows, more than the limit of 10"):
         await served.infer(rows(11), served.outputs.default)
 
 
-def test_the_newest_version_answers_when_none_is_named() -> None:
+def test_newest_version_answers_by_default() -> None:
     plane = plane_of(*(loaded(replace(CARD, version=version)) for version in ("v9", "v10", "v2")), loaded(replace(CARD, name="other")))
     assert plane.names == ["sum", "other"]
     assert plane.versions("sum") == ["v2", "v9", "v10"]
-    assert plane.slot("sum").version == "v10"
-    assert plane.slot("sum", "v2").version == "v2"
-    assert plane.slot("other").version is None
-    with pytest.raises(UnknownModel, match="no version 'v3' here; this function serves v2, v9, v10"):
-        plane.slot("sum", "v3")
-    with pytest.raises(UnknownModel, match="there is no model 'x' here; this function serves sum, other"):
-        plane.slot("x")
-    with pytest.raises(UnknownModel, match="send the event to /models/"):
+    assert plane.entry("sum").version == "v10"
+    assert plane.entry("sum", "v2").version == "v2"
+    assert plane.entry("other").version is None
+    with pytest.raises(UnknownModel, match="version 'v3' of the model sum not found; this function serves v2, v9, v10"):
+        plane.entry("sum", "v3")
+    with pytest.raises(UnknownModel, match="model 'x' not found; this function serves sum, other"):
+        plane.entry("x")
+    with pytest.raises(UnknownModel, match="names no model, and this function serves sum, other; name one of them"):
         plane.only()
 
 
-def test_an_example_that_the_card_itself_refuses_stops_the_start() -> None:
-    with pytest.raises(InvalidModel, match="the example of the model sum is no valid row: the input b is missing"):
+def test_invalid_example_of_the_card_fails_at_start() -> None:
+    with pytest.raises(InvalidModel, match="the example of the model sum is not a valid row: the input b is missing"):
         plane_of(loaded(replace(CARD, example={"a": 1.0})))
 
 
-def test_a_model_that_gives_something_else_than_it_says_never_gets_ready() -> None:
-    with pytest.raises(InvalidModel, match=r"the model sum predicts 2 values for a row; its signature says the shape \[\]"):
+def test_model_that_contradicts_its_signature_fails_at_start() -> None:
+    with pytest.raises(InvalidModel, match=r"the model sum predicts 2 values for a row; its signature has the shape \[\]"):
         plane_of(loaded(model=TwoValues()))
 
 
-def test_a_transform_that_leaves_out_a_feature_stops_the_start() -> None:
+def test_transform_without_a_feature_fails_at_start() -> None:
     card = replace(CARD, features=("a", "c"), transform="mine", example={"a": 1.0, "b": 2.0})
-    with pytest.raises(InvalidModel, match="the transform mine makes no feature 'c'"):
+    with pytest.raises(InvalidModel, match="the transform mine returns no feature 'c'"):
         plane_of(loaded(card, transform=lambda record: dict(record)))
 
 
-async def test_a_model_is_unloaded_and_loaded_by_those_who_may() -> None:
-    with pytest.raises(NotAllowed, match="TIDEGATE_MODEL_CONTROL=true"):
+async def test_model_is_unloaded_and_loaded_if_allowed() -> None:
+    with pytest.raises(NotAllowed, match="not allowed; enable model control"):
         plane_of(loaded()).controlled("sum")
     plane = plane_of(loaded(), control=True)
-    (slot,) = plane.controlled("sum")
-    serving = slot.model
-    await slot.unload()
+    (entry,) = plane.controlled("sum")
+    serving = entry.model
+    await entry.unload()
     with pytest.raises(NotReady, match="the model sum is not loaded: it was unloaded"):
-        slot.check_ready()
+        entry.check_ready()
     assert await answered(serving, OFF_LOOP_ROWS)  # who had it already is answered
-    await slot.load()
-    assert slot.model is not serving
-    assert slot.reason == ""
+    await entry.load()
+    assert entry.model is not serving
+    assert entry.reason == ""
     assert await answered(serving, OFF_LOOP_ROWS)
-    assert await answered(slot.model, OFF_LOOP_ROWS)
+    assert await answered(entry.model, OFF_LOOP_ROWS)
 
 
-async def test_the_threads_of_a_model_end_when_nobody_has_it_any_more() -> None:
-    slot = plane_of(loaded(), control=True).only()
+async def test_threads_of_an_unreferenced_model_end() -> None:
+    entry = plane_of(loaded(), control=True).only()
     before = set(threading.enumerate())
-    assert await answered(slot.model, OFF_LOOP_ROWS)
+    assert await answered(entry.model, OFF_LOOP_ROWS)
     threads = [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("predict")]
     assert threads
-    await slot.unload()
+    await entry.unload()
     gc.collect()
     for thread in threads:
         await asyncio.to_thread(thread.join, 10)
@@ -162,22 +163,22 @@ class Reloads:
         assert await asyncio.to_thread(self.entered.acquire, timeout=10)
 
 
-async def test_an_unload_during_a_load_is_not_undone_by_it() -> None:
+async def test_unload_during_a_load_wins() -> None:
     load = Reloads()
-    slot = plane_of(loaded(), load=load, control=True).only()
-    loading = asyncio.ensure_future(slot.load())
+    entry = plane_of(loaded(), load=load, control=True).only()
+    loading = asyncio.ensure_future(entry.load())
     await load.begun()
-    unloading = asyncio.ensure_future(slot.unload())
+    unloading = asyncio.ensure_future(entry.unload())
     await asyncio.sleep(0)
     load.gate.release()
     await asyncio.gather(loading, unloading)
-    assert not slot.ready
+    assert not entry.ready
 
 
-async def test_loads_of_one_model_run_one_after_the_other() -> None:
+async def test_loads_of_one_model_are_serialized() -> None:
     load = Reloads()
-    slot = plane_of(loaded(), load=load, control=True).only()
-    loading = [asyncio.ensure_future(slot.load()) for _ in range(2)]
+    entry = plane_of(loaded(), load=load, control=True).only()
+    loading = [asyncio.ensure_future(entry.load()) for _ in range(2)]
     await load.begun()
     await asyncio.sleep(0.05)
     load.gate.release(2)
@@ -190,58 +191,59 @@ def fail() -> Loaded:
 
 
 @pytest.mark.parametrize("load", [fail, lambda: loaded(model=TwoValues())], ids=["load", "warm-up"])
-async def test_a_model_that_cannot_be_loaded_again_goes_on_serving_and_being_watched(load: Callable[[], Loaded]) -> None:
-    plane = plane_of(loaded(), load=load, control=True)
-    slot: Slot = plane.only()
-    serving = slot.model
+async def test_failed_load_keeps_the_model_and_its_metrics(load: Callable[[], Loaded]) -> None:
+    metrics = Metrics()
+    entry: ModelEntry = plane_of(loaded(), load=load, metrics=metrics, control=True).only()
+    serving = entry.model
     with pytest.raises(InvalidModel):
-        await slot.load()
-    assert slot.model is serving
+        await entry.load()
+    assert entry.model is serving
     assert await answered(serving, 3)
-    assert watched_rows(plane) == 3
+    assert observed_rows(metrics) == 3
 
 
-async def test_the_metrics_are_those_of_the_model_that_was_loaded_last() -> None:
-    plane = plane_of(loaded(), control=True)
+async def test_metrics_are_those_of_the_last_loaded_model() -> None:
+    metrics = Metrics()
+    plane = plane_of(loaded(), metrics=metrics, control=True)
     await plane.only().load()
     assert await answered(plane.only().model, 3)
-    assert watched_rows(plane) == 3
+    assert observed_rows(metrics) == 3
 
 
 @pytest.mark.parametrize("changed", [{"version": "2"}, {"outputs": (Output("total"),)}, {"description": "new"}], ids=str)
-async def test_a_card_that_has_changed_is_not_served_under_the_old_one(changed: dict[str, Any]) -> None:
-    slot = plane_of(loaded(), load=lambda: loaded(replace(CARD, **changed)), control=True).only()
-    serving = slot.model
-    with pytest.raises(InvalidModel, match="the card of the model sum has changed; start the function again to serve it"):
-        await slot.load()
-    assert slot.model is serving
+async def test_changed_card_is_not_loaded(changed: dict[str, Any]) -> None:
+    entry = plane_of(loaded(), load=lambda: loaded(replace(CARD, **changed)), control=True).only()
+    serving = entry.model
+    with pytest.raises(InvalidModel, match="the card of the model sum has changed; restart the function to serve it"):
+        await entry.load()
+    assert entry.model is serving
 
 
-async def test_a_card_that_is_read_again_is_the_same_although_it_has_nan() -> None:
+async def test_unchanged_card_with_nan_is_loaded() -> None:
     cards = [replace(CARD, evaluation={"auc": math.nan * one}) for one in (1, 1)]
-    slot = plane_of(loaded(cards[0]), load=lambda: loaded(cards[1]), control=True).only()
-    serving = slot.model
-    await slot.load()
-    assert slot.model is not serving
+    entry = plane_of(loaded(cards[0]), load=lambda: loaded(cards[1]), control=True).only()
+    serving = entry.model
+    await entry.load()
+    assert entry.model is not serving
 
 
-async def test_what_is_told_of_a_model_is_of_the_one_that_was_loaded_last() -> None:
+async def test_outputs_are_those_of_the_last_loaded_model() -> None:
     class Three(Sum):
         signature = Signature(2, kinds={"value": (), "margin": (3,)})
 
-    slot = plane_of(loaded(), load=lambda: loaded(model=Three()), control=True).only()
-    await slot.load()
-    assert slot.outputs is slot.model.outputs
+    entry = plane_of(loaded(), load=lambda: loaded(model=Three()), control=True).only()
+    await entry.load()
+    assert entry.outputs is entry.model.outputs
 
 
-async def test_waiting_rows_are_those_of_all_models_together() -> None:
+async def test_waiting_rows_are_limited_over_all_models() -> None:
     plane = plane_of(loaded(), loaded(replace(CARD, name="other")), limits=Limits(waiting_rows=10), control=True)
-    first, second = plane.slot("sum").model, plane.slot("other").model
+    first, second = plane.entry("sum").model, plane.entry("other").model
     waiting = asyncio.ensure_future(answered(first, 6))
     await asyncio.sleep(0)
-    await plane.slot("sum").unload()
+    await plane.entry("sum").unload()
     assert plane.waiting_rows == 6  # they wait still
-    with pytest.raises(Overloaded, match="6 rows are waiting"):
+    with pytest.raises(Overloaded, match="queue full \\(6 rows\\)"):
         await answered(second, 5)
     assert await waiting
     assert plane.waiting_rows == 0
@@ -253,13 +255,14 @@ async def answered(served: ServedModel, count: int) -> bool:
     return tensor.data == array("f", [3.0]) * count
 
 
-def watched_rows(plane: DataPlane) -> int:
-    (watched,) = plane.metrics.models.values()
-    return sum(sample.rows for sample in watched.samples.values())
+def observed_rows(metrics: Metrics) -> int:
+    (model,) = metrics.models.values()
+    return sum(sample.rows for sample in model.samples.values())
 
 
 class Slow(Sum):
-    """It notes the thread of each call, the first of which is for the warm-up, and waits at the gate in those after it."""
+    """It notes the thread of each call, the first of which is for the warm-up, and waits at the gate in those after
+    it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -273,10 +276,10 @@ class Slow(Sum):
         return super().predict(values, rows, kind)
 
 
-async def test_a_model_that_is_slow_for_one_row_holds_up_nobody_and_its_callers_no_longer_than_their_deadline(
+async def test_slow_model_runs_off_the_event_loop_with_a_deadline(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(dataplane, "_SLOW_SECONDS", 0.0)
+    monkeypatch.setattr(served_module, "_SLOW_SECONDS", 0.0)
     model = Slow()
     plane = plane_of(loaded(model=model))
     served = plane.only().model
@@ -289,12 +292,12 @@ async def test_a_model_that_is_slow_for_one_row_holds_up_nobody_and_its_callers_
     assert all(thread.startswith("predict") for thread in model.threads[1:])
 
 
-async def test_a_model_that_is_quick_again_is_called_on_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataplane, "_SLOW_SECONDS", 0.0)
+async def test_model_that_is_fast_again_runs_on_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(served_module, "_SLOW_SECONDS", 0.0)
     model = Slow()
     model.gate.set()
     served = plane_of(loaded(model=model)).only().model
-    monkeypatch.setattr(dataplane, "_SLOW_SECONDS", 60.0)
+    monkeypatch.setattr(served_module, "_SLOW_SECONDS", 60.0)
     for _ in range(2):
         assert await answered(served, 1)
     assert [thread.startswith("predict") for thread in model.threads[1:]] == [True, False]

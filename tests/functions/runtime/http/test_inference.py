@@ -21,10 +21,10 @@ from functions.runtime.contract.signature import Kind, Prediction, Signature
 from functions.runtime.http.app import App
 from functions.runtime.http.asgi import Message, Scope
 from functions.runtime.http.call import Limits
-from functions.runtime.inference.dataplane import DataPlane
+from functions.runtime.inference.registry import DataPlane
 from functions.runtime.observability.metrics import Metrics
 from functions.runtime.observability.observers import Observers
-from functions.runtime.observability.settings import ObservingSettings
+from functions.runtime.observability.settings import ObservabilitySettings
 
 CARD = Card("same", (Input("a", "FP32"),), (Output("y"),), Artifact("none"))
 LEAVES = 200
@@ -44,7 +44,7 @@ def app() -> App:
     loaded = Loaded(CARD, Encoder(CARD, CARD.columns), Same(), resolve(CARD, Same.signature), Path("none"))
     metrics = Metrics()
     limits = Limits(body_bytes=2**24, json_bytes=2**22, bodies_bytes=2**24, requests=10, timeout_seconds=30.0)
-    return App(DataPlane([(loaded, lambda: loaded)], metrics), limits, Observers(ObservingSettings(), metrics))
+    return App(DataPlane([(loaded, lambda: loaded)], metrics), limits, Observers(ObservabilitySettings(), metrics))
 
 
 async def ask(app: App, body: bytes, content_type: str) -> tuple[int, Any]:
@@ -75,9 +75,7 @@ def tensor(rows: int, **fields: Any) -> dict[str, Any]:
         ({"instances": [[0.5]] * 3_000}, True),
     ],
 )
-async def test_a_large_reply_is_written_beside_the_event_loop(
-    data: Any, aside: bool, mode: Mode, app: App, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_large_reply_is_encoded_in_a_thread(data: Any, aside: bool, mode: Mode, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     event = Event({"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}, data)
     message = http.encode([event], mode)
     threads: list[threading.Thread] = []
@@ -93,7 +91,7 @@ async def test_a_large_reply_is_written_beside_the_event_loop(
     assert [thread is not threading.main_thread() for thread in threads] == [aside]
 
 
-async def test_too_many_lists_and_objects_are_refused_with_what_to_do(app: App) -> None:
+async def test_too_many_lists_and_objects_are_refused_with_a_remedy(app: App) -> None:
     body = b"[" + b"{}," * 400_000 + b"{}]"
     status, answer = await ask(app, body, "application/cloudevents-batch+json")
     assert (status, answer["detail"]) == (
