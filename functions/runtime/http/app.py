@@ -9,7 +9,7 @@ from time import monotonic_ns, time_ns
 
 from common.errors import TidegateError
 from eventing.reply import Problem
-from functions.runtime.errors import Overloaded, log_bug, problem_of, sentence_of, status_of, title_of
+from functions.runtime.errors import log_bug, method_not_allowed, no_route, problem_of, sentence_of, status_of, title_of, too_many_requests
 from functions.runtime.http.asgi import Answer, Budget, ClientGone, Receive, Scope, Send, error_answer, problem_answer
 from functions.runtime.http.call import Call, Limits
 from functions.runtime.http.lazy import Documentation
@@ -47,14 +47,14 @@ class App:
             if self._documentation.serves(path):
                 await self._documentation(_as_get(scope), receive, send)
             else:
-                await error_answer(f"there is nothing at {path[:200]}.", 404).send(send)
+                await error_answer(no_route(path), 404).send(send)
         elif method == "POST" and route.infer is not None:
             await self._infer(route, route.infer, scope, receive, send)
         elif (tell := route.tell.get("GET" if method == "HEAD" else method)) is not None:
             answer = await self._tell(tell, scope, receive)
             await answer.send(send)
         else:
-            await error_answer(f"{method} is not for {path[:200]}.", 405, ((b"allow", route.allow.encode()),)).send(send)
+            await error_answer(method_not_allowed(method, path), 405, ((b"allow", route.allow.encode()),)).send(send)
 
     def answers(self, path: str, method: str) -> bool:
         """Whether this path, with this method, is one that the function serves for its models."""
@@ -104,7 +104,7 @@ class App:
         exchange = call.exchange
         try:
             if self.in_flight > self._limits.requests:
-                raise Overloaded(f"{self._limits.requests} requests are being answered; send this one again a little later.")
+                raise too_many_requests(self._limits.requests)
             slot = call.slot = route.slot()
             exchange.model, exchange.version = slot.name, slot.version or ""
             return await infer(call)

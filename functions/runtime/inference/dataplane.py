@@ -20,6 +20,7 @@ from functions.runtime.contract.signature import Kind, Prediction
 from functions.runtime.errors import InvalidInput, InvalidModel, NotAllowed, NotReady, Overloaded, TooLarge, UnknownModel
 from functions.runtime.inference.batching import Gatherer, Watch
 from functions.runtime.inference.cores import cores
+from functions.runtime.inference.limits import MAX_ROWS, MAX_WAITING_ROWS
 from functions.runtime.inference.scheduler import Turns
 from functions.runtime.observability.metrics import Metrics
 
@@ -40,11 +41,11 @@ class Limits:
     # One XGBoost call of 4,096 rows takes about 13 ms: longer ones would delay the small calls beside them.
     gathered_rows: int = 4_096
     # A larger request is better sent in parts, so that replicas can share it.
-    request_rows: int = 100_000
+    request_rows: int = MAX_ROWS
     # Numbers in one answer: explanations of 100,000 rows of 30 features, or the leaves of 20,000 rows in 200 trees; some 60 MB of JSON.
     answer_values: int = 4_000_000
     # About a second of work at 3 us a row; what waits longer is better told to come again.
-    waiting_rows: int = 300_000
+    waiting_rows: int = MAX_WAITING_ROWS
     # Large predictions at once; each takes a core.
     cores: int = field(default_factory=cores)
 

@@ -69,10 +69,10 @@ async def test_each_schema_is_listed_and_served_under_its_own_address(app: FastA
 @pytest.mark.parametrize(
     ("path", "method", "status", "sentence"),
     [
-        ("/schemas/nothing.json", "GET", 404, "there is nothing at /schemas/nothing.json."),
-        ("/docs/static/nothing.js", "GET", 404, "there is nothing at /docs/static/nothing.js."),
-        ("/openapi.json", "POST", 405, "POST is not for /openapi.json."),
-        ("/schemas", "DELETE", 405, "DELETE is not for /schemas."),
+        ("/schemas/nothing.json", "GET", 404, "no route for /schemas/nothing.json."),
+        ("/docs/static/nothing.js", "GET", 404, "no route for /docs/static/nothing.js."),
+        ("/openapi.json", "POST", 405, "method POST not allowed for /openapi.json."),
+        ("/schemas", "DELETE", 405, "method DELETE not allowed for /schemas."),
     ],
 )
 async def test_an_error_is_said_as_everywhere_in_the_function(path: str, method: str, status: int, sentence: str, app: FastAPI) -> None:

@@ -43,7 +43,7 @@ def test_errors_of_the_function_keep_their_sentences(app: Application) -> None:
     with TestClient(app) as client:
         assert client.post("/v1/models/prise:predict", json=PRICES).status_code == 404
         assert "this function serves loans, price" in client.post("/v1/models/prise:predict", json=PRICES).json()["error"]
-        assert client.get("/nothing").json() == {"error": "there is nothing at /nothing."}
+        assert client.get("/nothing").json() == {"error": "no route for /nothing."}
         assert client.post(V1, json={}).status_code == 400
         assert client.get(V1).status_code == 405
 

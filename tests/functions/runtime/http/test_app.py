@@ -117,8 +117,8 @@ async def test_what_the_client_did_wrong_is_400_and_one_sentence(case: str, clie
         ("/v1/models/little:predict", {"instances": [{"a": 1, "z": 2}]}, 400, "no input z"),
         ("/v2/models/big/infer", {}, 404, "there is no model 'big' here; this function serves little."),
         ("/v2/models/little/versions/9/infer", {}, 404, "no version '9'"),
-        ("/v3", {}, 404, "there is nothing at /v3."),
-        ("/v2/health/live", {}, 405, "POST is not for /v2/health/live."),
+        ("/v3", {}, 404, "no route for /v3."),
+        ("/v2/health/live", {}, 405, "method POST not allowed for /v2/health/live."),
         ("/v2/models/little/infer", b" " * 200_001, 413, "the body has 200001 bytes"),
     ],
 )
@@ -211,7 +211,7 @@ async def test_events_that_cannot_be_answered_are_problems_that_nobody_retries(c
 @pytest.mark.parametrize(
     ("headers", "body", "sentence"),
     [
-        ({}, b"{}", "the request is no CloudEvent"),
+        ({}, b"{}", "the request is not a CloudEvent"),
         ({"ce-id": "1", "ce-type": "t", "ce-specversion": "1.0"}, b"{}", "the event has no source"),
         ({"ce-id": "1", "ce-type": "t", "ce-source": "s", "ce-specversion": "0.3"}, b"{}", "only '1.0' is understood"),
         (
