@@ -181,7 +181,7 @@ def test_features_are_matched_by_name_not_by_position(folder: Path, table: tuple
             r"it needs b, c, d, e, which the card does not have, and the card has x",
         ),
         ({"inputs": [{"name": "a", "datatype": "FLOAT"}]}, r"inputs\[0\]\.datatype is 'FLOAT'; it must be one of BOOL"),
-        ({"colour": "red"}, r"colour is not known; known are"),
+        ({"colour": "red"}, r"colour is unknown; known are"),
         ({"name": "no/slash"}, r"name is 'no/slash'; it must match"),
         ({"inputs": [{"name": "a", "datatype": "FP32"}] * 2}, r"inputs names a more than once"),
         ({"transform": "../x", "features": NAMES}, r"the transform \.\./x of the model little cannot be imported"),
