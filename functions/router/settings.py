@@ -19,7 +19,10 @@ class Settings:
     """PORT: Knative sets it; 8080 is its default."""
 
     host: str = FunctionSettings.host
-    """TIDEGATE_HOST: the address to listen on. A container is reached from outside; on a laptop only loopback should be."""
+    """TIDEGATE_HOST: the address to listen on.
+
+    A container is reached from outside; on a laptop only loopback should be.
+    """
 
     log_level: str = FunctionSettings.log_level
     """TIDEGATE_LOG_LEVEL: debug, info, warning or error."""
@@ -28,8 +31,9 @@ class Settings:
     """TIDEGATE_MAX_BODY_BYTES: a body is held in memory, so that it can be split. The same as of a model function."""
 
     max_json_bytes: int = FunctionSettings.max_json_bytes
-    """TIDEGATE_MAX_JSON_BYTES that the router parses itself, to split a request or to join its answers; a request that is
-    forwarded as it is meets the limit of its model."""
+    """TIDEGATE_MAX_JSON_BYTES that the router parses itself, to split a request or to join its answers; a request that
+    is forwarded as it is meets the limit of its model.
+    """
 
     max_waiting_bytes: int = FunctionSettings.max_waiting_bytes
     """TIDEGATE_MAX_WAITING_BYTES of all requests together, and of answers that are joined; beyond it, 429."""
@@ -41,11 +45,15 @@ class Settings:
     """TIDEGATE_BODY_SECONDS that a body may take to arrive: Knative's timeoutSeconds of the router's own Service."""
 
     request_seconds: float = 300.0
-    """TIDEGATE_REQUEST_SECONDS that a revision may take, its start from zero included: Knative's default for timeoutSeconds."""
+    """TIDEGATE_REQUEST_SECONDS that a revision may take, its start from zero included: Knative's default for
+    timeoutSeconds.
+    """
 
     retry_seconds: float = 5.0
-    """TIDEGATE_RETRY_SECONDS: how long a call that reaches no revision is retried. A container that has ended is back after
-    one or two."""
+    """TIDEGATE_RETRY_SECONDS: how long a call that reaches no revision is retried.
+
+    A container that has ended is back after one or two.
+    """
 
     allow_override: bool = True
     """TIDEGATE_ALLOW_OVERRIDE: false refuses requests and events that name the revision to answer them."""

@@ -30,7 +30,10 @@ class Function:
 
 
 def assemble(environ: Mapping[str, str]) -> Function:
-    """Load the models of TIDEGATE_MODEL and build the application around them. Raises InvalidSetting and InvalidModel."""
+    """Load the models of TIDEGATE_MODEL and build the application around them.
+
+    Raises InvalidSetting and InvalidModel.
+    """
     metrics = Metrics()
     settings = Settings.from_env(environ)
     observing = ObservingSettings.from_env(environ)

@@ -37,9 +37,12 @@ Ready = Callable[[DataPlane, socket.socket], None]
 
 
 def main(environ: Mapping[str, str] = os.environ, *, package: str | None = None) -> int:
-    """Serve the models of TIDEGATE_MODEL until SIGTERM. Returns the exit status: 1 when a model or a setting cannot be used.
+    """Serve the models of TIDEGATE_MODEL until SIGTERM.
 
-    `package` is the package of the function, such as `functions.flights`: if it has a module `app`, that module's `app` is served.
+    Returns the exit status: 1 when a model or a setting cannot be used.
+
+    `package` is the package of the function, such as `functions.flights`: if it has a module `app`, that module's `app`
+    is served.
     """
     return run(environ, _log_ready, package=package)
 
@@ -68,7 +71,8 @@ def run(
         if app is function.app:  # a FastAPI application does this in its lifespan
             stack.enter_context(function.observers)
         ready(function.plane, listener)
-        # A parser makes a million objects at once, and the garbage collector would stop everything to traverse them again and again.
+        # A parser makes a million objects at once, and the garbage collector would stop everything to traverse them
+        # again and again.
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
         return serve(guarded, listener, drain_seconds=settings.drain_seconds, body_seconds=settings.timeout_seconds)

@@ -15,8 +15,8 @@ _ARENAS = 2
 def return_large_blocks() -> None:
     """Map blocks of 256 KiB and more one by one, so that each is returned to the system when it is freed.
 
-    By default glibc raises this threshold once large blocks were freed, and keeps an arena for each thread. The call has no
-    effect with another C library.
+    By default glibc raises this threshold once large blocks were freed, and keeps an arena for each thread. The call
+    has no effect with another C library.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -18,14 +18,18 @@ class Settings:
     """The settings of one process. Everything but the model has a default."""
 
     model: Path
-    """TIDEGATE_MODEL: a folder with a model.yaml or with several such folders, a model.yaml, or a bare artifact; relative to
-    the working directory."""
+    """TIDEGATE_MODEL: a folder with a model.yaml or with several such folders, a model.yaml, or a bare artifact;
+    relative to the working directory.
+    """
 
     port: int = 8080
     """PORT: Knative sets it; 8080 is its default."""
 
     host: str = "0.0.0.0"  # noqa: S104
-    """TIDEGATE_HOST: the address to listen on. A container is reached from outside; on a laptop only loopback should be."""
+    """TIDEGATE_HOST: the address to listen on.
+
+    A container is reached from outside; on a laptop only loopback should be.
+    """
 
     log_level: str = "info"
     """TIDEGATE_LOG_LEVEL: debug, info, warning or error."""
@@ -34,11 +38,14 @@ class Settings:
     """TIDEGATE_MAX_BODY_BYTES of a request: binary tensors of 100,000 rows of 100 FP32 features are 38 MiB."""
 
     max_json_bytes: int = 4 * 2**20
-    """TIDEGATE_MAX_JSON_BYTES of a request: nothing else, not even liveness, is answered while the parser runs; 4 MiB may take
-    it 40 ms."""
+    """TIDEGATE_MAX_JSON_BYTES of a request: nothing else, not even liveness, is answered while the parser runs; 4 MiB
+    may take it 40 ms.
+    """
 
     max_waiting_bytes: int = 128 * 2**20
-    """TIDEGATE_MAX_WAITING_BYTES of all requests and unread answers: the memory for a burst of large ones; beyond it, 429."""
+    """TIDEGATE_MAX_WAITING_BYTES of all requests and unread answers: the memory for a burst of large ones; beyond it,
+    429.
+    """
 
     max_rows: int = MAX_ROWS
     """TIDEGATE_MAX_ROWS of a request: a larger one is better sent in parts, so that replicas can share it."""
@@ -47,24 +54,35 @@ class Settings:
     """TIDEGATE_MAX_WAITING_ROWS of all requests together: about a second of work at 3 us a row; beyond it, 429."""
 
     max_waiting_requests: int = 4_096
-    """TIDEGATE_MAX_WAITING_REQUESTS in flight; beyond it, 429. Knative's containerConcurrency, if set, is far below it."""
+    """TIDEGATE_MAX_WAITING_REQUESTS in flight; beyond it, 429.
+
+    Knative's containerConcurrency, if set, is far below it.
+    """
 
     timeout_seconds: float = 300.0
     """TIDEGATE_TIMEOUT_SECONDS of a request: Knative's timeoutSeconds, after which no caller waits for the answer."""
 
     drain_seconds: float = 25.0
-    """TIDEGATE_DRAIN_SECONDS for requests in flight after SIGTERM; Knative grants timeoutSeconds, of which this leaves a little."""
+    """TIDEGATE_DRAIN_SECONDS for requests in flight after SIGTERM; Knative grants timeoutSeconds, of which this leaves
+    a little.
+    """
 
     model_control: bool = False
-    """TIDEGATE_MODEL_CONTROL: true lets callers unload a model and load it again; off, since any caller could stop the model."""
+    """TIDEGATE_MODEL_CONTROL: true lets callers unload a model and load it again; off, since any caller could stop the
+    model.
+    """
 
     cors_origins: tuple[str, ...] = ()
-    """TIDEGATE_CORS_ORIGINS, comma-separated, or `*`: pages of these origins may call the function. None by default: its callers
-    are not browsers."""
+    """TIDEGATE_CORS_ORIGINS, comma-separated, or `*`: pages of these origins may call the function.
+
+    None by default: its callers are not browsers.
+    """
 
     allowed_hosts: tuple[str, ...] = ()
-    """TIDEGATE_ALLOWED_HOSTS, comma-separated, `*.` for all names under a domain: other Host headers get 403. All by default:
-    the ingress has checked them."""
+    """TIDEGATE_ALLOWED_HOSTS, comma-separated, `*.` for all names under a domain: other Host headers get 403.
+
+    All by default: the ingress has checked them.
+    """
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:

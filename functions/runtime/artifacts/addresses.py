@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-# One strict form rather than a parser that repairs: two libraries do not repair alike, and the URI that was checked would
-# not be the one that is fetched.
+# One strict form rather than a parser that repairs: two libraries do not repair alike, and the URI that was checked
+# would not be the one that is fetched.
 _FORM = (
     r"(?P<scheme>[a-z][a-z0-9+.\-]*)://(?P<authority>(?:[A-Za-z0-9._\-]*|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?)"
     r"(?P<path>(?:/[^\x00-\x1f\x7f?#\\]*)?)(?P<query>(?:\?[^\x00-\x20\x7f#\\]*)?)"
@@ -18,7 +18,10 @@ _WITHOUT_AUTHORITY = ("file", "memory")
 
 
 class InvalidAddress(ValueError):
-    """An invalid URI. `reason` continues "the artifact …"; neither it nor `remedy` repeats the address, which may hold a password."""
+    """An invalid URI.
+
+    `reason` continues "the artifact …"; neither it nor `remedy` repeats the address, which may hold a password.
+    """
 
     def __init__(self, reason: str, *, remedy: str) -> None:
         super().__init__(f"{reason}; {remedy}")
@@ -27,7 +30,10 @@ class InvalidAddress(ValueError):
 
 
 class Address(NamedTuple):
-    """A parsed URI. `path` has the segments as written; `query` includes its question mark, and takes no part in comparisons."""
+    """A parsed URI.
+
+    `path` has the segments as written; `query` includes its question mark, and takes no part in comparisons.
+    """
 
     scheme: str
     authority: str

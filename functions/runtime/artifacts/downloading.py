@@ -34,8 +34,8 @@ _REASONS: dict[type[BaseException], str] = {
 def download(uri: str, to: Path, policy: Policy) -> str:
     """Write the remote file to a new local one; returns the sha256 of its bytes.
 
-    It runs in a thread: every library limits the silence between two bytes, none the whole download. Raises InvalidModel, or
-    OSError when the local file cannot be written.
+    It runs in a thread: every library limits the silence between two bytes, none the whole download. Raises
+    InvalidModel, or OSError when the local file cannot be written.
     """
     stop = threading.Event()
     outcome: list[str | BaseException] = []
@@ -125,7 +125,9 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 @contextmanager
 def _translated_errors(uri: str, scheme: str) -> Iterator[None]:
-    """Turn every exception of a library into InvalidModel, without its text, which may repeat the URI with its signature."""
+    """Turn every exception of a library into InvalidModel, without its text, which may repeat the URI with its
+    signature.
+    """
     try:
         yield
     except TidegateError:

@@ -55,7 +55,10 @@ def _place(artifact: Artifact, folder: Path, policy: Policy) -> tuple[Path, bool
 
 
 def check_digest(path: Path, sha256: str | None) -> None:
-    """Raise InvalidModel unless the file has this digest, before any library reads it. Without a digest, check that it is readable."""
+    """Raise InvalidModel unless the file has this digest, before any library reads it.
+
+    Without a digest, check that it is readable.
+    """
     try:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest() if sha256 else None
@@ -87,7 +90,9 @@ def fetch(uri: str, sha256: str | None, policy: Policy) -> Path:
 
 
 def _fetch(uri: str, address: Address, sha256: str, target: Path, policy: Policy) -> None:
-    """Download to a temporary name and rename once the digest is right: no reader and no other process sees half a file."""
+    """Download to a temporary name and rename once the digest is right: no reader and no other process sees half a
+    file.
+    """
     # Imported only here: urllib would add to the start of every function with an artifact beside its card.
     from functions.runtime.artifacts.downloading import download
 

@@ -45,13 +45,18 @@ class Loaded:
 
 
 def load(path: Path, policy: Policy = CARD_FOLDER_ONLY) -> Loaded:
-    """Load a folder with a card, a card, or a bare artifact (XGBoost's JSON or UBJ, LightGBM's text). Raises InvalidModel."""
+    """Load a folder with a card, a card, or a bare artifact (XGBoost's JSON or UBJ, LightGBM's text).
+
+    Raises InvalidModel.
+    """
     card_path = _card_of(path)
     return _load_bare(path) if card_path is None else _load_carded(cards.load(card_path), card_path, policy)
 
 
 def load_all(path: Path, policy: Policy = CARD_FOLDER_ONLY) -> list[Loaded]:
-    """Load the models of the subfolders of a folder without a card, sorted by folder; for any other path, the one model of `load`."""
+    """Load the models of the subfolders of a folder without a card, sorted by folder; for any other path, the one model
+    of `load`.
+    """
     if not path.is_dir() or (path / CARD_NAME).exists():
         return [load(path, policy)]
     found = [(folder, cards.load(folder / CARD_NAME)) for folder in _folders_with_cards(path)]
@@ -125,7 +130,9 @@ def _load_bare(path: Path) -> Loaded:
 
 
 def _load_artifact(card: Card, folder: Path, policy: Policy) -> tuple[Path, Model]:
-    """Read the file once for a built-in runtime; a user's runtime reads it itself, since it may be large or have others beside it."""
+    """Read the file once for a built-in runtime; a user's runtime reads it itself, since it may be large or have others
+    beside it.
+    """
     if card.runtime in BUILT_IN:
         path, data = read(card.artifact, folder, policy)
         found = formats.runtime_of(data, path)

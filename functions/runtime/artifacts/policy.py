@@ -24,8 +24,9 @@ class Policy:
     nothing is fetched, since a card is text that anybody may write."""
 
     cache: Path | None = None
-    """TIDEGATE_CACHE: the folder of downloads; `tidegate` in XDG_CACHE_HOME or ~/.cache unless named, or a folder in the
-    temporary one where those are not writable."""
+    """TIDEGATE_CACHE: the folder of downloads; `tidegate` in XDG_CACHE_HOME or ~/.cache unless named, or a folder in
+    the temporary one where those are not writable.
+    """
 
     max_bytes: int = 2**30
     """TIDEGATE_MAX_ARTIFACT_BYTES: larger artifacts are not fetched; a gradient-boosted model has megabytes."""
@@ -87,7 +88,9 @@ def default_cache(environ: Mapping[str, str]) -> Path:
 
 
 def _temporary_cache() -> Path:
-    """A folder that this user owns: every user may write to the temporary folder, and a file could change after its check."""
+    """A folder that this user owns: every user may write to the temporary folder, and a file could change after its
+    check.
+    """
     import tempfile
 
     try:

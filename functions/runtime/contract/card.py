@@ -13,7 +13,8 @@ from functions.runtime.contract.datatypes import DATATYPES, FLOATS, WHOLE, bound
 from functions.runtime.contract.fields import Fields, InvalidField
 from functions.runtime.errors import InvalidModel
 
-# Meanings of an output. Without one it is the artifact's own prediction, whose meaning depends on its objective (Signature.meaning).
+# Meanings of an output. Without one it is the artifact's own prediction, whose meaning depends on its objective
+# (Signature.meaning).
 MEANINGS = ("value", "probability", "label", "margin", "contributions", "leaf")
 # A name goes into URLs, and a model's is a Knative Service's too.
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,119}"
@@ -46,9 +47,10 @@ class Input:
 class Output:
     """One tensor of an answer.
 
-    `meaning` is one of MEANINGS. `classes` names the classes in the order of their numbers (of two classes, a probability is that of the
-    second); a label is then the name of a class. A row has the second of two classes when its probability is above `threshold` (0.5 if not
-    given). An output `on_request` is computed only when a request names it.
+    `meaning` is one of MEANINGS. `classes` names the classes in the order of their numbers (of two classes, a
+    probability is that of the second); a label is then the name of a class. A row has the second of two classes when
+    its probability is above `threshold` (0.5 if not given). An output `on_request` is computed only when a request
+    names it.
     """
 
     name: str
@@ -64,7 +66,8 @@ class Output:
 class Artifact:
     """The location of the trained model, and the digest of its bytes, checked before any library reads them.
 
-    `uri` is a path in the folder of the card, or another path or URI that the policy allows (`artifacts.policy.Policy`).
+    `uri` is a path in the folder of the card, or another path or URI that the policy allows
+    (`artifacts.policy.Policy`).
     """
 
     uri: str
@@ -75,8 +78,9 @@ class Artifact:
 class Card:
     """The card of one model.
 
-    `transform` names a module with a function `transform(record) -> {feature: float}`, which training and serving share. `features` are
-    the columns of the artifact, in its order: those that the transform makes, or without one the inputs.
+    `transform` names a module with a function `transform(record) -> {feature: float}`, which training and serving
+    share. `features` are the columns of the artifact, in its order: those that the transform makes, or without one the
+    inputs.
     """
 
     name: str

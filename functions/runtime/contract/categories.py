@@ -1,4 +1,6 @@
-"""Categories of an input: strings, numbers or booleans, as in the training frame, and the spellings that callers may send."""
+"""Categories of an input: strings, numbers or booleans, as in the training frame, and the spellings that callers may
+send.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ _Value = TypeVar("_Value")
 
 
 def is_category(value: object) -> bool:
-    """Whether a value is a string, a boolean, or a number that JSON can carry: finite, and of 64 bits if it is an integer."""
+    """Whether a value is a string, a boolean, or a number that JSON can carry: finite, and of 64 bits if it is an
+    integer.
+    """
     if isinstance(value, int):
         return -(1 << 63) <= value < 1 << 64
     return isinstance(value, str) or (isinstance(value, float) and math.isfinite(value))
@@ -26,7 +30,9 @@ def text_of(category: Category) -> str:
 
 
 def spellings_of(category: Category) -> tuple[str, ...]:
-    """The strings that mean a category: the canonical one, and Python's, which pandas writes into CSV (`True`, `1e-07`)."""
+    """The strings that mean a category: the canonical one, and Python's, which pandas writes into CSV (`True`,
+    `1e-07`).
+    """
     return tuple(dict.fromkeys((text_of(category), str(category))))
 
 

@@ -1,4 +1,6 @@
-"""Checks of inputs against the card: of single values with an error message, and of whole columns, which only succeed or give up."""
+"""Checks of inputs against the card: of single values with an error message, and of whole columns, which only succeed
+or give up.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ def _below(limit: int) -> bytes:
     return bytes(byte for byte in range(256) if byte & 0x7F < limit)
 
 
-# By the precision of the values and of their target: the highest exponents are those of infinity and NaN, and doubles may be too large.
+# By the precision of the values and of their target: the highest exponents are those of infinity and NaN, and doubles
+# may be too large.
 _ORDINARY = {("f", "f"): _below(0x7F), ("d", "d"): _below(0x7F), ("d", "f"): _below(0x47), ("f", "d"): _below(0x7F)}
 _TOP = {typecode: slice(size - 1 if sys.byteorder == "little" else 0, None, size) for typecode, size in (("f", 4), ("d", 8))}
 _NUMBERS = frozenset({float, int})
@@ -37,7 +40,8 @@ class NeedsSlowPath(Exception):
 
 
 def checker(item: Input, *, bools: bool = False) -> Callable[[Any], Any]:
-    """A function from a value that is not null to the string, the number as float, or the category; it raises InvalidInput.
+    """A function from a value that is not null to the string, the number as float, or the category; it raises
+    InvalidInput.
 
     With `bools` a number may be true or false: an artifact without a card does not know the type of its columns.
     """
@@ -51,7 +55,9 @@ def checker(item: Input, *, bools: bool = False) -> Callable[[Any], Any]:
 
 
 def converter(item: Input) -> Callable[[Column], Sequence[float]]:
-    """A function from a column of values to numbers: categories by their position, NaN for missing; it raises NeedsSlowPath."""
+    """A function from a column of values to numbers: categories by their position, NaN for missing; it raises
+    NeedsSlowPath.
+    """
     if item.categories is not None or item.datatype == "BYTES":
         return _codes_of(item)
     if item.datatype == "BOOL":
@@ -60,7 +66,9 @@ def converter(item: Input) -> Callable[[Column], Sequence[float]]:
 
 
 def range_of(item: Input) -> tuple[float, float]:
-    """The least and the greatest number that an input may be: by its bounds, and by its datatype if that is one of integers."""
+    """The least and the greatest number that an input may be: by its bounds, and by its datatype if that is one of
+    integers.
+    """
     least, most = bounds_of(item.datatype) if item.datatype in WHOLE else (-math.inf, math.inf)
     return (
         least if item.minimum is None else max(least, float(item.minimum)),
@@ -98,8 +106,8 @@ def slices(column: _Column) -> Iterable[_Column]:
 def are_ordinary(values: array[float], typecode: str) -> bool:
     """Whether all values are certainly finite in the precision of `typecode`; False means unknown.
 
-    It looks at the upper seven bits of each exponent, which with the sign are one byte (IEEE 754-2019, section 3.4), in a tenth of the
-    time of a sum.
+    It looks at the upper seven bits of each exponent, which with the sign are one byte (IEEE 754-2019, section 3.4), in
+    a tenth of the time of a sum.
     """
     top, ordinary = _TOP[values.typecode], _ORDINARY[values.typecode, typecode]
     if len(values) <= SLICE:

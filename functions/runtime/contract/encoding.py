@@ -1,7 +1,7 @@
 """Encodes records, columns and matrices, checked against the card, as the rows of numbers that an artifact takes.
 
-There are two paths to the same rows. The fast one converts whole columns and has no error messages; where it gives up, the slow one checks
-each value, and finds either the same rows or the error.
+There are two paths to the same rows. The fast one converts whole columns and has no error messages; where it gives up,
+the slow one checks each value, and finds either the same rows or the error.
 """
 
 from __future__ import annotations
@@ -50,8 +50,9 @@ class Rows:
 class Encoder:
     """Encodes values by input as rows by feature, in the artifact's order and precision.
 
-    With `nulls` any input of a row may be null or absent, but not all may be absent: an artifact without a card does not say which are
-    optional. With `doubles` the artifact takes rows of "d" as well as of its `typecode`, so that doubles need not be copied.
+    With `nulls` any input of a row may be null or absent, but not all may be absent: an artifact without a card does
+    not say which are optional. With `doubles` the artifact takes rows of "d" as well as of its `typecode`, so that
+    doubles need not be copied.
     """
 
     def __init__(
@@ -84,7 +85,10 @@ class Encoder:
         self._required = () if nulls else tuple(index for index, item in enumerate(card.inputs) if not item.optional)
 
     def record(self, record: Any) -> array[float]:
-        """Encode one object by input name. Raises InvalidInput, naming the input. Other fields are ignored: an event has many readers."""
+        """Encode one object by input name.
+
+        Raises InvalidInput, naming the input. Other fields are ignored: an event has many readers.
+        """
         if not isinstance(record, Mapping):
             raise InvalidInput(f"a row must be an object with the model's inputs by name, not {name_of(record)}.")
         checked: dict[str, Any] = {}

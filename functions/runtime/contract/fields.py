@@ -1,4 +1,7 @@
-"""Reads a document field by field, so that an error names the field's path. It imports little: it is part of every cold start."""
+"""Reads a document field by field, so that an error names the field's path.
+
+It imports little: it is part of every cold start.
+"""
 
 from __future__ import annotations
 

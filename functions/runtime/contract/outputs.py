@@ -37,7 +37,9 @@ class OutputTensor(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ServedOutput:
-    """An output as it is served: its meaning, the kind of prediction that it is made from, and the shape and number of values of a row."""
+    """An output as it is served: its meaning, the kind of prediction that it is made from, and the shape and number of
+    values of a row.
+    """
 
     name: str
     datatype: str
@@ -52,7 +54,10 @@ class ServedOutput:
     on_request: bool = False
 
     def tensor(self, prediction: Prediction, count: int) -> OutputTensor:
-        """The tensor of `count` rows. Raises InvalidModel when the prediction does not fit the datatype or the classes."""
+        """The tensor of `count` rows.
+
+        Raises InvalidModel when the prediction does not fit the datatype or the classes.
+        """
         return OutputTensor(self.name, self.datatype, (count, *self.shape), self.convert(prediction))
 
 
@@ -65,7 +70,10 @@ class Outputs:
         self._known = {item.name: item for item in served}
 
     def select(self, names: Sequence[str]) -> tuple[ServedOutput, ...]:
-        """The named outputs, in the order of the request. Raises InvalidInput for an unknown name, or one given twice."""
+        """The named outputs, in the order of the request.
+
+        Raises InvalidInput for an unknown name, or one given twice.
+        """
         unknown = [name for name in names if name not in self._known]
         if unknown:
             raise InvalidInput(f"the model has no output {some(unknown)}; its outputs are {', '.join(self._known)}.")

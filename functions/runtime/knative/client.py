@@ -1,7 +1,7 @@
 """A small client of the Knative Serving API: list, watch, get and patch.
 
-It replaces the `kubernetes` package, whose import takes 0.4 to 0.8 s, which a function that starts from zero would add to its
-first answer.
+It replaces the `kubernetes` package, whose import takes 0.4 to 0.8 s, which a function that starts from zero would add
+to its first answer.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class Access:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], account: Path = SERVICE_ACCOUNT) -> Access:
-        """The API of TIDEGATE_KUBERNETES_API (a plain URL) with the token in TIDEGATE_KUBERNETES_TOKEN_FILE, if set; else the API
-        of the cluster that this process runs in.
+        """The API of TIDEGATE_KUBERNETES_API (a plain URL) with the token in TIDEGATE_KUBERNETES_TOKEN_FILE, if set;
+        else the API of the cluster that this process runs in.
 
         Raises ApiError when there is neither.
         """
@@ -221,7 +221,9 @@ class Client:
 
     @contextmanager
     def _checked(self) -> Iterator[None]:
-        """Turn a malformed response into ApiError: a proxy before the API may send anything, which must not end a watch."""
+        """Turn a malformed response into ApiError: a proxy before the API may send anything, which must not end a
+        watch.
+        """
         try:
             yield
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:

@@ -27,8 +27,9 @@ class Arm:
 class Model:
     """A model and its arms.
 
-    `arms` are all of them, in the order of the traffic block. `stable` is the first with a percentage, `canaries` are the
-    others with one, in order. `shadow` is the arm that would get copies of requests; a traffic block cannot name one.
+    `arms` are all of them, in the order of the traffic block. `stable` is the first with a percentage, `canaries` are
+    the others with one, in order. `shadow` is the arm that would get copies of requests; a traffic block cannot name
+    one.
     """
 
     name: str

@@ -47,7 +47,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def mutant(folder: Path, name: str, seed: int) -> Path:
-    """A damaged copy: some bytes changed, the end cut off, a part inserted elsewhere, or other digits, which every parser accepts."""
+    """A damaged copy: some bytes changed, the end cut off, a part inserted elsewhere, or other digits, which every
+    parser accepts.
+    """
     chance = random.Random(seed)  # noqa: S311 to find faults, not to hide anything
     data = bytearray((folder / name).read_bytes())
     kind = seed % 4
@@ -84,7 +86,7 @@ def test_a_model_is_accepted_and_another_file_is_refused(name: str, folder: Path
     (folder / f"none-{name}").write_text("hello")
     done = try_load(FILES[name], folder / f"none-{name}")
     assert done.returncode == 1
-    assert f"none-{name} is no " in done.stderr.splitlines()[-1]
+    assert f"none-{name} is not a" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

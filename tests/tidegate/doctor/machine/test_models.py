@@ -65,7 +65,7 @@ def test_an_artifact_that_is_not_the_card_s_is_an_error(service: Service, folder
     (folder / "model.ubj").write_bytes(b"other trees")
     (found,) = _check(service, tmp_path, "price/v1")
     assert found.level is Level.ERROR
-    assert "its card promises" in found.message
+    assert "but its card has" in found.message
     assert "train again" in found.remedy
 
 
