@@ -23,7 +23,7 @@ import pytest
 from common.errors import TidegateError
 from common.redaction import redact
 from functions.router.settings import Settings as RouterSettings
-from functions.runtime.artifacts.fetching import Policy
+from functions.runtime.artifacts.policy import Policy
 from functions.runtime.knative.client import Access
 from functions.runtime.observability.settings import ObservabilitySettings
 from functions.runtime.settings import Settings as FunctionSettings
@@ -148,8 +148,8 @@ def test_a_model_function(flights_models: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("uri", "why"),
     [
-        (f"https://user:{SECRET}@models.example/m.ubj", "is no plain scheme"),
-        (f"https://models.example/m.ubj?sig={SECRET}", "is in no place that may be read"),
+        (f"https://user:{SECRET}@models.example/m.ubj", "is not a plain scheme"),
+        (f"https://models.example/m.ubj?sig={SECRET}", "is not within an allowed location"),
         (f"http://127.0.0.1:1/m.ubj?X-Amz-Signature={SECRET}", "cannot fetch the artifact"),
     ],
 )
@@ -168,7 +168,7 @@ def test_a_router(tmp_path: Path) -> None:
     port = free_port()
     environ = {"TIDEGATE_KUBERNETES_API": f"http://user:{SECRET}@127.0.0.1:1/?token={SECRET}", "TIDEGATE_FIRST_VIEW_SECONDS": "0.1"}
     with process("functions.router", tmp_path, PORT=str(port), TIDEGATE_HOST="127.0.0.1", **environ) as (_, said):
-        said_until(said, "does not answer")
+        said_until(said, "is unreachable")
         told = [ask(port, path) for path in ("/v2", "/v2/models", "/v2/models/m", "/metrics")]
     assert SECRET not in "\n".join([said.read_text("utf-8"), *told])
     assert "http://***@127.0.0.1:1" in said.read_text("utf-8")

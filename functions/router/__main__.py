@@ -17,7 +17,7 @@ from functions.router.settings import Settings
 from functions.runtime.http.cors import with_cors
 from functions.runtime.http.server import serve
 from functions.runtime.knative.client import Access
-from functions.runtime.memory import give_back_large_blocks
+from functions.runtime.memory import return_large_blocks
 
 log = logging.getLogger("tidegate.router")
 
@@ -36,7 +36,7 @@ def _run(environ: Mapping[str, str]) -> int:
     listener = listen(settings.port, settings.host)
     log.info("routing the models of namespace %s (%s) on port %d", access.namespace, redact_url(access.url), listener.getsockname()[1])
     app = with_cors(build(settings, access), settings.cors_origins)
-    give_back_large_blocks()
+    return_large_blocks()
     # A parser makes a million objects in one go, and the collector would stop everything to look at them again and
     # again.
     gc.freeze()

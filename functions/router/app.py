@@ -26,7 +26,7 @@ from functions.router.settings import Settings
 from functions.router.table import SELECTOR, Table
 from functions.router.upstream import Upstream
 from functions.router.versions import Versions
-from functions.runtime.errors import Overloaded, log_bug, problem_of, sentence_of, status_of
+from functions.runtime.errors import log_bug, method_not_allowed, no_route, problem_of, sentence_of, status_of, too_many_requests
 from functions.runtime.http.asgi import Answer, Budget, ClientGone, Receive, Scope, Send, error_answer, problem_answer
 from functions.runtime.knative.client import SERVICES, Access, Client
 
@@ -87,7 +87,7 @@ class App:
             if tells is not None:
                 await self._tell(call, tells, send)
             elif asked is None:
-                await error_answer(f"there is nothing at {path[:200]}.", 404).send(send)
+                await error_answer(no_route(path), 404).send(send)
             elif call.method not in asked.methods:
                 await _not_allowed(call, asked.methods).send(send)
             else:
@@ -114,7 +114,7 @@ class App:
         is_event = asked.kind is Kind.EVENTS
         try:
             if self._in_flight > self._limits.requests:
-                raise Overloaded(f"{self._limits.requests} requests are being answered; send this one again a little later.")
+                raise too_many_requests(self._limits.requests)
             found = await self._routes.answer(call, asked)
         except ClientGone:
             self._metrics.answered(self._label(asked), _CLIENT_GONE)
@@ -181,4 +181,4 @@ class App:
 
 
 def _not_allowed(call: Call, methods: Any) -> Answer:
-    return error_answer(f"{call.method} is not for {call.scope['path'][:200]}.", 405, ((b"allow", ", ".join(methods).encode()),))
+    return error_answer(method_not_allowed(call.method, call.scope["path"]), 405, ((b"allow", ", ".join(methods).encode()),))

@@ -10,7 +10,7 @@ from functions.router.metrics import Metrics
 from functions.router.reply import Reply
 from functions.router.table import Table
 from functions.router.upstream import Upstream
-from functions.runtime.errors import NoWay
+from functions.runtime.errors import RouteNotReady
 from functions.runtime.knative.traffic import Arm
 
 # Before a call is made again; it grows by as much with each attempt, up to the longest.
@@ -44,7 +44,7 @@ class Caller:
             attempt += 1
             try:
                 return await self._once(model, arm, method, target, headers, body, began + self._request_seconds - monotonic())
-            except NoWay:
+            except RouteNotReady:
                 pause = min(_PAUSE_SECONDS * attempt, _LONGEST_PAUSE_SECONDS)
                 if monotonic() + pause - began > self._retry_seconds:
                     raise

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from common.errors import InvalidEvent, TidegateError
+from common.errors import TidegateError
 from eventing.codecs import http
 from eventing.codecs.http import Message, Mode
 from eventing.reply import PROBLEM_MEDIA_TYPE
@@ -23,7 +23,7 @@ from functions.router.paths import Asked, Kind
 from functions.router.reply import Answer, Reply
 from functions.router.table import Table
 from functions.router.versions import Versions, with_versions
-from functions.runtime.errors import NotAllowed, problem_of, sentence_of, status_of
+from functions.runtime.errors import NotAllowed, not_a_cloudevent, problem_of, sentence_of, status_of
 from functions.runtime.knative.traffic import Arm, Model
 from functions.runtime.protocols.routing import KEYS as ROUTING_KEYS
 
@@ -89,15 +89,15 @@ class Routes:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in call.headers.items()}
         mode = http.mode_of(headers)
         if mode is None:
-            raise InvalidEvent("the request is no CloudEvent: send ce- headers, or the content type application/cloudevents+json.")
+            raise not_a_cloudevent()
         if OVERRIDE in call.headers or KEY in call.headers:
             return await self._forward(call, model, self._chosen(call, model), body)
         if mode is Mode.BINARY:
             # The attributes are all in the headers; what the data is worth, its arm says.
             (event,) = http.decode(Message(headers, b""), mode)
             return await self._forward(call, model, self._arm_of_event(model, event.attributes), body)
-        if len(model.split) == 1 and not call.encoding and not await contains(body, _NEEDLE, len(body)):
-            return await self._forward(call, model, model.split[0], body)
+        if not model.canaries and not call.encoding and not await contains(body, _NEEDLE, len(body)):
+            return await self._forward(call, model, model.stable, body)
         content = await call.read_json(body)
         if mode is Mode.BATCH:
             return await self._batch(call, model, body, content)
@@ -108,7 +108,7 @@ class Routes:
         """`content` is the body without its encoding."""
         shares = await call.offload(len(content), _split_batch, content, lambda item: self._arm_of_event(model, item))
         if not isinstance(shares, dict):
-            return await self._forward(call, model, shares or model.split[0], body)
+            return await self._forward(call, model, shares or model.stable, body)
         parts = await self._parts(call, model, shares, _as_problem)
         refused = batches.refusal(parts)
         if refused is not None:
@@ -174,7 +174,7 @@ class Routes:
         """
         override, key = self._override(call), call.headers.get(KEY)
         if override is None and key is None and call.method in ("GET", "HEAD"):
-            return model.split[0]
+            return model.stable
         return choose(model, override, key)
 
     def _override(self, call: Call) -> str | None:

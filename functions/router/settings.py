@@ -1,4 +1,4 @@
-"""What the router can be told, by environment variables."""
+"""Settings of the router, from environment variables."""
 
 from __future__ import annotations
 
@@ -10,38 +10,58 @@ from functions.runtime.http import cors
 from functions.runtime.settings import Settings as FunctionSettings
 
 
-# Without slots, so that a field's default can be read from the class.
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
-    # PORT: Knative tells it; 8080 is what it tells by default.
-    port: int = 8080
-    # TIDEGATE_HOST: the address to listen on. A container is reached from outside; on a laptop only loopback should be.
-    host: str = "0.0.0.0"  # noqa: S104
-    # TIDEGATE_MAX_BODY_BYTES: a body is held in memory, so that it can be split. As much as a model function takes.
+    """The settings of one process. Defaults that it shares with a model function are read from there."""
+
+    port: int = FunctionSettings.port
+    """PORT: Knative sets it; 8080 is its default."""
+
+    host: str = FunctionSettings.host
+    """TIDEGATE_HOST: the address to listen on.
+
+    A container is reached from outside; on a laptop only loopback should be.
+    """
+
     max_body_bytes: int = FunctionSettings.max_body_bytes
-    # TIDEGATE_MAX_JSON_BYTES that the router reads itself, to split a request or to join its answers; what only passes
-    # by meets its model's limit.
+    """TIDEGATE_MAX_BODY_BYTES: a body is held in memory, so that it can be split. The same as of a model function."""
+
     max_json_bytes: int = FunctionSettings.max_json_bytes
-    # TIDEGATE_MAX_WAITING_BYTES of all requests together, and of answers that are joined; beyond it they get 429.
+    """TIDEGATE_MAX_JSON_BYTES that the router parses itself, to split a request or to join its answers; a request that
+    is forwarded as it is meets the limit of its model.
+    """
+
     max_waiting_bytes: int = FunctionSettings.max_waiting_bytes
-    # TIDEGATE_MAX_WAITING_REQUESTS at once; beyond it they get 429.
+    """TIDEGATE_MAX_WAITING_BYTES of all requests together, and of answers that are joined; beyond it, 429."""
+
     max_waiting_requests: int = FunctionSettings.max_waiting_requests
-    # TIDEGATE_BODY_SECONDS that a body may take to arrive: Knative's timeoutSeconds of the router's own Service.
+    """TIDEGATE_MAX_WAITING_REQUESTS in flight; beyond it, 429."""
+
     body_seconds: float = 60.0
-    # TIDEGATE_REQUEST_SECONDS: how long a revision may take, its start from zero included. Knative's own limit when a
-    # Service names none.
+    """TIDEGATE_BODY_SECONDS that a body may take to arrive: Knative's timeoutSeconds of the router's own Service."""
+
     request_seconds: float = 300.0
-    # TIDEGATE_RETRY_SECONDS: how long a call is repeated that reaches no revision. A container that has ended is back
-    # after one or two.
+    """TIDEGATE_REQUEST_SECONDS that a revision may take, its start from zero included: Knative's default for
+    timeoutSeconds.
+    """
+
     retry_seconds: float = 5.0
-    # TIDEGATE_ALLOW_OVERRIDE: false refuses requests and events that name the revision to answer them.
+    """TIDEGATE_RETRY_SECONDS: how long a call that reaches no revision is retried.
+
+    A container that has ended is back after one or two.
+    """
+
     allow_override: bool = True
-    # TIDEGATE_FIRST_VIEW_SECONDS: how long a request waits for the first list of models, which takes milliseconds.
+    """TIDEGATE_ALLOW_OVERRIDE: false refuses requests and events that name the revision to answer them."""
+
     first_view_seconds: float = 10.0
-    # TIDEGATE_DRAIN_SECONDS: how long requests in flight may take after SIGTERM; Knative grants timeoutSeconds.
-    drain_seconds: float = 25.0
-    # TIDEGATE_CORS_ORIGINS, as the model function has it.
+    """TIDEGATE_FIRST_VIEW_SECONDS that a request waits for the first list of models, which takes milliseconds."""
+
+    drain_seconds: float = FunctionSettings.drain_seconds
+    """TIDEGATE_DRAIN_SECONDS for requests in flight after SIGTERM; Knative grants timeoutSeconds."""
+
     cors_origins: tuple[str, ...] = ()
+    """TIDEGATE_CORS_ORIGINS, comma-separated, or `*`: pages of these origins may call the router."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:

@@ -15,7 +15,7 @@ from common.errors import TidegateError
 from common.http_client import NO_HOST, session
 from functions.router.headers import RawHeaders, passed_on
 from functions.router.reply import Reply
-from functions.runtime.errors import BadAnswer, NoWay, TimedOut, Unreachable
+from functions.runtime.errors import BadAnswer, RouteNotReady, TimedOut, Unreachable
 from functions.runtime.knative.traffic import Arm
 
 _BY_THE_PLATFORM = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
@@ -48,7 +48,7 @@ class Upstream:
         """The answer, whose head has come. `target` is path and query, encoded; `seconds` bounds all of it, the body of
         the answer included.
 
-        Raises NoWay when the request has reached nobody, Unreachable when there is no answer, TimedOut when it takes
+        Raises RouteNotReady when the request has reached nobody, Unreachable when there is no answer, TimedOut when it takes
         too long, and BadAnswer when the answer is not HTTP.
         """
         url = URL(arm.url + target, encoded=True)
@@ -92,7 +92,7 @@ async def _reply(response: aiohttp.ClientResponse, arm: Arm, method: str) -> Rep
         if response.status == HTTPStatus.NOT_FOUND and method != "HEAD" and (not content or NO_HOST in response.headers):
             # Said by the ingress, not by a model function: a tag's host takes a moment to be known there. Envoy's has
             # no body.
-            raise NoWay(f"there is no way to revision {arm.revision} at {arm.url} yet; try again.")
+            raise RouteNotReady(f"there is no way to revision {arm.revision} at {arm.url} yet; try again.")
         if response.status in _BY_THE_PLATFORM and response.content_type == "text/plain":
             raise _platform_error(response.status, content[:_WORDS_BYTES], arm)
     except BaseException:
@@ -110,7 +110,7 @@ def _platform_error(status: int, words: bytes, arm: Arm) -> TidegateError:
     never_sent = _NEVER_SENT.search(said) is not None
     said = said[:200]
     if never_sent:
-        return NoWay(f"revision {arm.revision} does not take connections ({said}); try again, and see its pods if this stays.")
+        return RouteNotReady(f"revision {arm.revision} does not take connections ({said}); try again, and see its pods if this stays.")
     if status == HTTPStatus.GATEWAY_TIMEOUT:
         return TimedOut(f"revision {arm.revision} did not answer in time ({said}); send less at once, or raise its timeoutSeconds.")
     return Unreachable(f"revision {arm.revision} does not answer ({said}); try again, and see its pods if this stays.")
@@ -119,11 +119,11 @@ def _platform_error(status: int, words: bytes, arm: Arm) -> TidegateError:
 def explained(error: Exception, arm: Arm) -> TidegateError:
     """A failure of the connection to a revision, by what it means for the request."""
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return NoWay(f"revision {arm.revision} at {arm.url} does not take connections; try again.")
+        return RouteNotReady(f"revision {arm.revision} at {arm.url} does not take connections; try again.")
     if isinstance(error, TimeoutError):
         return TimedOut(f"revision {arm.revision} did not answer in time; send less at once, or raise the router's time-out.")
     if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError):
-        return NoWay(f"revision {arm.revision} at {arm.url} cannot be reached ({error}); try again.")
+        return RouteNotReady(f"revision {arm.revision} at {arm.url} cannot be reached ({error}); try again.")
     if isinstance(error, aiohttp.ClientResponseError):
         return BadAnswer(f"revision {arm.revision} did not answer in HTTP/1.1 ({error.message}); see its log.")
     return Unreachable(f"revision {arm.revision} at {arm.url} cannot be reached ({error}); try again.")

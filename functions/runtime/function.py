@@ -1,4 +1,4 @@
-"""A model function as a whole: its settings, models, HTTP application and observers, put together from the environment."""
+"""A model function as a whole: settings, models, HTTP application and observers, assembled from the environment."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from functions.runtime.artifacts import loading
-from functions.runtime.artifacts.fetching import Policy
 from functions.runtime.artifacts.loading import Loaded
+from functions.runtime.artifacts.policy import Policy
 from functions.runtime.http.app import App
 from functions.runtime.http.call import Limits
 from functions.runtime.inference.registry import DataPlane
@@ -21,7 +21,7 @@ from functions.runtime.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
-    """What one process serves. The models are loaded; the observers' threads run while `observers` is entered."""
+    """The parts of one process. The models are loaded; the observers' threads run while `observers` is entered."""
 
     settings: Settings
     plane: DataPlane
@@ -30,7 +30,10 @@ class Function:
 
 
 def assemble(environ: Mapping[str, str]) -> Function:
-    """Load the models that the environment names. Raises InvalidSetting and InvalidModel."""
+    """Load the models of TIDEGATE_MODEL and build the application around them.
+
+    Raises InvalidSetting and InvalidModel.
+    """
     metrics = Metrics()
     settings = Settings.from_env(environ)
     observing = ObservabilitySettings.from_env(environ)
@@ -57,9 +60,9 @@ def _reload(model: Loaded, policy: Policy) -> Callable[[], Loaded]:
 
 def _limits(settings: Settings) -> Limits:
     return Limits(
-        settings.max_body_bytes,
-        settings.max_json_bytes,
-        settings.max_waiting_bytes,
-        settings.max_waiting_requests,
-        settings.timeout_seconds,
+        body_bytes=settings.max_body_bytes,
+        json_bytes=settings.max_json_bytes,
+        bodies_bytes=settings.max_waiting_bytes,
+        requests=settings.max_waiting_requests,
+        timeout_seconds=settings.timeout_seconds,
     )

@@ -30,14 +30,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tidegate.function")
 
-# Told when the function can be called: the data plane, and the socket that it listens on.
+# Called when the function can be called, with the data plane and the socket that it listens on.
 Ready = Callable[[DataPlane, socket.socket], None]
 
 
 def main(environ: Mapping[str, str] = os.environ, *, package: str | None = None) -> int:
-    """Serve what TIDEGATE_MODEL names. Returns the exit status: 1 when a model or a setting cannot be used.
+    """Serve the models of TIDEGATE_MODEL until SIGTERM.
 
-    `package` is the function's own, such as `functions.flights`: if it has a module `app`, that module's `app` is served.
+    Returns the exit status: 1 when a model or a setting cannot be used.
+
+    `package` is the package of the function, such as `functions.flights`: if it has a module `app`, that module's `app`
+    is served.
     """
     return run(environ, _log_ready, package=package)
 
@@ -60,7 +63,7 @@ def _run(
     with ExitStack() as stack:
         function, app = _function(environ, package)
         settings, metrics = function.settings, function.observers.metrics
-        # Outside of the credentials, which a browser does not send with the question whether it may call.
+        # Outside of authentication: a browser sends preflights without credentials.
         guarded = with_cors(_authenticated(app, environ), settings.cors_origins)
         guarded = with_hosts(guarded, settings.allowed_hosts, settings.cors_origins)
         if imports is not None:
@@ -68,10 +71,11 @@ def _run(
         began = time.perf_counter()
         listener = listening(settings.port, settings.host)
         metrics.started("listen", time.perf_counter() - began)
-        if app is function.app:  # an application of FastAPI's does this in its lifespan
+        if app is function.app:  # a FastAPI application does this in its lifespan
             stack.enter_context(function.observers)
         ready(function.plane, listener)
-        # A parser makes a million objects in one go, and the collector would stop everything to look at them again and again.
+        # A parser makes a million objects at once, and the garbage collector would stop everything to traverse them
+        # again and again.
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
         return serve(guarded, listener, drain_seconds=settings.drain_seconds, body_seconds=settings.timeout_seconds)
@@ -82,7 +86,7 @@ def _function(environ: Mapping[str, str], package: str | None) -> tuple[Function
     if package is None or find_spec(f"{package}.app") is None:
         function = assemble(environ)
         return function, function.app
-    # Imported only here: most functions have no such module, and FastAPI takes longer to import than all the rest.
+    # Imported only here: most functions have no such module, and importing FastAPI takes longer than all the rest.
     load = import_module("functions.runtime.fastapi.loading").load
     app: FastAPIApplication = load(f"{package}.app")
     return app.function, app

@@ -1,4 +1,4 @@
-"""Memory given back to the system: glibc's allocator keeps what large bodies took, unless it is told not to."""
+"""Memory that is returned to the system: by default glibc's allocator keeps the memory of large bodies."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _LARGE_BYTES = 256 * 1024
 _ARENAS = 2
 
 
-def give_back_large_blocks() -> None:
-    """Have blocks of 256 KiB and more mapped one by one, so that each is given back when it is freed.
+def return_large_blocks() -> None:
+    """Map blocks of 256 KiB and more one by one, so that each is returned to the system when it is freed.
 
-    By default glibc maps larger and larger blocks only, once some were freed, and keeps an arena for each thread. It
+    By default glibc raises this threshold once large blocks were freed, and keeps an arena for each thread. The call
     has no effect with another C library.
     """
     if not sys.platform.startswith("linux"):

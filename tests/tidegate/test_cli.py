@@ -62,7 +62,7 @@ def test_a_failure_is_one_sentence_and_debug_shows_where(tmp_path: Path, capsys:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["serve", "nowhere.ubj"], "there is no model at nowhere.ubj"),
+        (["serve", "nowhere.ubj"], "no model at nowhere.ubj"),
         (["serve", "pyproject.toml"], "pyproject.toml is neither a card (.yaml) nor a model of XGBoost (JSON, UBJSON) or LightGBM (text)"),
         (["up", "nowhere"], "nowhere"),
         (["publish", "topic", "pyproject.toml", "--bootstrap-servers", "127.0.0.1:1"], "is none of .jsonl"),

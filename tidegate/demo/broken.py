@@ -59,6 +59,6 @@ _KINDS: dict[str, tuple[Callable[[Event], Message], str]] = {
     "not JSON": (_not_json, "not JSON"),
     "no id": (_no_id, "no id"),
     "unknown category": (_changed(carrier="ZZ"), "carrier is 'ZZ'"),
-    "text for a number": (_changed(distance="far"), "distance is the text 'far'"),
+    "text for a number": (_changed(distance="far"), "distance is the string 'far'"),
     "missing feature": (_changed(dest=None), "dest is missing"),
 }

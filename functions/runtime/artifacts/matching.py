@@ -1,4 +1,4 @@
-"""A card against what its artifact says of itself; and the card of an artifact that has none."""
+"""The match of a card with the signature of its artifact, and the card of an artifact that has none."""
 
 from __future__ import annotations
 
@@ -18,65 +18,74 @@ _LONGEST_NAME = 120
 
 
 def match_features(card: Card, signature: Signature, artifact: Path) -> Sequence[str]:
-    """The features in the artifact's order. Raises InvalidModel when card and artifact do not mean the same ones."""
+    """The features in the artifact's order. Raises InvalidModel when card and artifact have different ones."""
     if not signature.features:
         if signature.width != len(card.columns):
-            told = f"the artifact {artifact} takes {signature.width} features, its card names {len(card.columns)}"
-            raise InvalidModel(f"{told}; train again, or mend the card.")
+            raise InvalidModel(
+                f"the artifact {artifact} takes {signature.width} features, its card has {len(card.columns)}",
+                remedy="train again, or fix the card",
+            )
         return card.columns
-    wanted, named = set(signature.features), set(card.columns)
-    if wanted != named:
+    expected, given = set(signature.features), set(card.columns)
+    if expected != given:
         parts = [
-            f"it needs {_listed(wanted - named)}, which the card does not name" if wanted - named else "",
-            f"the card names {_listed(named - wanted)}, which it does not take" if named - wanted else "",
+            f"it needs {_listed(expected - given)}, which the card does not have" if expected - given else "",
+            f"the card has {_listed(given - expected)}, which it does not take" if given - expected else "",
         ]
-        raise InvalidModel(f"the artifact {artifact} is not the card's: {'; '.join(filter(None, parts))}; train again, or mend the card.")
+        raise InvalidModel(
+            f"the artifact {artifact} does not match its card: {', and '.join(filter(None, parts))}", remedy="train again, or fix the card"
+        )
     return signature.features
 
 
 def match_categories(card: Card, features: Sequence[str], signature: Signature, artifact: Path) -> None:
-    """`features` are the card's in the artifact's order. Raises InvalidModel when a code would not mean the same category to both.
+    """Raise InvalidModel when a code would mean different categories to card and artifact.
 
-    Where a transform stands between, the codes are its business.
+    `features` are the card's in the artifact's order. With a transform, the codes are the transform's business.
     """
     if card.transform is not None:
         return
     inputs = {item.name: item for item in card.inputs}
-    ours = dict(zip(_names(signature), features, strict=False))
+    names = dict(zip(_names(signature), features, strict=False))
     for feature, known in signature.categorical.items():
-        item = inputs.get(ours.get(feature, feature))
+        item = inputs.get(names.get(feature, feature))
         if item is None:
-            raise InvalidModel(f"the artifact {artifact} takes the feature {feature} as codes, which the model {card.name} does not have.")
+            raise InvalidModel(f"the artifact {artifact} takes the feature {feature} as codes, but the model {card.name} does not have it.")
         if known is None:
             _match_codes(card, item, signature.largest_codes.get(feature, -1), artifact)
         elif item.categories is None:
             raise InvalidModel(
-                f"the input {item.name} of the model {card.name} has no categories, its artifact {artifact} takes {_shown(known)};"
-                f" make it {datatype_of(known)} with its categories in the order of their codes."
+                f"the input {item.name} of the model {card.name} has no categories, its artifact {artifact} takes {_shown(known)}",
+                remedy=f"make it {datatype_of(known)} with its categories in the order of their codes",
             )
         elif len(known) != len(item.categories) or not all(map(are_same, item.categories, known)):
             raise InvalidModel(
-                f"the input {item.name} of the model {card.name} {_difference(item.categories, known)} of its artifact {artifact};"
-                " correct its categories: their order is their codes."
+                f"the input {item.name} of the model {card.name} {_difference(item.categories, known)} of its artifact {artifact}",
+                remedy="correct its categories: their order is their codes",
             )
 
 
 def _match_codes(card: Card, item: Input, largest: int, artifact: Path) -> None:
-    """Where the artifact knows codes alone, the card has their categories, or callers send the codes themselves."""
+    """Match an input whose artifact knows codes only: the card has their categories, or callers send the codes
+    themselves.
+    """
     if item.categories is None and item.datatype not in WHOLE:
         raise InvalidModel(
-            f"the input {item.name} of the model {card.name} has no categories, its artifact {artifact} takes codes; make it BYTES"
-            " with its categories in the order of their codes, or INT64 where callers send the codes themselves."
+            f"the input {item.name} of the model {card.name} has no categories, its artifact {artifact} takes codes",
+            remedy="make it BYTES with its categories in the order of their codes, or INT64 where callers send the codes themselves",
         )
     if item.categories is not None and len(item.categories) <= largest:
         raise InvalidModel(
-            f"the input {item.name} of the model {card.name} has {len(item.categories)} categories, its artifact {artifact} knows codes up"
-            f" to {largest}; name the category of every code from 0, or make it INT64 without categories, where the numbers are the codes."
+            f"the input {item.name} of the model {card.name} has {len(item.categories)} categories, its artifact {artifact} has codes up"
+            f" to {largest}",
+            remedy="name the category of every code from 0, or make it INT64 without categories, where the numbers are the codes",
         )
 
 
 def card_from(signature: Signature, path: Path, runtime: str) -> Card:
-    """The card of an artifact that has none: the name from the file, the inputs from the artifact, whose categories are all known."""
+    """Make the card of an artifact that has none: the name from the file, the inputs from the artifact, whose
+    categories are all known.
+    """
     name = re.sub(r"[^A-Za-z0-9_.\-]+", "-", path.stem)[:_LONGEST_NAME].strip("-.") or "model"
     number = "FP64" if signature.typecode == "d" else "FP32"
     categories = signature.categorical
@@ -95,7 +104,7 @@ def card_from(signature: Signature, path: Path, runtime: str) -> Card:
 
 
 def _categorical_input(name: str, categories: tuple[Category, ...]) -> Input:
-    """Categories of several types are sent as their texts."""
+    """An input with these categories; those of several types are sent as strings."""
     datatype = datatype_of(categories)
     return Input(name, datatype, categories=tuple(map(text_of, categories)) if datatype == "BYTES" else categories)
 
@@ -104,12 +113,12 @@ def _names(signature: Signature) -> tuple[str, ...]:
     return signature.features or tuple(f"f{index}" for index in range(signature.width))
 
 
-def _difference(ours: Sequence[Category], theirs: Sequence[Category]) -> str:
-    """The first one, by its code."""
-    pairs = enumerate(zip_longest(ours, theirs))
-    code, (mine, other) = next(item for item in pairs if None in item[1] or not are_same(*item[1]))
-    told = ["no category" if category is None else repr(category) for category in (mine, other)]
-    return f"has {told[0]} for the code {code}, where there is {told[1]} in the order"
+def _difference(card: Sequence[Category], artifact: Sequence[Category]) -> str:
+    """The first difference, by its code."""
+    pairs = enumerate(zip_longest(card, artifact))
+    code, pair = next(item for item in pairs if None in item[1] or not are_same(*item[1]))
+    ours, theirs = ("no category" if category is None else repr(category) for category in pair)
+    return f"has {ours} for the code {code}, where there is {theirs} in the order"
 
 
 def _shown(categories: Sequence[Category]) -> str:

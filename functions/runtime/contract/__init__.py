@@ -1,1 +1,1 @@
-"""What callers send and get: the card of a model, the checks and encoding of inputs, and outputs."""
+"""The contract with callers: the card of a model, the checks and the encoding of inputs, and the outputs."""

@@ -1,4 +1,4 @@
-"""The model card `model.yaml`: what a model is called, takes and gives, and which artifact it is."""
+"""The model card `model.yaml`: the name of a model, its inputs and outputs, and its artifact."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from functions.runtime.contract.datatypes import DATATYPES, FLOATS, WHOLE, bound
 from functions.runtime.contract.fields import Fields, InvalidField
 from functions.runtime.errors import InvalidModel
 
-# What an output says. Without one it is what the artifact predicts by itself, named by its objective (Signature.meaning).
+# Meanings of an output. Without one it is the artifact's own prediction, whose meaning depends on its objective
+# (Signature.meaning).
 MEANINGS = ("value", "probability", "label", "margin", "contributions", "leaf")
 # A name goes into URLs, and a model's is a Knative Service's too.
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,119}"
-# What a column of a table may be called, such as `sepal length (cm)`.
+# The name of a column of a table, such as `sepal length (cm)`.
 _COLUMN = r"[^\x00-\x1f]{1,200}"
 _SHA256 = r"[0-9a-f]{64}"
 # Levels of a document; a card has three, its example and evaluation may have more.
 _DEEPEST = 200
-# A module, such as xgboost (one of ours) or my_project.onnx_runtime.
+# A module: xgboost, which is built in, or my_project.onnx_runtime.
 _MODULE = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One value of a row. Without `categories` a BYTES input is any text; an `optional` one may be null or absent.
+    """One value of a row. Without `categories` a BYTES input is any string; an `optional` one may be null or absent.
 
-    `categories` are of the input's datatype. A number is at least `minimum` and at most `maximum`, where they are given.
+    `categories` are of the input's datatype. A number is at least `minimum` and at most `maximum`, if they are given.
     """
 
     name: str
@@ -46,9 +47,10 @@ class Input:
 class Output:
     """One tensor of an answer.
 
-    `meaning` is one of MEANINGS. `classes` names the classes in the order of their numbers (for two classes, the second is the one whose
-    probability is told); a label is then a class's name. A row has the second of two classes when its probability is above `threshold`
-    (0.5 if not given). One that is `on_request` is computed only when a request names it.
+    `meaning` is one of MEANINGS. `classes` names the classes in the order of their numbers (of two classes, a
+    probability is that of the second); a label is then the name of a class. A row has the second of two classes when
+    its probability is above `threshold` (0.5 if not given). An output `on_request` is computed only when a request
+    names it.
     """
 
     name: str
@@ -62,9 +64,10 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """Where the trained model is, and the digest of its bytes, checked before any library reads them.
+    """The location of the trained model, and the digest of its bytes, checked before any library reads them.
 
-    `uri` is a path beside the card, or else a path or a URI that the process is allowed to read (`artifacts.fetching.Policy`).
+    `uri` is a path in the folder of the card, or another path or URI that the policy allows
+    (`artifacts.policy.Policy`).
     """
 
     uri: str
@@ -73,9 +76,11 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """`features` are the columns of the artifact, in its order: the inputs themselves unless `transform` makes them from the inputs.
+    """The card of one model.
 
-    `transform` names a module with a function `transform(record) -> {feature: float}`, which training and serving share.
+    `transform` names a module with a function `transform(record) -> {feature: float}`, which training and serving
+    share. `features` are the columns of the artifact, in its order: those that the transform makes, or without one the
+    inputs.
     """
 
     name: str
@@ -93,22 +98,22 @@ class Card:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of the artifact: the features, or the inputs where no transform stands between."""
+        """The columns of the artifact: the features, or the inputs if the card names no features."""
         return self.features or tuple(item.name for item in self.inputs)
 
 
 def parse(document: Any) -> Card:
-    """A card from what YAML or JSON says. Raises InvalidField, naming the field."""
+    """Make a card from a parsed YAML or JSON document. Raises InvalidField, naming the field."""
     top = Fields(document)
     card = Card(
-        name=top.text("name", pattern=_NAME),
-        version=top.optional_text("version", pattern=_NAME),
-        description=top.text("description", ""),
-        runtime=top.text("runtime", "xgboost", pattern=_MODULE),
-        transform=top.optional_text("transform"),
+        name=top.string("name", pattern=_NAME),
+        version=top.optional_string("version", pattern=_NAME),
+        description=top.string("description", ""),
+        runtime=top.string("runtime", "xgboost", pattern=_MODULE),
+        transform=top.optional_string("transform"),
         inputs=tuple(_input(item) for item in top.objects("inputs")),
         outputs=tuple(_output(item) for item in top.objects("outputs")),
-        features=top.texts("features") or (),
+        features=top.strings("features") or (),
         artifact=_artifact(top.object("artifact")),
         example=top.mapping("example") or None,
         importance=top.mapping("importance"),
@@ -119,7 +124,7 @@ def parse(document: Any) -> Card:
     _check_unique("outputs", [item.name for item in card.outputs])
     _check_features(top, card)
     if all(item.on_request for item in card.outputs):
-        raise top.invalid("outputs", "are all on_request; leave one that every answer has")
+        raise top.invalid("outputs", "are all on_request", remedy="leave one that every answer has")
     return card
 
 
@@ -129,17 +134,26 @@ def load(path: Path) -> Card:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise InvalidModel(f"cannot read the model card {path}: {reason}; train the model first, or name another card.") from None
+        raise InvalidModel(f"cannot read the model card {path}: {reason}", remedy="train the model first, or name another card") from None
     try:
         return parse(_read(text))
     except InvalidField as error:
-        raise InvalidModel(f"the model card {path} is not valid: {error}.") from None
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:  # such as a date that there is not, or lists without end
+        reason = f"the model card {path} is invalid: {error.reason}"
+        raise InvalidModel(reason if error.remedy else f"{reason}.", remedy=error.remedy) from None
+    except (
+        yaml.YAMLError,
+        ValueError,
+        OverflowError,
+        RecursionError,
+    ) as error:  # such as an impossible date, or a list that contains itself
         raise InvalidModel(f"the model card {path} is not YAML: {' '.join(str(error).split())}.") from None
 
 
 def _read(text: str) -> Any:
-    """The loader in C has no limit of depth, and dies of a document that is nested too deeply; one with few brackets and dashes is not."""
+    """Parse YAML of limited depth: the loader in C has no limit, and crashes on a document that is nested too deeply.
+
+    The depth is only measured where there are enough brackets and dashes for a deep document.
+    """
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     if sum(text.count(mark) for mark in ("[", "{", "- ", "-\t", "? ", "?\t")) > _DEEPEST:
         depth = 0
@@ -151,53 +165,55 @@ def _read(text: str) -> Any:
 
 
 def dump(card: Card) -> str:
-    """The card as YAML, without the fields that are empty; a default that is not is written too."""
+    """The card as YAML, without empty fields; defaults that are not empty are written."""
     document = _document(card)
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
-    if any(mark in text for mark in "\x85\u2028\u2029"):  # ends of lines to YAML, which are lost unless they are escaped
+    if any(mark in text for mark in "\x85\u2028\u2029"):  # line ends in YAML, which are lost unless they are escaped
         text = yaml.safe_dump(document, sort_keys=False, width=120)
     return text
 
 
 def _input(item: Fields) -> Input:
     found = Input(
-        name=item.text("name", pattern=_COLUMN),
-        datatype=item.text("datatype", among=DATATYPES),
-        optional=item.flag("optional"),
+        name=item.string("name", pattern=_COLUMN),
+        datatype=item.string("datatype", among=DATATYPES),
+        optional=item.boolean("optional"),
         categories=item.categories("categories"),
         minimum=item.number("minimum"),
         maximum=item.number("maximum"),
-        description=item.text("description", ""),
+        description=item.string("description", ""),
     )
     item.end()
     if found.categories is not None:
         _check_categories(item, found, found.categories)
     for name in ("minimum", "maximum"):
         if getattr(found, name) is not None and found.datatype in ("BYTES", "BOOL"):
-            raise item.invalid(name, f"bounds a number; {found.datatype} is none")
+            raise item.invalid(name, f"bounds a number; {found.datatype} is not one")
         if getattr(found, name) is not None and found.categories is not None:
-            raise item.invalid(name, "bounds a number; an input with categories takes only those, so leave it out")
+            raise item.invalid(name, "bounds a number; an input with categories takes only those", remedy="leave it out")
     if found.minimum is not None and found.maximum is not None and found.minimum > found.maximum:
         raise item.invalid("minimum", f"is {found.minimum}, above the maximum, {found.maximum}; no value could be sent")
     return found
 
 
 def _check_categories(item: Fields, found: Input, categories: tuple[Category, ...]) -> None:
-    """All are of the input's datatype, so that none has to be guessed at."""
+    """Check that all are of the input's datatype: none is converted by a guess."""
     wrong = [category for category in categories if type(category) not in _types_of(found.datatype)]
     if wrong and found.datatype == "BYTES":
         fitting = datatype_of(categories)
         remedy = "put it in quotes" if fitting == "BYTES" else f"put it in quotes, or make the datatype {fitting}"
-        raise item.invalid("categories", f"has an item that is no text; {remedy}")
+        raise item.invalid("categories", "has an item that is not a string", remedy=remedy)
     if wrong and all(isinstance(category, str) for category in categories):
-        raise item.invalid("categories", f"are texts; the datatype must be BYTES, not {found.datatype}")
+        raise item.invalid("categories", f"are strings; the datatype must be BYTES, not {found.datatype}")
     if wrong:
         raise item.invalid("categories", f"has {wrong[0]!r}; each must be a value of the datatype {found.datatype}")
     if found.datatype in (*WHOLE, *FLOATS):
         least, most = bounds_of(found.datatype)
         outside = [category for category in categories if isinstance(category, (int, float)) and not least <= category <= most]
         if outside:
-            raise item.invalid("categories", f"has {outside[0]!r}, which is beyond the datatype {found.datatype}; name a larger one")
+            raise item.invalid(
+                "categories", f"has {outside[0]!r}, which is beyond the datatype {found.datatype}", remedy="name a larger one"
+            )
 
 
 def _types_of(datatype: str) -> tuple[type, ...]:
@@ -210,27 +226,27 @@ def _types_of(datatype: str) -> tuple[type, ...]:
 
 def _output(item: Fields) -> Output:
     found = Output(
-        name=item.text("name", pattern=_COLUMN),
-        datatype=item.optional_text("datatype", among=DATATYPES),
-        description=item.text("description", ""),
-        meaning=item.optional_text("meaning", among=MEANINGS),
-        classes=item.texts("classes", least=2),
+        name=item.string("name", pattern=_COLUMN),
+        datatype=item.optional_string("datatype", among=DATATYPES),
+        description=item.string("description", ""),
+        meaning=item.optional_string("meaning", among=MEANINGS),
+        classes=item.strings("classes", least=2),
         threshold=item.number("threshold", least=0, most=1),
-        on_request=item.flag("on_request"),
+        on_request=item.boolean("on_request"),
     )
     item.end()
     if found.classes is not None and found.meaning not in (None, "probability", "label"):
-        raise item.invalid("classes", f"name what a probability or a label is of; a {found.meaning} has none")
+        raise item.invalid("classes", f"are those of a probability or a label; a {found.meaning} has none")
     if found.threshold is not None and found.meaning not in (None, "label"):
-        raise item.invalid("threshold", f"decides a label; a {found.meaning} needs none, add an output with the meaning label")
+        raise item.invalid("threshold", f"decides a label; a {found.meaning} has none", remedy="add an output with the meaning label")
     return found
 
 
 def _artifact(item: Fields) -> Artifact:
-    found = Artifact(uri=item.text("uri"), sha256=item.optional_text("sha256", pattern=_SHA256))
+    found = Artifact(uri=item.string("uri"), sha256=item.optional_string("sha256", pattern=_SHA256))
     item.end()
-    if not found.uri.isprintable():  # not repeated, since a URI may hold a secret
-        raise item.invalid("uri", "has characters that cannot be seen; write it anew")
+    if not found.uri.isprintable():  # not quoted, since a URI may hold a secret
+        raise item.invalid("uri", "has invisible characters", remedy="type it again")
     return found
 
 
@@ -243,14 +259,14 @@ def _check_unique(where: str, names: list[str]) -> None:
 def _check_features(top: Fields, card: Card) -> None:
     names = {item.name for item in card.inputs}
     if card.transform and not card.features:
-        raise top.invalid("features", "is missing; a card with a transform lists what the artifact takes")
+        raise top.invalid("features", "is missing", remedy="list the columns of the artifact, which the transform makes")
     if card.features and not card.transform and names != set(card.features):
         differing = ", ".join(sorted(names.symmetric_difference(card.features)))
         raise top.invalid("features", f"and inputs differ ({differing}); without a transform the inputs are the features")
 
 
 def _document(value: Any) -> Any:
-    """Plain lists and objects, in the order of the fields."""
+    """The value as lists and objects, in the order of the fields."""
     if isinstance(value, (Card, Input, Output, Artifact)):
         given = {item.name: getattr(value, item.name) for item in fields(value)}
         # Compared one by one: a bound of 0 equals False, and is not empty.

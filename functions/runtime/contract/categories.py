@@ -1,4 +1,6 @@
-"""Categories of an input: strings, numbers or booleans, as the training frame has them, and how a caller may spell each."""
+"""Categories of an input: strings, numbers or booleans, as in the training frame, and the spellings that callers may
+send.
+"""
 
 from __future__ import annotations
 
@@ -14,24 +16,28 @@ _Value = TypeVar("_Value")
 
 
 def is_category(value: object) -> bool:
-    """Whether it is a string, a boolean, or a number that JSON can carry: finite, and of 64 bits if whole."""
+    """Whether a value is a string, a boolean, or a number that JSON can carry: finite, and of 64 bits if it is an
+    integer.
+    """
     if isinstance(value, int):
         return -(1 << 63) <= value < 1 << 64
     return isinstance(value, str) or (isinstance(value, float) and math.isfinite(value))
 
 
 def text_of(category: Category) -> str:
-    """The canonical text: a string as it is, anything else as JSON has it (`true`, `102`, `2.0`)."""
+    """The canonical string of a category: a string as it is, any other value in JSON (`true`, `102`, `2.0`)."""
     return category if isinstance(category, str) else orjson.dumps(category).decode()
 
 
 def spellings_of(category: Category) -> tuple[str, ...]:
-    """The texts that stand for a category: the canonical one, and Python's, in which pandas writes CSV (`True`, `1e-07`)."""
+    """The strings that mean a category: the canonical one, and Python's, which pandas writes into CSV (`True`,
+    `1e-07`).
+    """
     return tuple(dict.fromkeys((text_of(category), str(category))))
 
 
 def datatype_of(categories: Collection[Category]) -> str:
-    """The Open Inference datatype of an input with these categories; BYTES for those of several types."""
+    """The Open Inference datatype of an input with these categories; BYTES if they are of several types."""
     types = set(map(type, categories))
     if types == {bool}:
         return "BOOL"
@@ -43,16 +49,16 @@ def datatype_of(categories: Collection[Category]) -> str:
 
 
 def types_of(datatype: str) -> frozenset[type]:
-    """The types of JSON that an input with categories takes: text stands for numbers and booleans as well."""
+    """The Python types of the JSON values of an input with categories; a string may stand for a number or a boolean."""
     if datatype == "BYTES":
         return frozenset({str})
     return frozenset({bool, str} if datatype == "BOOL" else {int, float, str})
 
 
 def by_spelling(values: Mapping[Category, _Value], datatype: str) -> dict[Any, _Value]:
-    """The values of the categories, by all that may be sent for one.
+    """The values of the categories, by every spelling that may be sent.
 
-    To a dict, true is the number 1: look only for what is of one of `types_of`.
+    In a dict, True equals the number 1: look up only values of `types_of` the datatype.
     """
     if datatype == "BYTES":
         return dict(values)
@@ -60,7 +66,7 @@ def by_spelling(values: Mapping[Category, _Value], datatype: str) -> dict[Any, _
 
 
 def are_same(one: Category, other: Category) -> bool:
-    """Whether both mean one category: a text may stand for a number or a boolean, but true is not the number 1."""
+    """Whether both mean the same category: a string may stand for a number or a boolean, but true is not the number 1."""
     if isinstance(one, str) != isinstance(other, str):
         text, value = (one, other) if isinstance(one, str) else (other, one)
         return text in spellings_of(value)

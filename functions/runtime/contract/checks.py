@@ -1,4 +1,6 @@
-"""What an input may be, by its card: value by value with a sentence for what is wrong, and column by column when nothing is."""
+"""Checks of inputs against the card: of single values with an error message, and of whole columns, which only succeed
+or give up.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from functions.runtime.contract.datatypes import FLOATS, WHOLE, bounds_of
 from functions.runtime.errors import InvalidInput
 
 Column = Sequence[Any]
-# Values that are worked on in one go: C code holds the interpreter meanwhile, and nothing else is answered, not even liveness.
+# Values per call of C code, which holds the interpreter: nothing else is answered meanwhile, not even liveness.
 SLICE = 65_536
 _Column = TypeVar("_Column", bound=Any)
 
@@ -25,21 +27,23 @@ def _below(limit: int) -> bytes:
     return bytes(byte for byte in range(256) if byte & 0x7F < limit)
 
 
-# By the precision of the values and of what takes them: the highest exponents stand for infinity and NaN, and doubles may be too large.
+# By the precision of the values and of their target: the highest exponents are those of infinity and NaN, and doubles
+# may be too large.
 _ORDINARY = {("f", "f"): _below(0x7F), ("d", "d"): _below(0x7F), ("d", "f"): _below(0x47), ("f", "d"): _below(0x7F)}
 _TOP = {typecode: slice(size - 1 if sys.byteorder == "little" else 0, None, size) for typecode, size in (("f", 4), ("d", 8))}
 _NUMBERS = frozenset({float, int})
 _NUMBERS_AND_NULL = frozenset({float, int, NoneType})
 
 
-class Unusual(Exception):
-    """A column is not as simple as the fast way wants it; looking at each value tells whether anything is wrong."""
+class NeedsSlowPath(Exception):
+    """A column is not simple enough for the fast path; the check of each value finds out whether anything is wrong."""
 
 
 def checker(item: Input, *, bools: bool = False) -> Callable[[Any], Any]:
-    """Takes a value that is not null; returns the text, the number as float, or the category. Raises InvalidInput, naming the input.
+    """A function from a value that is not null to the string, the number as float, or the category; it raises
+    InvalidInput.
 
-    With `bools` any number may be true or false, for an artifact without a card, which does not say what its column was.
+    With `bools` a number may be true or false: an artifact without a card does not know the type of its columns.
     """
     if item.categories is not None:
         return _category_checker(item, item.categories)
@@ -51,7 +55,9 @@ def checker(item: Input, *, bools: bool = False) -> Callable[[Any], Any]:
 
 
 def converter(item: Input) -> Callable[[Column], Sequence[float]]:
-    """Takes a column of values; returns them as numbers: categories by their position, NaN for missing. Raises Unusual."""
+    """A function from a column of values to numbers: categories by their position, NaN for missing; it raises
+    NeedsSlowPath.
+    """
     if item.categories is not None or item.datatype == "BYTES":
         return _codes_of(item)
     if item.datatype == "BOOL":
@@ -60,7 +66,9 @@ def converter(item: Input) -> Callable[[Column], Sequence[float]]:
 
 
 def range_of(item: Input) -> tuple[float, float]:
-    """The least and the greatest number that an input may be: by its bounds, and by its datatype if that is one of whole numbers."""
+    """The least and the greatest number that an input may be: by its bounds, and by its datatype if that is one of
+    integers.
+    """
     least, most = bounds_of(item.datatype) if item.datatype in WHOLE else (-math.inf, math.inf)
     return (
         least if item.minimum is None else max(least, float(item.minimum)),
@@ -69,37 +77,37 @@ def range_of(item: Input) -> tuple[float, float]:
 
 
 def is_plain(item: Input) -> bool:
-    """Whether each number of the input's datatype will do."""
+    """Whether every number of the input's datatype is valid."""
     return item.datatype in FLOATS and item.minimum is None and item.maximum is None and item.categories is None
 
 
 def numbers(column: Column) -> Sequence[float]:
-    """A column of numbers, with NaN for null. Raises Unusual for anything else, a bool too."""
+    """A column of numbers, with NaN for null. Raises NeedsSlowPath for any other value, booleans included."""
     if isinstance(column, array):
         return column
     found = list(map(type, column))
-    if found.count(float) == len(found):  # twice as fast as a set, and what most of them are
+    if found.count(float) == len(found):  # twice as fast as a set, and the usual case
         return column
     types = set(found)
     if types <= _NUMBERS:
         return column
     if types <= _NUMBERS_AND_NULL:
         return [math.nan if value is None else value for value in column]
-    raise Unusual
+    raise NeedsSlowPath
 
 
 def slices(column: _Column) -> Iterable[_Column]:
-    """Of a column of any length, in order: each a millisecond of work or two."""
+    """The slices of a column of any length, in order: each takes a millisecond or two."""
     if len(column) <= SLICE:
         return (column,)
     return (column[start : start + SLICE] for start in range(0, len(column), SLICE))
 
 
 def are_ordinary(values: array[float], typecode: str) -> bool:
-    """Whether all are finite, and well within the precision of `typecode`; those that are not may still be.
+    """Whether all values are certainly finite in the precision of `typecode`; False means unknown.
 
-    Told by the upper seven bits of each exponent, which with the sign are one byte (IEEE 754-2019, section 3.4): it takes a tenth of the
-    time of a sum.
+    It looks at the upper seven bits of each exponent, which with the sign are one byte (IEEE 754-2019, section 3.4), in
+    a tenth of the time of a sum.
     """
     top, ordinary = _TOP[values.typecode], _ORDINARY[values.typecode, typecode]
     if len(values) <= SLICE:
@@ -108,9 +116,9 @@ def are_ordinary(values: array[float], typecode: str) -> bool:
 
 
 def name_of(value: Any) -> str:
-    """A value as an error message shows it: what kind it is, and its beginning."""
+    """A value for an error message: its kind and its beginning."""
     if isinstance(value, str):
-        return f"the text {value[:40]!r}"
+        return f"the string {value[:40]!r}"
     if isinstance(value, (dict, list)):
         return "an object" if isinstance(value, dict) else "a list"
     if value is None or isinstance(value, bool):
@@ -119,7 +127,7 @@ def name_of(value: Any) -> str:
 
 
 def some(names: Sequence[str]) -> str:
-    """The first of them: a caller may have sent any number, of any length."""
+    """The first names for an error message: a caller may have sent any number, of any length."""
     shown = ", ".join(name if len(name) <= 40 else f"{name[:40]}…" for name in names[:8])
     return shown if len(names) <= 8 else f"{shown}, …"
 
@@ -127,7 +135,7 @@ def some(names: Sequence[str]) -> str:
 def _text_checker(item: Input) -> Callable[[Any], str]:
     def check(value: Any) -> str:
         if type(value) is not str:
-            raise InvalidInput(f"the input {item.name} is {name_of(value)}; it must be a text.")
+            raise InvalidInput(f"the input {item.name} is {name_of(value)}; it must be a string.")
         return value
 
     return check
@@ -137,13 +145,13 @@ def _category_checker(item: Input, categories: Sequence[Category]) -> Callable[[
     known = by_spelling({category: category for category in categories}, item.datatype)
     types = types_of(item.datatype)
     listed = f"its {len(categories)} categories: {some(list(map(text_of, categories)))}"
-    wanted = "a text" if item.datatype == "BYTES" else f"one of {listed}"
+    expected = "a string" if item.datatype == "BYTES" else f"one of {listed}"
 
     def check(value: Any) -> Category:
         if type(value) not in types:
-            raise InvalidInput(f"the input {item.name} is {name_of(value)}; it must be {wanted}.")
+            raise InvalidInput(f"the input {item.name} is {name_of(value)}; it must be {expected}.")
         if value not in known:
-            raise InvalidInput(f"the input {item.name} is {_quoted(value)}, which is none of {listed}.")
+            raise InvalidInput(f"the input {item.name} is {_quoted(value)}, which is not one of {listed}.")
         return known[value]
 
     return check
@@ -159,7 +167,7 @@ def _bool_checker(item: Input) -> Callable[[Any], float]:
 
 
 def _number_checker(item: Input, *, bools: bool) -> Callable[[Any], float]:
-    whole = item.datatype in WHOLE
+    is_integer = item.datatype in WHOLE
     least, most = range_of(item)
 
     def check(value: Any) -> float:
@@ -167,13 +175,13 @@ def _number_checker(item: Input, *, bools: bool) -> Callable[[Any], float]:
             if type(value) is not bool:
                 raise InvalidInput(f"the input {item.name} is {name_of(value)}; it must be a number.")
             if not bools:
-                raise InvalidInput(f"the input {item.name} is {name_of(value)}; it must be a number: send 1 or 0.")
+                raise InvalidInput(f"the input {item.name} is {name_of(value)}, which is not a number", remedy="send 1 or 0")
         try:
             number = float(value)
         except OverflowError:
             raise InvalidInput(f"the input {item.name} is too large for a number.") from None
-        if whole and not number.is_integer():
-            raise InvalidInput(f"the input {item.name} is {value!r}; it must be a whole number.")
+        if is_integer and not number.is_integer():
+            raise InvalidInput(f"the input {item.name} is {value!r}; it must be an integer.")
         if not least <= value <= most:
             raise InvalidInput(f"the input {item.name} is {value!r}; it must be {_bounds(least, most)}.")
         return number
@@ -188,32 +196,32 @@ def _codes_of(item: Input) -> Callable[[Column], Sequence[float]]:
     if item.optional:
         codes[None] = math.nan
         types |= {NoneType}
-    texts_only = item.datatype == "BYTES"
+    strings_only = item.datatype == "BYTES"
 
     def convert(column: Column) -> Sequence[float]:
-        if not texts_only and not types.issuperset(map(type, column)):  # such as true, which finds the number 1
-            raise Unusual
+        if not strings_only and not types.issuperset(map(type, column)):  # such as true, which would find the number 1
+            raise NeedsSlowPath
         try:
             return [codes[value] for value in column]
         except (KeyError, TypeError):
             if not item.optional or not isinstance(column, array):
-                raise Unusual from None
+                raise NeedsSlowPath from None
         try:  # an array has NaN for null
             return [codes[value] if value == value else math.nan for value in column]
         except KeyError:
-            raise Unusual from None
+            raise NeedsSlowPath from None
 
     return convert
 
 
 def _bools(column: Column) -> Sequence[float]:
     if set(map(type, column)) != {bool}:
-        raise Unusual
+        raise NeedsSlowPath
     return column
 
 
 def _numbers_of(item: Input) -> Callable[[Column], Sequence[float]]:
-    whole = item.datatype in WHOLE
+    is_integer = item.datatype in WHOLE
     least, most = range_of(item)
     bounded = not is_plain(item)
 
@@ -223,11 +231,11 @@ def _numbers_of(item: Input) -> Callable[[Column], Sequence[float]]:
         if found is not column or (isinstance(found, array) and found.typecode in "fd" and not are_ordinary(found, found.typecode)):
             present = [value for value in found if not math.isnan(value)]
             if len(present) < len(found) and not item.optional:
-                raise Unusual
+                raise NeedsSlowPath
         if bounded and present and not (least <= min(present) and max(present) <= most):
-            raise Unusual
-        if whole and not all(map(_is_whole, present)):
-            raise Unusual
+            raise NeedsSlowPath
+        if is_integer and not all(map(_is_whole, present)):
+            raise NeedsSlowPath
         return found
 
     return convert

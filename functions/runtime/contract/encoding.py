@@ -1,7 +1,7 @@
-"""From what a caller sends to what an artifact takes: records, columns and matrices, checked against the card, become rows of numbers.
+"""Encodes records, columns and matrices, checked against the card, as the rows of numbers that an artifact takes.
 
-There are two ways to the same rows. The fast one works on whole columns and knows only that all is well; as soon as anything is unusual
-the slow one looks at each value, and finds either the same rows or the sentence that says what is wrong.
+There are two paths to the same rows. The fast one converts whole columns and has no error messages; where it gives up,
+the slow one checks each value, and finds either the same rows or the error.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from functions.runtime.contract.categories import Category
 from functions.runtime.contract.checks import (
     SLICE,
     Column,
-    Unusual,
+    NeedsSlowPath,
     are_ordinary,
     checker,
     converter,
@@ -33,7 +33,7 @@ from functions.runtime.contract.checks import (
 )
 from functions.runtime.errors import InvalidInput
 
-# Below this the slow way is the faster one.
+# Below this the slow path is the faster one.
 _MANY_ROWS = 8
 
 Transform = Callable[[Mapping[str, Any]], Mapping[str, float]]
@@ -48,11 +48,11 @@ class Rows:
 
 
 class Encoder:
-    """Turns what callers send by input into rows by feature, in the artifact's order and precision.
+    """Encodes values by input as rows by feature, in the artifact's order and precision.
 
-    With `nulls` every input of a row may be null or absent, but not all may be absent: an artifact without a card does not say which may
-    be. With `doubles`
-    the artifact takes rows of "d" besides those of its `typecode`: what comes as doubles need not be copied.
+    With `nulls` any input of a row may be null or absent, but not all may be absent: an artifact without a card does
+    not say which are optional. With `doubles` the artifact takes rows of "d" as well as of its `typecode`, so that
+    doubles need not be copied.
     """
 
     def __init__(
@@ -85,62 +85,65 @@ class Encoder:
         self._required = () if nulls else tuple(index for index, item in enumerate(card.inputs) if not item.optional)
 
     def record(self, record: Any) -> array[float]:
-        """One row. Raises InvalidInput naming the input; fields that are no inputs are for other readers, and pass."""
+        """Encode one object by input name.
+
+        Raises InvalidInput, naming the input. Other fields are ignored: an event has many readers.
+        """
         if not isinstance(record, Mapping):
-            raise InvalidInput(f"a row is an object with the model's inputs by name, not {name_of(record)}.")
+            raise InvalidInput(f"a row must be an object with the model's inputs by name, not {name_of(record)}.")
         checked: dict[str, Any] = {}
         for name, check, optional in self._checks:
             value = record.get(name)
-            if value is not None and value == value:  # NaN, which only a binary tensor can send, is missing
+            if value is not None and value == value:  # NaN, which only a binary tensor can send, means missing
                 checked[name] = check(value)
             elif not optional and not self.nulls:
-                raise InvalidInput(f"the input {name} is missing; send it with every row.")
+                raise InvalidInput(f"the input {name} is missing", remedy="send it with every row")
         if not checked and self.nulls and self._known.isdisjoint(record):
-            raise InvalidInput(f"the row has none of the model's inputs, which are {some(self.names)}; send at least one of them.")
+            raise InvalidInput(f"the row has none of the model's inputs, which are {some(self.names)}", remedy="send at least one of them")
         try:
             row = array(self._typecode, self._pick(self._transform(checked)))
         except ValueError as error:
             raise InvalidInput(str(error)) from None
         if math.inf in row or -math.inf in row:
             feature = self.features[next(index for index, value in enumerate(row) if math.isinf(value))]
-            raise InvalidInput(f"the input {feature} is too large for the model; send a finite number.")
+            raise InvalidInput(f"the input {feature} is too large for the model", remedy="send a finite number")
         return row
 
     def records(self, records: Iterable[Any]) -> Rows:
-        """All rows; the first bad one fails the lot, named by its position."""
+        """Encode rows as records. The first invalid one fails all of them; the error has its position."""
         values: array[float] = array(self._typecode)
         count = 0
         for count, record in enumerate(records, 1):
             try:
                 values.extend(self.record(record))
             except TidegateError as error:
-                raise InvalidInput(f"row {count - 1}: {error}") from None
+                raise InvalidInput(f"row {count - 1}: {error.message}", remedy=error.remedy) from None
         return Rows(values, count)
 
     def objects(self, records: Sequence[Any]) -> Rows:
-        """Rows as objects by input name; unlike a record's, their names are held to the card."""
+        """Encode rows as objects by input name; unlike those of a record, all their names must be inputs of the card."""
         if self._fast and set(map(type, records)) == {dict} and set(map(len, records)) == {len(self.names)}:
             try:
                 return self.matrix(list(chain.from_iterable(map(self._pick_inputs, records))), len(records))
             except (KeyError, InvalidInput):
-                pass  # a row lacks a name or has a wrong value: it is found below, and named
+                pass  # a row lacks a name or has an invalid value: the slow path finds it, with its error
         for record in records:
             if isinstance(record, dict):
                 self.check_names(record, absent=self.nulls)
         return self.records(records)
 
     def lists(self, rows: Sequence[Any]) -> Rows:
-        """Rows as lists in the order of the card's inputs; each must have them all."""
+        """Encode rows as lists of all inputs, in the card's order."""
         width = len(self.names)
         for index, row in enumerate(rows):
             if not isinstance(row, list):
-                raise InvalidInput(f"row {index} is {name_of(row)}; send a list of {width} values, or an object by input name.")
+                raise InvalidInput(f"row {index} is {name_of(row)}", remedy=f"send a list of {width} values, or an object by input name")
             if len(row) != width:
                 raise InvalidInput(f"row {index} has {len(row)} values; the model takes {width}: {', '.join(self.names)}.")
         return self.matrix(list(chain.from_iterable(rows)), len(rows))
 
     def matrix(self, data: Column, count: int) -> Rows:
-        """`count` rows of all inputs in the card's order, row-major in one flat list or array."""
+        """Encode `count` rows of all inputs in the card's order, row-major in one flat list or array."""
         width = len(self.names)
         if self._plain:
             values = self._one_row(data) if count == 1 else None
@@ -153,7 +156,7 @@ class Encoder:
         return self.records(dict(zip(self.names, row, strict=True)) for row in rows)
 
     def columns(self, columns: Mapping[str, Column], count: int) -> Rows:
-        """`count` values for each input that is given; the caller has held the names against the card by `check_names`."""
+        """Encode `count` values of each given input; the caller has checked the names by `check_names`."""
         if self._fast and count >= _MANY_ROWS:
             values = self._filled(columns, count)
             if values is not None:
@@ -161,10 +164,11 @@ class Encoder:
         return self.records(_by_row(columns))
 
     def knows(self, name: str) -> bool:
+        """Whether the card has an input of this name."""
         return name in self._known
 
     def check_names(self, names: Iterable[str], *, absent: bool = False) -> None:
-        """Callers that name every input are held to the card: an unknown name is an error, and so is one left out unless `absent`."""
+        """Raise InvalidInput for a name that is not an input, and unless `absent` for a required input that is missing."""
         given = set(names)
         unknown = sorted(given - self._known)
         if unknown:
@@ -174,7 +178,7 @@ class Encoder:
             raise InvalidInput(f"the input {', '.join(missing)} is missing; the model's inputs are {', '.join(self.names)}.")
 
     def _one_row(self, data: Column) -> array[float] | None:
-        """Most requests are one row of floats, for which each call that is saved counts; None for anything else."""
+        """Pack one row of floats, the most frequent request, in as few calls as possible; None for any other data."""
         if type(data) is not list or list(map(type, data)).count(float) != self.width:
             return None
         try:
@@ -184,7 +188,7 @@ class Encoder:
         return values if are_ordinary(values, self._typecode) else None
 
     def _packed(self, data: Column) -> array[float] | None:
-        """The matrix as it is, if it may be taken so."""
+        """Pack a matrix without converting columns; None if that needs checks of single values."""
         if self._doubles and isinstance(data, array) and data.typecode == "d" and are_ordinary(data, self._typecode):
             return data
         values = _pack(self._typecode, data)
@@ -203,13 +207,13 @@ class Encoder:
                 if packed is None:
                     return None
                 values[self._position[name] :: self.width] = packed
-        except (Unusual, OverflowError):  # the latter for whole numbers of hundreds of digits
+        except (NeedsSlowPath, OverflowError):  # the latter for integers of hundreds of digits
             return None
         return None if _has_infinity(values) else values
 
 
 class _Codes:
-    """Without a transform the inputs are the features: numbers as they are, categories as their position in the card."""
+    """The transform of a card without one: numbers as they are, categories as their position in the card."""
 
     def __init__(self, inputs: Sequence[Input]) -> None:
         self._missing = {item.name: math.nan for item in inputs}
@@ -228,7 +232,7 @@ class _Codes:
 
 
 def _pack(typecode: str, data: Column) -> array[float] | None:
-    """Numbers in one precision; None for what is no number, or none that it can hold."""
+    """Pack numbers in one precision; None if a value is not a number or does not fit."""
     if isinstance(data, array) and data.typecode == typecode:
         return data
     try:
@@ -237,14 +241,14 @@ def _pack(typecode: str, data: Column) -> array[float] | None:
         packed: array[float] = array(typecode)
         for part in slices(data):
             packed += _converted(typecode, part)
-    except (Unusual, OverflowError, struct.error):
+    except (NeedsSlowPath, OverflowError, struct.error):
         return None
     return packed
 
 
 def _converted(typecode: str, data: Column) -> array[float]:
     found = numbers(data)
-    # Three times faster than array(typecode, found), and it refuses what overflows.
+    # Three times faster than array(typecode, found), and it raises on overflow.
     return array(typecode, struct.pack(f"{len(found)}{typecode}", *found))
 
 
@@ -257,7 +261,7 @@ def _nullable(item: Input) -> Input:
 
 
 def _getter(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
-    """Like itemgetter, which returns no tuple for one name alone."""
+    """An itemgetter that returns a tuple for a single name too."""
     return itemgetter(*names) if len(names) > 1 else lambda row: (row[names[0]],)
 
 

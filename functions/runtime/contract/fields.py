@@ -1,4 +1,7 @@
-"""Reading a document field by field, so that a mistake is named by its place. It imports little: it is part of every cold start."""
+"""Reads a document field by field, so that an error names the field's path.
+
+It imports little: it is part of every cold start.
+"""
 
 from __future__ import annotations
 
@@ -14,36 +17,43 @@ _LARGEST = sys.float_info.max
 
 
 class InvalidField(ValueError):
-    """The message begins with the path of the field."""
+    """A field is invalid. `reason` begins with the path of the field; `remedy` is an imperative, or empty."""
+
+    def __init__(self, reason: str, *, remedy: str = "") -> None:
+        super().__init__(f"{reason}; {remedy}" if remedy else reason)
+        self.reason = reason
+        self.remedy = remedy
 
 
 class Fields:
-    """The fields of one object; each is taken once, and `end` complains about those that nobody took."""
+    """The fields of one object; each is read once, and `end` refuses the fields that were not read."""
 
     def __init__(self, value: Any, path: str = "") -> None:
         if not isinstance(value, Mapping):
             raise InvalidField(f"{path or 'it'} is {_kind(value)}; it must be an object")
         self._fields = dict(value)
         self._path = path
-        self._taken: dict[str, None] = {}
+        self._read: dict[str, None] = {}
 
-    def text(self, name: str, default: str | None = None, *, pattern: str | None = None, among: Collection[str] | None = None) -> str:
-        """Raises InvalidField when it is missing and has no default, or is not what it must be."""
-        value = self._take(name, str, "a text", default)
+    def string(self, name: str, default: str | None = None, *, pattern: str | None = None, among: Collection[str] | None = None) -> str:
+        """A string. Raises InvalidField when it is missing and has no default, or does not match."""
+        value = self._take(name, str, "a string", default)
         if pattern is not None and not re.fullmatch(pattern, value):
             raise self.invalid(name, f"is {value!r}; it must match {pattern}")
         if among is not None and value not in among:
             raise self.invalid(name, f"is {value!r}; it must be one of {', '.join(among)}")
         return str(value)
 
-    def optional_text(self, name: str, *, pattern: str | None = None, among: Collection[str] | None = None) -> str | None:
-        return self.text(name, pattern=pattern, among=among) if self._given(name) else None
+    def optional_string(self, name: str, *, pattern: str | None = None, among: Collection[str] | None = None) -> str | None:
+        """A string, or None when it is missing. Raises InvalidField when it does not match."""
+        return self.string(name, pattern=pattern, among=among) if self._given(name) else None
 
-    def flag(self, name: str) -> bool:
+    def boolean(self, name: str) -> bool:
+        """A boolean; False when it is missing."""
         return bool(self._take(name, bool, "true or false", False))
 
     def number(self, name: str, *, least: float = -math.inf, most: float = math.inf) -> float | None:
-        """A whole number stays one. None when it is missing; neither infinite nor NaN."""
+        """A finite number, or None when it is missing; an integer stays one."""
         if not self._given(name):
             return None
         value: float = self._take(name, (int, float), "a number, such as 0.5 or 1.0e+3", None)
@@ -53,78 +63,79 @@ class Fields:
             raise self.invalid(name, f"is {_kind(value)}; it must be {least:g} to {most:g}")
         return value
 
-    def texts(self, name: str, *, least: int = 0) -> tuple[str, ...] | None:
-        """At least so many, and none twice; None when they are missing."""
+    def strings(self, name: str, *, least: int = 0) -> tuple[str, ...] | None:
+        """At least `least` distinct strings, or None when they are missing."""
         if not self._given(name):
             return None
-        items = self._take(name, (list, tuple), "a list of texts", None)
+        items = self._take(name, (list, tuple), "a list of strings", None)
         if not all(isinstance(item, str) for item in items):
-            raise self.invalid(name, "has an item that is no text; put it in quotes")
+            raise self.invalid(name, "has an item that is not a string", remedy="put it in quotes")
         if len(items) < least:
-            raise self.invalid(name, f"has {len(items)} items; name at least {least}, or leave it out")
+            raise self.invalid(name, f"has {len(items)} items", remedy=f"name at least {least}, or leave it out")
         if len(set(items)) < len(items):
             twice = next(item for item in items if items.count(item) > 1)
-            raise self.invalid(name, f"has {twice!r} more than once; name each once")
+            raise self.invalid(name, f"has {twice!r} more than once", remedy="name each once")
         return tuple(items)
 
     def categories(self, name: str) -> tuple[Category, ...] | None:
-        """At least one string, finite number or boolean, and none twice; None when they are missing."""
+        """At least one distinct string, finite number or boolean, or None when they are missing."""
         if not self._given(name):
             return None
-        items = self._take(name, (list, tuple), "a list of texts, numbers, or true and false", None)
+        items = self._take(name, (list, tuple), "a list of strings, numbers, or true and false", None)
         for item in items:
             if not is_category(item):
-                raise self.invalid(name, f"has {_kind(item)}; each is a text, a finite number of 64 bits, or true or false")
+                raise self.invalid(name, f"has {_kind(item)}; each must be a string, a finite number of 64 bits, or true or false")
         if not items:
-            raise self.invalid(name, "has 0 items; name at least 1, or leave it out")
+            raise self.invalid(name, "has 0 items", remedy="name at least 1, or leave it out")
         seen: set[tuple[bool, Category]] = set()
         for item in items:
             if (isinstance(item, bool), item) in seen:
-                raise self.invalid(name, f"has {item!r} more than once; name each once")
+                raise self.invalid(name, f"has {item!r} more than once", remedy="name each once")
             seen.add((isinstance(item, bool), item))
         return tuple(items)
 
     def objects(self, name: str) -> list[Fields]:
-        """At least one."""
+        """At least one object."""
         items = self._take(name, (list, tuple), "a list of objects", None)
         if not items:
-            raise self.invalid(name, "is empty; name at least one")
+            raise self.invalid(name, "is empty", remedy="name at least one")
         return [Fields(item, f"{self._at(name)}[{index}]") for index, item in enumerate(items)]
 
     def object(self, name: str) -> Fields:
+        """One object."""
         return Fields(self._take(name, Mapping, "an object", None), self._at(name))
 
     def mapping(self, name: str) -> dict[str, Any]:
+        """An object of any fields; empty when it is missing."""
         return dict(self._take(name, Mapping, "an object", {}))
 
-    def invalid(self, name: str, reason: str) -> InvalidField:
-        """What to raise for a field whose value does not fit the others."""
-        return InvalidField(f"{self._at(name)} {reason}")
+    def invalid(self, name: str, reason: str, *, remedy: str = "") -> InvalidField:
+        """The error to raise for a field, with its path before the reason."""
+        return InvalidField(f"{self._at(name)} {reason}", remedy=remedy)
 
     def end(self) -> None:
-        """Raises InvalidField for a field that is not known, with the nearest that is."""
+        """Raise InvalidField for an unknown field, with the most similar known one."""
         for name in self._fields:
-            if name not in self._taken:
+            if name not in self._read:
                 import difflib
 
-                near = difflib.get_close_matches(str(name), self._taken, 1)
-                raise self.invalid(
-                    str(name), "is not known; " + (f"perhaps it is {near[0]}" if near else f"known are {', '.join(self._taken)}")
-                )
+                near = difflib.get_close_matches(str(name), self._read, 1)
+                hint = f"perhaps it is {near[0]}" if near else f"known are {', '.join(self._read)}"
+                raise self.invalid(str(name), f"is unknown; {hint}")
 
     def _given(self, name: str) -> bool:
-        self._taken[name] = None
+        self._read[name] = None
         return self._fields.get(name) is not None
 
-    def _take(self, name: str, kind: Any, wanted: str, default: Any) -> Any:
-        self._taken[name] = None
+    def _take(self, name: str, kind: Any, expected: str, default: Any) -> Any:
+        self._read[name] = None
         value = self._fields.get(name)
         if value is None:
             if default is None:
                 raise self.invalid(name, "is missing")
             return default
         if not isinstance(value, kind):
-            raise self.invalid(name, f"is {_kind(value)}; it must be {wanted}")
+            raise self.invalid(name, f"is {_kind(value)}; it must be {expected}")
         return value
 
     def _at(self, name: str) -> str:

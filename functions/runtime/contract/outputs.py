@@ -1,4 +1,4 @@
-"""From what an artifact predicts to what the card promises: named outputs, each made from one kind of prediction."""
+"""The outputs of a card, each converted from one kind of the artifact's predictions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from functions.runtime.errors import InvalidInput, InvalidModel
 
 _DATATYPES = {"f": "FP32", "d": "FP64", "i": "INT32", "q": "INT64"}
 _TYPECODES = {datatype: typecode for typecode, datatype in _DATATYPES.items()}
-# What any request may name besides the card's outputs, as far as the artifact can give it.
+# Outputs that a request may name in addition to those of the card, if the artifact supports them.
 _EXTRAS: dict[str, str] = {
     "margin": "The prediction before the link function.",
     "contributions": "What each feature adds to the margin (SHAP values), and last the bias.",
@@ -27,7 +27,7 @@ _Convert = Callable[[Prediction], "array[Any] | list[str]"]
 
 
 class OutputTensor(NamedTuple):
-    """One tensor of an answer; `data` is row-major, texts for BYTES."""
+    """One tensor of an answer; `data` is row-major, strings for BYTES."""
 
     name: str
     datatype: str
@@ -37,7 +37,9 @@ class OutputTensor(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ServedOutput:
-    """An output as it is served: what it means, which kind of prediction it is made from, the shape of a row of it, and its values."""
+    """An output as it is served: its meaning, the kind of prediction that it is made from, and the shape and number of
+    values of a row.
+    """
 
     name: str
     datatype: str
@@ -52,11 +54,15 @@ class ServedOutput:
     on_request: bool = False
 
     def tensor(self, prediction: Prediction, count: int) -> OutputTensor:
+        """The tensor of `count` rows.
+
+        Raises InvalidModel when the prediction does not fit the datatype or the classes.
+        """
         return OutputTensor(self.name, self.datatype, (count, *self.shape), self.convert(prediction))
 
 
 class Outputs:
-    """Those of one model, in the card's order, and after them what can be asked for besides."""
+    """The outputs of one model: those of the card, in its order, then the additional ones."""
 
     def __init__(self, served: Sequence[ServedOutput]) -> None:
         self.all = tuple(served)
@@ -64,17 +70,20 @@ class Outputs:
         self._known = {item.name: item for item in served}
 
     def select(self, names: Sequence[str]) -> tuple[ServedOutput, ...]:
-        """Those that a request names, in its order. Raises InvalidInput for one that there is not, or that is named twice."""
+        """The named outputs, in the order of the request.
+
+        Raises InvalidInput for an unknown name, or one given twice.
+        """
         unknown = [name for name in names if name not in self._known]
         if unknown:
             raise InvalidInput(f"the model has no output {some(unknown)}; its outputs are {', '.join(self._known)}.")
         if len(set(names)) != len(names):
-            raise InvalidInput("an output is named twice; name each once.")
+            raise InvalidInput("an output is named twice", remedy="name each once")
         return tuple(self._known[name] for name in names)
 
 
 def resolve(card: Card, signature: Signature) -> Outputs:
-    """The card's outputs as this artifact gives them. Raises InvalidModel for one that it cannot give."""
+    """Match the card's outputs with an artifact. Raises InvalidModel for one that it cannot predict."""
     served = [_serve(card, item, signature) for item in card.outputs]
     taken = {item.name for item in served} | {item.meaning for item in served}
     extras = [
@@ -90,8 +99,9 @@ def _serve(card: Card, output: Output, signature: Signature) -> ServedOutput:
     kind = _kind(meaning, signature)
     if kind is None:
         raise InvalidModel(
-            f"the output {output.name} of the model {card.name} is to be a {meaning}; its artifact ({signature.objective or card.runtime})"
-            f" predicts a {signature.meaning}: mend the output's meaning, or train for another objective."
+            f"the output {output.name} of the model {card.name} is a {meaning}, but its artifact ({signature.objective or card.runtime})"
+            f" predicts a {signature.meaning}",
+            remedy="fix the output's meaning, or train for another objective",
         )
     shape = signature.kinds[kind]
     native = "INT32" if kind == "leaf" else _DATATYPES[signature.typecode]
@@ -100,10 +110,13 @@ def _serve(card: Card, output: Output, signature: Signature) -> ServedOutput:
             shape = shape[:-1]
         native = "BYTES" if output.classes else "INT32"
     elif output.threshold is not None:
-        raise InvalidModel(f"the output {output.name} of the model {card.name} has a threshold; only a label is decided by one.")
+        raise InvalidModel(f"the output {output.name} of the model {card.name} has a threshold, but only a label is decided by one.")
     datatype = output.datatype or native
     if (datatype == "BYTES") != (native == "BYTES") or (datatype != "BYTES" and datatype not in _TYPECODES):
-        raise InvalidModel(f"the output {output.name} of the model {card.name} is {datatype}; what is served there is {native}.")
+        raise InvalidModel(
+            f"the output {output.name} of the model {card.name} has the datatype {datatype}, but its values are {native}",
+            remedy="fix the datatype, or leave it out",
+        )
     _check_classes(card, output, signature)
     return ServedOutput(
         output.name,
@@ -121,7 +134,7 @@ def _serve(card: Card, output: Output, signature: Signature) -> ServedOutput:
 
 
 def _kind(meaning: str, signature: Signature) -> Kind | None:
-    """The kind of prediction that an output of this meaning is made from; None when this artifact has none."""
+    """The kind of prediction that an output of this meaning is made from; None if the artifact does not support it."""
     if meaning in ("value", signature.meaning):
         return "value"
     if meaning == "label":
@@ -135,13 +148,13 @@ def _check_classes(card: Card, output: Output, signature: Signature) -> None:
     count = 2 if signature.classes == 1 else signature.classes
     if len(output.classes) != count:
         raise InvalidModel(
-            f"the output {output.name} of the model {card.name} names {len(output.classes)} classes,"
-            f" its artifact knows {count}; name them all."
+            f"the output {output.name} of the model {card.name} names {len(output.classes)} classes, its artifact has {count}",
+            remedy="name all classes of the artifact",
         )
 
 
 def _converter(output: Output, meaning: str, signature: Signature, datatype: str) -> _Convert:
-    numbers = _labels(output, signature) if meaning == "label" else _as_they_are
+    numbers = _labels(output, signature) if meaning == "label" else _unchanged
     classes = output.classes
     if meaning == "label" and classes:
         return lambda prediction: [classes[_position(number)] for number in numbers(prediction)]
@@ -160,36 +173,36 @@ def _converter(output: Output, meaning: str, signature: Signature, datatype: str
 
 
 def _checked(convert: _Convert, card: Card, name: str, datatype: str) -> _Convert:
-    """A runtime of a user's may predict what the card's datatype or classes do not have."""
+    """Raise InvalidModel where a user's runtime predicts a number beyond the card's datatype or classes."""
 
     def checked(prediction: Prediction) -> array[Any] | list[str]:
         try:
             return convert(prediction)
-        except (ValueError, OverflowError, IndexError):  # NaN, what is too large, and the number of no class
-            wanted = "a label" if datatype == "BYTES" else datatype
+        except (ValueError, OverflowError, IndexError):  # NaN, a number that is too large, or one that is not a class
+            expected = "a label" if datatype == "BYTES" else datatype
             raise InvalidModel(
-                f"the model {card.name} predicts a number that its output {name} ({wanted}) cannot be, such as NaN; make the output FP64,"
-                " or correct the runtime."
+                f"the model {card.name} predicts a number that its output {name} ({expected}) cannot hold, such as NaN",
+                remedy="make the output FP64, or fix the runtime",
             ) from None
 
     return checked
 
 
-def _as_they_are(prediction: Prediction) -> array[Any]:
+def _unchanged(prediction: Prediction) -> array[Any]:
     return prediction.values
 
 
 def _position(number: float) -> int:
-    """Raises ValueError for what is the number of no class: a negative one would count from the end."""
+    """The index of a class. Raises ValueError for a negative number, which would count from the end."""
     if number < 0:
         raise ValueError
     return int(number)
 
 
 def _labels(output: Output, signature: Signature) -> Callable[[Prediction], array[Any]]:
-    """The numbers of the classes: as predicted, by the threshold, or the most probable."""
+    """A function to the numbers of the classes: as predicted, by the threshold, or the most probable."""
     if signature.meaning == "label":
-        return _as_they_are
+        return _unchanged
     if signature.classes == 1:
         threshold = 0.5 if output.threshold is None else output.threshold
         return lambda prediction: array("i", [value > threshold for value in prediction.values])

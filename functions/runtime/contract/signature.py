@@ -1,4 +1,6 @@
-"""The signature of an artifact, and the form of its predictions: what a model runtime says, and the card is matched with."""
+"""The signature of an artifact and the form of its predictions: the description by its runtime, which a card is matched
+with.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +11,25 @@ from typing import Any, Literal, NamedTuple
 
 from functions.runtime.contract.categories import Category
 
-# What a model can be asked for. `value` is what it predicts by itself; `margin` is that before the link function; `contributions` are the
-# Shapley values of the features and, last, the bias, which sum up to the margin; `leaf` is the leaf that the row falls into, tree by tree.
+# The kinds of prediction. `value` is the model's own prediction; `margin` is that before the link function;
+# `contributions` are the Shapley values of the features and, last, the bias, which sum up to the margin; `leaf` is the
+# leaf of the row in each tree.
 Kind = Literal["value", "margin", "contributions", "leaf"]
-# What a value means; `label` is the number of a class, `value` is in the target's own unit (or a rank's or a hazard's).
+# The meaning of a value; `label` is the number of a class, `value` is in the unit of the target (or a rank's or a
+# hazard's).
 Meaning = Literal["value", "probability", "label", "margin"]
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What an artifact says of itself.
+    """An artifact's description of itself.
 
-    `features` is empty when it carries no names. `categorical` are the features that it takes as codes; the value is the category of each
-    code (strings, numbers or booleans), or None when the artifact does not know them. `largest_codes` has the largest code that a feature
-    had in training, where the artifact tells. `classes` is the number of probabilities that decide one label: k for k classes,
-    1 for two, of which only the second's is told, 0 when it knows no classes. `kinds` are those that it can be asked for, with the shape of
-    a row's answer. `typecode` is the precision of the rows that it takes, as `array` has it: "f" or "d"; with `doubles` it takes "d" as
+    `width` is the number of features; `features` are their names, empty when the artifact has none. `categorical` are
+    the features that it takes as codes, each with the category of each code (strings, numbers or booleans), or None
+    when the artifact does not know them. `largest_codes` has the largest code of a feature in training, where the
+    artifact knows it. `classes` is the number of probabilities that decide one label: k for k classes, 1 for two (the
+    second's), 0 without classes. `kinds` are the supported kinds of prediction, with the shape of a row of each.
+    `typecode` is the precision of the rows that it takes, as of `array`: "f" or "d"; with `doubles` it takes "d" as
     well as "f", for the same predictions.
     """
 
@@ -41,7 +46,9 @@ class Signature:
 
 
 class Prediction(NamedTuple):
-    """`values` of all rows, row-major, as an array of "f", "d" or "i"; `shape` is that of one row's: () for one value, (3,) for three."""
+    """The `values` of all rows, row-major, in an array of "f", "d" or "i", and the `shape` of one row: () for one
+    value, (3,) for three.
+    """
 
     values: array[Any]
     shape: tuple[int, ...]

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from functions.runtime.documentation.model_spec import ModelSpec
 from functions.runtime.documentation.openapi import SCHEMA_MEDIA_TYPE, document, schema_documents
+from functions.runtime.errors import method_not_allowed, no_route
 
 _UI = {
     "validatorUrl": None,  # otherwise the page sends the document's address to a validator on the internet
@@ -56,7 +57,7 @@ async def _answer(content: bytes, media_type: str, _: Request) -> Response:
 
 async def _on_http_error(request: Request, error: HTTPException) -> Response:
     """Answer an error like the function's other routes."""
-    path = request.url.path[:200]
-    sentences = {404: f"no route for {path}.", 405: f"method {request.method} not allowed for {path}."}
+    path = request.url.path
+    sentences = {404: no_route(path), 405: method_not_allowed(request.method, path)}
     body = {"error": sentences.get(error.status_code, error.detail)}
     return Response(orjson.dumps(body), error.status_code, error.headers, media_type="application/json")

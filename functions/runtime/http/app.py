@@ -9,7 +9,7 @@ from time import monotonic_ns, time_ns
 
 from common.errors import TidegateError
 from eventing.reply import Problem
-from functions.runtime.errors import Overloaded, log_bug, problem_of, sentence_of, status_of, title_of
+from functions.runtime.errors import log_bug, method_not_allowed, no_route, problem_of, sentence_of, status_of, title_of, too_many_requests
 from functions.runtime.http.asgi import Answer, Budget, ClientGone, Receive, Scope, Send, error_answer, problem_answer
 from functions.runtime.http.call import Call, Limits
 from functions.runtime.http.information import Handler
@@ -48,15 +48,14 @@ class App:
             if self._documentation.serves(path):
                 await self._documentation(_as_get(scope), receive, send)
             else:
-                await error_answer(f"no route for {path[:200]}.", 404).send(send)
+                await error_answer(no_route(path), 404).send(send)
         elif method == "POST" and route.infer is not None:
             await self._infer(route, route.infer, scope, receive, send)
         elif (handler := route.handlers.get("GET" if method == "HEAD" else method)) is not None:
             answer = await self._handle(handler, scope, receive)
             await answer.send(send)
         else:
-            allow = ((b"allow", route.allow.encode()),)
-            await error_answer(f"method {method} not allowed for {path[:200]}.", 405, allow).send(send)
+            await error_answer(method_not_allowed(method, path), 405, ((b"allow", route.allow.encode()),)).send(send)
 
     def answers(self, path: str, method: str) -> bool:
         """Return whether the function's own routes serve this path and method."""
@@ -106,7 +105,7 @@ class App:
         exchange = call.exchange
         try:
             if self.in_flight > self._limits.requests:
-                raise Overloaded(f"{self._limits.requests} requests are in flight", remedy="retry later")
+                raise too_many_requests(self._limits.requests)
             entry = call.entry = route.entry()
             exchange.model, exchange.version = entry.name, entry.version or ""
             return await infer(call)

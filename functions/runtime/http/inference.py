@@ -8,11 +8,11 @@ from typing import Any
 
 import orjson
 
-from common.errors import InvalidEvent
 from eventing.codecs import http
 from eventing.codecs.http import Message, Mode
 from eventing.event import Event
 from functions.runtime.contract.outputs import OutputTensor, ServedOutput
+from functions.runtime.errors import not_a_cloudevent
 from functions.runtime.http.asgi import Answer
 from functions.runtime.http.call import OFF_LOOP_BYTES, Call
 from functions.runtime.inference.events import infer, infer_batch
@@ -97,7 +97,7 @@ async def infer_events(call: Call) -> Answer:
     message = Message({name.decode("latin-1"): value.decode("latin-1") for name, value in call.headers.items()}, b"")
     mode = http.mode_of(message.headers)
     if mode is None:
-        raise InvalidEvent("the request is not a CloudEvent", remedy="send ce- headers, or the content type application/cloudevents+json")
+        raise not_a_cloudevent()
     message = Message(message.headers, await call.body())
     _check_json(call, message.body, len(message.body))
     requests, replies = await (_infer_batch(call, message) if mode is Mode.BATCH else _infer_one(call, message, mode))

@@ -15,6 +15,7 @@ from functions.runtime.contract.signature import Kind, Prediction
 from functions.runtime.errors import InvalidInput, Overloaded, TooLarge
 from functions.runtime.inference.batching import MicroBatcher
 from functions.runtime.inference.cores import cores
+from functions.runtime.inference.limits import MAX_ROWS, MAX_WAITING_ROWS
 from functions.runtime.inference.observers import CallObserver, RowObserver
 from functions.runtime.inference.scheduler import FairScheduler
 
@@ -37,14 +38,14 @@ class Limits:
     An XGBoost call of 4,096 rows takes about 13 ms; longer calls would delay the small ones.
     """
 
-    request_rows: int = 100_000
+    request_rows: int = MAX_ROWS
     """Rows of a request. A larger one should be sent in parts, so that replicas can share it."""
 
     answer_values: int = 4_000_000
     """Numbers in one response: explanations of 100,000 rows of 30 features, or the leaves of 20,000 rows in 200 trees;
     about 60 MB of JSON."""
 
-    waiting_rows: int = 300_000
+    waiting_rows: int = MAX_WAITING_ROWS
     """Rows that wait for a prediction: about a second of work at 3 us a row; further requests should be retried
     later."""
 

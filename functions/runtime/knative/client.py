@@ -1,7 +1,7 @@
-"""A small client of the Knative Serving API: list and watch.
+"""A small client of the Knative Serving API: list, watch, get and patch.
 
-Not the `kubernetes` package: importing it costs 0.4 to 0.8 s, which a function that starts from zero would add to its first
-answer. This one knows only what the functions here ask for.
+It replaces the `kubernetes` package, whose import takes 0.4 to 0.8 s, which a function that starts from zero would add
+to its first answer.
 """
 
 from __future__ import annotations
@@ -30,22 +30,30 @@ View = Mapping[str, Object]
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 SERVICES = "services"
 _GROUP = "/apis/serving.knative.dev/v1"
-# Without a change the server ends a watch after this long; a connection that is silent for longer is dead.
+# The server ends a watch without changes after this long; a connection that is silent for longer is dead.
 _WATCH_SECONDS = 240
 _LONGEST_DELAY_SECONDS = 30.0
+_MERGE_PATCH = "application/merge-patch+json"
 
 
 class ApiError(TidegateError):
-    """The Kubernetes API cannot be reached, or refuses."""
+    """The Kubernetes API cannot be reached, or responds with an error."""
 
 
 class Gone(ApiError):
     """The resource version is too old to watch from: list again."""
 
 
+class Conflict(ApiError):
+    """The object was changed in the meantime: get it again."""
+
+
+_ERRORS = {409: Conflict, 410: Gone}
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Where the API is, which namespace is ours, and the folder of the service account (`token`, `ca.crt`), if any.
+    """The URL of the API, the namespace to use, and the folder of the service account (`token`, `ca.crt`), if any.
 
     Without a service account, `token_file` may name a file with a token.
     """
@@ -57,14 +65,15 @@ class Access:
 
     @property
     def token(self) -> Path | None:
-        """The file with the token that each call shows."""
+        """The file with the bearer token of each call."""
         return self.account / "token" if self.account else self.token_file
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], account: Path = SERVICE_ACCOUNT) -> Access:
-        """`TIDEGATE_KUBERNETES_API` (a plain URL) with the token in `TIDEGATE_KUBERNETES_TOKEN_FILE`, if set, else the cluster around us.
+        """The API of TIDEGATE_KUBERNETES_API (a plain URL) with the token in TIDEGATE_KUBERNETES_TOKEN_FILE, if set;
+        else the API of the cluster that this process runs in.
 
-        Raises ApiError.
+        Raises ApiError when there is neither.
         """
         namespace = environ.get("TIDEGATE_NAMESPACE")
         url = environ.get("TIDEGATE_KUBERNETES_API")
@@ -73,14 +82,16 @@ class Access:
             return cls(url.rstrip("/"), namespace or "default", token_file=Path(token_file) if token_file else None)
         host = environ.get("KUBERNETES_SERVICE_HOST")
         if not host:
-            raise ApiError("no Kubernetes API is known here: run this by `tidegate up` or in a cluster, or set TIDEGATE_KUBERNETES_API.")
+            raise ApiError(
+                "no Kubernetes API is configured", remedy="run this by `tidegate up` or in a cluster, or set TIDEGATE_KUBERNETES_API"
+            )
         address = f"[{host}]" if ":" in host else host
         return cls(f"https://{address}:{environ.get('KUBERNETES_SERVICE_PORT', '443')}", namespace or _namespace(account), account)
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Objects by name, and the version to watch them from."""
+    """Objects by name, and the resource version to watch them from."""
 
     objects: dict[str, Object]
     version: str
@@ -88,7 +99,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One event of a watch. A bookmark has no `name`: it only moves the version."""
+    """One event of a watch. A bookmark has no `name`: it only advances the resource version."""
 
     kind: str
     name: str | None
@@ -97,9 +108,10 @@ class Change:
 
 
 class Client:
-    """Calls on one namespace. `first_delay` (seconds) is what a watch waits after its first failure; it doubles with each.
+    """Calls on one namespace.
 
-    `heard` is called whenever the API has said something to a watch, if only that nothing has changed.
+    `first_delay` is the back-off of a watch after its first failure, in seconds; it doubles with each further one.
+    `heard` is called for every response to a watch, bookmarks included.
     """
 
     def __init__(
@@ -113,13 +125,25 @@ class Client:
 
     async def list(self, resource: str, selector: str = "") -> Listing:
         """The objects whose labels match. Raises ApiError."""
-        content = await self._get(resource, {"labelSelector": selector})
-        with self._understood():
+        content = await self._call("GET", self._url(resource), params={"labelSelector": selector})
+        with self._checked():
             answer = orjson.loads(content)
             return Listing({item["metadata"]["name"]: item for item in answer["items"]}, answer["metadata"]["resourceVersion"])
 
+    async def get(self, resource: str, name: str) -> Object:
+        """One object. Raises ApiError."""
+        return self._object(await self._call("GET", self._url(resource, name)))
+
+    async def patch(self, resource: str, name: str, changes: Mapping[str, Any], version: str) -> Object:
+        """Merge changes (RFC 7396) into an object of this resource version; returns the new object.
+
+        Raises Conflict when the object has another version by now, and ApiError.
+        """
+        body = {**changes, "metadata": {**changes.get("metadata", {}), "resourceVersion": version}}
+        return self._object(await self._call("PATCH", self._url(resource, name), body=orjson.dumps(body)))
+
     async def watch(self, resource: str, selector: str = "") -> AsyncGenerator[View]:
-        """All matching objects by name, now and after each change, for ever: failures are logged and survived."""
+        """All matching objects by name, now and after each change. It does not end: failures are logged and retried."""
         objects: dict[str, Object] = {}
         version = ""
         failures = 0
@@ -140,10 +164,10 @@ class Client:
             except Gone:
                 version = ""
             except ApiError as error:
-                # Perhaps another server answers next: what it has is asked for anew.
+                # The next response may come from another server, with other resource versions: list again.
                 version = ""
                 failures += 1
-                log.warning("%s; trying again", str(error).rstrip("."))
+                log.warning("%s; retrying", str(error).rstrip("."))
             await asyncio.sleep(backoff(failures + 1, first=self._first_delay, longest=_LONGEST_DELAY_SECONDS))
 
     async def _changes(self, resource: str, selector: str, version: str) -> AsyncIterator[Change]:
@@ -158,17 +182,18 @@ class Client:
                     raise _error(answer.status, await answer.read())
                 self._heard()
                 async for line in _lines(answer.content):
-                    with self._understood():
+                    with self._checked():
                         change = _change(orjson.loads(line))
                     yield change
         except (aiohttp.ClientError, TimeoutError) as error:
             raise self._unreachable(error) from None
 
-    async def _get(self, resource: str, params: Mapping[str, str]) -> bytes:
+    async def _call(self, method: str, url: str, *, params: Mapping[str, str] | None = None, body: bytes | None = None) -> bytes:
         timeout = aiohttp.ClientTimeout(total=30)
+        headers = self._headers() | ({} if body is None else {"Content-Type": _MERGE_PATCH})
         try:
-            async with self._session.get(
-                self._url(resource), params=params, headers=self._headers(), ssl=self._tls, timeout=timeout
+            async with self._session.request(
+                method, url, params=params, data=body, headers=headers, ssl=self._tls, timeout=timeout
             ) as answer:
                 content = await answer.read()
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -177,30 +202,37 @@ class Client:
             raise _error(answer.status, content)
         return content
 
-    def _url(self, resource: str) -> str:
-        return f"{self._access.url}{_GROUP}/namespaces/{self._access.namespace}/{resource}"
+    def _object(self, content: bytes) -> Object:
+        with self._checked():
+            found: Object = orjson.loads(content)
+            _ = found["metadata"]["resourceVersion"]
+            return found
+
+    def _url(self, resource: str, name: str = "") -> str:
+        url = f"{self._access.url}{_GROUP}/namespaces/{self._access.namespace}/{resource}"
+        return f"{url}/{name}" if name else url
 
     def _headers(self) -> dict[str, str]:
         headers = {"Accept": "application/json"}
         if self._access.token:
-            # Read each time, since the kubelet replaces it before it expires.
+            # Read for each call, since the kubelet replaces it before it expires.
             headers["Authorization"] = f"Bearer {_token(self._access.token)}"
         return headers
 
     @contextmanager
-    def _understood(self) -> Iterator[None]:
-        """Whoever is between here and the API may answer anything; it must not end a watch."""
+    def _checked(self) -> Iterator[None]:
+        """Turn a malformed response into ApiError: a proxy before the API may send anything, which must not end a
+        watch.
+        """
         try:
             yield
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             reason = f"{type(error).__name__}: {error}"
-            raise ApiError(
-                f"the Kubernetes API at {redact_url(self._access.url)} answered what is none of its objects ({reason})."
-            ) from None
+            raise ApiError(f"unexpected response from the Kubernetes API at {redact_url(self._access.url)} ({reason}).") from None
 
     def _unreachable(self, error: Exception) -> ApiError:
         return ApiError(
-            f"the Kubernetes API at {redact_url(self._access.url)} does not answer: {redact(str(error)) or type(error).__name__}."
+            f"the Kubernetes API at {redact_url(self._access.url)} is unreachable: {redact(str(error)) or type(error).__name__}."
         )
 
 
@@ -216,12 +248,13 @@ def _token(path: Path) -> str:
         return path.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ApiError(
-            f"cannot read the token of the Kubernetes API, {path}: {error}; TIDEGATE_KUBERNETES_TOKEN_FILE or the service account names it."
+            f"cannot read the token of the Kubernetes API, {path}: {error}",
+            remedy="check TIDEGATE_KUBERNETES_TOKEN_FILE or the service account",
         ) from None
 
 
 def _change(event: Object) -> Change:
-    """What a line of a watch says. Raises ApiError, Gone."""
+    """The change of one line of a watch. Raises ApiError, and Gone for an error event."""
     kind, item = event["type"], event["object"]
     if kind == "ERROR":
         raise _error(item.get("code", 500), orjson.dumps(item))
@@ -229,7 +262,7 @@ def _change(event: Object) -> Change:
 
 
 def _apply(change: Change, objects: dict[str, Object]) -> bool:
-    """Bring the view up to date; whether it changed."""
+    """Apply a change to the view; returns whether the view is another now."""
     if change.name is None:
         return False
     if change.kind in ("ADDED", "MODIFIED"):
@@ -239,7 +272,7 @@ def _apply(change: Change, objects: dict[str, Object]) -> bool:
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Lines of any length; the reader's own `readline` refuses those above its buffer."""
+    """Lines of any length; the reader's own `readline` refuses lines above its buffer."""
     rest = b""
     async for chunk in content.iter_any():
         *lines, rest = (rest + chunk).split(b"\n")
@@ -251,6 +284,6 @@ def _error(status: int, body: bytes) -> ApiError:
     try:
         message = str(orjson.loads(body)["message"])
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        message = body[:200].decode(errors="replace") or "no reason was given"
-    kind = Gone if status == 410 else ApiError
-    return kind(f"the Kubernetes API answered {status}: {message.rstrip('.')}.")
+        message = body[:200].decode(errors="replace") or "no reason given"
+    kind = _ERRORS.get(status, ApiError)
+    return kind(f"the Kubernetes API responded {status}: {message.rstrip('.')}.")

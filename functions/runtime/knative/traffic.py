@@ -1,4 +1,4 @@
-"""A model's arms, read from the `traffic` of its Knative Service: the Knative object is the one truth."""
+"""The arms of a model, from the `traffic` of its Knative Service: that object is the only source of a split."""
 
 from __future__ import annotations
 
@@ -9,30 +9,43 @@ from urllib.parse import urlsplit
 
 from functions.runtime.errors import InvalidInput, NotReady
 
+# The annotation that names a rollout: with another name, keys are assigned independently of before.
 ROLLOUT = "tidegate.dev/rollout"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """One revision that can be addressed. `percent` 0: by an override only. `url`: scheme and host, no path."""
+    """One addressable revision. With `percent` 0 it is reached by an override only. `url`: scheme and host, no path."""
 
     revision: str
-    tags: tuple[str, ...]
+    tags: tuple[str, ...] = ()
     percent: int
     url: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """`arms` in the order of the traffic block; `split` are those with a percentage, the stable one first."""
+    """A model and its arms.
+
+    `arms` are all of them, in the order of the traffic block. `stable` is the first with a percentage, `canaries` are
+    the others with one, in order. `shadow` is the arm that would get copies of requests; a traffic block cannot name
+    one.
+    """
 
     name: str
     arms: tuple[Arm, ...]
-    split: tuple[Arm, ...]
+    stable: Arm
+    canaries: tuple[Arm, ...] = ()
+    shadow: Arm | None = None
     salt: bytes
 
+    @property
+    def split(self) -> tuple[Arm, ...]:
+        """The arms with a percentage: the stable one, then the canaries."""
+        return (self.stable, *self.canaries)
+
     def named(self, name: str) -> Arm:
-        """The arm of a revision or a tag. Raises InvalidInput, naming those there are."""
+        """The arm of a revision or a tag. Raises InvalidInput, listing the known ones."""
         for arm in self.arms:
             if name == arm.revision or name in arm.tags:
                 return arm
@@ -40,8 +53,8 @@ class Model:
         raise InvalidInput(f"model {self.name} has no revision or tag {name}; it has {known}.")
 
     def successor(self, arm: Arm) -> Arm:
-        """The same revision as it is addressed now; the stable arm where it has no part in the traffic any more."""
-        return next((now for now in self.arms if now.revision == arm.revision), self.split[0])
+        """The current arm of the same revision; the stable arm if the revision has no part in the traffic any more."""
+        return next((now for now in self.arms if now.revision == arm.revision), self.stable)
 
     def __str__(self) -> str:
         return ", ".join(f"{arm.percent}% {arm.revision}" + "".join(f" ({tag})" for tag in arm.tags) for arm in self.arms)
@@ -54,28 +67,38 @@ class _Target:
 
 
 def model_of(service: Mapping[str, Any]) -> Model:
-    """What a Knative Service says about its model. Raises NotReady, with what to do, when it cannot be routed to."""
+    """The model of a Knative Service. Raises NotReady when no request can be routed to it yet."""
     name = service["metadata"]["name"]
-    targets = _targets(service)
+    arms = _arms(name, _targets(service), _base(service))
+    split = [arm for arm in arms if arm.percent]
+    if not split:
+        raise NotReady(f"model {name} has no revision that is ready", remedy=f"see `kubectl describe ksvc {name}` for the reason")
+    stable, *canaries = split
+    rollout = (service["metadata"].get("annotations") or {}).get(ROLLOUT, "")
+    return Model(name=name, arms=arms, stable=stable, canaries=tuple(canaries), salt=f"{name}/{rollout}".encode())
+
+
+def _arms(name: str, targets: Mapping[str, _Target], base: str) -> tuple[Arm, ...]:
+    """One arm a revision. Only the revision that has all traffic can do without a tag."""
     single = sum(target.percent > 0 for target in targets.values()) == 1
-    base = _base(service)
     arms = []
     for revision, target in targets.items():
         if target.tags:
-            arms.append(Arm(revision, tuple(target.tags), target.percent, _tagged(base, target.tags[0])))
+            arms.append(Arm(revision=revision, tags=tuple(target.tags), percent=target.percent, url=_tagged(base, target.tags[0])))
         elif target.percent and single:
-            arms.append(Arm(revision, (), target.percent, base))
+            arms.append(Arm(revision=revision, percent=target.percent, url=base))
         elif target.percent:
-            raise NotReady(f"model {name} sends {target.percent}% to revision {revision}, which has no tag to call it by; give it a tag.")
-    split = tuple(arm for arm in arms if arm.percent)
-    if not split:
-        raise NotReady(f"model {name} has no revision that is ready; `kubectl describe ksvc {name}` says why.")
-    rollout = (service["metadata"].get("annotations") or {}).get(ROLLOUT, "")
-    return Model(name, tuple(arms), split, f"{name}/{rollout}".encode())
+            raise NotReady(
+                f"model {name} sends {target.percent}% to revision {revision}, which has no tag to call it by", remedy="give it a tag"
+            )
+    return tuple(arms)
 
 
 def _targets(service: Mapping[str, Any]) -> dict[str, _Target]:
-    """By revision, since one may be listed twice: with its percentage, and with a tag. The status is preferred: it is resolved."""
+    """The targets by revision, since one may be listed twice: with its percentage, and with a tag.
+
+    The status is preferred to the specification: it names revisions where the latter says `latestRevision`.
+    """
     status = service.get("status") or {}
     targets: dict[str, _Target] = {}
     for entry in status.get("traffic") or service["spec"].get("traffic") or []:
@@ -88,16 +111,16 @@ def _targets(service: Mapping[str, Any]) -> dict[str, _Target]:
 
 
 def _base(service: Mapping[str, Any]) -> str:
-    """The address inside the cluster if there is one: from there it saves the way out and in again."""
+    """The address of the Service; the cluster-internal one if there is one, since it avoids the external gateway."""
     status = service.get("status") or {}
     url = (status.get("address") or {}).get("url") or status.get("url")
     if not url:
         name = service["metadata"]["name"]
-        raise NotReady(f"model {name} has no address yet; `kubectl describe ksvc {name}` says why.")
+        raise NotReady(f"model {name} has no address yet", remedy=f"see `kubectl describe ksvc {name}` for the reason")
     return str(url).rstrip("/")
 
 
 def _tagged(base: str, tag: str) -> str:
-    """Knative gives each tag a host of its own, `<tag>-<service>…`; the percentages of the Service's host would be random."""
+    """The host of a tag, `<tag>-<service>…`; on the Service's own host, Knative would draw a revision at random."""
     parts = urlsplit(base)
     return f"{parts.scheme}://{tag}-{parts.netloc}"

@@ -1,4 +1,4 @@
-"""A runtime loads an artifact and predicts: one short module each, found by the card's `runtime`."""
+"""Runtimes: each is a module, named by the card's `runtime`, that loads an artifact into a model that predicts."""
 
 from __future__ import annotations
 
@@ -15,49 +15,59 @@ BUILT_IN = ("xgboost", "lightgbm")
 
 
 class Model(Protocol):
-    """It is called from several threads at the same time."""
+    """A loaded artifact. Several threads call it at the same time."""
 
     signature: Signature
 
     def predict(self, values: array[float], rows: int, kind: Kind = "value") -> Prediction:
-        """For `rows` rows of `signature.width` features in a precision that the signature says, row-major, NaN for missing."""
+        """Predict `rows` rows of `signature.width` features: row-major, NaN for missing, in a precision of the
+        signature.
+        """
         ...
 
 
 class Runtime(Protocol):
+    """The module of a runtime, built in or a user's."""
+
     def load(self, path: Path) -> Model:
-        """Raises InvalidModel, naming the file."""
+        """Load an artifact. Raises InvalidModel, naming the file."""
         ...
 
 
 class BuiltIn(Protocol):
-    """A runtime of ours, which takes the bytes of the file rather than reading it again."""
+    """The module of a built-in runtime, which takes the bytes of the file rather than reading it again."""
 
     def load(self, path: Path, data: bytes | None = None) -> Model:
-        """Raises InvalidModel, naming the file."""
+        """Load an artifact. Raises InvalidModel, naming the file."""
         ...
 
     def check(self, path: Path, data: bytes) -> None:
-        """Look through a file that no digest vouches for. Raises InvalidModel when it contradicts itself."""
+        """Check the structure of a file without a digest. Raises InvalidModel when it contradicts itself."""
         ...
 
 
 def runtime(name: str) -> Runtime:
-    """A runtime of ours by its name, or yours by its module, such as `my_project.onnx_runtime`. Raises InvalidModel."""
+    """Import a built-in runtime by its name, or a user's by its module, such as `my_project.onnx_runtime`.
+
+    Raises InvalidModel.
+    """
     module = f"functions.runtime.runtimes.{name}" if name in BUILT_IN else name
     try:
         found = importlib.import_module(module)
     except ImportError as error:
-        raise InvalidModel(f"the runtime {name} cannot be imported: {error}; it is one of {', '.join(BUILT_IN)}, or a module.") from None
+        raise InvalidModel(
+            f"the runtime {name} cannot be imported: {error}", remedy=f"name one of {', '.join(BUILT_IN)}, or a module"
+        ) from None
     if not callable(getattr(found, "load", None)):
-        raise InvalidModel(f"the runtime {name} has no function load(path).")
+        raise InvalidModel(f"the runtime {name} has no function load(path)", remedy="see docs/runtimes.md")
     return cast("Runtime", found)
 
 
 def ask(model: Model, values: array[float], rows: int, kind: Kind) -> Prediction:
-    """Its prediction, held to what was promised: one of another size would be the numbers of somebody else's rows.
+    """The model's prediction, its size checked: values of another number would be assigned to other callers' rows.
 
-    Raises what the model raises, and RuntimeError for what cannot be the outcome of a future, such as StopIteration or SystemExit.
+    Raises the model's exceptions, and RuntimeError in place of those that a future cannot hold, such as StopIteration
+    or SystemExit.
     """
     try:
         prediction = model.predict(values, rows, kind)

@@ -1,6 +1,6 @@
 """XGBoost by its C API (https://xgboost.readthedocs.io/en/stable/c.html), on the library inside the wheel.
 
-`import xgboost` pulls in numpy and scipy: a second of every cold start, and half the time of a small prediction.
+`import xgboost` imports numpy and scipy: a second of every cold start, and half the time of a small prediction.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from functions.runtime.contract.categories import Category
 from functions.runtime.contract.signature import Kind, Meaning, Prediction, Signature
 from functions.runtime.errors import InvalidModel
 from functions.runtime.runtimes.formats import damaged, read_bytes
-from functions.runtime.runtimes.shared_library import library, whole
+from functions.runtime.runtimes.shared_library import library, to_integers
 
 _POINTER = ctypes.c_void_p
 _SIZE = ctypes.c_uint64
@@ -43,17 +43,21 @@ _LARGEST = 3.4028234663852886e38  # of float32
 
 
 def load(path: Path, data: bytes | None = None) -> XGBoostModel:
-    _library()  # before the file: without the library no file helps
+    """Load a model from its bytes, or else from the file. Raises InvalidModel."""
+    _library()  # first: the error of a missing library is the more useful one
     return XGBoostModel(path, read_bytes(path) if data is None else data)
 
 
 def check(path: Path, data: bytes) -> None:
-    """Look through the file before the library does, which follows any index. Raises InvalidModel when it contradicts itself."""
-    from functions.runtime.runtimes.structure import xgboost as structure  # a file that a digest vouches for is not looked through
+    """Check the structure of the file, since the library follows any index.
+
+    Raises InvalidModel when it contradicts itself.
+    """
+    from functions.runtime.runtimes.structure import xgboost as structure  # not needed for a file with a digest
     from functions.runtime.runtimes.structure.fault import Fault
 
     if not data.lstrip().startswith(b"{"):
-        raise _invalid(path, "it does not begin as one")
+        raise _invalid(path, "it does not begin with an object")
     try:
         structure.check(data, _version)
     except Fault as fault:
@@ -61,28 +65,30 @@ def check(path: Path, data: bytes) -> None:
 
 
 def _version() -> tuple[int, int]:
-    """Of the library, without the patch."""
+    """The major and minor version of the library."""
     major, minor = ctypes.c_int(), ctypes.c_int()
     _library().XGBoostVersion(ctypes.byref(major), ctypes.byref(minor), ctypes.byref(ctypes.c_int()))
     return major.value, minor.value
 
 
 def _invalid(path: Path, reason: str) -> InvalidModel:
-    return InvalidModel(f"{path} is no XGBoost model in JSON or UBJ: {reason}; save it by Booster.save_model.")
+    return InvalidModel(f"{path} is not an XGBoost model in JSON or UBJ: {reason}", remedy="save it by Booster.save_model")
 
 
 class XGBoostModel:
-    """A booster, which predicts in several threads at once ("Thread Safety" of XGBoost's "Prediction"); each call takes one core.
+    """A booster.
 
-    Predictions equal those of the package to the bit: `Booster.inplace_predict` for values and margins, `Booster.predict` for the rest,
-    with the trees up to `best_iteration` as its scikit-learn estimators do.
+    Several threads may call it at once ("Thread Safety" of XGBoost's "Prediction"); each call takes one core.
+
+    Predictions equal those of the package to the bit: `Booster.inplace_predict` for values and margins,
+    `Booster.predict` for the rest, with the trees up to `best_iteration` as its scikit-learn estimators do.
     """
 
     def __init__(self, path: Path, data: bytes) -> None:
-        self._booster = _POINTER()  # first, as `__del__` frees it
+        self._booster = _POINTER()  # set first, since `__del__` frees it
         self._path = path
         self._library = _library()
-        self._of_thread = threading.local()
+        self._local = threading.local()
         try:
             self._load(data)
             learner = self._learner()
@@ -97,7 +103,7 @@ class XGBoostModel:
 
     def predict(self, values: array[float], rows: int, kind: Kind = "value") -> Prediction:
         width = self.signature.width
-        if len(values) != rows * width:  # the library would read beyond them
+        if len(values) != rows * width:  # the library would read beyond the array
             raise ValueError(f"{rows} rows of {width} features have {rows * width} values, not {len(values)}.")
         shape = self.signature.kinds[kind]
         if kind == "value" or kind == "margin":
@@ -109,12 +115,13 @@ class XGBoostModel:
         try:
             floats = self._predict_matrix(values, rows, kind)
         except XGBoostError:
-            # A matrix takes no infinity, though a prediction in place does; the largest number is on the same side of every split.
+            # Unlike a prediction in place, a matrix refuses infinity; the largest number is on the same side of every
+            # split.
             floats = self._predict_matrix(array("f", map(_finite, values)), rows, kind)
-        return Prediction(whole(floats) if kind == "leaf" else floats, shape)
+        return Prediction(to_integers(floats) if kind == "leaf" else floats, shape)
 
     def _predict_matrix(self, values: array[float], rows: int, kind: Kind) -> array[float]:
-        """By a matrix of XGBoost's own, since explanations and leaves cannot be had in place."""
+        """Predict by way of a DMatrix, since there are no contributions and leaves in place."""
         matrix, call = _POINTER(), self._thread_call()
         of_values = self._matrices[values.typecode] % (values.buffer_info()[0], rows)
         self._call("XGDMatrixCreateFromDense", of_values, _CONVERSION, ctypes.byref(matrix))
@@ -125,25 +132,25 @@ class XGBoostModel:
             self._library.XGDMatrixFree(matrix)
 
     def _thread_call(self) -> _Call:
-        found: _Call | None = getattr(self._of_thread, "call", None)
+        found: _Call | None = getattr(self._local, "call", None)
         if found is None:
-            found = self._of_thread.call = _Call(self._library)
+            found = self._local.call = _Call(self._library)
         return found
 
     def _floats(self, call: _Call, rows: int, shape: tuple[int, ...]) -> array[float]:
-        """A copy of the answer, which lies in the library's memory until the thread's next call."""
+        """A copy of the prediction, which is in the library's memory until the thread's next call."""
         count = prod(call.shape[: call.dimensions.value])
         if count != rows * prod(shape):
-            raise InvalidModel(f"{self._path} gives {count} values for {rows} rows, not {shape} for each; save the model again.")
+            raise InvalidModel(f"{self._path} predicts {count} values for {rows} rows, not {shape} for each", remedy="save the model again")
         floats = array("f")
         floats.frombytes(ctypes.string_at(call.result.value or 0, 4 * count))
         return floats
 
     def _load(self, data: bytes) -> None:
-        """From memory, where the format is known by the first two bytes and not by the name of the file."""
+        """Load from memory, where the library detects the format by the first two bytes, not by the name of the file."""
         if data[1:2].isspace() or data[:1].isspace():
             data = data.lstrip()[:1] + data.lstrip()[1:].lstrip()
-        if len(data) < _LEAST or not data.startswith(b"{"):  # the library would end the process
+        if len(data) < _LEAST or not data.startswith(b"{"):  # the library would abort the process
             raise ValueError
         self._call("XGBoosterCreate", None, _SIZE(0), ctypes.byref(self._booster))
         self._call("XGBoosterLoadModelFromBuffer", self._booster, data, _SIZE(len(data)))
@@ -159,7 +166,8 @@ class XGBoostModel:
         of_group: tuple[int, ...] = (groups,) if groups > 1 else ()
         trees = self._trees_a_round(learner)
         kinds: dict[Kind, tuple[int, ...]] = {"value": () if objective == "multi:softmax" else of_group, "margin": of_group}
-        # A model keeps its `multi_strategy` only in that a round has no trees for each output. The library does not explain such trees.
+        # A model with vector leaves (`multi_strategy`) is recognized by its number of trees a round. The library has no
+        # contributions of them.
         if groups == 1 or trees != int(_tree_parameters(learner).get("num_parallel_tree", 1)):
             kinds["contributions"] = (*of_group, width.value + 1)
         if trees * rounds:
@@ -178,12 +186,14 @@ class XGBoostModel:
     def _trees_a_round(self, learner: dict[str, Any]) -> int:
         booster = learner["gradient_booster"]
         if booster["name"] == "gblinear":
-            raise InvalidModel(f"{self._path} is a linear model (gblinear); train one of trees (gbtree or dart), which can be served.")
+            raise InvalidModel(
+                f"{self._path} is a linear model (gblinear)", remedy="train one of trees (gbtree or dart), which can be served"
+            )
         rounds = self._boosted_rounds()
         return int(_tree_parameters(learner)["num_trees"]) // rounds if rounds else 0
 
     def _rounds(self) -> int:
-        """Those that are predicted with: up to the best one after early stopping, or all."""
+        """The number of rounds to predict with: up to the best one after early stopping, or all."""
         best, found = ctypes.c_char_p(), ctypes.c_int()
         self._call("XGBoosterGetAttr", self._booster, b"best_iteration", ctypes.byref(best), ctypes.byref(found))
         boosted = self._boosted_rounds()
@@ -203,7 +213,9 @@ class XGBoostModel:
         return {name: known for name, kind, known in zip(names, types, categories, strict=True) if kind in ("c", "categorical")}
 
     def _categories(self) -> list[tuple[Category, ...] | None]:
-        """For each feature, in the order of the codes; empty for a model that was trained on codes, or before XGBoost 3.1."""
+        """The categories of each feature, in the order of the codes; empty for a model trained on codes, or before
+        XGBoost 3.1.
+        """
         if not hasattr(self._library, "XGBoosterGetCategoriesExportToArrow"):
             return []
         handle, exported = _POINTER(), ctypes.c_char_p()
@@ -230,7 +242,7 @@ class XGBoostModel:
 
     def _error(self) -> XGBoostError:
         message = (self._library.XGBGetLastError() or b"").decode(errors="replace")
-        # The first line says what is wrong, after "[time] file:line: "; a stack trace follows.
+        # The first line is the reason, after "[time] file:line: "; a stack trace follows.
         reason = _PLACE.sub("", message.partition("\n")[0]).replace(str(self._path), "the file")
         return XGBoostError(self._path, reason.strip(" :."))
 
@@ -240,7 +252,7 @@ class XGBoostModel:
 
 
 class _Call:
-    """What a thread's calls pass to the library and get from it, made once: a prediction of one row takes 0.1 ms."""
+    """The arguments of a thread's calls, created once: a prediction of one row takes 0.1 ms."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
@@ -258,8 +270,8 @@ class _Call:
 class XGBoostError(InvalidModel):
     """A call of the C API failed; `reason` is the library's."""
 
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"XGBoost cannot predict with {path}: {reason}; save the model again.")
+    def __init__(self, path: Path, reason: str, *, remedy: str = "save the model again") -> None:
+        super().__init__(f"XGBoost cannot predict with {path}: {reason}", remedy=remedy)
         self.reason = reason
 
 
@@ -283,7 +295,7 @@ def _classes(objective: str, classes: int) -> int:
 
 
 def _of_column(column: dict[str, Any] | None) -> tuple[Category, ...] | None:
-    """The categories of one feature, from the addresses at which the library exports them (Arrow's layout for texts)."""
+    """The categories of one feature, from the addresses at which the library exports them (Arrow's layout for strings)."""
     if column is None:
         return None
     if "offsets" not in column:
@@ -295,7 +307,7 @@ def _of_column(column: dict[str, Any] | None) -> tuple[Category, ...] | None:
 
 
 def _numbers(interface: dict[str, Any]) -> array[Any]:
-    """Of https://numpy.org/doc/stable/reference/arrays.interface.html, one-dimensional."""
+    """A one-dimensional array by its interface (https://numpy.org/doc/stable/reference/arrays.interface.html)."""
     numbers = array(_TYPECODES[interface["typestr"]])
     numbers.frombytes(ctypes.string_at(interface["data"][0], interface["shape"][0] * numbers.itemsize))
     return numbers

@@ -411,7 +411,7 @@ async def test_what_is_no_event_is_refused(start_router: StartRouter, client: ai
     url = await start_router(service(1, ("v1", 100)))
     async with client.post(f"{url}/models/flights", json={}) as answer:
         assert answer.status == 400
-        assert "no CloudEvent" in (await answer.json(content_type="application/problem+json"))["detail"]
+        assert "not a CloudEvent" in (await answer.json(content_type="application/problem+json"))["detail"]
 
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/", "/v2/health/live"])

@@ -12,7 +12,7 @@ from functions.runtime.knative.traffic import Arm, Model
 
 
 def arms(*percents: int) -> tuple[Arm, ...]:
-    return tuple(Arm(f"r{number}", (f"t{number}",), percent, "") for number, percent in enumerate(percents))
+    return tuple(Arm(revision=f"r{number}", tags=(f"t{number}",), percent=percent, url="") for number, percent in enumerate(percents))
 
 
 def shares(split: tuple[Arm, ...], keys: int = 20_000) -> list[float]:
@@ -41,7 +41,7 @@ def test_a_third_arm_that_grows_only_takes(salt: bytes, key: bytes, before: int,
     assert large.revision in (small.revision, "r2")
 
 
-def test_the_assignment_is_the_same_for_ever() -> None:
+def test_the_assignment_never_changes() -> None:
     # Written down, since every replica, restart and later release must agree.
     assert [assign(arms(50, 50), b"flights/", f"N{number}".encode()).revision for number in range(8)] == [
         "r1",
@@ -65,16 +65,17 @@ def test_the_assignment_is_the_same_for_ever() -> None:
     ]
 
 
-def test_another_rollout_draws_anew() -> None:
+def test_another_rollout_assigns_independently() -> None:
     keys = [f"N{number}".encode() for number in range(1_000)]
     both = [[assign(arms(50, 50), salt, key).revision for key in keys] for salt in (b"flights/a", b"flights/b")]
     same = sum(one == other for one, other in zip(*both, strict=True))
     assert 420 < same < 580
 
 
-def test_without_a_key_the_percentages_hold_and_an_override_comes_first() -> None:
-    split = arms(80, 20)
-    model = Model("flights", (*split, Arm("old", ("v0",), 0, "")), split, b"")
+def test_an_override_takes_precedence_and_no_key_means_a_random_arm() -> None:
+    stable, canary = arms(80, 20)
+    old = Arm(revision="old", tags=("v0",), percent=0, url="")
+    model = Model(name="flights", arms=(stable, canary, old), stable=stable, canaries=(canary,), salt=b"")
     assert {choose(model, None, None).revision for _ in range(200)} == {"r0", "r1"}
     assert choose(model, "v0", b"key").revision == "old"
     with pytest.raises(InvalidInput, match="no revision or tag v7; it has r0, t0, r1, t1, old, v0"):

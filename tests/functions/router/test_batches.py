@@ -14,7 +14,7 @@ from functions.router.reply import Answer
 from functions.runtime.knative.traffic import Arm
 
 EVENTS = [{"specversion": "1.0", "id": str(number), "source": "/s", "type": "t", "partitionkey": f"k{number}"} for number in range(3)]
-ARMS = [Arm(f"r{number}", (), 1, "") for number in range(4)]
+ARMS = [Arm(revision=f"r{number}", percent=1, url="") for number in range(4)]
 
 
 def part(value: Any, status: int = 200, positions: tuple[int, ...] = (0, 1, 2), arm: int = 0) -> Part:

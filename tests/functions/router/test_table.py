@@ -23,7 +23,7 @@ async def test_the_first_request_waits_for_the_first_view() -> None:
     await asyncio.sleep(0)
     assert not asking.done()
     table.update({"flights": service(("flights-00001", None, 100))})
-    assert (await asking).split[0].revision == "flights-00001"
+    assert (await asking).stable.revision == "flights-00001"
 
 
 async def test_it_does_not_wait_for_ever() -> None:
@@ -62,7 +62,7 @@ async def test_a_fault_does_not_end_the_watch_in_silence(monkeypatch: pytest.Mon
 
     table = Table(first_view_seconds=30)
     following = asyncio.create_task(table.follow(watch))
-    assert (await table.find("flights")).split[0].revision == "flights-00001"
+    assert (await table.find("flights")).stable.revision == "flights-00001"
     following.cancel()
     with pytest.raises(asyncio.CancelledError):
         await following

@@ -13,7 +13,7 @@ from functions.router.tensors import join, keys_of, parse, take
 from functions.runtime.errors import BadAnswer, InvalidInput
 from functions.runtime.knative.traffic import Arm
 
-ARMS = [Arm(name, (), 1, "") for name in "abc"]
+ARMS = [Arm(revision=name, percent=1, url="") for name in "abc"]
 VALUES = st.none() | st.integers(-(2**31), 2**31) | st.text(max_size=5)
 
 

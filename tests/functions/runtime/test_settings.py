@@ -11,11 +11,11 @@ MODEL = {"TIDEGATE_MODEL": "models/v1"}
 
 
 def test_the_environment_comes_over_the_defaults() -> None:
-    assert Settings.from_env(MODEL) == Settings(Path("models/v1"))
+    assert Settings.from_env(MODEL) == Settings(model=Path("models/v1"))
     found = Settings.from_env(
         MODEL | {"PORT": "9", "TIDEGATE_MAX_ROWS": "5", "TIDEGATE_MODEL_CONTROL": "true", "TIDEGATE_TIMEOUT_SECONDS": "0.5"}
     )
-    assert found == Settings(Path("models/v1"), port=9, max_rows=5, model_control=True, timeout_seconds=0.5)
+    assert found == Settings(model=Path("models/v1"), port=9, max_rows=5, model_control=True, timeout_seconds=0.5)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from common.errors import TidegateError
-from functions.runtime.artifacts.fetching import Policy, locate
+from functions.runtime.artifacts.fetching import locate
 from functions.runtime.artifacts.loading import CARD_NAME, folders_with_cards
+from functions.runtime.artifacts.policy import Policy
 from functions.runtime.contract import card as cards
 from functions.runtime.contract.card import Card
 from tidegate.doctor.accessors import Workload, environment, mappings, text, workloads

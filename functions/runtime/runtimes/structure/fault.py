@@ -1,4 +1,4 @@
-"""What is wrong with a model file, and the values that every check reads."""
+"""The error of a damaged model file, and checks of single values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _INTEGER = re.compile(r"-?\d{1,18}")
 
 
 class Fault(ValueError):
-    """A model file contradicts itself; the message is a clause that continues "the file is damaged: "."""
+    """A model file contradicts itself. The message is a clause that continues "the file is damaged: "."""
 
 
 def mapping(value: Any, what: str) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def sequence(value: Any, what: str) -> Sequence[Any]:
 
 
 def integers(value: Any, what: str, length: int | None = None) -> Sequence[int]:
-    """Raises Fault for what is not an array of integers, of `length` if it is given."""
+    """An array of integers, of `length` if it is given. Raises Fault."""
     found = sequence(value, what)
     if found.typecode in "fd" if isinstance(found, array) else not {int}.issuperset(map(type, found)):
         raise Fault(f"{what} has values that are not integers")
@@ -50,7 +50,7 @@ def integers(value: Any, what: str, length: int | None = None) -> Sequence[int]:
 
 
 def floats(value: Any, what: str, length: int | None = None) -> Sequence[float]:
-    """Raises Fault for what is not an array of floating-point numbers, of `length` if it is given. They may be NaN or infinite."""
+    """An array of floating-point numbers, of `length` if it is given; they may be NaN or infinite. Raises Fault."""
     found = sequence(value, what)
     if found.typecode not in "fd" if isinstance(found, array) else not {float}.issuperset(map(type, found)):
         raise Fault(f"{what} has values that are not floating-point numbers")
@@ -64,7 +64,7 @@ def check_length(found: Sequence[Any], what: str, length: int | None) -> None:
 
 
 def finite(values: Sequence[float], what: str) -> None:
-    """Raises Fault unless each is finite as a float32."""
+    """Raise Fault unless each value is finite as a float32."""
     if not all(map(math.isfinite, values)) or (values and max(max(values), -min(values)) > LARGEST_FLOAT32):
         raise Fault(f"{what} has a value that is not finite")
 
@@ -76,7 +76,7 @@ def within(values: Sequence[int], least: int, most: int, what: str) -> None:
 
 
 def integer(value: Any, what: str, least: int = 0, most: int = 2**31 - 1) -> int:
-    """An integer, or a string that is one, as XGBoost writes its parameters."""
+    """An integer, or a string of one, which is how XGBoost writes its parameters. Raises Fault."""
     if isinstance(value, str) and _INTEGER.fullmatch(value):
         value = int(value)
     if type(value) is not int:

@@ -1,4 +1,4 @@
-"""A model of LightGBM in its text format (GBDT::LoadModelFromString in src/boosting/gbdt_model_text.cpp)."""
+"""Checks of a LightGBM model in its text format (GBDT::LoadModelFromString in src/boosting/gbdt_model_text.cpp)."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ _HEADER = frozenset(
         "version",
     }
 )
-# Those whose fields are all known.
+# Versions whose fields are all known.
 _VERSIONS = frozenset({"v2", "v3", "v4"})
 _MOST_FEATURES = 2**24
 _MOST_OUTPUTS = 2**20
-# Those that always have what follows the trees, with an end.
+# Versions that always have a complete section after the trees.
 _COMPLETE = frozenset({"v3", "v4"})
 _END = "end of trees"
 _IMPORTANCES = re.compile(r"^feature[ _]importances:$", re.MULTILINE)
-# One of training, whose value may have brackets; no prediction reads it, but the package of Python does.
+# A training parameter, whose value may have brackets; no prediction reads it, but the Python package does.
 _PARAMETER = re.compile(r"\[\w+: (?:(?!\]\s*\[\w+: )[^\x00-\x1f])*\]")
 
 
 def check(data: bytes) -> None:
-    """`data` has lines that end with a line feed alone. Raises Fault for a file that contradicts itself."""
-    text = data.decode("latin-1")  # names are in any encoding, and sizes are of bytes
+    """Check a file whose lines end with line feeds only. Raises Fault when it contradicts itself."""
+    text = data.decode("latin-1")  # names may be in any encoding, and sizes count bytes
     if "\0" in text:
-        raise Fault("it has a byte of zero, where the library stops reading")
+        raise Fault("it has a zero byte, at which the library stops reading")
     end = _end(text)
     first = min(_start(text, "Tree="), end)
     header = fields(text[:first], "its header", bare=("tree", "average_output"))
@@ -64,7 +64,7 @@ def check(data: bytes) -> None:
 
 
 def _end(text: str) -> int:
-    """Where the trees end: before LightGBM 2.2 only the importance of features followed."""
+    """The position where the trees end: before LightGBM 2.2 only the importance of features followed."""
     end = _start(text, _END)
     if end == len(text):
         end = text.find("\nfeature importances:\n")
@@ -74,7 +74,7 @@ def _end(text: str) -> int:
 
 
 def _start(text: str, line: str) -> int:
-    """Where the first line that begins so is, or the end of the text."""
+    """The position of the first line with this beginning, or the end of the text."""
     found = text.find(f"\n{line}")
     return len(text) if found < 0 else found + 1
 
@@ -98,20 +98,22 @@ def _expected(header: Mapping[str, str]) -> Expected:
 
 
 def _check_outputs(header: Mapping[str, str]) -> None:
-    """The objective of several classes writes one value a class, whatever the model says."""
+    """Check the number of outputs: a multiclass objective writes one value a class, however many the model has."""
     classes = integer(header["num_class"], "its num_class", 1, _MOST_OUTPUTS)
     if integer(header.get("num_tree_per_iteration", str(classes)), "its num_tree_per_iteration", 1, _MOST_OUTPUTS) != classes:
         raise Fault("its num_tree_per_iteration is not its num_class")
     objective, *parameters = header.get("objective", "").split(" ")
-    told = [item.removeprefix("num_class:") for item in parameters if item.startswith("num_class:")]
-    if objective.startswith("multiclass") and [integer(item, "its objective's num_class", 1, _MOST_OUTPUTS) for item in told] != [classes]:
+    counts = [item.removeprefix("num_class:") for item in parameters if item.startswith("num_class:")]
+    if objective.startswith("multiclass") and [integer(item, "its objective's num_class", 1, _MOST_OUTPUTS) for item in counts] != [
+        classes
+    ]:
         raise Fault(f"its objective has another number of classes than the model, {classes}")
     if objective and objective != "custom" and not objective.startswith("multiclass") and classes > 1:
-        raise Fault(f"its objective {objective[:40]!r} knows no classes, the model has {classes}")
+        raise Fault(f"its objective {objective[:40]!r} has no classes, the model has {classes}")
 
 
 def _trees(text: str, first: int, end: int, header: Mapping[str, str]) -> list[str]:
-    """The text of each; the library goes to where `tree_sizes` says that one begins."""
+    """The text of each tree; the library finds its beginning by `tree_sizes`."""
     if "tree_sizes" not in header:  # before LightGBM 2.1
         return [part.partition("\n")[2] for part in ("\n" + text[first:end]).split("\nTree=")[1:]]
     sizes = integers(header["tree_sizes"], "its tree_sizes", None, 1, len(text))
@@ -128,13 +130,13 @@ def _trees(text: str, first: int, end: int, header: Mapping[str, str]) -> list[s
 
 
 def _check_last(text: str, version: str) -> None:
-    """What follows the trees: importance of features, parameters, and the categories of a DataFrame."""
+    """Check the section after the trees: importance of features, parameters, and the categories of a DataFrame."""
     if version in _COMPLETE and not _IMPORTANCES.search(text):
         raise Fault("it ends with its trees")
     _, found, rest = text.partition("\nparameters:\n")
     parameters, end, _ = rest.partition("\nend of parameters")
     if found and version in _COMPLETE and not (end and all(map(_PARAMETER.fullmatch, filter(None, parameters.split("\n"))))):
-        raise Fault("its parameters are not each in a line, or have no end")
+        raise Fault("its parameters are not one a line, or have no end")
     _, found, rest = text.rpartition("\npandas_categorical:")
     if text.count("\npandas_categorical:") > 1:
         raise Fault("it has pandas_categorical twice")

@@ -1,7 +1,8 @@
-"""One tree of a LightGBM model (Tree::Tree in src/io/tree.cpp, Tree::Decision in include/LightGBM/tree.h).
+"""Checks of one tree of a LightGBM model (Tree::Tree in src/io/tree.cpp, Tree::Decision in include/LightGBM/tree.h).
 
-A child is the number of a node, or the complement of a leaf's. A prediction follows them, reads a row at `split_feature`, and for a
-split by categories reads a bit field at `cat_boundaries[threshold]`. Nothing is compared with the number of nodes, leaves or features.
+A child is the number of a node, or the complement of the number of a leaf. A prediction follows the children, reads a
+row at `split_feature`, and for a split by categories reads a bit field at `cat_boundaries[threshold]`. The library
+compares none of them with the number of nodes, leaves or features.
 """
 
 from __future__ import annotations
@@ -40,18 +41,21 @@ _KEYS = frozenset(
         "threshold",
     }
 )
-# Of decision_type: by categories (1), missing to the left (2), and what is missing: nothing, zero or NaN (0, 4, 8).
+# Bits of decision_type: by categories (1), missing to the left (2), and which values are missing: none, zero or NaN (0,
+# 4, 8).
 _BY_CATEGORIES = 1
 _LAST_DECISION = 11
-# Fields of one value a leaf or a node, which no prediction reads by an index of the file's.
+# Fields with one value a leaf or a node, which no prediction reads by an index in the file.
 _OF_LEAVES = ("leaf_weight", "leaf_count")
 _OF_NODES = ("split_gain", "internal_value", "internal_weight", "internal_count")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What the header says. `categorical` is whether a feature is, or None where the file does not know; `strict` is whether all fields
-    of the file's version are known.
+    """The values of the header that each tree must match.
+
+    `categorical` says whether each feature is categorical, None where the file does not know; `strict` says whether all
+    fields of the file's version are known.
     """
 
     width: int
@@ -60,7 +64,7 @@ class Expected:
 
 
 def check(text: str, number: int, expected: Expected) -> None:
-    """`text` is what follows the line with its number. Raises Fault."""
+    """Check one tree; `text` begins after the line with its number. Raises Fault."""
     what = f"the tree {number}"
     body, _, rest = text.partition("\n\n")
     if rest.strip("\n"):
@@ -97,7 +101,7 @@ def _check_statistics(tree: Mapping[str, str], leaves: int, what: str) -> None:
 
 
 def _check_children(tree: Mapping[str, str], leaves: int, what: str) -> None:
-    """Each leaf and each node but the root is the child of one node, and all are below the root."""
+    """Check that each leaf and each node but the root is the child of one node, and that all are below the root."""
     inner = leaves - 1
     left, right = (
         integers(_get(tree, name, what), f"{what}'s {name}", inner, -leaves, inner - 1) for name in ("left_child", "right_child")
@@ -107,11 +111,11 @@ def _check_children(tree: Mapping[str, str], leaves: int, what: str) -> None:
         raise Fault(f"{what} has a node or a leaf that is not the child of one node")
     ordered = all(child < 0 or child > node for side in (left, right) for node, child in enumerate(side))
     if not ordered and _below_root(left, right) != inner:
-        raise Fault(f"{what}'s nodes lead in a circle")
+        raise Fault(f"{what}'s nodes have a cycle")
 
 
 def _below_root(left: Sequence[int], right: Sequence[int]) -> int:
-    """How many nodes there are; none is met twice, as each is the child of one."""
+    """The number of nodes below the root, itself included; each is visited once, since it has one parent."""
     count, waiting = 0, [0]
     while waiting:
         node = waiting.pop()

@@ -1,4 +1,4 @@
-"""Read JSON as XGBoost reads it: what the two could understand differently is refused."""
+"""Parse JSON as XGBoost does; a document that the two parsers could read differently is refused."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _SPACED_KEY = re.compile(rb'"\s+:')
 
 
 def parse(data: bytes) -> Any:
-    """The document. Raises Fault."""
+    """Parse a JSON document. Raises Fault."""
     try:
         found = orjson.loads(data)
-    except orjson.JSONDecodeError:  # it has NaN or infinity, which XGBoost writes, or it is damaged
+    except orjson.JSONDecodeError:  # either it has NaN or infinity, which XGBoost writes, or it is damaged
         return _parse_strictly(data)
-    # A key that stands twice is one key here. Counting finds it in a tenth of the time that looking at each object takes.
+    # A duplicate key is lost in a dict. Counting keys finds it in a tenth of the time of a hook for each object.
     if data.count(b'":') != _keys(found) or _SPACED_KEY.search(data):
         return _parse_strictly(data)
     return found
@@ -46,7 +46,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _keys(document: Any) -> int:
-    """Of all objects in it."""
+    """The number of keys of all objects in a document."""
     count, waiting = 0, [document]
     while waiting:
         item = waiting.pop()

@@ -1,4 +1,4 @@
-"""Read UBJSON (https://ubjson.org/type-reference) as XGBoost writes and reads it.
+"""Parse UBJSON (https://ubjson.org/type-reference) as XGBoost does.
 
 Numbers are big-endian, sizes have eight bytes, and objects have no size.
 """
@@ -21,7 +21,7 @@ _CONSTANTS: Mapping[str, Any] = {"Z": None, "T": True, "F": False}
 
 
 def parse(data: bytes) -> Any:
-    """The document; a typed array becomes an `array`. Raises Fault, naming the place."""
+    """Parse a UBJSON document; a typed array becomes an `array`. Raises Fault, naming the position."""
     reader = _Reader(data)
     found = reader.value(0)
     if reader.at != len(data):
@@ -46,14 +46,14 @@ class _Reader:
         if number is not None:
             return self._number(number)
         if marker not in _CONSTANTS:
-            raise self._fault("there is an unknown type")
+            raise self._fault("unknown type")
         return _CONSTANTS[marker]
 
     def _object(self, depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
         while self._peek() != "}":
             key = self._string(depth)
-            if key in found:  # the first counts to XGBoost, the last to others
+            if key in found:  # XGBoost takes the first, other parsers the last
                 raise self._fault(f"an object has {key[:80]!r} twice")
             found[key] = self.value(depth)
         self.at += 1
@@ -65,7 +65,7 @@ class _Reader:
             self.at += 1
             typecode = _TYPECODES.get(self._marker())
             if typecode is None:
-                raise self._fault("there is an array of an unknown type")
+                raise self._fault("array of an unknown type")
             self._expect("#")
             return self._typed(typecode)
         if marker == "#":
@@ -90,7 +90,7 @@ class _Reader:
     def _string(self, _: int) -> str:
         size = self._size(1)
         start, self.at = self.at, self.at + size
-        # A feature's name may be in any encoding; what is not UTF-8 is refused where names are read.
+        # A feature's name may be in any encoding; one that is not UTF-8 is refused where names are read.
         return self._data[start : self.at].decode(errors="surrogateescape")
 
     def _size(self, item: int) -> int:
@@ -98,7 +98,7 @@ class _Reader:
         self._expect("L")
         size = int(self._number(_FORMATS["L"]))
         if not 0 <= size <= (len(self._data) - self.at) // item:
-            raise self._fault(f"{size} values are promised, more than the file has")
+            raise self._fault(f"{size} values are announced, more than the file has")
         return size
 
     def _number(self, number: struct.Struct) -> int | float:
@@ -111,7 +111,7 @@ class _Reader:
 
     def _expect(self, marker: str) -> None:
         if self._marker() != marker:
-            raise self._fault(f"there is no {marker!r} where it must be")
+            raise self._fault(f"{marker!r} is missing")
 
     def _marker(self) -> str:
         found = self._peek()

@@ -1,4 +1,4 @@
-"""Values in LightGBM's text format: `name=value` a line, and numbers with a space between."""
+"""Values in LightGBM's text format: lines of `name=value`, with numbers separated by spaces."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Collection
 from functions.runtime.runtimes.structure.fault import Fault, check_length, within
 
 _INTEGERS = re.compile(r"[-+\d ]*")
-# Others are read as a number by Python alone, such as 1_000.
+# Only Python reads others as a number, such as 1_000.
 _NUMBERS = re.compile(r"[-+.\deE naif]*")
 _LONGEST = 20
 
 
 def fields(text: str, what: str, bare: Collection[str] = ()) -> dict[str, str]:
-    """The fields of the lines up to an empty one. Raises Fault for one that stands twice."""
+    """The fields of the lines. Raises Fault for a field that is given twice."""
     found: dict[str, str] = {}
     for line in text.split("\n"):
         name, equals, value = line.partition("=")
@@ -30,10 +30,12 @@ def fields(text: str, what: str, bare: Collection[str] = ()) -> dict[str, str]:
 
 
 def integer(text: str, what: str, least: int = 0, most: int = 2**31 - 1) -> int:
+    """One integer within the bounds. Raises Fault."""
     return integers(text, what, 1, least, most)[0]
 
 
 def integers(text: str, what: str, length: int | None, least: int = -(2**31), most: int = 2**31 - 1) -> list[int]:
+    """Integers within the bounds, of `length` if it is given. Raises Fault."""
     parts = text.split(" ") if text else []
     if not _INTEGERS.fullmatch(text) or max(map(len, parts), default=0) > _LONGEST:
         raise Fault(f"{what} has values that are not integers")
@@ -47,7 +49,7 @@ def integers(text: str, what: str, length: int | None, least: int = -(2**31), mo
 
 
 def numbers(text: str, what: str, length: int) -> list[float]:
-    """They may be NaN or infinite."""
+    """Numbers of this length; they may be NaN or infinite. Raises Fault."""
     try:
         found = list(map(float, filter(None, text.split(" ")))) if _NUMBERS.fullmatch(text) else None
     except ValueError:
@@ -59,5 +61,6 @@ def numbers(text: str, what: str, length: int) -> list[float]:
 
 
 def finite(values: list[float], what: str) -> None:
+    """Raise Fault unless each value is finite."""
     if not all(map(math.isfinite, values)):
         raise Fault(f"{what} has a value that is not finite")

@@ -1,4 +1,4 @@
-"""A model of XGBoost in JSON or UBJSON (https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html)."""
+"""Checks of an XGBoost model in JSON or UBJSON (https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html)."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from functions.runtime.runtimes.structure.fault import (
 )
 from functions.runtime.runtimes.structure.xgboost_tree import Expected
 
-# The newest version whose fields are known; one of a newer file may be new.
+# The newest version whose fields are all known.
 _NEWEST = (3, 4)
-# Since it vector leaves have an array of their own.
+# From this version on, vector leaves have a separate array.
 _LEAF_WEIGHTS = (3, 2)
-# Before it a categorical feature could be split as a number.
+# Before this version a categorical feature could be split as a number.
 _CATEGORIES = (2, 0)
 _FEATURE_TYPES = frozenset({"q", "c", "i", "int", "float", "categorical", "quantitive", "indicator"})
 _MOST_FEATURES = 2**24
@@ -41,7 +41,7 @@ _NUMBER = re.compile(r"-?\d+(\.\d*)?([eE][-+]?\d+)?")
 
 
 def check(data: bytes, library: Callable[[], tuple[int, int]]) -> None:
-    """Raises Fault for a file that contradicts itself. `library` gives the version of XGBoost that is to read it, if that matters."""
+    """Check a file. Raises Fault when it contradicts itself. `library` returns the version of the installed XGBoost."""
     document = mapping(text.parse(data) if is_json(data) else ubjson.parse(data), "it")
     learner = mapping(get(document, "learner", "it"), "its learner")
     version = _version(document)
@@ -50,16 +50,17 @@ def check(data: bytes, library: Callable[[], tuple[int, int]]) -> None:
         known_keys(document, _TOP, "it")
     booster = mapping(get(learner, "gradient_booster", "its learner"), "its gradient_booster")
     if get(booster, "name", "its gradient_booster") == "gblinear":
-        return  # it has no indices, and is refused when it is loaded
+        return  # it has no indices, and is refused by the load
     _Learner(learner, booster, version=version, strict=strict, library=library).check()
 
 
 def is_json(data: bytes) -> bool:
+    """Whether a model file is JSON; otherwise it is UBJSON."""
     return data[1:64].lstrip()[:1] == b'"'
 
 
 def _version(document: dict[str, Any]) -> tuple[int, int]:
-    """Of the XGBoost that wrote the file; files from before 1.0 had none."""
+    """The version of the XGBoost that wrote the file; 0.0 for files from before 1.0, which have none."""
     found = integers(document.get("version", [0, 0, 0]), "its version", 3)
     return found[0], found[1]
 
@@ -112,7 +113,9 @@ class _Learner:
         self._check_rounds(model, vectors)
 
     def _model(self) -> dict[str, Any]:
-        """The trees; around those of DART are the weights of trees (weight_drop), which the library reads by the number of a tree."""
+        """The model with the trees; DART wraps it with the weights of trees (weight_drop), which the library reads by
+        the number of a tree.
+        """
         booster = self._booster
         dart = booster["name"] == "dart"
         if dart:
@@ -131,7 +134,7 @@ class _Learner:
         return model
 
     def _feature_types(self) -> Sequence[bool] | None:
-        """Whether each feature is categorical, or None for a file that does not say."""
+        """Whether each feature is categorical; None if the file has no types."""
         found: dict[str, Sequence[str]] = {}
         for name in ("feature_names", "feature_types"):
             found[name] = [string(item, f"its {name}") for item in sequence(self._learner.get(name, []), f"its {name}")]
@@ -147,7 +150,7 @@ class _Learner:
         objective = mapping(get(self._learner, "objective", "its learner"), "its objective")
         name = string(get(objective, "name", "its objective"), "its objective's name")
         softmax = objective.get("softmax_multiclass_param")
-        if name.startswith("multi:") or softmax is not None:  # it divides by it
+        if name.startswith("multi:") or softmax is not None:  # the library divides by it
             parameters = mapping(softmax, "its softmax_multiclass_param")
             if integer(parameters.get("num_class"), "its objective's num_class", 1, _MOST_OUTPUTS) != self._classes:
                 raise Fault(f"its objective has another number of classes than the model, {self._classes}")
@@ -158,7 +161,7 @@ class _Learner:
             integer(attributes["best_iteration"], "its best_iteration")
 
     def _check_rounds(self, model: Mapping[str, Any], vectors: Sequence[bool]) -> None:
-        """Which output a tree adds to (tree_info), and which trees are a round's (iteration_indptr)."""
+        """Check the output that each tree adds to (tree_info), and the trees of each round (iteration_indptr)."""
         parameters = mapping(get(model, "gbtree_model_param", "its model"), "its gbtree_model_param")
         count = len(vectors)
         if integer(get(parameters, "num_trees", "its model"), "its num_trees") != count:
@@ -184,7 +187,7 @@ class _Learner:
 
 
 def _check_base_score(value: Any, groups: int) -> None:
-    """A number, or from XGBoost 3.1 on an array of them, as a string."""
+    """Check the base score: a string of a number, or from XGBoost 3.1 on of an array of numbers."""
     found = string(value, "its base_score").strip()
     listed = found[1:-1].split(",") if found[:1] + found[-1:] in ("[]", "()") else [found]
     if len(listed) not in (1, groups) or not all(map(_NUMBER.fullmatch, map(str.strip, listed))):

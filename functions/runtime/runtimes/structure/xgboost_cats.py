@@ -1,4 +1,4 @@
-"""The categories that a model of XGBoost 3.1 and newer was trained on (CatContainer::Load in src/data/cat_container.cc)."""
+"""Checks of the stored categories of XGBoost 3.1 and newer (CatContainer::Load in src/data/cat_container.cc)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from typing import Any
 from functions.runtime.runtimes.structure.fault import Fault, get, integer, integers, known_keys, mapping, sequence, within
 
 _KEYS = frozenset({"enc", "feature_segments", "sorted_idx"})
-# How the library numbers types of values: Value::ValueKind in include/xgboost/json.h.
+# The library's numbers of value types: Value::ValueKind in include/xgboost/json.h.
 _FIRST_TYPE, _LAST_TYPE = 7, 16
 
 
 def check(value: Any, width: int) -> Sequence[int | None] | None:
-    """How many categories each feature has, None for one that has none; None when the file has none at all. Raises Fault."""
+    """Check the categories.
+
+    Returns their number for each feature, None for a feature without any; None if the file has none. Raises Fault.
+    """
     cats = mapping(value, "its cats")
     known_keys(cats, _KEYS, "its cats")
     columns = sequence(get(cats, "enc", "its cats"), "its cats' enc")
@@ -45,12 +48,12 @@ def _count(column: dict[str, Any], what: str) -> int:
             raise Fault(f"{what} have no offsets")
         return 0
     if offsets[0] != 0 or offsets[-1] != len(values) or any(end < start for start, end in pairwise(offsets)):
-        raise Fault(f"{what} have offsets that are not those of their texts")
+        raise Fault(f"{what} have offsets that are not those of their strings")
     return len(offsets) - 1
 
 
 def _check_order(order: Sequence[int], segments: Sequence[int]) -> None:
-    """Within each feature, the places of its categories when they are sorted."""
+    """Check that the order of each feature is a permutation of its categories."""
     if len(order) not in (0, segments[-1]):
         raise Fault("its cats' sorted_idx is of another number of categories")
     if order:

@@ -1,7 +1,8 @@
-"""One tree of an XGBoost model (RegTree::LoadModel and MultiTargetTree::LoadModel in src/tree of XGBoost).
+"""Checks of one tree of an XGBoost model (RegTree::LoadModel and MultiTargetTree::LoadModel in src/tree of XGBoost).
 
-Predictions go to `left + 1` where a value falls to the right, and to either child by its index where it is missing; they stop at the first
-node whose left child is -1. Nothing is compared with the number of nodes, features or categories.
+A prediction goes to `left + 1` where a value falls to the right, and to either child by its index where it is missing;
+it stops at the first node whose left child is -1. The library compares nothing with the number of nodes, features or
+categories.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from functions.runtime.runtimes.structure.fault import (
 )
 
 NO_NODE = -1
-# What the parent of a root is (without the highest bit), and the split index of a node that was pruned.
+# The parent of a root (without the highest bit), and the split index of a pruned node.
 _MASKED = 2**31 - 1
-# Of one split; XGBoost stores them in a bit field, and a float holds integers up to this.
+# Categories of one split: XGBoost stores them in a bit field, and a float holds integers up to this.
 _MOST_CATEGORIES = 2**24
 _KEYS = frozenset(
     {
@@ -57,11 +58,11 @@ _KEYS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What the rest of the model says about its trees.
+    """The values of the rest of the model that each tree must match.
 
-    `categorical` is whether a feature is, feature by feature, and `categories` how many a feature has, where the file knows it. `strict`
-    is whether the file is from a version whose fields are all known; `leaf_weights` is whether the installed XGBoost reads vector leaves
-    from `leaf_weights` (3.2 and newer) or from `base_weights`.
+    `categorical` says whether each feature is categorical, and `categories` has the number of its categories, where the
+    file knows them. `strict` says whether all fields of the file's version are known; `leaf_weights` says whether the
+    installed XGBoost reads vector leaves from `leaf_weights` (3.2 and newer) or from `base_weights`.
     """
 
     width: int
@@ -82,7 +83,7 @@ class _Nodes:
 
 
 def check(tree: Any, number: int, expected: Expected) -> bool:
-    """Whether it is a tree of vector leaves. Raises Fault."""
+    """Check one tree. Returns whether its leaves are vectors. Raises Fault."""
     what = f"the tree {number}"
     document = mapping(tree, what)
     if expected.strict:
@@ -118,7 +119,7 @@ def _nodes(document: dict[str, Any], size: int, what: str) -> _Nodes:
 
 
 def _check_flags(value: Any, what: str, size: int) -> None:
-    """XGBoost before 1.6 wrote true and false."""
+    """Check flags, which XGBoost before 1.6 wrote as true and false."""
     found = sequence(value, what)
     check_length(found, what, size)
     if not {0, 1}.issuperset(found):
@@ -126,7 +127,7 @@ def _check_flags(value: Any, what: str, size: int) -> None:
 
 
 def _check_topology(nodes: _Nodes, size: int, deleted: int, what: str) -> None:
-    """Each node but the root and those that were pruned is the child of one other, and all are below the root."""
+    """Check that each node but the root and the pruned ones is the child of one other, and that all are below the root."""
     left, right, parents = nodes.left, nodes.right, nodes.parents
     if parents[0] not in (_MASKED, NO_NODE):
         raise Fault(f"{what}'s root has a parent")
@@ -142,13 +143,13 @@ def _check_topology(nodes: _Nodes, size: int, deleted: int, what: str) -> None:
             raise Fault(f"{what}'s node {node} has children with another parent")
         ordered &= child > node
     if 2 * len(nodes.inner) + 1 + deleted != size:
-        raise Fault(f"{what} has nodes that belong nowhere")
+        raise Fault(f"{what} has nodes outside the tree")
     if not ordered and _below_root(nodes) != size - deleted:
-        raise Fault(f"{what}'s nodes lead in a circle")
+        raise Fault(f"{what}'s nodes have a cycle")
 
 
 def _below_root(nodes: _Nodes) -> int:
-    """How many nodes there are; none is met twice, as each has one parent."""
+    """The number of nodes below the root, itself included; each is visited once, since it has one parent."""
     count, waiting = 0, [0]
     while waiting:
         node = waiting.pop()
@@ -172,7 +173,9 @@ def _check_splits(nodes: _Nodes, conditions: Sequence[float], categorical: set[i
 
 
 def _categorical_nodes(document: dict[str, Any], nodes: _Nodes, expected: Expected, size: int, what: str) -> set[int]:
-    """The nodes that split by categories; XGBoost copies those of each from one array (RegTree::LoadCategoricalSplit)."""
+    """Check the categories, which XGBoost copies from one array (RegTree::LoadCategoricalSplit); returns the nodes that
+    split by them.
+    """
     if "split_type" not in document:
         return set()
     types = integers(document["split_type"], f"{what}'s split_type", size)
@@ -211,19 +214,17 @@ def _check_leaves(document: dict[str, Any], nodes: _Nodes, conditions: Sequence[
 
 
 def _check_vectors(document: dict[str, Any], nodes: _Nodes, vector: int, expected: Expected, what: str) -> None:
-    """From XGBoost 3.2 on the right child of a leaf is its place in `leaf_weights`."""
+    """Check vector leaves: from XGBoost 3.2 on the right child of a leaf is its index in `leaf_weights`."""
     if vector != expected.groups:
         raise Fault(f"{what} has leaves of {vector} values, the model has {expected.groups} outputs")
     size = len(nodes.left)
     weights = floats(get(document, "base_weights", what), f"{what}'s base_weights")
     finite(weights, f"{what}'s base_weights")
     leaves = [nodes.right[node] for node, child in enumerate(nodes.left) if child == NO_NODE]
-    apart = expected.leaf_weights()
-    if ("leaf_weights" in document) != apart:
-        raise Fault(
-            "its leaves are vectors, which XGBoost 3.2 and older versions store differently; save it by the version that is installed"
-        )
-    if not apart:
+    separate = expected.leaf_weights()
+    if ("leaf_weights" in document) != separate:
+        raise Fault("its leaves are vectors, which XGBoost 3.2 and older versions store differently; save it by the installed version")
+    if not separate:
         check_length(weights, f"{what}'s base_weights", size * vector)
         return
     if not weights or len(weights) % size or len(weights) > size * vector:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.runtime.artifacts.addresses import InvalidAddress, parse, shown
+from functions.runtime.artifacts.addresses import InvalidAddress, parse, redacted
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from functions.runtime.artifacts.addresses import InvalidAddress, parse, shown
         ("file:///mnt/models/a.ubj", "file:///mnt/models"),
     ],
 )
-def test_what_lies_within_a_prefix(uri: str, prefix: str) -> None:
+def test_an_address_is_within_its_prefix(uri: str, prefix: str) -> None:
     assert parse(uri).within(parse(prefix))
 
 
@@ -42,7 +42,7 @@ def test_what_lies_within_a_prefix(uri: str, prefix: str) -> None:
         ("file:///etc/passwd", "file:///mnt/models"),
     ],
 )
-def test_what_only_looks_as_if_it_did(uri: str, prefix: str) -> None:
+def test_an_address_is_not_within_a_similar_prefix(uri: str, prefix: str) -> None:
     assert not parse(uri).within(parse(prefix))
 
 
@@ -71,20 +71,20 @@ def test_what_only_looks_as_if_it_did(uri: str, prefix: str) -> None:
         "",
     ],
 )
-def test_what_could_lead_elsewhere_is_no_address_and_is_not_repeated(uri: str) -> None:
+def test_an_ambiguous_address_is_refused_and_not_repeated(uri: str) -> None:
     with pytest.raises(InvalidAddress) as caught:
         parse(uri)
-    assert "sec" not in str(caught.value) + shown(uri)
+    assert "sec" not in str(caught.value) + redacted(uri)
 
 
-def test_a_signature_is_not_shown() -> None:
-    assert shown("https://h/a.ubj?X-Signature=secret") == "https://h/a.ubj?…"
+def test_a_signature_is_redacted() -> None:
+    assert redacted("https://h/a.ubj?X-Signature=secret") == "https://h/a.ubj?…"
 
 
 @pytest.mark.parametrize(
     ("uri", "suffix"), [("s3://b/a.tar.gz", ".gz"), ("s3://b/a.ubj?v=.x", ".ubj"), ("s3://b.c/a", ""), ("s3://b/a.", ""), ("s3://b", "")]
 )
-def test_the_end_of_a_name_tells_the_format(uri: str, suffix: str) -> None:
+def test_the_suffix_is_that_of_the_file(uri: str, suffix: str) -> None:
     assert parse(uri).suffix == suffix
 
 
@@ -116,7 +116,7 @@ PIECES = [
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=8).map("".join))
-def test_no_addition_to_a_prefix_leads_out_of_it(addition: str) -> None:
+def test_no_addition_to_a_prefix_resolves_outside_it(addition: str) -> None:
     prefix = parse("https://h.example/models")
     try:
         inside = parse(f"https://h.example/models{addition}").within(prefix)

@@ -16,8 +16,8 @@ from typing import Any
 import fsspec
 import pytest
 
-from common.errors import InvalidSetting
-from functions.runtime.artifacts.fetching import BESIDE, Policy, fetch, locate
+from functions.runtime.artifacts.fetching import fetch, locate
+from functions.runtime.artifacts.policy import CARD_FOLDER_ONLY, Policy
 from functions.runtime.contract.card import Artifact
 from functions.runtime.errors import InvalidModel
 
@@ -33,7 +33,7 @@ SHA256 = hashlib.sha256(BODY).hexdigest()
 
 @dataclass
 class Storage:
-    """A web server of artifacts; `asked` counts the requests by path. What is slow waits until it is `released`."""
+    """A web server of artifacts; `asked` counts the requests by path. Slow answers wait until they are `released`."""
 
     asked: Counter[str] = field(default_factory=Counter)
     released: threading.Event = field(default_factory=threading.Event)
@@ -95,7 +95,7 @@ def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
 
 @pytest.fixture
 def policy(storage: Storage, tmp_path: Path) -> Policy:
-    return Policy((f"{storage.url}/models",), tmp_path / "cache")
+    return Policy(allowed=(f"{storage.url}/models",), cache=tmp_path / "cache")
 
 
 def kept(policy: Policy) -> set[str]:
@@ -103,7 +103,7 @@ def kept(policy: Policy) -> set[str]:
     return {path.name for path in policy.cache.iterdir()} if policy.cache.exists() else set()
 
 
-def test_an_artifact_is_fetched_once_and_kept_by_its_digest(storage: Storage, policy: Policy) -> None:
+def test_an_artifact_is_fetched_once_and_cached_by_its_digest(storage: Storage, policy: Policy) -> None:
     paths = {fetch(f"{storage.url}/models/model.ubj?signature=secret", SHA256, policy) for _ in range(3)}
     (path,) = paths
     assert path.read_bytes() == BODY
@@ -111,7 +111,7 @@ def test_an_artifact_is_fetched_once_and_kept_by_its_digest(storage: Storage, po
     assert storage.asked == {"/models/model.ubj": 1}
 
 
-def test_what_is_damaged_in_the_cache_is_fetched_again(storage: Storage, policy: Policy, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_file_in_the_cache_is_fetched_again(storage: Storage, policy: Policy, caplog: pytest.LogCaptureFixture) -> None:
     path = fetch(f"{storage.url}/models/model.ubj", SHA256, policy)
     path.write_bytes(BODY[:-1])
     assert fetch(f"{storage.url}/models/model.ubj", SHA256, policy).read_bytes() == BODY
@@ -121,18 +121,22 @@ def test_what_is_damaged_in_the_cache_is_fetched_again(storage: Storage, policy:
 @pytest.mark.parametrize(
     ("name", "change", "sentence"),
     [
-        ("gone.ubj", {}, "the server answers 404; mend artifact.uri"),
+        ("gone.ubj", {}, "the server responded 404; fix artifact.uri"),
         ("cut.ubj", {}, "ended after 1000 of 256000 bytes"),
         ("slow.ubj", {"seconds": 0.2}, r"was not fetched within 0\.2 s; .* raise TIDEGATE_ARTIFACT_SECONDS"),
         ("silent.ubj", {"seconds": 0.2}, r"was not fetched within 0\.2 s"),
         ("model.ubj", {"max_bytes": 255_999}, "has more than 255999 bytes; raise TIDEGATE_MAX_ARTIFACT_BYTES"),
         ("endless.ubj", {"max_bytes": 255_999}, "has more than 255999 bytes"),
-        ("away.ubj", {}, r"away\.ubj\?… redirects: the artifact http://localhost:\d+/models/model\.ubj\?… is in no place that may be read"),
-        ("up.ubj", {}, r"redirects: the artifact \S+/other/model\.ubj is in no place that may be read"),
-        ("passwd.ubj", {}, "the server answers 302"),
+        (
+            "away.ubj",
+            {},
+            r"away\.ubj\?… redirects: the artifact http://localhost:\d+/models/model\.ubj\?… is not within an allowed location",
+        ),
+        ("up.ubj", {}, r"redirects: the artifact \S+/other/model\.ubj is not within an allowed location"),
+        ("passwd.ubj", {}, "the server responded 302"),
     ],
 )
-def test_a_download_that_fails_is_one_sentence_and_leaves_nothing(
+def test_a_failed_download_is_one_sentence_and_leaves_nothing(
     name: str, change: dict[str, Any], sentence: str, storage: Storage, policy: Policy, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -143,39 +147,40 @@ def test_a_download_that_fails_is_one_sentence_and_leaves_nothing(
     assert storage.asked == {f"/models/{name}": 1}
 
 
-def test_bytes_that_the_card_does_not_promise_are_not_kept(storage: Storage, policy: Policy) -> None:
+def test_bytes_of_another_digest_are_not_kept(storage: Storage, policy: Policy) -> None:
     with pytest.raises(
-        InvalidModel, match=rf"the artifact {storage.url}/models/model\.ubj has the sha256 {SHA256[:12]}…, its card promises 0000"
+        InvalidModel, match=rf"the artifact {storage.url}/models/model\.ubj has the sha256 {SHA256[:12]}…, but its card has 0000"
     ):
         fetch(f"{storage.url}/models/model.ubj", "0" * 64, policy)
     assert kept(policy) == set()
 
 
-def test_a_redirect_within_what_is_allowed_is_followed(storage: Storage, policy: Policy) -> None:
+def test_a_redirect_within_an_allowed_location_is_followed(storage: Storage, policy: Policy) -> None:
     assert fetch(f"{storage.url}/models/moved.ubj", SHA256, policy).read_bytes() == BODY
 
 
-def test_a_server_that_is_not_there_is_one_sentence(policy: Policy) -> None:
+def test_an_unreachable_server_is_one_sentence(policy: Policy) -> None:
     with pytest.raises(InvalidModel, match=r"cannot fetch the artifact http://127\.0\.0\.1:1/models: Connection refused"):
         fetch("http://127.0.0.1:1/models", SHA256, replace(policy, allowed=("http://127.0.0.1:1",)))
 
 
-def test_two_processes_that_fetch_at_once_do_not_disturb_each_other(storage: Storage, policy: Policy) -> None:
+def test_two_processes_fetching_at_once_do_not_disturb_each_other(storage: Storage, policy: Policy) -> None:
     uri = f"{storage.url}/models/together.ubj"
     program = (
-        "import sys; from pathlib import Path; from functions.runtime.artifacts.fetching import Policy, fetch\n"
-        "print(fetch(sys.argv[1], sys.argv[2], Policy((sys.argv[1],), Path(sys.argv[3]))))"
+        "import sys; from pathlib import Path; from functions.runtime.artifacts.fetching import fetch\n"
+        "from functions.runtime.artifacts.policy import Policy\n"
+        "print(fetch(sys.argv[1], sys.argv[2], Policy(allowed=(sys.argv[1],), cache=Path(sys.argv[3]))))"
     )
     command = [sys.executable, "-c", program, uri, SHA256, str(policy.cache)]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    told = {process.communicate()[0].strip() for process in processes}
+    paths = {process.communicate()[0].strip() for process in processes}
     assert [process.returncode for process in processes] == [0, 0]
-    assert told == {f"{policy.cache}/{SHA256}.ubj"}
+    assert paths == {f"{policy.cache}/{SHA256}.ubj"}
     assert kept(policy) == {f"{SHA256}.ubj"}
     assert storage.asked["/models/together.ubj"] == 2
 
 
-def test_what_a_killed_process_left_is_removed_and_what_another_writes_is_not(storage: Storage, policy: Policy) -> None:
+def test_partial_files_of_killed_processes_are_removed(storage: Storage, policy: Policy) -> None:
     assert policy.cache is not None
     policy.cache.mkdir()
     left, written = (policy.cache / f"{SHA256}.ubj.{name}.part" for name in ("1-left", "2-written"))
@@ -186,11 +191,11 @@ def test_what_a_killed_process_left_is_removed_and_what_another_writes_is_not(st
     assert kept(policy) == {f"{SHA256}.ubj", written.name}
 
 
-def test_any_storage_that_fsspec_reads_will_do(tmp_path: Path) -> None:
+def test_any_storage_that_fsspec_supports_is_read(tmp_path: Path) -> None:
     fsspec.filesystem("memory").pipe("/bucket/models/model.ubj", BODY)
-    policy = Policy(("memory://bucket/models",), tmp_path)
+    policy = Policy(allowed=("memory://bucket/models",), cache=tmp_path)
     assert fetch("memory://bucket/models/model.ubj", SHA256, policy).read_bytes() == BODY
-    with pytest.raises(InvalidModel, match=r"cannot fetch the artifact memory://bucket/models/gone\.ubj: it is not there"):
+    with pytest.raises(InvalidModel, match=r"cannot fetch the artifact memory://bucket/models/gone\.ubj: not found"):
         fetch("memory://bucket/models/gone.ubj", "0" * 64, policy)
     with pytest.raises(InvalidModel, match="has more than 1000 bytes"):
         fetch("memory://bucket/models/model.ubj", "0" * 64, replace(policy, max_bytes=1_000))
@@ -206,98 +211,56 @@ def test_any_storage_that_fsspec_reads_will_do(tmp_path: Path) -> None:
 def test_a_missing_package_is_named(missing: str, uri: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(InvalidModel) as caught:
-        fetch(uri, SHA256, Policy((uri,), tmp_path))
+        fetch(uri, SHA256, Policy(allowed=(uri,), cache=tmp_path))
     assert command in str(caught.value)
 
 
-def test_a_storage_that_nothing_reads_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InvalidModel, match="fsspec reads no cellar://"):
-        fetch("cellar://shelf/model.ubj", SHA256, Policy(("cellar://shelf",), tmp_path))
+def test_an_unsupported_storage_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidModel, match="fsspec does not support cellar://"):
+        fetch("cellar://shelf/model.ubj", SHA256, Policy(allowed=("cellar://shelf",), cache=tmp_path))
 
 
-def test_what_is_fetched_needs_a_digest(storage: Storage, policy: Policy) -> None:
+def test_a_remote_artifact_needs_a_digest(storage: Storage, policy: Policy) -> None:
     with pytest.raises(InvalidModel, match=r"has no digest; add artifact\.sha256"):
         fetch(f"{storage.url}/models/model.ubj", None, policy)
     assert not storage.asked
 
 
-def test_nothing_is_fetched_unless_it_is_allowed_not_even_from_the_cache(storage: Storage, policy: Policy) -> None:
+def test_a_location_that_is_not_allowed_is_not_read_from_the_cache(storage: Storage, policy: Policy) -> None:
     fetch(f"{storage.url}/models/model.ubj", SHA256, policy)
-    with pytest.raises(InvalidModel, match=r"is in no place that may be read \(none\); add its place to TIDEGATE_ARTIFACT_URIS"):
+    with pytest.raises(InvalidModel, match=r"is not within an allowed location \(none\); add its location to TIDEGATE_ARTIFACT_URIS"):
         fetch(f"{storage.url}/models/model.ubj", SHA256, replace(policy, allowed=()))
 
 
-def test_a_cache_that_cannot_be_written_is_named(storage: Storage, policy: Policy, tmp_path: Path) -> None:
+def test_a_cache_that_is_not_writable_is_named(storage: Storage, policy: Policy, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InvalidModel, match=r"cannot write to .*/file/cache: Not a directory; name another folder by TIDEGATE_CACHE"):
+    with pytest.raises(InvalidModel, match=r"cannot write to .*/file/cache: Not a directory; set TIDEGATE_CACHE to another folder"):
         fetch(f"{storage.url}/models/model.ubj", SHA256, replace(policy, cache=tmp_path / "file" / "cache"))
 
 
 @pytest.mark.parametrize("uri", ["model.ubj", "trees/model.ubj", "./model.ubj"])
-def test_a_path_beside_the_card_needs_no_leave(uri: str, tmp_path: Path) -> None:
+def test_a_path_in_the_folder_of_the_card_is_always_allowed(uri: str, tmp_path: Path) -> None:
     (tmp_path / uri).parent.mkdir(exist_ok=True)
     (tmp_path / uri).write_bytes(BODY)
-    assert locate(Artifact(uri, SHA256), tmp_path, BESIDE).read_bytes() == BODY
+    assert locate(Artifact(uri, SHA256), tmp_path, CARD_FOLDER_ONLY).read_bytes() == BODY
 
 
 @pytest.mark.parametrize("uri", ["../model.ubj", "trees/../../model.ubj"])
-def test_a_path_does_not_leave_the_folder_of_its_card(uri: str, tmp_path: Path) -> None:
+def test_a_path_outside_the_folder_of_its_card_is_refused(uri: str, tmp_path: Path) -> None:
     (tmp_path / "model.ubj").write_bytes(BODY)
     (tmp_path / "card" / "trees").mkdir(parents=True)
-    with pytest.raises(InvalidModel, match="leaves the folder of its card"):
-        locate(Artifact(uri, SHA256), tmp_path / "card", BESIDE)
+    with pytest.raises(InvalidModel, match="is outside the folder of its card"):
+        locate(Artifact(uri, SHA256), tmp_path / "card", CARD_FOLDER_ONLY)
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
-def test_an_absolute_path_needs_leave_and_is_read_where_it_is(scheme: str, tmp_path: Path) -> None:
+def test_an_absolute_path_must_be_allowed_and_is_read_in_place(scheme: str, tmp_path: Path) -> None:
     path = tmp_path / "shared models" / "model.ubj"
     path.parent.mkdir()
     path.write_bytes(BODY)
     artifact = Artifact(f"{scheme}{path}", SHA256)
-    with pytest.raises(InvalidModel, match=r"the artifact file:///.* is in no place that may be read"):
-        locate(artifact, tmp_path / "card", BESIDE)
-    assert locate(artifact, tmp_path / "card", Policy((f"file://{tmp_path}",))) == path
+    with pytest.raises(InvalidModel, match=r"the artifact file:///.* is not within an allowed location"):
+        locate(artifact, tmp_path / "card", CARD_FOLDER_ONLY)
+    assert locate(artifact, tmp_path / "card", Policy(allowed=(f"file://{tmp_path}",))) == path
     with pytest.raises(InvalidModel, match="has the sha256"):
-        locate(replace(artifact, sha256="0" * 64), tmp_path / "card", Policy((f"file://{tmp_path}",)))
-
-
-def test_the_environment_tells_the_policy(tmp_path: Path) -> None:
-    told = {
-        "TIDEGATE_ARTIFACT_URIS": "s3://models/prod, https://h/models,",
-        "TIDEGATE_CACHE": str(tmp_path),
-        "TIDEGATE_MAX_ARTIFACT_BYTES": "1000",
-        "TIDEGATE_ARTIFACT_SECONDS": "1.5",
-    }
-    assert Policy.from_env(told) == Policy(("s3://models/prod", "https://h/models"), tmp_path, 1000, 1.5)
-    assert Policy.from_env({}) == BESIDE
-
-
-@pytest.mark.parametrize("uris", ["https://user:secret@h/models", "https://", "models", "s3://models/../all"])
-def test_a_place_that_is_none_is_refused_at_start(uris: str) -> None:
-    with pytest.raises(InvalidSetting, match="TIDEGATE_ARTIFACT_URIS has ") as caught:
-        Policy.from_env({"TIDEGATE_ARTIFACT_URIS": uris})
-    assert "secret" not in str(caught.value)
-
-
-def test_without_any_folder_that_can_be_written_the_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a pod without a volume, whose root file system is read-only."""
-
-    def nowhere() -> str:
-        raise FileNotFoundError("No usable temporary directory found")
-
-    monkeypatch.setattr("tempfile.gettempdir", nowhere)
-    with pytest.raises(InvalidSetting, match="mount a volume and name it by TIDEGATE_CACHE"):
-        Policy.from_env({"TIDEGATE_ARTIFACT_URIS": "https://models.example.com"})
-
-
-def test_artifacts_are_kept_in_the_users_cache_or_else_in_the_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    allowed = {"TIDEGATE_ARTIFACT_URIS": "s3://models"}
-    assert Policy.from_env(allowed | {"HOME": str(tmp_path)}).cache == tmp_path / ".cache" / "tidegate"
-    assert Policy.from_env(allowed | {"HOME": "/", "XDG_CACHE_HOME": str(tmp_path)}).cache == tmp_path / "tidegate"
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    ours = tmp_path / f"tidegate-{os.getuid()}"
-    assert Policy.from_env(allowed | {"HOME": "/dev/null"}).cache == Policy.from_env(allowed).cache == ours
-    ours.rmdir()
-    ours.symlink_to(tmp_path / "tidegate")
-    with pytest.raises(InvalidSetting, match="set TIDEGATE_CACHE"):
-        Policy.from_env(allowed)
+        locate(replace(artifact, sha256="0" * 64), tmp_path / "card", Policy(allowed=(f"file://{tmp_path}",)))

@@ -18,7 +18,7 @@ from functions.runtime.errors import InvalidModel
 
 PAGE = Path(__file__).parents[4] / "docs" / "model-card.md"
 
-# With what YAML finds hard: quotes, colons, line ends of other scripts, what looks like a number or a date.
+# With hard cases of YAML: quotes, colons, line ends of other scripts, strings that look like a number or a date.
 texts = st.text(max_size=20) | st.sampled_from(["yes", "1e3", "0x1F", "2013-01-01", "null", "~", "a: b", "- a", "\x85", "\ufeff", "#"])
 columns = st.from_regex(r"[^\x00-\x1f]{1,20}", fullmatch=True).filter(lambda name: name.encode("utf-8", "ignore").decode() == name)
 names = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,20}", fullmatch=True)
@@ -91,7 +91,7 @@ def any_card(draw: st.DrawFn) -> Card:
 
 
 @given(any_card())
-def test_a_card_that_is_written_and_read_again_is_the_same(card: Card) -> None:
+def test_a_card_that_is_written_and_read_is_equal(card: Card) -> None:
     assert parse(yaml.load(dump(card), Loader=yaml.CSafeLoader)) == card
 
 
@@ -126,28 +126,31 @@ def test_bounds_and_thresholds_of_zero_are_written() -> None:
         ([], "it is a list; it must be an object"),
         (document(inputs=[]), "inputs is empty; name at least one"),
         (document(name=None), "name is missing"),
-        (document(colour="red"), "colour is not known; known are name, version"),
+        (document(colour="red"), "colour is unknown; known are name, version"),
         (document(runtime="../evil"), "runtime is '../evil'; it must match"),
         (document(features=["size"]), r"features and inputs differ \(city\); without a transform the inputs are the features"),
-        (document(transform="t"), "features is missing; a card with a transform lists what the artifact takes"),
+        (document(transform="t"), "features is missing; list the columns of the artifact, which the transform makes"),
         (document(transform="t", features=["a", "b", "a"]), "features has 'a' more than once"),
-        (with_input(minimun=1), r"inputs\[0\]\.minimun is not known; perhaps it is minimum"),
+        (with_input(minimun=1), r"inputs\[0\]\.minimun is unknown; perhaps it is minimum"),
         (with_input(minimum="1e3"), r"inputs\[0\]\.minimum is '1e3'; it must be a number, such as 0\.5 or 1\.0e\+3"),
         (with_input(minimum=True), r"inputs\[0\]\.minimum is True; it must be a finite number, or left out"),
         (with_input(maximum=float("inf")), r"inputs\[0\]\.maximum is inf; it must be a finite number, or left out"),
         (with_input(maximum=float("nan")), r"inputs\[0\]\.maximum is nan; it must be a finite number, or left out"),
         (with_input(maximum=10**400), r"inputs\[0\]\.maximum is 10{39}; it must be a finite number, or left out"),
         (with_input(minimum=2, maximum=1), r"inputs\[0\]\.minimum is 2, above the maximum, 1"),
-        (with_input(datatype="BYTES", minimum=1), r"inputs\[0\]\.minimum bounds a number; BYTES is none"),
-        (with_input(datatype="BOOL", maximum=1), r"inputs\[0\]\.maximum bounds a number; BOOL is none"),
-        (with_input(categories=["a"]), r"inputs\[0\]\.categories are texts; the datatype must be BYTES, not FP32"),
+        (with_input(datatype="BYTES", minimum=1), r"inputs\[0\]\.minimum bounds a number; BYTES is not one"),
+        (with_input(datatype="BOOL", maximum=1), r"inputs\[0\]\.maximum bounds a number; BOOL is not one"),
+        (with_input(categories=["a"]), r"inputs\[0\]\.categories are strings; the datatype must be BYTES, not FP32"),
         (with_input(datatype="BYTES", categories=[]), r"inputs\[0\]\.categories has 0 items; name at least 1, or leave it out"),
         (with_input(datatype="BYTES", categories=["a", "b", "a"]), r"inputs\[0\]\.categories has 'a' more than once"),
         (
             with_input(datatype="BYTES", categories=[1]),
-            r"inputs\[0\]\.categories has an item that is no text; put it in quotes, or make the datatype INT64",
+            r"inputs\[0\]\.categories has an item that is not a string; put it in quotes, or make the datatype INT64",
         ),
-        (with_input(datatype="BYTES", categories=["a", True]), r"inputs\[0\]\.categories has an item that is no text; put it in quotes$"),
+        (
+            with_input(datatype="BYTES", categories=["a", True]),
+            r"inputs\[0\]\.categories has an item that is not a string; put it in quotes$",
+        ),
         (
             with_input(datatype="INT32", categories=[1, 2.5]),
             r"inputs\[0\]\.categories has 2\.5; each must be a value of the datatype",
@@ -160,34 +163,37 @@ def test_bounds_and_thresholds_of_zero_are_written() -> None:
         (with_input(datatype="INT8", categories=[1, 300]), r"inputs\[0\]\.categories has 300, which is beyond the datatype INT8"),
         (with_input(datatype="FP16", categories=[1e6]), r"inputs\[0\]\.categories has 1000000\.0, which is beyond the datatype FP16"),
         (with_input(categories=[1, 1.0]), r"inputs\[0\]\.categories has 1\.0 more than once"),
-        (with_input(categories=[float("nan")]), r"inputs\[0\]\.categories has nan; each is a text, a finite number of 64 bits"),
-        (with_input(categories=[10**30]), r"inputs\[0\]\.categories has 10{30}; each is a text, a finite number of 64 bits"),
-        (with_input(categories=[[1]]), r"inputs\[0\]\.categories has a list; each is a text"),
+        (with_input(categories=[float("nan")]), r"inputs\[0\]\.categories has nan; each must be a string, a finite number of 64 bits"),
+        (with_input(categories=[10**30]), r"inputs\[0\]\.categories has 10{30}; each must be a string, a finite number of 64 bits"),
+        (with_input(categories=[[1]]), r"inputs\[0\]\.categories has a list; each must be a string"),
         (with_input(categories=[1, 2], minimum=0), r"inputs\[0\]\.minimum bounds a number; an input with categories takes only those"),
         (with_output(meaning="odds"), r"outputs\[0\]\.meaning is 'odds'; it must be one of value, probability"),
         (with_output(classes=["a"]), r"outputs\[0\]\.classes has 1 items; name at least 2"),
         (with_output(classes=["a", "a"]), r"outputs\[0\]\.classes has 'a' more than once"),
         (
             with_output(classes=["a", "b"], meaning="margin"),
-            r"outputs\[0\]\.classes name what a probability or a label is of; a margin has none",
+            r"outputs\[0\]\.classes are those of a probability or a label; a margin has none",
         ),
         (with_output(threshold=1.5), r"outputs\[0\]\.threshold is 1\.5; it must be 0 to 1"),
-        (with_output(threshold=0.5, meaning="probability"), r"outputs\[0\]\.threshold decides a label; a probability needs none"),
+        (
+            with_output(threshold=0.5, meaning="probability"),
+            r"outputs\[0\]\.threshold decides a label; a probability has none; add an output",
+        ),
         (with_output(on_request=True), "outputs are all on_request; leave one that every answer has"),
-        (document(artifact={"uri": "https://secret@h/\n"}), r"artifact\.uri has characters that cannot be seen"),
+        (document(artifact={"uri": "https://secret@h/\n"}), r"artifact\.uri has invisible characters; type it again"),
         (document(artifact={"uri": "m", "sha256": "ABC"}), r"artifact\.sha256 is 'ABC'; it must match"),
     ],
 )
-def test_a_mistake_is_one_sentence_that_names_the_field(wrong: Any, sentence: str) -> None:
+def test_an_invalid_field_is_one_sentence_that_names_it(wrong: Any, sentence: str) -> None:
     with pytest.raises(InvalidField, match=sentence) as caught:
         parse(wrong)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["a: [", "&a [*a]", "version: 2013-13-45", "\x00", "[" * 100_000, "- " * 100_000, "- ? " * 100_000])
-def test_a_file_that_is_no_card_is_one_sentence_that_names_it(text: str, tmp_path: Path) -> None:
+def test_an_invalid_file_is_one_sentence_that_names_it(text: str, tmp_path: Path) -> None:
     (tmp_path / "model.yaml").write_text(text)
-    with pytest.raises(InvalidModel, match=r"the model card .*model\.yaml is not (YAML|valid): .*\.$") as caught:
+    with pytest.raises(InvalidModel, match=r"the model card .*model\.yaml is (not YAML|invalid): .*\.$") as caught:
         load(tmp_path / "model.yaml")
     assert "\n" not in str(caught.value)
 
@@ -207,14 +213,14 @@ def test_a_damaged_card_is_read_or_refused_in_one_sentence(tmp_path_factory: pyt
     try:
         load(path)
     except InvalidModel as error:
-        assert "\n" not in str(error)  # noqa: PT017 it need not be raised
+        assert "\n" not in str(error)  # noqa: PT017 the edit may be harmless
 
 
-def test_the_page_tells_every_field() -> None:
+def test_the_page_documents_every_field() -> None:
     page = PAGE.read_text("utf-8")
-    told = {match[1] for match in re.finditer(r"^\| `([a-z0-9_.\[\]]+)`", page, re.MULTILINE)}
+    documented = {match[1] for match in re.finditer(r"^\| `([a-z0-9_.\[\]]+)`", page, re.MULTILINE)}
     wheres = {Card: "", Input: "inputs[].", Output: "outputs[].", Artifact: "artifact."}
-    assert told == {f"{where}{item.name}" for kind, where in wheres.items() for item in fields(kind)}
+    assert documented == {f"{where}{item.name}" for kind, where in wheres.items() for item in fields(kind)}
     assert {kind for kind in vars(cards).values() if is_dataclass(kind)} == set(wheres)
 
 

@@ -1,4 +1,4 @@
-"""Categories as the training frame has them: every way of sending a row predicts what the package predicts from the frame, to the bit."""
+"""Categories of the training frame: a row in every format gets the prediction of the package for the frame, to the bit."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Send = Callable[[ServedModel, pd.DataFrame], Rows]
 
 
 def frame_of(library: str) -> pd.DataFrame:
-    """XGBoost has no categories but strings and integers; some values are missing."""
+    """A frame of each type of categories; XGBoost supports only strings and integers. Some values are missing."""
     random = np.random.default_rng(11)
 
     def column(values: list[Any]) -> pd.Series[Any]:
@@ -47,7 +47,7 @@ def frame_of(library: str) -> pd.DataFrame:
 
 @pytest.fixture(scope="module", params=["xgboost", "lightgbm"])
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame, np.ndarray]:
-    """The file, the frame, and what the package predicts from it."""
+    """The file, the frame, and the package's prediction for it."""
     frame = frame_of(request.param)
     target = frame["size"] + sum(frame[name].cat.codes * 0.7 for name in frame.columns[1:])
     folder = tmp_path_factory.mktemp(request.param)
@@ -66,7 +66,7 @@ def served(trained: tuple[Path, pd.DataFrame, np.ndarray]) -> ServedModel:
 
 
 def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """As `DataFrame.to_json(orient="records")` writes them, with all digits of a number."""
+    """The rows of `DataFrame.to_json(orient="records")`, with all digits of a number."""
     rows = [[None if value != value else value for value in row] for row in frame.astype(object).to_numpy().tolist()]
     return [dict(zip(frame.columns, row, strict=True)) for row in rows]
 
@@ -76,7 +76,7 @@ def as_objects(model: ServedModel, frame: pd.DataFrame) -> Rows:
 
 
 def as_pandas_json(model: ServedModel, frame: pd.DataFrame) -> Rows:
-    """Whole numbers with gaps among them are 102.0 there."""
+    """The rows in pandas' own JSON, where integers with gaps among them are 102.0."""
     return v1.parse({"instances": orjson.loads(frame.to_json(orient="records", double_precision=15))}, model)
 
 
@@ -85,7 +85,7 @@ def as_lists(model: ServedModel, frame: pd.DataFrame) -> Rows:
 
 
 def as_events(model: ServedModel, frame: pd.DataFrame) -> Rows:
-    """What is missing is absent."""
+    """The rows as events, where a missing value is absent."""
     values: array[float] = array(model.encoder.record(records_of(frame)[0]).typecode)
     for row in records_of(frame):
         data = {name: value for name, value in row.items() if value is not None}
@@ -94,7 +94,7 @@ def as_events(model: ServedModel, frame: pd.DataFrame) -> Rows:
 
 
 def as_csv(model: ServedModel, frame: pd.DataFrame) -> Rows:
-    """As pandas writes it, whose cells are texts; the numbers among them are read as such."""
+    """The rows in pandas' CSV, whose cells are strings; numbers are converted."""
     rows = [line.split(",") for line in frame.to_csv(index=False).splitlines()]
     objects = [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
     return model.encoder.objects(
@@ -125,7 +125,7 @@ def as_doubles(model: ServedModel, frame: pd.DataFrame) -> Rows:
 
 
 def as_binary(model: ServedModel, frame: pd.DataFrame) -> Rows:
-    """Doubles for all numbers, NaN among them; booleans as they are, so rows that miss one are left out of what is compared."""
+    """The rows as binary tensors: doubles with NaN for numbers; booleans cannot be missing, so such rows are left out."""
     items, content = [], b""
     for item in model.card.inputs:
         column = frame[item.name].astype(object)
@@ -145,7 +145,7 @@ def as_binary(model: ServedModel, frame: pd.DataFrame) -> Rows:
 
 
 def as_parquet(model: ServedModel, frame: pd.DataFrame, path: Path) -> Rows:
-    """By the batch job's own tensors."""
+    """The rows as the tensors of the batch job."""
     frame.to_parquet(path)
     table = pq.read_table(path)
     found = signature.parse(orjson.dumps(v2.metadata(model.card, model.outputs, [])))
@@ -157,19 +157,21 @@ def as_parquet(model: ServedModel, frame: pd.DataFrame, path: Path) -> Rows:
 
 @pytest.mark.parametrize("send", [as_objects, as_pandas_json, as_lists, as_events, as_csv, as_columns, as_doubles, as_binary])
 @pytest.mark.parametrize("count", [1, 5, COUNT])
-def test_however_a_row_is_sent_it_is_the_frame_s(
+def test_a_row_in_any_format_is_that_of_the_frame(
     send: Send, count: int, trained: tuple[Path, pd.DataFrame, np.ndarray], served: ServedModel
 ) -> None:
     _, frame, predicted = trained
     if send is as_binary:
-        there = frame.notna().all(axis=1)
-        frame, predicted = frame[there], predicted[there]
+        complete = frame.notna().all(axis=1)
+        frame, predicted = frame[complete], predicted[complete]
     rows = send(served, frame.head(count))
     values = served._batcher._model.predict(rows.values, rows.count).values
     assert values.tobytes() == predicted[:count].tobytes()
 
 
-def test_a_column_of_parquet_is_the_frame_s(trained: tuple[Path, pd.DataFrame, np.ndarray], served: ServedModel, tmp_path: Path) -> None:
+def test_a_column_of_parquet_is_that_of_the_frame(
+    trained: tuple[Path, pd.DataFrame, np.ndarray], served: ServedModel, tmp_path: Path
+) -> None:
     _, frame, predicted = trained
     rows = as_parquet(served, frame, tmp_path / "frame.parquet")
     assert served._batcher._model.predict(rows.values, rows.count).values.tobytes() == predicted.tobytes()
@@ -177,7 +179,7 @@ def test_a_column_of_parquet_is_the_frame_s(trained: tuple[Path, pd.DataFrame, n
 
 def test_the_metadata_has_the_type_of_the_categories(trained: tuple[Path, pd.DataFrame, np.ndarray], served: ServedModel) -> None:
     found = {item["name"]: item for item in v2.metadata(served.card, served.outputs, [])["inputs"]}
-    wanted = {
+    expected = {
         "store": ("INT64", "100, 101, 102"),
         "mode": ("BYTES", "air, sea"),
         "level": ("FP64", "0.1, 0.5, 2.0"),
@@ -186,7 +188,7 @@ def test_the_metadata_has_the_type_of_the_categories(trained: tuple[Path, pd.Dat
     }
     for name in trained[1].columns[1:]:
         datatype, categories = found[name]["datatype"], found[name]["parameters"]["categories"]
-        assert (datatype, sorted(categories.split(", "))) == (wanted[name][0], sorted(wanted[name][1].split(", "))), name
+        assert (datatype, sorted(categories.split(", "))) == (expected[name][0], sorted(expected[name][1].split(", "))), name
 
 
 @pytest.mark.parametrize(
@@ -210,7 +212,7 @@ def test_the_datatype_is_that_of_all_categories(categories: Any, datatype: str) 
     ("category", "texts"),
     [(102, ("102",)), (2.0, ("2.0",)), (1e-7, ("1e-7", "1e-07")), (True, ("true", "True")), ("True", ("True",))],
 )
-def test_a_category_has_the_text_of_json_and_that_of_pandas(category: Any, texts: tuple[str, ...]) -> None:
+def test_a_category_is_spelled_as_in_json_and_in_pandas(category: Any, texts: tuple[str, ...]) -> None:
     assert text_of(category) == texts[0]
     assert spellings_of(category) == texts
 

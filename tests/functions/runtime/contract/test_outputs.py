@@ -33,12 +33,12 @@ def data(found: Outputs, name: str, prediction: Prediction) -> Any:
     return tensor.datatype, tensor.shape, tensor.data if isinstance(tensor.data, list) else tensor.data.tolist()
 
 
-def test_an_output_means_what_the_objective_does_unless_the_card_says_more() -> None:
+def test_an_output_has_the_meaning_of_the_objective_by_default() -> None:
     assert [(item.name, item.meaning) for item in outputs(BINARY, Output("late")).default] == [("late", "probability")]
     assert [(item.name, item.meaning) for item in outputs(SOFTMAX, Output("kind")).default] == [("kind", "label")]
 
 
-def test_what_the_artifact_can_tell_besides_is_there_on_request_only() -> None:
+def test_additional_outputs_are_there_on_request_only() -> None:
     found = outputs(BINARY, Output("late"))
     assert [item.name for item in found.all] == ["late", "margin", "contributions", "leaf"]
     assert [item.name for item in found.default] == ["late"]
@@ -50,7 +50,7 @@ def test_what_the_artifact_can_tell_besides_is_there_on_request_only() -> None:
 def test_a_label_of_two_classes_is_decided_by_the_threshold() -> None:
     values = Prediction(array("f", [0.2, 0.5, 0.7]), ())
     plain = outputs(BINARY, Output("late", meaning="label"))
-    assert data(plain, "late", values) == ("INT32", (3,), [0, 0, 1])  # as XGBClassifier has it: more than a half
+    assert data(plain, "late", values) == ("INT32", (3,), [0, 0, 1])  # as in XGBClassifier: more than a half
     named = outputs(BINARY, Output("late", meaning="label", classes=("on time", "late"), threshold=0.1))
     assert data(named, "late", values) == ("BYTES", (3,), ["late", "late", "late"])
 
@@ -63,7 +63,7 @@ def test_a_label_of_several_classes_is_the_most_probable() -> None:
     assert data(outputs(SOFTMAX, Output("kind")), "kind", Prediction(array("f", [2.0, 0.0]), ())) == ("INT32", (2,), [2, 0])
 
 
-def test_the_datatype_is_the_artifacts_or_the_cards() -> None:
+def test_the_datatype_is_that_of_the_artifact_or_of_the_card() -> None:
     values = Prediction(array("d", [0.1]), ())
     assert data(outputs(REGRESSION, Output("price")), "price", values) == ("FP64", (1,), [0.1])
     assert data(outputs(REGRESSION, Output("price", "FP32")), "price", values) == ("FP32", (1,), [array("f", [0.1])[0]])
@@ -72,21 +72,21 @@ def test_the_datatype_is_the_artifacts_or_the_cards() -> None:
 @pytest.mark.parametrize(
     ("signature", "output", "sentence"),
     [
-        (REGRESSION, Output("p", meaning="probability"), "is to be a probability; its artifact .reg:squarederror. predicts a value"),
-        (REGRESSION, Output("p", meaning="contributions"), "is to be a contributions"),
-        (REGRESSION, Output("p", meaning="label"), "is to be a label"),
-        (BINARY, Output("p", threshold=0.3), "has a threshold; only a label is decided by one"),
-        (BINARY, Output("p", "BYTES"), "is BYTES; what is served there is FP32"),
-        (BINARY, Output("p", meaning="label", classes=("a", "b", "c")), "names 3 classes, its artifact knows 2; name them all"),
-        (MULTI, Output("p", classes=("a", "b")), "names 2 classes, its artifact knows 3"),
+        (REGRESSION, Output("p", meaning="probability"), "is a probability, but its artifact .reg:squarederror. predicts a value; fix"),
+        (REGRESSION, Output("p", meaning="contributions"), "is a contributions, but"),
+        (REGRESSION, Output("p", meaning="label"), "is a label, but"),
+        (BINARY, Output("p", threshold=0.3), "has a threshold, but only a label is decided by one"),
+        (BINARY, Output("p", "BYTES"), "has the datatype BYTES, but its values are FP32; fix"),
+        (BINARY, Output("p", meaning="label", classes=("a", "b", "c")), "names 3 classes, its artifact has 2; name all classes"),
+        (MULTI, Output("p", classes=("a", "b")), "names 2 classes, its artifact has 3"),
     ],
 )
-def test_an_output_that_the_artifact_cannot_give_is_told_at_start(signature: Signature, output: Output, sentence: str) -> None:
+def test_an_output_that_the_artifact_does_not_support_is_refused(signature: Signature, output: Output, sentence: str) -> None:
     with pytest.raises(InvalidModel, match=sentence):
         outputs(signature, output)
 
 
-def test_a_request_names_what_there_is() -> None:
+def test_a_request_must_name_known_outputs() -> None:
     found = outputs(BINARY, Output("late"))
     assert [item.name for item in found.select(["leaf", "late"])] == ["leaf", "late"]
     with pytest.raises(InvalidInput, match="no output lat; its outputs are late, margin, contributions, leaf"):
@@ -107,6 +107,6 @@ def test_a_request_names_what_there_is() -> None:
         (REGRESSION, Output("y", "INT64"), [math.inf]),
     ],
 )
-def test_what_an_output_cannot_be_is_a_sentence(signature: Signature, output: Output, values: list[float]) -> None:
-    with pytest.raises(InvalidModel, match=r"the model fruit predicts a number that its output y \(.*\) cannot be, such as NaN"):
+def test_a_value_beyond_the_datatype_is_a_sentence(signature: Signature, output: Output, values: list[float]) -> None:
+    with pytest.raises(InvalidModel, match=r"the model fruit predicts a number that its output y \(.*\) cannot hold, such as NaN"):
         data(outputs(signature, output), "y", Prediction(array("d", values), signature.kinds["value"]))

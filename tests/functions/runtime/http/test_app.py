@@ -94,7 +94,7 @@ BAD_V2: dict[str, tuple[Any, str]] = {
         {"inputs": [tensor(name, [1 + (name == "c")], [1] * (1 + (name == "c"))) for name in NAMES]},
         "the tensor c has the shape [2]",
     ),
-    "a text": ({"inputs": [tensor("input", [1, 5], [1, 2, "x", 4, 5])]}, "row 0: the input c is the text 'x'"),
+    "a text": ({"inputs": [tensor("input", [1, 5], [1, 2, "x", 4, 5])]}, "row 0: the input c is the string 'x'"),
     "no rows": ({"inputs": [tensor("input", [0, 5], [])]}, "the request has no rows"),
     "ragged rows": (
         {"inputs": [tensor("input", [2, 5], [[1, 2, 3, 4], [1, 2, 3, 4, 5, 6]])]},
@@ -198,7 +198,7 @@ async def test_batch_is_answered_in_order(client: Client) -> None:
             assert answer.value() == {
                 "title": "invalid input",
                 "status": 400,
-                "detail": "the input a is the text 'much'; it must be a number.",
+                "detail": "the input a is the string 'much'; it must be a number.",
             }
 
 

@@ -101,7 +101,7 @@ def test_rows_without_columns_are_refused(server: Any) -> None:
         (event(datacontenttype=LONG), [STRUCTURED], "unsupported datacontenttype xxx"),
         (event(data=None, data_base64="%"), [STRUCTURED], "data_base64 is not Base64"),
         (event(data_base64="e30="), [STRUCTURED], "both data and data_base64"),
-        (event(data=None), [STRUCTURED], "a row is an object with the model's inputs by name, not null"),
+        (event(data=None), [STRUCTURED], "a row must be an object with the model's inputs by name, not null"),
         (event().replace(b'"t"', b'"\\ud800"'), [STRUCTURED], "the body is not JSON"),
         (b"", ["content-type: application/cloudevents" + "x" * 20_000], "unsupported event format"),
         (b"{}", [BATCH], "a batch of events is a JSON array"),

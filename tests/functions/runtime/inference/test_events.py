@@ -106,7 +106,7 @@ async def test_data_may_be_a_record_or_a_v1_or_v2_request(served: ServedModel) -
     assert replies[2].value() == {"sum": 4.0}
     assert (replies[3].type, replies[3].value()["detail"]) == (
         INFERENCE_FAILED,
-        "row 1: a row is an object with the model's inputs by name, not a list.",
+        "row 1: a row must be an object with the model's inputs by name, not a list.",
     )
     assert replies[4].value() == {"predictions": [11.0, 2.0]}
 

@@ -13,11 +13,11 @@ import pytest
 from aiohttp import web
 
 from common.http_client import session
-from functions.runtime.knative.client import Access, ApiError, Client
+from functions.runtime.knative.client import Access, ApiError, Client, Conflict
 
 SERVICES = "/apis/serving.knative.dev/v1/namespaces/default/services"
 Script = list[Any]
-# Anybody's: the calls of these tests are plain HTTP, but a cluster's certificate is loaded at once.
+# Any valid one: these tests call plain HTTP, but a cluster's certificate is loaded at once.
 CERTIFICATE = """\
 -----BEGIN CERTIFICATE-----
 MIIBczCCARmgAwIBAgIUA7WA3kjsHLq3ztOjZFvvWO8uqekwCgYIKoZIzj0EAwIw
@@ -45,7 +45,9 @@ def listing(version: int, *items: dict[str, Any]) -> dict[str, Any]:
 
 
 class Api:
-    """Plays a script: an object is the answer to a list, a list of chunks to a watch, a number an error, bytes any answer."""
+    """An API that plays a script: an object answers a list, a list of chunks a watch, a number is an error, bytes are
+    any answer.
+    """
 
     def __init__(self, script: Script) -> None:
         self.script = script
@@ -63,7 +65,7 @@ class Api:
             return web.Response(body=step)
         if isinstance(step, dict):
             answer = web.json_response(step)
-            answer.enable_compression()  # as the API does with a long list, for whoever accepts it
+            answer.enable_compression()  # as the API does with a long list, for clients that accept it
             return answer
         return await self._stream(request, step)
 
@@ -112,7 +114,7 @@ async def test_a_watch_shows_each_change(client: Any) -> None:
     assert api.seen == ["list", "watch 1", "watch 9"]
 
 
-async def test_lines_may_come_in_pieces_and_be_long(client: Any) -> None:
+async def test_a_line_may_arrive_in_pieces_and_be_long(client: Any) -> None:
     large = service("a", 2) | {"spec": {"text": "x" * 500_000}}
     line = event("ADDED", large)
     api = Api([listing(1), [line[:10], line[10:300_000], line[300_000:] + event("DELETED", service("a", 3))]])
@@ -120,7 +122,7 @@ async def test_lines_may_come_in_pieces_and_be_long(client: Any) -> None:
 
 
 @pytest.mark.parametrize("gone", [410, [event("ERROR", {"kind": "Status", "code": 410, "message": "too old"})]])
-async def test_what_is_too_old_is_listed_again(gone: Any, client: Any) -> None:
+async def test_a_resource_version_that_is_too_old_is_listed_again(gone: Any, client: Any) -> None:
     api = Api([listing(1, service("a", 1)), gone, listing(7, service("b", 6)), [event("ADDED", service("c", 8))]])
     assert await views(await client(api.answer), 3) == [{"a": "1"}, {"b": "6"}, {"b": "6", "c": "8"}]
     assert api.seen == ["list", "watch 1", "list", "watch 7"]
@@ -130,7 +132,7 @@ async def test_a_watch_survives_failures(client: Any, caplog: pytest.LogCaptureF
     api = Api([500, listing(1), 503, listing(2), [b"no json\n"], listing(3), [], [event("ADDED", service("a", 4))]])
     assert await views(await client(api.answer), 4) == [{}, {}, {}, {"a": "4"}]
     assert api.seen == ["list", "list", "watch 1", "list", "watch 2", "list", "watch 3", "watch 3"]
-    assert "the Kubernetes API answered 500: on purpose; trying again" in caplog.messages
+    assert "the Kubernetes API responded 500: on purpose; retrying" in caplog.messages
 
 
 @pytest.mark.parametrize(
@@ -144,30 +146,30 @@ async def test_a_watch_survives_failures(client: Any, caplog: pytest.LogCaptureF
         b'{"metadata":{"resourceVersion":"1"},"items":[{}]}',
     ],
 )
-async def test_an_answer_that_is_none_does_not_end_a_watch(answer: bytes, client: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_malformed_list_does_not_end_a_watch(answer: bytes, client: Any, caplog: pytest.LogCaptureFixture) -> None:
     api = Api([answer, listing(1, service("a", 1))])
     assert await views(await client(api.answer), 1) == [{"a": "1"}]
-    assert "answered what is none of its objects" in caplog.text
+    assert "unexpected response from the Kubernetes API" in caplog.text
 
 
 @pytest.mark.parametrize("line", [b"[]", b"{}", b'{"type":"ADDED","object":{}}', b'{"type":"ADDED","object":{"metadata":[]}}'])
-async def test_a_change_that_is_none_does_not_end_a_watch(line: bytes, client: Any) -> None:
+async def test_a_malformed_change_does_not_end_a_watch(line: bytes, client: Any) -> None:
     api = Api([listing(1), [line + b"\n"], listing(2, service("a", 2))])
     assert await views(await client(api.answer), 2) == [{}, {"a": "2"}]
 
 
 class _OnWarning(logging.Handler):
-    """Mends, when the failure has been told."""
+    """A handler that repairs the cause once the failure has been logged."""
 
-    def __init__(self, mend: Callable[[], object]) -> None:
+    def __init__(self, repair: Callable[[], object]) -> None:
         super().__init__()
-        self._mend = mend
+        self._repair = repair
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._mend()
+        self._repair()
 
 
-async def test_a_token_that_cannot_be_read_does_not_end_a_watch(client: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_unreadable_token_does_not_end_a_watch(client: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     plain = await client(Api([listing(1, service("a", 1))]).answer)
     (tmp_path / "ca.crt").write_text(CERTIFICATE)
     handler = _OnWarning(lambda: (tmp_path / "token").write_text("one"))
@@ -181,14 +183,14 @@ async def test_a_token_that_cannot_be_read_does_not_end_a_watch(client: Any, tmp
     assert f"cannot read the token of the Kubernetes API, {tmp_path}" in caplog.text
 
 
-async def test_a_refusal_is_told(client: Any) -> None:
+async def test_an_error_of_the_api_is_a_sentence(client: Any) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
         return web.json_response({"message": "services is forbidden."}, status=403)
 
-    with pytest.raises(ApiError, match="answered 403: services is forbidden\\."):
+    with pytest.raises(ApiError, match="responded 403: services is forbidden\\."):
         await (await client(answer)).list("services")
     async with session(timeout_seconds=1) as opened:
-        with pytest.raises(ApiError, match="127\\.0\\.0\\.1:1 does not answer"):
+        with pytest.raises(ApiError, match="127\\.0\\.0\\.1:1 is unreachable"):
             await Client(Access("http://127.0.0.1:1", "default"), opened).list("services")
 
 
@@ -209,7 +211,40 @@ async def test_the_token_is_read_each_time(client: Any, tmp_path: Path) -> None:
     assert tokens == ["Bearer one", "Bearer two"]
 
 
-def test_where_the_api_is(tmp_path: Path) -> None:
+async def test_an_object_is_patched_unless_it_has_changed(client: Any) -> None:
+    stored = service("a", 5)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        assert request.path == f"{SERVICES}/a"
+        if request.method == "PATCH":
+            assert request.content_type == "application/merge-patch+json"
+            changes = await request.json()
+            if changes["metadata"].pop("resourceVersion") != stored["metadata"]["resourceVersion"]:
+                return web.json_response({"message": "the object has been modified"}, status=409)
+            stored["metadata"] |= {**changes.pop("metadata"), "resourceVersion": "6"}
+            stored.update(changes)
+        return web.json_response(stored)
+
+    knative = await client(answer)
+    found = await knative.get("services", "a")
+    changes = {"metadata": {"annotations": {"tidegate.dev/rollout": "7"}}, "spec": {"traffic": []}}
+    patched = await knative.patch("services", "a", changes, found["metadata"]["resourceVersion"])
+    assert patched == stored
+    assert patched["metadata"] == {"name": "a", "resourceVersion": "6", "annotations": {"tidegate.dev/rollout": "7"}}
+    with pytest.raises(Conflict, match="responded 409: the object has been modified"):
+        await knative.patch("services", "a", {"spec": {}}, "5")
+
+
+@pytest.mark.parametrize("body", [b"<html>maintenance</html>", b"[]", b'{"metadata":{}}'])
+async def test_a_malformed_object_is_an_error(body: bytes, client: Any) -> None:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=body)
+
+    with pytest.raises(ApiError, match="unexpected response from the Kubernetes API"):
+        await (await client(answer)).get("services", "a")
+
+
+def test_access_is_read_from_the_environment(tmp_path: Path) -> None:
     assert Access.from_env({"TIDEGATE_KUBERNETES_API": "http://127.0.0.1:9/"}) == Access("http://127.0.0.1:9", "default")
     cluster = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "6443"}
     (tmp_path / "namespace").write_text("models\n")

@@ -16,7 +16,11 @@ def service(*traffic: dict[str, Any], **status: Any) -> dict[str, Any]:
     }
 
 
-def test_a_tag_has_a_host_of_its_own() -> None:
+def arm(revision: str, *tags: str, percent: int, url: str) -> Arm:
+    return Arm(revision=revision, tags=tags, percent=percent, url=url)
+
+
+def test_a_tag_has_its_own_host() -> None:
     model = model_of(
         service(
             {"revisionName": "flights-00001", "tag": "v1", "percent": 90},
@@ -24,19 +28,17 @@ def test_a_tag_has_a_host_of_its_own() -> None:
             {"revisionName": "flights-00003", "tag": "v3", "percent": 0},
         )
     )
-    assert model.split == (
-        Arm("flights-00001", ("v1",), 90, "http://v1-flights.default.svc.cluster.local"),
-        Arm("flights-00002", ("v2",), 10, "http://v2-flights.default.svc.cluster.local"),
-    )
+    assert model.stable == arm("flights-00001", "v1", percent=90, url="http://v1-flights.default.svc.cluster.local")
+    assert model.canaries == (arm("flights-00002", "v2", percent=10, url="http://v2-flights.default.svc.cluster.local"),)
     assert model.named("v3").url == "http://v3-flights.default.svc.cluster.local"
 
 
 def test_a_single_revision_needs_no_tag() -> None:
     model = model_of(service({"revisionName": "flights-00001", "percent": 100, "latestRevision": True}))
-    assert model.split == (Arm("flights-00001", (), 100, "http://flights.default.svc.cluster.local"),)
+    assert model.split == (arm("flights-00001", percent=100, url="http://flights.default.svc.cluster.local"),)
 
 
-def test_a_revision_that_is_listed_twice_is_one_arm() -> None:
+def test_a_revision_listed_twice_is_one_arm() -> None:
     model = model_of(
         service(
             {"revisionName": "flights-00001", "percent": 70},
@@ -51,7 +53,7 @@ def test_a_revision_that_is_listed_twice_is_one_arm() -> None:
     ]
 
 
-def test_a_share_without_a_tag_cannot_be_called() -> None:
+def test_a_share_without_a_tag_is_refused() -> None:
     with pytest.raises(NotReady, match="sends 10% to revision flights-00002, which has no tag to call it by; give it a tag"):
         model_of(service({"revisionName": "flights-00001", "tag": "v1", "percent": 90}, {"revisionName": "flights-00002", "percent": 10}))
 
@@ -63,7 +65,7 @@ def test_a_service_that_is_not_ready_has_no_arms() -> None:
         model_of({"metadata": {"name": "flights"}, "spec": {}})
 
 
-def test_the_specification_serves_until_the_status_is_there() -> None:
+def test_the_specification_is_used_until_there_is_a_status() -> None:
     model = model_of(service(latestReadyRevisionName="flights-00004"))
     assert [arm.revision for arm in model.split] == ["flights-00004"]
 
@@ -75,14 +77,15 @@ def test_the_rollout_is_part_of_the_salt() -> None:
     assert model_of(entry).salt == b"flights/7"
 
 
-def test_an_arm_is_followed_by_its_revision_as_it_is_addressed_now() -> None:
+def test_the_successor_of_an_arm_is_the_current_arm_of_its_revision() -> None:
     before, after, without = (
-        Model("m", arms, arms, b"")
+        Model(name="m", arms=arms, stable=arms[0], canaries=arms[1:], salt=b"")
         for arms in (
-            (Arm("m-1", ("stable",), 90, "http://stable-m"), Arm("m-2", ("canary",), 10, "http://canary-m")),
-            (Arm("m-2", (), 100, "http://m"),),
-            (Arm("m-3", (), 100, "http://m"),),
+            (arm("m-1", "stable", percent=90, url="http://stable-m"), arm("m-2", "canary", percent=10, url="http://canary-m")),
+            (arm("m-2", percent=100, url="http://m"),),
+            (arm("m-3", percent=100, url="http://m"),),
         )
     )
-    assert after.successor(before.arms[1]).url == "http://m"
-    assert without.successor(before.arms[1]).revision == "m-3"
+    (canary,) = before.canaries
+    assert after.successor(canary).url == "http://m"
+    assert without.successor(canary).revision == "m-3"

@@ -74,7 +74,7 @@ def same_to_the_bit(found: np.ndarray, wanted: Any) -> bool:
 
 
 def train(case: str, table: Table, path: Path) -> lgb.Booster:
-    """Trains and saves a model, and returns it as the package loads it."""
+    """Train and save a model, and load it by the package."""
     parameters, become, _ = CASES[case]
     groups = [100] * 6 if case == "lambdarank" else None
     data = lgb.Dataset(table[0].astype(np.float64), become(table[1]), group=groups)
@@ -83,7 +83,7 @@ def train(case: str, table: Table, path: Path) -> lgb.Booster:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_predicted_equals_the_package_to_the_bit(case: str, table: Table, tmp_path: Path) -> None:
+def test_a_prediction_is_that_of_the_package_to_the_bit(case: str, table: Table, tmp_path: Path) -> None:
     booster = train(case, table, tmp_path / "model.txt")
 
     model = lightgbm.load(tmp_path / "model.txt")
@@ -94,11 +94,11 @@ def test_what_is_predicted_equals_the_package_to_the_bit(case: str, table: Table
     for kind in signature.kinds:
         assert same_to_the_bit(predict(model, table[0], kind), booster.predict(table[0], **KINDS[kind])), kind
         assert same_to_the_bit(predict(model, table[0][:1], kind), booster.predict(table[0][:1], **KINDS[kind])), kind
-    # The library explains no linear leaves.
+    # The library has no contributions of linear leaves.
     assert set(signature.kinds) == set(KINDS) - ({"contributions"} if case == "linear leaves" else set())
 
 
-def test_the_best_iteration_is_what_was_saved(table: Table, tmp_path: Path) -> None:
+def test_the_best_iteration_is_the_saved_one(table: Table, tmp_path: Path) -> None:
     features, target = table
     fitted, held = lgb.Dataset(features[:100], target[:100]), lgb.Dataset(features[100:], target[100:])
     parameters = {"learning_rate": 0.5, "min_data_in_leaf": 2, "verbose": -1, "num_threads": 1}
@@ -115,7 +115,7 @@ def test_the_best_iteration_is_what_was_saved(table: Table, tmp_path: Path) -> N
 
 @pytest.fixture(scope="module")
 def frame(table: Table) -> pd.DataFrame:
-    """Texts and whole numbers as categories, some missing, one column with a single value."""
+    """Strings and integers as categories, some missing, one column with a single value."""
     random = np.random.default_rng(3)
     texts = pd.Categorical.from_codes(random.integers(-1, 3, 600), ["sea", "métro", "rail"])
     numbers = pd.Categorical(random.choice([30, 4, 17], 600))
@@ -142,8 +142,8 @@ def test_codes_mean_the_categories_of_the_frame(frame: pd.DataFrame, table: Tabl
         assert same_to_the_bit(found, booster.predict(turned, **options)), kind
 
 
-def test_an_ordered_category_is_known_where_no_other_column_could_be_it(frame: pd.DataFrame, table: Table, tmp_path: Path) -> None:
-    """To LightGBM it is a number, and no categorical feature."""
+def test_an_ordered_category_is_known_where_no_other_column_fits(frame: pd.DataFrame, table: Table, tmp_path: Path) -> None:
+    """An ordered category is a number to LightGBM, not a categorical feature."""
     grade = pd.Categorical(["low", "high"] * 300, categories=["low", "high"], ordered=True)
     ordered = frame.assign(unit=grade)
     lgb.train(CATEGORICAL, lgb.Dataset(ordered, table[1] + grade.codes), 10).save_model(tmp_path / "model.txt")
@@ -160,13 +160,13 @@ COULD_NOT_BE = {
     "negative": [-1, 0, 1] * 200,
     "larger": [0, 1, 3] * 200,
     "fraction": [0.5, 1, 2] * 200,
-    "between": [0, 0.3, 0.7, 2] * 150,  # its ends are whole numbers, but trees split it elsewhere
+    "between": [0, 0.3, 0.7, 2] * 150,  # its extremes are integers, but trees split it elsewhere
 }
 
 
 @pytest.mark.parametrize("name", [*COULD_NOT_BE, "could"])
-def test_categories_are_a_column_s_only_where_no_other_could_have_them(name: str, table: Table, tmp_path: Path) -> None:
-    """By `categorical_feature` a number can be a category, and a column of categories a number: the file looks the same."""
+def test_categories_are_assigned_only_where_one_column_fits(name: str, table: Table, tmp_path: Path) -> None:
+    """`categorical_feature` can make a number a category and a category a number: the file is the same."""
     plan = pd.Categorical(["basic", "family", "pro"] * 200)
     frame = pd.DataFrame({name: COULD_NOT_BE.get(name, COULD_BE), "plan": np.random.default_rng(1).permutation(plan)})
     frame["plan"] = frame["plan"].astype("category")
@@ -179,9 +179,7 @@ def test_categories_are_a_column_s_only_where_no_other_could_have_them(name: str
 
 @pytest.mark.parametrize("unused", [[], ["unused"]])
 @pytest.mark.parametrize("order", [["store", "plan"], ["plan", "store"]])
-def test_a_category_by_number_never_gets_the_categories_of_another_column(
-    order: list[str], unused: list[str], table: Table, tmp_path: Path
-) -> None:
+def test_a_category_by_number_never_gets_another_column_s(order: list[str], unused: list[str], table: Table, tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     plan = pd.Categorical(random.choice(["basic", "family", "pro"], 600), categories=["basic", "family", "pro", *unused])
     frame = pd.DataFrame({"store": random.integers(0, 3, 600), "plan": plan})[order]
@@ -192,7 +190,7 @@ def test_a_category_by_number_never_gets_the_categories_of_another_column(
         found = lightgbm.load(tmp_path / "model.txt").signature
         assert found.categorical["store"] is None
         assert found.largest_codes == {"store": int(stores.max())}
-    # Numbers of stores are no codes of three categories, so the plan's are certain.
+    # The numbers of stores cannot be codes of three categories, so the plan's are certain.
     assert found.categorical == {"store": None, "plan": ("basic", "family", "pro", *unused)}
 
 
@@ -205,14 +203,14 @@ def test_a_category_by_number_never_gets_the_categories_of_another_column(
         ([1.5, math.inf], None),
     ],
 )
-def test_categories_are_of_the_frame_s_own_type(values: Any, known: Any, table: Table, tmp_path: Path) -> None:
+def test_categories_have_the_type_of_the_frame(values: Any, known: Any, table: Table, tmp_path: Path) -> None:
     column = pd.Categorical(np.random.default_rng(1).choice(np.array(values), 600))
     data = lgb.Dataset(pd.DataFrame({"size": table[0][:, 0], "kind": column}), table[1] + column.codes)
     lgb.train(CATEGORICAL, data, 3).save_model(tmp_path / "model.txt")
     assert repr(lightgbm.load(tmp_path / "model.txt").signature.categorical) == repr({"kind": known})
 
 
-def test_categories_of_several_types_are_known_unless_they_look_alike(table: Table, tmp_path: Path) -> None:
+def test_categories_of_several_types_are_known_unless_ambiguous(table: Table, tmp_path: Path) -> None:
     for values, known in ((["a", 2, True], ("a", 2, True)), (["2", 2, True], None)):
         codes = np.arange(600) % 3
         column = pd.Categorical.from_codes(codes, categories=pd.Index(values, dtype=object))
@@ -221,7 +219,7 @@ def test_categories_of_several_types_are_known_unless_they_look_alike(table: Tab
         assert lightgbm.load(tmp_path / "model.txt").signature.categorical == {"kind": known}
 
 
-def test_a_model_of_codes_knows_no_categories(table: Table, tmp_path: Path) -> None:
+def test_a_model_of_codes_has_unknown_categories(table: Table, tmp_path: Path) -> None:
     features = np.column_stack([np.floor(table[0][:, 0] * 7), table[0][:, 1]])
     named = lgb.Dataset(features, table[1], feature_name=["kind", "size"], categorical_feature=[0])
     for data, wanted in ((named, "kind"), (lgb.Dataset(features, table[1], categorical_feature=[0]), "f0")):
@@ -261,22 +259,22 @@ def test_one_model_predicts_in_several_threads_at_once(case: str, table: Table, 
         assert list(pool.map(repeat, range(THREADS))) == [[]] * THREADS
 
 
-def test_rows_that_are_short_are_not_read_beyond(table: Table, tmp_path: Path) -> None:
+def test_short_rows_are_refused(table: Table, tmp_path: Path) -> None:
     train("binary", table, tmp_path / "model.txt")
     with pytest.raises(ValueError, match="2 rows of 5 features have 10 values, not 9"):
         lightgbm.load(tmp_path / "model.txt").predict(array("d", bytes(72)), 2)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "tree\n", "tree\nversion=v4\nnum_class=1\n", "tree\nnum_class=x\nlabel_index=0\n"])
-def test_a_file_that_is_no_model_is_named(text: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_model_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "model.txt").write_text(text)
-    with pytest.raises(InvalidModel, match=r"model\.txt is no LightGBM model in its text format: .*; save it by Booster") as caught:
+    with pytest.raises(InvalidModel, match=r"model\.txt is not a LightGBM model in its text format: .*; save it by Booster") as caught:
         lightgbm.load(tmp_path / "model.txt")
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_came_through_windows_is_read(table: Table, tmp_path: Path) -> None:
-    """The library dies of it: the sizes of the trees are those without carriage returns."""
+def test_a_file_with_windows_line_ends_is_read(table: Table, tmp_path: Path) -> None:
+    """The library crashes on it: the sizes of the trees do not count carriage returns."""
     parameters = {"objective": "binary", "verbose": -1, "num_threads": 1}
     booster = lgb.train(parameters, lgb.Dataset(table[0], table[1] > 0.3), 5)
     booster.save_model(tmp_path / "model.txt")
@@ -287,7 +285,7 @@ def test_a_file_that_came_through_windows_is_read(table: Table, tmp_path: Path) 
     assert model.predict(rows, 9).values.tolist() == np.asarray(booster.predict(table[0][:9])).tolist()
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidModel, match=r"cannot read the model artifact .*model\.txt: No such file"):
         lightgbm.load(tmp_path / "model.txt")
 

@@ -15,8 +15,8 @@ import xgboost as xgb
 
 ROOT = Path(__file__).parents[4]
 FILES = {"model.ubj": "xgboost", "model.json": "xgboost", "model.txt": "lightgbm"}
-ALONE, WHOLE = range(28), range(28, 42)  # seeds: of each file 42, and so 126 in all
-# Reads of each path that it is given what a function makes of it at its start.
+ALONE, WHOLE = range(28), range(28, 42)  # seeds: 42 for each file, 126 in all
+# Load each path as a function does at its start, and print the outcome.
 START = """
 import json, sys
 from pathlib import Path
@@ -47,7 +47,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def mutant(folder: Path, name: str, seed: int) -> Path:
-    """A copy with some bytes changed, cut off, with a part of it inserted elsewhere, or with other digits, which every parser takes."""
+    """A damaged copy: some bytes changed, the end cut off, a part inserted elsewhere, or other digits, which every
+    parser accepts.
+    """
     chance = random.Random(seed)  # noqa: S311 to find faults, not to hide anything
     data = bytearray((folder / name).read_bytes())
     kind = seed % 4
@@ -69,7 +71,7 @@ def mutant(folder: Path, name: str, seed: int) -> Path:
 
 
 def run(seconds: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Python with so much CPU, and its children too: the trees of some mutants lead in a circle."""
+    """Run Python with a limit of CPU time, its children too: the trees of some mutants have a cycle."""
     command = ["bash", "-c", f'ulimit -t {seconds}; exec "$@"', "-", sys.executable, *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
 
@@ -79,35 +81,35 @@ def try_load(name: str, path: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_model_that_can_be_served_is_told_apart_from_what_is_none(name: str, folder: Path) -> None:
+def test_a_model_is_accepted_and_another_file_is_refused(name: str, folder: Path) -> None:
     assert try_load(FILES[name], folder / name).returncode == 0
     (folder / f"none-{name}").write_text("hello")
     done = try_load(FILES[name], folder / f"none-{name}")
     assert done.returncode == 1
-    assert f"none-{name} is no " in done.stderr.splitlines()[-1]
+    assert f"none-{name} is not a" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "sentence"),
     [
-        ("return bytearray(6 << 30)", "asks for more memory than a model of its size needs"),
+        ("return bytearray(6 << 30)", "needs more memory than a model of its size should"),
         ("raise InvalidModel(f'{path} has {resource.getrlimit(resource.RLIMIT_CPU)[0]} s.')", "has 60 s."),
         ("raise InvalidModel(f'{path} leaves a core of {resource.getrlimit(resource.RLIMIT_CORE)[0]}.')", "leaves a core of 0."),
         ("raise InvalidModel(f'{path} is\\nbroken.')", "is broken."),
     ],
 )
-def test_a_runtime_of_ones_own_has_limits_too(body: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_s_runtime_is_limited_too(body: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = ["import resource", "from functions.runtime.errors import InvalidModel", "def load(path):", f"    {body}"]
     (tmp_path / "own_runtime.py").write_text("\n".join(lines))
     (tmp_path / "model.bin").write_bytes(b"1")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     done = run(90, "-m", "functions.runtime.runtimes.try_load", "own_runtime", str(tmp_path / "model.bin"))
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(f"{tmp_path / 'model.bin'} {said}")
+    assert done.stderr.splitlines()[-1].startswith(f"{tmp_path / 'model.bin'} {sentence}")
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_damaged_model_ends_the_child_at_the_most(name: str, folder: Path) -> None:
+def test_a_damaged_model_ends_the_child_process_only(name: str, folder: Path) -> None:
     with ThreadPoolExecutor(2) as two:
         paths = [mutant(folder, name, seed) for seed in ALONE]
         done = list(two.map(lambda path: try_load(FILES[name], path), paths))
@@ -120,7 +122,7 @@ def test_a_damaged_model_ends_the_child_at_the_most(name: str, folder: Path) -> 
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_who_starts_with_a_damaged_model_lives_and_says_one_sentence(name: str, folder: Path) -> None:
+def test_a_start_with_a_damaged_model_is_one_sentence(name: str, folder: Path) -> None:
     paths = [mutant(folder, name, seed) for seed in WHOLE]
     done = run(3, "-c", START, *map(str, paths))
     assert done.returncode == 0, done.stderr

@@ -59,7 +59,8 @@ def grades(target: np.ndarray) -> np.ndarray:
 VECTOR = {"multi_strategy": "multi_output_tree"}
 THREE = {"num_class": 3}
 ALPHAS = {"quantile_alpha": [0.1, 0.5, 0.9]}
-# parameters, what becomes of the target, the meaning and the classes of the value, the shapes of a row's value and margin
+# parameters, what becomes of the target, the meaning and the classes of the value, the shapes of a row's value and
+# margin
 CASES: dict[str, tuple[dict[str, Any], Callable[[np.ndarray], np.ndarray], str, int, tuple[int, ...], tuple[int, ...]]] = {
     "binary:logistic": ({}, binary, "probability", 1, (), ()),
     "binary:logitraw": ({}, binary, "margin", 0, (), ()),
@@ -112,7 +113,7 @@ def predict(model: Model, features: np.ndarray, kind: Kind = "value") -> np.ndar
 
 
 def expected(booster: xgb.Booster, data: Any, kind: Kind) -> np.ndarray:
-    """As the package's estimators have it: in place for values and margins, up to the best iteration."""
+    """Predict as the package's estimators do: in place for values and margins, up to the best iteration."""
     try:
         rounds = (0, booster.best_iteration + 1)
     except AttributeError:
@@ -141,7 +142,7 @@ def train(case: str, table: Table, count: int = 12) -> xgb.Booster:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_predicted_equals_the_package_to_the_bit(case: str, table: Table, tmp_path: Path) -> None:
+def test_a_prediction_is_that_of_the_package_to_the_bit(case: str, table: Table, tmp_path: Path) -> None:
     booster = train(case, table)
     booster.save_model(tmp_path / "model.ubj")
 
@@ -154,7 +155,7 @@ def test_what_is_predicted_equals_the_package_to_the_bit(case: str, table: Table
     for kind in signature.kinds:
         assert same_to_the_bit(predict(model, table[0], kind), expected(booster, table[0], kind)), kind
         assert same_to_the_bit(predict(model, table[0][:1], kind), expected(booster, table[0][:1], kind)), kind
-    # The library explains no trees that have several outputs.
+    # The library has no contributions of trees with several outputs.
     assert set(signature.kinds) == set(KINDS) - ({"contributions"} if "in a tree" in case else set())
 
 
@@ -175,7 +176,7 @@ def test_every_kind_honours_early_stopping(case: str, table: Table, tmp_path: Pa
     assert not same_to_the_bit(predict(model, features, "margin"), booster.inplace_predict(features, predict_type="margin"))
 
 
-def test_a_model_cut_before_its_best_iteration_is_predicted_whole(table: Table, tmp_path: Path) -> None:
+def test_a_model_cut_before_its_best_iteration_uses_all_trees(table: Table, tmp_path: Path) -> None:
     booster = train("binary:logistic", table)
     booster.set_attr(best_iteration="11")
     booster[:3].save_model(tmp_path / "model.ubj")
@@ -185,7 +186,7 @@ def test_a_model_cut_before_its_best_iteration_is_predicted_whole(table: Table, 
     assert same_to_the_bit(predict(model, table[0]), booster[:3].inplace_predict(table[0]))
 
 
-def test_a_model_in_json_is_the_same(table: Table, tmp_path: Path) -> None:
+def test_a_model_in_json_predicts_the_same(table: Table, tmp_path: Path) -> None:
     booster = train("multi:softprob", table)
     booster.save_model(tmp_path / "model.json")
     model = xgboost.load(tmp_path / "model.json")
@@ -210,7 +211,7 @@ def test_one_model_predicts_in_several_threads_at_once(case: str, table: Table, 
         assert list(pool.map(repeat, range(THREADS))) == [[]] * THREADS
 
 
-def test_a_thread_that_has_ended_leaves_the_model_as_it_was(table: Table, tmp_path: Path) -> None:
+def test_a_thread_that_ends_leaves_the_model_intact(table: Table, tmp_path: Path) -> None:
     booster = train("binary:logistic", table)
     booster.save_model(tmp_path / "model.ubj")
     model = xgboost.load(tmp_path / "model.ubj")
@@ -220,7 +221,7 @@ def test_a_thread_that_has_ended_leaves_the_model_as_it_was(table: Table, tmp_pa
     assert same_to_the_bit(predict(model, table[0]), booster.inplace_predict(table[0]))
 
 
-def test_doubles_are_predicted_as_the_floats_that_they_round_to(table: Table, tmp_path: Path) -> None:
+def test_doubles_predict_as_the_floats_they_round_to(table: Table, tmp_path: Path) -> None:
     train("multi:softprob", table).save_model(tmp_path / "model.ubj")
     model = xgboost.load(tmp_path / "model.ubj")
     doubles = array("d", np.nextafter(table[0].astype(np.float64), math.inf).tobytes())
@@ -229,7 +230,7 @@ def test_doubles_are_predicted_as_the_floats_that_they_round_to(table: Table, tm
         assert model.predict(doubles, 600, kind) == model.predict(array("f", doubles), 600, kind)
 
 
-def test_an_answer_stays_as_it_was_after_the_next(table: Table, tmp_path: Path) -> None:
+def test_a_prediction_is_not_changed_by_the_next(table: Table, tmp_path: Path) -> None:
     train("binary:logistic", table).save_model(tmp_path / "model.ubj")
     model = xgboost.load(tmp_path / "model.ubj")
     first = model.predict(rows(table[0][:1]), 1).values
@@ -240,7 +241,7 @@ def test_an_answer_stays_as_it_was_after_the_next(table: Table, tmp_path: Path) 
 
 @pytest.fixture(scope="module")
 def frame(table: Table) -> pd.DataFrame:
-    """Texts, numbers and whole numbers as categories, some missing."""
+    """Strings, numbers and integers as categories, some missing."""
     random = np.random.default_rng(3)
     texts = pd.Categorical.from_codes(random.integers(-1, 3, 600), ["sea", "air", "rail"])
     numbers = pd.Categorical(random.choice([30, 4, 17], 600))
@@ -248,7 +249,7 @@ def frame(table: Table) -> pd.DataFrame:
 
 
 def coded(frame: pd.DataFrame) -> np.ndarray:
-    """The rows as they are served: a category as its position, a missing one as NaN."""
+    """The rows for the runtime: a category as its position, a missing one as NaN."""
     codes = {name: frame[name].cat.codes.replace(-1, math.nan) for name in ("mode", "zone")}
     return np.asarray(frame.assign(**codes), np.float32)
 
@@ -270,7 +271,7 @@ def test_codes_mean_the_categories_of_the_frame(onehot: int, frame: pd.DataFrame
         assert same_to_the_bit(predict(model, coded(frame), kind), expected(booster, turned, kind)), kind
 
 
-def test_a_model_of_codes_knows_no_categories(table: Table, tmp_path: Path) -> None:
+def test_a_model_of_codes_has_unknown_categories(table: Table, tmp_path: Path) -> None:
     features = np.column_stack([np.floor(table[0][:, 0] * 7), table[0][:, 1]]).astype(np.float32)
     for names, wanted in ((["kind", "size"], "kind"), (None, "f0")):
         matrix = xgb.DMatrix(features, table[1], feature_names=names, feature_types=["c", "q"], enable_categorical=True)
@@ -284,7 +285,7 @@ def test_a_model_of_codes_knows_no_categories(table: Table, tmp_path: Path) -> N
         assert same_to_the_bit(predict(model, features), booster.predict(matrix))
 
 
-def test_categories_that_the_library_stores_cut_are_not_known(frame: pd.DataFrame, table: Table, tmp_path: Path) -> None:
+def test_categories_that_the_library_truncates_are_unknown(frame: pd.DataFrame, table: Table, tmp_path: Path) -> None:
     accented = frame.assign(mode=frame["mode"].cat.rename_categories({"sea": "mer", "air": "avion", "rail": "métro"}))
     xgb.train({}, xgb.DMatrix(accented, table[1], enable_categorical=True), 2).save_model(tmp_path / "model.ubj")
     categories = xgboost.load(tmp_path / "model.ubj").signature.categorical
@@ -293,7 +294,7 @@ def test_categories_that_the_library_stores_cut_are_not_known(frame: pd.DataFram
 
 @cache
 def some_model() -> tuple[Model, xgb.Booster]:
-    """One for all examples."""
+    """One model for all examples."""
     features = np.random.default_rng(1).random((200, 5), dtype=np.float32) * 100 - 50
     booster = xgb.train({"max_depth": 4}, xgb.DMatrix(features, features.sum(1)), 5)
     with TemporaryDirectory() as folder:
@@ -307,21 +308,21 @@ def test_no_number_is_refused(values: list[list[float]]) -> None:
     features = np.array(values, dtype=np.float32)
     assert same_to_the_bit(predict(model, features), booster.inplace_predict(features))
     finite = np.clip(features, np.finfo(np.float32).min, np.finfo(np.float32).max)
-    for kind in KINDS[2:]:  # the package takes no infinity here
+    for kind in KINDS[2:]:  # the package refuses infinity here
         assert same_to_the_bit(predict(model, features, kind), expected(booster, finite, kind))
 
 
-def test_rows_that_are_short_are_not_read_beyond() -> None:
+def test_short_rows_are_refused() -> None:
     model, _ = some_model()
     with pytest.raises(ValueError, match="2 rows of 5 features have 10 values, not 9"):
         model.predict(array("f", bytes(36)), 2)
 
 
-def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_model_is_named(tmp_path: Path) -> None:
     path = tmp_path / "model.json"
     for text in ("", "{", "hello", '{"learner": 1}'):
         path.write_text(text)
-        with pytest.raises(InvalidModel, match=r"model\.json is no XGBoost model.*; save it by Booster\.save_model\.$") as caught:
+        with pytest.raises(InvalidModel, match=r"model\.json is not an XGBoost model.*; save it by Booster\.save_model\.$") as caught:
             xgboost.load(path)
         assert "\n" not in str(caught.value)
 

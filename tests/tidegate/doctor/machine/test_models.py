@@ -65,7 +65,7 @@ def test_artifact_with_another_digest_is_an_error(service: Service, folder: Path
     (folder / "model.ubj").write_bytes(b"other trees")
     (found,) = _check(service, tmp_path, "price/v1")
     assert found.level is Level.ERROR
-    assert "has the sha256" in found.message
+    assert "but its card has" in found.message
     assert "train again" in found.remedy
 
 

@@ -59,16 +59,16 @@ def check(text: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_whole_model_is_no_fault(name: str) -> None:
+def test_a_complete_model_is_accepted(name: str) -> None:
     check(MODELS[name]())
 
 
-def test_the_models_of_these_tests_are_of_the_kinds_that_they_are_for() -> None:
+def test_the_models_of_these_tests_have_the_tested_features() -> None:
     assert re.search(r"^num_cat=[1-9]", MODELS["categories"](), re.MULTILINE)
     assert re.search(r"^num_features=.*[1-9]", MODELS["linear"](), re.MULTILINE)
 
 
-def test_a_file_of_an_older_version_is_no_fault() -> None:
+def test_a_file_of_an_older_version_is_accepted() -> None:
     """LightGBM 2.1 had no line after the trees and no end of the parameters, 2.3 had a space in a title."""
     text = MODELS["squares"]().replace("\nfeature_importances:", "\nfeature importances:")
     check(text.replace("version=v4", "version=v3"))
@@ -77,14 +77,14 @@ def test_a_file_of_an_older_version_is_no_fault() -> None:
 
 
 def with_sizes(text: str) -> str:
-    """With the sizes that its trees now have: what is left is the contradiction that the test is of."""
+    """The text with the current sizes of its trees, so that only the tested contradiction is left."""
     first, end = text.index("\nTree=0") + 1, text.index("\nend of trees") + 1
     trees = re.split(r"^(?=Tree=)", text[first:end], flags=re.MULTILINE)[1:]
     return re.sub(r"(?m)^tree_sizes=.*$", "tree_sizes=" + " ".join(str(len(tree)) for tree in trees), text)
 
 
 def changed(text: str, name: str, change: Callable[[list[str]], object], tree: int = 1) -> str:
-    """With other values of one field of a tree."""
+    """The text with other values of one field of a tree."""
     start = text.index(f"\nTree={tree}\n")
     match = re.compile(rf"^{name}=(.*)$", re.MULTILINE).search(text, start)
     assert match
@@ -132,16 +132,16 @@ def put(place: int, value: str) -> Callable[[list[str]], object]:
         ("linear", "num_features", put(0, "500"), "num_features has 500"),
     ],
 )
-def test_what_contradicts_itself_in_a_tree_is_a_fault(name: str, field: str, change: Callable[[list[str]], object], reason: str) -> None:
+def test_a_contradiction_in_a_tree_is_a_fault(name: str, field: str, change: Callable[[list[str]], object], reason: str) -> None:
     with pytest.raises(Fault, match=reason):
         check(changed(MODELS[name](), field, change))
 
 
-def test_nodes_that_lead_in_a_circle_are_a_fault() -> None:
-    """Each node and each leaf is the child of one, and two nodes are each other's."""
+def test_nodes_with_a_cycle_are_a_fault() -> None:
+    """Each node and each leaf is the child of one node, and two nodes are each other's children."""
     text = changed(MODELS["squares"](), "left_child", lambda values: values.__setitem__(slice(None), ["-1", "2", "1", "-2", "4"]))
     text = changed(text, "right_child", lambda values: values.__setitem__(slice(None), ["3", "-3", "-4", "-5", "-6"]))
-    with pytest.raises(Fault, match="lead in a circle"):
+    with pytest.raises(Fault, match="have a cycle"):
         check(text)
 
 
@@ -153,7 +153,7 @@ def test_nodes_that_lead_in_a_circle_are_a_fault() -> None:
         ("squares", r"feature_infos=\[", "feature_infos=[0:1] [", "feature_infos has 5 values"),
         ("squares", "num_class=1", "num_class=0", "num_class has 0"),
         ("squares", "num_class=1", "num_class=3", "num_tree_per_iteration is not its num_class"),
-        ("squares", "num_class=1\nnum_tree_per_iteration=1", "num_class=2\nnum_tree_per_iteration=2", "knows no classes"),
+        ("squares", "num_class=1\nnum_tree_per_iteration=1", "num_class=2\nnum_tree_per_iteration=2", "has no classes"),
         ("classes", "multiclass num_class:3", "multiclass num_class:9", "another number of classes"),
         ("classes", "multiclass num_class:3", "multiclass", "another number of classes"),
         ("squares", "version=v4", "version=v4\nversion=v4", "version twice"),
@@ -163,16 +163,16 @@ def test_nodes_that_lead_in_a_circle_are_a_fault() -> None:
         ("squares", "Tree=1\n", "Tree=7\n", "does not begin where tree_sizes says"),
         ("squares", "num_cat=0\n", "", "tree_sizes are not those|no num_cat"),
         ("squares", "num_cat=0\nsplit", "num_cbt=0\nsplit", "unknown field 'num_cbt'"),
-        ("squares", "num_cat=0\n", "num_cat\x000\n", "a byte of zero"),
+        ("squares", "num_cat=0\n", "num_cat\x000\n", "a zero byte"),
         ("squares", "end of trees", "end of treez", "no line 'end of trees'"),
         ("squares", "end of parameters", "end of parametres", "have no end"),
-        ("squares", r"\[max_depth: -1\]", "[max_depth, -1]", "not each in a line"),
+        ("squares", r"\[max_depth: -1\]", "[max_depth, -1]", "not one a line"),
         ("categories", r"pandas_categorical:\[\[0", "pandas_categorical:[[0.", "pandas_categorical is not JSON"),
         ("categories", "pandas_categorical:.*", 'pandas_categorical:{"a": 1}', "not a list of lists"),
         ("categories", "\npandas", "\npandas_categorical:null\npandas", "pandas_categorical twice"),
     ],
 )
-def test_what_contradicts_itself_in_the_rest_is_a_fault(name: str, pattern: str, text: str, reason: str) -> None:
+def test_a_contradiction_outside_the_trees_is_a_fault(name: str, pattern: str, text: str, reason: str) -> None:
     whole = MODELS[name]()
     damaged = re.sub(pattern, lambda _: text, whole, count=1)
     assert damaged != whole
@@ -181,12 +181,12 @@ def test_what_contradicts_itself_in_the_rest_is_a_fault(name: str, pattern: str,
 
 
 @pytest.mark.parametrize("place", ["Tree=0", "Tree=1", "threshold=", "leaf_value=", "end of trees", "[boosting: gbdt]"])
-def test_a_file_that_was_cut_off_is_a_fault(place: str) -> None:
+def test_a_truncated_file_is_a_fault(place: str) -> None:
     text = MODELS["squares"]()
     with pytest.raises(Fault):
         check(text[: text.index(place) + len(place)])
 
 
-def test_a_file_that_held_a_server_is_a_fault() -> None:
+def test_a_file_that_once_hung_a_server_is_a_fault() -> None:
     with pytest.raises(Fault, match="right_child has values that are not integers"):
         lightgbm.check((Path(__file__).parent / "damaged" / "m00746.txt").read_bytes())

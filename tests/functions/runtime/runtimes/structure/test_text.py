@@ -32,6 +32,6 @@ def test_any_layout_is_read(content: bytes) -> None:
         (b'{"a":NaN,"b":' + b"1" * 5000 + b"}", "a number that is too long"),
     ],
 )
-def test_what_two_readers_could_take_differently_is_a_fault(content: bytes, reason: str) -> None:
+def test_an_ambiguous_document_is_a_fault(content: bytes, reason: str) -> None:
     with pytest.raises(Fault, match=reason):
         text.parse(content)

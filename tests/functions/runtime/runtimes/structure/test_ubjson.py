@@ -20,7 +20,7 @@ _DOCUMENTS = st.recursive(_SCALARS, lambda inner: st.lists(inner) | st.dictionar
 
 
 def encode(value: Any) -> bytes:
-    """As XGBoost's UBJWriter does."""
+    """Write a document as XGBoost's UBJWriter does."""
     if value is None or isinstance(value, bool):
         return {None: b"Z", True: b"T", False: b"F"}[value]
     if isinstance(value, int):
@@ -38,7 +38,7 @@ def text(value: str) -> bytes:
 
 
 @given(_DOCUMENTS)
-def test_what_was_written_is_read(document: Any) -> None:
+def test_a_written_document_is_read(document: Any) -> None:
     assert ubjson.parse(encode(document)) == document
 
 
@@ -75,24 +75,24 @@ def test_a_typed_array_has_the_byte_order_of_the_machine(content: bytes, values:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"[$l#L" + struct.pack(">q", 2**40), "1099511627776 values are promised"),
-        (b"[$l#L" + struct.pack(">q", -1), "-1 values are promised"),
-        (b"[#L" + struct.pack(">q", 2**62), "values are promised"),
-        (b"SL" + struct.pack(">q", 9) + b"short", "9 values are promised"),
+        (b"[$l#L" + struct.pack(">q", 2**40), "1099511627776 values are announced"),
+        (b"[$l#L" + struct.pack(">q", -1), "-1 values are announced"),
+        (b"[#L" + struct.pack(">q", 2**62), "values are announced"),
+        (b"SL" + struct.pack(">q", 9) + b"short", "9 values are announced"),
         (b"{" + text("a") + b"Z" + text("a") + b"Z}", "an object has 'a' twice"),
         (b"[" * 100_000, "nested more than 64 deep"),
-        (b"[$S#L" + bytes(8), "an array of an unknown type"),
-        (b"Hi", "an unknown type"),
+        (b"[$S#L" + bytes(8), "array of an unknown type"),
+        (b"Hi", "unknown type"),
         (b"TT", "1 bytes follow the end"),
-        (b"{i\x01aZ}", "no 'L' where it must be"),
+        (b"{i\x01aZ}", "'L' is missing"),
     ],
 )
-def test_what_the_library_would_follow_blindly_is_a_fault(content: bytes, reason: str) -> None:
+def test_an_invalid_size_or_type_is_a_fault(content: bytes, reason: str) -> None:
     with pytest.raises(Fault, match=reason):
         ubjson.parse(content)
 
 
-def test_a_model_is_the_same_document_as_in_json() -> None:
+def test_a_model_is_equal_to_that_in_json() -> None:
     features = np.random.default_rng(0).random((100, 3), dtype=np.float32)
     booster = xgb.train({"max_depth": 3}, xgb.DMatrix(features, features[:, 0]), 3)
     plain = json.loads(json.dumps(ubjson.parse(bytes(booster.save_raw("ubj"))), default=list))
@@ -101,7 +101,7 @@ def test_a_model_is_the_same_document_as_in_json() -> None:
 
 
 def _rounded(value: Any) -> Any:
-    """Numbers of JSON as the float32 that they stand for."""
+    """The document with its numbers rounded to float32."""
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -80,23 +80,23 @@ MODELS: dict[str, Callable[[], xgb.Booster]] = {
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("form", ["json", "ubj"])
-def test_a_whole_model_is_no_fault(name: str, form: str) -> None:
+def test_a_complete_model_is_accepted(name: str, form: str) -> None:
     check(bytes(MODELS[name]().save_raw(form)))
 
 
-def test_the_models_of_these_tests_are_of_the_kinds_that_they_are_for() -> None:
+def test_the_models_of_these_tests_have_the_tested_features() -> None:
     trees = document(MODELS["pruned"]())["learner"]["gradient_booster"]["model"]["trees"]
     assert any(int(tree["tree_param"]["num_deleted"]) for tree in trees)
     trees = document(MODELS["categories"]())["learner"]["gradient_booster"]["model"]["trees"]
     assert any(size > 1 for tree in trees for size in tree["categories_sizes"])
 
 
-def test_json_with_spaces_and_lines_is_no_fault() -> None:
+def test_json_with_spaces_and_lines_is_accepted() -> None:
     check(json.dumps(document(trained({})), indent=2).encode())
 
 
-def test_a_file_of_an_older_version_is_no_fault() -> None:
-    """Fields that came later, and flags as XGBoost 1.5 wrote them."""
+def test_a_file_of_an_older_version_is_accepted() -> None:
+    """Later fields are missing, and flags are as XGBoost 1.5 wrote them."""
     found = document(trained({}))
     learner = found["learner"]
     found["version"] = [1, 5, 2]
@@ -111,7 +111,7 @@ def test_a_file_of_an_older_version_is_no_fault() -> None:
     check(json.dumps(found).encode())
 
 
-def test_a_field_of_a_version_to_come_is_no_fault() -> None:
+def test_an_unknown_field_of_a_newer_version_is_accepted() -> None:
     found = document(trained({}))
     found["learner"]["news"] = 1
     with pytest.raises(Fault, match="unknown field 'news'"):
@@ -159,7 +159,7 @@ def in_learner(part: str, name: str, value: Any) -> Change:
         (in_tree("parents", -1, 1), "parents has -1"),
         (in_tree("parents", 0, 3), "children with another parent"),
         (in_tree("parents", 0, 0), "root has a parent"),
-        (in_tree("left_children", -1, 0), "a leaf with a child|belong nowhere"),
+        (in_tree("left_children", -1, 0), "a leaf with a child|nodes outside the tree"),
         (in_tree("split_indices", 50, 1), "splits on the feature 50; the model has 4"),
         (in_tree("split_indices", -1, 1), "splits on the feature -1"),
         (in_tree("split_indices", [0]), "split_indices has 1 values, not"),
@@ -177,7 +177,7 @@ def in_learner(part: str, name: str, value: Any) -> Change:
         (lambda found: model_of(found)["trees"][1]["tree_param"].update(num_nodes="9999999"), "values, not 9999999"),
         (lambda found: model_of(found)["trees"][1]["tree_param"].update(num_nodes="-1"), "num_nodes is -1"),
         (lambda found: model_of(found)["trees"][1]["tree_param"].update(num_feature="5"), "5 features, the model 4"),
-        (lambda found: model_of(found)["trees"][1]["tree_param"].update(num_deleted="2"), "belong nowhere"),
+        (lambda found: model_of(found)["trees"][1]["tree_param"].update(num_deleted="2"), "nodes outside the tree"),
         (lambda found: model_of(found)["trees"][1]["tree_param"].update(size_leaf_vector="3"), "leaves of 3 values"),
         (lambda found: model_of(found)["trees"].pop(), "it has 3 trees, its num_trees is another"),
         (in_model("tree_info", [0, 0, 0, 1]), "not one of 1"),
@@ -201,15 +201,15 @@ def in_learner(part: str, name: str, value: Any) -> Change:
         (lambda found: found["learner"]["gradient_booster"].update(name="dart"), "gradient_booster has (no gbtree|the unknown field)"),
     ],
 )
-def test_what_contradicts_itself_is_a_fault(change: Change, reason: str) -> None:
+def test_a_contradiction_is_a_fault(change: Change, reason: str) -> None:
     found = document(trained({}))
     change(found)
     with pytest.raises(Fault, match=reason):
         check(json.dumps(found).encode())
 
 
-def test_nodes_that_lead_in_a_circle_are_a_fault() -> None:
-    """Each has one parent, and none of the circle is below the root."""
+def test_nodes_with_a_cycle_are_a_fault() -> None:
+    """Each node has one parent, and the nodes of the cycle are not below the root."""
     found = document(trained({}, 1))
     tree = model_of(found)["trees"][0]
     size = 7
@@ -219,7 +219,7 @@ def test_nodes_that_lead_in_a_circle_are_a_fault() -> None:
     tree["tree_param"]["num_nodes"] = str(size)
     tree |= {"left_children": [1, -1, -1, 5, -1, 3, -1], "right_children": [2, -1, -1, 6, -1, 4, -1]}
     tree |= {"parents": [2**31 - 1, 0, 0, 5, 5, 3, 3], "split_indices": [0] * size, "split_conditions": [0.5] * size}
-    with pytest.raises(Fault, match="lead in a circle"):
+    with pytest.raises(Fault, match="have a cycle"):
         check(json.dumps(found).encode())
 
 
@@ -242,7 +242,7 @@ def test_nodes_that_lead_in_a_circle_are_a_fault() -> None:
         (lambda found: model_of(found)["cats"]["enc"].pop(), "cats are of 3 features"),
     ],
 )
-def test_categories_that_contradict_themselves_are_a_fault(change: Change, reason: str) -> None:
+def test_a_contradiction_in_categories_is_a_fault(change: Change, reason: str) -> None:
     found = document(of_categories())
     change(found)
     with pytest.raises(Fault, match=reason):
@@ -258,27 +258,27 @@ def test_categories_that_contradict_themselves_are_a_fault(change: Change, reaso
         ("classes", lambda found: found["learner"]["objective"]["softmax_multiclass_param"].update(num_class="0"), "num_class is 0"),
         ("classes", lambda found: found["learner"]["objective"]["softmax_multiclass_param"].update(num_class="2"), "number of classes"),
         ("vectors", in_tree("leaf_weights", [0.5]), "leaf_weights has 1 values"),
-        ("vectors", lambda found: model_of(found)["trees"][1].pop("leaf_weights"), "save it by the version that is installed"),
+        ("vectors", lambda found: model_of(found)["trees"][1].pop("leaf_weights"), "save it by the installed version"),
         ("vectors", in_tree("right_children", 10_000, -1), "not each of its leaf_weights once"),
         ("vectors", lambda found: model_of(found)["trees"][1]["base_weights"].pop(), "base_weights has"),
     ],
 )
-def test_what_contradicts_itself_in_other_kinds_is_a_fault(name: str, change: Change, reason: str) -> None:
+def test_a_contradiction_in_other_boosters_is_a_fault(name: str, change: Change, reason: str) -> None:
     found = document(MODELS[name]())
     change(found)
     with pytest.raises(Fault, match=reason):
         check(json.dumps(found).encode())
 
 
-def test_vector_leaves_as_another_version_reads_them_are_a_fault() -> None:
-    """The library before 3.2 would take other numbers, and a newer one would read a field that there is not."""
+def test_vector_leaves_of_another_version_are_a_fault() -> None:
+    """The library before 3.2 would take other numbers, and a newer one would read a missing field."""
     data = bytes(MODELS["vectors"]().save_raw("ubj"))
-    with pytest.raises(Fault, match="save it by the version that is installed"):
+    with pytest.raises(Fault, match="save it by the installed version"):
         xgboost.check(data, lambda: (3, 1))
 
 
 @pytest.mark.parametrize("case", ["m00094.ubj", "m00316.json", "reg_split50_inner.json"])
-def test_files_that_ended_or_held_a_server_are_faults(case: str) -> None:
+def test_files_that_once_crashed_or_hung_a_server_are_faults(case: str) -> None:
     path = Path(__file__).parent / "damaged" / case
     with pytest.raises(Fault):
         check(path.read_bytes())
