@@ -20,7 +20,7 @@ from tidegate.local.objects.validation import Object
 ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """A change of an object of a resource (`services`, `revisions`) at a version."""
 
@@ -137,7 +137,7 @@ class Store:
     def _record(self, type_: ChangeType, resource: str, item: Object) -> Object:
         self.version += 1
         item["metadata"]["resourceVersion"] = str(self.version)
-        change = Change(self.version, type_, resource, item)
+        change = Change(version=self.version, type=type_, resource=resource, object=item)
         self._history.append(change)
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()

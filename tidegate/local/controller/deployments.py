@@ -11,7 +11,6 @@ from functions.runtime.knative.objects import SERVING
 from functions.stream.settings import group_of, model_of
 from tidegate.local.objects.resources import Deployment, SinkBinding
 from tidegate.local.objects.scaling import Decision
-from tidegate.local.processes.command import Pod
 from tidegate.local.processes.launcher import Launcher
 from tidegate.local.processes.pool import Pool, ReplicaTemplate
 from tidegate.local.processes.process import Process
@@ -85,10 +84,9 @@ def _replica_template(manifest: Deployment, sink: str | None, launcher: Launcher
     grace = _GRACE_SECONDS if spec.termination_grace_period_seconds is None else spec.termination_grace_period_seconds
 
     def start(number: int, port: int) -> Process:
-        pod = Pod(f"{_name(manifest)}-{number}", metadata, spec.service_account_name or "default", launcher.config_maps)
         # Kubernetes sets no PORT; it is set here because the default port of a worker's metrics is that of the gateway.
-        given = {"PORT": str(port), **({"K_SINK": sink} if sink else {})}
-        return launcher.start(spec.containers[0], pod, given)
+        variables = {"PORT": str(port), **({"K_SINK": sink} if sink else {})}
+        return launcher.start(spec, name=f"{_name(manifest)}-{number}", metadata=metadata, variables=variables)
 
     return ReplicaTemplate(name=_name(manifest), start=start, readiness=lambda port: None, grace=grace)
 

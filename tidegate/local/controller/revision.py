@@ -17,7 +17,6 @@ from tidegate.local.errors import NoReplica, QueueFull
 from tidegate.local.objects.resources import KnativeRevision
 from tidegate.local.objects.rules import scaling_of
 from tidegate.local.objects.scaling import Decision, Scaling
-from tidegate.local.processes.command import Pod
 from tidegate.local.processes.launcher import Launcher
 from tidegate.local.processes.pool import Pool, ReplicaTemplate
 from tidegate.local.processes.probe import readiness_of
@@ -207,16 +206,15 @@ class Revision:
 
 def _replica_template(plan: Plan, launcher: Launcher) -> ReplicaTemplate:
     spec = plan.manifest.spec
-    container = spec.containers[0]
+    probe = spec.containers[0].readiness_probe
 
     def start(number: int, port: int) -> Process:
-        pod = Pod(f"{plan.name}-{number}", plan.manifest.metadata, spec.service_account_name or "default", launcher.config_maps)
-        given = {"PORT": str(port), "K_SERVICE": plan.service, "K_CONFIGURATION": plan.service, "K_REVISION": plan.name}
-        return launcher.start(container, pod, given)
+        variables = {"PORT": str(port), "K_SERVICE": plan.service, "K_CONFIGURATION": plan.service, "K_REVISION": plan.name}
+        return launcher.start(spec, name=f"{plan.name}-{number}", metadata=plan.manifest.metadata, variables=variables)
 
     return ReplicaTemplate(
         name=plan.name,
         start=start,
-        readiness=lambda port: readiness_of(container.readiness_probe, port),
+        readiness=lambda port: readiness_of(probe, port),
         grace=plan.timeout,
     )

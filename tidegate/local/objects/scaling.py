@@ -31,7 +31,7 @@ class Decision:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scaling:
     """Parameters of the autoscaler, with the defaults of Knative's ConfigMap config-autoscaler. Times are in seconds.
 

@@ -20,7 +20,7 @@ _LABEL_FIELD = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
 _LOOPBACK = "127.0.0.1"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:
     """Fields of a pod that a container may refer to, and the ConfigMaps that it may read, by name."""
 

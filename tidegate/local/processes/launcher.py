@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tidegate.local.errors import StartFailed
 from tidegate.local.objects.manifests import DEFAULT_NAMESPACE
-from tidegate.local.objects.podspec import Container
+from tidegate.local.objects.podspec import PodSpec
+from tidegate.local.objects.resources import Metadata
 from tidegate.local.processes.command import Pod, argv, environment
 from tidegate.local.processes.orphan_reaper import OrphanReaper
 from tidegate.local.processes.process import Launch, Process
@@ -29,17 +30,16 @@ class Launcher:
     common: Mapping[str, str] = field(default_factory=dict)
     config_maps: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
-    def start(self, container: Container, pod: Pod, given: Mapping[str, str]) -> Process:
-        """Start the container as a process with the `given` variables.
-
-        Raises StartFailed if this machine cannot run it.
-        """
+    def start(self, spec: PodSpec, *, name: str, metadata: Metadata, variables: Mapping[str, str]) -> Process:
+        """Start the container of a pod with additional `variables`. Raises StartFailed if that is not possible."""
+        container = spec.containers[0]
+        pod = Pod(name=name, metadata=metadata, service_account=spec.service_account_name or "default", config_maps=self.config_maps)
         try:
             own = environment(container, pod, self.common)
         except InvalidManifest as error:
             raise StartFailed(error.message, remedy=error.remedy) from None
         # On a cluster a pod reads its namespace from its service account.
-        namespace = {"TIDEGATE_NAMESPACE": pod.metadata.namespace or DEFAULT_NAMESPACE}
-        env = {**os.environ, **namespace, **own, **given, **self.common}
-        launch = Launch(name=pod.name, argv=argv(container, env), env=env, cwd=self.root, log=self.logs / f"{pod.name}.log")
+        namespace = {"TIDEGATE_NAMESPACE": metadata.namespace or DEFAULT_NAMESPACE}
+        env = {**os.environ, **namespace, **own, **variables, **self.common}
+        launch = Launch(name=name, argv=argv(container, env), env=env, cwd=self.root, log=self.logs / f"{name}.log")
         return Process.start(launch, self.reaper)

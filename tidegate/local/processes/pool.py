@@ -133,7 +133,7 @@ class Pool:
             self._on_change()
             return
         self.counts.starts += 1
-        replica = Replica(number, port, reason, process)
+        replica = Replica(number=number, port=port, reason=reason, process=process)
         self.replicas.append(replica)
         self._create_task(self._supervise(replica))
 

@@ -26,7 +26,7 @@ class State(Enum):
     STOPPED = "stopped"
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, kw_only=True)
 class Replica:
     """A replica: `number` is the lowest free one, `reason` the cause of its start.
 

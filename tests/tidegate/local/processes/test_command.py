@@ -14,7 +14,11 @@ from tidegate.local.processes import start
 from tidegate.local.processes.command import Pod, argv, environment, expand, module_of
 from tidegate.objects import InvalidManifest
 
-POD = Pod("hello-00001-1", parse(Metadata, {"namespace": "models", "labels": {"a": "b"}}), config_maps={"settings": {"KEY": "value"}})
+POD = Pod(
+    name="hello-00001-1",
+    metadata=parse(Metadata, {"namespace": "models", "labels": {"a": "b"}}),
+    config_maps={"settings": {"KEY": "value"}},
+)
 
 
 def container(**fields: Any) -> Container:

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from tidegate.local.errors import StartFailed
-from tidegate.local.objects.podspec import Container
+from tidegate.local.objects.podspec import PodSpec
 from tidegate.local.objects.resources import Metadata
 from tidegate.local.objects.validation import parse
-from tidegate.local.processes.command import Pod
 from tidegate.local.processes.launcher import Launcher
 from tidegate.local.processes.orphan_reaper import OrphanReaper
 from tidegate.local.processes.process import Exit
@@ -36,19 +35,19 @@ async def test_process_has_its_namespace(own: list[Object], known: str, running:
 async def test_variables_of_this_machine_replace_those_of_the_manifest(tmp_path: Path) -> None:
     program = "import os; print(os.environ['A'], os.environ['B'], os.environ['PORT'], os.getcwd())"
     env = [{"name": "A", "value": "manifest"}, {"name": "B", "value": "manifest"}]
-    container = parse(Container, {"image": "hello", "command": ["python", "-c", program], "env": env})
+    spec = parse(PodSpec, {"containers": [{"image": "hello", "command": ["python", "-c", program], "env": env}]})
     with OrphanReaper() as reaper:
         launcher = Launcher(root=tmp_path, logs=tmp_path / "log", reaper=reaper, common={"B": "machine"})
-        process = launcher.start(container, Pod("hello-1", parse(Metadata, {})), {"PORT": "8081"})
+        process = launcher.start(spec, name="hello-1", metadata=parse(Metadata, {}), variables={"PORT": "8081"})
         assert await process.exited == Exit(0)
     assert (tmp_path / "log/hello-1.log").read_text() == f"manifest machine 8081 {tmp_path}\n"
 
 
 async def test_unavailable_variable_is_a_failed_start(tmp_path: Path) -> None:
     secret = {"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
-    container = parse(Container, {"image": "hello", "env": [secret]})
+    spec = parse(PodSpec, {"containers": [{"image": "hello", "env": [secret]}]})
     with OrphanReaper() as reaper:
         launcher = Launcher(root=tmp_path, logs=tmp_path, reaper=reaper)
         with pytest.raises(StartFailed, match="the variable A refers to a Secret") as caught:
-            launcher.start(container, Pod("hello-1", parse(Metadata, {})), {})
+            launcher.start(spec, name="hello-1", metadata=parse(Metadata, {}), variables={})
     assert caught.value.remedy == "give it a value, or take it from a ConfigMap"

@@ -22,4 +22,4 @@ async def test_failing_probe_is_a_failed_start(monkeypatch: pytest.MonkeyPatch) 
     launch = SimpleNamespace(name="hello-1", log=Path("hello-1.log"))
     process = SimpleNamespace(launch=launch, exited=asyncio.get_running_loop().create_future(), spawned=0.0)
     with pytest.raises(StartFailed, match=r"the readiness probe of hello-1 failed: .*no more sockets"):
-        await wait_until_serving(Replica(1, 1, "a test", cast("Process", process)), Readiness(1))
+        await wait_until_serving(Replica(number=1, port=1, reason="a test", process=cast("Process", process)), Readiness(1))
