@@ -1,4 +1,4 @@
-"""The parts of an access check that need no client library: reach a broker, speak TLS, and word each refusal with its remedy."""
+"""Access checks without a client library: reach a broker, speak TLS, and word each refusal with its remedy."""
 
 from __future__ import annotations
 
@@ -46,7 +46,10 @@ def unreachable(broker: Broker, problem: str) -> BrokerUnreachable:
 
 
 def connect(address: Address, security: Security, timeout_seconds: float) -> socket.socket:
-    """Open a connection, with TLS where the security asks for it. Raises OSError, BrokerRefused or BrokerUnreachable."""
+    """Open a connection, with TLS where the security asks for it.
+
+    Raises OSError, BrokerRefused or BrokerUnreachable.
+    """
     sock = socket.create_connection(address, timeout=timeout_seconds)
     if not security.encrypted:
         return sock
@@ -104,7 +107,7 @@ def raise_other_mechanism(address: Address, mechanism: str, offered: str) -> NoR
 
 @cache
 def warn_if_readable(broker: Broker) -> None:
-    """Warn of a password without encryption, except on this machine: once in a process, however many clients it makes."""
+    """Warn once in a process of a password without encryption, except on this machine."""
     hosts = [_address(server)[0] for server in broker.bootstrap_servers.split(",")]
     if broker.security.protocol == "SASL_PLAINTEXT" and not all(map(_is_loopback, hosts)):
         logger.warning(

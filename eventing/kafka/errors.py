@@ -6,7 +6,10 @@ from common.errors import TidegateError
 
 
 class KafkaError(TidegateError):
-    """A request to Kafka failed, and a later one may succeed. The message is the client library's where no subclass fits."""
+    """A request to Kafka failed, and a later one may succeed.
+
+    The message is the client library's where no subclass fits.
+    """
 
 
 class BrokerUnreachable(KafkaError):
@@ -26,7 +29,10 @@ class RecordTooLarge(KafkaError):
 
 
 class RecordUnreadable(KafkaError):
-    """A fetched record is damaged, or compressed by a codec that is not installed. Every poll raises this until the offset is moved."""
+    """A fetched record is damaged, or compressed by a codec that is not installed.
+
+    Every poll raises this until the offset is moved.
+    """
 
 
 class CommitRefused(KafkaError):

@@ -25,7 +25,7 @@ class Lag:
 
 
 class EndReader:
-    """Reads the ends of partitions repeatedly over one connection, which is opened at the first read and after an error."""
+    """Reads the ends of partitions over one connection, opened at the first read and after an error."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster

@@ -1,7 +1,7 @@
 """The port to Kafka: protocols of the clients that Tidegate uses, and the values that they exchange.
 
-Only adapters import a client library: `kafka_python` is the one of production, `fake` the one of tests. Every method raises the
-errors of `eventing.kafka.errors` and blocks its thread; durations are in seconds.
+Only adapters import a client library: `kafka_python` is the one of production, `fake` the one of tests. Every method
+raises the errors of `eventing.kafka.errors` and blocks its thread; durations are in seconds.
 """
 
 from __future__ import annotations
@@ -46,7 +46,10 @@ Offsets = Mapping[TopicPartition, CommittedOffset]
 
 
 class ConsumedRecord(Record, Protocol):
-    """A record as a consumer returns it. The library's own object is passed on, since a copy of each would cost throughput."""
+    """A record as a consumer returns it.
+
+    The library's own object is passed on, since a copy of each would cost throughput.
+    """
 
     @property
     def timestamp(self) -> int:
@@ -55,14 +58,20 @@ class ConsumedRecord(Record, Protocol):
 
 
 class RebalanceListener(Protocol):
-    """Callbacks for the changes of a consumer's assignment. They run on a thread of the client's, and hold up its heartbeats."""
+    """Callbacks for the changes of a consumer's assignment.
+
+    They run on a thread of the client's, and hold up its heartbeats.
+    """
 
     def assigned(self, partitions: Collection[TopicPartition]) -> None:
         """Take note of new partitions. They are paused until the owner resumes them."""
         ...
 
     def revoked(self, partitions: Collection[TopicPartition]) -> Offsets:
-        """Return the offsets to commit before another member is given these partitions. A broker may refuse that commit."""
+        """Return the offsets to commit before another member is given these partitions.
+
+        A broker may refuse that commit.
+        """
         ...
 
     def lost(self, partitions: Collection[TopicPartition]) -> None:
@@ -71,7 +80,10 @@ class RebalanceListener(Protocol):
 
 
 class Consumer(Protocol):
-    """Reads records as bytes and commits only what it is given. All calls belong to one thread, with the two exceptions named."""
+    """Reads records as bytes and commits only what it is given.
+
+    All calls belong to one thread, with the two exceptions named.
+    """
 
     def subscribe(self, topic: str, listener: RebalanceListener) -> None:
         """Join the group of this consumer at the next poll."""
@@ -160,14 +172,20 @@ class Producer(Protocol):
     """Writes records idempotently, acknowledged by all replicas in sync; its buffer is not bounded. Thread-safe."""
 
     def send(self, topic: str, message: Message, partition: int | None = None) -> Delivery:
-        """Send one record; without a partition its key decides. A message without key and value is written with an empty value.
+        """Send one record; without a partition its key decides.
 
-        Records of one partition are acknowledged in the order in which they were sent. Raises RecordTooLarge, RequestTimedOut.
+        A message without key and value is written with an empty value.
+
+        Records of one partition are acknowledged in the order in which they were sent. Raises RecordTooLarge,
+        RequestTimedOut.
         """
         ...
 
     def partitions_for(self, topic: str) -> set[int]:
-        """Return the numbers of a topic's partitions. Creates it where the broker does so; raises RequestTimedOut if it does not."""
+        """Return the numbers of a topic's partitions.
+
+        Creates it where the broker does so; raises RequestTimedOut if it does not.
+        """
         ...
 
     def batch_bytes(self, message: Message) -> int:
@@ -229,5 +247,8 @@ class Cluster(Protocol):
     def admin(self) -> Admin: ...
 
     def check_access(self) -> None:
-        """Check that a broker listens, and that it accepts the security settings. Clients alone would retry in silence."""
+        """Check that a broker listens, and that it accepts the security settings.
+
+        Clients alone would retry in silence.
+        """
         ...

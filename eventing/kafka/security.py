@@ -49,8 +49,8 @@ class Security:
     """TIDEGATE_KAFKA_PASSWORD_FILE, such as a mounted Secret. A line end behind the password is not part of it."""
 
     token_file: str | None = None
-    """TIDEGATE_KAFKA_TOKEN_FILE: the token of OAUTHBEARER, such as a projected service account token. It is read at each connection, since
-    tokens are renewed."""
+    """TIDEGATE_KAFKA_TOKEN_FILE: the token of OAUTHBEARER, such as a projected service account token. It is read at
+    each connection, since tokens are renewed."""
 
     ca_file: str | None = None
     """TIDEGATE_KAFKA_CA_FILE, PEM: the authorities for the broker's certificate; the system's unless set."""
@@ -59,7 +59,8 @@ class Security:
     """TIDEGATE_KAFKA_CERTIFICATE_FILE, PEM: the client's own certificate, for brokers that require one."""
 
     key_file: str | None = None
-    """TIDEGATE_KAFKA_KEY_FILE, PEM, not encrypted: the key of the client's certificate, unless it is in the same file."""
+    """TIDEGATE_KAFKA_KEY_FILE, PEM, not encrypted: the key of the client's certificate, unless it is in the same file.
+    """
 
     @property
     def encrypted(self) -> bool:
@@ -97,7 +98,7 @@ class Security:
         return security
 
     def environment(self) -> dict[str, str]:
-        """Return the variables from which another process reads the same settings; an empty one overrides an inherited value."""
+        """Return all variables for another process; an empty one overrides an inherited value."""
         values = {
             PROTOCOL: self.protocol,
             MECHANISM: self.mechanism,

@@ -1,4 +1,4 @@
-"""`python -m functions.stream`: the stream worker, as its Deployment runs it."""
+"""The stream worker as a process: `python -m functions.stream`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from common.sockets import listen
 from functions.stream import worker
 from functions.stream.health import Health, serving
 from functions.stream.settings import StreamSettings
-from functions.stream.watch import Stalled
+from functions.stream.stall import Stalled
 
 logger = logging.getLogger("tidegate.stream")
 
-# A first deployment makes the worker before the router has an address: by then it has one, or somebody should be told.
+# A first deployment starts the worker before the router has an address. If it has none after this time, the worker
+# fails visibly.
 _SINK_SECONDS = 60.0
 
 
@@ -29,7 +30,7 @@ def main(environ: Environ = os.environ) -> int:
 
 
 def _run(environ: Environ) -> int:
-    if _comes_before_its_sink(environ) and _ended_while_waiting():
+    if _starts_before_its_sink(environ) and _stopped_while_waiting():
         return 0
     settings = StreamSettings.from_env(environ)
     with asyncio.Runner() as runner:
@@ -38,22 +39,25 @@ def _run(environ: Environ) -> int:
         except Stalled as error:
             logger.error("%s", error)
             logging.shutdown()
-            os._exit(1)  # a thread of the Kafka client may hang, and the interpreter would wait for it
+            os._exit(1)  # the exit of the interpreter would wait for a hanging thread of the client
     return 0
 
 
-def _comes_before_its_sink(environ: Environ) -> bool:
+def _starts_before_its_sink(environ: Environ) -> bool:
     return not environ.get("K_SINK") and "KUBERNETES_SERVICE_HOST" in environ
 
 
-def _ended_while_waiting() -> bool:
-    """A SinkBinding gives K_SINK to new pods and ends this one. One that crashed meanwhile would fail a deployment that is watched."""
+def _stopped_while_waiting() -> bool:
+    """Wait for SIGTERM: a SinkBinding replaces this pod by one with K_SINK.
+
+    A crash meanwhile would fail a watched deployment.
+    """
     signals = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     logger.warning("K_SINK is not set yet: a SinkBinding sets it in the next pod; waiting %.0f s for that", _SINK_SECONDS)
-    ended = signal.sigtimedwait(signals, _SINK_SECONDS) is not None
+    stopped = signal.sigtimedwait(signals, _SINK_SECONDS) is not None
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
-    return ended
+    return stopped
 
 
 async def _until_stopped(settings: StreamSettings) -> None:

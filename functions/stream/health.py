@@ -1,4 +1,4 @@
-"""What a kubelet asks: whether the worker lives (`/livez`) and whether it moves events (`/readyz`), by the smallest of HTTP servers."""
+"""Liveness (`/livez`) and readiness (`/readyz`) for the kubelet, by a minimal HTTP server."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from http import HTTPStatus
 
 _REQUEST_SECONDS = 5.0
 _REQUEST_BYTES = 8 * 1024
-# A kubelet has one or two open. More are strangers', and get no answer.
+# A kubelet has one or two open. More are from others, and are closed without a response.
 _CONNECTIONS = 64
 
 
 @dataclass(slots=True)
 class Health:
-    """The answers: why the worker is dead, and why it is not ready, in a sentence; empty where it is."""
+    """The reasons, each in a sentence, why the worker is dead or not ready; empty where it is alive and ready."""
 
     dead: str = ""
     unready: str = "the worker is starting."
 
     def answer(self, path: str) -> tuple[HTTPStatus, str]:
         if path not in {"/livez", "/readyz"}:
-            return HTTPStatus.NOT_FOUND, "there are /livez and /readyz."
+            return HTTPStatus.NOT_FOUND, "not found; the routes are /livez and /readyz."
         problem = self.dead or (self.unready if path == "/readyz" else "")
         return (HTTPStatus.SERVICE_UNAVAILABLE, problem) if problem else (HTTPStatus.OK, "ok")
 
 
 @contextlib.asynccontextmanager
 async def serving(health: Health, listener: socket.socket) -> AsyncIterator[None]:
-    """Answer on that socket meanwhile, each connection once."""
+    """Serve on this socket inside the context: one request for each connection."""
     open_: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -42,7 +42,7 @@ async def serving(health: Health, listener: socket.socket) -> AsyncIterator[None
             try:
                 await asyncio.wait_for(_answer(health, reader, writer), _REQUEST_SECONDS)
             except (OSError, EOFError, ValueError, TimeoutError):
-                return  # whoever it was speaks no HTTP, or has gone
+                return  # not HTTP, or disconnected
             finally:
                 del open_[writer]
 
@@ -63,7 +63,7 @@ async def _answer(health: Health, reader: asyncio.StreamReader, writer: asyncio.
     if method in {b"GET", b"HEAD"}:
         status, text = health.answer(target.partition(b"?")[0].decode("latin-1"))
     else:
-        status, text = HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD are answered."
+        status, text = HTTPStatus.METHOD_NOT_ALLOWED, "method not allowed; use GET or HEAD."
     body = f"{text}\n".encode()
     head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {len(body)}\r\n"
     writer.write(head.encode() + b"connection: close\r\n\r\n" + (b"" if method == b"HEAD" else body))
@@ -71,8 +71,8 @@ async def _answer(health: Health, reader: asyncio.StreamReader, writer: asyncio.
 
 
 async def _head(reader: asyncio.StreamReader) -> bytes:
-    """Raises ValueError for one that is too long, EOFError for one that ends early."""
+    """Read the request line and headers. Raises ValueError if they are too long, EOFError if they are incomplete."""
     try:
         return await reader.readuntil(b"\r\n\r\n")
     except asyncio.LimitOverrunError:
-        raise ValueError("a request's head is too long.") from None
+        raise ValueError("the head of the request is too long.") from None

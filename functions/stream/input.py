@@ -1,42 +1,108 @@
-"""The input topic: a consumer in its group, on a thread of its own, and what it says when partitions come and go."""
+"""The input topic: a group consumer on a thread of its own, and the changes of its assignment."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
-from eventing.kafka.port import Cluster, CommittedOffset, ConsumedRecord, ConsumerOptions, Offsets, TopicPartition
-from functions.stream.recovery import Checkpoint
+from eventing.kafka.port import Cluster, CommittedOffset, ConsumedRecord, Consumer, ConsumerOptions, Offsets, TopicPartition
+from functions.stream.commit import Commits
 from functions.stream.settings import StreamSettings
 
-Commits = Mapping[int, tuple[int, Checkpoint]]
+Result = TypeVar("Result")
 
-# With more, a call to a broker that is away would keep the polls, and a stop, waiting.
+# With a longer time-out, a call to an unreachable broker would hold up the polls, and a stop.
 _CALL_SECONDS = 5.0
 
 
 class Owner(Protocol):
-    """Who is told of the assignment. Both are called on the event loop."""
+    """The receiver of assignment changes. All methods are called on the event loop."""
 
     def assigned(self, partitions: set[int]) -> None: ...
 
     async def released(self, partitions: set[int]) -> Commits:
-        """Stop writing for these partitions and say what may be committed of them, soon: nobody gets them before."""
+        """Stop writing for these partitions and return what to commit of them, soon: their next owner waits for it."""
         ...
 
     def lost(self, partitions: set[int]) -> None: ...
 
 
 class Input:
-    """A group consumer. Its client is not thread safe, so that every call runs on one thread; the callbacks alone come from another."""
+    """A group consumer, between `start` and `close`.
+
+    Its client is not thread-safe, so every call runs on one thread.
+    """
 
     def __init__(self, cluster: Cluster, settings: StreamSettings, owner: Owner) -> None:
-        self._topic = settings.input
+        self._cluster = cluster
+        self._settings = settings
+        self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, "tidegate-input")
-        self._consumer = cluster.consumer(
+        self._connected: Consumer | None = None
+
+    async def start(self) -> None:
+        """Connect, and join the group with the first poll. Raises BrokerUnreachable or BrokerRefused."""
+        self._connected = await self._run(self._connect)
+
+    async def poll(self, timeout_seconds: float, paused: set[int]) -> dict[int, Sequence[ConsumedRecord]]:
+        """Return records by partition, none of the `paused` ones.
+
+        After a long break between polls the group revokes the partitions.
+        """
+        return await self._run(self._poll, timeout_seconds, paused)
+
+    async def committed(self, partition: int) -> CommittedOffset | None:
+        """Return the group's offset and its metadata; None before the first commit."""
+        return await self._run(self._consumer.committed, self._source(partition), _CALL_SECONDS)
+
+    async def start_of(self, partition: int) -> int:
+        """Return the first offset that the partition still has."""
+        source = self._source(partition)
+        return (await self._run(self._consumer.beginning_offsets, [source]))[source]
+
+    async def seek(self, partition: int, offset: int) -> None:
+        await self._run(self._consumer.seek, self._source(partition), offset)
+
+    async def commit(self, commits: Commits) -> None:
+        """Raises KafkaError, such as CommitRefused while the partitions are being moved to another member."""
+        await self._run(self._consumer.commit, _offsets(self._settings.input, commits), _CALL_SECONDS)
+
+    def positions(self) -> dict[int, int | None]:
+        """Return the next offset to fetch, by assigned partition. Does not wait for the client's thread."""
+        return {} if self._connected is None else {source.partition: offset for source, offset in self._connected.positions().items()}
+
+    @property
+    def is_member(self) -> bool:
+        """Whether the group has accepted this process and is not rebalancing. Does not wait for the client's thread."""
+        return self._connected is not None and self._connected.is_member
+
+    async def behind(self, positions: Mapping[int, int]) -> int:
+        """Return how many records are beyond these positions, as of the last fetches."""
+        return await self._run(self._behind, positions)
+
+    async def close(self, timeout_seconds: float) -> None:
+        """Leave the group, after the owner has released its partitions. Raises TimeoutError or KafkaError."""
+        closing = self._run(self._consumer.close, timeout_seconds)
+        try:
+            await asyncio.wait_for(closing, timeout_seconds)
+        finally:
+            self._thread.shutdown(wait=False)
+
+    @property
+    def _consumer(self) -> Consumer:
+        if self._connected is None:
+            raise RuntimeError("the input was not started.")
+        return self._connected
+
+    async def _run(self, call: Callable[..., Result], *arguments: object) -> Result:
+        return await self._loop.run_in_executor(self._thread, call, *arguments)
+
+    def _connect(self) -> Consumer:
+        settings = self._settings
+        consumer = self._cluster.consumer(
             ConsumerOptions(
                 group=settings.group,
                 instance=settings.instance,
@@ -46,55 +112,8 @@ class Input:
                 max_poll_records=4 * settings.batch_size,
             )
         )
-        self._consumer.subscribe(self._topic, _Listener(self._loop, owner, settings.session_timeout_seconds / 2))
-
-    async def poll(self, timeout_seconds: float, paused: set[int]) -> dict[int, Sequence[ConsumedRecord]]:
-        """Records by partition, none of the `paused` ones. To be called without long breaks, or the group takes the partitions away."""
-        records: dict[int, Sequence[ConsumedRecord]] = await self._run(self._poll, timeout_seconds, paused)
-        return records
-
-    async def committed(self, partition: int) -> tuple[int, Checkpoint | None] | None:
-        """Where the group goes on, and the checkpoint that was committed with it; None before the first commit."""
-        found = await self._run(self._consumer.committed, self._source(partition), _CALL_SECONDS)
-        return None if found is None else (found.offset, Checkpoint.from_text(found.metadata))
-
-    async def start_of(self, partition: int) -> int:
-        """The first offset that the partition still has."""
-        source = self._source(partition)
-        starts = await self._run(self._consumer.beginning_offsets, [source])
-        return int(starts[source])
-
-    async def seek(self, partition: int, offset: int) -> None:
-        await self._run(self._consumer.seek, self._source(partition), offset)
-
-    async def commit(self, commits: Commits) -> None:
-        """Raises KafkaError, for one when the partitions are being moved to another member."""
-        await self._run(self._consumer.commit, _offsets(self._topic, commits), _CALL_SECONDS)
-
-    def positions(self) -> dict[int, int | None]:
-        """The next offset that is fetched, by assigned partition. Does not wait for the client's thread."""
-        return {source.partition: position for source, position in self._consumer.positions().items()}
-
-    @property
-    def member(self) -> bool:
-        """Whether the group has taken this process in, with or without partitions, and is not being divided now. Does not wait either."""
-        return self._consumer.is_member
-
-    async def behind(self, positions: Mapping[int, int]) -> int:
-        """Records beyond these positions, as far as the broker has told."""
-        count: int = await self._run(self._behind, positions)
-        return count
-
-    async def close(self, timeout_seconds: float) -> None:
-        """Leave the group; the owner is asked to release first. Raises TimeoutError when that takes longer."""
-        closing = self._run(self._consumer.close, timeout_seconds)
-        try:
-            await asyncio.wait_for(closing, timeout_seconds)
-        finally:
-            self._thread.shutdown(wait=False)
-
-    async def _run(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        return await self._loop.run_in_executor(self._thread, call, *arguments)
+        consumer.subscribe(settings.input, _Listener(self._loop, self._owner, settings.session_timeout_seconds / 2))
+        return consumer
 
     def _poll(self, timeout_seconds: float, paused: set[int]) -> dict[int, Sequence[ConsumedRecord]]:
         self._pause(paused)
@@ -107,30 +126,31 @@ class Input:
     def _pause(self, paused: set[int]) -> None:
         # Compared with the client's own state, since each assignment begins with all partitions paused.
         assigned = self._consumer.assignment()
-        if assigned:
-            wanted, present = {source for source in assigned if source.partition in paused}, self._consumer.paused() & assigned
-            self._consumer.pause(wanted - present)
-            self._consumer.resume(present - wanted)
+        wanted = {source for source in assigned if source.partition in paused}
+        current = self._consumer.paused() & assigned
+        if wanted != current:
+            self._consumer.pause(wanted - current)
+            self._consumer.resume(current - wanted)
 
     def _source(self, partition: int) -> TopicPartition:
-        return TopicPartition(self._topic, partition)
+        return TopicPartition(self._settings.input, partition)
 
 
 class _Listener:
     """Carries the client's callbacks from its thread to the event loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner, patience_seconds: float) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner, release_seconds: float) -> None:
         self._loop = loop
         self._owner = owner
-        self._patience_seconds = patience_seconds
+        self._release_seconds = release_seconds
 
     def assigned(self, partitions: Collection[TopicPartition]) -> None:
         self._loop.call_soon_threadsafe(self._owner.assigned, _numbers(partitions))
 
     def revoked(self, partitions: Collection[TopicPartition]) -> Offsets:
-        # Heartbeats wait meanwhile; that is why the patience is half a session.
+        # Heartbeats wait meanwhile; that is why the time-out is half a session.
         release = asyncio.run_coroutine_threadsafe(self._owner.released(_numbers(partitions)), self._loop)
-        return _offsets(next(iter(partitions)).topic, release.result(self._patience_seconds))
+        return _offsets(next(iter(partitions)).topic, release.result(self._release_seconds))
 
     def lost(self, partitions: Collection[TopicPartition]) -> None:
         self._loop.call_soon_threadsafe(self._owner.lost, _numbers(partitions))
@@ -141,7 +161,4 @@ def _numbers(partitions: Iterable[TopicPartition]) -> set[int]:
 
 
 def _offsets(topic: str, commits: Commits) -> Offsets:
-    return {
-        TopicPartition(topic, partition): CommittedOffset(position, checkpoint.to_text())
-        for partition, (position, checkpoint) in commits.items()
-    }
+    return {TopicPartition(topic, partition): offset for partition, offset in commits.items()}

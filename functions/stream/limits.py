@@ -1,5 +1,4 @@
-"""How large a record each topic takes (`max.message.bytes`): one that is larger would be refused after it was sent, and its successors
-with it."""
+"""The largest record of each topic, since a larger one would be refused after it was sent, with its successors."""
 
 from __future__ import annotations
 
@@ -11,34 +10,34 @@ from eventing.kafka.errors import KafkaError
 from eventing.kafka.port import Cluster
 from functions.stream.report import logger
 
-_NAME = "max.message.bytes"
 # A dead letter without its record: its reason may have 13 KiB.
 _LEAST_DEADLETTER_BYTES = 16 * 1024
 
 
 class TopicTooSmall(TidegateError):
-    """The topic for dead letters could not take every dead letter."""
+    """The topic for dead letters cannot accept every dead letter."""
 
 
 def read(cluster: Cluster, topics: Collection[str]) -> dict[str, int]:
-    """The bytes that a batch of records may have in each topic, for those topics of which the broker says it.
+    """Return the most bytes of a batch of records, for those topics of which the broker reports it.
 
-    It may keep that to itself: its configuration needs the right DescribeConfigs, and the embedded broker has none. Then a record is
-    held to the client's own limit, which fits Kafka's default.
+    It may not: its configuration needs the right DescribeConfigs, and the embedded broker has none. Then only the
+    client's own limit applies, which fits Kafka's default.
     """
     try:
         with closing(cluster.admin()) as client:
             return client.max_message_bytes(topics)
     except KafkaError as error:
-        logger.debug("the broker does not tell %s of its topics: %s", _NAME, error)
+        logger.debug("the broker does not report max.message.bytes of its topics: %s", error)
         return {}
 
 
 def check(limits: Mapping[str, int], deadletter: str) -> None:
-    """Raises TopicTooSmall: what was rejected could not be kept, and would stop its partition for good."""
+    """Raise TopicTooSmall where a rejected record could not be kept, which would stop its partition for good."""
     limit = limits.get(deadletter, _LEAST_DEADLETTER_BYTES)
     if limit < _LEAST_DEADLETTER_BYTES:
         raise TopicTooSmall(
-            f"the topic {deadletter} takes records of at most {limit} bytes ({_NAME}), and a dead letter without its record may have"
-            f" {_LEAST_DEADLETTER_BYTES}; raise it."
+            f"the topic {deadletter} takes records of at most {limit} bytes (max.message.bytes), and a dead letter without its record"
+            f" may have {_LEAST_DEADLETTER_BYTES}",
+            remedy="raise it",
         )

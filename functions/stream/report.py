@@ -1,4 +1,4 @@
-"""What the worker tells people: a line every while, never a flood."""
+"""The worker's log: one line at intervals, never a flood."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ logger = logging.getLogger("tidegate.stream")
 
 @dataclass(slots=True)
 class Tally:
-    """What was done since the start, in events."""
+    """Events that were finished since the start."""
 
     scored: int = 0
     dead_lettered: int = 0
     skipped: int = 0
-    """Found written already by an earlier worker."""
+    """Already written by an earlier worker."""
 
     @property
     def finished(self) -> int:
         return self.scored + self.dead_lettered + self.skipped
 
 
-class Seldom:
-    """Says yes at once and then at most once every `seconds`, for each subject."""
+class LogThrottle:
+    """Lets a subject be logged at once and then at most once every `seconds`."""
 
     def __init__(self, seconds: float = 10.0) -> None:
         self._seconds = seconds
         self._last: dict[str, float] = {}
 
     def __call__(self, subject: str) -> bool:
+        """Return whether the subject may be logged now."""
         now = time.monotonic()
         if now - self._last.get(subject, float("-inf")) < self._seconds:
             return False
@@ -39,28 +40,29 @@ class Seldom:
 
 
 class Summary:
-    """The line of a busy while: what it moved, how fast, and what is left."""
+    """A periodic log line: how much was moved, how fast, and how much is left."""
 
     def __init__(self, tally: Tally, seconds: float = 10.0) -> None:
         self._tally = tally
         self._seconds = seconds
-        self._told = replace(tally)
-        self._told_at = time.monotonic()
+        self._logged = replace(tally)
+        self._logged_at = time.monotonic()
 
     def due(self) -> bool:
-        return time.monotonic() - self._told_at >= self._seconds
+        return time.monotonic() - self._logged_at >= self._seconds
 
-    def tell(self, lag: int) -> None:
+    def log(self, lag: int) -> None:
+        """Log what was done since the last line, if anything was."""
         now = time.monotonic()
-        events = self._tally.finished - self._told.finished
+        events = self._tally.finished - self._logged.finished
         if events:
             logger.info(
-                "%d events in %.0f s (%.0f a second): %d scored, %d dead-lettered; %d are left",
+                "%d events in %.0f s (%.0f per second): %d scored, %d dead-lettered; %d are left",
                 events,
-                now - self._told_at,
-                events / (now - self._told_at),
-                self._tally.scored - self._told.scored,
-                self._tally.dead_lettered - self._told.dead_lettered,
+                now - self._logged_at,
+                events / (now - self._logged_at),
+                self._tally.scored - self._logged.scored,
+                self._tally.dead_lettered - self._logged.dead_lettered,
                 lag,
             )
-        self._told, self._told_at = replace(self._tally), now
+        self._logged, self._logged_at = replace(self._tally), now

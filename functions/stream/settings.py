@@ -1,4 +1,4 @@
-"""What a stream is: from which topic, through which sink, into which topics, and how patiently."""
+"""The settings of a stream: its topics, its sink, and its limits of time and size."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from common.redaction import redact_url
 from eventing.kafka.port import Broker
 from eventing.kafka.security import Security
 
-# Nothing here makes sense at zero; a millisecond is the clients' unit.
+# No duration may be zero; a millisecond is the clients' unit.
 _LEAST_SECONDS = 0.001
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamSettings:
-    """One stream. Everything but the topics, the sink and the broker has a default."""
+    """The settings of one stream. All but the topics, the sink and the broker have defaults."""
 
     broker: Broker
-    """TIDEGATE_BOOTSTRAP_SERVERS (`host:port`, several by commas); TIDEGATE_KAFKA_API_VERSION (`2.3`; for the embedded broker alone);
-    the variables of eventing/kafka/security.py."""
+    """TIDEGATE_BOOTSTRAP_SERVERS (`host:port`, several separated by commas); TIDEGATE_KAFKA_API_VERSION (`2.3`; only
+    for the embedded broker); the variables of eventing/kafka/security.py."""
 
     input: str
     """TIDEGATE_STREAM_INPUT: the topic that is read."""
@@ -30,29 +30,32 @@ class StreamSettings:
     """TIDEGATE_STREAM_OUTPUT: the topic that replies are written to."""
 
     deadletter: str
-    """TIDEGATE_STREAM_DEADLETTER: the topic for what cannot be handled; `<input>.deadletter` unless named."""
+    """TIDEGATE_STREAM_DEADLETTER: the topic for rejected events; `<input>.deadletter` unless set."""
 
     group: str
-    """TIDEGATE_STREAM_GROUP: the consumer group, and the stream's name in what it writes; `tidegate-<input>` unless named."""
+    """TIDEGATE_STREAM_GROUP: the consumer group, and the stream's name in its outputs; `tidegate-<input>` unless set.
+    """
 
     model: str
-    """TIDEGATE_STREAM_MODEL: named in the problems of dead letters; the last part of the sink's path unless named."""
+    """TIDEGATE_STREAM_MODEL: the model in the problems of dead letters; the last part of the sink's path unless set."""
 
     sink: str
-    """K_SINK: the URL that batches are posted to, as a SinkBinding gives it."""
+    """K_SINK: the URL that batches are posted to, as a SinkBinding sets it."""
 
-    host: str = "0.0.0.0"  # noqa: S104 a kubelet asks from outside
+    host: str = "0.0.0.0"  # noqa: S104 a kubelet connects from outside
     """TIDEGATE_HOST: the address of the port."""
 
     port: int = 8080
-    """PORT: where a kubelet asks for the worker's health; 0 takes a free one."""
+    """PORT: the port of the health endpoints; 0 takes a free one."""
 
     instance: str | None = None
-    """TIDEGATE_STREAM_INSTANCE: a name that survives a restart (static membership), so that partitions come back at once. None unless
-    named: a Deployment's pods change their names, and a static member that stops for good holds its partitions for the session time-out."""
+    """TIDEGATE_STREAM_INSTANCE: a name that survives a restart (static membership), so that the partitions return at
+    once. None unless set: a Deployment's pods change their names, and a static member that stops for good holds its
+    partitions for the session time-out."""
 
     batch_size: int = 256
-    """TIDEGATE_STREAM_BATCH_SIZE, events: beyond it the client alone costs time, and a batch stays far below the sink's limit."""
+    """TIDEGATE_STREAM_BATCH_SIZE, events: with more, only the client costs time; a batch of 256 stays far below the
+    sink's limit."""
 
     in_flight: int = 4
     """TIDEGATE_STREAM_IN_FLIGHT, batches: hides the sink's latency; more than 4 gained nothing in measurements."""
@@ -61,29 +64,32 @@ class StreamSettings:
     """TIDEGATE_STREAM_LINGER_SECONDS: how long an output may wait for others to share its produce request."""
 
     request_timeout_seconds: float = 60.0
-    """TIDEGATE_STREAM_REQUEST_TIMEOUT_SECONDS, for one call: a model that starts from zero answers its first call late."""
+    """TIDEGATE_STREAM_REQUEST_TIMEOUT_SECONDS, for one call: the first call to a model that starts from zero takes
+    longer."""
 
     retry_seconds: float = 600.0
-    """TIDEGATE_STREAM_RETRY_SECONDS: how long an event is tried before it is dead-lettered; longer than a roll-out or a node's restart."""
+    """TIDEGATE_STREAM_RETRY_SECONDS: how long an event is retried before its dead letter; longer than a roll-out or a
+    node's restart."""
 
     session_timeout_seconds: float = 10.0
-    """TIDEGATE_STREAM_SESSION_TIMEOUT_SECONDS: a killed worker's partitions go to another after this; brokers take 6 s or more."""
+    """TIDEGATE_STREAM_SESSION_TIMEOUT_SECONDS: a killed worker's partitions are reassigned after this; brokers accept
+    6 s or more."""
 
     commit_seconds: float = 0.5
-    """TIDEGATE_STREAM_COMMIT_SECONDS between commits: a restart reads again what was written since the last."""
+    """TIDEGATE_STREAM_COMMIT_SECONDS between commits: a restart reads again the outputs since the last one."""
 
     stop_seconds: float = 20.0
-    """TIDEGATE_STREAM_STOP_SECONDS: how long a stop waits for what is in flight; it leaves 10 of the 30 s
-    that Kubernetes grants for the last writes and the end of the process."""
+    """TIDEGATE_STREAM_STOP_SECONDS: how long a stop waits for events in flight; of the 30 s that Kubernetes grants, 10
+    are left for the last writes and the exit of the process."""
 
     @property
     def backlog(self) -> int:
-        """Records of a partition that may be read and not yet finished: enough to fill every call while a poll is under way."""
+        """The most unfinished records of a partition: enough to fill every call while a poll is under way."""
         return 4 * self.batch_size * self.in_flight
 
     @classmethod
     def from_env(cls, environ: Environ) -> StreamSettings:
-        """Raises InvalidSetting, naming the variable."""
+        """Read the settings. Raises InvalidSetting, which names the variable."""
         input_, sink = required(environ, "TIDEGATE_STREAM_INPUT"), _url(environ, "K_SINK")
         return cls(
             broker=Broker(
@@ -119,11 +125,12 @@ def _url(environ: Environ, name: str) -> str:
     value = environ.get(name)
     if not value:
         raise InvalidSetting(
-            f"{name} is not set; a SinkBinding sets it as soon as its sink has an address: `kubectl get sinkbinding` tells."
+            f"{name} is not set; a SinkBinding sets it as soon as its sink has an address", remedy="see `kubectl get sinkbinding`"
         )
     if not _is_url(value):
         raise InvalidSetting(
-            f"{name} is {redact_url(value)!r}; it must be an http or https URL such as http://router.localhost:8080/models/flights."
+            f"{name} is {redact_url(value)!r}; it must be an http or https URL",
+            remedy="set one such as http://router.localhost:8080/models/flights",
         )
     return value
 
@@ -143,14 +150,14 @@ def _version(environ: Environ, name: str) -> tuple[int, ...] | None:
     try:
         return tuple(int(part) for part in value.split("."))
     except ValueError:
-        raise InvalidSetting(f"{name} is {value!r}; it must be a version such as 2.3.") from None
+        raise InvalidSetting(f"{name} is {value!r}; it must be a version", remedy="set one such as 2.3") from None
 
 
 def group_of(topic: str) -> str:
-    """The consumer group of a topic's stream worker, unless it is named otherwise."""
+    """Return the default consumer group of a topic's stream worker."""
     return f"tidegate-{topic}"
 
 
 def model_of(sink: str) -> str:
-    """The model of a stream, unless it is named otherwise: the last part of the sink's path."""
+    """Return the default model of a stream: the last part of the sink's path."""
     return urlsplit(sink).path.rstrip("/").rpartition("/")[2]

@@ -14,7 +14,10 @@ from eventing.kafka.port import DEFAULT_CONSUMER, DEFAULT_PRODUCER, ConsumerOpti
 
 
 class FakeCluster:
-    """The `Cluster` of the port in memory. Topics are created as they are asked for, unless `creates_topics` is false."""
+    """The `Cluster` of the port in memory.
+
+    Topics are created as they are asked for, unless `creates_topics` is false.
+    """
 
     def __init__(self, *, partitions: int = 4, creates_topics: bool = True) -> None:
         self._log = Log(partitions=partitions, creates_topics=creates_topics)
@@ -44,5 +47,5 @@ class FakeCluster:
         self._log.reachable = reachable
 
     def refuse(self, decide: Callable[[str, Message], KafkaError | None]) -> None:
-        """Let the broker refuse records after they were sent, where `decide` returns an error for their topic and message."""
+        """Refuse those records after they were sent for which `decide` returns an error."""
         self._log.refuse = decide

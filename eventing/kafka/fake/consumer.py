@@ -1,7 +1,8 @@
 """The in-memory cluster's consumer, and how it takes part in a group.
 
-Groups rebalance as by the eager protocol: when a member joins or leaves, every member gives its partitions up at its next poll, and all of
-them are assigned again once each has done so. A member that does not poll holds the group up until it is closed or expelled.
+Groups rebalance as by the eager protocol: when a member joins or leaves, every member gives its partitions up at its
+next poll, and all of them are assigned again once each has done so. A member that does not poll holds the group up
+until it is closed or expelled.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ class FakeConsumer:
         self._group = log.group(options.group) if options.group else None
         self._topic = ""
         self._listener: RebalanceListener | None = None
-        # The generation for which this member has given up its partitions, and the one for which it was assigned new ones.
+        # The generation for which this member has given up its partitions, and the one for which it was assigned new
+        # ones.
         self.joined = 0
         self._assigned_in = 0
         self._expelled = False

@@ -59,7 +59,10 @@ class KafkaCluster:
         return AdminAdapter(self._connect(KafkaAdminClient, {}))
 
     def check_access(self) -> None:
-        """Raise BrokerUnreachable or BrokerRefused. Without security, only a TCP connection is made, which costs next to nothing."""
+        """Raise BrokerUnreachable or BrokerRefused.
+
+        Without security, only a TCP connection is made, which costs next to nothing.
+        """
         broker = self._broker
         address = access.listening_address(broker, _BOOTSTRAP_SECONDS)
         if broker.security != PLAINTEXT:
@@ -92,7 +95,7 @@ def _set(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _silence_library() -> None:
-    """Silence kafka-python, which warns of every reconnection and rebalance several times, unless its level was set on purpose."""
+    """Silence kafka-python unless its level was set: it warns several times of each reconnection and rebalance."""
     library = logging.getLogger("kafka")
     if library.level == logging.NOTSET:
         library.setLevel(logging.CRITICAL)

@@ -1,7 +1,8 @@
 """Corrections of kafka-python's fetcher, without which a partition can stall for good.
 
-Each is for release 3.0.12 and backed by a test of the uncorrected client: once a release needs one no more, that test fails and the
-correction can be removed. The fetcher is private to the client, so nothing is corrected where its parts have other names.
+Each is for release 3.0.12 and backed by a test of the uncorrected client: once a release needs one no more, that test
+fails and the correction can be removed. The fetcher is private to the client, so nothing is corrected where its parts
+have other names.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ _PARTS = ("_next_partition_records", "_paused_partition_records", "_subscription
 class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
     """Fetched records that are finished once one of them cannot be read.
 
-    The client keeps them current after the error, empty but not finished, and its next poll asks them without end. Finished, they are
-    fetched once more, and a poll raises the same error: for a record with an unsupported compression, or a damaged one.
+    The client keeps them current after the error, empty but not finished, and its next poll asks them without end.
+    Finished, they are fetched once more, and a poll raises the same error: for a record with an unsupported
+    compression, or a damaged one.
     """
 
     def take(self, n: int | None = None) -> list[Any]:
@@ -47,9 +49,10 @@ class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
 class _Fetcher(Fetcher):  # type: ignore[misc]
     """A fetcher that returns the records of a partition that was paused and is resumed.
 
-    The client sets records that were fetched before a pause aside, and takes them up only while no other partition's records are
-    current; records that are read to their end still count as current. Until then it does not fetch from the partition either. Here the
-    partition that has been aside for longest replaces the current one, so that none waits until the others are exhausted.
+    The client sets records that were fetched before a pause aside, and takes them up only while no other partition's
+    records are current; records that are read to their end still count as current. Until then it does not fetch from
+    the partition either. Here the partition that has been aside for longest replaces the current one, so that none
+    waits until the others are exhausted.
     """
 
     PartitionRecords = _PartitionRecords

@@ -1,7 +1,7 @@
-"""Check whether a listening broker accepts the security settings: kafka-python's clients only retry until they time out.
+"""A check whether a broker accepts the security settings, where kafka-python only retries until it times out.
 
-The steps are those of a client: TLS, the SASL mechanism, the credentials. The request for the mechanism also shows whether a listener
-uses SASL at all: one without it answers ILLEGAL_SASL_STATE.
+The steps are those of a client: TLS, the SASL mechanism, the credentials. The request for the mechanism also shows
+whether a listener uses SASL at all: one without it answers ILLEGAL_SASL_STATE.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TLS_ALERT = b"\x15\x03"
 
 
 def check_handshake(address: Address, security: Security, timeout_seconds: float) -> None:
-    """Raise BrokerRefused or BrokerUnreachable if the broker would not serve a client with this security, and the cause is clear.
+    """Raise BrokerRefused or BrokerUnreachable where a client with this security would fail for a clear cause.
 
     No answer, or one that is not Kafka's, is left to the client's own time-out.
     """

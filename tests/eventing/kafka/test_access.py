@@ -8,7 +8,7 @@ from eventing.kafka.security import Security
 
 
 def test_password_without_encryption_is_warned_of_once_except_on_loopback(caplog: pytest.LogCaptureFixture) -> None:
-    security = Security(protocol="SASL_PLAINTEXT", mechanism="PLAIN", username="alice", password="correct-horse-battery")  # noqa: S106 nobody's
+    security = Security(protocol="SASL_PLAINTEXT", mechanism="PLAIN", username="alice", password="correct-horse-battery")  # noqa: S106 a test's
     for servers in ("localhost:9092,127.0.0.2:9092,[::1]:9092", "localhost:9092,kafka:9092", "localhost:9092,kafka:9092"):
         access.warn_if_readable(Broker(servers, security=security))
     assert len(caplog.messages) == 1

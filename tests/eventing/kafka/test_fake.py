@@ -57,7 +57,7 @@ def test_commit_during_a_rebalance_is_refused() -> None:
         consumer.commit({PARTITION: CommittedOffset(2)})
 
 
-def test_unreachable_cluster_serves_nobody_until_it_is_back() -> None:
+def test_unreachable_cluster_fails_every_request_until_it_is_back() -> None:
     cluster = FakeCluster()
     consumer = cluster.consumer()
     cluster.set_reachable(False)

@@ -12,7 +12,7 @@ from eventing.kafka.port import CommittedOffset, ConsumerOptions, TopicPartition
 from functions.stream.settings import StreamSettings
 
 
-def test_the_lag_is_read_without_joining_the_group(settings: StreamSettings, publish: Callable[[str, list[Message]], None]) -> None:
+def test_lag_is_read_without_joining_the_group(settings: StreamSettings, publish: Callable[[str, list[Message]], None]) -> None:
     publish(settings.input, [Message(b"one key", b"{}", []) for _ in range(10)])
     cluster = KafkaCluster(settings.broker)
     with LagReader(cluster, settings.group) as reader:
@@ -24,17 +24,17 @@ def test_the_lag_is_read_without_joining_the_group(settings: StreamSettings, pub
         assert reader.read(settings.input)[number].records == 3
 
 
-def test_a_topic_that_is_not_there_has_no_lag(settings: StreamSettings) -> None:
-    assert lag(KafkaCluster(settings.broker), settings.group, "nobody.made.this") == {}
+def test_missing_topic_has_no_lag(settings: StreamSettings) -> None:
+    assert lag(KafkaCluster(settings.broker), settings.group, "never.created") == {}
 
 
-def test_what_the_broker_has_dropped_is_not_left() -> None:
+def test_deleted_records_are_not_lag() -> None:
     assert Lag(start=5, end=9, committed=None).records == 4
     assert Lag(start=5, end=9, committed=2).records == 4
     assert Lag(start=0, end=9, committed=9).records == 0
 
 
-def test_the_ends_are_read_again_after_an_error(settings: StreamSettings, publish: Callable[[str, list[Message]], None]) -> None:
+def test_ends_are_read_again_after_an_error(settings: StreamSettings, publish: Callable[[str, list[Message]], None]) -> None:
     publish(settings.input, [Message(b"one key", b"{}", []) for _ in range(10)])
     reader = EndReader(KafkaCluster(settings.broker))
     with pytest.raises(KafkaError):

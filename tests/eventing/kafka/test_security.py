@@ -1,4 +1,4 @@
-"""What the variables of Kafka's security make, and which of them do not go together. Nothing is connected to."""
+"""The security settings from their variables, and invalid combinations. Nothing is connected to."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from common.errors import InvalidSetting
 from eventing.kafka.port import Broker
 from eventing.kafka.security import PLAINTEXT, Security
 
-SECRET = "correct-horse-battery"  # noqa: S105 nobody's
+SECRET = "correct-horse-battery"  # noqa: S105 a test's
 SASL = {"SECURITY_PROTOCOL": "SASL_PLAINTEXT", "SASL_MECHANISM": "SCRAM-SHA-512", "USERNAME": "alice", "PASSWORD": SECRET}
 BY_TOKEN = {"SECURITY_PROTOCOL": "SASL_PLAINTEXT", "SASL_MECHANISM": "OAUTHBEARER", "TOKEN_FILE": "token"}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Certificates, keys, passwords, and what is none of these."""
+    """Certificates, keys, passwords, and files that are none of these."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not on the PATH: install OpenSSL.")
     found = tmp_path_factory.mktemp("security")
@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The same, as the working folder."""
+    """That folder as the working directory."""
     monkeypatch.chdir(folder)
     return folder
 
@@ -44,16 +44,16 @@ def security(given: dict[str, str]) -> Security:
     return Security.from_env({f"TIDEGATE_KAFKA_{name}": value for name, value in given.items()})
 
 
-def test_a_broker_lets_everybody_in_unless_something_is_said() -> None:
+def test_default_is_plaintext() -> None:
     assert security({}) == security({"SECURITY_PROTOCOL": "", "USERNAME": ""}) == PLAINTEXT
 
 
-def test_a_password_can_be_mounted(files: Path) -> None:
+def test_password_is_read_from_its_file(files: Path) -> None:
     found = security(SASL | {"PASSWORD": "", "PASSWORD_FILE": "password"})
     assert (found.password, found.password_file) == (SECRET, str(files / "password"))
 
 
-def test_a_token_is_read_when_it_is_needed() -> None:
+def test_token_is_read_at_each_call() -> None:
     Path("renewed").write_text("a.b.\n")
     found = security(BY_TOKEN | {"TOKEN_FILE": "renewed"})
     assert found.read_token() == "a.b."
@@ -61,14 +61,14 @@ def test_a_token_is_read_when_it_is_needed() -> None:
     assert found.read_token() == "c.d."
 
 
-def test_files_are_found_from_every_folder(files: Path) -> None:
+def test_files_become_absolute_paths(files: Path) -> None:
     found = security({"SECURITY_PROTOCOL": "SSL", "CA_FILE": "other.pem", "CERTIFICATE_FILE": "client.pem", "KEY_FILE": "client.key"})
     assert (found.ca_file, found.certificate_file, found.key_file) == tuple(
         str(files / name) for name in ("other.pem", "client.pem", "client.key")
     )
 
 
-def test_a_key_may_stand_with_its_certificate() -> None:
+def test_key_can_be_in_the_certificate_file() -> None:
     assert security({"SECURITY_PROTOCOL": "SSL", "CERTIFICATE_FILE": "both.pem"}).context().check_hostname
 
 
@@ -82,7 +82,7 @@ def test_a_key_may_stand_with_its_certificate() -> None:
         BY_TOKEN,
     ],
 )
-def test_another_process_makes_the_same_of_the_variables(given: dict[str, str]) -> None:
+def test_environment_makes_an_equal_security(given: dict[str, str]) -> None:
     found = security(given)
     environ = found.environment()
     assert Security.from_env(environ) == found
@@ -91,7 +91,7 @@ def test_another_process_makes_the_same_of_the_variables(given: dict[str, str]) 
 
 
 @pytest.mark.parametrize("given", [SASL, SASL | {"PASSWORD": "", "PASSWORD_FILE": "password"}])
-def test_a_password_is_not_shown(given: dict[str, str]) -> None:
+def test_password_is_not_in_the_repr(given: dict[str, str]) -> None:
     broker = Broker("kafka:9092", security=security(given))
     assert "alice" in repr(broker)
     assert SECRET not in repr(broker) + str(broker)
@@ -137,11 +137,11 @@ def test_a_password_is_not_shown(given: dict[str, str]) -> None:
         ({"SECURITY_PROTOCOL": "SSL", "CERTIFICATE_FILE": "locked.pem", "KEY_FILE": "locked.key"}, "with its unencrypted key"),
     ],
 )
-def test_what_does_not_go_together_is_one_sentence(given: dict[str, str], sentence: str) -> None:
+def test_invalid_combination_is_one_sentence(given: dict[str, str], sentence: str) -> None:
     with pytest.raises(InvalidSetting) as caught:
         security(given)
-    told = str(caught.value)
-    assert sentence in told
-    assert "TIDEGATE_KAFKA_" in told
-    assert told.endswith(".")
-    assert SECRET not in told
+    message = str(caught.value)
+    assert sentence in message
+    assert "TIDEGATE_KAFKA_" in message
+    assert message.endswith(".")
+    assert SECRET not in message

@@ -1,4 +1,4 @@
-"""200,000 records wait in an Apache Kafka, in one partition or in twelve."""
+"""A backlog of 200,000 records in an Apache Kafka, in one partition or in twelve."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("count", "filled", "workers"), [(1, [0], 1), (12, [7], 1), (12, range(12), 3)], ids=["one", "one of twelve", "twelve for three"]
 )
-async def test_a_backlog_is_moved_to_its_end(
+async def test_backlog_is_moved_to_its_end(
     apache: Apache, backlog: Callable[..., Awaitable[None]], count: int, filled: list[int], workers: int
 ) -> None:
     name, servers = uuid.uuid4().hex[:8], apache.at("PLAINTEXT")

@@ -1,4 +1,4 @@
-"""Records, replies and reasons that are larger than an Apache Kafka takes."""
+"""Records, replies and reasons that are larger than an Apache Kafka accepts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.fixtures.apache import Apache
 
 
-async def test_a_partition_goes_on_behind_what_no_topic_can_hold(
+async def test_partition_goes_on_after_records_too_large_for_any_topic(
     apache: Apache,
     serve: Callable[[Any], Awaitable[str]],
     flight: Callable[[int], Message],
@@ -72,7 +72,7 @@ async def test_a_partition_goes_on_behind_what_no_topic_can_hold(
     assert "tidegate_omitted" in dict(letters[f"{settings.input}/0/0"].headers)
 
 
-async def test_topics_that_take_less_than_the_client_sends_get_what_fits(
+async def test_topics_below_the_client_limit_get_records_that_fit(
     apache: Apache,
     serve: Callable[[Any], Awaitable[str]],
     flight: Callable[[int], Message],
@@ -109,7 +109,7 @@ async def test_topics_that_take_less_than_the_client_sends_get_what_fits(
     assert "larger than the broker takes" in deadletter.problem_of(large.headers).detail
 
 
-async def test_a_topic_that_may_not_take_a_dead_letter_is_named_at_the_start(apache: Apache) -> None:
+async def test_topic_too_small_for_a_dead_letter_is_refused_at_start(apache: Apache) -> None:
     name, broker = uuid.uuid4().hex[:8], Broker(apache.at("PLAINTEXT"))
     topics: dict[str, Any] = {each: f"{each}-{name}" for each in ("input", "output", "deadletter")}
     with closing(KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)) as admin:

@@ -1,4 +1,4 @@
-"""More records wait than a worker takes at once: 200,000, on the broker of `tidegate up`, whose topics have four partitions."""
+"""A backlog of 200,000 records on the broker of `tidegate up`, whose topics have four partitions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from functions.stream.settings import StreamSettings
 
 
 @pytest.mark.parametrize("partitions", [range(4), [2]], ids=["all", "one"])
-async def test_a_backlog_is_moved_to_its_end(
+async def test_backlog_is_moved_to_its_end(
     settings: StreamSettings, backlog: Callable[..., Awaitable[None]], partitions: list[int]
 ) -> None:
     await backlog(replace(settings, batch_size=256), partitions)
 
 
-async def test_a_backlog_is_moved_by_workers_that_join_and_leave(settings: StreamSettings, backlog: Callable[..., Awaitable[None]]) -> None:
+async def test_backlog_is_moved_by_workers_that_join_and_leave(settings: StreamSettings, backlog: Callable[..., Awaitable[None]]) -> None:
     await backlog(replace(settings, batch_size=256), range(4), workers=2)

@@ -1,4 +1,4 @@
-"""A worker that stands still ends, and one that waits for its sink does not: with a real broker, and minutes that are short."""
+"""A stalled worker ends, and one that waits for its sink does not: with a real broker, and short minutes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import pytest
 
 from eventing.codecs.kafka import Message
 from eventing.event import Event
-from functions.stream import guard, watch, worker
+from functions.stream import guard, stall, worker
 from functions.stream.health import Health
 from functions.stream.input import Input
 from functions.stream.settings import StreamSettings
-from functions.stream.watch import Sight, Stalled, Watch
+from functions.stream.stall import StallDetector, Stalled, WorkerState
 
 Publish = Callable[[str, list[Message]], None]
 Collect = Callable[..., list[Any]]
@@ -29,8 +29,8 @@ Flight = Callable[[int], Message]
 
 HANGING = """
 import sys, threading
-from functions.stream import __main__, guard, input, watch
-guard.LOOK_SECONDS, watch._ROUND_SECONDS = 0.2, 1.0
+from functions.stream import __main__, guard, input, stall
+guard.CHECK_SECONDS, stall._ROUND_SECONDS = 0.2, 1.0
 input.Input._poll = lambda *_: threading.Event().wait()
 sys.exit(__main__.main())
 """
@@ -38,10 +38,10 @@ sys.exit(__main__.main())
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(guard, "CHECK_SECONDS", 0.05)
 
 
-async def test_a_worker_whose_client_returns_nothing_of_what_waits_ends_and_another_goes_on(
+async def test_worker_whose_client_returns_nothing_ends_and_is_replaced(
     settings: StreamSettings,
     publish: Publish,
     collect: Collect,
@@ -55,13 +55,13 @@ async def test_a_worker_whose_client_returns_nothing_of_what_waits_ends_and_anot
 
     settings = replace(settings, sink=await serve(answer))
     health = Health()
-    monkeypatch.setattr(watch, "_PARTITION_SECONDS", 0.5)
+    monkeypatch.setattr(stall, "_PARTITION_SECONDS", 0.5)
     publish(settings.input, [Message(b"one key", b"{}", flight(number).headers) for number in range(30)])
     with monkeypatch.context() as patch:
         # Partitions are paused when they are assigned, and stay so.
         patch.setattr(Input, "_pause", lambda *_: None)
         with pytest.raises(
-            Stalled, match=rf"partition \d of {settings.input} has stood at offset 0 for .* 30 records wait at the broker"
+            Stalled, match=rf"partition \d of {settings.input} has been at offset 0 for .* 30 records wait at the broker"
         ) as caught:
             await worker.run(settings, asyncio.Event(), health)
     assert health.answer("/livez") == (503, str(caught.value))
@@ -74,22 +74,22 @@ async def test_a_worker_whose_client_returns_nothing_of_what_waits_ends_and_anot
     await running
 
 
-async def test_a_worker_whose_sink_is_away_and_one_that_has_no_records_go_on(
+async def test_worker_without_sink_or_records_goes_on(
     settings: StreamSettings, publish: Publish, flight: Flight, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[Sight] = []
-    look, enough = Watch.look, asyncio.Event()
+    seen: list[WorkerState] = []
+    check, enough = StallDetector.check, asyncio.Event()
 
-    def look_on(self: Watch, sight: Sight) -> str | None:
-        if sum(one.in_hand for one in sight.partitions.values()) == 30:
+    def check_on(self: StallDetector, state: WorkerState) -> str | None:
+        if sum(one.unfinished for one in state.partitions.values()) == 30:
             # Minutes are short from now on: before, the group takes its time.
-            monkeypatch.setattr(watch, "_PARTITION_SECONDS", 0.2)
-            seen.append(sight)
+            monkeypatch.setattr(stall, "_PARTITION_SECONDS", 0.2)
+            seen.append(state)
         if len(seen) > 20:
             enough.set()
-        return look(self, sight)
+        return check(self, state)
 
-    monkeypatch.setattr(Watch, "look", look_on)
+    monkeypatch.setattr(StallDetector, "check", check_on)
     health, stop = Health(), asyncio.Event()
     publish(settings.input, [flight(number) for number in range(30)])
     running = asyncio.create_task(worker.run(settings, stop, health))
@@ -103,7 +103,7 @@ async def test_a_worker_whose_sink_is_away_and_one_that_has_no_records_go_on(
     await running
 
 
-async def test_a_process_whose_client_hangs_ends_with_a_sentence(settings: StreamSettings) -> None:
+async def test_process_with_a_hanging_client_exits_with_one_sentence(settings: StreamSettings) -> None:
     environ = {
         "TIDEGATE_BOOTSTRAP_SERVERS": settings.broker.bootstrap_servers,
         "TIDEGATE_KAFKA_API_VERSION": "2.3",
@@ -114,13 +114,13 @@ async def test_a_process_whose_client_hangs_ends_with_a_sentence(settings: Strea
         "PORT": "0",
     }
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", HANGING, env=environ, stderr=asyncio.subprocess.PIPE)
-    _, told = await process.communicate()
+    _, output = await process.communicate()
     assert process.returncode == 1
-    assert b"the worker has not asked Kafka for records for 1 s; the worker ends so that another one goes on there." in told
-    assert b"Traceback" not in told
+    assert b"the worker has not polled Kafka for 1 s; the worker exits so that another one takes over." in output
+    assert b"Traceback" not in output
 
 
-async def test_a_process_answers_the_kubelet(settings: StreamSettings, launch: Launch) -> None:
+async def test_process_serves_its_health(settings: StreamSettings, launch: Launch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as found:
         port = found.getsockname()[1]
     process = launch(replace(settings, port=port))

@@ -25,7 +25,7 @@ async def port(state: Health) -> AsyncIterator[int]:
 
 
 async def ask(port: int, request: bytes) -> bytes:
-    """The whole answer; nothing where the connection is closed before, which may be before all is sent."""
+    """Return the whole response; empty if the connection was closed before, perhaps before all was sent."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     with contextlib.closing(writer), contextlib.suppress(ConnectionError):
         writer.write(request)
@@ -39,13 +39,13 @@ async def status(port: int, path: str) -> int:
     return int(answer.split(b" ")[1])
 
 
-async def test_a_worker_that_starts_lives_and_is_not_ready(port: int, state: Health) -> None:
+async def test_starting_worker_is_alive_and_not_ready(port: int, state: Health) -> None:
     assert (await status(port, "/livez"), await status(port, "/readyz")) == (200, 503)
     state.unready = ""
     assert (await status(port, "/livez"), await status(port, "/readyz")) == (200, 200)
 
 
-async def test_a_worker_that_stands_still_is_dead_and_says_why(port: int, state: Health) -> None:
+async def test_stalled_worker_is_dead_with_a_reason(port: int, state: Health) -> None:
     state.unready, state.dead = "", "partition 3 has stood."
     assert (await status(port, "/livez"), await status(port, "/readyz")) == (503, 503)
     assert (await ask(port, b"GET /livez?verbose HTTP/1.1\r\n\r\n")).endswith(
@@ -54,7 +54,7 @@ async def test_a_worker_that_stands_still_is_dead_and_says_why(port: int, state:
     assert (await ask(port, b"HEAD /livez HTTP/1.0\r\n\r\n")).endswith(b"connection: close\r\n\r\n")
 
 
-async def test_there_is_nothing_else(port: int) -> None:
+async def test_other_paths_and_methods_are_refused(port: int) -> None:
     assert await status(port, "/metrics") == 404
     assert (await ask(port, b"POST /livez HTTP/1.1\r\n\r\n")).startswith(b"HTTP/1.1 405 ")
 
@@ -62,12 +62,12 @@ async def test_there_is_nothing_else(port: int) -> None:
 @pytest.mark.parametrize(
     "request_", [b"", b"\r\n\r\n", b"GET\r\n\r\n", b"\x16\x03\x01\x02\x00", b"GET /livez HTTP/1.1\r\n" + b"a: b\r\n" * 5000]
 )
-async def test_what_is_no_request_gets_no_answer_and_harms_nobody(port: int, request_: bytes) -> None:
+async def test_malformed_request_gets_no_response_and_does_no_harm(port: int, request_: bytes) -> None:
     assert await ask(port, request_) == b""
     assert await status(port, "/livez") == 200
 
 
-async def test_who_says_nothing_or_comes_too_often_is_put_off(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_silent_and_surplus_connections_are_closed(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "_CONNECTIONS", 2)
     monkeypatch.setattr(health, "_REQUEST_SECONDS", 0.5)
     silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
@@ -78,7 +78,7 @@ async def test_who_says_nothing_or_comes_too_often_is_put_off(port: int, monkeyp
     assert await status(port, "/livez") == 200
 
 
-async def test_a_stop_does_not_wait_for_a_stranger() -> None:
+async def test_stop_does_not_wait_for_an_idle_connection() -> None:
     listener = listen(0, "127.0.0.1")
     async with serving(Health(), listener):
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.getsockname()[1])

@@ -9,12 +9,12 @@ from functions.stream import limits
 from functions.stream.limits import TopicTooSmall
 
 
-def test_a_topic_that_takes_any_dead_letter_will_do() -> None:
+def test_topic_large_enough_for_dead_letters_is_accepted() -> None:
     limits.check({"dead": 16 * 1024, "out": 100}, "dead")
     limits.check({}, "dead")
 
 
-def test_a_topic_that_may_not_take_a_dead_letter_is_named() -> None:
+def test_topic_too_small_for_a_dead_letter_is_refused() -> None:
     with pytest.raises(TopicTooSmall, match=r"the topic dead takes records of at most 9000 bytes \(max\.message\.bytes\).*raise it"):
         limits.check({"dead": 9000}, "dead")
 
@@ -25,5 +25,5 @@ def test_limits_of_topics_are_read() -> None:
     assert limits.read(cluster, ["out", "dead"]) == {"out": 9000}
 
 
-def test_a_broker_that_tells_no_limits_sets_none(broker: Broker) -> None:
+def test_broker_that_reports_no_limits_sets_none(broker: Broker) -> None:
     assert limits.read(KafkaCluster(broker), ["any"]) == {}

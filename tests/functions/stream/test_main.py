@@ -1,4 +1,4 @@
-"""The worker's process, before it has anything to do."""
+"""The worker's process, before it has a sink."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def start(**more: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(sys.executable, "-m", "functions.stream", env=environ, stderr=asyncio.subprocess.PIPE)
 
 
-async def test_without_a_sink_it_ends_with_a_sentence() -> None:
+async def test_process_without_a_sink_exits_with_one_sentence() -> None:
     process = await start()
     _, said = await process.communicate()
     assert process.returncode == 1
@@ -25,7 +25,7 @@ async def test_without_a_sink_it_ends_with_a_sentence() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_in_a_pod_it_waits_until_a_sink_binding_replaces_it(number: signal.Signals) -> None:
+async def test_pod_without_a_sink_waits_to_be_replaced(number: signal.Signals) -> None:
     process = await start(KUBERNETES_SERVICE_HOST="10.0.0.1")
     assert process.stderr is not None
     assert b"K_SINK is not set yet" in await process.stderr.readline()

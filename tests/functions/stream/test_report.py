@@ -4,21 +4,21 @@ import logging
 
 import pytest
 
-from functions.stream.report import Seldom, Summary, Tally
+from functions.stream.report import LogThrottle, Summary, Tally
 
 
-def test_a_subject_is_told_once_in_a_while() -> None:
-    seldom = Seldom(3600)
-    assert [seldom("sink"), seldom("sink"), seldom("broker")] == [True, False, True]
+def test_throttle_lets_a_subject_through_once() -> None:
+    throttle = LogThrottle(3600)
+    assert [throttle("sink"), throttle("sink"), throttle("broker")] == [True, False, True]
 
 
-def test_the_summary_counts_what_came_since_the_last(caplog: pytest.LogCaptureFixture) -> None:
+def test_summary_counts_events_since_the_last_line(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     tally = Tally()
     summary = Summary(tally, 0)
     tally.scored, tally.dead_lettered = 90, 10
-    summary.tell(7)
-    summary.tell(7)
+    summary.log(7)
+    summary.log(7)
     (line,) = caplog.messages
     assert line.startswith("100 events in")
     assert line.endswith("90 scored, 10 dead-lettered; 7 are left")

@@ -14,7 +14,7 @@ ENVIRON = {
 }
 
 
-def test_what_is_not_named_has_a_default() -> None:
+def test_unset_settings_have_defaults() -> None:
     settings = StreamSettings.from_env(ENVIRON)
     assert settings.group == "tidegate-flights.departed"
     assert settings.deadletter == "flights.departed.deadletter"
@@ -31,7 +31,7 @@ def test_what_is_not_named_has_a_default() -> None:
     )
 
 
-def test_everything_can_be_named() -> None:
+def test_every_setting_can_be_set() -> None:
     named = {"KAFKA_API_VERSION": "2.3", "STREAM_GROUP": "g", "STREAM_DEADLETTER": "d", "STREAM_MODEL": "m", "STREAM_INSTANCE": "i"}
     numbers = {"BATCH_SIZE": "8", "IN_FLIGHT": "2", "LINGER_SECONDS": "0.1", "REQUEST_TIMEOUT_SECONDS": "3", "RETRY_SECONDS": "4"}
     numbers |= {"SESSION_TIMEOUT_SECONDS": "6", "COMMIT_SECONDS": "0.5", "STOP_SECONDS": "7"}
@@ -45,7 +45,7 @@ def test_everything_can_be_named() -> None:
     assert (settings.retry_seconds, settings.session_timeout_seconds, settings.commit_seconds, settings.stop_seconds) == (4, 6, 0.5, 7)
 
 
-def test_the_broker_is_entered_as_the_variables_say() -> None:
+def test_security_settings_reach_the_broker() -> None:
     sasl = {"SECURITY_PROTOCOL": "SASL_PLAINTEXT", "SASL_MECHANISM": "PLAIN", "USERNAME": "alice", "PASSWORD": "correct-horse-battery"}
     settings = StreamSettings.from_env(ENVIRON | {f"TIDEGATE_KAFKA_{name}": value for name, value in sasl.items()})
     assert settings.broker.security.password == sasl["PASSWORD"]
@@ -53,7 +53,7 @@ def test_the_broker_is_entered_as_the_variables_say() -> None:
 
 
 @pytest.mark.parametrize("name", ENVIRON)
-def test_what_is_missing_is_named(name: str) -> None:
+def test_missing_setting_is_named(name: str) -> None:
     with pytest.raises(InvalidSetting, match=f"{name} is not set"):
         StreamSettings.from_env({key: value for key, value in ENVIRON.items() if key != name})
 
@@ -72,12 +72,12 @@ def test_what_is_missing_is_named(name: str) -> None:
         ("TIDEGATE_STREAM_RETRY_SECONDS", "nan"),
     ],
 )
-def test_what_cannot_be_understood_is_named_with_its_value(name: str, value: str) -> None:
+def test_invalid_setting_is_named_with_its_value(name: str, value: str) -> None:
     with pytest.raises(InvalidSetting, match=f"{name} is '{value}'"):
         StreamSettings.from_env(ENVIRON | {name: value})
 
 
-def test_a_number_can_be_too_large() -> None:
+def test_number_above_its_limit_is_refused() -> None:
     assert integer({"PORT": "65535"}, "PORT", 8080, most=65_535) == 65_535
     with pytest.raises(InvalidSetting, match="PORT is '70000'; set a number from 0 to 65535"):
         integer({"PORT": "70000"}, "PORT", 8080, most=65_535)

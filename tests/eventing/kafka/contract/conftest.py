@@ -1,4 +1,6 @@
-"""The clusters of the port's contract: the in-memory one, and kafka-python's with the embedded broker and with Apache Kafka."""
+"""The clusters of the port's contract: the in-memory one, and kafka-python's with the embedded broker and with Apache
+Kafka.
+"""
 
 from __future__ import annotations
 

@@ -242,7 +242,7 @@ def test_second_member_gets_a_share_and_revoked_offsets_are_committed(clients: C
     assert committed == (CommittedOffset(7, "given up") if clients.commits_while_rebalancing else None)
 
 
-def test_close_commits_what_the_listener_gives_back(clients: Clients) -> None:
+def test_close_commits_the_offsets_of_the_listener(clients: Clients) -> None:
     listener = Listener()
     consumer = clients.cluster.consumer(ConsumerOptions(group=clients.group, session_timeout_seconds=6.0))
     consumer.subscribe(clients.topic, listener)

@@ -24,14 +24,14 @@ from eventing.kafka.kafka_python.errors import translate, translate_errors
         (client.NotEnoughReplicasError(), port.KafkaError),
     ],
 )
-def test_client_error_becomes_the_port_s(error: Exception, kind: type[port.KafkaError]) -> None:
+def test_client_error_becomes_a_port_error(error: Exception, kind: type[port.KafkaError]) -> None:
     translated = translate(error)
     assert type(translated) is kind
     assert isinstance(translated, TidegateError)
     assert str(error) in str(translated)
 
 
-def test_errors_of_others_are_not_translated() -> None:
+def test_other_errors_are_not_translated() -> None:
     with pytest.raises(ZeroDivisionError), translate_errors():
         raise ZeroDivisionError
     with pytest.raises(port.CommitRefused) as caught, translate_errors():

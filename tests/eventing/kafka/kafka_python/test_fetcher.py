@@ -1,6 +1,6 @@
-"""What the client does with records that were fetched before a pause, or cannot be read: bare, and corrected.
+"""Records that were fetched before a pause, or cannot be read: in the bare client, and in the corrected one.
 
-A test of the bare client that fails says that this release of kafka-python needs the correction no more.
+If a test of the bare client fails, this release of kafka-python no longer needs the correction.
 """
 
 from __future__ import annotations
@@ -84,14 +84,14 @@ def read_beside_a_paused_one(consumer: KafkaConsumer) -> tuple[TopicPartition, C
 
 
 @pytest.mark.usefixtures("bare")
-def test_the_bare_client_keeps_what_it_had_fetched_before_a_pause(opened: Open) -> None:
+def test_bare_client_keeps_records_fetched_before_a_pause(opened: Open) -> None:
     consumer = opened()
     first, read = read_beside_a_paused_one(consumer)
     assert not poll(consumer, 5)
     assert read[first] == 10
 
 
-def test_a_resumed_partition_gives_what_was_fetched_before_its_pause(opened: Open) -> None:
+def test_resumed_partition_returns_records_fetched_before_its_pause(opened: Open) -> None:
     consumer = opened()
     _, read = read_beside_a_paused_one(consumer)
     while read.total() < 2 * COUNT:
@@ -99,7 +99,7 @@ def test_a_resumed_partition_gives_what_was_fetched_before_its_pause(opened: Ope
     assert set(read.values()) == {COUNT}
 
 
-def test_a_resumed_partition_does_not_wait_until_the_others_are_read(opened: Open) -> None:
+def test_resumed_partition_does_not_wait_for_the_others(opened: Open) -> None:
     consumer = opened()
     read = poll(consumer)
     while not read:
@@ -111,7 +111,7 @@ def test_a_resumed_partition_does_not_wait_until_the_others_are_read(opened: Ope
     assert set(poll(consumer, 2).values()) == {10}
 
 
-def test_what_was_set_aside_is_dropped_where_the_position_has_moved(opened: Open) -> None:
+def test_records_aside_are_dropped_after_a_seek(opened: Open) -> None:
     consumer = opened()
     first, _ = read_beside_a_paused_one(consumer)
     consumer.seek(first, 95)
@@ -121,7 +121,7 @@ def test_what_was_set_aside_is_dropped_where_the_position_has_moved(opened: Open
     assert read == [95, 96, 97, 98, 99]
 
 
-def test_what_was_set_aside_is_dropped_with_its_partition(opened: Open) -> None:
+def test_records_aside_are_dropped_with_their_partition(opened: Open) -> None:
     consumer = opened()
     first, _ = read_beside_a_paused_one(consumer)
     consumer.assign([partition for partition in consumer.assignment() if partition != first])
@@ -150,22 +150,22 @@ class Unreadable:
 
 
 @pytest.mark.parametrize(("kind", "finished"), [(Fetcher, False), (fetcher._Fetcher, True)], ids=["bare", "corrected"])
-def test_records_that_cannot_be_read_are_over_in_the_corrected_client_alone(kind: Any, finished: bool) -> None:
+def test_unreadable_records_are_finished_only_in_the_corrected_client(kind: Any, finished: bool) -> None:
     records = kind.PartitionRecords(0, TopicPartition("in", 0), Unreadable())
     with pytest.raises(CorruptRecordError):
         records.take(10)
-    # While they are in line and give nothing, a poll that wants ten records asks for ever.
+    # While they are current and empty, a poll for ten records never returns.
     assert bool(records) is not finished
     assert finished or records.take(10) == []
 
 
-def test_a_header_whose_name_is_no_text_is_an_error_of_the_client_s() -> None:
+def test_header_name_that_is_not_utf8_is_a_corrupt_record() -> None:
     records = fetcher._Fetcher.PartitionRecords(7, TopicPartition("in", 0), Unreadable(UnicodeDecodeError))
     with pytest.raises(CorruptRecordError, match=r"the record at in/0/7 cannot be read \('utf-8' .*\); move the group's offset beyond it"):
         records.take(10)
 
 
-def test_records_with_a_compression_that_is_not_installed_are_an_error_at_each_poll(
+def test_unsupported_compression_is_an_error_at_each_poll(
     broker: Broker, opened: Open, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(default_records.codecs, "has_lz4", lambda: False)
@@ -185,7 +185,7 @@ def test_gzip_is_read(broker: Broker, opened: Open, topic: str) -> None:
         read += poll(consumer).total()
 
 
-def test_a_client_whose_fetcher_is_another_is_left_alone(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_with_another_fetcher_is_not_corrected(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(KafkaConsumer(bootstrap_servers=broker.bootstrap_servers, api_version=broker.api_version)) as consumer:
         theirs = consumer._fetcher
         monkeypatch.setattr(fetcher, "_PARTS", ("a_part_of_a_later_release",))

@@ -1,4 +1,4 @@
-"""Apache Kafka by TLS and SASL: who is let in, what is said to those who are not, and that no secret is told to anybody."""
+"""Apache Kafka by TLS and SASL: accepted and refused clients, the reasons, and that no secret is printed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from eventing.kafka.errors import BrokerRefused, BrokerUnreachable
 from eventing.kafka.kafka_python import cluster
 from eventing.kafka.kafka_python.cluster import KafkaCluster
 from eventing.kafka.kafka_python.handshake import check_handshake
-from eventing.kafka.port import Broker, TopicPartition
+from eventing.kafka.port import Broker, ConsumedRecord, TopicPartition
 from eventing.kafka.security import PLAINTEXT, Security
 from tidegate.local.broker import reachable
 from tidegate.local.up import UpSettings, up
@@ -43,7 +43,7 @@ UNENCRYPTED = {"SECURITY_PROTOCOL": "SASL_PLAINTEXT", "CA_FILE": ""}
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts a module of ours with these variables, as a container does."""
+    """Starts a module with these variables, as a container does."""
     processes: list[subprocess.Popen[str]] = []
 
     def start_one(*command: str, **environ: str) -> subprocess.Popen[str]:
@@ -64,8 +64,8 @@ def worker(apache: Apache, sink: str = "http://127.0.0.1:1/models/flights", **en
     return {"TIDEGATE_BOOTSTRAP_SERVERS": apache.at("SASL_SSL"), "K_SINK": sink, "PORT": "0", **found, **environ}
 
 
-def read(broker: Broker, topic: str) -> Any:
-    """The first record of a topic, once it is there."""
+def read(broker: Broker, topic: str) -> ConsumedRecord:
+    """Wait for the first record of a topic."""
     with closing(KafkaCluster(broker).consumer()) as consumer:
         consumer.assign([TopicPartition(topic, 0)])
         while True:
@@ -73,7 +73,7 @@ def read(broker: Broker, topic: str) -> Any:
                 return records[0]
 
 
-async def test_a_worker_moves_an_event(
+async def test_worker_moves_an_event(
     apache: Apache, serve: Serve, start: Start, flight: Callable[[int], Message], score: Callable[[Event], Event]
 ) -> None:
     async def answer(events: list[Event]) -> list[Event]:
@@ -88,22 +88,22 @@ async def test_a_worker_moves_an_event(
     process = start("functions.stream", **worker(apache, await serve(answer), **environ))
     record = await asyncio.to_thread(read, broker, "scored")
     process.send_signal(signal.SIGTERM)
-    _, told = await asyncio.to_thread(process.communicate, None, 60)
+    _, output = await asyncio.to_thread(process.communicate, None, 60)
 
     assert process.returncode == 0
     assert dict(record.headers)["ce_causationid"] == b"flight-0"
-    assert apache.secret not in told
-    assert "1 scored" in told
+    assert apache.secret not in output
+    assert "1 scored" in output
 
 
-def test_a_worker_with_a_wrong_password_ends_and_says_so(apache: Apache, start: Start) -> None:
+def test_worker_with_a_wrong_password_exits_with_one_sentence(apache: Apache, start: Start) -> None:
     process = start("functions.stream", **worker(apache, **apache.environ(PLAIN | {"PASSWORD_FILE": "", "PASSWORD": "guessed-by-chance"})))
-    _, told = process.communicate(timeout=60)
+    _, output = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert len(told.splitlines()) == 1
-    assert f"the Kafka broker at {apache.at('SASL_SSL')} rejected the user alice" in told
-    assert "check TIDEGATE_KAFKA_USERNAME and TIDEGATE_KAFKA_PASSWORD." in told
-    assert "guessed-by-chance" not in told
+    assert len(output.splitlines()) == 1
+    assert f"the Kafka broker at {apache.at('SASL_SSL')} rejected the user alice" in output
+    assert "check TIDEGATE_KAFKA_USERNAME and TIDEGATE_KAFKA_PASSWORD." in output
+    assert "guessed-by-chance" not in output
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_worker_with_a_wrong_password_ends_and_says_so(apache: Apache, start: 
         ("SASL_PLAINTEXT", PLAIN | UNENCRYPTED),
     ],
 )
-def test_who_shows_what_is_asked_for_is_let_in(apache: Apache, listener: str, given: dict[str, str]) -> None:
+def test_matching_security_is_accepted(apache: Apache, listener: str, given: dict[str, str]) -> None:
     broker = broker_of(apache, listener, given)
     with closing(KafkaCluster(broker).producer()) as producer, closing(KafkaCluster(broker).consumer()) as consumer:
         assert producer.partitions_for("for.all") == {0}
@@ -143,14 +143,14 @@ def test_who_shows_what_is_asked_for_is_let_in(apache: Apache, listener: str, gi
         ("SASL_SSL", SCRAM | UNENCRYPTED, "speaks TLS; set TIDEGATE_KAFKA_SECURITY_PROTOCOL to SSL or SASL_SSL"),
     ],
 )
-def test_who_is_not_let_in_learns_why(apache: Apache, listener: str, given: dict[str, str], sentence: str) -> None:
+def test_refused_client_gets_the_reason(apache: Apache, listener: str, given: dict[str, str], sentence: str) -> None:
     with pytest.raises(BrokerRefused, match=sentence) as caught:
         KafkaCluster(broker_of(apache, listener, given)).consumer()
-    told = str(caught.value)
-    assert told.endswith(".")
-    assert "\n" not in told
-    assert apache.secret not in told
-    assert "guessed" not in told
+    message = str(caught.value)
+    assert message.endswith(".")
+    assert "\n" not in message
+    assert apache.secret not in message
+    assert "guessed" not in message
 
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # a client of kafka-python's that cannot be made leaves sockets behind
@@ -161,7 +161,7 @@ def test_who_is_not_let_in_learns_why(apache: Apache, listener: str, given: dict
         ("SASL_PLAINTEXT", r"requires SASL \(PLAIN\); set TIDEGATE_KAFKA_SECURITY_PROTOCOL to SASL_PLAINTEXT"),
     ],
 )
-def test_who_shows_nothing_where_something_is_asked_for_learns_what(
+def test_plaintext_client_of_a_secured_listener_gets_the_reason(
     apache: Apache, listener: str, sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "_BOOTSTRAP_SECONDS", 1.0)
@@ -170,7 +170,7 @@ def test_who_shows_nothing_where_something_is_asked_for_learns_what(
     gc.collect()
 
 
-def test_a_port_without_tls_is_told_from_one_where_nobody_listens(apache: Apache) -> None:
+def test_port_without_tls_differs_from_a_closed_port(apache: Apache) -> None:
     broker = broker_of(apache, "PLAINTEXT", SSL)
     with pytest.raises(BrokerUnreachable, match=r"does not speak TLS .*; use its TLS port, or set .*_SECURITY_PROTOCOL to PLAINTEXT"):
         KafkaCluster(broker).consumer()
@@ -178,7 +178,7 @@ def test_a_port_without_tls_is_told_from_one_where_nobody_listens(apache: Apache
         KafkaCluster(replace(broker, bootstrap_servers="127.0.0.1:1")).consumer()
 
 
-def test_a_certificate_of_another_name_is_not_accepted(apache: Apache) -> None:
+def test_certificate_of_another_host_name_is_not_accepted(apache: Apache) -> None:
     broker = replace(broker_of(apache, "SSL", SSL), bootstrap_servers=f"127.0.0.1:{apache.ports['SSL']}")
     with pytest.raises(
         BrokerRefused, match=r"is not accepted \(IP address mismatch.*\).*; use a host name of .*TIDEGATE_BOOTSTRAP_SERVERS"
@@ -186,7 +186,7 @@ def test_a_certificate_of_another_name_is_not_accepted(apache: Apache) -> None:
         KafkaCluster(broker).consumer()
 
 
-def test_what_everybody_may_enter_is_let_be(apache: Apache) -> None:
+def test_plaintext_listener_passes_the_handshake(apache: Apache) -> None:
     check_handshake(("localhost", apache.ports["PLAINTEXT"]), PLAINTEXT, 5)
 
 
@@ -195,13 +195,13 @@ def test_commands_take_the_same_variables(apache: Apache, start: Start, tmp_path
     environ = {"TIDEGATE_BOOTSTRAP_SERVERS": apache.at("SASL_SSL"), **apache.environ(SCRAM)}
     for arguments in (["publish", "fruit", str(tmp_path / "rows.jsonl")], ["tail", "fruit", "--from-beginning", "--count", "1"]):
         process = start("tidegate", *arguments, **environ)
-        printed, told = process.communicate(timeout=60)
-        assert process.returncode == 0, told
+        printed, output = process.communicate(timeout=60)
+        assert process.returncode == 0, output
         assert "fruit" in printed
-        assert apache.secret not in printed + told
+        assert apache.secret not in printed + output
 
 
-async def test_tidegate_up_gives_its_processes_what_they_need_and_writes_down_no_secret(apache: Apache, tmp_path: Path) -> None:
+async def test_tidegate_up_passes_the_settings_on_and_stores_no_secret(apache: Apache, tmp_path: Path) -> None:
     broker = broker_of(apache, "SASL_SSL", SCRAM | {"PASSWORD_FILE": "", "PASSWORD": apache.secret})
     async with reachable(broker.bootstrap_servers, broker.security) as found:
         environ = found.environment()
@@ -214,7 +214,7 @@ async def test_tidegate_up_gives_its_processes_what_they_need_and_writes_down_no
     assert not any(apache.secret in text for text in written)
 
 
-async def test_tidegate_up_starts_nothing_with_a_wrong_password(apache: Apache, tmp_path: Path) -> None:
+async def test_tidegate_up_with_a_wrong_password_starts_nothing(apache: Apache, tmp_path: Path) -> None:
     broker = broker_of(apache, "SASL_SSL", PLAIN | {"PASSWORD_FILE": "guess"})
     with pytest.raises(BrokerRefused, match="rejected the user alice"):
         async with up(

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from eventing.codecs.kafka import Message
+from eventing.kafka.errors import CommitRefused
+from eventing.kafka.fake.cluster import FakeCluster
+from eventing.kafka.port import Broker, CommittedOffset
+from functions.stream.commit import CheckpointCommits, Commits
+from functions.stream.partition import PartitionTracker
+from functions.stream.recovery import Checkpoint, OutputOffset, Position
+from functions.stream.settings import StreamSettings
+
+SETTINGS = StreamSettings(
+    broker=Broker("unused:9092"), input="in", output="out", deadletter="dead", group="g", model="m", sink="http://sink/models/m"
+)
+CHECKPOINT = Checkpoint({"out": Position(0, 3), "dead": Position(0, 0)})
+
+
+class Offsets:
+    """The group's offsets, kept in a dictionary."""
+
+    def __init__(self, **found: CommittedOffset) -> None:
+        self.found = {int(name.removeprefix("p")): offset for name, offset in found.items()}
+        self.commits: list[Commits] = []
+        self.during: Callable[[], None] = lambda: None
+
+    async def committed(self, partition: int) -> CommittedOffset | None:
+        return self.found.get(partition)
+
+    async def start_of(self, partition: int) -> int:
+        return 4
+
+    async def commit(self, commits: Commits) -> None:
+        self.during()
+        self.commits.append(commits)
+
+
+def commits_of(offsets: Offsets) -> CheckpointCommits:
+    cluster = FakeCluster(partitions=1)
+    producer = cluster.producer()
+    assert producer.partitions_for("dead")
+    for number in range(5):
+        headers = [("tidegate_origin", b"in/0/%d" % number), ("tidegate_stream", b"g")]
+        producer.send("out", Message(None, b"{}", headers), 0)
+    return CheckpointCommits(cluster, SETTINGS, offsets, lambda partition: {"out": 0, "dead": 0})
+
+
+def tracker_at(position: int, committed: int | None) -> PartitionTracker:
+    return PartitionTracker(0, position, CHECKPOINT, {}, committed=committed)
+
+
+async def test_new_partition_starts_at_its_first_record_and_is_committed() -> None:
+    offsets = Offsets()
+    commits = commits_of(offsets)
+    tracker = await commits.take_up(0)
+    assert (tracker.position, tracker.written) == (4, 0)
+    await commits.commit([tracker])
+    # Without a commit, a successor could not recover what this worker wrote: the checkpoint is the end of each topic.
+    assert offsets.commits == [{0: CommittedOffset(4, Checkpoint({"out": Position(0, 5), "dead": Position(0, 0)}).to_text())}]
+
+
+async def test_known_partition_skips_what_was_written_and_is_not_committed_again() -> None:
+    offsets = Offsets(p0=CommittedOffset(3, CHECKPOINT.to_text()))
+    commits = commits_of(offsets)
+    tracker = await commits.take_up(0)
+    assert (tracker.position, tracker.written, tracker.checkpoint) == (3, 2, CHECKPOINT)
+    await commits.commit([tracker])
+    assert offsets.commits == []
+
+
+async def test_offset_that_was_reset_by_hand_is_scored_again_and_committed() -> None:
+    offsets = Offsets(p0=CommittedOffset(1, "by hand"))
+    commits = commits_of(offsets)
+    tracker = await commits.take_up(0)
+    assert (tracker.position, tracker.written) == (1, 0)
+    await commits.commit([tracker])
+    assert offsets.commits[0][0].offset == 1
+
+
+async def test_only_moved_positions_are_committed_and_each_once() -> None:
+    offsets = Offsets()
+    commits = commits_of(offsets)
+    moved, still = tracker_at(7, 3), tracker_at(3, 3)
+    await commits.commit([moved, still])
+    await commits.commit([moved, still])
+    assert offsets.commits == [{0: CommittedOffset(7, CHECKPOINT.to_text())}]
+
+
+async def test_position_that_moves_during_a_commit_is_committed_by_the_next() -> None:
+    offsets = Offsets()
+    commits = commits_of(offsets)
+    tracker = tracker_at(7, 3)
+    offsets.during = lambda: setattr(tracker, "position", 8)
+    await commits.commit([tracker])
+    assert (tracker.committed, offsets.commits[0][0].offset) == (7, 7)
+    await commits.commit([tracker])
+    assert offsets.commits[1][0].offset == 8
+
+
+async def test_refused_commit_is_due_again() -> None:
+    def refuse() -> None:
+        raise CommitRefused("the group is rebalancing")
+
+    offsets = Offsets()
+    offsets.during = refuse
+    tracker = tracker_at(7, 3)
+    with pytest.raises(CommitRefused):
+        await commits_of(offsets).commit([tracker])
+    assert tracker.committed == 3
+
+
+def test_released_partition_is_committed_only_if_it_moved() -> None:
+    commits = commits_of(Offsets())
+    tracker = tracker_at(7, 3)
+    tracker.advance()
+    assert commits.release([tracker]) == {0: CommittedOffset(7, CHECKPOINT.to_text())}
+    assert commits.release([tracker_at(7, 7)]) == {}
+
+
+def test_checkpoint_of_a_commit_follows_the_outputs() -> None:
+    tracker = tracker_at(3, 3)
+    pending = tracker.add(_Record())
+    pending.output = OutputOffset("out", 0, 9)
+    tracker.advance()
+    found = commits_of(Offsets()).release([tracker])[0]
+    assert (found.offset, Checkpoint.from_text(found.metadata)) == (4, Checkpoint({"out": Position(0, 10), "dead": Position(0, 0)}))
+
+
+class _Record:
+    topic, partition, offset, key, value = "in", 0, 3, None, None
+    headers: list[tuple[str, bytes | None]] = []  # noqa: RUF012 never changed
