@@ -42,7 +42,7 @@ def test_the_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     "arguments", [["nonsense"], ["up", "--nonsense"], ["serve"], ["init"], ["up", "--port", "70000"], ["publish", "topic"]]
 )
-def test_wrong_use_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(arguments) == 2
     assert "Traceback" not in capsys.readouterr().err
 
@@ -65,7 +65,7 @@ def test_a_failure_is_one_sentence_and_debug_shows_where(tmp_path: Path, capsys:
         (["serve", "nowhere.ubj"], "there is no model at nowhere.ubj"),
         (["serve", "pyproject.toml"], "pyproject.toml is neither a card (.yaml) nor a model of XGBoost (JSON, UBJSON) or LightGBM (text)"),
         (["up", "nowhere"], "nowhere"),
-        (["publish", "topic", "pyproject.toml", "--bootstrap-servers", "127.0.0.1:1"], "is none of .jsonl"),
+        (["publish", "topic", "pyproject.toml", "--bootstrap-servers", "127.0.0.1:1"], "must be one of .jsonl"),
         (["publish", "topic", "nowhere.csv", "--bootstrap-servers", "127.0.0.1:1"], "there is no file nowhere.csv"),
         (["tail", "topic", "--bootstrap-servers", "127.0.0.1:1"], "no Kafka broker answers at 127.0.0.1:1"),
         (["up", "--bootstrap-servers", "127.0.0.1:1", "--port", "0"], "no Kafka broker answers at 127.0.0.1:1"),

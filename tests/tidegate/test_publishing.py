@@ -73,7 +73,7 @@ async def test_large_rows_are_not_forgotten_before_a_slow_reader_has_them(broker
 
 async def test_a_reader_that_stands_still_is_told(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     told = threading.Event()
-    monkeypatch.setattr(publishing, "_TELL_SECONDS", 0.1)
+    monkeypatch.setattr(publishing, "_WARN_SECONDS", 0.1)
     monkeypatch.setattr(publishing.log, "warning", lambda *_: told.set())
     consumer = await asyncio.to_thread(reader, broker)
     publishing_ = asyncio.create_task(asyncio.to_thread(publish, broker, 100))

@@ -35,11 +35,11 @@ def batch(
     from functions.batch.job import BatchRequest, Progress, run
     from tidegate import rows
     from tidegate.commands.options import running
-    from tidegate.progress import Narration
+    from tidegate.progress import ProgressReporter
 
     router = url or f"http://router.localhost:{urlsplit(running(state_dir).gateway).port}"
     request = BatchRequest(model=model, input=str(input_), output=str(output), key=key, overwrite=overwrite)
-    with Narration().progress(f"scoring {input_.name}", rows.count(input_), "rows") as progress:
+    with ProgressReporter().progress(f"scoring {input_.name}", rows.count(input_), "rows") as progress:
 
         def show(now: Progress) -> None:
             progress.show(now.rows)

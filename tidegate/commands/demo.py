@@ -51,10 +51,16 @@ def demo(
 
     from tidegate.demo import report
     from tidegate.demo.run import DemoSettings, run
-    from tidegate.progress import Narration
+    from tidegate.progress import ProgressReporter
 
-    settings = DemoSettings(state_dir, bootstrap_servers, events, tuple(part.value for part in kill or ()), train)
-    found, checks = run(settings, Narration())
+    settings = DemoSettings(
+        state_dir=state_dir,
+        bootstrap_servers=bootstrap_servers,
+        events=events,
+        kill=tuple(part.value for part in kill or ()),
+        train=train,
+    )
+    found, checks = run(settings, ProgressReporter())
     if as_json:
         print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
     else:

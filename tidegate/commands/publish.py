@@ -86,7 +86,7 @@ def publish(
     from functions.stream.settings import group_of
     from tidegate import publishing, row_events, rows
     from tidegate.commands.options import broker
-    from tidegate.progress import Narration
+    from tidegate.progress import ProgressReporter
 
     if not _TOPIC.fullmatch(topic):
         raise InvalidTopic(f"{topic!r} is no name for a topic; use letters, digits, dots, dashes and underscores.")
@@ -110,16 +110,16 @@ def publish(
         key_column=key_column,
     )
     messages = row_events.messages(rows.read(file, reading), envelope)
-    narration = Narration()
+    reporter = ProgressReporter()
     with (
         publishing.Publisher(target, topic, group=group_of(topic), max_lag=bound) as publisher,
-        narration.progress(f"publishing to {topic}", rows.count(file), "events") as progress,
+        reporter.progress(f"publishing to {topic}", rows.count(file), "events") as progress,
     ):
         for place, message in messages:
             publisher.send(message, f"{place} of {file}")
             progress.advance(1)
-    result = {"topic": topic, "published": publisher.taken, "bootstrap_servers": redact_url(target.bootstrap_servers)}
-    print(orjson.dumps(result).decode() if as_json else f"{publisher.taken:,} events published to {topic}")
+    result = {"topic": topic, "published": publisher.accepted, "bootstrap_servers": redact_url(target.bootstrap_servers)}
+    print(orjson.dumps(result).decode() if as_json else f"{publisher.accepted:,} events published to {topic}")
 
 
 def _models_fed(state_dir: Path) -> dict[str, str]:
