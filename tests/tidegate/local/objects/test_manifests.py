@@ -45,7 +45,7 @@ def test_a_kustomization_that_changes_objects_is_built_by_kustomize(tmp_path: Pa
 
 def test_what_kustomize_says_is_passed_on(tmp_path: Path) -> None:
     write(tmp_path / "kustomization.yaml", "resources: []\npatches: [{path: p.yaml}]\n")
-    with pytest.raises(InvalidManifest, match=rf"^kustomize refuses {tmp_path}: trouble .*p\.yaml.*\.$"):
+    with pytest.raises(InvalidManifest, match=rf"^kustomize cannot build {tmp_path}: trouble .*p\.yaml.*\.$"):
         load(str(tmp_path))
 
 
@@ -76,7 +76,7 @@ def test_what_is_left_to_a_cluster_may_lack_a_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("resources", "message"), [("", "has no manifests"), ("b", "resources is not a list"), ("[sub]", "is among its own resources")]
+    ("resources", "message"), [("", "has no manifests"), ("b", "resources must be a list"), ("[sub]", "is among its own resources")]
 )
 def test_a_kustomization_that_leads_nowhere_is_named(tmp_path: Path, resources: str, message: str) -> None:
     write(tmp_path / "kustomization.yaml", f"resources: {resources}\n")
@@ -100,11 +100,11 @@ def test_standard_input_is_read_for_a_dash(monkeypatch: pytest.MonkeyPatch) -> N
     ("text", "message"),
     [
         ("a: [", "m.yaml is not YAML"),
-        ("a: 1\na: 2\n", "the key 'a' is there twice"),
-        ("- 1\n", "is not a Kubernetes object but list"),
-        ("kind: List\nitems: [a]\n", "item 1 is not a Kubernetes object but str"),
-        ("kind: List\nitems:\n", "item 1 is not a Kubernetes object but NoneType"),
-        ("[" * 5000, "is nested deeper than any Kubernetes object"),
+        ("a: 1\na: 2\n", "duplicate key 'a'"),
+        ("- 1\n", "is list, not a Kubernetes object"),
+        ("kind: List\nitems: [a]\n", "item 1 is str, not a Kubernetes object"),
+        ("kind: List\nitems:\n", "item 1 is NoneType, not a Kubernetes object"),
+        ("[" * 5000, "is nested too deeply for a Kubernetes object"),
         ("", "has no manifests"),
         (
             SERVICE.format(name="a") + "---" + SERVICE.format(name="b").replace("image", "imag"),
