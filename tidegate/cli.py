@@ -1,6 +1,6 @@
-"""The command `tidegate`: what it offers, and how it ends.
+"""The command `tidegate`: its subcommands and its exit status.
 
-Exit status: 0 done, 1 failed, 2 wrong use, 130 interrupted. Data goes to standard output, messages to standard error.
+Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted. Data goes to standard output, messages to standard error.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from common.errors import TidegateError
 from common.redaction import redact
 from tidegate.commands import batch, demo, doctor, init, publish, serve, status, tail, up
 
-DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 _REMEDIES = {
     (errno.ENOSPC, errno.EDQUOT): "make room, or choose another place",
-    (errno.EROFS, errno.EACCES, errno.EPERM): "choose a place that this user can use",
-    (errno.ENOENT, errno.ENOTDIR, errno.ESTALE): "choose one that is there",
+    (errno.EROFS, errno.EACCES, errno.EPERM): "choose a place that this user may use",
+    (errno.ENOENT, errno.ENOTDIR, errno.ESTALE): "choose one that exists",
     (errno.EMFILE, errno.ENFILE): "raise the limit of open files (ulimit -n)",
     (errno.ENAMETOOLONG,): "choose a shorter name",
 }
@@ -35,7 +35,7 @@ _EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOM
 
 app = typer.Typer(
     name="tidegate",
-    epilog="Every option can be set by an environment variable too, which its help names. `--debug` shows where an error comes from.",
+    epilog="Every option can be set by an environment variable too, which its help names. `--debug` shows the traceback of an error.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -61,21 +61,21 @@ def tidegate(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit status; `--debug` may stand anywhere."""
+    """Run one command line and return its exit status; `--debug` is accepted anywhere in it."""
     debug = "--debug" in arguments or bool(os.environ.get("TIDEGATE_DEBUG"))
     given = [item for item in arguments if item != "--debug"] or ["--help"]
     try:
-        # Not by main(), which ends interruptions and closed pipes in its own way.
+        # Not by main(), which handles interruptions and closed pipes itself.
         command = typer.main.get_command(app)
         with command.make_context("tidegate", given) as context:
             result = command.invoke(context)
         if sys.stdout:
-            sys.stdout.flush()  # a disk that is full is noticed here, and not when the interpreter ends
+            sys.stdout.flush()  # so that a full disk is noticed here, rather than when the interpreter exits
     except typer.Exit as stop:
         return stop.exit_code
     except typer.TyperException as error:
         print(
-            f"tidegate: {redact(error.format_message()).rstrip('.')}; `tidegate {_named(given)}--help` lists what there is.",
+            f"tidegate: {redact(error.format_message()).rstrip('.')}; `tidegate {_command_of(given)}--help` lists the options.",
             file=sys.stderr,
         )
         return error.exit_code
@@ -83,16 +83,16 @@ def run(arguments: Sequence[str]) -> int:
         print("tidegate: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        _leave_output()
+        _discard_output()
         return DONE
     except TidegateError as error:
         return _fail(str(error), debug)
     except OSError as error:
         return _fail(_of_the_system(error), debug)
-    except Exception as error:  # noqa: BLE001 a person sees one sentence, not a traceback
+    except Exception as error:  # noqa: BLE001 a user sees one sentence, not a traceback
         if (cause := _exhausted(error)) is not None:
             return _fail(_of_the_system(cause), debug)
-        return _fail(f"this is a fault of tidegate itself: {error!r}; `--debug` shows where.", debug)
+        return _fail(f"internal error: {error!r}; `--debug` shows its traceback.", debug)
     return result if isinstance(result, int) else DONE
 
 
@@ -103,38 +103,38 @@ def _version() -> None:
     raise typer.Exit
 
 
-def _named(arguments: Sequence[str]) -> str:
-    """The command of these arguments and a space, if they begin with one."""
+def _command_of(arguments: Sequence[str]) -> str:
+    """The command that the arguments begin with, and a space; an empty string if they begin with none."""
     known = {command.name for command in app.registered_commands}
     return f"{arguments[0]} " if arguments and arguments[0] in known else ""
 
 
 def _fail(sentence: str, debug: bool) -> int:
-    _leave_output_if_stuck()
-    with contextlib.suppress(OSError):  # nobody may read standard error either
+    _discard_output_if_stuck()
+    with contextlib.suppress(OSError):  # standard error may be closed too
         if debug:
             print(redact(traceback.format_exc()), end="", file=sys.stderr)
         print(f"tidegate: {redact(sentence)}", file=sys.stderr, flush=True)
     return FAILED
 
 
-def _leave_output_if_stuck() -> None:
+def _discard_output_if_stuck() -> None:
     try:
         if sys.stdout:
             sys.stdout.flush()
     except OSError:
-        _leave_output()
+        _discard_output()
 
 
 def _of_the_system(error: OSError) -> str:
-    """What a full disk, a read-only file system or a folder that has gone means, in a sentence."""
-    what = next((remedy for numbers, remedy in _REMEDIES.items() if error.errno in numbers), "see to it, then try again")
-    where = f"{error.filename}: " if error.filename else "" if _stands_somewhere() else "the working directory is gone: "
-    return f"{where}{error.strerror or error}; {what}."
+    """The sentence for an error of the operating system, such as a full disk, with its remedy."""
+    remedy = next((remedy for numbers, remedy in _REMEDIES.items() if error.errno in numbers), "fix the cause, then try again")
+    place = f"{error.filename}: " if error.filename else "" if _has_working_directory() else "the working directory is gone: "
+    return f"{place}{error.strerror or error}; {remedy}."
 
 
 def _exhausted(error: BaseException | None) -> OSError | None:
-    """What the system refused on the way to another error, if it was for want of room or of open files."""
+    """The error of a resource that ran out, such as space or open files, in the chain of causes; None if none did."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in _EXHAUSTED:
             return error
@@ -142,28 +142,28 @@ def _exhausted(error: BaseException | None) -> OSError | None:
     return None
 
 
-def _stands_somewhere() -> bool:
+def _has_working_directory() -> bool:
     try:
         return bool(Path.cwd())
     except OSError:
         return False
 
 
-def _leave_output() -> None:
-    """Nobody reads it, or nothing more fits: what is left to write goes nowhere, or the interpreter would complain at its end."""
+def _discard_output() -> None:
+    """Discard the rest of standard output, which is closed or full: the interpreter would report it at its exit."""
     if sys.stdout:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 it is open until the end
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 it stays open until the exit
 
 
-def _write_anything() -> None:
-    """A character that the terminal's encoding does not have is escaped; it ends no command."""
+def _escape_unencodable() -> None:
+    """Escape characters that the terminal's encoding does not have, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def main() -> None:
-    _write_anything()
+    _escape_unencodable()
     status = run(sys.argv[1:])
     try:
         if sys.stderr:

@@ -1,4 +1,4 @@
-"""What a model takes, for reading files whose cells are text: from a card, or from the model itself."""
+"""The inputs of a model, from its card or from the model itself. Files whose cells are text are read by them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# A start from zero takes a second or two; a person waits for this.
+# A start from zero takes a second or two, and a person waits for it.
 _PATIENCE_SECONDS = 20.0
 _ANSWER_SECONDS = 60.0
 _CARD = "model.yaml"
@@ -19,7 +19,7 @@ _CARD = "model.yaml"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contract:
-    """`inputs` are datatypes by name, `required` the names of those that every row has."""
+    """The inputs of a model: their datatypes by name, and the names of those that every row must have."""
 
     model: str
     inputs: Mapping[str, str]
@@ -36,13 +36,13 @@ class _Input(Protocol):
 
 
 def is_card(model: str) -> bool:
-    """Whether this names a card, or a folder with one, rather than a model."""
+    """Whether this is the path of a card, or of a folder with one, rather than a model's name."""
     path = Path(model)
     return path.suffix in (".yaml", ".yml") or "/" in model or (path / _CARD).is_file()
 
 
 def of_card(path: Path) -> Contract:
-    """The contract of a model card, or of the card in a folder. Raises InvalidModel."""
+    """The contract in a model card, or in the card of a folder. Raises InvalidModel."""
     from functions.runtime.contract import card
 
     found = card.load(path / _CARD if path.is_dir() else path)
@@ -50,11 +50,14 @@ def of_card(path: Path) -> Contract:
 
 
 def of_model(model: str, router: str) -> Contract:
-    """The contract that a model tells the router at this URL. Raises Refused and Unreachable, and InvalidMetadata."""
-    return asyncio.run(_asked(model, router))
+    """The contract in a model's metadata, by the router at this URL.
+
+    Raises Refused and Unreachable, and InvalidMetadata for invalid metadata.
+    """
+    return asyncio.run(_fetch(model, router))
 
 
-async def _asked(model: str, router: str) -> Contract:
+async def _fetch(model: str, router: str) -> Contract:
     from common.http_client import session
     from functions.batch.client import Client, RetryPolicy
     from functions.batch.signature import parse

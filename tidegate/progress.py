@@ -1,4 +1,4 @@
-"""Telling a person what goes on: steps and progress on standard error, live in a terminal, as plain lines elsewhere."""
+"""Progress of a command on standard error: live in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,41 +12,48 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from common import logs
 
-_PLAIN_EVERY_SECONDS = 5.0
+_LIVE_INTERVAL_SECONDS = 0.1
+_PLAIN_INTERVAL_SECONDS = 5.0
 
 
 class Task:
-    """One piece of long work. `advance` is cheap: what is shown is refreshed a few times a second."""
+    """One piece of long work. `advance` is cheap: the display is refreshed a few times a second at most."""
 
-    def __init__(self, narration: Narration, title: str, total: int | None, unit: str) -> None:
-        self._narration, self._title, self._unit = narration, title, unit
+    def __init__(
+        self, reporter: ProgressReporter, title: str, total: int | None, unit: str, bar: tuple[Progress, TaskID] | None = None
+    ) -> None:
+        self._reporter, self._title, self._unit, self._bar = reporter, title, unit, bar
         self.total, self.done, self.note = total, 0, ""
-        self._started = self._told = time.monotonic()
-        self._live: tuple[Progress, TaskID] | None = None
+        self._started = self._refreshed = time.monotonic()
 
     def advance(self, count: int) -> None:
         self.show(self.done + count)
 
     def show(self, done: int, note: str = "") -> None:
+        """Set how much is done, and a note beside it."""
         self.done, self.note = done, note
         now = time.monotonic()
-        if now - self._told < (0.1 if self._live else _PLAIN_EVERY_SECONDS):
+        if now - self._refreshed < (_LIVE_INTERVAL_SECONDS if self._bar else _PLAIN_INTERVAL_SECONDS):
             return
-        self._told = now
-        if self._live:
-            progress, task = self._live
+        self._refreshed = now
+        if self._bar:
+            progress, task = self._bar
             progress.update(task, completed=done, detail=self.detail(now))
         else:
-            self._narration.say(f"  {self._title}: {self.detail(now)}")
+            self._reporter.say(f"  {self._title}: {self.detail(now)}")
 
     def detail(self, now: float) -> str:
+        """Count, rate and note as text."""
         seconds = max(now - self._started, 1e-3)
         of = f" of {self.total:,}" if self.total is not None else ""
         return f"{self.done:,}{of} {self._unit}, {self.done / seconds:,.0f}/s{'; ' + self.note if self.note else ''}"
 
 
-class Narration:
-    """What a command says while it works. It honours NO_COLOR, and a standard error that is no terminal."""
+class ProgressReporter:
+    """The messages of a command while it works.
+
+    NO_COLOR, and a standard error that is not a terminal, make it plain.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False)
@@ -60,11 +67,16 @@ class Narration:
     @contextmanager
     def progress(self, title: str, total: int | None, unit: str) -> Iterator[Task]:
         """A bar in a terminal; elsewhere a line every few seconds, and one at the end."""
-        task = Task(self, title, total, unit)
-        if not self.console.is_terminal:
-            yield task
-            self.say(f"  {title}: {task.detail(time.monotonic())}")
+        if self.console.is_terminal:
+            with self._live(title, total, unit) as task:
+                yield task
             return
+        task = Task(self, title, total, unit)
+        yield task
+        self.say(f"  {title}: {task.detail(time.monotonic())}")
+
+    @contextmanager
+    def _live(self, title: str, total: int | None, unit: str) -> Iterator[Task]:
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -74,7 +86,7 @@ class Narration:
         )
         with Progress(*columns, console=self.console) as bar:
             shown = bar.add_task(title, total=total, detail="")
-            task._live = (bar, shown)  # noqa: SLF001 the task draws itself on the bar that was made for it
+            task = Task(self, title, total, unit, (bar, shown))
             try:
                 yield task
             except BaseException:
@@ -84,5 +96,5 @@ class Narration:
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:
-    """What long-running commands tell: a line an event, with the time of day."""
+    """Log to standard error for a person: a line an event, with the time of day."""
     logs.to_stderr(level, format_="%(asctime)s %(levelname)-7s %(message)s", time_format="%H:%M:%S")

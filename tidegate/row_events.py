@@ -1,4 +1,4 @@
-"""From rows to the records of a topic: each row is the data of a CloudEvent. Pure, but for reading the rows."""
+"""Records of a topic from rows: each row is the data of a CloudEvent."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from eventing.codecs.kafka import Message
 from eventing.event import SPECVERSION, Event, check
 from tidegate.rows import Row, UnreadableFile
 
-# A key that would not be shown, or not fit beside the data; Kafka's headers are read by people and by other programs.
-_LONGEST_TEXT = 65_536
+# The length of an id or a key, which are Kafka headers: people and other programs read them, and they must fit beside
+# the data.
+_MAX_CHARACTERS = 65_536
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Envelope:
-    """What all events of a file have in common. `key_column` None is no key."""
+    """The attributes that all events of a file share. Without a `key_column`, events have no key."""
 
     file: Path
     type: str
@@ -34,12 +35,12 @@ class Envelope:
 
 
 def quoted_name(file: Path) -> str:
-    """The file's name as a part of a URI reference, whatever its bytes (RFC 3986, section 2.1)."""
+    """The file's name, which may have any bytes, as a part of a URI reference (RFC 3986, section 2.1)."""
     return quote(os.fsencode(file.name), safe="")
 
 
 def messages(rows: Iterable[Row], envelope: Envelope) -> Iterator[tuple[str, Message]]:
-    """The record of each row, after its place. Raises UnreadableFile, naming the row."""
+    """The place and the record of each row. Raises UnreadableFile, which names the row."""
     for number, row in enumerate(rows, 1):
         if envelope.key_column is not None and not row.key:
             names = ", ".join(name for name, value in row.data.items() if value not in (None, ""))[:300]
@@ -49,7 +50,7 @@ def messages(rows: Iterable[Row], envelope: Envelope) -> Iterator[tuple[str, Mes
         try:
             yield row.place, codec.encode(_event(row, number, envelope))
         except InvalidEvent as error:
-            raise UnreadableFile(f"{row.place} of {envelope.file}: {error}") from None
+            raise UnreadableFile(f"{row.place} of {envelope.file}: {error.message}", remedy=error.remedy) from None
 
 
 def _event(row: Row, number: int, envelope: Envelope) -> Event:
@@ -66,9 +67,9 @@ def _event(row: Row, number: int, envelope: Envelope) -> Event:
     return Event(attributes, row.data)
 
 
-def _checked(text: str, what: str, column: str) -> str:
+def _checked(text: str, name: str, column: str) -> str:
     if not text:
-        raise InvalidEvent(f"the column {column} is empty, and an event needs an {what}; fill it, or leave the column out.")
-    if len(text) > _LONGEST_TEXT:
-        raise InvalidEvent(f"the {what} in the column {column} has {len(text):,} characters; at most {_LONGEST_TEXT:,} are sent.")
+        raise InvalidEvent(f"the column {column} is empty, and an event needs an {name}", remedy="fill it, or remove the column")
+    if len(text) > _MAX_CHARACTERS:
+        raise InvalidEvent(f"the {name} in the column {column} has {len(text):,} characters; at most {_MAX_CHARACTERS:,} are allowed.")
     return text

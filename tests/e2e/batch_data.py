@@ -1,4 +1,4 @@
-"""What the batch job reads: small enough for a ConfigMap."""
+"""The dataset of the batch job, which is small enough for a ConfigMap."""
 
 from __future__ import annotations
 

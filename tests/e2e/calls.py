@@ -19,13 +19,13 @@ T = TypeVar("T")
 
 REVISION = "tidegate-revision"
 KEY = "tidegate-routing-key"
-# Between two looks at something that can only be asked for, not waited for.
+# The interval of polling a state that cannot be waited for.
 _PAUSE_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`headers` by lower-case name."""
+    """A response. The names of `headers` are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -42,7 +42,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What answers to `host` at `address`, which is `host:port` of an ingress."""
+    """A virtual host at `address`, which is `host:port` of an ingress."""
 
     address: str
     host: str
@@ -50,7 +50,10 @@ class Site:
     def call(
         self, path: str, body: Any = None, *, method: str | None = None, headers: Mapping[str, str] | None = None, seconds: float = 90
     ) -> Answer:
-        """A GET, or a POST if there is a body; bytes are sent as they are, anything else as JSON. `headers` by lower-case name."""
+        """A GET, or a POST if there is a body.
+
+        Bytes are sent unchanged, any other value as JSON. The names of `headers` are in lower case.
+        """
         content = body if body is None or isinstance(body, bytes) else orjson.dumps(body)
         sent = {"host": self.host, "content-type": "application/json", **(headers or {})}
         with closing(HTTPConnection(self.address, timeout=seconds)) as connection:
@@ -59,7 +62,7 @@ class Site:
             return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
 
     def predict(self, *records: Mapping[str, Any], model: str = "flights", key: str | None = None, seconds: float = 90) -> Answer:
-        """By V1."""
+        """Predict by V1."""
         headers = {} if key is None else {KEY: key}
         return self.call(f"/v1/models/{model}:predict", {"instances": records}, headers=headers, seconds=seconds)
 
@@ -68,10 +71,10 @@ class Site:
         return self.call(path, message.body, headers=message.headers)
 
 
-def eventually(look: Callable[[], T], holds: Callable[[T], object], seconds: float = 60) -> T:
-    """What a repeated look finds, as soon as it `holds`; fails with the last finding."""
+def eventually(poll: Callable[[], T], holds: Callable[[T], object], seconds: float = 60) -> T:
+    """Poll until `holds` is true of the result, and return it; fail with the last result."""
     until = time.monotonic() + seconds
-    while not holds(found := look()):
+    while not holds(found := poll()):
         assert time.monotonic() < until, f"after {seconds:g} s it is still {found}"
         time.sleep(_PAUSE_SECONDS)
     return found

@@ -1,4 +1,4 @@
-"""One namespace of a cluster, by kubectl: tests wait for conditions, and what does not come true is explained."""
+"""One namespace of a cluster, by kubectl: tests wait for conditions, and a failed wait is explained."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PART = "app.kubernetes.io/part-of=tidegate"
 
 
 class Cluster:
-    """`kubectl` runs on the cluster that is meant, and fails with what it says."""
+    """A namespace. `kubectl` runs on its cluster, and raises with the command's output."""
 
     def __init__(self, kubectl: Kubectl, namespace: str) -> None:
         self._kubectl = kubectl
@@ -39,11 +39,11 @@ class Cluster:
         self.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(item))
 
     def patch(self, what: str, *operations: Object) -> None:
-        """By JSON patch."""
+        """Apply a JSON patch."""
         self.kubectl("patch", what, "--type=json", "-p", json.dumps(operations))
 
     def wait(self, what: str, condition: str, seconds: float) -> None:
-        """Until `condition`, as `kubectl wait --for` takes it; an object that is not there yet is waited for as well."""
+        """Wait for the object, and then for a condition in the format of `kubectl wait --for`."""
         self.kubectl("wait", what, "--for=create", f"--timeout={seconds:g}s")
         self.kubectl("wait", what, f"--for={condition}", f"--timeout={seconds:g}s")
 
@@ -51,12 +51,12 @@ class Cluster:
         self.kubectl("wait", kind, "-l", selector, f"--for={condition}", f"--timeout={seconds:g}s")
 
     def ready(self, name: str, seconds: float = 120) -> Object:
-        """The Knative Service, once it is ready as it was last written."""
+        """Wait until the newest generation of the Knative Service is ready; return the Service."""
         self.wait(f"ksvc/{name}", "condition=Ready", seconds)
         return self.get(f"ksvc/{name}")
 
     def not_ready(self, what: str, seconds: float = 180) -> Object:
-        """What its condition Ready says, once that is False."""
+        """Wait until the condition Ready is False; return the condition."""
         self.wait(what, 'jsonpath={.status.conditions[?(@.type=="Ready")].status}=False', seconds)
         return condition(self.get(what), "Ready")
 
@@ -64,12 +64,12 @@ class Cluster:
         return self.find("pods", f"serving.knative.dev/service={service}")
 
     def at_zero(self, service: str, seconds: float = 240) -> None:
-        """Until no pod of the Knative Service is left, one that is stopping included."""
+        """Wait until the Knative Service has no pods, not even terminating ones."""
         while self.pods(service):
             self.wait_all("pods", f"serving.knative.dev/service={service}", "delete", seconds)
 
     def has(self, resource: str) -> bool:
-        """Whether the cluster knows a kind, such as `kafkasinks.eventing.knative.dev`."""
+        """Whether the cluster has a custom resource definition, such as `kafkasinks.eventing.knative.dev`."""
         return resource in self._kubectl("get", "crd", "-o", "name")
 
     @contextmanager
@@ -79,29 +79,29 @@ class Cluster:
         with Popen(command, stdout=PIPE, stderr=STDOUT, text=True) as process:
             assert process.stdout is not None
             first = process.stdout.readline()
-            # It writes a line for each connection, and stops when nobody reads them.
+            # It writes a line for each connection, and blocks unless they are read.
             reading = Thread(target=process.stdout.read)
             reading.start()
             try:
-                told = re.search(r"127\.0\.0\.1:\d+", first)
-                assert told, first
-                yield told.group()
+                match = re.search(r"127\.0\.0\.1:\d+", first)
+                assert match, first
+                yield match.group()
             finally:
                 process.terminate()
                 reading.join()
 
     def explain(self) -> str:
-        """What a person looks at first when something is not as it should be."""
+        """The state of the namespace, for the report of a failed test."""
         parts = [
-            self._told("get", "ksvc,revisions,routes,deployments,pods,jobs", "-o", "wide"),
-            self._told("describe", "ksvc"),
-            self._told("get", "events", "--sort-by=.lastTimestamp"),
+            self._output("get", "ksvc,revisions,routes,deployments,pods,jobs", "-o", "wide"),
+            self._output("describe", "ksvc"),
+            self._output("get", "events", "--sort-by=.lastTimestamp"),
         ]
-        pods = self._told("get", "pods", "-o", "name").split()
-        parts += [f"{pod}:\n" + self._told("logs", pod, "--all-containers", "--prefix", "--tail=30") for pod in pods]
+        pods = self._output("get", "pods", "-o", "name").split()
+        parts += [f"{pod}:\n" + self._output("logs", pod, "--all-containers", "--prefix", "--tail=30") for pod in pods]
         return "\n\n".join(parts)
 
-    def _told(self, *arguments: str) -> str:
+    def _output(self, *arguments: str) -> str:
         try:
             return self.kubectl(*arguments).strip()
         except AssertionError as error:

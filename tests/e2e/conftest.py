@@ -1,11 +1,12 @@
-"""The end-to-end suite: what the manifests make of a real cluster with Knative. `pytest -m e2e` runs it, told by the environment:
+"""The end-to-end suite: the manifests on a real cluster with Knative.
 
-KUBECONFIG   the cluster
-E2E_IMAGES   the file that `skaffold build --file-output` has written
-E2E_KAFKA    Kafka's bootstrap servers, for pods and for the tests alike; without it, what needs Kafka is skipped
-E2E_REGISTRY the registry that the cluster pulls from, for the commands of docs/kubernetes.md; E2E_BUILDER (docker or buildah) and E2E_BASE
-             are what they build by and on, E2E_KAFKA_IMAGE is what stands in for the public image of Kafka
-E2E_INGRESS  `host:port` of Knative's ingress, from here; without it, Kourier's by `kubectl port-forward`
+`pytest -m e2e` runs it; its settings are variables:
+
+KUBECONFIG   the cluster E2E_IMAGES   the output file of `skaffold build --file-output` E2E_KAFKA    Kafka's bootstrap
+servers, for pods and for the tests; without it, tests of Kafka are skipped E2E_REGISTRY the registry that the cluster
+pulls from, for the commands of docs/kubernetes.md; E2E_BUILDER (docker or buildah) and E2E_BASE are their builder and
+base image, E2E_KAFKA_IMAGE replaces the public image of Kafka E2E_INGRESS  `host:port` of Knative's ingress, from here;
+without it, Kourier's by `kubectl port-forward`
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ _PARTITIONS = 4
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A test that fails tells the state of the cluster, too."""
+    """Add the state of the cluster to the report of a failed test."""
     report = yield
     cluster = getattr(item, "funcargs", {}).get("cluster")
     if report.failed and isinstance(cluster, Cluster):
@@ -52,7 +53,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture(scope="session")
 def images(kubectl: Kubectl) -> dict[str, str]:
-    """References by the names that the manifests have."""
+    """Image references, by the names in the manifests."""
     path = os.environ.get("E2E_IMAGES")
     if not path:
         pytest.skip("E2E_IMAGES is not set: name the file that `skaffold build --file-output` has written.")
@@ -61,13 +62,16 @@ def images(kubectl: Kubectl) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def run() -> str:
-    """What this run calls its namespace and its topics by."""
+    """The prefix of this run's namespace and topics."""
     return f"e2e-{uuid.uuid4().hex[:6]}"
 
 
 @pytest.fixture(scope="session")
 def cluster(kubectl: Kubectl, images: dict[str, str], streams: Kafka | None, run: str) -> Iterator[Cluster]:
-    """A namespace of this run, which takes restricted pods only. It goes before the topics do: who reads one makes it anew."""
+    """A namespace of this run, which admits restricted pods only.
+
+    It is deleted before the topics, which its readers would create again.
+    """
     name = f"tidegate-{run}"
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
@@ -80,14 +84,17 @@ def cluster(kubectl: Kubectl, images: dict[str, str], streams: Kafka | None, run
 
 @pytest.fixture(scope="session")
 def ingress(cluster: Cluster) -> Iterator[str]:
-    """`host:port`."""
+    """The ingress, `host:port`."""
     with ExitStack() as stack:
         yield os.environ.get("E2E_INGRESS") or stack.enter_context(cluster.forwarded("kourier-system", "kourier"))
 
 
 @pytest.fixture(scope="session")
 def streams(run: str) -> Iterator[Kafka | None]:
-    """Kafka, with topics of this run; at its end all go that have its name, the Broker's included. None where there is no Kafka."""
+    """Kafka, with topics of this run; None without Kafka.
+
+    At the end all topics with the run's name are deleted, the Broker's included.
+    """
     servers = os.environ.get("E2E_KAFKA")
     if not servers:
         yield None
@@ -100,7 +107,7 @@ def streams(run: str) -> Iterator[Kafka | None]:
         finally:
             for topic in administrator.list_topics():
                 if run in topic:
-                    with suppress(UnknownTopicOrPartitionError):  # a KafkaSink takes its topic along
+                    with suppress(UnknownTopicOrPartitionError):  # a KafkaSink deletes its topic
                         administrator.delete_topics([topic])
 
 
@@ -117,7 +124,7 @@ def _administrator(servers: str) -> Iterator[Any]:
 def deployment(
     cluster: Cluster, images: dict[str, str], ingress: str, streams: Kafka | None, tmp_path_factory: pytest.TempPathFactory
 ) -> Deployment:
-    """manifests/overlays/local, with what the cluster has of Kafka; everything is ready."""
+    """manifests/overlays/local, with the parts of Kafka that the cluster has; everything is ready."""
     plan = Plan(
         cluster.namespace,
         images,
@@ -132,7 +139,7 @@ def deployment(
 
 @pytest.fixture(scope="session")
 def topics(deployment: Deployment) -> Kafka:
-    """What tests of Kafka are skipped without."""
+    """The topics of this run; tests are skipped without Kafka."""
     if deployment.kafka is None:
         pytest.skip("E2E_KAFKA is not set: name Kafka's bootstrap servers, as pods and this machine reach them.")
     return deployment.kafka
@@ -140,13 +147,13 @@ def topics(deployment: Deployment) -> Kafka:
 
 @pytest.fixture(scope="session")
 def offline(flights_models: Path) -> Offline:
-    """The scores that the models of this checkout give, without the serving code."""
+    """The expected scores, by the models of this checkout and without the serving code."""
     return Offline(flights_models, VERSIONS)
 
 
 @pytest.fixture
 def publish(topics: Kafka) -> Publish:
-    """Writes records to a topic, all of them before it returns."""
+    """Write records to a topic; return when all are written."""
 
     def all_of(topic: str, *messages: Message) -> None:
         producer = KafkaCluster(Broker(topics.servers)).producer()
@@ -162,7 +169,7 @@ def publish(topics: Kafka) -> Publish:
 
 @pytest.fixture
 def await_records(topics: Kafka) -> Await:
-    """Reads a topic from its start until `wanted` has held for `count` of its records; returns those."""
+    """Read a topic from its start until `wanted` is true of `count` records; return those."""
 
     def read(topic: str, wanted: Callable[[Any], bool], *, count: int = 1, seconds: float = 120) -> list[Any]:
         consumer = KafkaCluster(Broker(topics.servers)).consumer()

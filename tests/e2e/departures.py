@@ -1,4 +1,4 @@
-"""Departures, as callers and events carry them."""
+"""Departures, as callers send them and as events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CARRIERS, _ORIGINS, _DESTINATIONS = (
 
 
 def departure(number: int) -> Record:
-    """One of many that differ, always the same for the same number."""
+    """The departure of a number; different numbers have different ones."""
     return {
         "carrier": _CARRIERS[number % 5],
         "origin": _ORIGINS[number % 3],
@@ -38,12 +38,12 @@ def event(id_: str, data: Any, *, key: str | None = None, type_: str = "com.exam
 
 
 def tensors(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """As columns of the Open Inference Protocol, with their values as JSON."""
+    """The records as tensors of the Open Inference Protocol, with JSON data."""
     return [{**_head(name, len(records)), "data": [record[name] for record in records]} for name in records[0]]
 
 
 def binary(records: Sequence[Record]) -> tuple[bytes, dict[str, str]]:
-    """A request of the Open Inference Protocol with binary tensors: body and headers."""
+    """Body and headers of an Open Inference request with binary tensors."""
     columns = {name: _column(name, [record[name] for record in records]) for name in records[0]}
     heads = [{**_head(name, len(records)), "parameters": {"binary_data_size": len(column)}} for name, column in columns.items()]
     head = orjson.dumps({"inputs": heads})

@@ -1,4 +1,4 @@
-"""The project's manifests in a namespace of the tests: an overlay is generated, and kubectl applies it."""
+"""Deployment of the project's manifests into a namespace of the tests, by a generated overlay."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.e2e.calls import Answer, Site
 from tests.e2e.cluster import PART, Cluster, Object
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
-# A template's annotations by which there is one replica of a function, whatever comes.
+# Annotations of a template by which a function always has one replica.
 ONE_REPLICA = {f"autoscaling.knative.dev/{bound}-scale": "1" for bound in ("min", "max")}
 
 
 @dataclass(frozen=True, slots=True)
 class Kafka:
-    """Where the cluster's Kafka is, and the topics of this run."""
+    """The cluster's Kafka, and the topics of this run."""
 
     servers: str
     input: str
@@ -33,9 +33,10 @@ class Kafka:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an overlay is made of. `kafka` None: there is no stream worker. `broker`: the component kafka-broker is in it.
+    """The content of an overlay.
 
-    `files` are what the batch job finds in /data.
+    Without `kafka` there is no stream worker; with `broker` there is the component kafka-broker. The batch job has
+    `files` in /data.
     """
 
     namespace: str
@@ -46,7 +47,7 @@ class Plan:
 
 
 def write(folder: Path, plan: Plan, components: Mapping[str, Mapping[str, str]]) -> None:
-    """Write an overlay into a folder. `components` by name, each with the values that the overlay gives it."""
+    """Write an overlay into a folder. `components` are the values that the overlay gives to each component, by name."""
     folder.mkdir(exist_ok=True)
     names = [*components, *(["kafka-broker"] if plan.broker else []), *(["kafka-address"] if plan.kafka else [])]
     values = {name: dict(given) for name, given in components.items()}
@@ -60,7 +61,7 @@ def write(folder: Path, plan: Plan, components: Mapping[str, Mapping[str, str]])
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "namespace": plan.namespace,
-        # kustomize takes no absolute paths.
+        # kustomize does not accept absolute paths.
         "resources": [_relative(MANIFESTS / "overlays/local", folder), "values.yaml"],
         "components": [_relative(MANIFESTS / "components" / name, folder) for name in names],
         "images": [_image(name, reference) for name, reference in plan.images.items()],
@@ -72,7 +73,7 @@ def write(folder: Path, plan: Plan, components: Mapping[str, Mapping[str, str]])
 
 
 class Deployment:
-    """What is deployed. `ingress` is `host:port`."""
+    """The deployed manifests. `ingress` is `host:port`."""
 
     def __init__(self, cluster: Cluster, ingress: str, folder: Path, plan: Plan) -> None:
         self.cluster = cluster
@@ -82,7 +83,7 @@ class Deployment:
         self._plan = plan
 
     def apply(self, **components: Mapping[str, str]) -> None:
-        """Apply the manifests, with more components, and wait until all of it is ready."""
+        """Apply the manifests, with additional components, and wait until everything is ready."""
         write(self._folder, self._plan, components)
         self.cluster.kubectl("apply", "-k", str(self._folder))
         for name in ("router", "flights"):
@@ -115,7 +116,7 @@ class Deployment:
 
     @contextmanager
     def inside(self, address: str) -> Iterator[Callable[..., Answer]]:
-        """What sends events to an address that only the cluster knows, such as a Broker's."""
+        """A sender of events to an address inside the cluster, such as a Broker's."""
         parts = urlsplit(address)
         service, namespace = (parts.hostname or "").split(".")[:2]
         with self.cluster.forwarded(namespace, service, parts.port or 80) as forwarded:
@@ -124,9 +125,9 @@ class Deployment:
 
     @contextmanager
     def another(self, name: str, **spec: Any) -> Iterator[str]:
-        """One more Knative Service, like `flights` but for what is given of its template's spec; `container` and `annotations` go deeper.
+        """A Knative Service like `flights`, with changes to its template: spec, `container` and `annotations`.
 
-        It is not a model of the router's. Yields its name.
+        The router does not know it. Yields its name.
         """
         self.cluster.apply(self.like_flights(name, **spec))
         try:
@@ -150,14 +151,14 @@ class Deployment:
 
 
 def images_of(path: Path) -> dict[str, str]:
-    """By name, from what `skaffold build --file-output` has written."""
+    """Image references by name, from the output file of `skaffold build --file-output`."""
     return {build["imageName"]: build["tag"] for build in json.loads(path.read_text())["builds"]}
 
 
 def _image(name: str, reference: str) -> dict[str, str]:
     tagged, _, digest = reference.partition("@")
     repository, colon, tag = tagged.rpartition(":")
-    if "/" in tag or not colon:  # the colon was that of a registry's port
+    if "/" in tag or not colon:  # the colon belongs to the registry's port
         repository, tag = tagged, "latest"
     return {"name": name, "newName": repository, **({"digest": digest} if digest else {"newTag": tag})}
 
@@ -167,13 +168,13 @@ def _relative(path: Path, folder: Path) -> str:
 
 
 def _local_config(name: str, data: Mapping[str, str]) -> Object:
-    """A ConfigMap that kustomize reads and does not send."""
+    """A ConfigMap for kustomize only, which is not applied."""
     annotations = {"config.kubernetes.io/local-config": "true"}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "annotations": annotations}, "data": dict(data)}
 
 
 def _topics(broker: bool) -> list[Object]:
-    """The names of this run's topics, wherever the manifests name one."""
+    """Replacements of all topics in the manifests by those of this run."""
     worker = {"kind": "Deployment", "name": "stream-flights"}
     sinks = {"output": "flights-scored", "deadletter": "flights-deadletter"} if broker else {}
     replacements = []

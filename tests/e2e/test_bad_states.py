@@ -1,4 +1,4 @@
-"""What cannot work is told by Knative's conditions, and what could be served before goes on being served."""
+"""Invalid revisions: Knative's conditions have the reason, and the previous revision keeps serving."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 
-# Until a Deployment that makes no progress is given up, Knative looks at its pods only when something else happens: 10 minutes unless told.
+# Knative checks the pods of a Deployment without progress when its deadline expires, after 10 minutes by default.
 SOON = {"serving.knative.dev/progress-deadline": "20s"}
 MOUNT = "/etc/model"
 
 
 @pytest.fixture
 def working(cluster: Cluster, deployment: Deployment) -> Iterator[str]:
-    """The name of a model function with one revision, which serves."""
+    """The name of a model function with one ready revision."""
     with deployment.another("flights-changing", annotations=SOON) as name:
         cluster.ready(name)
         yield name
@@ -38,7 +38,7 @@ def working(cluster: Cluster, deployment: Deployment) -> Iterator[str]:
 
 @pytest.fixture
 def renamed_digest(cluster: Cluster, flights_models: Path) -> Iterator[str]:
-    """A ConfigMap with the model v1, whose card has another digest."""
+    """A ConfigMap with the model v1, whose card has a different digest."""
     model = flights_models / "v1"
     card = re.sub(r"sha256: \w+", f"sha256: {'f' * 64}", (model / "model.yaml").read_text())
     artifact = base64.b64encode((model / "model.ubj").read_bytes()).decode()
@@ -49,37 +49,37 @@ def renamed_digest(cluster: Cluster, flights_models: Path) -> Iterator[str]:
     cluster.kubectl("delete", "configmap", name)
 
 
-def test_an_image_that_is_not_there(cluster: Cluster, deployment: Deployment, working: str, offline: Offline) -> None:
-    """The Service's condition names the image that cannot be pulled, and the revision before goes on answering."""
+def test_missing_image_fails_the_new_revision(cluster: Cluster, deployment: Deployment, working: str, offline: Offline) -> None:
+    """The Service's condition names the image that cannot be pulled, and the previous revision keeps serving."""
     old = cluster.get(f"ksvc/{working}")["status"]["latestReadyRevisionName"]
     image = deployment.image("flights").partition("@")[0].rpartition(":")[0] + ":never-built"
     cluster.apply(deployment.like_flights(working, annotations=SOON, container={"image": image}))
-    said = _failed(cluster, working, image)
-    assert said["reason"] == "RevisionFailed"
-    _goes_on(cluster, deployment, working, old, offline)
+    ready = _failed(cluster, working, image)
+    assert ready["reason"] == "RevisionFailed"
+    _keeps_serving(cluster, deployment, working, old, offline)
 
 
-def test_a_model_whose_digest_is_another(
+def test_wrong_digest_fails_the_new_revision(
     cluster: Cluster, deployment: Deployment, working: str, renamed_digest: str, offline: Offline
 ) -> None:
-    """The Service's condition carries the function's own sentence, and the revision before goes on answering."""
+    """The Service's condition has the function's own message, and the previous revision keeps serving."""
     old = cluster.get(f"ksvc/{working}")["status"]["latestReadyRevisionName"]
     cluster.apply(_with_model(deployment.like_flights(working, annotations=SOON), renamed_digest))
-    said = _failed(cluster, working, f"the artifact {MOUNT}/model.ubj has the sha256")
-    assert said["reason"] == "RevisionFailed"
-    assert f"its card promises {'f' * 12}" in said["message"]
-    _goes_on(cluster, deployment, working, old, offline)
+    ready = _failed(cluster, working, f"the artifact {MOUNT}/model.ubj has the sha256")
+    assert ready["reason"] == "RevisionFailed"
+    assert f"its card promises {'f' * 12}" in ready["message"]
+    _keeps_serving(cluster, deployment, working, old, offline)
 
 
-def test_traffic_that_names_a_revision_that_is_gone(cluster: Cluster, deployment: Deployment, offline: Offline) -> None:
-    """The Service's condition names the missing revision, and the router keeps the arms that it had before."""
+def test_traffic_to_a_missing_revision_changes_nothing(cluster: Cluster, deployment: Deployment, offline: Offline) -> None:
+    """The Service's condition names the missing revision, and the router keeps its previous arms."""
     router = deployment.router
     before = router.call("/v2/models").json()
     traffic: list[dict[str, Any]] = [{"revisionName": "flights-gone", "percent": 100, "tag": "gone"}]
     cluster.kubectl("patch", "ksvc", "flights", "--type=merge", "-p", json.dumps({"spec": {"traffic": traffic}}))
     try:
-        said = cluster.not_ready("ksvc/flights")
-        assert (said["reason"], said["message"]) == ("RevisionMissing", 'Revision "flights-gone" referenced in traffic not found.')
+        ready = cluster.not_ready("ksvc/flights")
+        assert (ready["reason"], ready["message"]) == ("RevisionMissing", 'Revision "flights-gone" referenced in traffic not found.')
         assert router.call("/v2/models").json() == before
         assert np.float32(router.predict(departure(3)).json()["predictions"][0]) == offline.scores("v1", [departure(3)])[0]
     finally:
@@ -88,7 +88,7 @@ def test_traffic_that_names_a_revision_that_is_gone(cluster: Cluster, deployment
 
 
 def _with_model(service: dict[str, Any], config_map: str) -> dict[str, Any]:
-    """The service, with a model from a ConfigMap instead of the image's."""
+    """The Service with a model from a ConfigMap instead of the image's."""
     spec = service["spec"]["template"]["spec"]
     (container,) = spec["containers"]
     spec["volumes"].append({"name": "model", "configMap": {"name": config_map}})
@@ -98,15 +98,15 @@ def _with_model(service: dict[str, Any], config_map: str) -> dict[str, Any]:
 
 
 def _failed(cluster: Cluster, name: str, words: str) -> dict[str, Any]:
-    """The condition Ready once it is False and says this: what a pod waits for at the moment may stand there first."""
+    """Wait until the condition Ready is False and has this text; it may have temporary reasons before."""
 
-    def look() -> dict[str, Any]:
+    def ready() -> dict[str, Any]:
         return condition(cluster.get(f"ksvc/{name}"), "Ready")
 
-    return eventually(look, lambda found: found["status"] == "False" and words in found["message"], 180)
+    return eventually(ready, lambda found: found["status"] == "False" and words in found["message"], 180)
 
 
-def _goes_on(cluster: Cluster, deployment: Deployment, name: str, revision: str, offline: Offline) -> None:
+def _keeps_serving(cluster: Cluster, deployment: Deployment, name: str, revision: str, offline: Offline) -> None:
     service = cluster.get(f"ksvc/{name}")
     assert service["status"]["latestReadyRevisionName"] == revision != service["status"]["latestCreatedRevisionName"]
     assert condition(service, "RoutesReady")["status"] == "True"

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 
-# Goes with the Job's pod.
+# Deleted with the Job's pod.
 OUTPUT = "/tmp/scored.parquet"  # noqa: S108
 
 
-def test_an_event_to_the_jobsink_scores_a_file(cluster: Cluster, deployment: Deployment) -> None:
-    """The event starts one Job, which scores each row of a mounted Parquet file and logs how many by which revision; repeated, no other."""
+def test_event_to_the_jobsink_scores_a_file(cluster: Cluster, deployment: Deployment) -> None:
+    """An event starts one Job, which scores a Parquet file and logs the rows by revision; a duplicate starts none."""
     address = cluster.get("jobsink/batch")["status"]["address"]["url"]
     revision = cluster.get("ksvc/flights")["status"]["latestReadyRevisionName"]
     data = {"model": "flights", "input": "/data/departures.parquet", "output": OUTPUT, "key": "tailnum"}
@@ -30,5 +30,5 @@ def test_an_event_to_the_jobsink_scores_a_file(cluster: Cluster, deployment: Dep
     (job,) = cluster.find("jobs", "app.kubernetes.io/name=batch")
     name = job["metadata"]["name"]
     cluster.wait(f"job/{name}", "condition=Complete", 180)
-    said = cluster.kubectl("logs", f"job/{name}")
-    assert re.search(rf"done: {ROWS} rows in [\d.]+ s \({ROWS} by {revision}\)", said), said
+    log = cluster.kubectl("logs", f"job/{name}")
+    assert re.search(rf"done: {ROWS} rows in [\d.]+ s \({ROWS} by {revision}\)", log), log

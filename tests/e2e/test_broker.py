@@ -22,17 +22,17 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture
 def address(cluster: Cluster, topics: Kafka) -> str:
-    """Of the Broker of the component kafka-broker."""
+    """The address of the Broker of the component kafka-broker."""
     if not cluster.has("kafkasinks.eventing.knative.dev"):
         pytest.skip("the cluster has no KafkaSink: install Knative's Kafka broker and sink.")
     url: str = cluster.get("broker/tidegate")["status"]["address"]["url"]
     return url
 
 
-def test_an_event_through_the_broker_is_scored(
+def test_event_through_the_broker_is_scored(
     deployment: Deployment, address: str, topics: Kafka, await_records: Await, offline: Offline
 ) -> None:
-    """An event posted to the Broker reaches the model by a Trigger, and its reply the topic of scores by a second one."""
+    """An event to the Broker reaches the model by a Trigger, and its reply reaches the topic of scores by another."""
     id_, record = uuid.uuid4().hex, departure(5)
     with deployment.inside(address) as send:
         assert send(event(id_, record)).status == 202
@@ -42,8 +42,10 @@ def test_an_event_through_the_broker_is_scored(
     assert np.float32(reply.value()["late"]) == offline.scores("v1", [record])[0]
 
 
-def test_a_bad_event_through_the_broker_is_a_dead_letter(deployment: Deployment, address: str, topics: Kafka, await_records: Await) -> None:
-    """An event that the model refuses arrives at the Broker's dead letter sink, unchanged, with the status of the refusal."""
+def test_invalid_event_through_the_broker_is_a_dead_letter(
+    deployment: Deployment, address: str, topics: Kafka, await_records: Await
+) -> None:
+    """An event that the model rejects reaches the dead letter sink unchanged, with the status of the rejection."""
     id_ = uuid.uuid4().hex
     with deployment.inside(address) as send:
         assert send(event(id_, {**departure(5), "carrier": "ZZ"})).status == 202

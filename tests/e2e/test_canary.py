@@ -25,7 +25,7 @@ KEYS = [f"N{number:05}" for number in range(400)]
 
 @pytest.fixture(scope="module")
 def stable(cluster: Cluster, deployment: Deployment) -> Iterator[str]:
-    """The revision that serves; beside it, by the component `canary`, a second one has a tenth of the keys."""
+    """The stable revision; by the component `canary`, a second one has a tenth of the keys."""
     name = cluster.get("ksvc/flights")["status"]["latestReadyRevisionName"]
     values = {"stable": name, "canary": CANARY, "model": "functions/flights/models/v2", "percent": "10", "rest": "90"}
     deployment.apply(canary=values)
@@ -34,18 +34,18 @@ def stable(cluster: Cluster, deployment: Deployment) -> Iterator[str]:
 
 
 def weights(router: Site) -> dict[str, int]:
-    """By revision, as the router has them now."""
+    """The router's present percentages, by revision."""
     models: list[dict[str, Any]] = router.call("/v2/models").json()["models"]
     return next(({arm["revision"]: arm["percent"] for arm in model["arms"]} for model in models if model["name"] == "flights"), {})
 
 
 def by_call(router: Site, keys: list[str]) -> dict[str, str]:
-    """The revision that each key meets by a V1 call."""
+    """The revision that answers a V1 call with each key."""
     return {key: router.predict(departure(0), key=key).headers[REVISION] for key in keys}
 
 
-def test_each_key_meets_one_revision_in_calls_and_in_batches(deployment: Deployment, stable: str, offline: Offline) -> None:
-    """At 90% and 10% a key meets the same revision by calls and in a batch of events, and gets that revision's own score."""
+def test_key_has_one_revision_in_calls_and_in_batches(deployment: Deployment, stable: str, offline: Offline) -> None:
+    """At 90% and 10%, a key has the same revision in calls and in a batch of events, and the score of that revision."""
     router = deployment.router
     eventually(lambda: weights(router), lambda found: found == {stable: 90, CANARY: 10})
     first = by_call(router, KEYS)
@@ -63,8 +63,8 @@ def test_each_key_meets_one_revision_in_calls_and_in_batches(deployment: Deploym
     assert all(np.float32(reply.value()["late"]) == scores[str(reply.get("modelversion"))] for reply in replies)
 
 
-def test_more_for_the_canary_reaches_the_router_and_takes_nobody_out(cluster: Cluster, deployment: Deployment, stable: str) -> None:
-    """Weights that kubectl patches are the router's soon after, and a key that was in the canary at 10% still is at 30%."""
+def test_higher_canary_weight_keeps_its_keys(cluster: Cluster, deployment: Deployment, stable: str) -> None:
+    """The router follows weights that kubectl patches, and a key in the canary at 10% is in it at 30%."""
     router = deployment.router
     before = by_call(router, KEYS)
     traffic = [{"revisionName": stable, "percent": 70, "tag": "stable"}, {"revisionName": CANARY, "percent": 30, "tag": "canary"}]
@@ -78,7 +78,7 @@ def test_more_for_the_canary_reaches_the_router_and_takes_nobody_out(cluster: Cl
     assert 85 <= len(canaries) <= 155
 
 
-def test_a_tag_has_a_host_of_its_own(deployment: Deployment, stable: str, offline: Offline) -> None:
-    """The revision of a tag answers by the tag's host, whatever its share is."""
+def test_tag_has_its_own_host(deployment: Deployment, stable: str, offline: Offline) -> None:
+    """The host of a tag reaches its revision at any percentage."""
     answer = deployment.site("flights", tag="canary").predict(departure(0))
     assert np.float32(answer.json()["predictions"][0]) == offline.scores("v2", [departure(0)])[0]

@@ -23,8 +23,8 @@ NAME = "stream-nowhere"
 
 @pytest.fixture
 def worker(cluster: Cluster, deployment: Deployment) -> Iterator[Object]:
-    """The stream worker of the manifests, with a Kafka that is not there and a sink."""
-    item: Object = yaml.safe_load((ROOT / "manifests/base/eventing/deployment.yaml").read_text())
+    """The stream worker of the manifests, with a sink and an unreachable Kafka."""
+    item: Object = yaml.safe_load((ROOT / "manifests/base/stream/deployment.yaml").read_text())
     pod = item["spec"]["template"]
     item["metadata"]["name"] = NAME
     for labels in (item["metadata"]["labels"], item["spec"]["selector"]["matchLabels"], pod["metadata"]["labels"]):
@@ -51,8 +51,8 @@ def _restarts(pods: list[Any]) -> int:
     return sum(status["restartCount"] for pod in pods for status in pod["status"].get("containerStatuses", ()))
 
 
-def test_a_worker_that_ends_again_and_again_is_told_with_its_last_words(cluster: Cluster, worker: Object, tmp_path: Path) -> None:
-    """What a newcomer without Kafka meets: `kubectl get pods` says CrashLoopBackOff, and doctor says why and what to do."""
+def test_crash_looping_worker_has_its_last_log_line(cluster: Cluster, worker: Object, tmp_path: Path) -> None:
+    """A worker without Kafka: `kubectl get pods` shows CrashLoopBackOff, and doctor shows the reason and the remedy."""
     label = f"app.kubernetes.io/name={NAME}"
     eventually(lambda: cluster.find("pods", label), lambda pods: _restarts(pods) > 0, 120)
     found = _found(cluster, worker, tmp_path)

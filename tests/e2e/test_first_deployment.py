@@ -1,4 +1,4 @@
-"""docs/kubernetes.md followed word by word: the commands of `First deployment` lead from a clone to a score."""
+"""The commands in `First deployment` of docs/kubernetes.md, from a clone to a score."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def replaced(text: str, before: str, after: str) -> str:
 
 
 def for_this_cluster(text: str, namespace: str) -> str:
-    """What differs from kind, as the environment says: the registry, and an image of Kafka where the public one cannot be pulled."""
+    """The commands for another cluster than kind: its registry, and the image of Kafka that the environment names."""
     registry = os.environ.get("E2E_REGISTRY")
     if registry is None:
         pytest.skip("E2E_REGISTRY is not set: name the registry that the cluster pulls from, or kind.local.")
@@ -50,7 +50,7 @@ def for_this_cluster(text: str, namespace: str) -> str:
 
 
 def checkout(folder: Path, models: Path) -> Path:
-    """A clone, with a model that is trained already."""
+    """A clone with trained models."""
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
     for name in tracked.stdout.splitlines():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def checkout(folder: Path, models: Path) -> Path:
     return folder
 
 
-def test_the_commands_of_the_page_lead_to_a_score(kubectl: Callable[..., str], tmp_path: Path, flights_models: Path, run: str) -> None:
+def test_commands_of_the_page_end_with_a_score(kubectl: Callable[..., str], tmp_path: Path, flights_models: Path, run: str) -> None:
     namespace = f"tidegate-{run}-page"
     text = for_this_cluster(commands(), namespace)
     with socket.create_server(("127.0.0.1", 0)) as free:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 
 
-def test_a_call_starts_router_and_model_from_zero(cluster: Cluster, deployment: Deployment, offline: Offline) -> None:
-    """With no pod of either, a call by the Open Inference Protocol is answered with the score that the model of this checkout gives."""
+def test_call_starts_router_and_model_from_zero(cluster: Cluster, deployment: Deployment, offline: Offline) -> None:
+    """With both at zero, an Open Inference call gets the score that the model of this checkout gives."""
     router = deployment.router
     for name in ("router", "flights"):
         cluster.at_zero(name)

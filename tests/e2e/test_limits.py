@@ -1,4 +1,4 @@
-"""What Knative's queue-proxy, in front of every function, does for requests beyond the limits of their Knative Service."""
+"""Requests beyond the limits of a Knative Service, which queue-proxy enforces."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HELD = 11
 
 
 def explained(rows: int) -> dict[str, object]:
-    """A request that takes about half a millisecond a row: SHAP values are what costs a model function most."""
+    """A request for SHAP values, the most expensive output: about half a millisecond a row."""
     return {"inputs": tensors([departure(number) for number in range(rows)]), "outputs": [{"name": "contributions"}]}
 
 
@@ -34,9 +34,9 @@ def together(site: Site) -> list[Answer]:
         return list(callers.map(lambda _: site.call(INFER, explained(1_000)), range(CALLERS)))
 
 
-def test_what_the_queue_does_not_hold_gets_503(cluster: Cluster, deployment: Deployment) -> None:
-    """Of many at once to one replica with containerConcurrency 1, those beyond its queue of ten get 503, and the others are answered."""
-    # While the activator is in the way, it holds what queue-proxy would refuse.
+def test_requests_beyond_the_queue_get_503(cluster: Cluster, deployment: Deployment) -> None:
+    """Of concurrent requests to one replica with containerConcurrency 1, those beyond its queue of ten get 503."""
+    # The activator would queue the requests that queue-proxy refuses.
     annotations = {**ONE_REPLICA, "autoscaling.knative.dev/target-burst-capacity": "0"}
     with deployment.another("flights-single", annotations=annotations, containerConcurrency=1) as name:
         revision = cluster.ready(name)["status"]["latestReadyRevisionName"]
@@ -49,15 +49,15 @@ def test_what_the_queue_does_not_hold_gets_503(cluster: Cluster, deployment: Dep
         assert site.predict(departure(0)).status == 200
 
 
-def test_a_request_that_takes_too_long_gets_504(cluster: Cluster, deployment: Deployment) -> None:
-    """After timeoutSeconds the caller is told so, and the function goes on with the next request rather than with this one."""
+def test_slow_request_gets_504(cluster: Cluster, deployment: Deployment) -> None:
+    """After timeoutSeconds the caller gets 504, and the function stops this request and serves the next."""
     with deployment.another("flights-hasty", annotations=ONE_REPLICA, timeoutSeconds=1) as name:
         cluster.ready(name)
         site = deployment.site(name)
         assert site.predict(departure(0)).status == 200
         answer = site.call(INFER, explained(50_000))
         assert answer.status == 504
-        # By queue-proxy, or by the activator while that is in the way.
+        # From queue-proxy, or from the activator if that is in the path.
         assert answer.body in (b"request timeout", b"activator request timeout")
         began = time.monotonic()
         assert site.predict(departure(0)).status == 200

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 
-# The function runs in 50 MiB; a request of as many rows as one may have needs as much again.
+# The function needs 50 MiB; a request with the maximum of rows needs as much again.
 RESOURCES = {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "64Mi"}}
 ROWS = 100_000
 
 
-def test_a_function_that_runs_out_of_memory_comes_back(cluster: Cluster, deployment: Deployment) -> None:
-    """The request that was too much gets a 502, the pod tells OOMKilled, and the function answers again after a restart in its place."""
+def test_function_serves_again_after_out_of_memory(cluster: Cluster, deployment: Deployment) -> None:
+    """The request gets 502, the pod has OOMKilled, and the function serves again after its container's restart."""
     with deployment.another("flights-small", annotations=ONE_REPLICA, container={"resources": RESOURCES}) as name:
         cluster.ready(name)
         site = deployment.site(name)

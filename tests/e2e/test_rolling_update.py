@@ -22,8 +22,8 @@ pytestmark = pytest.mark.e2e
 RATE = 30
 
 
-async def test_an_update_under_load_fails_no_request(cluster: Cluster, deployment: Deployment, offline: Offline) -> None:
-    """While function and router are replaced and their old pods go, each of 30 requests a second gets the right answer."""
+async def test_update_under_load_fails_no_request(cluster: Cluster, deployment: Deployment, offline: Offline) -> None:
+    """While function and router are replaced, each of 30 requests a second gets the right response."""
     router = deployment.router
     expected = offline.scores("v1", [departure(0)])[0]
     stop = asyncio.Event()
@@ -41,7 +41,7 @@ async def test_an_update_under_load_fails_no_request(cluster: Cluster, deploymen
 
 
 def _replace(cluster: Cluster, name: str) -> str:
-    """Change the template, wait until the new revision serves; returns the old one."""
+    """Change the template and wait until the new revision is ready; return the old one."""
     old: str = cluster.get(f"ksvc/{name}")["status"]["latestReadyRevisionName"]
     cluster.patch(f"ksvc/{name}", {"op": "add", "path": "/spec/template/metadata/annotations/tests.tidegate.dev~1update", "value": old})
     assert cluster.ready(name)["status"]["latestReadyRevisionName"] != old
@@ -53,7 +53,7 @@ def _gone(cluster: Cluster, revision: str) -> None:
 
 
 async def _load(site: Site, stop: asyncio.Event) -> list[tuple[int, bytes]]:
-    """Status and body of each request; they begin at the rate, however long one takes. What is no answer has the status 0."""
+    """Status and body of each request, at a constant rate of starts; a failed request has the status 0."""
     body, headers = orjson.dumps({"instances": [departure(0)]}), {"Host": site.host, "Content-Type": "application/json"}
     url = f"http://{site.address}/v1/models/flights:predict"
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 
 
-def test_a_record_is_scored_onto_the_output_topic(topics: Kafka, publish: Publish, await_records: Await, offline: Offline) -> None:
-    """Each record of the stream's topic becomes a reply with the id that its source, id and model determine, under its key."""
+def test_record_is_scored_onto_the_output_topic(topics: Kafka, publish: Publish, await_records: Await, offline: Offline) -> None:
+    """Each record becomes a reply with its key, and with the id that its source, its id and the model determine."""
     run = uuid.uuid4().hex[:6]
     records = {f"{run}-{number}": departure(number) for number in range(300)}
     publish(topics.input, *(encode(event(id_, record, key=f"N{id_[-1]}")) for id_, record in records.items()))
@@ -37,8 +37,8 @@ def test_a_record_is_scored_onto_the_output_topic(topics: Kafka, publish: Publis
         assert np.float32(reply.value()["late"]) == scores[id_]
 
 
-def test_a_broken_record_becomes_a_dead_letter(topics: Kafka, publish: Publish, await_records: Await) -> None:
-    """A record that is no JSON, and an event that the model refuses, are on the dead letter topic with the reason and their own bytes."""
+def test_invalid_record_becomes_a_dead_letter(topics: Kafka, publish: Publish, await_records: Await) -> None:
+    """Invalid JSON, and an event that the model rejects, become dead letters with the reason and their own bytes."""
     run = uuid.uuid4().hex[:6]
     refused = encode(event(f"{run}-refused", {**departure(1), "carrier": "ZZ"}))
     broken = Message(None, f"{run} {{".encode(), [])

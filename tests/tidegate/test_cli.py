@@ -25,7 +25,7 @@ COMMANDS = ["up", "serve", "init", "demo", "batch", "publish", "tail", "status",
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself_and_every_option_has_its_variable(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_help_and_a_variable_for_each_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([command, "--help"]) == 0
     shown = capsys.readouterr().out
     options = set(re.findall(r"^\s+(?:-\w, )?--([a-z][a-z-]+)", shown, re.MULTILINE)) - {"help"}
@@ -33,7 +33,7 @@ def test_every_command_explains_itself_and_every_option_has_its_variable(command
     assert len(re.findall(r"env var: +TIDEGATE_\w+", " ".join(shown.split()))) == len(options)
 
 
-def test_the_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == 0
     shown = capsys.readouterr().out
     assert all(re.search(rf"^  {command}  ", shown, re.MULTILINE) for command in COMMANDS)
@@ -42,17 +42,17 @@ def test_the_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     "arguments", [["nonsense"], ["up", "--nonsense"], ["serve"], ["init"], ["up", "--port", "70000"], ["publish", "topic"]]
 )
-def test_wrong_use_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_has_exit_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(arguments) == 2
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_a_failure_is_one_sentence_and_debug_shows_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_failure_is_one_sentence_with_a_traceback_by_debug(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["status", "--state-dir", str(tmp_path)]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
+    printed = capsys.readouterr()
+    assert printed.out == ""
     assert (
-        said.err
+        printed.err
         == f"tidegate: no tidegate is running here ({tmp_path}); start it with `tidegate up`, or name its folder with --state-dir.\n"
     )
     assert run(["status", "--state-dir", str(tmp_path), "--debug"]) == 1
@@ -65,14 +65,14 @@ def test_a_failure_is_one_sentence_and_debug_shows_where(tmp_path: Path, capsys:
         (["serve", "nowhere.ubj"], "no model at nowhere.ubj"),
         (["serve", "pyproject.toml"], "pyproject.toml is neither a card (.yaml) nor a model of XGBoost (JSON, UBJSON) or LightGBM (text)"),
         (["up", "nowhere"], "nowhere"),
-        (["publish", "topic", "pyproject.toml", "--bootstrap-servers", "127.0.0.1:1"], "is none of .jsonl"),
+        (["publish", "topic", "pyproject.toml", "--bootstrap-servers", "127.0.0.1:1"], "must be one of .jsonl"),
         (["publish", "topic", "nowhere.csv", "--bootstrap-servers", "127.0.0.1:1"], "file nowhere.csv not found"),
         (["tail", "topic", "--bootstrap-servers", "127.0.0.1:1"], "no Kafka broker answers at 127.0.0.1:1"),
         (["up", "--bootstrap-servers", "127.0.0.1:1", "--port", "0"], "no Kafka broker answers at 127.0.0.1:1"),
         (["batch", "nowhere.parquet", "out.parquet", "--model", "flights", "--url", "http://127.0.0.1:1"], "nowhere.parquet"),
     ],
 )
-def test_what_is_not_there_is_named(arguments: list[str], sentence: str, tidegate: Tidegate, tmp_path: Path) -> None:
+def test_missing_file_or_broker_is_named(arguments: list[str], sentence: str, tidegate: Tidegate, tmp_path: Path) -> None:
     done = tidegate(*arguments, TIDEGATE_STATE_DIR=str(tmp_path))
     assert done.returncode == 1
     assert done.stdout == ""
@@ -81,7 +81,7 @@ def test_what_is_not_there_is_named(arguments: list[str], sentence: str, tidegat
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_the_status_of_what_is_stopping_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_of_a_stopping_process_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         api = f"http://127.0.0.1:{closed.getsockname()[1]}"
     running = Running(
@@ -99,9 +99,7 @@ def test_the_status_of_what_is_stopping_is_a_sentence(tmp_path: Path, capsys: py
     assert f"tidegate (pid {os.getpid()}) is stopping, or cannot be reached at {api}" in capsys.readouterr().err
 
 
-def test_a_batch_tells_which_revision_scored_how_many(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_batch_prints_rows_by_revision(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     async def scored(*_: Any, **__: Any) -> job.Summary:
         return job.Summary(rows=3, seconds=0.5, revisions={"flights-00001": 2, "flights-00002": 1})
 
@@ -114,7 +112,7 @@ def test_a_batch_tells_which_revision_scored_how_many(
 
 
 @pytest.mark.parametrize("command", ["up", "serve"])
-def test_a_port_that_is_taken_is_named(command: str, tidegate: Tidegate, flights_models: Path, tmp_path: Path) -> None:
+def test_taken_port_is_named(command: str, tidegate: Tidegate, flights_models: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         extra = [str(flights_models / "v1")] if command == "serve" else []
@@ -125,13 +123,13 @@ def test_a_port_that_is_taken_is_named(command: str, tidegate: Tidegate, flights
     assert "Traceback" not in done.stderr
 
 
-def test_serving_says_how_to_call_and_what_it_says_works(flights_models: Path, tmp_path: Path) -> None:
+def test_printed_call_of_serve_succeeds(flights_models: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tidegate", "serve", str(flights_models / "v2"), "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
     try:
         assert re.match(r"Serving flights v2 \(\d+ inputs\) at http://127\.0\.0\.1:\d+/v2/models/flights", process.stdout.readline())
-        called = subprocess.run(process.stdout.readline().strip(), shell=True, capture_output=True, check=True)  # noqa: S602 it is to be pasted into a shell
+        called = subprocess.run(process.stdout.readline().strip(), shell=True, capture_output=True, check=True)  # noqa: S602 a user pastes it into a shell
         (score,) = json.loads(called.stdout)["predictions"]
         assert 0 < score < 1
     finally:

@@ -41,12 +41,12 @@ def router() -> Iterator[str]:
         server.shutdown()
 
 
-def test_a_model_tells_its_inputs(router: str) -> None:
+def test_inputs_come_from_the_models_metadata(router: str) -> None:
     found = contract.of_model("flights", router)
     assert found == contract.Contract(model="flights", inputs={"carrier": "BYTES", "seats": "INT32"}, required=("carrier",))
 
 
-def test_a_model_that_is_not_there_is_refused_with_the_router_s_words(router: str) -> None:
+def test_unknown_model_has_the_routers_message(router: str) -> None:
     with pytest.raises(Refused, match=r"there is no such model \(status 404\)"):
         contract.of_model("other", router)
 
@@ -54,10 +54,10 @@ def test_a_model_that_is_not_there_is_refused_with_the_router_s_words(router: st
 @pytest.mark.parametrize(
     ("name", "card"), [("flights", False), ("flights.v1", False), ("a/b", True), ("model.yaml", True), ("x.yml", True)]
 )
-def test_a_name_is_told_from_a_card(name: str, card: bool) -> None:
+def test_path_of_a_card_is_distinguished_from_a_name(name: str, card: bool) -> None:
     assert contract.is_card(name) is card
 
 
-def test_a_card_that_is_not_there_is_named() -> None:
+def test_missing_card_is_named() -> None:
     with pytest.raises(InvalidModel, match=r"cannot read the model card nowhere/model.yaml"):
         contract.of_card(Path("nowhere/model.yaml"))

@@ -36,9 +36,9 @@ def finish(consumer: Consumer, partition: TopicPartition, offset: int) -> None:
 
 
 def reader(broker: Broker) -> Consumer:
-    """A group that has begun to read, as a stream worker tells by its first commits."""
+    """A group that has committed offsets, as a stream worker does at its start."""
     cluster = KafkaCluster(broker)
-    with closing(cluster.producer()) as producer:  # asking for a topic makes it
+    with closing(cluster.producer()) as producer:  # metadata of a topic creates it
         partitions = [TopicPartition(TOPIC, number) for number in producer.partitions_for(TOPIC)]
     consumer = cluster.consumer(ConsumerOptions(group=GROUP, max_poll_records=10))
     consumer.assign(partitions)
@@ -48,7 +48,7 @@ def reader(broker: Broker) -> Consumer:
 
 
 def read(consumer: Consumer, count: int, pause: Callable[[], None]) -> list[int]:
-    """The offsets of so many records, of whichever partition; or of fewer, when no more come."""
+    """The offsets of `count` records of any partition, or of fewer if no more arrive."""
     offsets: list[int] = []
     while len(offsets) < count and (batches := consumer.poll(5.0)):
         for partition, records in batches.items():
@@ -58,12 +58,12 @@ def read(consumer: Consumer, count: int, pause: Callable[[], None]) -> list[int]
     return offsets
 
 
-async def test_large_rows_are_not_forgotten_before_a_slow_reader_has_them(broker: Broker) -> None:
+async def test_slow_reader_gets_all_large_rows(broker: Broker) -> None:
     count = 300
     consumer = await asyncio.to_thread(reader, broker)
     publishing_ = asyncio.create_task(asyncio.to_thread(publish, broker, count))
     try:
-        # Three times what the broker keeps, read more slowly than it is written: the slowness itself is what is tested.
+        # Three times what the broker keeps, read more slowly than written: the slowness itself is tested.
         offsets = await asyncio.to_thread(read, consumer, count, lambda: time.sleep(0.005))
     finally:
         await asyncio.to_thread(consumer.close)
@@ -71,14 +71,14 @@ async def test_large_rows_are_not_forgotten_before_a_slow_reader_has_them(broker
     assert offsets == list(range(count))
 
 
-async def test_a_reader_that_stands_still_is_told(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = threading.Event()
-    monkeypatch.setattr(publishing, "_TELL_SECONDS", 0.1)
-    monkeypatch.setattr(publishing.log, "warning", lambda *_: told.set())
+async def test_reader_without_progress_is_logged(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    logged = threading.Event()
+    monkeypatch.setattr(publishing, "_WARN_SECONDS", 0.1)
+    monkeypatch.setattr(publishing.log, "warning", lambda *_: logged.set())
     consumer = await asyncio.to_thread(reader, broker)
     publishing_ = asyncio.create_task(asyncio.to_thread(publish, broker, 100))
     try:
-        assert await asyncio.to_thread(told.wait, 20)
+        assert await asyncio.to_thread(logged.wait, 20)
         assert not publishing_.done()
         await asyncio.to_thread(read, consumer, 100, lambda: None)
     finally:

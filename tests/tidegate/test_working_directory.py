@@ -1,4 +1,4 @@
-"""A command runs no Python that happens to lie in the working directory, and finds what a card names there."""
+"""A command imports no module of the working directory, except those that a card names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import xgboost as xgb
 from functions.runtime.artifacts import modules
 
 TIDEGATE = Path(sys.executable).parent / "tidegate"
-# A name of the standard library, of a package, of one that may not be installed, and of the project's own packages.
+# Names of the standard library, of packages, of one that may not be installed, and of the project's own packages.
 TRAPS = ("resource", "orjson", "lightgbm", "uvicorn", "kafka", "pyarrow", "xgboost")
 PACKAGES = ("functions", "common", "eventing", "tidegate", "functions/runtime", "functions/runtime/models")
 RUNTIME = """
@@ -39,7 +39,7 @@ CARD = "name: mine\nruntime: mine_runtime\nartifact: {uri: m.bin}\ninputs: [{nam
 
 @pytest.fixture
 def trapped(tmp_path: Path) -> Path:
-    """A folder with a bare model, and with modules that leave a file when they are executed."""
+    """A folder with a bare model, and with modules that write a file when they are imported."""
     trap = "open({}, 'w')\n"
     for name in TRAPS:
         (tmp_path / f"{name}.py").write_text(trap.format(repr(str(tmp_path / f"executed-{name}"))))
@@ -57,7 +57,7 @@ def executed(folder: Path) -> list[str]:
 
 @contextmanager
 def serving(path: str, folder: Path) -> Iterator[str]:
-    """The address that `tidegate serve` tells."""
+    """The address that `tidegate serve` prints."""
     command = [str(TIDEGATE), "serve", path, "--port", "0"]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -76,7 +76,7 @@ def curl(url: str, body: str | None = None) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def test_serving_a_bare_model_executes_nothing_that_lies_beside_it(trapped: Path) -> None:
+def test_serving_a_bare_model_imports_nothing_beside_it(trapped: Path) -> None:
     with serving("bare.ubj", trapped) as url:
         assert "predictions" in curl(f"{url}/v1/models/bare:predict", '{"instances": [{"a": 0.5, "b": 0.5}]}')
         assert "openapi" in curl(f"{url}/openapi.json")
@@ -84,7 +84,7 @@ def test_serving_a_bare_model_executes_nothing_that_lies_beside_it(trapped: Path
     assert executed(trapped) == []
 
 
-def test_what_a_card_names_is_found_behind_everything_else(trapped: Path) -> None:
+def test_module_that_a_card_names_is_found_last(trapped: Path) -> None:
     (trapped / "card").mkdir()
     (trapped / "card/model.yaml").write_text(CARD)
     (trapped / "card/m.bin").write_text("anything")
@@ -107,10 +107,10 @@ def test_what_a_card_names_is_found_behind_everything_else(trapped: Path) -> Non
     ],
     ids=lambda arguments: arguments[0],
 )
-def test_no_other_command_executes_it(arguments: tuple[str, ...], trapped: Path) -> None:
+def test_other_commands_import_nothing_from_the_folder(arguments: tuple[str, ...], trapped: Path) -> None:
     pq.write_table(pa.table({"a": [1.0]}), trapped / "in.parquet")
     (trapped / "rows.csv").write_text("a\n1\n")
-    # The batch goes on asking for two minutes; what it imports is imported long before.
+    # The batch retries for two minutes; its imports are done long before.
     try:
         subprocess.run([str(TIDEGATE), *arguments], cwd=trapped, capture_output=True, timeout=8, check=False)
     except subprocess.TimeoutExpired:
@@ -131,7 +131,7 @@ def offered(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
     return searched
 
 
-def test_an_offered_folder_comes_last_and_once(offered: Callable[[str], list[str]]) -> None:
+def test_offered_folder_is_last_and_listed_once(offered: Callable[[str], list[str]]) -> None:
     assert offered("/project") == ["/first", "", "/project"]
     assert offered("/project") == ["/first", "", "/project"]
     assert offered("/first") == ["/first", "", "/project"]

@@ -1,1 +1,1 @@
-"""One module a command: its options, and what it prints. Heavy imports happen inside, so that `--help` is quick."""
+"""The commands, one module each: options and output. Slow imports are inside of functions, so that `--help` is fast."""

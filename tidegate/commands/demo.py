@@ -1,4 +1,4 @@
-"""`tidegate demo`: the main job on real data, run and held to account."""
+"""`tidegate demo`: stream, batch and canary on real data, with checks of the results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tidegate.commands.options import AsJson
 
 
 class Part(StrEnum):
-    """What the main job can lose on the way."""
+    """A part that the demo can kill."""
 
     FLIGHTS = "flights"
     ROUTER = "router"
@@ -22,27 +22,31 @@ class Part(StrEnum):
 def demo(
     bootstrap_servers: Annotated[
         str | None,
-        typer.Option(envvar="TIDEGATE_BOOTSTRAP_SERVERS", metavar="HOST:PORT,…", help="Kafka brokers. Left out: one is embedded."),
+        typer.Option(envvar="TIDEGATE_BOOTSTRAP_SERVERS", metavar="HOST:PORT,…", help="Kafka brokers. By default one is embedded."),
     ] = None,
     state_dir: Annotated[
-        Path, typer.Option("--state-dir", envvar="TIDEGATE_DEMO_STATE_DIR", help="Where the report, the logs and the batch's files go.")
+        Path,
+        typer.Option(
+            "--state-dir", envvar="TIDEGATE_DEMO_STATE_DIR", help="The folder for the report, the logs and the files of the batch."
+        ),
     ] = Path(".tidegate/demo"),
     events: Annotated[
-        int | None, typer.Option(envvar="TIDEGATE_EVENTS", min=100, help="Stream only the first so many departures of the month.")
+        int | None, typer.Option(envvar="TIDEGATE_EVENTS", min=100, help="Stream only this many departures of the month.")
     ] = None,
     kill: Annotated[
         list[Part] | None,
-        typer.Option(envvar="TIDEGATE_KILL", help="Kill this once while the stream runs. May be given several times."),
+        typer.Option(envvar="TIDEGATE_KILL", help="Kill this part once while the stream runs. May be repeated."),
     ] = None,
     train: Annotated[
-        bool, typer.Option("--train/--no-train", envvar="TIDEGATE_TRAIN", help="Train the models first, or use what is there.")
+        bool, typer.Option("--train/--no-train", envvar="TIDEGATE_TRAIN", help="Train the models first, or use the existing ones.")
     ] = True,
     as_json: AsJson = False,
 ) -> int:
-    """Run the main job on real data, and check it.
+    """Run stream, batch and canary on real data, and check the results.
 
-    It trains two models on real flights, streams a month of departures through a canary, scores another as a batch, and checks it all.
-    Ends with 1 when a promise was not kept: an event lost or doubled, a score that differs, a process left behind.
+    It trains two models on real flights, streams a month of departures through a canary, scores another month as a
+    batch, and checks all results. The exit status is 1 if a check fails: a lost or duplicate event, a wrong score, a
+    process left behind.
     """
     import sys
 
@@ -51,10 +55,16 @@ def demo(
 
     from tidegate.demo import report
     from tidegate.demo.run import DemoSettings, run
-    from tidegate.progress import Narration
+    from tidegate.progress import ProgressReporter
 
-    settings = DemoSettings(state_dir, bootstrap_servers, events, tuple(part.value for part in kill or ()), train)
-    found, checks = run(settings, Narration())
+    settings = DemoSettings(
+        state_dir=state_dir,
+        bootstrap_servers=bootstrap_servers,
+        events=events,
+        kill=tuple(part.value for part in kill or ()),
+        train=train,
+    )
+    found, checks = run(settings, ProgressReporter())
     if as_json:
         print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
     else:

@@ -1,4 +1,4 @@
-"""`tidegate doctor`: what is missing or wrong, on this machine and on a cluster."""
+"""`tidegate doctor`: checks of this machine and of a cluster."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ def doctor(
         Path, typer.Argument(help="A folder (its kustomization.yaml is followed), a file, or - for standard input.", allow_dash=True)
     ] = Path("manifests/base"),
     cluster: Annotated[
-        bool, typer.Option("--cluster", envvar="TIDEGATE_CLUSTER", help="Look at the cluster of the current context as well.")
+        bool, typer.Option("--cluster", envvar="TIDEGATE_CLUSTER", help="Inspect the cluster of the current context as well.")
     ] = False,
     kubeconfig: Annotated[
         Path | None,
         typer.Option(
-            envvar="TIDEGATE_KUBECONFIG", metavar="FILE", help="Look at this one's cluster. Left out: KUBECONFIG, or ~/.kube/config."
+            envvar="TIDEGATE_KUBECONFIG", metavar="FILE", help="Inspect the cluster of this file. By default KUBECONFIG, or ~/.kube/config."
         ),
     ] = None,
     context: Annotated[
-        str | None, typer.Option(envvar="TIDEGATE_CONTEXT", metavar="NAME", help="Look at the cluster of this context of the kubeconfig.")
+        str | None, typer.Option(envvar="TIDEGATE_CONTEXT", metavar="NAME", help="Inspect the cluster of this context of the kubeconfig.")
     ] = None,
     namespace: Annotated[
         str | None,
@@ -32,21 +32,21 @@ def doctor(
             "--namespace",
             "-n",
             envvar="TIDEGATE_DOCTOR_NAMESPACE",
-            help="Where the manifests go; with it the cluster is looked at. Left out: what they name, or the context's.",
+            help="The namespace of the deployment; implies --cluster. By default the manifests' or the context's.",
         ),
     ] = None,
     port: Annotated[int, typer.Option(envvar="TIDEGATE_PORT", min=0, max=65535, help="The gateway's port, for `tidegate up`.")] = 8080,
     bootstrap_servers: Annotated[
         str | None,
-        typer.Option(envvar="TIDEGATE_BOOTSTRAP_SERVERS", metavar="HOST:PORT,…", help="Kafka brokers. Left out: one is embedded."),
+        typer.Option(envvar="TIDEGATE_BOOTSTRAP_SERVERS", metavar="HOST:PORT,…", help="Kafka brokers. By default one is embedded."),
     ] = None,
     state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> int:
-    """Say what is missing or wrong, each with its remedy.
+    """Report what is missing or wrong, each with its remedy.
 
-    It looks at this machine, and with --cluster, --kubeconfig, --context or --namespace at a cluster too, by what the manifests use.
-    It changes nothing. Ends with 1 when something will not work.
+    It inspects this machine, and with --cluster, --kubeconfig, --context or --namespace a cluster too, for all that the
+    manifests use. It changes nothing. The exit status is 1 if something will not work.
     """
     import orjson
     from rich.console import Console

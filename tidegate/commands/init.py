@@ -1,4 +1,4 @@
-"""`tidegate init`: a model function of your own, from nothing to one that is served, tested and deployable."""
+"""`tidegate init`: create a model function that can be trained, tested, served and deployed."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import typer
 
 def init(
     name: Annotated[
-        str, typer.Argument(help="Small letters and digits: the name of its folder, Python package, image, Knative Service and model.")
+        str, typer.Argument(help="The name of its folder, Python package, image, Knative Service and model: lower-case letters and digits.")
     ],
     directory: Annotated[
-        Path, typer.Option("--directory", "-C", envvar="TIDEGATE_DIRECTORY", help="The clone of Tidegate that it is made in.")
+        Path, typer.Option("--directory", "-C", envvar="TIDEGATE_DIRECTORY", help="The clone of Tidegate to create it in.")
     ] = Path(),
     fastapi: Annotated[
         bool,
-        typer.Option("--fastapi", envvar="TIDEGATE_FASTAPI", help="With an app.py for routes, dependencies and middleware of your own."),
+        typer.Option("--fastapi", envvar="TIDEGATE_FASTAPI", help="Add an app.py for your own routes, dependencies and middleware."),
     ] = False,
 ) -> None:
-    """Make a model function of your own in this clone.
+    """Create a model function of your own in this clone.
 
-    It comes with a contract, a transform, a trainer on data that it makes up, tests, manifests and its image, and runs as it is.
-    Nothing is written unless all of it can be.
+    It has a contract, a transform, a trainer with generated data, tests, manifests and an image, and runs without
+    changes. Either all files are written or none.
     """
     from tidegate.scaffolding.plan import plan
     from tidegate.scaffolding.writing import write
@@ -51,7 +51,7 @@ def _next_steps(name: str, directory: Path, *, fastapi: bool) -> str:
         f"\nTry this:\n{go}"
         f"  make train FUNCTION={name}\n"
         f"  make test ARGS='tests/functions/{name} --no-cov'\n"
-        "  tidegate up    # in a terminal of its own\n"
+        "  tidegate up    # in another terminal\n"
         f"  curl http://router.localhost:8080/v1/models/{name}:predict -d {shlex.quote(body)}\n{own}\n"
         f"Then make it yours: the data in functions/{name}/train.py, the inputs in model.yaml and transform.py beside it{routes}."
     )

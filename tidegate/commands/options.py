@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options of several commands, and the running `tidegate up` that they refer to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from tidegate.local.state import Running
 
 StateDir = Annotated[
-    Path, typer.Option("--state-dir", envvar="TIDEGATE_STATE_DIR", help="Where a running `tidegate up` leaves its address and its logs.")
+    Path,
+    typer.Option("--state-dir", envvar="TIDEGATE_STATE_DIR", help="The folder of a running `tidegate up` with its address and its logs."),
 ]
 BootstrapServers = Annotated[
     str | None,
@@ -24,10 +25,10 @@ BootstrapServers = Annotated[
         "--bootstrap-servers",
         envvar="TIDEGATE_BOOTSTRAP_SERVERS",
         metavar="HOST:PORT,…",
-        help="Kafka brokers. Left out: those of the running `tidegate up`.",
+        help="Kafka brokers. By default those of the running `tidegate up`.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", envvar="TIDEGATE_JSON", help="Print JSON, for a program to read.")]
+AsJson = Annotated[bool, typer.Option("--json", envvar="TIDEGATE_JSON", help="Print JSON, for programs.")]
 
 DEFAULT_STATE_DIR = Path(".tidegate")
 
@@ -37,12 +38,14 @@ class NotRunning(TidegateError):
 
 
 def running(state_dir: Path) -> Running:
-    """What a running `tidegate up` says of itself. Raises NotRunning."""
+    """The announced state of a running `tidegate up`. Raises NotRunning."""
     from tidegate.local import state
 
     found = state.read(state_dir)
     if found is None:
-        raise NotRunning(f"no tidegate is running here ({state_dir}); start it with `tidegate up`, or name its folder with --state-dir.")
+        raise NotRunning(
+            f"no tidegate is running here ({state_dir})", remedy="start it with `tidegate up`, or name its folder with --state-dir"
+        )
     return found
 
 
@@ -54,14 +57,17 @@ def broker(bootstrap_servers: str | None, state_dir: Path) -> Broker:
 
 
 def security() -> Security:
-    """How a named broker is entered: by the environment alone, since a command line is seen by everybody on the machine."""
+    """The access to a named broker, from the environment alone: other users can read command lines."""
     from eventing.kafka.security import Security
 
     return Security.from_env(os.environ)
 
 
 def broker_of(found: Running) -> Broker:
-    """The Kafka that a running `tidegate up` uses. Its state has no secrets: for a named one, this process's own environment tells them."""
+    """The broker of a running `tidegate up`.
+
+    Its state has no secrets: those of a named broker are in this process's environment.
+    """
     from eventing.kafka.port import Broker
     from tidegate.local.broker import EMBEDDED
 

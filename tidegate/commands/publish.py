@@ -1,4 +1,4 @@
-"""`tidegate publish`: the rows of a file as CloudEvents on a topic."""
+"""`tidegate publish`: publish the rows of a file as CloudEvents."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from tidegate.commands.options import DEFAULT_STATE_DIR, AsJson, BootstrapServer
 
 if TYPE_CHECKING:
     from tidegate.contract import Contract
+    from tidegate.local.status import StreamStatus
 
 
-# Kafka's own rule for names of topics.
+# Kafka's rule for names of topics.
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
 
@@ -28,15 +29,17 @@ def publish(
     file: Annotated[
         Path,
         typer.Argument(
-            help="Rows as .jsonl, .csv or .parquet; each becomes an event's data. Cells of CSV are read by the model's inputs where the"
-            " model is known, else by their form: 7.5 is a number, 007 a text. Ids and keys stay as they are."
+            help="Rows as .jsonl, .csv or .parquet; each becomes the data of an event. Cells of CSV are converted by the model's inputs"
+            " if the model is known, else by their form: 7.5 is a number, 007 a string. Ids and keys are not changed."
         ),
     ],
-    type_: Annotated[str | None, typer.Option("--type", envvar="TIDEGATE_TYPE", help="The events' type; the topic unless named.")] = None,
-    source: Annotated[str | None, typer.Option(envvar="TIDEGATE_SOURCE", help="The events' source; /files/<file> unless named.")] = None,
+    type_: Annotated[str | None, typer.Option("--type", envvar="TIDEGATE_TYPE", help="The events' type. By default the topic.")] = None,
+    source: Annotated[str | None, typer.Option(envvar="TIDEGATE_SOURCE", help="The events' source. By default /files/<file>.")] = None,
     id_column: Annotated[
         str,
-        typer.Option("--id", envvar="TIDEGATE_ID", metavar="COLUMN", help="The column of the events' ids; without it, the row's number."),
+        typer.Option(
+            "--id", envvar="TIDEGATE_ID", metavar="COLUMN", help="The column of the events' ids. Without such a column, the row's number."
+        ),
     ] = "id",
     key_column: Annotated[
         str | None,
@@ -49,19 +52,21 @@ def publish(
         typer.Option(
             envvar="TIDEGATE_MODEL_NAME",
             metavar="NAME|CARD",
-            help="The model whose inputs say how to read CSV: its name, or the path of its model.yaml. Left out: the one that the topic's"
-            " stream feeds in the running `tidegate up`.",
+            help="The model whose inputs convert the cells of CSV: its name, or the path of its model.yaml. By default the one that the"
+            " topic's stream feeds in the running `tidegate up`.",
         ),
     ] = None,
     encoding: Annotated[
         str | None,
-        typer.Option(envvar="TIDEGATE_ENCODING", help="The encoding of CSV and JSON Lines; UTF-8, or what a mark of byte order says."),
+        typer.Option(
+            envvar="TIDEGATE_ENCODING", help="The encoding of CSV and JSON Lines. By default UTF-8, or that of a byte order mark."
+        ),
     ] = None,
     delimiter: Annotated[
         str | None,
-        typer.Option(envvar="TIDEGATE_DELIMITER", help="What separates the cells of CSV; found out of , ; | and tab unless named."),
+        typer.Option(envvar="TIDEGATE_DELIMITER", help="The delimiter of CSV. By default it is detected: one of , ; | and tab."),
     ] = None,
-    url: Annotated[str | None, typer.Option(envvar="TIDEGATE_URL", help="The router that knows the model. Left out: that of `up`.")] = None,
+    url: Annotated[str | None, typer.Option(envvar="TIDEGATE_URL", help="The router of the model. By default that of `up`.")] = None,
     bootstrap_servers: BootstrapServers = None,
     state_dir: StateDir = DEFAULT_STATE_DIR,
     max_lag: Annotated[
@@ -69,14 +74,14 @@ def publish(
         typer.Option(
             envvar="TIDEGATE_MAX_LAG",
             min=0,
-            help="How far to run ahead of the stream worker, in events a partition; 0: no bound. Left out: 2000 if the broker is embedded.",
+            help="The maximum lag of the stream worker, in events a partition; 0 is no bound. By default 2000 for an embedded broker.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Publish the rows of a file to a topic, each as a CloudEvent.
 
-    Ids are the same each time, so that publishing a file again repeats events and makes no new ones.
+    Ids do not change, so publishing a file again repeats the events, and readers can deduplicate them.
     """
     import sys
 
@@ -86,21 +91,21 @@ def publish(
     from functions.stream.settings import group_of
     from tidegate import publishing, row_events, rows
     from tidegate.commands.options import broker
-    from tidegate.progress import Narration
+    from tidegate.progress import ProgressReporter
 
     if not _TOPIC.fullmatch(topic):
-        raise InvalidTopic(f"{topic!r} is no name for a topic; use letters, digits, dots, dashes and underscores.")
+        raise InvalidTopic(f"{topic!r} is not a valid topic name", remedy="use letters, digits, dots, dashes and underscores")
     rows.check_file(file)
     target = broker(bootstrap_servers, state_dir)
-    streams = {} if bootstrap_servers else _models_fed(state_dir)
+    stream = None if bootstrap_servers else _stream_of(topic, state_dir)
     bound = (0 if bootstrap_servers else publishing.EMBEDDED_MAX_LAG) if max_lag is None else max_lag
-    if bound and not bootstrap_servers and topic not in streams:
+    if bound and not bootstrap_servers and stream is None:
         bound = 0
         print(
-            f"tidegate: no stream worker reads {topic}; the embedded broker keeps only its newest events, some 5 MB a partition.",
+            f"tidegate: no stream worker reads {topic}; the embedded broker keeps only its newest events, about 5 MB a partition.",
             file=sys.stderr,
         )
-    contract = _contract(model, streams.get(topic), url, state_dir) if rows.has_cells_of_text(file) else None
+    contract = _contract(model, stream["model"] if stream else None, url, state_dir) if rows.has_cells_of_text(file) else None
     reading = rows.Reading(id_column=id_column, key_column=key_column, encoding=encoding, delimiter=delimiter, contract=contract)
     envelope = row_events.Envelope(
         file=file,
@@ -110,28 +115,29 @@ def publish(
         key_column=key_column,
     )
     messages = row_events.messages(rows.read(file, reading), envelope)
-    narration = Narration()
+    reporter = ProgressReporter()
     with (
-        publishing.Publisher(target, topic, group=group_of(topic), max_lag=bound) as publisher,
-        narration.progress(f"publishing to {topic}", rows.count(file), "events") as progress,
+        publishing.Publisher(target, topic, group=stream["group"] if stream else group_of(topic), max_lag=bound) as publisher,
+        reporter.progress(f"publishing to {topic}", rows.count(file), "events") as progress,
     ):
         for place, message in messages:
             publisher.send(message, f"{place} of {file}")
             progress.advance(1)
-    result = {"topic": topic, "published": publisher.taken, "bootstrap_servers": redact_url(target.bootstrap_servers)}
-    print(orjson.dumps(result).decode() if as_json else f"{publisher.taken:,} events published to {topic}")
+    result = {"topic": topic, "published": publisher.accepted, "bootstrap_servers": redact_url(target.bootstrap_servers)}
+    print(orjson.dumps(result).decode() if as_json else f"{publisher.accepted:,} events published to {topic}")
 
 
-def _models_fed(state_dir: Path) -> dict[str, str]:
-    """The models that the stream workers of the running `tidegate up` feed, by the topic that they read."""
+def _stream_of(topic: str, state_dir: Path) -> StreamStatus | None:
+    """The stream worker of the running `tidegate up` that reads the topic; None if there is none."""
     from tidegate.commands.options import running
     from tidegate.commands.status import read_status
 
-    return {stream["topic"]: stream["model"] for stream in read_status(running(state_dir))["streams"].values()}
+    streams = read_status(running(state_dir))["streams"].values()
+    return {stream["topic"]: stream for stream in streams}.get(topic)
 
 
 def _contract(model: str | None, fed: str | None, url: str | None, state_dir: Path) -> Contract | None:
-    """What the named model takes, or the one that the topic feeds; None where there is neither, or the latter does not answer."""
+    """The inputs of the named model, or of the one that the topic feeds; None if that one does not respond."""
     import sys
 
     from tidegate import contract
@@ -145,7 +151,7 @@ def _contract(model: str | None, fed: str | None, url: str | None, state_dir: Pa
     except TidegateError as error:
         if model is not None:
             raise
-        print(f"tidegate: the inputs of {fed} are not known, so cells are read by their form: {error}", file=sys.stderr)
+        print(f"tidegate: the inputs of {fed} are unknown, so cells are converted by their form: {error}", file=sys.stderr)
         return None
 
 

@@ -1,4 +1,4 @@
-"""`tidegate serve`: the model function itself, on this machine, without anything else."""
+"""`tidegate serve`: one model function on this machine."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def serve(
         Path, typer.Argument(help="A model of XGBoost (JSON, UBJSON) or LightGBM (text), a model.yaml, or a folder of one or more.")
     ],
     port: Annotated[int, typer.Option(envvar="TIDEGATE_PORT", min=0, max=65535, help="0 takes a free port.")] = 8080,
-    host: Annotated[str, typer.Option(envvar="TIDEGATE_HOST", help="The address to listen on; :: is every address.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(envvar="TIDEGATE_HOST", help="The address to listen on; :: is all addresses.")] = "127.0.0.1",
 ) -> int:
     """Serve a model of your own by HTTP.
 
-    It speaks the Open Inference Protocol (V2), V1 and CloudEvents, and shows itself at /docs.
-    Without a model.yaml its name comes from the file and its inputs from the artifact.
-    Every setting of the model function can be given by its environment variable.
+    It serves the Open Inference Protocol (V2), V1 and CloudEvents, and has its documentation at /docs.
+    Without a model.yaml, the model's name comes from the file and its inputs from the artifact.
+    The settings of the model function are environment variables.
     """
     import os
 
@@ -35,7 +35,7 @@ def serve(
     from functions.runtime.http.hosts import names_of
     from functions.runtime.main import run
 
-    modules.offer(str(Path.cwd()))  # a card's transform is a module of the project that one stands in
+    modules.offer(str(Path.cwd()))  # a card's transform is a module in the working directory
     environ = (
         {"TIDEGATE_DRAIN_SECONDS": "10", "TIDEGATE_ALLOWED_HOSTS": names_of(host)}
         | os.environ
@@ -59,12 +59,12 @@ def _greeting(entry: ModelEntry, url: str) -> str:
     head = f"Serving {card.name}{version} ({len(card.inputs)} inputs) at {url}/v2/models/{card.name}."
     body = _example(entry)
     if body is None:
-        return f"{head} Give its card an example, to see a call here that its transform takes."
+        return f"{head} Add an example to its card to see a valid call here."
     return f"{head} Try this:\n  curl {url}/v1/models/{card.name}:predict -d {shlex.quote(body)}"
 
 
 def _example(entry: ModelEntry) -> str | None:
-    """A body for V1 that the model takes: the card's example or one made of its inputs, unless a transform wants something else."""
+    """A body for V1: the card's example or one generated from its inputs; None if the model's transform rejects it."""
     import orjson
 
     from functions.runtime.documentation import examples
@@ -72,9 +72,9 @@ def _example(entry: ModelEntry) -> str | None:
     row = examples.record(entry.card)
     try:
         entry.model.encoder.record(row)
-    except Exception:  # noqa: BLE001 a transform of a user's may raise anything for a row that it does not know
+    except Exception:  # noqa: BLE001 a user's transform may raise anything for an invalid row
         return None
     body = orjson.dumps({"instances": [row]}).decode()
-    # A shell sends what was typed in the terminal's encoding, and JSON is UTF-8.
+    # A shell sends the command in the terminal's encoding, and JSON is UTF-8.
     utf_8 = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
     return body if utf_8 else json.dumps(orjson.loads(body))

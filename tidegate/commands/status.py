@@ -1,4 +1,4 @@
-"""`tidegate status`: what runs, why, and how far the stream is."""
+"""`tidegate status`: running processes, the reasons for their number, and the lag of the streams."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ def status(
     state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
-    """Show what runs, why, and the streams' lag.
+    """Show running processes and the lag of streams.
 
-    For each service its revisions, traffic and replicas, and the reason why there are so many.
+    For each service its revisions, traffic and replicas, and the reason for their number.
     """
     import orjson
 
     from tidegate.commands.options import running
 
     found = running(state_dir)
-    seen = read_status(found)
-    lags = read_lags(found, seen)
+    document = read_status(found)
+    lags = read_lags(found, document)
     if as_json:
-        print(orjson.dumps({**seen, "lag": lags}, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
+        print(orjson.dumps({**document, "lag": lags}, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
         return
-    _show(seen, lags)
+    _show(document, lags)
 
 
 def read_status(found: Running) -> Status:
-    """The status document of a running `tidegate up`. Raises NotRunning when it does not answer."""
+    """The status document of a running `tidegate up`. Raises NotRunning if it does not respond."""
     from http.client import HTTPException
     from typing import cast
     from urllib.request import Request
@@ -56,21 +56,22 @@ def read_status(found: Running) -> Status:
             return cast("Status", orjson.loads(response.read()))
     except (OSError, HTTPException, orjson.JSONDecodeError):
         raise NotRunning(
-            f"tidegate (pid {found.pid}) is stopping, or cannot be reached at {found.api}; try again, or start it anew with `tidegate up`."
+            f"tidegate (pid {found.pid}) is stopping, or cannot be reached at {found.api}",
+            remedy="try again, or restart it with `tidegate up`",
         ) from None
 
 
-def replicas(seen: Status) -> Iterator[tuple[str, ReplicaStatus]]:
-    """Every process, with the name of its service or deployment."""
-    for name, service in seen["services"].items():
+def replicas(document: Status) -> Iterator[tuple[str, ReplicaStatus]]:
+    """All processes, each after the name of its service or deployment."""
+    for name, service in document["services"].items():
         for revision in service["revisions"]:
             yield from ((name, replica) for replica in revision["replicas"])
-    for name, deployment in seen["deployments"].items():
+    for name, deployment in document["deployments"].items():
         yield from ((name, replica) for replica in deployment["replicas"])
 
 
-def read_lags(found: Running, seen: Status) -> dict[str, dict[str, Any]]:
-    """By the name of the stream worker: records behind, and the first, next and committed offset of each partition of its topic."""
+def read_lags(found: Running, document: Status) -> dict[str, dict[str, Any]]:
+    """The lag of each stream worker in records, with the offsets of each partition of its topic."""
     from dataclasses import asdict
 
     from eventing.kafka.kafka_python.cluster import KafkaCluster
@@ -78,7 +79,7 @@ def read_lags(found: Running, seen: Status) -> dict[str, dict[str, Any]]:
     from tidegate.commands.options import broker_of
 
     lags: dict[str, dict[str, Any]] = {}
-    for name, stream in seen["streams"].items():
+    for name, stream in document["streams"].items():
         partitions = lag(KafkaCluster(broker_of(found)), stream["group"], stream["topic"])
         lags[name] = {
             **stream,
@@ -88,13 +89,13 @@ def read_lags(found: Running, seen: Status) -> dict[str, dict[str, Any]]:
     return lags
 
 
-def _show(seen: Status, lags: dict[str, dict[str, Any]]) -> None:
+def _show(document: Status, lags: dict[str, dict[str, Any]]) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
-    console.print(f"gateway {seen['gateway']}   Kafka {seen['bootstrap_servers']} ({seen['kafka']})", soft_wrap=True)
-    console.print(_services(seen))
-    console.print(_workers(seen, lags))
+    console.print(f"gateway {document['gateway']}   Kafka {document['bootstrap_servers']} ({document['kafka']})", soft_wrap=True)
+    console.print(_services(document))
+    console.print(_workers(document, lags))
 
 
 def _table(*columns: str) -> Table:
@@ -106,9 +107,9 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _services(seen: Status) -> Table:
+def _services(document: Status) -> Table:
     table = _table("service", "revision", "traffic", "tags", "replicas", "why", "p50 / p99 ms")
-    for name, service in seen["services"].items():
+    for name, service in document["services"].items():
         if not service["ready"]:
             table.add_row(name, "", "", "", "not ready", service["message"], "")
         for revision in service["revisions"]:
@@ -122,9 +123,9 @@ def _replicas_and_why(revision: RevisionStatus) -> tuple[str, str, str]:
     return f"{len(revision['replicas'])} of {revision['desired']}", revision["problem"] or revision["reason"], shown
 
 
-def _workers(seen: Status, lags: dict[str, dict[str, Any]]) -> Table:
+def _workers(document: Status, lags: dict[str, dict[str, Any]]) -> Table:
     table = _table("worker", "replicas", "why", "reads", "lag")
-    for name, worker in seen["deployments"].items():
+    for name, worker in document["deployments"].items():
         lag = lags.get(name)
         reads = (lag["topic"], f"{lag['records']:,} records") if lag else ("", "")
         table.add_row(name, f"{len(worker['replicas'])} of {worker['desired']}", worker["problem"] or worker["reason"], *reads)

@@ -1,4 +1,4 @@
-"""`tidegate tail`: the events of a topic, as they come."""
+"""`tidegate tail`: print the events of a topic."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _POLL_SECONDS = 0.2
 
 def tail(
     topic: Annotated[str, typer.Argument(help="The Kafka topic.")],
-    count: Annotated[int | None, typer.Option("--count", "-c", envvar="TIDEGATE_COUNT", min=1, help="Stop after so many events.")] = None,
+    count: Annotated[int | None, typer.Option("--count", "-c", envvar="TIDEGATE_COUNT", min=1, help="Stop after this many events.")] = None,
     from_beginning: Annotated[
-        bool, typer.Option("--from-beginning", envvar="TIDEGATE_FROM_BEGINNING", help="Start with the oldest event that the broker has.")
+        bool, typer.Option("--from-beginning", envvar="TIDEGATE_FROM_BEGINNING", help="Start with the oldest event of the broker.")
     ] = False,
     bootstrap_servers: BootstrapServers = None,
     state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
-    """Print a topic's events as they come.
+    """Print the events of a topic as they arrive.
 
-    It goes on until Ctrl-C or --count. With --json, each is in the CloudEvents JSON format, one a line.
+    It runs until Ctrl-C or --count. With --json, each event is a line in the CloudEvents JSON format.
     """
     from tidegate.commands.options import broker
 
@@ -52,7 +52,7 @@ def _open(broker: Broker, topic: str, from_beginning: bool) -> Consumer:
     partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for(topic))]
     if not partitions:
         consumer.close()
-        raise TidegateError(f"there is no topic {topic} at {redact_url(broker.bootstrap_servers)}; publish to it first, or check its name.")
+        raise TidegateError(f"no topic {topic} at {redact_url(broker.bootstrap_servers)}", remedy="publish to it first, or check its name")
     consumer.assign(partitions)
     if not from_beginning:
         for partition, end in consumer.end_offsets(partitions).items():
@@ -68,10 +68,10 @@ def _as_json(record: Any) -> str:
     try:
         return json.encode(codec.decode(record)).decode()
     except InvalidEvent as error:
-        return _no_event(record, str(error)).decode()
+        return _invalid_event(record, str(error)).decode()
 
 
-def _no_event(record: Any, problem: str) -> bytes:
+def _invalid_event(record: Any, problem: str) -> bytes:
     import orjson
 
     place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
@@ -88,9 +88,9 @@ def _as_text(record: Any) -> str:
     try:
         event = codec.decode(record)
     except InvalidEvent as error:
-        return f"{place}  no event: {error}  {(record.value or b'').decode(errors='replace')}"
+        return f"{place}  not an event: {error}  {(record.value or b'').decode(errors='replace')}"
     data = (event.payload() or b"").decode(errors="replace")
     about = {"key": event.get("partitionkey"), "of": event.get("causationid"), "by": event.get("modelversion")}
-    said = "".join(f"  {name}={value}" for name, value in about.items() if value is not None)
-    why = f"  failed: {problem.decode(errors='replace')}" if problem else ""
-    return f"{place}  {event.type}  {event.id}{said}  {data}{why}"
+    attributes = "".join(f"  {name}={value}" for name, value in about.items() if value is not None)
+    failure = f"  failed: {problem.decode(errors='replace')}" if problem else ""
+    return f"{place}  {event.type}  {event.id}{attributes}  {data}{failure}"

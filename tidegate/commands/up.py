@@ -1,4 +1,4 @@
-"""`tidegate up`: the manifests of your cluster as processes on this machine."""
+"""`tidegate up`: run the manifests of a cluster as processes on this machine."""
 
 from __future__ import annotations
 
@@ -16,22 +16,21 @@ def up(
     ] = Path("manifests/base"),
     port: Annotated[int, typer.Option(envvar="TIDEGATE_PORT", min=0, max=65535, help="The gateway's port; 0 takes a free one.")] = 8080,
     host: Annotated[
-        str, typer.Option(envvar="TIDEGATE_HOST", help="The gateway's address; :: is every address. It is open to all who can reach it.")
+        str, typer.Option(envvar="TIDEGATE_HOST", help="The gateway's address; :: is all addresses. It has no authentication.")
     ] = "127.0.0.1",
     api_port: Annotated[
         int, typer.Option(envvar="TIDEGATE_API_PORT", min=0, max=65535, help="The Kubernetes API's port; 0 takes a free one.")
     ] = 0,
     bootstrap_servers: Annotated[
         str | None,
-        typer.Option(envvar="TIDEGATE_BOOTSTRAP_SERVERS", metavar="HOST:PORT,…", help="Kafka brokers. Left out: one is embedded."),
+        typer.Option(envvar="TIDEGATE_BOOTSTRAP_SERVERS", metavar="HOST:PORT,…", help="Kafka brokers. By default one is embedded."),
     ] = None,
     state_dir: StateDir = DEFAULT_STATE_DIR,
 ) -> None:
     """Run the manifests on this machine, without a cluster.
 
-    Each revision is a process, at zero until a request comes.
-    Services answer at http://<service>.localhost:PORT, revisions with a tag at http://<tag>-<service>.localhost:PORT. Ctrl-C drains and
-    ends everything; pressed twice, at once.
+    A revision has no process until a request arrives. Services are at http://<service>.localhost:PORT, revisions with a
+    tag at http://<tag>-<service>.localhost:PORT. Ctrl-C drains and stops everything; a second one stops at once.
     """
     import asyncio
 

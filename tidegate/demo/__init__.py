@@ -1,1 +1,1 @@
-"""The main job, run and held to account: a month of flights through the stream, another as a batch, a canary in between."""
+"""The demo: a month of flights through the stream, another as a batch, during a canary; the results are checked."""

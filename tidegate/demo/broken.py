@@ -1,4 +1,4 @@
-"""Events as they should not be: five kinds of fault, each with the words by which its dead letter must name it."""
+"""Invalid events: five kinds of fault, each with the text that its dead letter must have."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from eventing.codecs import kafka as codec
 from eventing.codecs.kafka import Message
 from eventing.event import Event
 
-# A Kafka header that is no attribute of the event: dead letters keep it, so that each can be recognised even where the event has no id.
+# A Kafka header that is not an attribute of the event. Dead letters keep it, so each can be identified even if the
+# event has no id.
 CASE_HEADER = "demo_case"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Broken:
-    """A record that must end as a dead letter whose problem contains `reason`."""
+    """A record that must become a dead letter whose problem contains `reason`."""
 
     case: str
     message: Message
@@ -26,14 +27,15 @@ class Broken:
 
 
 def broken(events: list[Event]) -> list[Broken]:
-    """One broken record for each of these good events, the kinds in turn."""
+    """Break a copy of each event, by the kinds in turn."""
     kinds = list(_KINDS.items())
     made = []
     for index, event in enumerate(events):
-        name, (spoil, reason) = kinds[index % len(kinds)]
+        name, (break_event, reason) = kinds[index % len(kinds)]
         case = f"{name} {index // len(kinds) + 1}"
-        message = spoil(event.with_attributes(id=f"broken-{index}"))
-        made.append(Broken(case, replace(message, headers=[*message.headers, (CASE_HEADER, case.encode())]), reason))
+        message = break_event(event.with_attributes(id=f"broken-{index}"))
+        marked = replace(message, headers=[*message.headers, (CASE_HEADER, case.encode())])
+        made.append(Broken(case=case, message=marked, reason=reason))
     return made
 
 
@@ -48,11 +50,11 @@ def _no_id(event: Event) -> Message:
 
 
 def _changed(**change: Any) -> Callable[[Event], Message]:
-    def spoil(event: Event) -> Message:
+    def change_data(event: Event) -> Message:
         data = {**event.data, **change}
         return codec.encode(replace(event, data=orjson.dumps({name: value for name, value in data.items() if value is not None})))
 
-    return spoil
+    return change_data
 
 
 _KINDS: dict[str, tuple[Callable[[Event], Message], str]] = {

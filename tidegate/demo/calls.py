@@ -1,4 +1,4 @@
-"""One Open Inference call and one CloudEvent call by HTTP, as any client would make them."""
+"""One Open Inference call and one CloudEvent call by HTTP, as by any client."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from cloudevents.core.v1.event import CloudEvent
 from common.loopback import opener
 from eventing.event import Event
 
-# The names by which the gateway finds the router; a browser or curl would resolve router.localhost by itself.
+# The host by which the gateway finds the router. Browsers and curl resolve names below localhost; other clients may not.
 _HOST = "router.localhost"
 _SECONDS = 60
 
 
 def open_inference(gateway: str, model: str, record: Mapping[str, Any], inputs: Mapping[str, str], key: str) -> tuple[str, float]:
-    """(version, score) of one row by the Open Inference Protocol; `inputs` are the model's, name to datatype."""
+    """Score one row by the Open Inference Protocol; `inputs` are the model's datatypes by name.
+
+    Returns (version, score).
+    """
     tensors = [
         {"name": name, "shape": [1], "datatype": datatype, "data": [record[name]]} for name, datatype in inputs.items() if name in record
     ]
@@ -29,7 +32,7 @@ def open_inference(gateway: str, model: str, record: Mapping[str, Any], inputs: 
 
 
 def cloudevent(gateway: str, model: str, event: Event) -> tuple[str, float]:
-    """(version, score) of one event, built and read by the CloudEvents SDK."""
+    """Score one event, which the CloudEvents SDK encodes and decodes. Returns (version, score)."""
     message = to_structured_event(CloudEvent(dict(event.attributes), event.data))
     headers, body = _post(f"{gateway}/models/{model}", dict(message.headers), message.body)
     reply = from_http_event(HTTPMessage(headers, body))

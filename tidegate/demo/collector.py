@@ -1,4 +1,4 @@
-"""Reading what comes out of the stream while it runs: the embedded broker remembers only the newest of it."""
+"""Reader of the stream's results while it runs, since the embedded broker keeps only the newest records."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from eventing.kafka.port import Broker, ConsumedRecord, TopicPartition
 from tidegate.demo.broken import CASE_HEADER
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Scored:
-    """One reply. `written_ms` is when the worker wrote it, in ms since the epoch."""
+    """One reply. `written_ms` is the time at which the worker wrote it, in ms since the epoch."""
 
     version: str
     key: str
@@ -27,7 +27,7 @@ class Scored:
 
 @dataclass(slots=True)
 class Collected:
-    """Replies by the id of their event, reasons of dead letters by their case, and how often each came."""
+    """Replies by the id of their event, reasons of dead letters by their case, and the number of copies of each."""
 
     scored: dict[str, Scored] = field(default_factory=dict)
     dead: dict[str, str] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Collected:
 
 
 class Collector:
-    """A context manager whose thread reads both topics from now on."""
+    """A context manager that reads both topics from their current end, in a thread."""
 
     def __init__(self, broker: Broker, scored: str, deadletter: str) -> None:
         self.collected = Collected()
@@ -66,7 +66,7 @@ class Collector:
         self._consumer.close()
 
     def wait(self, events: int, seconds: float) -> bool:
-        """Wait a while until so many different events have come out; say whether they have."""
+        """Wait until there are results of so many different events, or the time is up. Returns whether there are."""
         with self._changed:
             done = self._changed.wait_for(lambda: self.error is not None or self.collected.events >= events, seconds)
         if self.error is not None:
@@ -81,7 +81,7 @@ class Collector:
                     for record in (record for batch in batches for record in batch):
                         self._take(record)
                     self._changed.notify_all()
-        except Exception as error:  # noqa: BLE001 it is raised again where somebody waits
+        except Exception as error:  # noqa: BLE001 wait() raises it again
             with self._changed:
                 self.error = error
                 self._changed.notify_all()
@@ -94,5 +94,7 @@ class Collector:
         else:
             name = headers["ce_causationid"].decode()
             version, key = headers["ce_modelversion"].decode(), headers["ce_partitionkey"].decode()
-            self.collected.scored[name] = Scored(version, key, orjson.loads(record.value or b"")["late"], record.timestamp)
+            self.collected.scored[name] = Scored(
+                version=version, key=key, score=orjson.loads(record.value or b"")["late"], written_ms=record.timestamp
+            )
         self.collected.copies[name] += 1

@@ -1,4 +1,4 @@
-"""Driving `tidegate up` from outside, as a user would: its command, its signals, its status."""
+"""Control of a `tidegate up` from outside, as by a user: its command, its signals, its status."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _POLL_SECONDS = 0.1
 
 
 class DemoFailed(TidegateError):
-    """A step of the demo did not come to its end."""
+    """A step of the demo could not be completed."""
 
 
 class Workbench:
-    """A context manager: a `tidegate up` of its own, ended with Ctrl-C's signal at the end."""
+    """A context manager that starts a `tidegate up`, and stops it by Ctrl-C's signal."""
 
     def __init__(self, state_dir: Path, manifests: Path, bootstrap_servers: str | None) -> None:
         self.state_dir = state_dir
@@ -43,12 +43,13 @@ class Workbench:
     def __enter__(self) -> Workbench:
         self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._log.open("wb") as log:
-            # Its own session: a Ctrl-C in the terminal is for the demo, which then ends this in order.
+            # In a session of its own: a Ctrl-C in the terminal goes to the demo, which then stops this process in
+            # order.
             self._process = subprocess.Popen(self._command, env=modules.environment(), stdout=log, stderr=log, start_new_session=True)  # noqa: S603 our own command
         try:
             self.running = self._wait_for_start(self._process)
         except BaseException:
-            # An exception in here never reaches __exit__, and a Ctrl-C must leave nothing behind.
+            # An exception here does not reach __exit__, and a Ctrl-C must leave no process behind.
             self.stop()
             raise
         return self
@@ -61,18 +62,18 @@ class Workbench:
         return broker_of(self.running)
 
     def status(self) -> Status:
-        """What `tidegate status --json` prints; the processes in it are remembered."""
-        seen = read_status(self.running)
-        self.pids |= {replica["pid"] for _, replica in replicas(seen)}
-        return seen
+        """The status document of `tidegate status --json`. Adds its processes to `pids`."""
+        status = read_status(self.running)
+        self.pids |= {replica["pid"] for _, replica in replicas(status)}
+        return status
 
     def pid_of(self, name: str) -> int | None:
-        """The process of a service's or a deployment's replica that is at work; None when there is none at the moment."""
-        at_work = [replica for owner, replica in replicas(self.status()) if owner == name and replica["state"] == "ready"]
-        return max(at_work, key=lambda replica: replica["in_flight"])["pid"] if at_work else None
+        """The busiest ready process of a service or a deployment; None if there is none."""
+        ready = [replica for owner, replica in replicas(self.status()) if owner == name and replica["state"] == "ready"]
+        return max(ready, key=lambda replica: replica["in_flight"])["pid"] if ready else None
 
     def stop(self) -> int:
-        """Ctrl-C, and its exit status."""
+        """Stop it by Ctrl-C's signal. Returns its exit status."""
         process = self._process
         if process is None:
             return 0
@@ -82,10 +83,12 @@ class Workbench:
             return process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
-            raise DemoFailed(f"`tidegate up` had not ended {_STOP_SECONDS:.0f} s after Ctrl-C and was killed; see {self._log}.") from None
+            raise DemoFailed(
+                f"`tidegate up` did not stop within {_STOP_SECONDS:.0f} s of Ctrl-C and was killed", remedy=f"see {self._log}"
+            ) from None
 
     def wait_until(self, seconds: float, holds: Callable[[Status], bool]) -> Status:
-        """The first status for which it holds, or the last one before the time is up."""
+        """The first status for which `holds` is true, or the last one before the time is up."""
         deadline = time.monotonic() + seconds
         while not holds(status := self.status()) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
@@ -101,4 +104,4 @@ class Workbench:
         if process.poll() is None:
             process.kill()
         lines = self._log.read_text(errors="replace").strip().splitlines()
-        raise DemoFailed(f"`tidegate up` did not start: {lines[-1] if lines else 'it said nothing'} (its log is {self._log}).")
+        raise DemoFailed(f"`tidegate up` did not start: {lines[-1] if lines else 'no output'}", remedy=f"see {self._log}")

@@ -1,4 +1,4 @@
-"""The same scores without any of the serving code: XGBoost's own package on the features of the shared transform."""
+"""Expected scores, without the serving code: XGBoost's own package on the features of the shared transform."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from functions.flights.transform import transform
 
 
 class Offline:
-    """The trained versions, by name."""
+    """The trained versions of the model, by name."""
 
     def __init__(self, models: Path, versions: Sequence[str]) -> None:
         self._boosters = {version: xgb.Booster(model_file=models / version / "model.ubj") for version in versions}
 
     def scores(self, version: str, records: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
-        """(records,) float32."""
+        """The scores of records by one version, (records,) float32."""
         booster = self._boosters[version]
         names = list(booster.feature_names or ())
         rows = np.array([[features[name] for name in names] for features in map(transform, records)], dtype=np.float32)

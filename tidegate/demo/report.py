@@ -1,4 +1,4 @@
-"""What the demo found, as a file for programs and as a summary for people."""
+"""The demo's results, as a JSON file and as a summary for people."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Report = dict[str, Any]
 
 
 def percentiles(values: Sequence[float], *, maximum: bool = False) -> dict[str, float | None]:
-    """p50 and p99, or p50 and the maximum; in the unit of the values, to a tenth. None where there are none."""
+    """p50 and p99, or p50 and the maximum, rounded to a tenth; None if there are no values."""
     name, high = ("max", 1.0) if maximum else ("p99", 0.99)
     ordered = sorted(values)
     if not ordered:
@@ -27,6 +27,7 @@ def percentiles(values: Sequence[float], *, maximum: bool = False) -> dict[str, 
 
 
 def write(report: Report, path: Path) -> None:
+    """Write the report as JSON; the file appears when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     part.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2) + b"\n")
@@ -34,10 +35,10 @@ def write(report: Report, path: Path) -> None:
 
 
 def show(report: Report, checks: Sequence[Check], path: Path, console: Console) -> None:
-    """The readable summary: what was promised, then what was measured."""
+    """Print the summary: the checks, then the figures."""
     promises = Table(title="What must hold", title_justify="left", box=None, pad_edge=False, show_header=False)
     for check in checks:
-        promises.add_row("kept" if check.kept else "BROKEN", check.name, check.seen, style=None if check.kept else "bold red")
+        promises.add_row("kept" if check.kept else "BROKEN", check.name, check.observed, style=None if check.kept else "bold red")
     console.print(promises)
     console.print()
     figures = Table(title="What was measured", title_justify="left", box=None, pad_edge=False, show_header=False)

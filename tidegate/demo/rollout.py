@@ -1,4 +1,4 @@
-"""A second version beside the first, by the official Kubernetes client, as on any cluster."""
+"""Rollout of a second version beside the first, by the official Kubernetes client."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tidegate.demo.control import DemoFailed, Workbench
-from tidegate.progress import Narration
+from tidegate.progress import ProgressReporter
 
 MODEL, STABLE, CANARY, WEIGHT = "flights", "v1", "v2", 0.10
 MODELS = Path("functions/flights/models")
@@ -15,9 +15,12 @@ _GROUP, _VERSION, _NAMESPACE, _PLURAL = "serving.knative.dev", "v1", "default", 
 Object = dict[str, Any]
 
 
-def roll_out(workbench: Workbench, narration: Narration) -> None:
-    """v1 came with the manifests. Pin it by name, then make v2, then give it its share: no request ever meets an unpinned version."""
-    narration.step(f"Rolling out {CANARY} beside {STABLE}, through the Kubernetes API: {1 - WEIGHT:.0%} and {WEIGHT:.0%} by revision name")
+def roll_out(workbench: Workbench, reporter: ProgressReporter) -> None:
+    """Pin v1, which the manifests have, by its revision; create v2; give v2 its share.
+
+    So no request meets an unpinned version.
+    """
+    reporter.step(f"Rolling out {CANARY} beside {STABLE}, through the Kubernetes API: {1 - WEIGHT:.0%} and {WEIGHT:.0%} by revision name")
     services = KnativeServices(Path(workbench.running.kubeconfig))
     try:
         stable = services.wait_ready(MODEL)["status"]["latestReadyRevisionName"]
@@ -33,19 +36,19 @@ def roll_out(workbench: Workbench, narration: Narration) -> None:
         )
     finally:
         services.close()
-    narration.say(f"  {stable} is {STABLE}, {canary} is {CANARY}")
+    reporter.say(f"  {stable} is {STABLE}, {canary} is {CANARY}")
 
 
 class KnativeServices:
     """Knative Services by the official Kubernetes client, as on any cluster."""
 
     def __init__(self, kubeconfig: Path) -> None:
-        # The package ships annotations for a part of itself only.
+        # The package has types for a part of itself only.
         from kubernetes import client, config, watch
 
         configuration: Any = client.Configuration()
         config.load_kube_config(str(kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
-        configuration.proxy = None  # the environment's, which does not lead back to this machine
+        configuration.proxy = None  # a proxy of the environment does not lead back to this machine
         self._client: Any = client.ApiClient(configuration)
         self._api: Any = client.CustomObjectsApi(self._client)
         self._watch: Any = watch.Watch
@@ -58,14 +61,14 @@ class KnativeServices:
         return found
 
     def set_traffic(self, name: str, traffic: list[Object]) -> Object:
-        """Patch the traffic of the object as it was read: whoever changed it in between is not overwritten."""
+        """Patch the traffic block, with the resourceVersion that was read: a change in between is not overwritten."""
         version = self.get(name)["metadata"]["resourceVersion"]
         body = {"metadata": {"resourceVersion": version}, "spec": {"traffic": traffic}}
         self._api.patch_namespaced_custom_object(_GROUP, _VERSION, _NAMESPACE, _PLURAL, name, body)
         return self.wait_ready(name)
 
     def set_env(self, name: str, variable: str, value: str) -> Object:
-        """Change one environment variable of the template, which makes a new revision."""
+        """Change one environment variable of the template, which creates a revision."""
         found = self.get(name)
         (container,) = found["spec"]["template"]["spec"]["containers"]
         next(item for item in container["env"] if item["name"] == variable)["value"] = value
@@ -73,7 +76,7 @@ class KnativeServices:
         return self.wait_ready(name)
 
     def wait_ready(self, name: str, seconds: int = 30) -> Object:
-        """Watch until the object's status is that of its newest spec, and ready."""
+        """Watch the object until its newest specification is ready. Raises DemoFailed."""
         watcher = self._watch()
         stream = watcher.stream(self._api.list_namespaced_custom_object, _GROUP, _VERSION, _NAMESPACE, _PLURAL, timeout_seconds=seconds)
         for event in stream:
@@ -81,7 +84,7 @@ class KnativeServices:
             if found["metadata"]["name"] == name and _is_ready(found):
                 watcher.stop()
                 return found
-        raise DemoFailed(f"the Knative Service {name} was not ready after {seconds} s; `tidegate status` says why.")
+        raise DemoFailed(f"the Knative Service {name} was not ready after {seconds} s", remedy="run `tidegate status` for the reason")
 
 
 def _is_ready(found: Object) -> bool:

@@ -1,4 +1,4 @@
-"""The steps of the main job that are judged: each does its part, and leaves checks and figures in what was seen."""
+"""The steps of the demo whose results are checked: each adds its checks and figures to the results."""
 
 from __future__ import annotations
 
@@ -24,22 +24,25 @@ from tidegate.demo.control import DemoFailed, Workbench
 from tidegate.demo.offline import Offline
 from tidegate.demo.rollout import CANARY, MODEL, MODELS, STABLE, WEIGHT
 from tidegate.demo.streaming import Streamed, stream
-from tidegate.progress import Narration
+from tidegate.progress import ProgressReporter
 
 BATCH_MONTH = 12
 BROKEN = 20
 
 
 @dataclass(slots=True)
-class Seen:
-    """What the steps leave for the summary and the report."""
+class Results:
+    """The checks and figures of all steps."""
 
     checks: list[Check] = field(default_factory=list)
     report: dict[str, Any] = field(default_factory=dict)
 
 
 def to_event(departure: Departure) -> Event:
-    """What an airline would publish: keyed by the aircraft, so that one aircraft's events stay in order and with one version."""
+    """The event of a departure, as by an airline.
+
+    Its key is the aircraft, whose events so keep their order and version.
+    """
     return Event(
         {
             "specversion": "1.0",
@@ -55,24 +58,24 @@ def to_event(departure: Departure) -> Event:
 
 
 def score_stream(
-    workbench: Workbench, month: Sequence[Departure], offline: Offline, kill: Sequence[str], seen: Seen, narration: Narration
+    workbench: Workbench, month: Sequence[Departure], offline: Offline, kill: Sequence[str], results: Results, reporter: ProgressReporter
 ) -> None:
     events = [to_event(departure) for departure in month]
-    spoilt = broken(events[:BROKEN])
-    narration.step(f"Publishing {len(events):,} departures of November 2013 and {len(spoilt)} broken ones; scoring them through the stream")
-    streamed = stream(workbench, events, spoilt, kill, narration)
-    workbench.status()  # who is at work now must be gone at the end
+    invalid = broken(events[:BROKEN])
+    reporter.step(f"Publishing {len(events):,} departures of November 2013 and {len(invalid)} broken ones; scoring them through the stream")
+    streamed = stream(workbench, events, invalid, kill, reporter)
+    workbench.status()  # records the processes of now, which must be gone at the end
     collected = streamed.collected
     arms = checks.by_key((scored.key, scored.version) for scored in collected.scored.values())
-    seen.checks += checks.accounting((event.id for event in events), (item.case for item in spoilt), collected)
-    seen.checks.append(checks.dead_letters({item.case: item.reason for item in spoilt}, collected))
-    seen.checks.append(_equal_offline(month, collected, offline))
-    seen.checks += checks.canary("stream", arms, CANARY, WEIGHT)
+    results.checks += checks.accounting((event.id for event in events), (item.case for item in invalid), collected)
+    results.checks.append(checks.dead_letters({item.case: item.reason for item in invalid}, collected))
+    results.checks.append(_equal_offline(month, collected, offline))
+    results.checks += checks.canary("stream", arms, CANARY, WEIGHT)
     if kill:
         killed = ", ".join(streamed.killed) or "none"
-        seen.checks.append(Check("each part that was to be killed was", streamed.killed == list(kill), killed))
-    seen.report |= _stream_figures(streamed, len(events) + len(spoilt), arms)
-    seen.report["versions"] = _quality(month, collected)
+        results.checks.append(Check("each part to be killed was killed", streamed.killed == list(kill), killed))
+    results.report |= _stream_figures(streamed, len(events) + len(invalid), arms)
+    results.report["versions"] = _quality(month, collected)
 
 
 def _equal_offline(month: Sequence[Departure], collected: Collected, offline: Offline) -> Check:
@@ -103,7 +106,7 @@ def _stream_figures(streamed: Streamed, events_in: int, arms: dict[str, set[str]
 
 
 def _quality(month: Sequence[Departure], collected: Collected) -> dict[str, dict[str, float]]:
-    """Each version on what it scored, joined with what really happened."""
+    """The quality of each version on the events that it scored and whose outcome is known."""
     quality = {}
     for version in (STABLE, CANARY):
         pairs = [
@@ -117,10 +120,10 @@ def _quality(month: Sequence[Departure], collected: Collected) -> dict[str, dict
     return quality
 
 
-def score_batch(workbench: Workbench, folder: Path, offline: Offline, seen: Seen, narration: Narration) -> None:
+def score_batch(workbench: Workbench, folder: Path, offline: Offline, results: Results, reporter: ProgressReporter) -> None:
     import pyarrow.parquet as pq
 
-    narration.step("Scoring December 2013 as a batch, from one Parquet file into another")
+    reporter.step("Scoring December 2013 as a batch, from one Parquet file into another")
     source, target = folder / "december.parquet", folder / "december-scored.parquet"
     rows = to_parquet(BATCH_MONTH, source)
     target.unlink(missing_ok=True)
@@ -128,7 +131,7 @@ def score_batch(workbench: Workbench, folder: Path, offline: Offline, seen: Seen
     command += ["--state-dir", str(workbench.state_dir), "--json"]
     process = subprocess.run(command, env=modules.environment(), stdout=subprocess.PIPE, check=False)  # noqa: S603 our own command
     if process.returncode != 0:
-        raise DemoFailed("the batch job failed; the lines above say why.")
+        raise DemoFailed("the batch job failed; see the lines above for the reason.")
     summary = orjson.loads(process.stdout)
     table = pq.read_table(target)
     revisions, scores = table["revision"].to_pylist(), table["late"].to_pylist()
@@ -140,16 +143,16 @@ def score_batch(workbench: Workbench, folder: Path, offline: Offline, seen: Seen
         mine = [index for index, name in enumerate(revisions) if name == revision]
         served += [scores[index] for index in mine]
         expected += offline.scores(version, [records[index] for index in mine]).tolist()
-    seen.checks.append(Check("batch: every row is scored", table.num_rows == rows == len(served), f"{table.num_rows:,} of {rows:,}"))
-    seen.checks.append(checks.equal("batch: scores equal offline scores", served, expected))
+    results.checks.append(Check("batch: every row is scored", table.num_rows == rows == len(served), f"{table.num_rows:,} of {rows:,}"))
+    results.checks.append(checks.equal("batch: scores equal offline scores", served, expected))
     arms = checks.by_key((record["tailnum"], names[revision]) for record, revision in zip(records, revisions, strict=True))
-    seen.checks += checks.canary("batch", arms, CANARY, WEIGHT)
-    seen.report["batch_rows"] = rows
-    seen.report["batch_rows_per_second"] = round(rows / summary["seconds"], 1)
+    results.checks += checks.canary("batch", arms, CANARY, WEIGHT)
+    results.report["batch_rows"] = rows
+    results.report["batch_rows_per_second"] = round(rows / summary["seconds"], 1)
 
 
-def call_by_http(workbench: Workbench, departure: Departure, offline: Offline, seen: Seen, narration: Narration) -> None:
-    narration.step("One Open Inference call and one CloudEvent call by HTTP")
+def call_by_http(workbench: Workbench, departure: Departure, offline: Offline, results: Results, reporter: ProgressReporter) -> None:
+    reporter.step("One Open Inference call and one CloudEvent call by HTTP")
     record, key = departure.record, departure.record["tailnum"]
     inputs = {item.name: item.datatype for item in cards.load(MODELS / CANARY / "model.yaml").inputs}
     gateway = workbench.running.gateway
@@ -159,7 +162,7 @@ def call_by_http(workbench: Workbench, departure: Departure, offline: Offline, s
     }
     for name, (version, score) in answers.items():
         expected = float(offline.scores(version, [record])[0])
-        narration.say(f"  {name}: {departure.id} by {version}: {score:.4f}")
-        seen.checks.append(Check(f"{name}: the offline score", score == expected, f"{score:.6f} by {version}"))
+        reporter.say(f"  {name}: {departure.id} by {version}: {score:.4f}")
+        results.checks.append(Check(f"{name}: the offline score", score == expected, f"{score:.6f} by {version}"))
     versions = {version for version, _ in answers.values()}
-    seen.checks.append(Check("both calls met the key's version", len(versions) == 1, ", ".join(sorted(versions))))
+    results.checks.append(Check("both calls met the key's version", len(versions) == 1, ", ".join(sorted(versions))))

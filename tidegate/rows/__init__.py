@@ -1,4 +1,4 @@
-"""Rows of a file, one by one: JSON Lines, CSV or Parquet."""
+"""Rows of a file: JSON Lines, CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -9,41 +9,43 @@ from pathlib import Path
 from common.errors import TidegateError
 from tidegate.rows.row import Reading, Row, UnreadableFile
 
-# The module that reads a file with such an ending; PyArrow is imported for Parquet alone.
+# The module of each file extension; PyArrow is imported for Parquet alone.
 _READERS = {".jsonl": "json_lines", ".ndjson": "json_lines", ".csv": "delimited", ".tsv": "delimited", ".parquet": "parquet"}
 
-# Nothing but what a file is read by without options.
+# Reading without options.
 PLAIN = Reading()
 
 __all__ = ["PLAIN", "Reading", "Row", "UnreadableFile", "check_file", "count", "has_cells_of_text", "read"]
 
 
 def read(path: Path, reading: Reading = PLAIN) -> Iterator[Row]:
-    """The rows of a file. Raises UnreadableFile, naming line or row, and column, where there is one."""
+    """The rows of a file. Raises UnreadableFile, which names the line or row, and the column if there is one."""
     module = _READERS.get(path.suffix.lower())
     if module is None:
-        raise UnreadableFile(f"{path} is none of {', '.join(_READERS)}; convert it, or rename it if it is one.")
+        raise UnreadableFile(
+            f"unsupported file {path}: must be one of {', '.join(_READERS)}", remedy="convert it, or rename it if it is one"
+        )
     check_file(path)
     return _guarded(import_module(f"tidegate.rows.{module}").read(path, reading), path)
 
 
 def check_file(path: Path) -> None:
-    """Raises UnreadableFile unless it is a file that can be opened."""
+    """Check that the path is a file that can be opened. Raises UnreadableFile."""
     from functions.batch import paths
 
     try:
         paths.open_input(str(path)).close()
     except TidegateError as error:
-        raise UnreadableFile(str(error)) from None
+        raise UnreadableFile(error.message, remedy=error.remedy) from None
 
 
 def has_cells_of_text(path: Path) -> bool:
-    """Whether the values of this format have no types of their own."""
+    """Whether all values of the file's format are text."""
     return _READERS.get(path.suffix.lower()) == "delimited"
 
 
 def count(path: Path) -> int | None:
-    """How many rows there are, where it can be told without reading them all."""
+    """The number of rows; None if it is unknown before all are read."""
     if path.suffix.lower() != ".parquet":
         return None
     from tidegate.rows import parquet
@@ -55,4 +57,4 @@ def _guarded(rows: Iterator[Row], path: Path) -> Iterator[Row]:
     try:
         yield from rows
     except OSError as error:
-        raise UnreadableFile(f"cannot read {path}: {(error.strerror or str(error)).rstrip('.')}; check the file.") from None
+        raise UnreadableFile(f"cannot read {path}: {(error.strerror or str(error)).rstrip('.')}", remedy="check the file") from None

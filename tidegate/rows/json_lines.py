@@ -1,4 +1,4 @@
-"""JSON Lines: a JSON object a line, whose integers may have any number of digits."""
+"""JSON Lines: a JSON object a line, with integers of any number of digits."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from eventing.keys import GREATEST_INTEGER, LEAST_INTEGER, UnsupportedKey, key_t
 from tidegate.rows.dialects import bounded_lines, encoding_of
 from tidegate.rows.row import Reading, Row, UnreadableFile
 
-# Digits in a row from which a number of JSON may be an integer beyond 64 bits: the shortest has nineteen.
+# The shortest integer beyond 64 bits has nineteen digits.
 _MANY_DIGITS = re.compile("[0-9]{19}")
 
 
 def read(path: Path, reading: Reading) -> Iterator[Row]:
+    """The rows of a file, each with the number of its line. Raises UnreadableFile."""
     encoding = encoding_of(path, reading.encoding)
     with path.open(encoding=encoding, newline="\n") as lines:
         for number, line in enumerate(bounded_lines(lines, path), 1):
@@ -31,11 +32,11 @@ def _json_row(text: str, place: str, path: Path, reading: Reading) -> Row:
     try:
         data = orjson.loads(text)
         if _MANY_DIGITS.search(text):
-            data = json.loads(text)  # whose integers have no limit
+            data = json.loads(text)  # which has no limit on integers
     except (ValueError, RecursionError) as error:
-        raise UnreadableFile(f"{place} of {path} is not JSON: {error}; each line is one JSON object.") from None
+        raise UnreadableFile(f"{place} of {path} is not JSON: {error}", remedy="write one JSON object on each line") from None
     if not isinstance(data, dict):
-        raise UnreadableFile(f"{place} of {path} is not a JSON object; each line is one.")
+        raise UnreadableFile(f"{place} of {path} is not a JSON object", remedy="write one JSON object on each line")
     event_id, key = _texts(data, place, path, reading)
     if _MANY_DIGITS.search(text):
         _check_integers(data, place, path, reading)
@@ -43,7 +44,7 @@ def _json_row(text: str, place: str, path: Path, reading: Reading) -> Row:
 
 
 def _texts(data: dict[str, Any], place: str, path: Path, reading: Reading) -> tuple[str | None, str | None]:
-    """The id, which is taken out, and the key, which stays."""
+    """The id, which is removed from the data, and the key, which stays in it."""
     event_id = _text(data.pop(reading.id_column, None), reading.id_column, place, path)
     if reading.key_column is None:
         return event_id, None
@@ -57,19 +58,22 @@ def _text(value: Any, column: str, place: str, path: Path) -> str | None:
         return None if value is None else key_text(value)
     except (UnsupportedKey, ValueError) as error:
         raise UnreadableFile(
-            f"{place} of {path}: the column {column} cannot name a row, since {error}; use one of strings or numbers."
+            f"{place} of {path}: the column {column} cannot identify a row, since {error}", remedy="use a column of strings or numbers"
         ) from None
 
 
 def _check_integers(data: dict[str, Any], place: str, path: Path, reading: Reading) -> None:
-    """Replaces a key that no reader of JSON would keep by its digits. Raises UnreadableFile for other integers of this size."""
+    """Replace a key beyond 64 bits, which JSON readers would change, by its digits.
+
+    Raises UnreadableFile for other integers of this size.
+    """
     for name, value in data.items():
         if not _has_huge_integer(value):
             continue
         if name != reading.key_column or not isinstance(value, int):
             raise UnreadableFile(
-                f"{place} of {path}: the column {name} has an integer beyond 64 bits, which readers of JSON would change;"
-                " write it in quotes, or with an exponent if it is a quantity."
+                f"{place} of {path}: the column {name} has an integer beyond 64 bits, which JSON readers would change",
+                remedy="write it in quotes, or with an exponent if it is a quantity",
             )
         data[name] = str(value)
 

@@ -1,4 +1,4 @@
-"""Cells of text as values: by the datatype of a model's input, else by one rule for all cells. Pure functions."""
+"""Conversion of text cells to values: by the datatype of a model's input, or by one rule for all other cells."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from eventing.keys import GREATEST_INTEGER, LEAST_INTEGER
 
 Read = Callable[[str], Any]
 
-# Digits of an integer of 64 bits, and a sign.
-_LONGEST_INTEGER = 21
+# The digits of an integer of 64 bits, and a sign.
+_MAX_INTEGER_CHARACTERS = 21
 _INTEGER = re.compile(r"[+-]?[0-9]+")
-# What C's strtod, and so every program, writes and reads: digits with a point anywhere or none, and an exponent of any length.
+# The format of C's strtod, which all programs read: digits with an optional point anywhere, and an optional exponent.
 _FLOATING = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
-# Digits that begin with a 0 and have another behind it are a code and no number: JSON has none such (RFC 8259, section 6).
+# A 0 followed by another digit begins a code rather than a number; JSON numbers cannot (RFC 8259, section 6).
 _CODE = re.compile(r"[+-]?0[0-9]")
-# What most numbers look like; they need no second look.
+# The form of most numbers, which needs no further checks.
 _SIMPLE = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]+)?")
 _FIRST = frozenset("+-.0123456789")
 _BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _BITS = {"1": True, "0": False}
-# What stands for a missing number: the null_values of PyArrow's CSV reader.
+# Missing numbers: the null_values of PyArrow's CSV reader.
 MISSING = frozenset(
     {
         "#N/A",
@@ -47,13 +47,13 @@ MISSING = frozenset(
 
 
 class NotOfType(ValueError):
-    """A cell is not what the model's input takes; the message says what that is."""
+    """A cell does not have the datatype of the model's input; the message names what the input takes."""
 
 
 def by_form(text: str) -> Any:
-    """A cell of which nothing is known: a number if it has the form of one and readers of JSON keep its value, else true, false or text.
+    """Convert a cell of unknown type: a number if JSON readers keep its value, else true, false or a string.
 
-    Digits behind a leading zero, and whole numbers beyond 64 bits, stay text.
+    Digits after a leading zero, and integers beyond 64 bits, stay a string.
     """
     if text[0] not in _FIRST:
         return _BOOLS.get(text, text) if text in ("true", "false") else text
@@ -62,14 +62,14 @@ def by_form(text: str) -> Any:
     if not _FLOATING.fullmatch(text) or _CODE.match(text):
         return text
     number = _number(text)
-    whole = _INTEGER.fullmatch(text) is not None
-    return text if math.isinf(number) or (whole and not LEAST_INTEGER <= number <= GREATEST_INTEGER) else number
+    is_integer = _INTEGER.fullmatch(text) is not None
+    return text if math.isinf(number) or (is_integer and not LEAST_INTEGER <= number <= GREATEST_INTEGER) else number
 
 
 def reader_of(datatype: str) -> Read:
-    """How to read the cells of an input of this Open Inference datatype. What it returns is None for a missing value.
+    """The conversion of cells for an input of this Open Inference datatype.
 
-    It raises NotOfType.
+    It returns None for a missing value, and raises NotOfType.
     """
     if datatype == "BYTES":
         return str
@@ -101,8 +101,8 @@ def _bool(text: str) -> bool | None:
 
 
 def _number(text: str) -> int | float:
-    """An integer where it is one of 64 bits; the nearest double of anything else, infinity beyond the largest."""
-    if len(text) <= _LONGEST_INTEGER and _INTEGER.fullmatch(text):
+    """An integer of 64 bits, or the nearest double of any other number, which is infinity beyond the largest."""
+    if len(text) <= _MAX_INTEGER_CHARACTERS and _INTEGER.fullmatch(text):
         number = int(text)
         if LEAST_INTEGER <= number <= GREATEST_INTEGER:
             return number

@@ -1,4 +1,4 @@
-"""Parquet: columns with types of their own."""
+"""Parquet: columns with types."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ _Convert = Callable[[Any], list[Any]]
 
 
 def read(path: Path, reading: Reading) -> Iterator[Row]:
+    """The rows of a file, each with the number of its row."""
     try:
         with closing(Reader(str(path))) as reader:
             check_unique(reader.schema.names, path)
@@ -29,11 +30,11 @@ def read(path: Path, reading: Reading) -> Iterator[Row]:
     except UnreadableFile:
         raise
     except TidegateError as error:
-        raise UnreadableFile(str(error)) from None
+        raise UnreadableFile(error.message, remedy=error.remedy) from None
 
 
 def count(path: Path) -> int | None:
-    """How many rows the file says that it has."""
+    """The number of rows in the file's metadata; None if it cannot be read."""
     try:
         with path.open("rb") as file:
             return int(pq.read_metadata(file).num_rows)
@@ -42,7 +43,7 @@ def count(path: Path) -> int | None:
 
 
 class _Batch:
-    """Some rows; `first` is the number of the first, from 1."""
+    """A batch of rows; `first` is the number of its first row, from 1."""
 
     def __init__(self, batch: Any, first: int, path: Path) -> None:
         self._batch, self._first, self._path = batch, first, path
@@ -63,7 +64,7 @@ class _Batch:
         return self._converted(name, cells.keys) if name in self._names else None
 
     def _data(self, name: str, texts: list[Any] | None) -> list[Any]:
-        """A key that has no JSON value, such as a decimal of 30 digits, is its text."""
+        """The JSON values of a column. A key without one, such as a decimal of 30 digits, is its text."""
         try:
             return self._converted(name, cells.json_values)
         except UnreadableFile:

@@ -1,4 +1,4 @@
-"""A row of a file, and what is known of the file before it is read."""
+"""A row of a file, and the options of reading it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from tidegate.contract import Contract
 
 
 class UnreadableFile(TidegateError):
-    """A file is not there, or is not what its name says."""
+    """A file does not exist, or does not have the format of its extension."""
 
 
 class Row(NamedTuple):
-    """One row: `place` names it in the file, `id` and `key` are the texts of these columns, `data` are the others and the key's."""
+    """One row: `place` names it in the file, `data` are its values without the id.
+
+    `id` and `key` are the text of their columns.
+    """
 
     place: str
     data: dict[str, Any]
@@ -25,10 +28,10 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """What is known of a file before it is read.
+    """Options of reading a file.
 
-    `contract` is what the model takes: only cells of CSV are read by it, since the other formats have types of their own. `encoding` and
-    `delimiter` are found out where they are None.
+    `contract` has the inputs of the model; only cells of CSV are converted by it, since the other formats have types.
+    `encoding` and `delimiter` are detected if they are None.
     """
 
     id_column: str = "id"
@@ -39,6 +42,7 @@ class Reading:
 
 
 def check_unique(names: list[str], path: Path) -> None:
+    """Check that no column has the name of another. Raises UnreadableFile."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise UnreadableFile(f"{path} has the column {', '.join(map(repr, twice))[:300]} more than once; rename one.")
+        raise UnreadableFile(f"{path} has the column {', '.join(map(repr, twice))[:300]} more than once", remedy="rename one")

@@ -1,1 +1,1 @@
-"""A new model function in a clone of the project: its name, the files that it needs, and writing all of them or none."""
+"""A new model function in a clone of the project: its name, its files, and the writing of all of them or none."""

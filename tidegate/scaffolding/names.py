@@ -1,4 +1,4 @@
-"""What a model function can be called: one name for its folder, Python package, image, Knative Service and model."""
+"""Names of model functions: one name for folder, Python package, image, Knative Service and model."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import yaml
 from common.errors import TidegateError
 
 EXAMPLE = "flights"
-# Knative makes longer names of a Service's, such as <name>-00001-private, which may have 63 characters; our lines of code may have 140.
-_LONGEST = 30
-_NAME = re.compile(rf"[a-z][a-z0-9]{{0,{_LONGEST - 1}}}")
-# What other parts of the project are called, or their images.
-_OURS = frozenset(
+# Knative derives longer names from a Service's, such as <name>-00001-private, of at most 63 characters; lines of code
+# have at most 140.
+_MAX_CHARACTERS = 30
+_NAME = re.compile(rf"[a-z][a-z0-9]{{0,{_MAX_CHARACTERS - 1}}}")
+# Names of other parts of the project, or of their images.
+_RESERVED = frozenset(
     [
         "batch",
         "common",
@@ -33,43 +34,43 @@ _OURS = frozenset(
         "training",
     ]
 )
-# What YAML 1.1 reads as true or false, and no parser for Python does.
+# Booleans of YAML 1.1 that PyYAML reads as strings.
 _BOOLEANS = {"y", "n"}
 
 
 class UnusableName(TidegateError):
-    """A model function cannot be called that."""
+    """A model function cannot have this name."""
 
 
 def check(name: str) -> None:
-    """Raises UnusableName, with the reason and a name that would do."""
+    """Check a name. Raises UnusableName, with the reason and another name."""
     if not _NAME.fullmatch(name):
         raise UnusableName(
-            f"{name!r} is no name for a model function, since its folder, Python package, image and Knative Service are called the same;"
-            f" use small letters and digits, a letter first, {_LONGEST} at the most, such as {_near(name)}."
+            f"{name!r} is not valid as the name of a folder, a Python package, an image and a Knative Service",
+            remedy=f"use lower-case letters and digits, a letter first, at most {_MAX_CHARACTERS}, such as {_near(name)}",
         )
     taken = _taken(name)
     if taken:
-        raise UnusableName(f"{name} is {taken}; choose another name for the model function, such as {name[: _LONGEST - 5]}model.")
+        raise UnusableName(f"{name} is {taken}", remedy=f"choose another name, such as {name[: _MAX_CHARACTERS - 5]}model")
 
 
 def _taken(name: str) -> str | None:
     if name == EXAMPLE:
-        return "the example, which new model functions are made from"
-    if name in _OURS:
+        return "the example, from which new model functions are derived"
+    if name in _RESERVED:
         return "a part of Tidegate itself"
     if name == "kubernetes":
-        return "what Kubernetes calls its own Service in the namespace default"
+        return "the Service of Kubernetes itself in the namespace default"
     if keyword.iskeyword(name):
         return "a keyword of Python"
     if name in sys.stdlib_module_names:
         return "a module of Python's own library"
     if name in _BOOLEANS or yaml.safe_load(name) != name:
-        return "no text in YAML, where it means something else"
+        return "not a string in YAML"
     return None
 
 
 def _near(name: str) -> str:
-    """The name without what it may not have."""
-    near = re.sub(r"[^a-z0-9]", "", name.lower()).lstrip("0123456789")[:_LONGEST]
+    """The name without the characters that are not allowed; another one if that leaves no usable name."""
+    near = re.sub(r"[^a-z0-9]", "", name.lower()).lstrip("0123456789")[:_MAX_CHARACTERS]
     return near if near and not _taken(near) else "prices"

@@ -1,4 +1,4 @@
-"""The files of a new model function, and whether a clone of the project can take them. Nothing is written here."""
+"""The plan of a new model function: its files, checked against the clone of the project. Nothing is written here."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from string import Template
 
 from common.errors import TidegateError
 from tidegate.scaffolding import deriving, names
-from tidegate.scaffolding.deriving import Listed, NoPlace
+from tidegate.scaffolding.deriving import AlreadyListed, NoPlace
 from tidegate.scaffolding.names import EXAMPLE
 
 _TEMPLATES = Path(__file__).parents[1] / "templates/model"
 _BASE = "manifests/base"
-# Paths in the clone, and the templates that they are made from; None is an empty file.
+# Paths in the clone, and their templates; None is an empty file.
 _NEW: dict[str, str | None] = {
     "functions/{name}/__init__.py": None,
     "functions/{name}/__main__.py": "__main__.py.txt",
@@ -38,16 +38,16 @@ _CHANGED: dict[str, Callable[[str, str], str]] = {
 
 
 class NotAClone(TidegateError):
-    """The folder is no clone of the project, or lacks what new model functions are made from."""
+    """The folder is not a clone of the project, or lacks files from which new model functions are derived."""
 
 
-class AlreadyThere(TidegateError):
-    """The clone has something of that name."""
+class AlreadyExists(TidegateError):
+    """The clone has a file or an entry of that name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a file is to hold. `before` is what it holds now, None for one that is not there."""
+    """The new text of a file. `before` is its present text; None if it does not exist."""
 
     path: Path
     text: str
@@ -55,9 +55,9 @@ class Change:
 
 
 def plan(clone: Path, name: str, *, fastapi: bool = False) -> list[Change]:
-    """All that a new model function needs, new files first; with `fastapi`, an application of FastAPI's around it.
+    """All changes for a new model function, new files first; with `fastapi`, it gets a FastAPI application.
 
-    Raises UnusableName, NotAClone and AlreadyThere.
+    Raises UnusableName, NotAClone and AlreadyExists.
     """
     names.check(name)
     _check_clone(clone)
@@ -79,20 +79,20 @@ def _check_clone(clone: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         project = None
     if project != "tidegate":
-        raise NotAClone(f"{clone.resolve()} is no clone of Tidegate; stand in the clone's own folder, or name that by --directory.")
+        raise NotAClone(f"{clone.resolve()} is not a Tidegate checkout", remedy="run from the repository's root, or name it by --directory")
 
 
 def _check_free(clone: Path, name: str) -> None:
     for folder in (f"functions/{name}", f"tests/functions/{name}", f"{_BASE}/{name}"):
         if (clone / folder).exists():
-            raise AlreadyThere(f"{clone / folder} is there already; choose another name, or move it away.")
+            raise AlreadyExists(f"{clone / folder} exists already", remedy="choose another name, or move it away")
 
 
 def _manifests(clone: Path) -> list[Path]:
     folder = clone / _BASE / EXAMPLE
     found = sorted(folder.glob("*.yaml"))
     if not found:
-        raise NotAClone(f"there are no manifests in {folder}, which those of a new model function are made from; restore them.")
+        raise NotAClone(f"no manifests in {folder}, from which those of a new model function are derived", remedy="restore them")
     return found
 
 
@@ -100,10 +100,10 @@ def _changed(path: Path, name: str, change: Callable[[str, str], str]) -> Change
     before = _read(path)
     try:
         return Change(path, change(before, name), before)
-    except Listed as error:
-        raise AlreadyThere(f"{path} has the line `{error}` already; choose another name, or take that out.") from None
+    except AlreadyListed as error:
+        raise AlreadyExists(f"{path} has the line `{error}` already", remedy="choose another name, or remove that line") from None
     except NoPlace as error:
-        raise NotAClone(f"{path} has no line `{error}`, which shows where a model function is added; put it back.") from None
+        raise NotAClone(f"{path} has no line `{error}`, which marks the place of model functions", remedy="restore it") from None
 
 
 def _read(path: Path) -> str:
@@ -111,4 +111,4 @@ def _read(path: Path) -> str:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise NotAClone(f"cannot read {path}: {reason}; restore it, or name another clone by --directory.") from None
+        raise NotAClone(f"cannot read {path}: {reason}", remedy="restore it, or name another clone by --directory") from None

@@ -1,4 +1,4 @@
-"""All of some changes, or none of them."""
+"""Writing of a set of changes: all of them, or none."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from tidegate.scaffolding.plan import Change
 
 
 class NotWritten(TidegateError):
-    """A file could not be written. What was written before it has been taken back."""
+    """A file could not be written. The changes before it have been undone."""
 
 
 def write(changes: Iterable[Change]) -> None:
-    """Raises NotWritten. Whatever stops it, an interruption too, leaves everything as it was."""
+    """Write all changes. An error or an interruption undoes them. Raises NotWritten."""
     with contextlib.ExitStack() as undo:
         for change in changes:
             try:
                 _make_folder(change.path.parent, undo)
-                undo.callback(_take_back, change)
+                undo.callback(_undo, change)
                 change.path.write_text(change.text, "utf-8")
             except OSError as error:
                 reason = error.strerror or error
                 raise NotWritten(
-                    f"cannot write {change.path}: {reason}; nothing was changed: let this user write there, and try again."
+                    f"cannot write {change.path}: {reason}; nothing was changed", remedy="let this user write there, and try again"
                 ) from None
         undo.pop_all()
 
@@ -38,7 +38,7 @@ def _make_folder(folder: Path, undo: contextlib.ExitStack) -> None:
     undo.callback(folder.rmdir)
 
 
-def _take_back(change: Change) -> None:
+def _undo(change: Change) -> None:
     if change.before is None:
         change.path.unlink(missing_ok=True)
     elif change.path.read_text("utf-8") != change.before:

@@ -10,7 +10,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes a file with this name."""
+    """Write a file with this name."""
 
     def call(name: str, content: str | bytes, encoding: str = "utf-8") -> Path:
         path = tmp_path / name

@@ -24,7 +24,7 @@ def test_ids_and_keys_keep_every_digit(write: Write) -> None:
     ("value", "text"),
     [("1.10", "1.1"), ("1e2", "100"), ("-0", "0"), ("true", "true"), ('"007"', "007"), ("18446744073709551616", str(2**64))],
 )
-def test_a_key_has_its_canonical_text(value: str, text: str, write: Write) -> None:
+def test_key_has_its_canonical_text(value: str, text: str, write: Write) -> None:
     (row,) = rows.read(write("a.jsonl", f'{{"k": {value}}}'), Reading(key_column="k", id_column="k"))
     assert (row.id, row.key) == (text, text)
 
@@ -43,12 +43,12 @@ def test_a_key_has_its_canonical_text(value: str, text: str, write: Write) -> No
         ('{"a": "' + "x" * (5 * 2**20), "line 1 of .* has more than 4,194,304 characters"),
     ],
 )
-def test_what_cannot_be_read_is_one_sentence(content: Any, sentence: str, write: Write) -> None:
+def test_unreadable_line_is_one_sentence(content: Any, sentence: str, write: Write) -> None:
     with pytest.raises(UnreadableFile, match=sentence) as caught:
         list(rows.read(write("a.jsonl", content), Reading(key_column="k")))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
-def test_a_mark_of_byte_order_names_the_encoding(encoding: str, write: Write) -> None:
+def test_byte_order_mark_names_the_encoding(encoding: str, write: Write) -> None:
     assert [row.data for row in rows.read(write("a.jsonl", '{"a": "Öl"}\n{"a": 2}\n', encoding))] == [{"a": "Öl"}, {"a": 2}]

@@ -22,12 +22,12 @@ def write(folder: Path, name: str, text: str) -> Path:
     return path
 
 
-def test_json_lines_are_taken_as_they_are(tmp_path: Path) -> None:
+def test_json_lines_keep_their_values(tmp_path: Path) -> None:
     path = write(tmp_path, "a.jsonl", '{"a": 1, "b": null}\n\n{"a": "x", "c": [1]}\n')
     assert data(path) == [{"a": 1, "b": None}, {"a": "x", "c": [1]}]
 
 
-def test_a_csv_cell_is_a_number_only_where_nothing_is_lost_by_it(tmp_path: Path) -> None:
+def test_csv_cell_is_a_number_only_if_nothing_is_lost(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", "zip,big,when,size,open,gone\n00123,12345678901234567890123,2024-01-02 03:04:05,7.5,true,\n")
     expected = {"zip": "00123", "big": "12345678901234567890123", "when": "2024-01-02 03:04:05", "size": 7.5, "open": True}
     assert data(path) == [expected]
@@ -44,21 +44,21 @@ def test_parquet_values_become_json_values(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
-        ("a.txt", "", "is none of .jsonl"),
+        ("a.txt", "", "unsupported file .*: must be one of .jsonl"),
         ("a.jsonl", '{"a": 1}\n{', "line 2 of .* is not JSON"),
         ("a.jsonl", "[1]\n", "line 1 of .* is not a JSON object"),
         ("a.csv", "a,b\n1,2\n3\n", "line 3 of .* has 1 cells, but the header 2"),
         ("a.parquet", "PAR1 no", "is not a Parquet file"),
     ],
 )
-def test_what_cannot_be_read_is_one_sentence_that_names_the_place(name: str, text: str, sentence: str, tmp_path: Path) -> None:
+def test_unreadable_file_is_one_sentence_with_the_place(name: str, text: str, sentence: str, tmp_path: Path) -> None:
     with pytest.raises(rows.UnreadableFile, match=sentence) as caught:
         list(rows.read(write(tmp_path, name, text)))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("value", [b"bytes", dt.timedelta(seconds=3), {"nested": [b"bytes"]}])
-def test_a_column_that_json_has_no_value_for_is_named(value: Any, tmp_path: Path) -> None:
+def test_column_without_a_json_value_is_named(value: Any, tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"odd": [value]}), path)
     with pytest.raises(

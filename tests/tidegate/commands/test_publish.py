@@ -1,4 +1,4 @@
-"""Rows onto a topic and events off it again, with the real commands and an embedded broker."""
+"""`tidegate publish` and `tidegate tail`, with an embedded broker."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Command = Callable[..., Any]
 
 @pytest.fixture
 async def call(tidegate: Tidegate, tmp_path: Path) -> AsyncIterator[Command]:
-    """Runs a command beside a `tidegate up` that has a broker and nothing else."""
+    """Run a command beside a `tidegate up` that has a broker and no manifests."""
     state = tmp_path / "state"
     async with up(UpSettings(manifests=[], port=0, state_dir=state)):
         yield lambda *arguments: asyncio.to_thread(tidegate, *arguments, TIDEGATE_STATE_DIR=str(state))
@@ -37,7 +37,7 @@ async def published(call: Command, folder: Path, rows: list[dict[str, Any]], *op
     return sorted((json.loads(line) for line in shown.stdout.splitlines()), key=lambda event: str(event["id"]))
 
 
-async def test_a_row_becomes_an_event_with_what_was_asked_for_and_nothing_else(call: Command, tmp_path: Path) -> None:
+async def test_row_becomes_an_event_with_the_given_attributes(call: Command, tmp_path: Path) -> None:
     (event,) = await published(call, tmp_path, [{"id": 0, "shop": "00123", "kg": 2}], "--key", "shop", "--type", "weighed")
     assert event == {
         "specversion": "1.0",
@@ -50,7 +50,7 @@ async def test_a_row_becomes_an_event_with_what_was_asked_for_and_nothing_else(c
     }
 
 
-async def test_rows_without_ids_have_the_same_ones_each_time(call: Command, tmp_path: Path) -> None:
+async def test_rows_without_ids_get_stable_ones(call: Command, tmp_path: Path) -> None:
     events = await published(call, tmp_path, [{"kg": 1}, {"kg": 2}])
     assert [event["id"] for event in events] == ["rows.jsonl:1", "rows.jsonl:2"]
 
@@ -58,17 +58,17 @@ async def test_rows_without_ids_have_the_same_ones_each_time(call: Command, tmp_
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["publish", "bad topic!", "rows.jsonl"], "'bad topic!' is no name for a topic"),
+        (["publish", "bad topic!", "rows.jsonl"], "'bad topic!' is not a valid topic name"),
         (
             ["publish", "fruit", "big.jsonl"],
-            r"line 2 of .*big.jsonl has 2,000,\d\d\d bytes as an event; a record of Kafka's holds 1,048,576",
+            r"line 2 of .*big.jsonl has 2,000,\d\d\d bytes as an event; a Kafka record may have 1,048,576",
         ),
         (["publish", "fruit", "empty.jsonl"], "line 1 of .*empty.jsonl: the column id is empty, and an event needs an id; fill it"),
         (["publish", "fruit", "deep.jsonl"], "line 1 of .*deep.jsonl: the event cannot be written as JSON: .*nested less deeply"),
         (["publish", "fruit", "rows.jsonl", "--key", "shop"], r"line 1 of .* has no shop, which --key names; its columns are kg"),
     ],
 )
-async def test_what_cannot_be_published_is_one_sentence(arguments: list[str], sentence: str, call: Command, tmp_path: Path) -> None:
+async def test_unpublishable_row_is_one_sentence(arguments: list[str], sentence: str, call: Command, tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"kg": 1, "shop": null}\n')
     (tmp_path / "big.jsonl").write_text('{}\n{"note": "' + "x" * 2_000_000 + '"}\n')
     (tmp_path / "empty.jsonl").write_text('{"id": ""}\n')
@@ -108,12 +108,12 @@ artifact: {uri: model.ubj}
 """
 
 
-async def test_a_stream_s_status_names_its_model(tmp_path: Path) -> None:
+async def test_stream_status_names_its_model(tmp_path: Path) -> None:
     async with up(UpSettings(manifests=[yaml.safe_load(STREAM)], port=0, state_dir=tmp_path)) as here:
         assert here.status()["streams"] == {"stream-price": {"topic": "fruit", "group": "tidegate-fruit", "model": "price"}}
 
 
-async def test_cells_are_read_by_a_card(call: Command, tmp_path: Path) -> None:
+async def test_cells_are_converted_by_a_card(call: Command, tmp_path: Path) -> None:
     (tmp_path / "model.yaml").write_text(CARD)
     (tmp_path / "rows.csv").write_text("id;sku;kg\n1.10;007;0.011811023622047244\n")
     for card in (tmp_path, tmp_path / "model.yaml"):

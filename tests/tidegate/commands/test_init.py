@@ -1,4 +1,4 @@
-"""`tidegate init` in a copy of the project: what it makes is held to what the project holds itself to, and runs."""
+"""`tidegate init` in a copy of the project: its output meets the project's own standards, and runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
@@ -18,13 +17,13 @@ import yaml
 
 from tidegate.cli import run
 from tidegate.local.up import UpSettings, up
-from tidegate.scaffolding.plan import Change, plan
+from tidegate.scaffolding.plan import plan
 from tidegate.scaffolding.writing import write
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FILES = ("pyproject.toml", "skaffold.yaml", "ARCHITECTURE.md")
 PARTS = (*FILES, "common", "docs", "eventing", "functions", "manifests", "requirements", "tests/manifests")
-# Not one that a model function of the reader's may have.
+# A name that no other model function is likely to have.
 NAME = "newlymade"
 
 
@@ -42,7 +41,7 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 def _python(*arguments: str, cwd: Path) -> str:
-    """What `python -m` prints, in a folder whose packages come first."""
+    """The output of `python -m` in a folder, whose packages are found first."""
     environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run([sys.executable, "-m", *arguments], cwd=cwd, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -56,11 +55,11 @@ def clone(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A copy of the project with a model function that is made and trained; and what was printed when it was made."""
+    """A copy of the project with a new, trained model function, and the output of its creation."""
     folder = _copy(tmp_path_factory.mktemp("clone"))
-    told = _python("tidegate", "init", NAME, cwd=folder)
+    output = _python("tidegate", "init", NAME, cwd=folder)
     _python(f"functions.{NAME}.train", cwd=folder)
-    return folder, told
+    return folder, output
 
 
 @pytest.fixture(scope="module")
@@ -75,27 +74,27 @@ def made(printed: tuple[Path, str]) -> Path:
     return printed[0]
 
 
-def test_it_tells_what_it_made_and_what_to_do_next(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_lists_files_and_next_steps(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = _files(clone)
     assert run(["init", NAME, "--directory", str(clone)]) == 0
     after = _files(clone)
     shown = capsys.readouterr()
     assert shown.err == ""
-    told = {what: set(re.findall(rf"^{what} {clone}/(\S+)$", shown.out, re.MULTILINE)) for what in ("wrote", "added to")}
-    assert told["wrote"] == after.keys() - before.keys()
-    assert told["added to"] == {name for name, content in before.items() if after[name] != content}
+    listed = {verb: set(re.findall(rf"^{verb} {clone}/(\S+)$", shown.out, re.MULTILINE)) for verb in ("wrote", "added to")}
+    assert listed["wrote"] == after.keys() - before.keys()
+    assert listed["added to"] == {name for name, content in before.items() if after[name] != content}
     assert f"cd {clone}\n" in shown.out
     assert f"make train FUNCTION={NAME}\n" in shown.out
 
 
-def test_its_option_can_be_a_variable(clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_option_can_be_an_environment_variable(clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("TIDEGATE_DIRECTORY", str(clone))
     assert run(["init", NAME]) == 0
     assert run(["init", "--help"]) == 0
     assert "env var: TIDEGATE_DIRECTORY" in " ".join(capsys.readouterr().out.split())
 
 
-def test_manifests_are_those_of_the_example(made: Path) -> None:
+def test_manifests_are_derived_from_the_example(made: Path) -> None:
     example, own = (_files(made / "manifests/base" / name) for name in ("flights", NAME))
     assert own == {name: content.replace(b"flights", NAME.encode()) for name, content in example.items()}
 
@@ -110,38 +109,38 @@ def test_skaffold_builds_it_wherever_it_builds_the_example(made: Path) -> None:
         assert f"make train FUNCTION={NAME}" in str(own["hooks"])
 
 
-def test_its_own_tests_pass(made: Path) -> None:
+def test_generated_tests_pass(made: Path) -> None:
     _python("pytest", "-q", "-p", "no:cacheprovider", f"tests/functions/{NAME}", cwd=made)
 
 
-def test_the_tests_of_the_manifests_pass_with_it(made: Path) -> None:
+def test_manifest_tests_pass_with_it(made: Path) -> None:
     _python("pytest", "-q", "-p", "no:cacheprovider", "-m", "not cluster", "tests/manifests", cwd=made)
 
 
-def test_types_are_strict(made: Path) -> None:
+def test_generated_types_are_strict(made: Path) -> None:
     _python("mypy", "--cache-dir", os.devnull, f"functions/{NAME}", f"tests/functions/{NAME}", cwd=made)
 
 
-def test_with_fastapi_its_own_tests_and_types_pass_too(made_with_fastapi: Path) -> None:
+def test_generated_tests_and_types_pass_with_fastapi(made_with_fastapi: Path) -> None:
     assert (made_with_fastapi / "functions" / NAME / "app.py").exists()
     _python("pytest", "-q", "-p", "no:cacheprovider", f"tests/functions/{NAME}", cwd=made_with_fastapi)
     _python("mypy", "--cache-dir", os.devnull, f"functions/{NAME}", f"tests/functions/{NAME}", cwd=made_with_fastapi)
 
 
 @pytest.mark.parametrize("name", ["q", "runtime2", "z" * 30])
-def test_style_is_the_project_s_whatever_the_name(clone: Path, name: str) -> None:
+def test_generated_style_passes_lint_for_any_name(clone: Path, name: str) -> None:
     write(plan(clone, name, fastapi=True))
     for command in (["check"], ["format", "--check"]):
         _python("ruff", *command, "--no-cache", f"functions/{name}", f"tests/functions/{name}", cwd=clone)
 
 
-async def test_the_call_that_it_names_is_answered_on_one_machine(printed: tuple[Path, str], tmp_path: Path) -> None:
-    folder, told = printed
-    called = re.search(r"curl http://(router\.localhost):8080(/\S+) -d (.+)$", told, re.MULTILINE)
+async def test_printed_call_succeeds_on_one_machine(printed: tuple[Path, str], tmp_path: Path) -> None:
+    folder, output = printed
+    called = re.search(r"curl http://(router\.localhost):8080(/\S+) -d (.+)$", output, re.MULTILINE)
     assert called
     settings = UpSettings(manifests=str(folder / "manifests/base"), port=0, state_dir=tmp_path / "state", project_root=folder)
     async with up(settings) as here, aiohttp.ClientSession() as client:
-        # By the address that its host has, since not every resolver knows names below localhost.
+        # By the gateway's address, since not every resolver knows names below localhost.
         url, body = here.running.gateway + called[2], shlex.split(called[3])[0]
         async with client.post(url, data=body, headers={"host": called[1]}) as response:
             answer = await response.json()
@@ -150,7 +149,7 @@ async def test_the_call_that_it_names_is_answered_on_one_machine(printed: tuple[
 
 
 def _refused(clone: Path, name: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """The one sentence of a refusal, which leaves everything as it was."""
+    """The one sentence of a refusal, which changes no file."""
     before = _files(clone)
     assert run(["init", name, "-C", str(clone)]) == 1
     shown = capsys.readouterr()
@@ -160,17 +159,17 @@ def _refused(clone: Path, name: str, capsys: pytest.CaptureFixture[str]) -> str:
     return shown.err
 
 
-def test_a_name_that_will_not_do_is_refused(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_name_is_refused(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "such as houseprices." in _refused(clone, "house-prices", capsys)
 
 
 @pytest.mark.parametrize("taken", ["functions", "tests/functions", "manifests/base"])
-def test_a_folder_of_that_name_is_left_alone(clone: Path, taken: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_existing_folder_is_refused(clone: Path, taken: str, capsys: pytest.CaptureFixture[str]) -> None:
     (clone / taken / NAME).mkdir(parents=True)
-    assert f"{clone / taken / NAME} is there already; choose another name" in _refused(clone, NAME, capsys)
+    assert f"{clone / taken / NAME} exists already; choose another name" in _refused(clone, NAME, capsys)
 
 
-def test_what_is_listed_already_is_named(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_existing_entry_is_named(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["init", NAME, "-C", str(clone)]) == 0
     capsys.readouterr()
     for folder in (f"functions/{NAME}", f"tests/functions/{NAME}", f"manifests/base/{NAME}"):
@@ -178,37 +177,23 @@ def test_what_is_listed_already_is_named(clone: Path, capsys: pytest.CaptureFixt
     assert f"kustomization.yaml has the line `- {NAME}` already; choose another name" in _refused(clone, NAME, capsys)
 
 
-def test_a_folder_that_is_no_clone_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert f"{tmp_path} is no clone of Tidegate; stand in the clone's own folder" in _refused(tmp_path, NAME, capsys)
+def test_folder_that_is_not_a_checkout_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"{tmp_path} is not a Tidegate checkout; run from the repository's root" in _refused(tmp_path, NAME, capsys)
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'another'\n")
-    assert "is no clone of Tidegate" in _refused(tmp_path, NAME, capsys)
+    assert "is not a Tidegate checkout" in _refused(tmp_path, NAME, capsys)
 
 
-def test_what_new_functions_are_made_from_must_be_there(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_source_files_are_named(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     skaffold = clone / "skaffold.yaml"
     skaffold.write_text(skaffold.read_text().replace("# tidegate init adds", "# here go"))
     assert "skaffold.yaml has no line `# tidegate init adds model functions here.`" in _refused(clone, NAME, capsys)
     skaffold.unlink()
     assert "skaffold.yaml: No such file or directory; restore it" in _refused(clone, NAME, capsys)
     shutil.rmtree(clone / "manifests/base/flights")
-    assert "there are no manifests in" in _refused(clone, NAME, capsys)
+    assert "no manifests in" in _refused(clone, NAME, capsys)
 
 
-def test_a_file_that_cannot_be_written_takes_all_back(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_failed_write_undoes_all_changes(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (clone / "tests/functions").write_text("a file where a folder should be")
     assert f"cannot write {clone}/tests/functions/{NAME}/test_model.py: File exists; nothing was changed" in _refused(clone, NAME, capsys)
     assert not (clone / "functions" / NAME).exists()
-
-
-def test_an_interruption_takes_all_back(tmp_path: Path) -> None:
-    (tmp_path / "there").write_text("before")
-
-    def interrupted() -> Iterator[Change]:
-        yield Change(tmp_path / "a/b/new", "new")
-        yield Change(tmp_path / "there", "after", "before")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write(interrupted())
-    assert _files(tmp_path) == {"there": b"before"}
-    assert not (tmp_path / "a").exists()

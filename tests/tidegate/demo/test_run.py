@@ -1,4 +1,4 @@
-"""The main job in small, with everything that can be killed killed once on the way."""
+"""A short demo, in which each part is killed once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FIGURES = {
 }
 
 
-def test_nothing_is_lost_or_doubled_when_each_part_is_killed_once(tidegate: Tidegate, flights_models: Path, tmp_path: Path) -> None:
+def test_no_event_is_lost_or_duplicated_when_each_part_is_killed(tidegate: Tidegate, flights_models: Path, tmp_path: Path) -> None:
     kills = [word for name in VICTIMS for word in ("--kill", name)]
 
     done = tidegate("demo", "--no-train", "--events", "9000", "--state-dir", str(tmp_path), *kills)
@@ -46,7 +46,7 @@ def test_nothing_is_lost_or_doubled_when_each_part_is_killed_once(tidegate: Tide
     assert log.count("was killed by SIGKILL; restarting") == len(VICTIMS)
 
 
-def test_the_demo_says_where_it_must_be_run(tidegate: Tidegate, tmp_path: Path) -> None:
+def test_demo_outside_of_the_repository_is_refused(tidegate: Tidegate, tmp_path: Path) -> None:
     done = tidegate("demo", "--no-train", cwd=tmp_path)
     assert done.returncode == 1
-    assert "there is no manifests/base here; run the demo from the project's own folder" in done.stderr
+    assert "no folder manifests/base in the working directory; run the demo from the repository's root" in done.stderr

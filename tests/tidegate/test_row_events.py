@@ -1,4 +1,4 @@
-"""Whatever is in a file, it is rows that can be sent or one sentence: nothing that a file can cause is a fault of ours."""
+"""Any content of a file is either rows that can be published or one sentence; no content is an internal error."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tidegate import row_events, rows
 from tidegate.rows import Reading, UnreadableFile
 
 many = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-# Pieces that mean something to one of the formats, so that more than the first character is looked at.
+# Pieces with a meaning in one of the formats, so that readers get beyond the first character.
 PIECES = [
     b"\n",
     b"\r\n",
@@ -53,7 +53,7 @@ content = st.one_of(st.binary(max_size=200), st.lists(st.sampled_from(PIECES), m
 
 
 def sent(path: Path, key: str | None = "k") -> list[Message] | str:
-    """The records of a file, or the sentence that says why there are none."""
+    """The records of a file, or the message of its error."""
     envelope = row_events.Envelope(file=path, type="t", source="/s", key_column=key)
     try:
         return [message for _, message in row_events.messages(rows.read(path, Reading(key_column=key)), envelope)]
@@ -69,7 +69,7 @@ def is_good(found: list[Message] | str) -> bool:
 
 @many
 @given(content=content, ending=st.sampled_from(["csv", "tsv", "jsonl"]), key=st.sampled_from(["k", None]))
-def test_any_bytes_are_rows_or_a_sentence(content: bytes, ending: str, key: str | None, tmp_path: Path) -> None:
+def test_any_bytes_are_rows_or_one_sentence(content: bytes, ending: str, key: str | None, tmp_path: Path) -> None:
     path = tmp_path / f"a.{ending}"
     path.write_bytes(content)
     assert is_good(sent(path, key))
@@ -77,7 +77,7 @@ def test_any_bytes_are_rows_or_a_sentence(content: bytes, ending: str, key: str 
 
 @many
 @given(data=st.data())
-def test_any_parquet_file_that_was_damaged_is_rows_or_a_sentence(data: st.DataObject, tmp_path: Path) -> None:
+def test_any_damaged_parquet_file_is_rows_or_one_sentence(data: st.DataObject, tmp_path: Path) -> None:
     sink = io.BytesIO()
     pq.write_table(pa.table({"id": ["a", "b"], "k": [1.5, None], "n": [[1], []]}), sink)
     damaged = bytearray(sink.getvalue())
@@ -122,7 +122,7 @@ COLUMNS: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.parametrize("kind", COLUMNS)
 @given(data=st.data())
-def test_one_key_is_written_one_way_by_a_stream_and_by_a_batch(kind: str, data: st.DataObject, tmp_path: Path) -> None:
+def test_stream_and_batch_write_a_key_in_the_same_way(kind: str, data: st.DataObject, tmp_path: Path) -> None:
     type_, values = COLUMNS[kind]
     column = pa.array(data.draw(st.lists(values, min_size=1, max_size=3)), type_)
     path = tmp_path / "a.parquet"
@@ -150,7 +150,7 @@ def test_one_key_is_written_one_way_by_a_stream_and_by_a_batch(kind: str, data: 
         assert message.key == event_key({"source": "/s", "id": "1", "partitionkey": row.key}) == str(row.key).encode()
 
 
-def test_a_key_that_no_event_can_carry_is_named_by_its_row(tmp_path: Path) -> None:
+def test_key_that_is_not_valid_in_an_event_names_its_row(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"k": ["fine", "a\x1fb"]}), path)
     reading = list(rows.read(path, Reading(key_column="k")))
@@ -170,14 +170,14 @@ def test_a_key_that_no_event_can_carry_is_named_by_its_row(tmp_path: Path) -> No
         (pa.array([b"\xff"]).cast(pa.binary()).view(pa.string()), "row 1 of .*: the column odd has a string that is not UTF-8"),
     ],
 )
-def test_a_value_that_cannot_be_sent_is_named(column: pa.Array, sentence: str, tmp_path: Path) -> None:
+def test_value_without_a_json_form_is_named(column: pa.Array, sentence: str, tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"odd": column}), path)
     with pytest.raises(UnreadableFile, match=sentence):
         list(rows.read(path))
 
 
-def test_nested_values_are_written_as_plain_ones_are(tmp_path: Path) -> None:
+def test_nested_values_are_written_like_plain_ones(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     value = {"when": dt.date(2024, 1, 2), "prices": [Decimal("0.10"), None], "nan": [float("nan")]}
     pq.write_table(pa.table({"nested": [value]}), path)
@@ -185,7 +185,7 @@ def test_nested_values_are_written_as_plain_ones_are(tmp_path: Path) -> None:
     assert row.data == {"nested": {"when": "2024-01-02", "prices": [0.1, None], "nan": [None]}}
 
 
-def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+def test_duplicate_column_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["a", "a"]), path)
     with pytest.raises(UnreadableFile, match="has the column 'a' more than once"):
@@ -193,7 +193,7 @@ def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
-def test_what_is_not_a_file_is_named(ending: str, tmp_path: Path) -> None:
+def test_path_that_is_not_a_file_is_refused(ending: str, tmp_path: Path) -> None:
     pipe, folder = tmp_path / f"pipe.{ending}", tmp_path / f"folder.{ending}"
     os.mkfifo(pipe)
     folder.mkdir()
@@ -206,7 +206,7 @@ def test_what_is_not_a_file_is_named(ending: str, tmp_path: Path) -> None:
         rows.read(tmp_path / f"a\0.{ending}")
 
 
-def test_a_file_s_name_may_have_any_bytes(tmp_path: Path) -> None:
+def test_file_name_may_have_any_bytes(tmp_path: Path) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/a \xff.csv"))
     path.write_text("a\n1\n")
     found = sent(path, key=None)
