@@ -1,4 +1,4 @@
-"""`python -m functions.router`: the process."""
+"""The process of the router: `python -m functions.router`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,7 @@ log = logging.getLogger("tidegate.router")
 
 
 def main(environ: Mapping[str, str] = os.environ) -> int:
-    """Serve until SIGTERM.
-
-    Returns the exit status: 1 when a setting cannot be used or there is no API to read models from.
-    """
+    """Serve until SIGTERM. Returns the exit status: 1 for an invalid setting, or without a Kubernetes API."""
     try:
         settings = Settings.from_env(environ)
         log_to_stderr(settings.log_level)
@@ -37,19 +34,19 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
     log.info("routing the models of namespace %s (%s) on port %d", access.namespace, redact_url(access.url), listener.getsockname()[1])
     app = with_cors(build(settings, access), settings.cors_origins)
     return_large_blocks()
-    # A parser makes a million objects in one go, and the collector would stop everything to look at them again and
-    # again.
+    # A parser makes a million objects at once, and the garbage collector would stop everything to traverse them again
+    # and again.
     gc.freeze()
     gc.set_threshold(200_000, 20, 100)
-    # Seconds that the event loop waits, at each of its turns, for a thread that splits or joins; by default it would be
-    # 10 times as many.
+    # Seconds that each iteration of the event loop waits for a thread that splits or joins; the default is 10 times as
+    # many.
     sys.setswitchinterval(0.0005)
     return serve(
         app,
         listener,
         drain_seconds=settings.drain_seconds,
         body_seconds=settings.body_seconds,
-        write_seconds=settings.request_seconds,  # answers are streamed from a revision, which may take this long
+        write_seconds=settings.request_seconds,  # replies are streamed from a revision, which may take this long
     )
 
 

@@ -111,16 +111,16 @@ class Client:
     """Calls on one namespace.
 
     `first_delay` is the back-off of a watch after its first failure, in seconds; it doubles with each further one.
-    `heard` is called for every response to a watch, bookmarks included.
+    `on_response` is called for every response to a watch, bookmarks included.
     """
 
     def __init__(
-        self, access: Access, session: aiohttp.ClientSession, *, first_delay: float = 0.2, heard: Callable[[], None] = lambda: None
+        self, access: Access, session: aiohttp.ClientSession, *, first_delay: float = 0.2, on_response: Callable[[], None] = lambda: None
     ) -> None:
         self._access = access
         self._session = session
         self._first_delay = first_delay
-        self._heard = heard
+        self._on_response = on_response
         self._tls: ssl.SSLContext | bool = ssl.create_default_context(cafile=access.account / "ca.crt") if access.account else True
 
     async def list(self, resource: str, selector: str = "") -> Listing:
@@ -151,11 +151,11 @@ class Client:
             try:
                 if not version:
                     listing = await self.list(resource, selector)
-                    self._heard()
+                    self._on_response()
                     objects, version = listing.objects, listing.version
                     yield dict(objects)
                 async for change in self._changes(resource, selector, version):
-                    self._heard()
+                    self._on_response()
                     version = change.version
                     failures = 0
                     if _apply(change, objects):
@@ -180,7 +180,7 @@ class Client:
             ) as answer:
                 if answer.status != 200:
                     raise _error(answer.status, await answer.read())
-                self._heard()
+                self._on_response()
                 async for line in _lines(answer.content):
                     with self._checked():
                         change = _change(orjson.loads(line))
