@@ -119,7 +119,7 @@ def _model_paths(model: Json, version: Json) -> Json:
     paths = {
         f"{v2}/infer": {"post": _call("infer", "Predict rows (Open Inference Protocol V2)", model, body=infer)},
         f"{versioned}/infer": {
-            "post": _call("inferVersion", "Predict rows with one version, whichever revision serves it", model, version, body=infer)
+            "post": _call("inferVersion", "Predict rows with one version, by the revision that serves it", model, version, body=infer)
         },
         "/v1/models/{model}:predict": {"post": _call("predict", "Predict rows (V1)", model, body=predict)},
         "/models/{model}": {"post": _call("event", "Predict the data of a CloudEvent, or of each of a batch", model, body=events)},

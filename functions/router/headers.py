@@ -31,7 +31,8 @@ def forwarded(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
 
 
 def without_encodings(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
-    """The forwarded headers of a request that the router writes, uncompressed, and whose reply it reads, uncompressed
-    too.
+    """The forwarded headers of a request that the router rewrites.
+
+    Request and reply are uncompressed, since the router writes the one and reads the other.
     """
     return [(name, value) for name, value in forwarded(headers) if name not in _ENCODINGS]

@@ -76,7 +76,10 @@ class Information:
         return json_answer({"models": sorted(self._table.models)})
 
     async def _index(self, call: Call) -> Answer:
-        """https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_model_repository.md"""
+        """The model repository index of Triton.
+
+        https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_model_repository.md
+        """
         body = await read_body(call.receive, None, _SMALL, Budget(2 * _SMALL))
         document = parse_json(body) if body else {}
         only_ready = document.get("ready", False) if isinstance(document, dict) else None

@@ -145,7 +145,7 @@ def _split_rows(body: bytes, model: Model, override: str | None, candidates: Seq
 
 
 def _split_batch(body: bytes, arm_of: Callable[[Mapping[str, Any]], Arm]) -> Shares | Arm | None:
-    """A body with its events for each arm; or the only arm, which can take the body as it is; None without any events."""
+    """A body with its events for each arm; or the only arm, for which the body is not split; None without events."""
     items = batches.parse(body)
     positions = positions_by_arm([arm_of(item) for item in items])
     if len(positions) <= 1:

@@ -107,7 +107,7 @@ async def _reply(response: aiohttp.ClientResponse, arm: Arm, method: str) -> Rep
 
 
 def _platform_error(status: int, content: bytes, arm: Arm) -> TidegateError:
-    """The error of a plain-text reply of queue-proxy, the activator or the ingress; a model function replies in JSON."""
+    """The error of a plain-text reply, which is one of queue-proxy, the activator or the ingress."""
     message = content.decode(errors="replace").strip() or "no message"
     never_sent = _NEVER_SENT.search(message) is not None
     message = message[:200]

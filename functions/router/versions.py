@@ -96,8 +96,9 @@ class Versions:
         return await self._shared_read(model, arm)
 
     async def _shared_read(self, model: Model, arm: Arm) -> tuple[str, ...]:
-        """Read the versions of an arm, in one call for all waiting requests; it goes on when the first of them is
-        cancelled.
+        """Read the versions of an arm, in one call for all waiting requests.
+
+        The call goes on when the first of the requests is cancelled.
         """
         key = (model.name, arm.revision)
         task = self._pending.get(key)

@@ -70,10 +70,10 @@ class Access:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], account: Path = SERVICE_ACCOUNT) -> Access:
-        """The API of TIDEGATE_KUBERNETES_API (a plain URL) with the token in TIDEGATE_KUBERNETES_TOKEN_FILE, if set;
-        else the API of the cluster that this process runs in.
+        """The API of the environment, or of the cluster that this process runs in.
 
-        Raises ApiError when there is neither.
+        TIDEGATE_KUBERNETES_API (a plain URL) and the token in TIDEGATE_KUBERNETES_TOKEN_FILE take precedence. Raises
+        ApiError when there is neither.
         """
         namespace = environ.get("TIDEGATE_NAMESPACE")
         url = environ.get("TIDEGATE_KUBERNETES_API")
@@ -221,9 +221,7 @@ class Client:
 
     @contextmanager
     def _checked(self) -> Iterator[None]:
-        """Turn a malformed response into ApiError: a proxy before the API may send anything, which must not end a
-        watch.
-        """
+        """Turn a malformed response into ApiError: a proxy may send anything, which must not end a watch."""
         try:
             yield
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:

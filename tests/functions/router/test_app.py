@@ -112,7 +112,7 @@ async def test_a_route_that_never_gets_ready_is_an_error(
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "told", "sentence"),
+    ("status", "text", "expected", "sentence"),
     [
         (502, "EOF\n", 503, "revision flights-v1 is unreachable (EOF); retry"),
         (503, "pending request queue full\n", 503, "revision flights-v1 is unreachable (pending request queue full)"),
@@ -120,14 +120,20 @@ async def test_a_route_that_never_gets_ready_is_an_error(
     ],
 )
 async def test_an_error_of_the_platform_is_a_sentence(
-    status: int, said: str, told: int, sentence: str, start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
+    status: int,
+    text: str,
+    expected: int,
+    sentence: str,
+    start_server: StartServer,
+    start_router: StartRouter,
+    client: aiohttp.ClientSession,
 ) -> None:
     async def platform(_: web.Request) -> web.StreamResponse:
-        return web.Response(text=said, status=status)
+        return web.Response(text=text, status=status)
 
     url = await start_router(service(await start_server(platform), ("v1", 100)))
     async with client.post(f"{url}/v2/models/flights/infer", data=b"{}") as answer:
-        assert answer.status == told
+        assert answer.status == expected
         assert sentence in (await answer.json())["error"]
 
 
