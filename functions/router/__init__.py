@@ -1,1 +1,1 @@
-"""The router: the function in front of the models, which splits traffic between a model's revisions by key."""
+"""The router: the function in front of the models, which splits the traffic of a model between its revisions by key."""

@@ -1,4 +1,4 @@
-"""`python -m functions.router`: the process."""
+"""The process of the router: `python -m functions.router`."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def _run(environ: Mapping[str, str]) -> int:
     log.info("routing the models of namespace %s (%s) on port %d", access.namespace, redact_url(access.url), listener.getsockname()[1])
     app = with_cors(build(settings, access), settings.cors_origins)
     return_large_blocks()
-    # A parser makes a million objects in one go, and the collector would stop everything to look at them again and
-    # again.
+    # A parser makes a million objects at once, and the garbage collector would stop everything to traverse them again
+    # and again.
     gc.freeze()
     gc.set_threshold(200_000, 20, 100)
-    # Seconds that the event loop waits, at each of its turns, for a thread that splits or joins; by default it would be
-    # 10 times as many.
+    # Seconds that each iteration of the event loop waits for a thread that splits or joins; the default is 10 times as
+    # many.
     sys.setswitchinterval(0.0005)
     return serve(
         app,
         listener,
         drain_seconds=settings.drain_seconds,
         body_seconds=settings.body_seconds,
-        write_seconds=settings.request_seconds,  # answers are streamed from a revision, which may take this long
+        write_seconds=settings.request_seconds,  # replies are streamed from a revision, which may take this long
     )
 
 

@@ -1,5 +1,4 @@
-"""The router's HTTP application (plain ASGI, version 3): what happens to every request, and what starts and stops with
-it."""
+"""The router's HTTP application (plain ASGI, version 3): the handling of every request, start-up and shutdown."""
 
 from __future__ import annotations
 
@@ -15,13 +14,13 @@ from common.http_client import session
 from eventing.reply import Problem
 from functions.router import paths
 from functions.router.call import Call, Limits
-from functions.router.calling import Caller
-from functions.router.information import Information, Tell
+from functions.router.dispatch import Dispatcher
+from functions.router.information import Handler, Information
 from functions.router.metrics import Metrics
-from functions.router.paths import Asked, Kind
-from functions.router.reply import Answer as RawAnswer
+from functions.router.paths import Kind, ModelRequest
 from functions.router.reply import Reply
-from functions.router.routes import Routes
+from functions.router.routes import Joined, Routes
+from functions.router.selection import ArmSelector
 from functions.router.settings import Settings
 from functions.router.table import SELECTOR, Table
 from functions.router.upstream import Upstream
@@ -30,7 +29,7 @@ from functions.runtime.errors import log_bug, method_not_allowed, no_route, prob
 from functions.runtime.http.asgi import Answer, Budget, ClientGone, Receive, Scope, Send, error_answer, problem_answer
 from functions.runtime.knative.client import SERVICES, Access, Client
 
-# nginx's: the caller closed the connection before there was an answer. Only metrics see it.
+# nginx's status for a client that disconnects before the answer. Only metrics see it.
 _CLIENT_GONE = 499
 _CLOSE = ((b"connection", b"close"),)
 
@@ -41,7 +40,7 @@ def build(settings: Settings, access: Access) -> App:
 
 
 class App:
-    """An ASGI application."""
+    """The ASGI application; its lifespan opens connections and watches the models."""
 
     def __init__(self, settings: Settings, access: Access) -> None:
         self._access = access
@@ -52,23 +51,29 @@ class App:
             requests=settings.max_waiting_requests,
         )
         self._budget = Budget(settings.max_waiting_bytes)
-        # One: a parser holds the interpreter, so that two of them would only make everybody else wait twice as long for
-        # it.
+        # One: a parser holds the interpreter, so that with two of them other requests would only wait twice as long.
         self._threads = ThreadPoolExecutor(1, "codec")
         self._metrics = Metrics()
         self._table = Table(settings.first_view_seconds)
         self._upstream = Upstream()
-        caller = Caller(self._table, self._upstream, self._metrics, settings.request_seconds, settings.retry_seconds)
-        versions = Versions(caller, settings.max_json_bytes)
-        self._routes = Routes(self._table, caller, versions, allow_override=settings.allow_override)
+        dispatcher = Dispatcher(
+            self._table,
+            self._upstream,
+            self._metrics,
+            request_seconds=settings.request_seconds,
+            retry_seconds=settings.retry_seconds,
+        )
+        versions = Versions(dispatcher, settings.max_json_bytes)
+        selector = ArmSelector(versions, allow_override=settings.allow_override)
+        self._routes = Routes(self._table, dispatcher, versions, selector)
         self._information = Information(self._table, versions, self._metrics)
         self._in_flight = 0
-        self._watch_metrics()
+        self._add_gauges()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            with contextlib.suppress(asyncio.CancelledError):  # of a server that is told twice to stop, and does so at once
-                await self._live(receive, send)
+            with contextlib.suppress(asyncio.CancelledError):  # a server that gets a second signal stops at once
+                await self._lifespan(receive, send)
             return
         call = Call(scope, receive, self._limits, self._budget, self._threads, dict(scope["headers"]))
         self._in_flight += 1
@@ -80,90 +85,90 @@ class App:
 
     async def _serve(self, call: Call, send: Send) -> None:
         path = paths.without_slash(call.scope["path"])
-        tells = self._information.at(path)
-        asked = None if tells else paths.find(path)
+        handlers = self._information.handlers(path)
+        request = None if handlers else paths.find(path)
         try:
             paths.check(call.scope["raw_path"])
-            if tells is not None:
-                await self._tell(call, tells, send)
-            elif asked is None:
+            if handlers is not None:
+                await self._serve_information(call, handlers, send)
+            elif request is None:
                 await error_answer(no_route(path), 404).send(send)
-            elif call.method not in asked.methods:
-                await _not_allowed(call, asked.methods).send(send)
+            elif call.method not in request.methods:
+                await _not_allowed(call, request.methods).send(send)
             else:
-                await self._ask(call, asked, send)
+                await self._serve_model(call, request, send)
         except TidegateError as error:
             await error_answer(sentence_of(error), status_of(error)).send(send)
 
-    async def _tell(self, call: Call, tells: dict[str, Tell], send: Send) -> None:
-        tell = tells.get("GET" if call.method == "HEAD" else call.method)
-        if tell is None:
-            await _not_allowed(call, (*tells, *(["HEAD"] if "GET" in tells else []))).send(send)
+    async def _serve_information(self, call: Call, handlers: dict[str, Handler], send: Send) -> None:
+        handler = handlers.get("GET" if call.method == "HEAD" else call.method)
+        if handler is None:
+            await _not_allowed(call, (*handlers, *(["HEAD"] if "GET" in handlers else []))).send(send)
             return
         try:
-            answer = await tell(call)
+            answer = await handler(call)
         except ClientGone:
             return
         except TidegateError:
             raise
-        except Exception as error:  # noqa: BLE001 a fault of ours: the caller gets an id that the log has too
+        except Exception as error:  # noqa: BLE001 a bug: the caller gets a reference to the log
             answer = error_answer(log_bug(error, f"{call.method} {call.scope['path'][:200]}"), 500, _CLOSE)
         await answer.send(send)
 
-    async def _ask(self, call: Call, asked: Asked, send: Send) -> None:
-        is_event = asked.kind is Kind.EVENTS
+    async def _serve_model(self, call: Call, request: ModelRequest, send: Send) -> None:
+        is_event = request.kind is Kind.EVENTS
         try:
             if self._in_flight > self._limits.requests:
                 raise too_many_requests(self._limits.requests)
-            found = await self._routes.answer(call, asked)
+            reply = await self._routes.handle(call, request)
         except ClientGone:
-            self._metrics.answered(self._label(asked), _CLIENT_GONE)
+            self._metrics.answered(self._label(request), _CLIENT_GONE)
             return
-        except asyncio.CancelledError:  # the time to drain is over
-            detail = "the router is stopping; send the request again."
+        except asyncio.CancelledError:  # the drain has timed out
+            detail = "the router is stopping; retry."
             answer = problem_answer(Problem(503, "stopping", detail)) if is_event else error_answer(detail, 503, _CLOSE)
         except TidegateError as error:
             answer = problem_answer(problem_of(error)) if is_event else error_answer(sentence_of(error), status_of(error))
         except Exception as error:  # noqa: BLE001
-            detail = log_bug(error, f"{call.method} {asked.kind.value}")
+            detail = log_bug(error, f"{call.method} {request.kind.value}")
             answer = problem_answer(Problem(500, "failed", detail)) if is_event else error_answer(detail, 500, _CLOSE)
         else:
-            await self._pass_on(call, self._label(asked), found, send)
+            await self._send(call, self._label(request), reply, send)
             return
         if b"expect" in call.headers:
-            # What comes next may be the body after all, or another request.
+            # The next bytes may be the body after all, or another request.
             answer.headers += _CLOSE
-        self._metrics.answered(self._label(asked), answer.status)
+        self._metrics.answered(self._label(request), answer.status)
         await answer.send(send)
 
-    async def _pass_on(self, call: Call, model: str, found: Reply | tuple[RawAnswer, list[str]], send: Send) -> None:
-        if isinstance(found, Reply):
-            self._metrics.answered(model, found.status)
-            await found.send(send, call.receive)
+    async def _send(self, call: Call, model: str, reply: Reply | Joined, send: Send) -> None:
+        if isinstance(reply, Reply):
+            self._metrics.answered(model, reply.status)
+            await reply.send(send, call.receive)
         else:
-            answer, revisions = found
-            self._metrics.answered(model, answer.status)
-            await answer.send(send, revisions)
+            joined, revisions = reply
+            self._metrics.answered(model, joined.status)
+            await joined.send(send, revisions)
 
-    def _label(self, asked: Asked) -> str:
-        """The model as a label: nothing that a caller invents."""
-        return asked.model if asked.model in self._table.models else ""
+    def _label(self, request: ModelRequest) -> str:
+        """The model as a label of metrics: empty for a name that a caller has invented."""
+        return request.model if request.model in self._table.models else ""
 
-    def _watch_metrics(self) -> None:
-        watch = self._metrics.watch
-        watch("tidegate_router_requests_in_flight", "Requests that are being answered.", lambda: self._in_flight)
-        watch("tidegate_router_body_bytes", "Bytes of bodies that are in memory.", lambda: self._budget.used)
-        watch("tidegate_router_models", "Models that can be routed to.", lambda: len(self._table.models))
-        watch(
+    def _add_gauges(self) -> None:
+        gauge = self._metrics.gauge
+        gauge("tidegate_router_requests_in_flight", "Requests in flight.", lambda: self._in_flight)
+        gauge("tidegate_router_body_bytes", "Bytes of bodies in memory.", lambda: self._budget.used)
+        gauge("tidegate_router_models", "Models that can be routed to.", lambda: len(self._table.models))
+        gauge(
             "tidegate_router_table_age_seconds",
-            "Since the Kubernetes API last said anything about models; it does so every few minutes at the least.",
+            "Seconds since the last response of the Kubernetes API about models; there is one every few minutes at least.",
             lambda: self._table.age_seconds,
         )
 
     @contextlib.asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
         async with self._upstream, session(timeout_seconds=None) as api:
-            client = Client(self._access, api, heard=self._table.heard)
+            client = Client(self._access, api, on_response=self._table.touch)
             watching = asyncio.create_task(self._table.follow(partial(client.watch, SERVICES, SELECTOR)))
             yield
             watching.cancel()
@@ -171,8 +176,8 @@ class App:
                 await watching
         self._threads.shutdown()
 
-    async def _live(self, receive: Receive, send: Send) -> None:
-        """ASGI's lifespan: started before the first request, stopped after the last."""
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        """The lifespan of ASGI: start before the first request, stop after the last."""
         await receive()
         async with self._running():
             await send({"type": "lifespan.startup.complete"})

@@ -1,4 +1,4 @@
-"""Which arm a key belongs to: a function of the key, the salt and the percentages, so that replicas and restarts agree."""
+"""The assignment of keys to arms: a function of key, salt and percentages, so that replicas and restarts agree."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 from eventing.event import to_text
 from functions.runtime.knative.traffic import Arm, Model
 
-# What comes first: an explicit routing key, then what Kafka keys by, then what the event is about.
+# In order of precedence: an explicit routing key, the key of the Kafka record, the subject of the event.
 _KEY_ATTRIBUTES = ("routingkey", "partitionkey", "subject")
 
 
 def assign(arms: Sequence[Arm], salt: bytes, key: bytes) -> Arm:
-    """The arm of a key; every arm has a percentage above 0.
+    """The arm of a key. `arms` are the stable one, then the canaries, each with a percentage above 0.
 
-    The order of the traffic block decides who is the canary: the first is stable, a later one is a canary whatever its share,
-    so that a key that is in the canary at 5% is still in it at 60%.
+    Their order, not their percentages, decides which one is the canary: a key in the canary at 5% is still in it at
+    60%.
     """
     if len(arms) == 1:
         return arms[0]
@@ -31,7 +31,10 @@ def assign(arms: Sequence[Arm], salt: bytes, key: bytes) -> Arm:
 
 
 def _distance(arm: Arm, salt: bytes, key: bytes) -> float:
-    """Exponential with the percentage as its rate: the smallest of several is each one's with a probability by its rate."""
+    """A value of the exponential distribution with the percentage as its rate.
+
+    Each of several arms has the smallest one with a probability in proportion to its rate.
+    """
     uniform = ((_hash(arm.revision.encode() + b"\0" + salt, key) >> 12) + 0.5) / 2**52
     return -math.log(uniform) / arm.percent
 
@@ -41,14 +44,14 @@ def _hash(salt: bytes, key: bytes) -> int:
 
 
 def choose(model: Model, override: str | None, key: bytes | None) -> Arm:
-    """The arm that an override names, else the key's, else one at random by the percentages. Raises InvalidInput."""
+    """The arm of the override, else of the key, else a random one by the percentages. Raises InvalidInput."""
     if override:
         return model.named(override)
     return assign(model.split, model.salt, os.urandom(8) if key is None else key)
 
 
 def event_key(attributes: Mapping[str, Any]) -> bytes:
-    """The key of an event that has at least source and id: a retry of it meets the same revision."""
+    """The routing key of an event; by default its source and id, so that a retry reaches the same revision."""
     for name in _KEY_ATTRIBUTES:
         value = attributes.get(name)
         if value is not None and value != "":

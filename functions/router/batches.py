@@ -1,6 +1,6 @@
-"""Batches of events: split by arm, and what each part's answer means for its events. Pure functions on parsed JSON.
+"""Batches of events: split by arm, and joined from the replies to the parts. Pure functions on parsed JSON.
 
-The items stay plain JSON objects: the revision checks them, and here only their keys are of interest.
+The items stay plain JSON objects: the revision checks them, and only their routing keys are needed here.
 """
 
 from __future__ import annotations
@@ -17,66 +17,68 @@ from eventing.codecs.json import BATCH_MEDIA_TYPE
 from eventing.event import Event
 from eventing.reply import Problem, failed
 from functions.router.parts import Part, dump, in_order
-from functions.router.reply import Answer
+from functions.router.reply import CompleteReply
 
 Item = dict[str, Any]
 HEADERS = [(b"content-type", BATCH_MEDIA_TYPE.encode())]
 
 
 def parse(body: bytes) -> list[Item]:
-    """The objects of a batch, each with an id and a source. Raises InvalidEvent."""
+    """Parse a batch into objects that each have an id and a source. Raises InvalidEvent."""
     try:
         items = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidEvent(f"the body is not JSON: {error}.") from None
     if not isinstance(items, list):
-        raise InvalidEvent("a batch of events is a JSON array; this body is not one.")
+        raise InvalidEvent("a batch of events must be a JSON array.")
     for index, item in enumerate(items):
-        if not isinstance(item, dict) or not _is_text(item.get("id")) or not _is_text(item.get("source")):
-            raise InvalidEvent(f"event {index} of the batch is no object with an id and a source; a CloudEvent needs both as texts.")
+        if not isinstance(item, dict) or not _is_string(item.get("id")) or not _is_string(item.get("source")):
+            raise InvalidEvent(f"event {index} of the batch must be an object with an id and a source, which must be strings.")
     return items
 
 
 def take(items: Sequence[Item], positions: Sequence[int]) -> bytes:
+    """The batch of the events at these positions. Raises InvalidInput."""
     return dump([items[position] for position in positions])
 
 
 def without_data(items: Sequence[Item], positions: Sequence[int]) -> bytes:
-    """The events as far as their failures need them."""
+    """The events at these positions as far as the replies to failed ones need them."""
     return dump([{name: value for name, value in items[position].items() if not isinstance(value, (dict, list))} for position in positions])
 
 
-def refusal(parts: Sequence[Part]) -> Answer | None:
-    """The answer that stands for the whole batch, or None when the parts are to be joined.
+def refusal(parts: Sequence[Part]) -> CompleteReply | None:
+    """The reply to the whole batch if a part was refused; None when the parts are to be joined.
 
-    Either no part was answered; or one with several events was refused for good, as a batch is for one bad event in it:
-    without the split its sender would be told so and look for the bad one, and must not take all of them for bad.
+    Either all parts failed; or one with several events got a status for the dead letter, as a batch does for one
+    invalid event in it. Without the split the sender would get that status and look for the event, so it must not count
+    for all.
     """
     for part in parts:
-        if len(part.positions) > 1 and outcome_of(part.answer.status) is Outcome.DEAD_LETTER:
-            return part.answer
-    return None if any(part.answer.ok for part in parts) else parts[0].answer
+        if len(part.positions) > 1 and outcome_of(part.reply.status) is Outcome.DEAD_LETTER:
+            return part.reply
+    return None if any(part.reply.ok for part in parts) else parts[0].reply
 
 
 def join(model: str, parts: Sequence[Part]) -> bytes:
-    """A batch with one reply for each event: its revision's, or a failure that says why there is none.
+    """A batch with one event for each of the request: the reply of its revision, or a failure with the reason.
 
-    The events of a part that failed are read again from what was sent: parsed, they would take many times their bytes
-    until the answer comes.
+    The events of a failed part are parsed again from the body that was sent: kept in parsed form, they would take many
+    times their bytes until the reply arrives.
     """
     return orjson.dumps(in_order((part.positions, _replies(model, part)) for part in parts))
 
 
 def _replies(model: str, part: Part) -> list[Any]:
-    answer, revision, count = part.answer, part.arm.revision, len(part.positions)
-    found = _array(answer.body) if answer.ok else None
+    reply, revision, count = part.reply, part.arm.revision, len(part.positions)
+    found = _array(reply.body) if reply.ok else None
     if found is not None and len(found) == count:
         return found
-    if answer.ok:
-        said = "no batch" if found is None else f"{len(found)} replies"
-        problem = Problem(502, "bad answer", f"revision {revision} answered {said} to {count} events; see its log.")
+    if reply.ok:
+        given = "no batch" if found is None else f"{len(found)} replies"
+        problem = Problem(502, "bad answer", f"revision {revision} returned {given} for {count} events; see its log.")
     else:
-        problem = _problem(answer, revision)
+        problem = _problem(reply, revision)
     return [_failure(model, item, problem) for item in orjson.loads(part.sent)]
 
 
@@ -85,15 +87,15 @@ def _failure(model: str, item: Item, problem: Problem) -> Item:
     return {**reply.attributes, "data": reply.data}
 
 
-def _problem(answer: Answer, revision: str) -> Problem:
+def _problem(reply: CompleteReply, revision: str) -> Problem:
     try:
-        value = orjson.loads(answer.body)
+        value = orjson.loads(reply.body)
     except orjson.JSONDecodeError:
         value = None
     if isinstance(value, dict) and "detail" in value:
-        return replace(Problem.from_json(value), status=answer.status)
-    said = answer.body[:200].decode(errors="replace").strip() or "nothing"
-    return Problem(answer.status, "failed", f"revision {revision} answered {answer.status}: {said}")
+        return replace(Problem.from_json(value), status=reply.status)
+    text = reply.body[:200].decode(errors="replace").strip() or "an empty body"
+    return Problem(reply.status, "failed", f"revision {revision} responded {reply.status}: {text}")
 
 
 def _array(body: bytes) -> list[Any] | None:
@@ -104,5 +106,5 @@ def _array(body: bytes) -> list[Any] | None:
     return value if isinstance(value, list) else None
 
 
-def _is_text(value: Any) -> bool:
+def _is_string(value: Any) -> bool:
     return isinstance(value, str) and value != ""

@@ -1,4 +1,4 @@
-"""One request on its way through the router: its headers, its body within limits, and the memory that it holds."""
+"""One request in the router: its headers, its body within limits, and the memory that it holds."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, TypeVar
 
-from functions.router.compression import Unpacked, unpack
+from functions.router.compression import Decompressed, decompress
 from functions.runtime.errors import InvalidInput, TooLarge
 from functions.runtime.http.asgi import Budget, Receive, Scope, read_body
 from functions.runtime.protocols.body import check_json
 
 T = TypeVar("T")
 
-# Reading or writing this much JSON takes a millisecond or more: the event loop has others to serve meanwhile.
+# Parsing or writing this much JSON takes a millisecond or more, in which the event loop serves other requests.
 _OFF_LOOP_BYTES = 32 * 1024
 # A search through this much takes less than a millisecond.
 _SEARCHED_BYTES = 1024 * 1024
@@ -25,7 +25,7 @@ JSON_LENGTH = b"inference-header-content-length"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bytes of a body, of JSON that is read here, and of all bodies at once; requests at once."""
+    """Bytes of a body, of JSON that is parsed here, and of all bodies in memory; requests in flight."""
 
     body_bytes: int
     json_bytes: int
@@ -35,7 +35,7 @@ class Limits:
 
 @dataclass(slots=True)
 class Call:
-    """`held` are the bytes that the request has taken from the budget; `started` is on the monotonic clock."""
+    """A request. `held` are the bytes that it has taken from the budget; `started` is on the monotonic clock."""
 
     scope: Scope
     receive: Receive
@@ -48,17 +48,18 @@ class Call:
 
     @property
     def method(self) -> str:
+        """The HTTP method."""
         return str(self.scope["method"])
 
     @property
     def target(self) -> str:
-        """Path and query, encoded as they came."""
+        """Path and query, encoded as received."""
         query: bytes = self.scope["query_string"]
         path: bytes = self.scope["raw_path"]
         return (path + (b"?" + query if query else b"")).decode("latin-1")
 
     async def body(self) -> bytes:
-        """Raises TooLarge, Overloaded and ClientGone."""
+        """Receive the body. Raises TooLarge, Overloaded and ClientGone."""
         content = await read_body(self.receive, self.headers.get(b"content-length"), self.limits.body_bytes, self.budget)
         self.held += len(content)
         return content
@@ -69,59 +70,65 @@ class Call:
         self.held += size
 
     def close(self) -> None:
+        """Return the bytes to the budget."""
         self.budget.give(self.held)
         self.held = 0
 
     @property
     def encoding(self) -> bytes:
-        """How the body is compressed; nothing if it is not."""
+        """The Content-Encoding of the body; empty if it is not compressed."""
         encoding = self.headers.get(b"content-encoding", b"")
         return b"" if encoding.lower() == b"identity" else encoding
 
-    async def unpacked(self, body: bytes, most: int) -> Unpacked:
+    async def decompressed(self, body: bytes, most: int) -> Decompressed:
         """The first `most` bytes of the body without its encoding.
 
         Raises UnsupportedMedia, InvalidInput, Overloaded.
         """
-        found = await self.offload(len(body), unpack, body, self.encoding, most)
+        found = await self.offload(len(body), decompress, body, self.encoding, most)
         self.hold(len(found.content))
         return found
 
     def json_length(self, body: bytes) -> int:
-        """How much of the body is JSON: all of it, unless binary tensors follow."""
+        """The bytes of the body that are JSON: all of them, unless binary tensors follow."""
         value = self.headers.get(JSON_LENGTH, b"")
         return min(int(value), len(body)) if value.isdigit() and len(value) <= 18 else len(body)
 
     async def read_json(self, body: bytes) -> bytes:
-        """The whole body, to be parsed here. Raises what `unpacked` and `check_json` do."""
+        """The whole body without its encoding, to be parsed here. Raises as `decompressed` and `check_json` do."""
         if self.encoding:
-            found = await self.unpacked(body, self.limits.json_bytes)
+            found = await self.decompressed(body, self.limits.json_bytes)
             if not found.whole:
-                raise TooLarge(f"the body is unpacked more than {self.limits.json_bytes} bytes of JSON: send several requests.")
+                raise TooLarge(
+                    f"the decompressed body has more than {self.limits.json_bytes} bytes of JSON", remedy="send several requests"
+                )
             body = found.content
         self.check_json(body)
         return body
 
     def check_json(self, body: bytes, length: int | None = None) -> None:
-        """Raises TooLarge.
+        """Raise TooLarge for JSON that is too long to be parsed here.
 
-        It holds for what is read here: a request that only passes by meets the limits of its model.
+        A request that is forwarded unchanged meets the limits of its model instead.
         """
         check_json(body, len(body) if length is None else length, self.limits.json_bytes, remedy="send several requests")
 
-    def check_answer(self, body: bytes) -> None:
-        """Raises TooLarge, since fewer rows have a smaller answer."""
+    def check_reply(self, body: bytes) -> None:
+        """Raise TooLarge for a reply that is too long to be parsed here: fewer rows have a shorter one."""
         check_json(body, len(body), self.limits.json_bytes, what="answer", remedy="send fewer rows at once")
 
     async def offload(self, size: int, work: Callable[..., T], *arguments: Any) -> T:
-        """Do what is of this size, in bytes: at once if it is small, otherwise beside the event loop."""
+        """Work on `size` bytes: at once if they are few, otherwise in another thread."""
         if size < _OFF_LOOP_BYTES:
             return work(*arguments)
         return await asyncio.get_running_loop().run_in_executor(self.threads, work, *arguments)
 
 
 async def contains(body: bytes, needle: bytes, length: int) -> bool:
-    """Whether the first `length` bytes have the needle; others are served while a large body is searched."""
+    """Whether the first `length` bytes contain the needle.
+
+    The event loop serves other requests during a long search.
+    """
     if length <= _SEARCHED_BYTES:
         return body.find(needle, 0, length) >= 0
     for start in range(0, length, _SEARCHED_BYTES):
@@ -131,7 +138,7 @@ async def contains(body: bytes, needle: bytes, length: int) -> bool:
     return False
 
 
-def required_json(call: Call, what: str) -> None:
-    """What has to be read here must not have binary tensors behind it. Raises InvalidInput."""
+def require_json_tensors(call: Call, what: str) -> None:
+    """Raise InvalidInput for a request with binary tensors, which are not parsed here; `what` needs JSON tensors."""
     if JSON_LENGTH in call.headers:
-        raise InvalidInput(f"{what} go with JSON tensors, not with binary ones; send the tensors' data as JSON.")
+        raise InvalidInput(f"{what} need JSON tensors, not binary ones", remedy="send the tensors' data as JSON")

@@ -1,4 +1,4 @@
-"""Compressed bodies: unpacked as far as the router has to read them, and passed on as they came."""
+"""Compressed bodies: decompressed as far as the router has to read them; they are forwarded unchanged."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import NamedTuple
 from functions.runtime.http.coding import coding_of, pieces
 
 
-class Unpacked(NamedTuple):
-    """The beginning of a body, and whether it is all of it."""
+class Decompressed(NamedTuple):
+    """The beginning of a body, and whether it is the whole body."""
 
     content: bytes
     whole: bool
 
 
-def unpack(body: bytes, encoding: bytes, most: int) -> Unpacked:
-    """The first `most` bytes of a body without its content encoding; hardly more are made.
+def decompress(body: bytes, encoding: bytes, most: int) -> Decompressed:
+    """The first `most` bytes of a body without its content encoding; hardly more are decompressed.
 
-    Raises UnsupportedMedia for an encoding that is not known, and InvalidInput for what is not of its encoding.
+    Raises UnsupportedMedia for an unsupported encoding, and InvalidInput for invalid data.
     """
     coding = coding_of(encoding)
     if not coding:
-        return Unpacked(body, True)
+        return Decompressed(body, True)
     found = bytearray()
     for piece in pieces(body, coding):
         found += piece
         if len(found) > most:
-            return Unpacked(bytes(found[:most]), False)
-    return Unpacked(bytes(found), True)
+            return Decompressed(bytes(found[:most]), False)
+    return Decompressed(bytes(found), True)

@@ -1,7 +1,8 @@
 """The router's OpenAPI 3.1 document, and a page to try it.
 
-It says what holds for any model. What a model takes and gives in particular, its own document says, which the router
-passes on (`/models/{model}/openapi.json`): asking for that starts the model's function, and this does not.
+It covers what is common to all models. The inputs and outputs of a model are in its own document, which the router
+forwards (`/models/{model}/openapi.json`): a request for that one starts the model's function, one for this document
+does not.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 Json = dict[str, Any]
 
 PAGE = Path(__file__).with_name("page.html")
-# The page is one file with its script in it; it may load nothing else and speak to this server only.
+# The page is one file with an inline script; it may load nothing else and call this server only.
 PAGE_HEADERS = (
     (
         b"content-security-policy",
@@ -27,17 +28,17 @@ _EVENT = "application/cloudevents+json"
 _BATCH = "application/cloudevents-batch+json"
 _ABOUT = (
     "The Tidegate router: it sends each request to a revision of its model, the same one for the same routing key, and"
-    " splits batches of events, and rows that have a key each. Every error of a call is"
+    " splits batches of events, and rows with a key each. Every error of a call is"
     ' `{"error": "<one sentence>"}`, every error of an event a problem (RFC 9457).'
 )
 _ERRORS = {
-    "400": "The request is not what the router or the model asks for; the sentence says why.",
-    "404": "There is no such model, or no such version of it.",
-    "413": "The request has more bytes than fit; send several.",
-    "429": "More requests wait than may; send it again after Retry-After seconds.",
-    "502": "A revision answered what is not an answer.",
-    "503": "The model is not ready, or no revision can be reached; send it again.",
-    "504": "The revision did not answer in time.",
+    "400": "The request is invalid; the sentence says why.",
+    "404": "Unknown model, or unknown version of it.",
+    "413": "The request is too large; send several.",
+    "429": "Too many requests; retry after Retry-After seconds.",
+    "502": "The reply of a revision is invalid.",
+    "503": "The model is not ready, or no revision is reachable; retry.",
+    "504": "The revision timed out.",
 }
 _TENSOR: Json = {
     "type": "object",
@@ -63,7 +64,7 @@ _V2: Json = {
                 "routing_keys": {
                     "type": "array",
                     "items": {"type": "string"},
-                    "description": "A key for each row, which chooses its revision.",
+                    "description": "The routing key of each row, which determines its revision.",
                 }
             },
         },
@@ -85,18 +86,18 @@ _KEY: Json = {
     "name": "Tidegate-Routing-Key",
     "in": "header",
     "schema": {"type": "string"},
-    "description": "Requests of one key are answered by one revision.",
+    "description": "Requests with the same key go to the same revision.",
 }
 _REVISION: Json = {
     "name": "Tidegate-Revision",
     "in": "header",
     "schema": {"type": "string"},
-    "description": "A revision, or its tag, that shall answer (unless TIDEGATE_ALLOW_OVERRIDE is false).",
+    "description": "The revision, or its tag, to send the request to (unless TIDEGATE_ALLOW_OVERRIDE is false).",
 }
 
 
 def document(models: Sequence[str]) -> Json:
-    """The document, with the names of the models that there are now."""
+    """The document, with the names of the current models."""
     model = {"name": "model", "in": "path", "required": True, "schema": {"type": "string", **({"enum": list(models)} if models else {})}}
     version = {"name": "version", "in": "path", "required": True, "schema": {"type": "string"}}
     return {
@@ -104,13 +105,13 @@ def document(models: Sequence[str]) -> Json:
         "info": {"title": "Tidegate router", "version": "2", "description": _ABOUT},
         "tags": [
             {"name": "models", "description": "Requests to a model."},
-            {"name": "router", "description": "What the router says of itself."},
+            {"name": "router", "description": "Information about the router."},
         ],
-        "paths": _of_models(model, version) | _of_router(),
+        "paths": _model_paths(model, version) | _router_paths(),
     }
 
 
-def _of_models(model: Json, version: Json) -> Json:
+def _model_paths(model: Json, version: Json) -> Json:
     v2, versioned = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
     infer = _body({_JSON: (_V2, _EXAMPLE_V2)})
     events = _body({_EVENT: (_EVENT_SCHEMA, _EXAMPLE_EVENT), _BATCH: ({"type": "array", "items": _EVENT_SCHEMA}, [_EXAMPLE_EVENT])})
@@ -118,7 +119,7 @@ def _of_models(model: Json, version: Json) -> Json:
     paths = {
         f"{v2}/infer": {"post": _call("infer", "Predict rows (Open Inference Protocol V2)", model, body=infer)},
         f"{versioned}/infer": {
-            "post": _call("inferVersion", "Predict rows with one version, whichever revision serves it", model, version, body=infer)
+            "post": _call("inferVersion", "Predict rows with one version, by the revision that serves it", model, version, body=infer)
         },
         "/v1/models/{model}:predict": {"post": _call("predict", "Predict rows (V1)", model, body=predict)},
         "/models/{model}": {"post": _call("event", "Predict the data of a CloudEvent, or of each of a batch", model, body=events)},
@@ -128,22 +129,24 @@ def _of_models(model: Json, version: Json) -> Json:
         f"{versioned}/ready": {"get": _call("readyVersion", "Is this version ready?", model, version)},
         "/v1/models/{model}": {"get": _call("readyV1", "Is the model ready? (V1)", model)},
     }
-    paths["/models/{model}/openapi.json"] = {"get": _call("document", "The document that the model's function makes of itself", model)}
+    paths["/models/{model}/openapi.json"] = {"get": _call("document", "The OpenAPI document of the model's function", model)}
     return paths
 
 
-def _of_router() -> Json:
+def _router_paths() -> Json:
     index = _body({_JSON: ({"type": "object", "properties": {"ready": {"type": "boolean"}}}, {})})
     return {
-        "/v2/models": {"get": _tell("models", "The models, and their revisions with percentages")},
-        "/v1/models": {"get": _tell("modelsV1", "The names of the models")},
+        "/v2/models": {"get": _information("models", "The models, and their revisions with percentages")},
+        "/v1/models": {"get": _information("modelsV1", "The names of the models")},
         "/v2/repository/index": {
-            "post": {**_tell("index", "Every version of every model; asking starts those at zero"), "requestBody": index}
+            "post": {**_information("index", "Every version of every model; the request starts those at zero"), "requestBody": index}
         },
-        "/v2": {"get": _tell("server", "Name and extensions of this server")},
-        "/v2/health/live": {"get": _tell("live", "Is the router alive?")},
-        "/v2/health/ready": {"get": _tell("routerReady", "Does the router know the models?")},
-        "/metrics": {"get": {**_tell("metrics", "Metrics in Prometheus' text format"), "responses": _ok("text/plain", {"type": "string"})}},
+        "/v2": {"get": _information("server", "Name and extensions of this server")},
+        "/v2/health/live": {"get": _information("live", "Is the router alive?")},
+        "/v2/health/ready": {"get": _information("routerReady", "Does the router know the models?")},
+        "/metrics": {
+            "get": {**_information("metrics", "Metrics in Prometheus' text format"), "responses": _ok("text/plain", {"type": "string"})}
+        },
     }
 
 
@@ -160,7 +163,7 @@ def _call(identifier: str, summary: str, *parameters: Json, body: Json | None = 
     }
 
 
-def _tell(identifier: str, summary: str) -> Json:
+def _information(identifier: str, summary: str) -> Json:
     return {"operationId": identifier, "tags": ["router"], "summary": summary, "responses": _ok(_JSON, {})}
 
 

@@ -1,6 +1,6 @@
 """The metrics in Prometheus' text format, version 0.0.4 (https://prometheus.io/docs/instrumenting/exposition_formats/).
 
-Written here rather than by prometheus_client, which the router's image would hold for these few lines alone.
+It replaces prometheus_client, which the router's image would contain for these few lines only.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 
 def render(metrics: Metrics) -> bytes:
+    """The metrics as text."""
     return "".join(f"{line}\n" for line in _lines(metrics)).encode()
 
 
@@ -26,23 +27,21 @@ def _lines(metrics: Metrics) -> Iterator[str]:
     yield from _counter("tidegate_router_requests_total", "Requests of callers by status class.", ("model", "code"), metrics.requests)
     yield from _counter(
         "tidegate_router_calls_total",
-        "Calls of revisions by status class; none where there was no answer.",
+        "Calls of revisions by status class; none without a reply.",
         ("model", "revision", "code"),
         metrics.calls,
     )
     yield from _histogram(
-        "tidegate_router_call_duration_seconds", "From a call of a revision to its answer.", ("model", "revision"), metrics.latencies
+        "tidegate_router_call_duration_seconds", "From a call of a revision to its reply.", ("model", "revision"), metrics.latencies
     )
-    yield from _counter(
-        "tidegate_router_retries_total", "Calls that were repeated since they had reached no revision.", ("model",), metrics.retries
-    )
+    yield from _counter("tidegate_router_retries_total", "Retries of calls that had reached no revision.", ("model",), metrics.retries)
     for gauge in metrics.gauges:
         yield from _family(gauge.name, gauge.description, "gauge", [f"{gauge.name} {_number(gauge.read())}"])
     yield from _process()
 
 
 def _process() -> Iterator[str]:
-    """As prometheus_client names them."""
+    """Metrics of the process, with the names of prometheus_client."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     seconds = used.ru_utime + used.ru_stime
     name = "process_cpu_seconds_total"
@@ -54,7 +53,7 @@ def _process() -> Iterator[str]:
 
 
 def _resident_bytes() -> int | None:
-    """None where there is no /proc (proc(5), `statm`)."""
+    """The resident memory (proc(5), `statm`); None without /proc."""
     try:
         return int(Path("/proc/self/statm").read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:

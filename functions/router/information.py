@@ -1,4 +1,4 @@
-"""What the router says of itself and of the models that it routes."""
+"""The endpoints about the router itself and the models that it routes to."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ from functions.runtime.http.asgi import Answer, Budget, json_answer, read_body
 from functions.runtime.knative.traffic import Arm, Model
 from functions.runtime.protocols.body import parse_json
 
-Tell = Callable[[Call], Awaitable[Answer]]
+Handler = Callable[[Call], Awaitable[Answer]]
 _SMALL = 64 * 1024
-# The index may start arms from zero: so many at a time, and each may take so long.
+# The index may start arms from zero: the number at a time, and the time limit of each.
 _AT_ONCE = 8
 _INDEX_SECONDS = 10.0
 _EXTENSIONS = ["binary_tensor_data", "model_repository"]
 
 
 class Information:
+    """Handlers by path and method."""
+
     def __init__(self, table: Table, versions: Versions, metrics: Metrics) -> None:
         self._table = table
         self._versions = versions
         self._metrics = metrics
-        self._at: dict[str, dict[str, Tell]] = {
+        self._handlers: dict[str, dict[str, Handler]] = {
             "/": {"GET": self._alive},
             "/v2": {"GET": self._server},
             "/v2/health/live": {"GET": self._live},
@@ -43,12 +45,12 @@ class Information:
             "/docs": {"GET": self._page},
         }
 
-    def at(self, path: str) -> dict[str, Tell] | None:
-        """What a path answers, by method."""
-        return self._at.get(path)
+    def handlers(self, path: str) -> dict[str, Handler] | None:
+        """The handlers of a path by method; None for a path that is not served here."""
+        return self._handlers.get(path)
 
     async def _alive(self, _: Call) -> Answer:
-        """As KServe's servers answer here: its V1 client asks it."""
+        """The liveness that KServe's V1 client checks."""
         return json_answer({"status": "alive"})
 
     async def _server(self, _: Call) -> Answer:
@@ -74,27 +76,30 @@ class Information:
         return json_answer({"models": sorted(self._table.models)})
 
     async def _index(self, call: Call) -> Answer:
-        """https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_model_repository.md"""
+        """The model repository index of Triton.
+
+        https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_model_repository.md
+        """
         body = await read_body(call.receive, None, _SMALL, Budget(2 * _SMALL))
-        wanted = parse_json(body) if body else {}
-        only_ready = wanted.get("ready", False) if isinstance(wanted, dict) else None
+        document = parse_json(body) if body else {}
+        only_ready = document.get("ready", False) if isinstance(document, dict) else None
         if type(only_ready) is not bool:
-            raise InvalidInput("the body must be a JSON object, in which ready, if it is there, is true or false.")
+            raise InvalidInput("the body must be a JSON object, and its field ready must be true or false.")
         await self._table.first_view()
-        turns = asyncio.Semaphore(_AT_ONCE)
+        semaphore = asyncio.Semaphore(_AT_ONCE)
         models = sorted(self._table.models.items())
-        found = await asyncio.gather(*(self._entries(turns, model, arm) for _, model in models for arm in model.arms))
+        found = await asyncio.gather(*(self._entries(semaphore, model, arm) for _, model in models for arm in model.arms))
         entries = list({(entry["name"], entry.get("version")): entry for each in reversed(found) for entry in each}.values())[::-1]
         entries += [_entry(name, "", why) for name, why in sorted(self._table.reasons.items()) if name not in self._table.models]
         return json_answer([entry for entry in entries if entry["state"] == "READY" or not only_ready])
 
-    async def _entries(self, turns: asyncio.Semaphore, model: Model, arm: Arm) -> list[dict[str, str]]:
+    async def _entries(self, semaphore: asyncio.Semaphore, model: Model, arm: Arm) -> list[dict[str, str]]:
         """An entry for each version that an arm serves."""
         try:
-            async with turns, asyncio.timeout(_INDEX_SECONDS):
+            async with semaphore, asyncio.timeout(_INDEX_SECONDS):
                 versions = await self._versions.of(model, arm)
         except (TidegateError, TimeoutError) as error:
-            return [_entry(model.name, "", str(error) or f"revision {arm.revision} does not answer in time.")]
+            return [_entry(model.name, "", str(error) or f"revision {arm.revision} timed out.")]
         return [_entry(model.name, version) for version in versions or ("",)]
 
     async def _exposition(self, _: Call) -> Answer:

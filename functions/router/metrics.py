@@ -1,4 +1,4 @@
-"""What the router counts: plain numbers, by the event loop alone."""
+"""The counters of the router: plain numbers, which only the event loop changes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functions.runtime.observability.histogram import LATENCIES, Histogram
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """A number that another part keeps, read when it is asked for."""
+    """A number of another component, read for each scrape."""
 
     name: str
     description: str
@@ -19,9 +19,9 @@ class Gauge:
 
 
 class Metrics:
-    """Keys are labels in the order of `exposition`.
+    """Counters by their labels, in the order of `exposition`.
 
-    A model is named only if it is known, a revision only as the Knative Service has it.
+    Only known models, and revisions of their Knative Services, become labels.
     """
 
     def __init__(self) -> None:
@@ -32,13 +32,13 @@ class Metrics:
         self.gauges: list[Gauge] = []
 
     def answered(self, model: str, status: int) -> None:
-        """A caller has its answer; `model` is empty where the request was about none that is known."""
+        """Count the reply to a caller; `model` is empty for an unknown one."""
         self.requests[model, _class(status)] += 1
 
     def called(self, model: str, revision: str, status: int, seconds: float) -> None:
-        """A revision has answered, or has not: then `status` is 0.
+        """Count a call of a revision; `status` is 0 without a reply.
 
-        `seconds` until the head of its answer, and its body if that is small.
+        `seconds` is the time to the headers of the reply, and to its body if that is small.
         """
         self.calls[model, revision, _class(status)] += 1
         latencies = self.latencies.get((model, revision))
@@ -47,9 +47,11 @@ class Metrics:
         latencies.add(seconds)
 
     def retried(self, model: str) -> None:
+        """Count a retry."""
         self.retries[(model,)] += 1
 
-    def watch(self, name: str, description: str, read: Callable[[], float]) -> None:
+    def gauge(self, name: str, description: str, read: Callable[[], float]) -> None:
+        """Add a gauge, whose value is read for each scrape."""
         self.gauges.append(Gauge(name, description, read))
 
 

@@ -1,4 +1,4 @@
-"""One request into a part for each arm, and the answers back into one order."""
+"""Splitting one request into a part for each arm, and joining what belongs to its items in their order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import orjson
 
 from common.errors import TidegateError
-from functions.router.reply import Answer
+from functions.router.reply import CompleteReply
 from functions.runtime.errors import InvalidInput
 from functions.runtime.knative.traffic import Arm
 
@@ -18,17 +18,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What went to one arm, by its positions in the whole, and what came back. `sent` is the body of the request."""
+    """The items of one arm, by their positions in the request, and its reply. `sent` is the body that the arm got."""
 
     arm: Arm
     positions: Sequence[int]
-    answer: Answer
+    reply: CompleteReply
     sent: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What is to go to one arm; with an `error` it cannot be sent, and `body` has what is known of its items."""
+    """The body to send to one arm. With an `error` it cannot be sent, and `body` has what is known of its items."""
 
     positions: Sequence[int]
     body: bytes
@@ -36,7 +36,7 @@ class Share:
 
 
 def share(positions: Sequence[int], take: Callable[[], bytes], known: Callable[[], bytes] = bytes) -> Share:
-    """An arm's share by `take`; where that cannot be written, `known` is kept instead."""
+    """An arm's share, written by `take`; where that raises, with the error and the body by `known`."""
     try:
         return Share(positions, take())
     except TidegateError as error:
@@ -44,7 +44,7 @@ def share(positions: Sequence[int], take: Callable[[], bytes], known: Callable[[
 
 
 def positions_by_arm(arms: Sequence[Arm]) -> dict[Arm, list[int]]:
-    """From the arm of each item to the ascending positions of each arm's items; never an empty part."""
+    """From the arm of each item to the ascending positions of each arm's items; no arm is without items."""
     positions: dict[Arm, list[int]] = {}
     for position, arm in enumerate(arms):
         positions.setdefault(arm, []).append(position)
@@ -52,17 +52,17 @@ def positions_by_arm(arms: Sequence[Arm]) -> dict[Arm, list[int]]:
 
 
 def in_order(parts: Iterable[tuple[Sequence[int], Sequence[T]]]) -> list[T]:
-    """The inverse: what belongs to each position, in the order of the positions, which together are 0 to n - 1."""
+    """The items of all parts in the order of their positions, which together are 0 to n - 1."""
     placed = {position: item for positions, items in parts for position, item in zip(positions, items, strict=True)}
     return [placed[position] for position in range(len(placed))]
 
 
 def dump(part: Any) -> bytes:
-    """Some of what was parsed, as JSON again.
+    """Serialize a part of a parsed document.
 
-    Raises InvalidInput: JSON can be read nested four times deeper than it can be written.
+    Raises InvalidInput: orjson parses JSON nested four times deeper than it serializes.
     """
     try:
         return orjson.dumps(part)
     except orjson.JSONEncodeError as error:
-        raise InvalidInput(f"the request cannot be split between revisions ({error}); nest its data less deep.") from None
+        raise InvalidInput(f"the request cannot be split between revisions ({error})", remedy="nest its data less deep") from None

@@ -1,4 +1,4 @@
-"""What a path asks for: pure functions, so that no framework is between a request and its model."""
+"""The paths of requests to a model: pure functions, so that no framework is between a request and its model."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from functions.runtime.errors import InvalidInput
 
 
 class Kind(Enum):
-    """How a request about a model is answered."""
+    """The kind of a request to a model, by which it is handled."""
 
     INFER = "infer"  # Open Inference: its rows may go to several arms
-    EVENTS = "events"  # CloudEvents: likewise, by event
-    METADATA = "metadata"  # with the versions of all arms
-    OPENAPI = "openapi"  # the document that the model function makes of itself
-    ONE = "one"  # any other: as it came, to one arm
+    EVENTS = "events"  # CloudEvents: the events of a batch may go to several arms
+    METADATA = "metadata"  # answered with the versions of all arms
+    OPENAPI = "openapi"  # the document of the model function
+    ONE = "one"  # any other: forwarded unchanged, to one arm
 
 
-class Asked(NamedTuple):
-    """A request about a model; `version` is None unless the path names one, `methods` are those that the path takes."""
+class ModelRequest(NamedTuple):
+    """A request to a model; `version` is None unless the path names one, `methods` are those that the path allows."""
 
     kind: Kind
     model: str
@@ -43,22 +43,22 @@ _HIDDEN = re.compile(rb"(?i)\\|%(?:2f|5c|00)")
 
 
 def check(raw_path: bytes) -> None:
-    """Refuse what another server could read as another path than this one. Raises InvalidInput."""
+    """Refuse a path that another server could read as another one. Raises InvalidInput."""
     if b"." not in raw_path and b"%" not in raw_path and b"\\" not in raw_path:
         return
     if _DOTS.search(raw_path):
-        raise InvalidInput("the path has a segment of dots (. or ..); send the path that it leads to.")
+        raise InvalidInput("the path has a segment of dots (. or ..)", remedy="send the normalized path")
     if _HIDDEN.search(raw_path):
-        raise InvalidInput("the path has an encoded slash, a backslash or a NUL; separate its segments by plain slashes.")
+        raise InvalidInput("the path has an encoded slash, a backslash or a NUL", remedy="separate its segments by plain slashes")
 
 
 def without_slash(path: str) -> str:
-    """A path without one trailing slash, which means the same here as in a model function."""
+    """A path without one trailing slash, which has no meaning here or in a model function."""
     return path[:-1] if len(path) > 1 and path.endswith("/") else path
 
 
-def find(path: str) -> Asked | None:
-    """What a decoded path without a trailing slash asks about a model, or None when it is about none."""
+def find(path: str) -> ModelRequest | None:
+    """Parse a decoded path without a trailing slash; None when it is not that of a model."""
     found = _MODEL.fullmatch(path)
     if found is None:
         return None
@@ -67,10 +67,10 @@ def find(path: str) -> Asked | None:
         if verb or version_verb:
             return None
         if rest == "/infer":
-            return Asked(Kind.INFER, model, version, _POST)
-        return Asked(Kind.ONE, model, version, ANY) if rest else Asked(Kind.METADATA, model, version, ANY)
+            return ModelRequest(Kind.INFER, model, version, _POST)
+        return ModelRequest(Kind.ONE if rest else Kind.METADATA, model, version, ANY)
     if protocol == "v1/models":
-        return None if verb and (versions or rest) else Asked(Kind.ONE, model, version, ANY)
+        return None if verb and (versions or rest) else ModelRequest(Kind.ONE, model, version, ANY)
     if verb or versions or rest not in (None, "/openapi.json"):
         return None
-    return Asked(Kind.OPENAPI, model, None, _GET) if rest else Asked(Kind.EVENTS, model, None, _POST)
+    return ModelRequest(Kind.OPENAPI, model, None, _GET) if rest else ModelRequest(Kind.EVENTS, model, None, _POST)

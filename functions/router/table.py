@@ -1,4 +1,4 @@
-"""The current arms of all models, kept up to date by a watch."""
+"""The table of all models and their arms, kept up to date by a watch."""
 
 from __future__ import annotations
 
@@ -16,51 +16,58 @@ from functions.runtime.knative.traffic import Model, model_of
 log = logging.getLogger("tidegate.router")
 
 SELECTOR = "app.kubernetes.io/component=model-function"
-# Before a watch that a fault of ours has ended is begun anew: long enough not to flood the log.
+# Before a watch that a bug has ended is restarted: long enough not to flood the log.
 _PAUSE_SECONDS = 1.0
 
 
 class Table:
-    """`first_view_seconds` bounds how long a request waits for the first list of models."""
+    """The models by name, and the reasons of those that cannot be routed to.
+
+    `first_view_seconds` limits how long a request waits for the first list of models.
+    """
 
     def __init__(self, first_view_seconds: float) -> None:
         self._first_view_seconds = first_view_seconds
         self._loaded = asyncio.Event()
-        self._heard_at = monotonic()
+        self._touched_at = monotonic()
         self.models: dict[str, Model] = {}
         self.reasons: dict[str, str] = {}
 
     @property
     def loaded(self) -> bool:
+        """Whether the first list of models has arrived."""
         return self._loaded.is_set()
 
     @property
     def age_seconds(self) -> float:
-        """Since the API last said anything of the models, or since the start."""
-        return monotonic() - self._heard_at
+        """Seconds since the last response of the API, or since the start."""
+        return monotonic() - self._touched_at
 
-    def heard(self) -> None:
-        """The API has said something, if only that nothing has changed."""
-        self._heard_at = monotonic()
+    def touch(self) -> None:
+        """Record a response of the API, even one without changes."""
+        self._touched_at = monotonic()
 
     async def follow(self, watch: Callable[[], AsyncGenerator[View]]) -> None:
-        """For ever. A fault of ours is logged and the watch begun anew: if it just ended, nobody would notice that the arms grow old."""
+        """Follow a watch without end.
+
+        A bug is logged and the watch restarted: otherwise the arms would become stale unnoticed.
+        """
         while True:
             try:
                 async with aclosing(watch()) as views:
                     async for view in views:
                         self.update(view)
             except Exception:
-                log.exception("bug: the models could not be followed; their last good arms stay in force, and the watch begins anew")
+                log.exception("bug: the watch of the models failed; keeping the last known arms and restarting it")
             await asyncio.sleep(_PAUSE_SECONDS)
 
     def update(self, view: View) -> None:
-        """Take over what the Services say. One that cannot be routed to keeps the arms that it had."""
-        gone = (self.models.keys() | self.reasons.keys()) - view.keys()
-        for name in gone:
+        """Update the models from their Services. One that cannot be routed to keeps the last known arms."""
+        deleted = (self.models.keys() | self.reasons.keys()) - view.keys()
+        for name in deleted:
             self.models.pop(name, None)
             self.reasons.pop(name, None)
-            log.info("model %s is gone", name)
+            log.info("model %s was deleted", name)
         for name, service in view.items():
             try:
                 self._take(model_of(service))
@@ -69,17 +76,20 @@ class Table:
         self._loaded.set()
 
     async def first_view(self) -> None:
-        """Wait for the first list of models. Raises NotReady when it does not come."""
+        """Wait for the first list of models. Raises NotReady when it does not arrive in time."""
         if self.loaded:
             return
         try:
             async with asyncio.timeout(self._first_view_seconds):
                 await self._loaded.wait()
         except TimeoutError:
-            raise NotReady("the router has not read the list of models yet; try again, and see its log if this stays.") from None
+            raise NotReady("the router has not read the list of models yet", remedy="retry, and see its log if this persists") from None
 
     async def find(self, name: str) -> Model:
-        """Raises UnknownModel, and NotReady when the model, or the first list of models, is not there yet."""
+        """The model of this name.
+
+        Raises UnknownModel, and NotReady when it cannot be routed to or no list has arrived.
+        """
         await self.first_view()
         model = self.models.get(name)
         if model is not None:
@@ -87,7 +97,7 @@ class Table:
         if name in self.reasons:
             raise NotReady(self.reasons[name])
         known = ", ".join(sorted(self.models)) or "none"
-        raise UnknownModel(f"there is no model {name} here; known models: {known}.")
+        raise UnknownModel(f"unknown model {name}; known models: {known}.")
 
     def _take(self, model: Model) -> None:
         self.reasons.pop(model.name, None)
@@ -98,4 +108,4 @@ class Table:
     def _refuse(self, name: str, reason: str) -> None:
         if self.reasons.get(name) != reason:
             self.reasons[name] = reason
-            log.warning("%s%s", reason, " Its last good arms stay in force." if name in self.models else "")
+            log.warning("%s%s", reason, " Keeping its last known arms." if name in self.models else "")

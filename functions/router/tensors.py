@@ -1,4 +1,4 @@
-"""Open Inference requests with a routing key for each row: split by arm, and joined again.
+"""Open Inference requests with a routing key for each row: split by arm, and joined from the replies to the parts.
 
 Pure functions on parsed JSON.
 """
@@ -17,37 +17,38 @@ from functions.runtime.errors import BadAnswer, InvalidInput
 from functions.runtime.protocols.routing import KEYS, REVISION
 
 Message = dict[str, Any]
-# A request without it has no routing keys, and is not parsed at all.
+# A request that does not contain it has no routing keys, and is not parsed.
 NEEDLE = f'"{KEYS}"'.encode()
 
 
 def parse(body: bytes) -> Message | None:
-    """The request if it has `parameters.routing_keys`, checked: a text for each row of each input.
+    """Parse a request with `parameters.routing_keys`; None if it has none.
 
-    Raises InvalidInput.
+    Raises InvalidInput unless there is a string for each row of each input.
     """
     if NEEDLE not in body:
         return None
     try:
         request = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise InvalidInput(f"the body is not JSON: {error}; {KEYS} go with JSON tensors, not with binary ones.") from None
+        raise InvalidInput(f"the body is not JSON: {error}", remedy=f"send JSON tensors, not binary ones, with {KEYS}") from None
     keys = request["parameters"].get(KEYS) if isinstance(request, dict) and isinstance(request.get("parameters"), dict) else None
     if keys is None:
         return None
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
-        raise InvalidInput(f"parameters.{KEYS} must be an array of texts, one for each row.")
+        raise InvalidInput(f"parameters.{KEYS} must be an array of strings, one for each row.")
     _check(request, len(keys))
     return dict(request)
 
 
 def keys_of(request: Message) -> list[bytes]:
+    """The routing key of each row."""
     return [key.encode() for key in request["parameters"][KEYS]]
 
 
 def take(request: Message, positions: Sequence[int]) -> bytes:
-    """The same request with these rows only, and without the keys."""
-    # Answers are joined as JSON, whatever was asked for; the protocol allows a server to answer so.
+    """The request with only the rows at these positions, and without the keys. Raises InvalidInput."""
+    # Replies are joined as JSON even if binary data was requested, which the protocol allows.
     parameters = {name: value for name, value in request["parameters"].items() if name not in (KEYS, "binary_data_output")}
     part = {**request, "parameters": parameters, "inputs": [_take(tensor, positions) for tensor in request["inputs"]]}
     if not parameters:
@@ -58,17 +59,17 @@ def take(request: Message, positions: Sequence[int]) -> bytes:
 
 
 def join(parts: Sequence[Part]) -> bytes:
-    """One answer out of those of the parts, with an output `revision` that names each row's.
+    """One reply from those of the parts, with an additional output `revision` that names the revision of each row.
 
-    Outputs come out flat and row-major. `model_version` is left out when the parts differ in it. Raises BadAnswer.
+    Outputs are flat and row-major. `model_version` is left out when the parts differ in it. Raises BadAnswer.
     """
-    answers = [(part.arm.revision, part.positions, _answer(part)) for part in parts]
-    first = answers[0][2]
-    outputs = [_join(index, tensor, answers) for index, tensor in enumerate(first["outputs"])]
-    names = in_order((positions, [revision] * len(positions)) for revision, positions, _ in answers)
+    replies = [(part.arm.revision, part.positions, _parsed(part)) for part in parts]
+    first = replies[0][2]
+    outputs = [_join(index, tensor, replies) for index, tensor in enumerate(first["outputs"])]
+    names = in_order((positions, [revision] * len(positions)) for revision, positions, _ in replies)
     outputs.append({"name": REVISION, "shape": [len(names)], "datatype": "BYTES", "data": names})
     joined = {**first, "outputs": outputs}
-    if any(answer.get("model_version") != first.get("model_version") for _, _, answer in answers):
+    if any(reply.get("model_version") != first.get("model_version") for _, _, reply in replies):
         joined.pop("model_version", None)
     return orjson.dumps(joined)
 
@@ -76,12 +77,14 @@ def join(parts: Sequence[Part]) -> bytes:
 def _check(request: Message, rows: int) -> None:
     inputs = request.get("inputs")
     if not isinstance(inputs, list) or not inputs or rows == 0:
-        raise InvalidInput(f"the request has no inputs or no rows; send inputs with a row for each of {KEYS}.")
+        raise InvalidInput("the request has no inputs or no rows", remedy=f"send inputs with a row for each of {KEYS}")
     for tensor in inputs:
         if not isinstance(tensor, dict) or not _is_shape(tensor.get("shape")) or not isinstance(tensor.get("data"), list):
             raise InvalidInput(f"each input needs a shape and data as JSON to go with {KEYS}.")
         if tensor["shape"][0] != rows:
-            raise InvalidInput(f"{KEYS} has {rows} keys, but input {tensor.get('name')} has {tensor['shape'][0]} rows; send one key a row.")
+            raise InvalidInput(
+                f"{KEYS} has {rows} keys, but input {tensor.get('name')} has {tensor['shape'][0]} rows", remedy="send one key a row"
+            )
         if _stride(tensor) is None:
             raise InvalidInput(
                 f"input {tensor.get('name')} has {len(tensor['data'])} values, which its shape {tensor['shape']} does not hold."
@@ -93,7 +96,7 @@ def _is_shape(value: Any) -> bool:
 
 
 def _stride(tensor: Message) -> int | None:
-    """How many items of `data` make a row: its width when flat, one when nested, None when neither fits."""
+    """The number of items of `data` for one row: its width when flat, one when nested, None when neither fits."""
     rows, items = tensor["shape"][0], len(tensor["data"])
     width: int = math.prod(tensor["shape"][1:])
     if items == rows * width:
@@ -103,7 +106,7 @@ def _stride(tensor: Message) -> int | None:
 
 def _take(tensor: Message, positions: Sequence[int]) -> Message:
     data, stride = tensor["data"], _stride(tensor)
-    assert stride is not None  # noqa: S101 checked when it was parsed
+    assert stride is not None  # noqa: S101 checked by `parse`
     if stride == 1:
         taken = [data[position] for position in positions]
     else:
@@ -112,26 +115,25 @@ def _take(tensor: Message, positions: Sequence[int]) -> Message:
 
 
 def _as_json(output: Any) -> Any:
-    """An output that is asked for, without `binary_data`; what is no output is complained about by the model."""
+    """A requested output without `binary_data`; an invalid one is left for the model to refuse."""
     parameters = output.get("parameters") if isinstance(output, dict) else None
     if not isinstance(parameters, dict) or "binary_data" not in parameters:
         return output
     return {**output, "parameters": {name: value for name, value in parameters.items() if name != "binary_data"}}
 
 
-def _answer(part: Part) -> Message:
+def _parsed(part: Part) -> Message:
+    """The reply to a part, with flat outputs. Raises BadAnswer."""
     revision, rows = part.arm.revision, len(part.positions)
     try:
-        answer = orjson.loads(part.answer.body)
-        for tensor in answer["outputs"]:
+        reply = orjson.loads(part.reply.body)
+        for tensor in reply["outputs"]:
             tensor["data"] = _flat(tensor["data"])
             if tensor["shape"][0] != rows or len(tensor["data"]) != math.prod(tensor["shape"]):
-                raise BadAnswer(
-                    f"revision {revision} answered output {tensor['name']} with another number of values than {rows} rows have."
-                )
+                raise BadAnswer(f"revision {revision} returned the wrong number of values for {rows} rows in output {tensor['name']}.")
     except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
-        raise BadAnswer(f"revision {revision} did not answer with outputs as JSON tensors; see its log.") from None
-    return dict(answer)
+        raise BadAnswer(f"revision {revision} did not return outputs as JSON tensors", remedy="see its log") from None
+    return dict(reply)
 
 
 def _flat(data: list[Any]) -> list[Any]:
@@ -140,15 +142,16 @@ def _flat(data: list[Any]) -> list[Any]:
     return data
 
 
-def _join(index: int, tensor: Message, answers: Sequence[tuple[str, Sequence[int], Message]]) -> Message:
+def _join(index: int, tensor: Message, replies: Sequence[tuple[str, Sequence[int], Message]]) -> Message:
     shape = tensor["shape"][1:]
     width = math.prod(shape)
     parts = []
-    for revision, positions, answer in answers:
-        other = answer["outputs"][index] if index < len(answer["outputs"]) else {}
+    for revision, positions, reply in replies:
+        other = reply["outputs"][index] if index < len(reply["outputs"]) else {}
         if other.get("name") != tensor["name"] or other["shape"][1:] != shape:
             raise BadAnswer(
-                f"revisions {answers[0][0]} and {revision} answer different outputs, which cannot be joined; name one by Tidegate-Revision."
+                f"revisions {replies[0][0]} and {revision} return different outputs, which cannot be joined",
+                remedy="name one of them by Tidegate-Revision",
             )
         parts.append((positions, [other["data"][row * width : (row + 1) * width] for row in range(len(positions))]))
     rows = in_order(parts)

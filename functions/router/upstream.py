@@ -1,4 +1,4 @@
-"""Calls to a revision: headers and body go through untouched, but for what `headers.passed_on` leaves behind."""
+"""HTTP calls to a revision, and the meaning of their failures."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from yarl import URL
 
 from common.errors import TidegateError
 from common.http_client import NO_HOST, session
-from functions.router.headers import RawHeaders, passed_on
+from functions.router.headers import RawHeaders, forwarded
 from functions.router.reply import Reply
 from functions.runtime.errors import BadAnswer, RouteNotReady, TimedOut, Unreachable
 from functions.runtime.knative.traffic import Arm
 
-_BY_THE_PLATFORM = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
-# Their words where the connection was never made, so that the request has reached nobody: those of Go's dialer, which
-# queue-proxy and the activator repeat, of the activator itself, and of Envoy. Not among them: `EOF` and resets, after
-# which a request may have been executed.
+_PLATFORM_STATUSES = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
+# The messages of the platform where no connection was made, so that the request has reached no container: those of Go's
+# dialer, which queue-proxy and the activator repeat, of the activator itself, and of Envoy. Not among them are `EOF`
+# and resets, after which a request may have been executed.
 _NEVER_SENT = re.compile(
     r"\A(?:dial tcp\b|timed out dialing|no healthy upstream)|reset reason: (?:(?:remote|local) )?connection (?:failure|timeout)\b"
 )
 _AUTOMATIC = frozenset({"Accept", "Accept-Encoding", "Content-Type", "User-Agent"})
+_RETRY = "retry, and check its pods if this persists"
 _CONNECT_SECONDS = 10.0
-# An answer up to this size is read whole: one write instead of a stream of pieces.
+# A reply up to this size is read whole: one write instead of a stream of chunks.
 _WHOLE_BYTES = 64 * 1024
-# A body above this size is written piece by piece, as the revision takes it.
-_PIECE_BYTES = 256 * 1024
-_WORDS_BYTES = 4_096
+# A body above this size is written in chunks, as the revision reads it.
+_CHUNK_BYTES = 256 * 1024
+_MESSAGE_BYTES = 4_096
 
 
 class Upstream:
-    """A context manager: it owns its connections."""
+    """The connections to revisions; a context manager that closes them."""
 
     async def __aenter__(self) -> Self:
         self._session = session(timeout_seconds=None, raw=True)
@@ -45,17 +46,17 @@ class Upstream:
         await self._session.close()
 
     async def call(self, arm: Arm, method: str, target: str, headers: RawHeaders, body: bytes, seconds: float) -> Reply:
-        """The answer, whose head has come. `target` is path and query, encoded; `seconds` bounds all of it, the body of
-        the answer included.
+        """Call a revision; the reply has its status and headers.
 
-        Raises RouteNotReady when the request has reached nobody, Unreachable when there is no answer, TimedOut when it takes
-        too long, and BadAnswer when the answer is not HTTP.
+        `target` is path and query, encoded; `seconds` limits the whole call, the body of the reply included. Raises
+        RouteNotReady when the request has reached no container, Unreachable without a reply, TimedOut, and BadAnswer
+        for a reply that is not HTTP.
         """
         url = URL(arm.url + target, encoded=True)
         sent = CIMultiDict((name.decode("latin-1"), value.decode(errors="surrogateescape")) for name, value in headers)
         data: bytes | AsyncIterator[bytes | memoryview] | None = body or None
-        if len(body) > _PIECE_BYTES:
-            data = _pieces(body)
+        if len(body) > _CHUNK_BYTES:
+            data = _chunks(body)
             sent["Content-Length"] = str(len(body))
         try:
             response = await self._session.request(
@@ -69,19 +70,20 @@ class Upstream:
             )
             return await _reply(response, arm, method)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise explained(error, arm) from None
+            raise translated(error, arm) from None
 
 
 async def _reply(response: aiohttp.ClientResponse, arm: Arm, method: str) -> Reply:
-    """The answer of a revision.
+    """The reply of a revision.
 
-    Raises what it means when it is none: the platform's words, or a status that is none of HTTP's.
+    Raises the domain error for a reply of the platform in its place, and BadAnswer for an invalid status.
     """
     whole = True
     try:
         if not 200 <= response.status < 600:
             raise BadAnswer(
-                f"revision {arm.revision} answered with status {response.status}, which is not a final status of HTTP; see its log."
+                f"revision {arm.revision} responded with status {response.status}, which is not a final status of HTTP",
+                remedy="see its log",
             )
         length = response.content_length
         if method == "HEAD" or (length is not None and length <= _WHOLE_BYTES) or response.content.at_eof():
@@ -90,46 +92,46 @@ async def _reply(response: aiohttp.ClientResponse, arm: Arm, method: str) -> Rep
             whole = False
             content = await response.content.readany()
         if response.status == HTTPStatus.NOT_FOUND and method != "HEAD" and (not content or NO_HOST in response.headers):
-            # Said by the ingress, not by a model function: a tag's host takes a moment to be known there. Envoy's has
-            # no body.
-            raise RouteNotReady(f"there is no way to revision {arm.revision} at {arm.url} yet; try again.")
-        if response.status in _BY_THE_PLATFORM and response.content_type == "text/plain":
-            raise _platform_error(response.status, content[:_WORDS_BYTES], arm)
+            # From the ingress, not from a model function: it takes a moment to learn the host of a tag. Envoy sends no
+            # body.
+            raise RouteNotReady(f"revision {arm.revision} at {arm.url} is not routable yet", remedy="retry")
+        if response.status in _PLATFORM_STATUSES and response.content_type == "text/plain":
+            raise _platform_error(response.status, content[:_MESSAGE_BYTES], arm)
     except BaseException:
         response.close()
         raise
     declared = next((value for name, value in response.raw_headers if name.lower() == b"content-length"), None)
     return Reply(
-        response.status, passed_on(response.raw_headers), content, arm, None if whole else response, declared, is_head=method == "HEAD"
+        response.status, forwarded(response.raw_headers), content, arm, None if whole else response, declared, is_head=method == "HEAD"
     )
 
 
-def _platform_error(status: int, words: bytes, arm: Arm) -> TidegateError:
-    """Bare words of queue-proxy, the activator or the ingress; a model function answers in JSON."""
-    said = words.decode(errors="replace").strip() or "nothing"
-    never_sent = _NEVER_SENT.search(said) is not None
-    said = said[:200]
+def _platform_error(status: int, content: bytes, arm: Arm) -> TidegateError:
+    """The error of a plain-text reply, which is one of queue-proxy, the activator or the ingress."""
+    message = content.decode(errors="replace").strip() or "no message"
+    never_sent = _NEVER_SENT.search(message) is not None
+    message = message[:200]
     if never_sent:
-        return RouteNotReady(f"revision {arm.revision} does not take connections ({said}); try again, and see its pods if this stays.")
+        return RouteNotReady(f"revision {arm.revision} refuses connections ({message})", remedy=_RETRY)
     if status == HTTPStatus.GATEWAY_TIMEOUT:
-        return TimedOut(f"revision {arm.revision} did not answer in time ({said}); send less at once, or raise its timeoutSeconds.")
-    return Unreachable(f"revision {arm.revision} does not answer ({said}); try again, and see its pods if this stays.")
+        return TimedOut(f"revision {arm.revision} timed out ({message})", remedy="send less at once, or raise its timeoutSeconds")
+    return Unreachable(f"revision {arm.revision} is unreachable ({message})", remedy=_RETRY)
 
 
-def explained(error: Exception, arm: Arm) -> TidegateError:
-    """A failure of the connection to a revision, by what it means for the request."""
+def translated(error: Exception, arm: Arm) -> TidegateError:
+    """The domain error of a failed connection to a revision."""
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return RouteNotReady(f"revision {arm.revision} at {arm.url} does not take connections; try again.")
+        return RouteNotReady(f"the connection to revision {arm.revision} at {arm.url} timed out", remedy="retry")
     if isinstance(error, TimeoutError):
-        return TimedOut(f"revision {arm.revision} did not answer in time; send less at once, or raise the router's time-out.")
+        return TimedOut(f"revision {arm.revision} timed out", remedy="send less at once, or raise TIDEGATE_REQUEST_SECONDS of the router")
     if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError):
-        return RouteNotReady(f"revision {arm.revision} at {arm.url} cannot be reached ({error}); try again.")
+        return RouteNotReady(f"revision {arm.revision} at {arm.url} refuses connections ({error})", remedy="retry")
     if isinstance(error, aiohttp.ClientResponseError):
-        return BadAnswer(f"revision {arm.revision} did not answer in HTTP/1.1 ({error.message}); see its log.")
-    return Unreachable(f"revision {arm.revision} at {arm.url} cannot be reached ({error}); try again.")
+        return BadAnswer(f"revision {arm.revision} did not reply in HTTP/1.1 ({error.message})", remedy="see its log")
+    return Unreachable(f"revision {arm.revision} at {arm.url} is unreachable ({error})", remedy="retry")
 
 
-async def _pieces(body: bytes) -> AsyncIterator[memoryview]:
+async def _chunks(body: bytes) -> AsyncIterator[memoryview]:
     view = memoryview(body)
-    for start in range(0, len(view), _PIECE_BYTES):
-        yield view[start : start + _PIECE_BYTES]
+    for start in range(0, len(view), _CHUNK_BYTES):
+        yield view[start : start + _CHUNK_BYTES]

@@ -119,9 +119,7 @@ def problem_of(error: TidegateError) -> Problem:
 
 
 def log_bug(error: Exception, where: str) -> str:
-    """Log an unexpected exception with its traceback; returns the sentence for the caller, with the reference in the
-    log.
-    """
+    """Log an unexpected exception with its traceback; returns the sentence for the caller, with a reference."""
     reference = uuid.uuid4().hex[:12]
     log.error("bug %s at %s", reference, where, exc_info=error)
     return f"internal error; reference {reference}."

@@ -1,4 +1,4 @@
-"""Images without Skaffold, and the digest of their base: the scripts of functions/, with builders that write down their arguments."""
+"""The scripts of functions/ that build images and pin their base, with builders that record their arguments."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ echo "$(basename "$0") $*" >>"{log}"
 
 @pytest.fixture
 def program(tmp_path: Path) -> Callable[[str, str], None]:
-    """Puts a program before all others, which writes down its arguments."""
+    """Make a program that comes first in PATH and records its arguments."""
 
     def make(name: str, body: str = "") -> None:
         path = tmp_path / "bin" / name
@@ -46,12 +46,12 @@ def script(tmp_path: Path) -> Run:
     return run
 
 
-def asked(tmp_path: Path) -> list[str]:
+def recorded(tmp_path: Path) -> list[str]:
     return (tmp_path / "log").read_text().splitlines()
 
 
 def skaffold() -> dict[str, dict[str, str]]:
-    """What Skaffold's own builder is given, by image."""
+    """The build arguments in skaffold.yaml, by image."""
     artifacts = yaml.safe_load((ROOT / "skaffold.yaml").read_text())["build"]["artifacts"]
     return {artifact["image"]: artifact["docker"]["buildArgs"] for artifact in artifacts}
 
@@ -64,14 +64,14 @@ def test_every_image_that_skaffold_builds_is_built_and_pushed(
     done = script("images.sh", REGISTRY="localhost:5000", TAG="7", BUILDER=builder)
     assert done.returncode == 0, done.stderr
     built: dict[str, dict[str, str]] = {}
-    for line in asked(tmp_path):
+    for line in recorded(tmp_path):
         if " build " in line:
             image = re.search(r"-t localhost:5000/(\w+):7", line)
             assert image is not None
             arguments = dict(pair.split("=") for pair in re.findall(r"--build-arg (\S+)", line))
             built[image[1]] = {name: value for name, value in arguments.items() if not (name == "EXTRA" and value == image[1])}
     assert built == skaffold()
-    pushed = {line.rpartition("/")[2] for line in asked(tmp_path) if " push " in line}
+    pushed = {line.rpartition("/")[2] for line in recorded(tmp_path) if " push " in line}
     assert pushed == {f"{name}:7" for name in built}
 
 
@@ -80,17 +80,17 @@ def test_images_are_not_pushed_where_they_are_loaded(
 ) -> None:
     program("docker")
     assert script("images.sh", REGISTRY="kind.local", TAG="1", PUSH="false").returncode == 0
-    assert not [line for line in asked(tmp_path) if " push " in line]
+    assert not [line for line in recorded(tmp_path) if " push " in line]
 
 
-def test_a_registry_has_to_be_named(script: Run) -> None:
+def test_a_registry_must_be_named(script: Run) -> None:
     done = script("images.sh")
     assert (done.returncode, "make images REGISTRY=localhost:5000 TAG=1" in done.stderr) == (2, True)
 
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
-    """A checkout with the recipe alone."""
+    """A checkout with only the Dockerfile and the scripts."""
     folder = tmp_path / "checkout"
     (folder / "functions").mkdir(parents=True)
     for name in ("Dockerfile", "pin-base.sh"):
@@ -113,18 +113,18 @@ def test_a_base_is_pinned_by_the_digest_of_its_index_and_pinned_again(
         assert done.returncode == 0, done.stderr
         digest = hashlib.sha256(index.encode()).hexdigest()
         assert base_of(recipe) == [f"{tag.partition('@')[0]}@sha256:{digest}"] == done.stdout.split()
-    assert asked(tmp_path) == [f"skopeo inspect --raw docker://{tag.partition('@')[0]}"] * 2
+    assert recorded(tmp_path) == [f"skopeo inspect --raw docker://{tag.partition('@')[0]}"] * 2
 
 
-def test_a_registry_that_gives_no_digest_changes_nothing(program: Callable[..., None], script: Run, recipe: Path) -> None:
+def test_a_registry_without_a_digest_changes_nothing(program: Callable[..., None], script: Run, recipe: Path) -> None:
     before = (recipe / "functions/Dockerfile").read_text()
     program("skopeo", "echo 'unauthorized' >&2; exit 1")
     assert script("pin-base.sh", folder=recipe).returncode != 0
     assert (recipe / "functions/Dockerfile").read_text() == before
 
 
-def test_all_stages_are_built_on_the_one_base() -> None:
-    """So that one line pins all of it: no stage names an image of its own."""
+def test_all_stages_are_built_on_one_base() -> None:
+    """One line pins all of it: no stage names another image."""
     recipe = (ROOT / "functions/Dockerfile").read_text()
     stages = {name for _, name in re.findall(r"^FROM (\S+) AS (\S+)$", recipe, re.MULTILINE)}
     assert {source for source, _ in re.findall(r"^FROM (\S+) AS (\S+)$", recipe, re.MULTILINE)} - stages == {"${BASE}"}

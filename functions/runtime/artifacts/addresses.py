@@ -1,4 +1,4 @@
-"""Addresses of artifacts: the parts of a URI, whether one is within another, and a form without secrets for messages."""
+"""Addresses of artifacts: the parts of a URI, prefixes, and a form without secrets for messages."""
 
 from __future__ import annotations
 

@@ -125,8 +125,9 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 @contextmanager
 def _translated_errors(uri: str, scheme: str) -> Iterator[None]:
-    """Turn every exception of a library into InvalidModel, without its text, which may repeat the URI with its
-    signature.
+    """Turn every exception of a library into InvalidModel.
+
+    The exception's text is left out, since it may repeat the URI with its signature.
     """
     try:
         yield

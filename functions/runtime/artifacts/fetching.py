@@ -90,9 +90,7 @@ def fetch(uri: str, sha256: str | None, policy: Policy) -> Path:
 
 
 def _fetch(uri: str, address: Address, sha256: str, target: Path, policy: Policy) -> None:
-    """Download to a temporary name and rename once the digest is right: no reader and no other process sees half a
-    file.
-    """
+    """Download to a temporary name and rename once the digest is right: no process sees a partial file."""
     # Imported only here: urllib would add to the start of every function with an artifact beside its card.
     from functions.runtime.artifacts.downloading import download
 

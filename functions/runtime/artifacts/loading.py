@@ -54,8 +54,9 @@ def load(path: Path, policy: Policy = CARD_FOLDER_ONLY) -> Loaded:
 
 
 def load_all(path: Path, policy: Policy = CARD_FOLDER_ONLY) -> list[Loaded]:
-    """Load the models of the subfolders of a folder without a card, sorted by folder; for any other path, the one model
-    of `load`.
+    """Load the models of a folder of models, sorted by subfolder; for any other path, the one model of `load`.
+
+    The subfolders with a card are the models. Raises InvalidModel.
     """
     if not path.is_dir() or (path / CARD_NAME).exists():
         return [load(path, policy)]
@@ -131,7 +132,9 @@ def _load_bare(path: Path) -> Loaded:
 
 
 def _load_artifact(card: Card, folder: Path, policy: Policy) -> tuple[Path, Model]:
-    """Read the file once for a built-in runtime; a user's runtime reads it itself, since it may be large or have others
+    """Load the artifact of a card.
+
+    The file is read once for a built-in runtime. A user's runtime reads it itself: it may be large or have others
     beside it.
     """
     if card.runtime in BUILT_IN:

@@ -66,9 +66,7 @@ def match_categories(card: Card, features: Sequence[str], signature: Signature, 
 
 
 def _match_codes(card: Card, item: Input, largest: int, artifact: Path) -> None:
-    """Match an input whose artifact knows codes only: the card has their categories, or callers send the codes
-    themselves.
-    """
+    """Match an input whose artifact knows codes only: the card has the categories, or callers send the codes."""
     if item.categories is None and item.datatype not in WHOLE:
         raise InvalidModel(
             f"the input {item.name} of the model {card.name} has no categories, its artifact {artifact} takes codes",
@@ -83,8 +81,9 @@ def _match_codes(card: Card, item: Input, largest: int, artifact: Path) -> None:
 
 
 def card_from(signature: Signature, path: Path, runtime: str) -> Card:
-    """Make the card of an artifact that has none: the name from the file, the inputs from the artifact, whose
-    categories are all known.
+    """Make the card of an artifact that has none: the name from the file, the inputs from the signature.
+
+    The categories of the signature must all be known.
     """
     name = re.sub(r"[^A-Za-z0-9_.\-]+", "-", path.stem)[:_LONGEST_NAME].strip("-.") or "model"
     number = "FP64" if signature.typecode == "d" else "FP32"

@@ -12,8 +12,9 @@ _folders: list[str] = []
 
 
 def offer(folder: str) -> None:
-    """Register a folder that may hold the transform or the runtime of a card; it is not searched before a card names
-    one.
+    """Register a folder that may hold the transform or the runtime of a card.
+
+    It is not searched before a card names one.
     """
     _folders.append(folder)
 
@@ -24,7 +25,5 @@ def search() -> None:
 
 
 def environment() -> dict[str, str]:
-    """The environment of a child `python -P -m MODULE` that finds the same modules as this process, and none in the
-    working directory.
-    """
+    """The environment of a child `python -P -m MODULE` that finds the same modules as this process, and no others."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

@@ -17,7 +17,7 @@ from functions.runtime.errors import InvalidModel
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """Where artifacts may be read from, besides the folder of their card, and the limits of a download."""
+    """Where artifacts may be read from, in addition to the folder of their card, and the limits of a download."""
 
     allowed: tuple[str, ...] = ()
     """TIDEGATE_ARTIFACT_URIS: prefixes, comma-separated, such as s3://models/prod,file:///mnt/models. None by default:
@@ -88,9 +88,7 @@ def default_cache(environ: Mapping[str, str]) -> Path:
 
 
 def _temporary_cache() -> Path:
-    """A folder that this user owns: every user may write to the temporary folder, and a file could change after its
-    check.
-    """
+    """A folder in the temporary one that this user owns: any other could change after the check of a digest."""
     import tempfile
 
     try:

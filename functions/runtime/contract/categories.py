@@ -1,6 +1,4 @@
-"""Categories of an input: strings, numbers or booleans, as in the training frame, and the spellings that callers may
-send.
-"""
+"""Categories of an input, as in the training frame, and the spellings that callers may send."""
 
 from __future__ import annotations
 
@@ -16,9 +14,7 @@ _Value = TypeVar("_Value")
 
 
 def is_category(value: object) -> bool:
-    """Whether a value is a string, a boolean, or a number that JSON can carry: finite, and of 64 bits if it is an
-    integer.
-    """
+    """Whether a value is a string, a boolean, or a number of JSON: finite, and of 64 bits if it is an integer."""
     if isinstance(value, int):
         return -(1 << 63) <= value < 1 << 64
     return isinstance(value, str) or (isinstance(value, float) and math.isfinite(value))
@@ -30,9 +26,7 @@ def text_of(category: Category) -> str:
 
 
 def spellings_of(category: Category) -> tuple[str, ...]:
-    """The strings that mean a category: the canonical one, and Python's, which pandas writes into CSV (`True`,
-    `1e-07`).
-    """
+    """The strings for a category: the canonical one, and Python's, which pandas writes into CSV (`True`, `1e-07`)."""
     return tuple(dict.fromkeys((text_of(category), str(category))))
 
 
@@ -66,7 +60,7 @@ def by_spelling(values: Mapping[Category, _Value], datatype: str) -> dict[Any, _
 
 
 def are_same(one: Category, other: Category) -> bool:
-    """Whether both mean the same category: a string may stand for a number or a boolean, but true is not the number 1."""
+    """Whether both mean the same category: a string may mean a number or a boolean, but true is not the number 1."""
     if isinstance(one, str) != isinstance(other, str):
         text, value = (one, other) if isinstance(one, str) else (other, one)
         return text in spellings_of(value)

@@ -1,5 +1,6 @@
-"""Checks of inputs against the card: of single values with an error message, and of whole columns, which only succeed
-or give up.
+"""Checks of inputs against the card.
+
+The checks of single values have error messages; those of whole columns only succeed or give up.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ class NeedsSlowPath(Exception):
 
 
 def checker(item: Input, *, bools: bool = False) -> Callable[[Any], Any]:
-    """A function from a value that is not null to the string, the number as float, or the category; it raises
-    InvalidInput.
+    """A function that checks one value that is not null. It raises InvalidInput, naming the input.
 
-    With `bools` a number may be true or false: an artifact without a card does not know the type of its columns.
+    It returns the string, the number as float, or the category. With `bools` a number may be true or false: an artifact
+    without a card does not know the type of its columns.
     """
     if item.categories is not None:
         return _category_checker(item, item.categories)
@@ -55,8 +56,9 @@ def checker(item: Input, *, bools: bool = False) -> Callable[[Any], Any]:
 
 
 def converter(item: Input) -> Callable[[Column], Sequence[float]]:
-    """A function from a column of values to numbers: categories by their position, NaN for missing; it raises
-    NeedsSlowPath.
+    """A function that converts a column of values to numbers. It raises NeedsSlowPath.
+
+    Categories become their position, missing values NaN.
     """
     if item.categories is not None or item.datatype == "BYTES":
         return _codes_of(item)
@@ -66,9 +68,7 @@ def converter(item: Input) -> Callable[[Column], Sequence[float]]:
 
 
 def range_of(item: Input) -> tuple[float, float]:
-    """The least and the greatest number that an input may be: by its bounds, and by its datatype if that is one of
-    integers.
-    """
+    """The least and the greatest number of an input: by its bounds, and by its datatype if that is an integer."""
     least, most = bounds_of(item.datatype) if item.datatype in WHOLE else (-math.inf, math.inf)
     return (
         least if item.minimum is None else max(least, float(item.minimum)),

@@ -121,7 +121,7 @@ class Encoder:
         return Rows(values, count)
 
     def objects(self, records: Sequence[Any]) -> Rows:
-        """Encode rows as objects by input name; unlike those of a record, all their names must be inputs of the card."""
+        """Encode rows as objects by input name, all of whose names must be inputs of the card."""
         if self._fast and set(map(type, records)) == {dict} and set(map(len, records)) == {len(self.names)}:
             try:
                 return self.matrix(list(chain.from_iterable(map(self._pick_inputs, records))), len(records))
@@ -168,7 +168,7 @@ class Encoder:
         return name in self._known
 
     def check_names(self, names: Iterable[str], *, absent: bool = False) -> None:
-        """Raise InvalidInput for a name that is not an input, and unless `absent` for a required input that is missing."""
+        """Raise InvalidInput for an unknown name, and unless `absent` for a required input that is missing."""
         given = set(names)
         unknown = sorted(given - self._known)
         if unknown:

@@ -37,9 +37,7 @@ class OutputTensor(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ServedOutput:
-    """An output as it is served: its meaning, the kind of prediction that it is made from, and the shape and number of
-    values of a row.
-    """
+    """An output as it is served: its meaning, the kind of prediction behind it, and the shape of a row."""
 
     name: str
     datatype: str

@@ -1,6 +1,4 @@
-"""The signature of an artifact and the form of its predictions: the description by its runtime, which a card is matched
-with.
-"""
+"""The signature of an artifact, with which a card is matched, and the form of its predictions."""
 
 from __future__ import annotations
 
@@ -46,7 +44,9 @@ class Signature:
 
 
 class Prediction(NamedTuple):
-    """The `values` of all rows, row-major, in an array of "f", "d" or "i", and the `shape` of one row: () for one
+    """The predictions of several rows.
+
+    `values` are those of all rows, row-major, in an array of "f", "d" or "i"; `shape` is that of one row: () for one
     value, (3,) for three.
     """
 

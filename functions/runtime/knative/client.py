@@ -70,10 +70,10 @@ class Access:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], account: Path = SERVICE_ACCOUNT) -> Access:
-        """The API of TIDEGATE_KUBERNETES_API (a plain URL) with the token in TIDEGATE_KUBERNETES_TOKEN_FILE, if set;
-        else the API of the cluster that this process runs in.
+        """The API of the environment, or of the cluster that this process runs in.
 
-        Raises ApiError when there is neither.
+        TIDEGATE_KUBERNETES_API (a plain URL) and the token in TIDEGATE_KUBERNETES_TOKEN_FILE take precedence. Raises
+        ApiError when there is neither.
         """
         namespace = environ.get("TIDEGATE_NAMESPACE")
         url = environ.get("TIDEGATE_KUBERNETES_API")
@@ -111,16 +111,16 @@ class Client:
     """Calls on one namespace.
 
     `first_delay` is the back-off of a watch after its first failure, in seconds; it doubles with each further one.
-    `heard` is called for every response to a watch, bookmarks included.
+    `on_response` is called for every response to a watch, bookmarks included.
     """
 
     def __init__(
-        self, access: Access, session: aiohttp.ClientSession, *, first_delay: float = 0.2, heard: Callable[[], None] = lambda: None
+        self, access: Access, session: aiohttp.ClientSession, *, first_delay: float = 0.2, on_response: Callable[[], None] = lambda: None
     ) -> None:
         self._access = access
         self._session = session
         self._first_delay = first_delay
-        self._heard = heard
+        self._on_response = on_response
         self._tls: ssl.SSLContext | bool = ssl.create_default_context(cafile=access.account / "ca.crt") if access.account else True
 
     async def list(self, resource: str, selector: str = "") -> Listing:
@@ -151,11 +151,11 @@ class Client:
             try:
                 if not version:
                     listing = await self.list(resource, selector)
-                    self._heard()
+                    self._on_response()
                     objects, version = listing.objects, listing.version
                     yield dict(objects)
                 async for change in self._changes(resource, selector, version):
-                    self._heard()
+                    self._on_response()
                     version = change.version
                     failures = 0
                     if _apply(change, objects):
@@ -180,7 +180,7 @@ class Client:
             ) as answer:
                 if answer.status != 200:
                     raise _error(answer.status, await answer.read())
-                self._heard()
+                self._on_response()
                 async for line in _lines(answer.content):
                     with self._checked():
                         change = _change(orjson.loads(line))
@@ -221,9 +221,7 @@ class Client:
 
     @contextmanager
     def _checked(self) -> Iterator[None]:
-        """Turn a malformed response into ApiError: a proxy before the API may send anything, which must not end a
-        watch.
-        """
+        """Turn a malformed response into ApiError: a proxy may send anything, which must not end a watch."""
         try:
             yield
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:

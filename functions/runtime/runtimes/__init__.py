@@ -20,8 +20,9 @@ class Model(Protocol):
     signature: Signature
 
     def predict(self, values: array[float], rows: int, kind: Kind = "value") -> Prediction:
-        """Predict `rows` rows of `signature.width` features: row-major, NaN for missing, in a precision of the
-        signature.
+        """Predict `rows` rows of `signature.width` features.
+
+        `values` are row-major, NaN for missing, in a precision of the signature.
         """
         ...
 

@@ -24,9 +24,7 @@ Known = tuple[Category, ...] | None
 
 
 def categories_of(text: bytes, infos: Sequence[str], categorical: set[int]) -> dict[int, Known]:
-    """The categories by column: all of `categorical`, with None where they are ambiguous, and the ordered columns that
-    are certain.
-    """
+    """The categories by column: of all `categorical`, None where ambiguous, and of ordered columns that are certain."""
     lists = _lists(text)
     fits = _Fitting(text, infos, categorical)
     places = _only_places([len(found) for found in lists], len(infos), fits)

@@ -62,8 +62,9 @@ def runtime_of(data: bytes, path: Path) -> str:
 
 
 def line_feeds(data: bytes) -> bytes:
-    """Text with LightGBM's line ends: Windows or mail may have added carriage returns, which the sizes in it do not
-    count.
+    """Text with LightGBM's line ends.
+
+    Windows or mail may have added carriage returns, which the sizes in the text do not count.
     """
     return data.replace(_CARRIAGE_RETURN, b"\n") if data.startswith(b"tree\r\n") else data
 

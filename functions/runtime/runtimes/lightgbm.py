@@ -1,7 +1,7 @@
-"""LightGBM by its C API (https://lightgbm.readthedocs.io/en/stable/C-API.html), on the library inside the wheel; its
-text format only.
+"""LightGBM by its C API, on the library inside the wheel; its text format only.
 
-`import lightgbm` imports numpy and scipy, and a pickled estimator could run any code.
+https://lightgbm.readthedocs.io/en/stable/C-API.html. `import lightgbm` would load numpy and scipy, and a pickled
+estimator could run any code.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""The shared library inside an installed package, found without importing the package, which would import numpy and
-scipy.
+"""The shared library inside an installed package, loaded without importing the package.
+
+The import would load numpy and scipy.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""`python -m functions.runtime.runtimes.try_load RUNTIME PATH [SHA256]`: check an artifact and predict, in a process that may crash.
+"""Check an artifact and predict, in a process that may crash.
 
-The exit status is 0 when the artifact can be served, and 1, with one sentence as the last line of standard error, when it cannot; a crash
-ends it by a signal. With a digest, a file of other bytes is refused, so that the server loads the bytes that were tried here.
+`python -m functions.runtime.runtimes.try_load RUNTIME PATH [SHA256]`. The exit status is 0 when the artifact can be
+served, and 1, with one sentence as the last line of standard error, when it cannot; a crash ends it by a signal. With
+a digest, a file of other bytes is refused, so that the server loads the bytes that were tried here.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def main(name: str, path: str, digest: str | None = None) -> int:
 
 
 def limit(path: Path) -> None:
-    """Limit the memory and CPU time of this process by the size of the file. Raises InvalidModel when it cannot be read."""
+    """Limit the memory and CPU time of this process by the size of the file. Raises InvalidModel if it is unreadable."""
     try:
         size = path.stat().st_size
     except OSError as error:

@@ -147,7 +147,7 @@ class XGBoostModel:
         return floats
 
     def _load(self, data: bytes) -> None:
-        """Load from memory, where the library detects the format by the first two bytes, not by the name of the file."""
+        """Load from memory, where the library detects the format by the first two bytes, not by the file's name."""
         if data[1:2].isspace() or data[:1].isspace():
             data = data.lstrip()[:1] + data.lstrip()[1:].lstrip()
         if len(data) < _LEAST or not data.startswith(b"{"):  # the library would abort the process
@@ -213,9 +213,7 @@ class XGBoostModel:
         return {name: known for name, kind, known in zip(names, types, categories, strict=True) if kind in ("c", "categorical")}
 
     def _categories(self) -> list[tuple[Category, ...] | None]:
-        """The categories of each feature, in the order of the codes; empty for a model trained on codes, or before
-        XGBoost 3.1.
-        """
+        """The categories of each feature, by code; empty for a model trained on codes, or before XGBoost 3.1."""
         if not hasattr(self._library, "XGBoosterGetCategoriesExportToArrow"):
             return []
         handle, exported = _POINTER(), ctypes.c_char_p()
@@ -295,7 +293,7 @@ def _classes(objective: str, classes: int) -> int:
 
 
 def _of_column(column: dict[str, Any] | None) -> tuple[Category, ...] | None:
-    """The categories of one feature, from the addresses at which the library exports them (Arrow's layout for strings)."""
+    """The categories of one feature, from the addresses that the library exports (Arrow's layout for strings)."""
     if column is None:
         return None
     if "offsets" not in column:

@@ -20,7 +20,7 @@ StartRouter = Callable[..., Awaitable[str]]
 
 @pytest.fixture
 async def start_server() -> AsyncIterator[StartServer]:
-    """Starts a server on loopback that hands every request to one function; returns its port."""
+    """Start a server on loopback that passes every request to one function; returns its port."""
     async with AsyncExitStack() as stack:
 
         async def start(handler: Handler) -> int:
@@ -39,7 +39,7 @@ async def start_server() -> AsyncIterator[StartServer]:
 
 @pytest.fixture
 async def start_router(start_server: StartServer) -> AsyncIterator[StartRouter]:
-    """Starts a router that finds these Knative Services at its Kubernetes API; returns its URL."""
+    """Start a router whose Kubernetes API has these Knative Services; returns its URL."""
     async with AsyncExitStack() as stack:
 
         async def start(*services: dict[str, Any], **settings: Any) -> str:
@@ -55,7 +55,7 @@ async def start_router(start_server: StartServer) -> AsyncIterator[StartRouter]:
             config.load()
             server = uvicorn.Server(config)
             server.lifespan = config.lifespan_class(config)
-            # With its protocol named, since asyncio turns Nagle's delay off for such sockets only.
+            # With the protocol named, since asyncio disables Nagle's algorithm for such sockets only.
             listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             listener.bind(("127.0.0.1", 0))
             await server.startup([listener])

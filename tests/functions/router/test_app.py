@@ -35,13 +35,13 @@ def owner(entry: dict[str, Any], key: str) -> str:
 
 
 async def echo(request: web.Request) -> web.StreamResponse:
-    """A revision that tells what reached it."""
+    """A revision that replies with the request that it got."""
     seen = {"host": request.host, "path": request.raw_path, "method": request.method, "body": (await request.read()).decode()}
     return web.json_response({**seen, "headers": {name.lower(): value for name, value in request.headers.items()}}, headers={"X-Own": "1"})
 
 
 async def score(request: web.Request) -> web.StreamResponse:
-    """A revision that answers events and tensors with its own name (its tag), which the host tells."""
+    """A revision that answers events and tensors with its tag, which is part of the host."""
     tag, body = request.host.partition("-")[0], orjson.loads(await request.read())
     if isinstance(body, list):
         replies = [{"id": f"r{item['id']}", "source": "/models/flights", "type": "done", "data": [tag, item["id"]]} for item in body]
@@ -57,7 +57,7 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
         yield opened
 
 
-async def test_a_request_reaches_its_revision_untouched(
+async def test_a_request_reaches_its_revision_unchanged(
     start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
 ) -> None:
     port = await start_server(echo)
@@ -79,7 +79,7 @@ async def test_a_request_reaches_its_revision_untouched(
 
 
 @pytest.mark.parametrize("batch", [False, True])
-async def test_a_way_that_the_ingress_does_not_know_yet_is_tried_again(
+async def test_a_route_that_is_not_ready_is_retried(
     batch: bool, start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
 ) -> None:
     unknown = {"v1": 2, "v2": 1}
@@ -99,7 +99,7 @@ async def test_a_way_that_the_ingress_does_not_know_yet_is_tried_again(
     assert [reply["data"] for reply in replies] == [[owner(entry, item["id"]), item["id"]] for item in orjson.loads(body)]
 
 
-async def test_a_way_that_stays_unknown_is_told(
+async def test_a_route_that_never_gets_ready_is_an_error(
     start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
 ) -> None:
     async def nowhere(_: web.Request) -> web.StreamResponse:
@@ -108,26 +108,32 @@ async def test_a_way_that_stays_unknown_is_told(
     url = await start_router(service(await start_server(nowhere), ("v1", 100)), retry_seconds=0.2)
     async with client.post(f"{url}/v2/models/flights/infer", data=b"{}") as answer:
         assert answer.status == 503
-        assert "there is no way to revision flights-v1" in (await answer.json())["error"]
+        assert "is not routable yet; retry" in (await answer.json())["error"]
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "told", "sentence"),
+    ("status", "text", "expected", "sentence"),
     [
-        (502, "EOF\n", 503, "revision flights-v1 does not answer (EOF); try again"),
-        (503, "pending request queue full\n", 503, "revision flights-v1 does not answer (pending request queue full)"),
-        (504, "request timeout", 504, "revision flights-v1 did not answer in time (request timeout); send less at once"),
+        (502, "EOF\n", 503, "revision flights-v1 is unreachable (EOF); retry"),
+        (503, "pending request queue full\n", 503, "revision flights-v1 is unreachable (pending request queue full)"),
+        (504, "request timeout", 504, "revision flights-v1 timed out (request timeout); send less at once"),
     ],
 )
-async def test_what_the_platform_says_instead_of_a_revision_becomes_a_sentence(
-    status: int, said: str, told: int, sentence: str, start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
+async def test_an_error_of_the_platform_is_a_sentence(
+    status: int,
+    text: str,
+    expected: int,
+    sentence: str,
+    start_server: StartServer,
+    start_router: StartRouter,
+    client: aiohttp.ClientSession,
 ) -> None:
     async def platform(_: web.Request) -> web.StreamResponse:
-        return web.Response(text=said, status=status)
+        return web.Response(text=text, status=status)
 
     url = await start_router(service(await start_server(platform), ("v1", 100)))
     async with client.post(f"{url}/v2/models/flights/infer", data=b"{}") as answer:
-        assert answer.status == told
+        assert answer.status == expected
         assert sentence in (await answer.json())["error"]
 
 
@@ -142,7 +148,7 @@ async def test_a_key_stays_with_its_revision(
             assert answer.headers["Tidegate-Revision"] == f"flights-{owner(entry, key)}"
 
 
-async def test_one_event_is_assigned_as_a_batch_of_it_is(
+async def test_an_event_is_assigned_as_in_a_batch(
     start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
 ) -> None:
     entry = service(await start_server(echo), ("v1", 50), ("v2", 50))
@@ -161,7 +167,7 @@ async def test_one_event_is_assigned_as_a_batch_of_it_is(
                 assert (await answer.json())["body"] == body.decode()
 
 
-async def test_an_override_comes_first(start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession) -> None:
+async def test_an_override_takes_precedence(start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession) -> None:
     url = await start_router(service(await start_server(echo), ("v1", 100), ("v2", 0)))
     for name in ("v2", "flights-v2"):
         async with client.get(f"{url}/v2/models/flights", headers={"Tidegate-Revision": name}) as answer:
@@ -186,7 +192,7 @@ async def test_a_batch_is_split_by_key_and_joined_in_order(
     assert set(answer.headers["Tidegate-Revision"].split(", ")) == {"flights-v1", "flights-v2"}
 
 
-async def test_events_of_a_revision_that_fails_are_answered_by_failures(
+async def test_events_of_a_failing_revision_get_failures(
     start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
 ) -> None:
     async def half(request: web.Request) -> web.StreamResponse:
@@ -215,7 +221,7 @@ async def test_an_event_that_is_nested_too_deep_fails_alone(
     one, other = (next(key for key in KEYS if owner(entry, key) == tag) for tag in ("v1", "v2"))
 
     async def send(*keys: str) -> tuple[int, Any]:
-        """One event for each key, the first being the deep one."""
+        """One event for each key; the first is the deep one."""
         events = [
             b'{"specversion":"1.0","id":"%d","source":"/s","type":"t","subject":"%s","data":%s}' % (n, key.encode(), b"1" if n else deep)
             for n, key in enumerate(keys)
@@ -224,14 +230,14 @@ async def test_an_event_that_is_nested_too_deep_fails_alone(
         async with client.post(f"{url}/models/flights", data=body, headers={"content-type": BATCH_MEDIA_TYPE}) as answer:
             return answer.status, await answer.json(content_type=None)
 
-    # Refused as a batch with an invalid event is: its sender halves it, until the bad event is alone.
+    # Refused like a batch with an invalid event: its sender halves it until that event is alone.
     assert (await send(one, one, other))[0] == 400
     status, replies = await send(one, other)
     assert (status, replies[0]["causationid"], replies[0]["data"]["status"]) == (200, "0", 400)
     assert replies[1]["data"] == ["v2", "1"]
 
 
-async def test_what_a_revision_compressed_stays_compressed(
+async def test_a_compressed_reply_stays_compressed(
     start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
 ) -> None:
     async def compressed(request: web.Request) -> web.StreamResponse:
@@ -286,13 +292,13 @@ async def test_an_unknown_model_is_404_and_422_for_an_event(start_router: StartR
     url = await start_router(service(1, ("v1", 100)))
     async with client.post(f"{url}/v2/models/nope/infer", data=b"{}") as answer:
         assert answer.status == 404
-        assert await answer.json() == {"error": "there is no model nope here; known models: flights."}
+        assert await answer.json() == {"error": "unknown model nope; known models: flights."}
     async with client.post(f"{url}/models/nope", data=b"{}") as answer:
         assert answer.status == 422
         assert answer.content_type == "application/problem+json"
 
 
-async def test_a_revision_that_is_not_there_is_503_and_one_that_is_slow_504(
+async def test_an_unreachable_revision_is_503_and_a_slow_one_504(
     start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
 ) -> None:
     async def never(request: web.Request) -> web.StreamResponse:
@@ -312,11 +318,11 @@ async def test_a_revision_that_is_not_there_is_503_and_one_that_is_slow_504(
         assert (await answer.json(content_type="application/problem+json"))["status"] == 503
 
 
-async def test_a_host_that_the_ingress_does_not_know_yet_is_worth_another_try(
+async def test_a_host_unknown_to_the_ingress_is_retried_after_503(
     start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
 ) -> None:
     async def unknown(request: web.Request) -> web.StreamResponse:
-        # As Envoy answers; a model function says more.
+        # As Envoy replies; a model function sends a body.
         return web.json_response({"error": "no version 7"}, status=404) if "versions" in request.path else web.Response(status=404)
 
     url = await start_router(service(await start_server(unknown), ("v1", 100)), retry_seconds=0.2)
@@ -331,7 +337,7 @@ async def test_a_body_above_the_limit_is_refused(start_router: StartRouter, clie
         assert answer.status == 413
 
 
-async def test_the_router_tells_what_it_knows(start_router: StartRouter, client: aiohttp.ClientSession) -> None:
+async def test_the_router_lists_its_models(start_router: StartRouter, client: aiohttp.ClientSession) -> None:
     broken = {"metadata": {"name": "new"}, "spec": {}}
     url = await start_router(service(1, ("v1", 90), ("v2", 10)), broken)
     async with client.get(f"{url}/v2/models/new") as answer:
@@ -371,7 +377,7 @@ async def test_a_key_in_the_header_is_the_key_of_a_whole_batch(
             assert answer.headers["Tidegate-Revision"] == f"flights-{owner(entry, key)}"
 
 
-async def test_an_arm_that_cannot_be_reached_fails_its_events_and_the_whole_tensor(
+async def test_an_unreachable_arm_fails_its_events_and_the_whole_tensor(
     start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
 ) -> None:
     async def cut(request: web.Request) -> web.StreamResponse:
@@ -394,7 +400,7 @@ async def test_an_arm_that_cannot_be_reached_fails_its_events_and_the_whole_tens
         assert "revision flights-v2" in (await answer.json())["error"]
 
 
-async def test_an_answer_that_cannot_be_joined_is_502(
+async def test_a_reply_that_cannot_be_joined_is_502(
     start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
 ) -> None:
     url = await start_router(service(await start_server(echo), ("v1", 100)))
@@ -407,7 +413,7 @@ async def test_an_answer_that_cannot_be_joined_is_502(
         assert answer.status == 400
 
 
-async def test_what_is_no_event_is_refused(start_router: StartRouter, client: aiohttp.ClientSession) -> None:
+async def test_a_request_that_is_not_an_event_is_refused(start_router: StartRouter, client: aiohttp.ClientSession) -> None:
     url = await start_router(service(1, ("v1", 100)))
     async with client.post(f"{url}/models/flights", json={}) as answer:
         assert answer.status == 400
@@ -415,6 +421,6 @@ async def test_what_is_no_event_is_refused(start_router: StartRouter, client: ai
 
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/", "/v2/health/live"])
-async def test_the_router_answers_for_itself(path: str, start_router: StartRouter, client: aiohttp.ClientSession) -> None:
+async def test_the_router_serves_its_own_endpoints(path: str, start_router: StartRouter, client: aiohttp.ClientSession) -> None:
     async with client.get(await start_router() + path) as answer:
         assert answer.status == 200

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from common.http_client import session
 from eventing.codecs.json import BATCH_MEDIA_TYPE
-from functions.router.compression import Unpacked, unpack
+from functions.router.compression import Decompressed, decompress
 from functions.runtime.errors import InvalidInput, UnsupportedMedia
 
 if TYPE_CHECKING:
@@ -19,30 +19,30 @@ if TYPE_CHECKING:
 
 
 @given(st.lists(st.binary(max_size=50), min_size=1, max_size=3), st.integers(0, 200))
-def test_no_more_is_made_than_is_asked_for(members: list[bytes], most: int) -> None:
+def test_no_more_is_decompressed_than_requested(members: list[bytes], most: int) -> None:
     content = b"".join(members)
     packed = b"".join(gzip.compress(member) for member in members)
-    assert unpack(packed, b"gzip", most) == Unpacked(content[:most], len(content) <= most)
+    assert decompress(packed, b"gzip", most) == Decompressed(content[:most], len(content) <= most)
 
 
-def test_a_bomb_is_not_unpacked() -> None:
-    assert unpack(gzip.compress(b"0" * 10_000_000), b"x-gzip", 100) == Unpacked(b"0" * 100, False)
+def test_a_zip_bomb_is_not_decompressed() -> None:
+    assert decompress(gzip.compress(b"0" * 10_000_000), b"x-gzip", 100) == Decompressed(b"0" * 100, False)
 
 
 @pytest.mark.parametrize("body", [b"{}", gzip.compress(b"x" * 1_000)[:-9], gzip.compress(b"x") + b"y"], ids=["json", "cut off", "and more"])
-def test_what_is_not_gzip_is_a_sentence(body: bytes) -> None:
+def test_data_that_is_not_gzip_is_a_sentence(body: bytes) -> None:
     with pytest.raises(InvalidInput, match="gzip"):
-        unpack(body, b"gzip", 10_000)
+        decompress(body, b"gzip", 10_000)
 
 
-def test_a_myriad_of_members_is_refused_at_once() -> None:
+def test_too_many_members_are_refused_at_once() -> None:
     with pytest.raises(InvalidInput, match="members"):
-        unpack(gzip.compress(b"") * 100_000, b"gzip", 10_000)
+        decompress(gzip.compress(b"") * 100_000, b"gzip", 10_000)
 
 
-def test_another_encoding_is_named() -> None:
+def test_an_unsupported_encoding_is_named() -> None:
     with pytest.raises(UnsupportedMedia, match="unsupported Content-Encoding 'br'; send the body uncompressed"):
-        unpack(b"", b"BR", 1)
+        decompress(b"", b"BR", 1)
 
 
 def service(port: int, *tags: str) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def service(port: int, *tags: str) -> dict[str, Any]:
     return {"metadata": {"name": "flights"}, "spec": {}, "status": status}
 
 
-async def test_compressed_requests_are_split_as_others_are(start_server: StartServer, start_router: StartRouter) -> None:
+async def test_compressed_requests_are_split(start_server: StartServer, start_router: StartRouter) -> None:
     async def revision(request: web.Request) -> web.StreamResponse:
         assert "Content-Encoding" not in request.headers
         body = orjson.loads(await request.read())
@@ -74,7 +74,7 @@ async def test_compressed_requests_are_split_as_others_are(start_server: StartSe
     assert set(outputs[1]["data"]) == {"flights-v1", "flights-v2"}
 
 
-async def test_a_compressed_body_that_only_passes_by_stays_so(start_server: StartServer, start_router: StartRouter) -> None:
+async def test_a_compressed_body_is_forwarded_compressed(start_server: StartServer, start_router: StartRouter) -> None:
     async def revision(request: web.Request) -> web.StreamResponse:
         return web.json_response({"encoding": request.headers["Content-Encoding"], "body": (await request.read()).decode()})
 
@@ -82,7 +82,7 @@ async def test_a_compressed_body_that_only_passes_by_stays_so(start_server: Star
     body = gzip.compress(b" " * 100_000 + b"{}")
     async with session(timeout_seconds=20) as client:
         async with client.post(f"{url}/v2/models/flights/infer", data=body, headers={"Content-Encoding": "gzip"}) as answer:
-            # aiohttp's server unpacks what says that it is packed.
+            # aiohttp's server decompresses a body by its Content-Encoding.
             assert await answer.json() == {"encoding": "gzip", "body": " " * 100_000 + "{}"}
         event = {"content-type": "application/cloudevents+json", "Content-Encoding": "gzip"}
         async with client.post(f"{url}/models/flights", data=body, headers=event) as answer:

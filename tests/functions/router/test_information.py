@@ -45,7 +45,7 @@ async def revision(request: web.Request) -> web.StreamResponse:
         *(("GET", path, 405) for path in ("/v2/repository/index", "/v2/models/flights/infer", "/models/flights")),
     ],
 )
-async def test_a_slash_at_the_end_means_nothing(
+async def test_a_trailing_slash_has_no_meaning(
     method: str, path: str, status: int, start_server: StartServer, start_router: StartRouter
 ) -> None:
     url = await start_router(service(await start_server(revision), "v1"))
@@ -59,12 +59,12 @@ async def test_a_slash_at_the_end_means_nothing(
                     assert answer.headers["Allow"]
 
 
-async def test_the_root_says_alive(start_router: StartRouter) -> None:
+async def test_the_root_reports_liveness(start_router: StartRouter) -> None:
     async with session(timeout_seconds=20) as client, client.get(await start_router()) as answer:
         assert await answer.json() == {"status": "alive"}
 
 
-async def test_metrics_count_requests_calls_and_repetitions(start_server: StartServer, start_router: StartRouter) -> None:
+async def test_metrics_count_requests_calls_and_retries(start_server: StartServer, start_router: StartRouter) -> None:
     words = [404]
 
     async def first_unknown(request: web.Request) -> web.StreamResponse:
@@ -114,7 +114,7 @@ async def test_the_document_names_the_models(start_server: StartServer, start_ro
             assert ((await answer.json())["info"]["title"], answer.headers["Tidegate-Revision"]) == ("flights", "flights-v1")
 
 
-async def test_every_path_of_the_document_is_there(start_server: StartServer, start_router: StartRouter) -> None:
+async def test_every_path_of_the_document_is_served(start_server: StartServer, start_router: StartRouter) -> None:
     url = await start_router(service(await start_server(revision), "v1"))
     event = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/s", "ce-type": "t"}
     async with session(timeout_seconds=20) as client:
@@ -128,7 +128,7 @@ async def test_every_path_of_the_document_is_there(start_server: StartServer, st
                     assert answer.status == 200, (method, path)
 
 
-async def test_a_person_sends_a_request_from_the_page(start_server: StartServer, start_router: StartRouter) -> None:
+async def test_a_request_is_sent_from_the_page(start_server: StartServer, start_router: StartRouter) -> None:
     if BROWSER is None:
         pytest.skip("there is no chromium on the PATH: install it.")
     url = await start_router(service(await start_server(revision), "v1"))
@@ -159,7 +159,7 @@ async def test_an_override_can_be_switched_off(start_server: StartServer, start_
     async with session(timeout_seconds=20) as client:
         async with client.get(f"{url}/v2/models/flights", headers={"Tidegate-Revision": "v2"}) as answer:
             assert answer.status == 403
-            assert "'v2' is named, which is switched off here" in (await answer.json())["error"]
+            assert "naming a revision is switched off here, but the request names 'v2'" in (await answer.json())["error"]
         for headers, content in ((batch, body), ({**event, "ce-tidegaterevision": "v2"}, b""), ({**event, "Tidegate-Revision": "v2"}, b"")):
             async with client.post(f"{url}/models/flights", data=content, headers=headers) as answer:
                 assert (answer.status, answer.content_type) == (403, "application/problem+json")

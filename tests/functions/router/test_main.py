@@ -61,13 +61,13 @@ async def _ask(client: aiohttp.ClientSession, url: str) -> object:
         return await answer.json()
 
 
-def test_without_an_api_it_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_an_api_the_error_has_a_remedy(capsys: pytest.CaptureFixture[str]) -> None:
     assert main({"PORT": "0"}) == 1
     assert "set TIDEGATE_KUBERNETES_API" in capsys.readouterr().err
 
 
-async def test_it_starts_with_what_its_image_has() -> None:
-    """Of the packages that other functions have, none: their import would fail there, or lengthen each start from zero."""
+async def test_it_imports_only_packages_of_its_image() -> None:
+    """Packages of other functions would be missing in the image, or lengthen each start from zero."""
     code = "import sys, functions.router.__main__; print(*{name.partition('.')[0] for name in sys.modules})"
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
     out, _ = await process.communicate()

@@ -14,7 +14,7 @@ from functions.runtime.errors import InvalidInput
         *(b"/v2/models/flights%2finfer", b"/v2/models/a%2F..%2Fb", b"/v2/models/a%5c..", b"/v2/models\\flights", b"/v2/models/a%00"),
     ],
 )
-def test_a_path_that_could_lead_elsewhere_is_refused(path: bytes) -> None:
+def test_an_ambiguous_path_is_refused(path: bytes) -> None:
     with pytest.raises(InvalidInput, match=r"^the path has .*; s"):
         check(path)
 
@@ -22,7 +22,7 @@ def test_a_path_that_could_lead_elsewhere_is_refused(path: bytes) -> None:
 @pytest.mark.parametrize(
     "path", [b"/", b"/v2/models/flights/versions/1.2.3/infer", b"/models/a..b", b"/v2/models/...", b"/v2/a%20b", b"/a.."]
 )
-def test_other_dots_and_escapes_pass(path: bytes) -> None:
+def test_other_dots_and_escapes_are_accepted(path: bytes) -> None:
     check(path)
 
 
@@ -43,7 +43,7 @@ def test_other_dots_and_escapes_pass(path: bytes) -> None:
         ("/models/a/openapi.json", Kind.OPENAPI, "a", None),
     ],
 )
-def test_what_a_path_asks_for(path: str, kind: Kind, model: str, version: str | None) -> None:
+def test_a_path_of_a_model_is_parsed(path: str, kind: Kind, model: str, version: str | None) -> None:
     found = find(path)
     assert found is not None
     assert found[:3] == (kind, model, version)
@@ -53,9 +53,9 @@ def test_what_a_path_asks_for(path: str, kind: Kind, model: str, version: str | 
 @pytest.mark.parametrize(
     "path", ["/", "/v2", "/v2/models", "/v3/models/a", "/models/a/b", "/v2/models/a:b", "/v1/models/a:predict/b", "/v2/models//infer"]
 )
-def test_other_paths_are_about_no_model(path: str) -> None:
+def test_other_paths_are_not_those_of_a_model(path: str) -> None:
     assert find(path) is None
 
 
-def test_one_slash_at_the_end_means_nothing() -> None:
+def test_one_trailing_slash_has_no_meaning() -> None:
     assert [without_slash(path) for path in ("/", "/v2/", "/v2", "/v2//")] == ["/", "/v2", "/v2", "/v2/"]

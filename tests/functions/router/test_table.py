@@ -26,12 +26,12 @@ async def test_the_first_request_waits_for_the_first_view() -> None:
     assert (await asking).stable.revision == "flights-00001"
 
 
-async def test_it_does_not_wait_for_ever() -> None:
+async def test_the_wait_for_the_first_view_is_limited() -> None:
     with pytest.raises(NotReady, match="has not read the list"):
         await Table(first_view_seconds=0.01).find("flights")
 
 
-async def test_the_last_good_arms_stay_in_force() -> None:
+async def test_the_last_known_arms_are_kept() -> None:
     table = Table(first_view_seconds=1)
     good = service(("flights-00001", "v1", 90), ("flights-00002", "v2", 10))
     table.update({"flights": good})
@@ -42,17 +42,17 @@ async def test_the_last_good_arms_stay_in_force() -> None:
     assert not table.reasons
 
 
-async def test_a_model_that_was_never_good_says_why_and_one_that_is_gone_is_unknown() -> None:
+async def test_a_model_without_arms_has_a_reason_and_a_deleted_one_is_unknown() -> None:
     table = Table(first_view_seconds=1)
     table.update({"flights": service()})
     with pytest.raises(NotReady, match="no revision that is ready"):
         await table.find("flights")
     table.update({})
-    with pytest.raises(UnknownModel, match="no model flights here; known models: none"):
+    with pytest.raises(UnknownModel, match="unknown model flights; known models: none"):
         await table.find("flights")
 
 
-async def test_a_fault_does_not_end_the_watch_in_silence(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_bug_is_logged_and_the_watch_restarted(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(table_module, "_PAUSE_SECONDS", 0)
     script: list[View] = [{"flights": {"no": "metadata"}}, {"flights": service(("flights-00001", None, 100))}]
 
@@ -66,4 +66,4 @@ async def test_a_fault_does_not_end_the_watch_in_silence(monkeypatch: pytest.Mon
     following.cancel()
     with pytest.raises(asyncio.CancelledError):
         await following
-    assert "the watch begins anew" in caplog.text
+    assert "keeping the last known arms and restarting it" in caplog.text

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.router.parts import Part, positions_by_arm
-from functions.router.reply import Answer
+from functions.router.reply import CompleteReply
 from functions.router.tensors import join, keys_of, parse, take
 from functions.runtime.errors import BadAnswer, InvalidInput
 from functions.runtime.knative.traffic import Arm
@@ -35,7 +35,7 @@ def requests(draw: st.DrawFn) -> tuple[dict[str, Any], list[Arm]]:
 
 
 def part(arm: Arm, positions: list[int], value: Any) -> Part:
-    return Part(arm, positions, Answer(200, [], value if isinstance(value, bytes) else orjson.dumps(value)))
+    return Part(arm, positions, CompleteReply(200, [], value if isinstance(value, bytes) else orjson.dumps(value)))
 
 
 def flat(tensor: dict[str, Any]) -> list[Any]:
@@ -43,7 +43,7 @@ def flat(tensor: dict[str, Any]) -> list[Any]:
 
 
 @given(requests())
-def test_rows_come_back_in_their_order_with_who_answered(drawn: tuple[dict[str, Any], list[Arm]]) -> None:
+def test_rows_are_joined_in_order_with_their_revisions(drawn: tuple[dict[str, Any], list[Arm]]) -> None:
     request, arms = drawn
     message = parse(orjson.dumps(request))
     assert message is not None
@@ -52,7 +52,7 @@ def test_rows_come_back_in_their_order_with_who_answered(drawn: tuple[dict[str, 
         sent = orjson.loads(take(message, positions))
         assert sent["id"] == "7"
         assert sent["parameters"] == {"own": 1}
-        # A model that answers its inputs.
+        # A model whose outputs are its inputs.
         parts.append(part(arm, positions, {"model_name": "m", "outputs": sent["inputs"]}))
     *outputs, revisions = orjson.loads(join(parts))["outputs"]
     for given_tensor, found in zip(request["inputs"], outputs, strict=True):
@@ -63,7 +63,7 @@ def test_rows_come_back_in_their_order_with_who_answered(drawn: tuple[dict[str, 
 @pytest.mark.parametrize(
     "body", [b"{}", b'{"inputs":[]}', b'{"parameters":{"x":"routing_keys"}}', b'{"x":["routing_keys"]}', b"\x00binary"]
 )
-def test_a_request_without_keys_is_left_alone(body: bytes) -> None:
+def test_a_request_without_keys_is_not_split(body: bytes) -> None:
     assert parse(body) is None
 
 
@@ -81,16 +81,16 @@ def column(**fields: Any) -> dict[str, Any]:
         (["a", "b"], [{"name": "x"}], "needs a shape"),
         (["a", "b"], [], "no inputs"),
         ([], [column(shape=[0], data=[])], "no rows"),
-        (["a", None], [column()], "an array of texts"),
-        ("ab", [column()], "an array of texts"),
+        (["a", None], [column()], "an array of strings"),
+        ("ab", [column()], "an array of strings"),
     ],
 )
-def test_keys_that_do_not_fit_are_refused(keys: Any, inputs: list[Any], message: str) -> None:
+def test_keys_that_do_not_match_the_rows_are_refused(keys: Any, inputs: list[Any], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         parse(orjson.dumps({"parameters": {"routing_keys": keys}, "inputs": inputs}))
 
 
-def test_what_cannot_be_written_again_is_refused() -> None:
+def test_rows_that_cannot_be_serialized_are_refused() -> None:
     deep = b"[" * 300 + b"]" * 300
     body = b'{"parameters":{"routing_keys":["a"]},"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[%s]}]}' % deep
     message = parse(body)
@@ -105,7 +105,7 @@ def test_keys_are_those_of_headers_and_events() -> None:
     assert keys_of(message) == [b"N1", "ü".encode()]
 
 
-def test_the_version_is_told_where_all_rows_have_the_same() -> None:
+def test_a_version_is_kept_where_all_rows_have_it() -> None:
     def joined(*versions: str) -> Any:
         answers = [{"model_name": "m", "model_version": version, "outputs": [column(shape=[1], data=[1])]} for version in versions]
         return orjson.loads(join([part(ARMS[row], [row], answer) for row, answer in enumerate(answers)]))
@@ -115,18 +115,18 @@ def test_the_version_is_told_where_all_rows_have_the_same() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"outputs":[{}]}', b'{"outputs":[{"name":"x","shape":[2],"data":[1]}]}'])
-def test_an_answer_that_is_none_is_named(body: bytes) -> None:
+def test_an_invalid_reply_names_its_revision(body: bytes) -> None:
     with pytest.raises(BadAnswer, match="revision a"):
         join([part(ARMS[0], [0, 1], body)])
 
 
 def test_different_outputs_cannot_be_joined() -> None:
     answers = [{"outputs": [column(name=name, shape=[1], data=[1])]} for name in "xy"]
-    with pytest.raises(BadAnswer, match="revisions a and b answer different outputs"):
+    with pytest.raises(BadAnswer, match="revisions a and b return different outputs"):
         join([part(ARMS[row], [row], answer) for row, answer in enumerate(answers)])
 
 
-def test_parts_are_asked_for_as_json_whatever_the_caller_wants() -> None:
+def test_parts_request_json_even_if_the_caller_wants_binary() -> None:
     outputs = [{"name": "p", "parameters": {"binary_data": True, "own": 1}}, {"name": "q"}, 3]
     request = parse(
         orjson.dumps(

@@ -31,7 +31,7 @@ def key_of(tag: str) -> str:
 
 
 def canary(asked: Counter[str], versions: dict[str, list[str]]) -> Handler:
-    """Revisions that each serve versions of their own, as a model function does, and note what they are asked."""
+    """Revisions that each serve their versions, as a model function does, and record the requests."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         tag, path = request.host.partition("-")[0], request.path.rstrip("/")
@@ -62,12 +62,12 @@ async def test_a_version_is_answered_by_the_arm_that_serves_it(path: str, start_
             async with client.post(url + path, json=body, headers={"Tidegate-Routing-Key": key}) as answer:
                 assert (answer.status, answer.headers["Tidegate-Revision"]) == (200, "flights-v2")
                 assert (await answer.json())["model_version"] == "2"
-    # Each arm was asked once what it serves: a revision never changes.
+    # The metadata of each arm was read once: a revision does not change.
     assert max(asked["v1 GET /v2/models/flights"], asked["v2 GET /v2/models/flights"]) == 1
     assert not [line for line in asked if line.startswith("v1 POST")]
 
 
-async def test_readiness_and_metadata_of_a_version_too(start_server: StartServer, start_router: StartRouter) -> None:
+async def test_readiness_and_metadata_of_a_version_are_routed(start_server: StartServer, start_router: StartRouter) -> None:
     url = await start_router(service(await start_server(canary(Counter(), {"v1": ["1"], "v2": ["2", "3"]})), *SHARES))
     async with session(timeout_seconds=20) as client:
         for version, revision in (("1", "v1"), ("2", "v2"), ("3", "v2")):
@@ -85,12 +85,12 @@ async def test_metadata_lists_the_versions_of_all_arms(start_server: StartServer
         for path in ("", "/versions/2"):
             async with client.get(f"{url}/v2/models/flights{path}") as answer:
                 assert sorted((await answer.json())["versions"]) == ["1", "2"]
-        # Who names a revision hears that one alone.
+        # A request that names a revision gets its versions only.
         async with client.get(f"{url}/v2/models/flights", headers={"Tidegate-Revision": "v1"}) as answer:
             assert (await answer.json())["versions"] == ["1"]
 
 
-async def test_an_arm_that_is_down_hides_no_version_of_the_other(start_server: StartServer, start_router: StartRouter) -> None:
+async def test_an_unreachable_arm_hides_no_version_of_the_other(start_server: StartServer, start_router: StartRouter) -> None:
     asked: Counter[str] = Counter()
     up = canary(asked, {"v1": ["1"], "v2": ["2"]})
 
@@ -103,7 +103,7 @@ async def test_an_arm_that_is_down_hides_no_version_of_the_other(start_server: S
             assert answer.status == 200
         async with client.get(f"{url}/v2/models/flights", headers={"Tidegate-Routing-Key": key_of("v2")}) as answer:
             assert (await answer.json())["versions"] == ["2"]
-        # Perhaps the one that is down serves it: it is not called unknown.
+        # The unreachable arm may serve it, so it is not reported as unknown.
         async with client.get(f"{url}/v2/models/flights/versions/9/ready") as answer:
             assert answer.status == 503
 
@@ -118,7 +118,7 @@ async def test_rows_with_keys_go_to_the_arms_of_their_version(start_server: Star
     assert len(outputs["late"]) == len(KEYS)
 
 
-async def test_a_model_with_one_arm_is_not_asked(start_server: StartServer, start_router: StartRouter) -> None:
+async def test_the_versions_of_a_single_arm_are_not_read(start_server: StartServer, start_router: StartRouter) -> None:
     asked: Counter[str] = Counter()
     url = await start_router(service(await start_server(canary(asked, {"v1": ["1"]})), ("v1", 100)))
     async with session(timeout_seconds=20) as client:
@@ -148,11 +148,11 @@ async def test_the_repository_index_has_every_version(start_server: StartServer,
 
 
 @pytest.mark.parametrize("metadata", [b"", b"[]", b"{}", b'{"versions": 1}', b'{"versions": [1]}'])
-def test_what_is_no_list_of_versions_names_none(metadata: bytes) -> None:
+def test_malformed_metadata_has_no_versions(metadata: bytes) -> None:
     assert versions_of(metadata) == ()
 
 
-def test_versions_come_behind_those_that_are_named() -> None:
+def test_versions_are_appended_to_those_in_the_metadata() -> None:
     merged = with_versions(b'{"name": "a", "versions": ["2"]}', ["1", "2"])
     assert merged is not None
     assert orjson.loads(merged) == {"name": "a", "versions": ["2", "1"]}
@@ -160,10 +160,10 @@ def test_versions_come_behind_those_that_are_named() -> None:
     assert with_versions(b"[]", ["1"]) is None
 
 
-async def test_a_version_that_came_below_a_revision_is_found(
+async def test_a_new_version_under_the_same_revision_is_found(
     start_server: StartServer, start_router: StartRouter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on one machine, when a model is trained again."""
+    """On one machine a model is trained again under the same revision."""
     monkeypatch.setattr("functions.router.versions._FRESH_SECONDS", 0.0)
     versions = {"v1": ["1"], "v2": ["2"]}
     url = await start_router(service(await start_server(canary(Counter(), versions)), *SHARES))

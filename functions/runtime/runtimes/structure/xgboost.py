@@ -113,8 +113,9 @@ class _Learner:
         self._check_rounds(model, vectors)
 
     def _model(self) -> dict[str, Any]:
-        """The model with the trees; DART wraps it with the weights of trees (weight_drop), which the library reads by
-        the number of a tree.
+        """The model with the trees.
+
+        DART wraps it with the weights of trees (weight_drop), which the library reads by the number of a tree.
         """
         booster = self._booster
         dart = booster["name"] == "dart"

@@ -127,7 +127,7 @@ def _check_flags(value: Any, what: str, size: int) -> None:
 
 
 def _check_topology(nodes: _Nodes, size: int, deleted: int, what: str) -> None:
-    """Check that each node but the root and the pruned ones is the child of one other, and that all are below the root."""
+    """Check that each node but the root and the pruned ones has one parent, and that all are below the root."""
     left, right, parents = nodes.left, nodes.right, nodes.parents
     if parents[0] not in (_MASKED, NO_NODE):
         raise Fault(f"{what}'s root has a parent")
@@ -173,8 +173,9 @@ def _check_splits(nodes: _Nodes, conditions: Sequence[float], categorical: set[i
 
 
 def _categorical_nodes(document: dict[str, Any], nodes: _Nodes, expected: Expected, size: int, what: str) -> set[int]:
-    """Check the categories, which XGBoost copies from one array (RegTree::LoadCategoricalSplit); returns the nodes that
-    split by them.
+    """Check the categories of splits; returns the nodes that split by them.
+
+    XGBoost copies those of each node from one array (RegTree::LoadCategoricalSplit).
     """
     if "split_type" not in document:
         return set()

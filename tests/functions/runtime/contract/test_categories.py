@@ -1,4 +1,4 @@
-"""Categories of the training frame: a row in every format gets the prediction of the package for the frame, to the bit."""
+"""Categories of the training frame: a row in every format gets the package's prediction, to the bit."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def as_doubles(model: ServedModel, frame: pd.DataFrame) -> Rows:
 
 
 def as_binary(model: ServedModel, frame: pd.DataFrame) -> Rows:
-    """The rows as binary tensors: doubles with NaN for numbers; booleans cannot be missing, so such rows are left out."""
+    """The rows as binary tensors, with NaN for missing numbers; rows with a missing boolean are left out."""
     items, content = [], b""
     for item in model.card.inputs:
         column = frame[item.name].astype(object)

@@ -45,8 +45,9 @@ def listing(version: int, *items: dict[str, Any]) -> dict[str, Any]:
 
 
 class Api:
-    """An API that plays a script: an object answers a list, a list of chunks a watch, a number is an error, bytes are
-    any answer.
+    """An API that plays a script.
+
+    An object answers a list, a list of chunks a watch, a number is an error, bytes are any answer.
     """
 
     def __init__(self, script: Script) -> None:

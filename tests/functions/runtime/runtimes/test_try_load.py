@@ -47,9 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def mutant(folder: Path, name: str, seed: int) -> Path:
-    """A damaged copy: some bytes changed, the end cut off, a part inserted elsewhere, or other digits, which every
-    parser accepts.
-    """
+    """A damaged copy: bytes changed, the end cut off, a part inserted, or other digits, which every parser accepts."""
     chance = random.Random(seed)  # noqa: S311 to find faults, not to hide anything
     data = bytearray((folder / name).read_bytes())
     kind = seed % 4

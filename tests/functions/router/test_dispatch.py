@@ -1,4 +1,4 @@
-"""What is repeated and what is not, with servers that refuse, break off and speak nonsense."""
+"""Retries, with servers that refuse, break off and send malformed replies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def infer(url: str, body: bytes = b"{}") -> tuple[int, dict[str, Any]]:
         return answer.status, await answer.json()
 
 
-async def test_a_container_that_is_started_again_fails_no_call(start_router: StartRouter) -> None:
+async def test_a_restarted_container_fails_no_call(start_router: StartRouter) -> None:
     taken = asyncio.Event()
 
     async def revision(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -37,7 +37,7 @@ async def test_a_container_that_is_started_again_fails_no_call(start_router: Sta
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")
         writer.close()
 
-    with socket.socket() as held:  # its port refuses connections until somebody listens
+    with socket.socket() as held:  # its port refuses connections until a server listens
         held.bind(("127.0.0.1", 0))
         port = held.getsockname()[1]
         url = await start_router(service(port))
@@ -52,14 +52,14 @@ async def test_a_container_that_is_started_again_fails_no_call(start_router: Sta
         assert await asking == (200, {})
 
 
-def saying(*said: tuple[int, str]) -> tuple[Handler, list[bytes]]:
-    """A platform that says these words, one after the other, and then has an answer; with the bodies that it was sent."""
-    words, bodies = list(said), []
+def failing(*errors: tuple[int, str]) -> tuple[Handler, list[bytes]]:
+    """A platform that sends these errors, one after the other, and then a reply; and the bodies that it received."""
+    remaining, bodies = list(errors), []
 
     async def platform(request: web.Request) -> web.StreamResponse:
         bodies.append(await request.read())
-        if words:
-            status, text = words.pop(0)
+        if remaining:
+            status, text = remaining.pop(0)
             return web.Response(text=text, status=status)
         return web.json_response({"done": True})
 
@@ -67,7 +67,7 @@ def saying(*said: tuple[int, str]) -> tuple[Handler, list[bytes]]:
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "text"),
     [
         (502, REFUSED),
         (502, "dial tcp 10.0.0.7:8012: connect: no route to host"),
@@ -77,18 +77,16 @@ def saying(*said: tuple[int, str]) -> tuple[Handler, list[bytes]]:
         (503, ENVOY + "reset reason: remote connection failure, transport failure reason: delayed connect error: Connection refused"),
     ],
 )
-async def test_what_the_platform_could_not_connect_is_repeated(
-    status: int, said: str, start_server: StartServer, start_router: StartRouter
-) -> None:
-    platform, bodies = saying((status, said), (status, said))
+async def test_a_call_without_a_connection_is_retried(status: int, text: str, start_server: StartServer, start_router: StartRouter) -> None:
+    platform, bodies = failing((status, text), (status, text))
     url = await start_router(service(await start_server(platform)))
-    body = b"x" * 600_000  # written in pieces, from the start at each attempt
+    body = b"x" * 600_000  # written in chunks, from the start at each attempt
     assert await infer(url, body) == (200, {"done": True})
     assert [len(sent) for sent in bodies] == [600_000] * 3
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "text"),
     [
         (502, "EOF\n"),
         (502, "read tcp 10.0.0.1:4->10.0.0.7:8012: read: connection reset by peer"),
@@ -98,17 +96,17 @@ async def test_what_the_platform_could_not_connect_is_repeated(
         (500, REFUSED),
     ],
 )
-async def test_what_may_have_been_executed_is_not_repeated(
-    status: int, said: str, start_server: StartServer, start_router: StartRouter
+async def test_a_call_that_may_have_been_executed_is_not_retried(
+    status: int, text: str, start_server: StartServer, start_router: StartRouter
 ) -> None:
-    platform, bodies = saying((status, said))
+    platform, bodies = failing((status, text))
     url = await start_router(service(await start_server(platform)))
     async with session(timeout_seconds=20) as client, client.post(f"{url}/v2/models/flights/infer", data=b"{}") as answer:
         assert answer.status >= 500
     assert len(bodies) == 1
 
 
-async def test_a_connection_that_breaks_after_the_request_is_not_repeated(start_server: StartServer, start_router: StartRouter) -> None:
+async def test_a_connection_that_breaks_after_the_request_is_not_retried(start_server: StartServer, start_router: StartRouter) -> None:
     seen = []
 
     async def cut(request: web.Request) -> web.StreamResponse:
@@ -123,7 +121,7 @@ async def test_a_connection_that_breaks_after_the_request_is_not_repeated(start_
     assert "revision flights-v1" in answer["error"]
 
 
-async def test_the_repetition_ends(start_router: StartRouter) -> None:
+async def test_retries_end(start_router: StartRouter) -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         url = await start_router(service(held.getsockname()[1]), retry_seconds=0.1)
@@ -143,7 +141,7 @@ async def test_the_repetition_ends(start_router: StartRouter) -> None:
         *(b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n"),
     ],
 )
-async def test_an_answer_that_is_not_http_is_502(head: bytes, start_router: StartRouter) -> None:
+async def test_a_reply_that_is_not_http_is_502(head: bytes, start_router: StartRouter) -> None:
     async def odd(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(head)
@@ -157,7 +155,7 @@ async def test_an_answer_that_is_not_http_is_502(head: bytes, start_router: Star
     assert answer["error"].startswith("revision flights-v1 ")
 
 
-async def test_what_steers_the_platform_does_not_reach_it(start_server: StartServer, start_router: StartRouter) -> None:
+async def test_headers_that_steer_the_platform_do_not_reach_it(start_server: StartServer, start_router: StartRouter) -> None:
     async def echo(request: web.Request) -> web.StreamResponse:
         return web.json_response({name.lower(): value for name, value in request.headers.items()})
 

@@ -1,0 +1,74 @@
+"""The selection of arms for requests and events: by override, by routing key, and by the version in the path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from functions.router.assignment import choose, event_key
+from functions.router.call import Call
+from functions.router.versions import Versions
+from functions.runtime.errors import NotAllowed
+from functions.runtime.knative.traffic import Arm, Model
+
+KEY = b"tidegate-routing-key"
+OVERRIDE = b"tidegate-revision"
+# The extension attribute of an event with the meaning of the header.
+OVERRIDE_ATTRIBUTE = "tidegaterevision"
+
+
+class ArmSelector:
+    """Selects arms. Unless `allow_override`, requests and events that name a revision are refused."""
+
+    def __init__(self, versions: Versions, *, allow_override: bool) -> None:
+        self._versions = versions
+        self._allow_override = allow_override
+
+    async def for_request(self, call: Call, model: Model, version: str | None) -> Arm:
+        """The arm of a whole request; one that serves the version, if the path names one.
+
+        Raises InvalidInput, NotAllowed, and as `Versions.arm` does.
+        """
+        arm = self.by_headers(call, model)
+        arms = self.reachable(model)
+        if version is None or OVERRIDE in call.headers or len(arms) == 1:
+            return arm
+        return await self._versions.arm(model, version, [arm, *(other for other in arms if other is not arm)])
+
+    async def candidates(self, model: Model, version: str | None) -> list[Arm] | None:
+        """The arms that may get rows of a request; None, for all of them, unless its path names a version."""
+        arms = self.reachable(model)
+        return None if version is None or len(arms) == 1 else await self._versions.arms(model, version, arms)
+
+    def reachable(self, model: Model) -> tuple[Arm, ...]:
+        """The arms that requests can reach: those without a percentage only by an override."""
+        return model.arms if self._allow_override else model.split
+
+    def by_headers(self, call: Call, model: Model) -> Arm:
+        """The arm of an override or a key in the headers.
+
+        Without either, a request that only reads gets the stable arm, any other one an arm at random by the
+        percentages. Raises InvalidInput and NotAllowed.
+        """
+        override, key = self.override(call), call.headers.get(KEY)
+        if override is None and key is None and call.method in ("GET", "HEAD"):
+            return model.stable
+        return choose(model, override, key)
+
+    def for_event(self, model: Model, attributes: Mapping[str, Any]) -> Arm:
+        """The arm of an event, by its attributes. Raises InvalidInput and NotAllowed."""
+        override = attributes.get(OVERRIDE_ATTRIBUTE) or None
+        return choose(model, override if override is None else self._checked(override), event_key(attributes))
+
+    def override(self, call: Call) -> str | None:
+        """The revision or tag that a request names in its headers. Raises NotAllowed."""
+        override = call.headers.get(OVERRIDE)
+        return self._checked(override.decode("latin-1")) if override else None
+
+    def _checked(self, override: str) -> str:
+        if not self._allow_override:
+            raise NotAllowed(
+                f"naming a revision is switched off here, but the request names {override!r:.80}",
+                remedy=f"leave out Tidegate-Revision and {OVERRIDE_ATTRIBUTE}",
+            )
+        return override
