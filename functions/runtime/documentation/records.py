@@ -47,7 +47,7 @@ def value(item: Input, *, nulls: bool = False) -> Schema:
     schema = _type(item)
     if item.optional or nulls:
         types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-        schema["type"] = [*types, *(["boolean"] if nulls and types == ["number"] else []), "null"]
+        schema["type"] = [*types, *(["boolean"] if nulls and types in (["number"], ["integer"]) else []), "null"]
         if "enum" in schema:
             schema["enum"].append(None)
     return _described(schema, item.description)

@@ -1,5 +1,4 @@
-"""Micro-batching: the requests of one round of the event loop are predicted in one call of the library, without a
-timer.
+"""Micro-batching: the requests of one round of the event loop share one call of the library, without a timer.
 
 A call has a fixed cost of 100 to 150 us and a row costs 3 us. Large requests go to scheduler.py.
 """

@@ -74,7 +74,7 @@ class ModelEntry:
 
     def _load_again(self) -> tuple[Loaded, float]:
         loaded = self._load()
-        if repr(loaded.card) != repr(self.card):  # not the cards themselves: NaN, such as in an evaluation, equals nothing
+        if repr(loaded.card) != repr(self.card):  # as strings, since NaN in an evaluation is unequal to itself
             raise InvalidModel(f"the card of the model {self.name} has changed", remedy="restart the function to serve it")
         return loaded, _warm_up(loaded)
 

@@ -1,5 +1,7 @@
-"""Fair scheduling of large predictions: off the event loop, on all cores, in slices, so that a request of 100,000 rows
-does not delay one of 100."""
+"""Fair scheduling of large predictions: in slices, on all cores, off the event loop.
+
+A request of 100,000 rows then does not delay one of 100.
+"""
 
 from __future__ import annotations
 
@@ -128,7 +130,7 @@ class FairScheduler:
         with self._lock:
             while self._new or self._begun:
                 job = self._next_job()
-                if job.failed or job.future.done():  # a slice has failed, or the caller has gone: the rest is not computed
+                if job.failed or job.future.done():  # the rest is not computed after a failure or a cancellation
                     continue
                 if monotonic() > job.deadline:
                     self._idle -= 1

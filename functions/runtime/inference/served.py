@@ -59,8 +59,7 @@ class PendingRows:
     rows: int = 0
 
     def add(self, rows: int) -> None:
-        """Count rows that the library still computes after their caller has gone or timed out; negative when it is
-        done."""
+        """Count rows that the library computes after their caller has gone or timed out; negative when it is done."""
         self.rows += rows
 
 
