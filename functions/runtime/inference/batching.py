@@ -9,11 +9,14 @@ import asyncio
 from array import array
 from math import prod
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from functions.runtime.contract.encoding import Rows
 from functions.runtime.contract.signature import Kind, Prediction
-from functions.runtime.inference.observers import CallObserver
 from functions.runtime.runtimes import Model, ask
+
+if TYPE_CHECKING:
+    from functions.runtime.inference.observers import CallObserver
 
 _Waiting = tuple[Rows, "asyncio.Future[Prediction]"]
 

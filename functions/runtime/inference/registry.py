@@ -8,11 +8,14 @@ import re
 from array import array
 from collections.abc import Callable, Sequence
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from functions.runtime.artifacts.loading import Loaded
 from functions.runtime.errors import InvalidInput, InvalidModel, NotAllowed, NotReady, UnknownModel
-from functions.runtime.inference.observers import ModelObserver
 from functions.runtime.inference.served import Limits, PendingRows, ServedModel
+
+if TYPE_CHECKING:
+    from functions.runtime.inference.observers import ModelObserver
 
 
 class ModelEntry:

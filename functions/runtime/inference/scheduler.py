@@ -14,12 +14,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import monotonic, perf_counter
+from typing import TYPE_CHECKING
 
 from functions.runtime.contract.encoding import Rows
 from functions.runtime.contract.signature import Kind, Prediction
 from functions.runtime.errors import TimedOut
-from functions.runtime.inference.observers import CallObserver
 from functions.runtime.runtimes import Model, ask
+
+if TYPE_CHECKING:
+    from functions.runtime.inference.observers import CallObserver
 
 # Rows of a slice: a library call of about 15 ms. Contributions cost about a hundred times as much per row.
 SLICE_ROWS: dict[Kind, int] = {"value": 4_096, "margin": 4_096, "leaf": 2_048, "contributions": 64}
