@@ -57,9 +57,9 @@ def _reload(model: Loaded, policy: Policy) -> Callable[[], Loaded]:
 
 def _limits(settings: Settings) -> Limits:
     return Limits(
-        settings.max_body_bytes,
-        settings.max_json_bytes,
-        settings.max_waiting_bytes,
-        settings.max_waiting_requests,
-        settings.timeout_seconds,
+        body_bytes=settings.max_body_bytes,
+        json_bytes=settings.max_json_bytes,
+        bodies_bytes=settings.max_waiting_bytes,
+        requests=settings.max_waiting_requests,
+        timeout_seconds=settings.timeout_seconds,
     )

@@ -26,7 +26,7 @@ _JSON_LENGTH = b"inference-header-content-length"
 _JSON_LIKE = (b"", b"application/octet-stream", b"application/x-www-form-urlencoded", b"text/plain")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """The limits of requests over HTTP."""
 
