@@ -30,8 +30,10 @@ class ApiKeys:
 
     @classmethod
     def parse(cls, text: str) -> ApiKeys:
-        """Parse the format of TIDEGATE_API_KEYS: `name:key`, separated by commas. Raises InvalidSetting, without
-        showing a key."""
+        """Parse the format of TIDEGATE_API_KEYS: `name:key`, separated by commas.
+
+        Raises InvalidSetting, without showing a key.
+        """
         keys: dict[str, str] = {}
         for position, entry in enumerate(filter(None, map(str.strip, text.split(","))), 1):
             name, colon, key = entry.partition(":")

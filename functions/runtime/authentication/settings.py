@@ -31,14 +31,13 @@ def keys_from_env(environ: Mapping[str, str]) -> ApiKeys | None:
 
 
 def tokens_from_env(environ: Mapping[str, str]) -> Tokens | None:
-    """Configure bearer tokens by TIDEGATE_JWKS_URL, TIDEGATE_JWT_ISSUER and TIDEGATE_JWT_AUDIENCE; None if the first is
-    not set.
+    """Configure bearer tokens by environment variables; None without TIDEGATE_JWKS_URL.
 
-    Raises InvalidSetting.
+    TIDEGATE_JWT_ISSUER and TIDEGATE_JWT_AUDIENCE are required with it. Raises InvalidSetting.
     """
     url = environ.get(_JWKS_URL)
     if not url:
         return None
-    from functions.runtime.authentication.tokens import Tokens  # here, so that a cold start without tokens does not import it
+    from functions.runtime.authentication.tokens import Tokens  # not imported without tokens
 
     return Tokens(jwks_url=url, issuer=required(environ, "TIDEGATE_JWT_ISSUER"), audience=required(environ, "TIDEGATE_JWT_AUDIENCE"))

@@ -1,5 +1,7 @@
-"""Example requests that can be sent as they are, in every format: with the card's example row, or one made from the
-inputs."""
+"""Example requests in every format, which can be sent as they are.
+
+Their row is the card's example, or made from the inputs.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,7 @@ def v1(card: Card) -> dict[str, Example]:
 
 
 def v2(model: ModelSpec) -> dict[str, Example]:
-    """Return examples of V2: a tensor per input; one matrix, if all inputs are numbers; and a request for all
-    outputs."""
+    """Return examples of V2: a tensor per input, a matrix if all inputs are numbers, and a request for all outputs."""
     row = record(model.card)
     columns = [_tensor(item.name, item.datatype, [1], [row[item.name]]) for item in model.card.inputs if row.get(item.name) is not None]
     found = {"columns": _example("One row, a tensor for each input", {"inputs": columns})}

@@ -28,8 +28,10 @@ _INFER = (
 
 
 def v2(model: ModelSpec, component: str, path: str, identifier: str) -> Json:
-    """Return the V2 operations by path; `path` is that of the model or of one version, `identifier` makes operation ids
-    unique."""
+    """Return the V2 operations of a model by path.
+
+    `path` is that of the model or of one version; `identifier` makes the operation ids unique.
+    """
     tag, title = model.card.name, model.title
     ready = an_object("name", "ready", name={"const": model.card.name}, ready={"type": "boolean"})
     return {

@@ -1,5 +1,4 @@
-"""The function's own routes within a FastAPI application: a lookup in their table, and the plain ASGI application
-behind it."""
+"""The function's own routes within a FastAPI application: a lookup in their table before the plain ASGI application."""
 
 from __future__ import annotations
 
@@ -51,8 +50,7 @@ class InferenceRoute(BaseRoute):
         raise NoMatchFound(name, path_params)
 
     def security(self) -> dict[str, Any]:
-        """Return OpenAPI's security of the dependencies: `schemes` by name, and the `requirements` of each
-        operation."""
+        """Return the dependencies' security for OpenAPI: `schemes` by name, and the `requirements` of an operation."""
         if self._guard is None:
             return {"schemes": {}, "requirements": []}
         found = get_openapi(title="", version="", routes=[self._guard])

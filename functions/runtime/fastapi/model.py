@@ -1,5 +1,4 @@
-"""A served model for the handlers of a FastAPI application: predictions in the process, and types made from its
-card."""
+"""A served model for the handlers of a FastAPI application: predictions, and types made from its card."""
 
 from __future__ import annotations
 

@@ -19,10 +19,10 @@ _STRICT = ConfigDict(extra="forbid", populate_by_name=True, protected_namespaces
 
 
 def request_type(card: Card, *, nulls: bool = False) -> type[BaseModel]:
-    """Make a model of a row of the card's inputs. With `nulls` each may be null or absent, as for an artifact without a
-    card.
+    """Make a model of a row of the card's inputs.
 
-    A name that is not a Python identifier, such as `sepal length (cm)`, is the alias of a field `sepal_length_cm`.
+    With `nulls` each may be null or absent, as for an artifact without a card. A name that is not a Python identifier,
+    such as `sepal length (cm)`, is the alias of a field `sepal_length_cm`.
     """
     names = _field_names([item.name for item in card.inputs], taken=frozenset(dir(BaseModel)))
     fields: dict[str, Any] = {name: _field(item, nulls=nulls) for name, item in zip(names, card.inputs, strict=True)}

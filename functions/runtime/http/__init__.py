@@ -1,2 +1,1 @@
-"""The model function by HTTP: plain ASGI (https://asgi.readthedocs.io, version 3), so that a cold start pays for no
-framework."""
+"""The model function over HTTP, on plain ASGI (https://asgi.readthedocs.io, version 3), to start fast."""

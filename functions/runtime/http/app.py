@@ -84,7 +84,7 @@ class App:
             answer = await self._answer(route, infer, call)
             if answer is not None:
                 if answer.status >= 400 and b"expect" in headers:
-                    # The next bytes may be the body after all, or another request: the two cannot be told apart.
+                    # The next bytes may be the body after all, or another request; the server cannot distinguish them.
                     answer.headers += _CLOSE
                 exchange.status = answer.status
                 exchange.response_bytes = len(answer.body)

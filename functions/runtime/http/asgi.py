@@ -51,8 +51,7 @@ class Answer:
 
 
 class Budget:
-    """The bytes of request and response bodies that may be in memory at once: the bound of a burst of large
-    requests."""
+    """The bytes of request and response bodies that may be in memory at once."""
 
     def __init__(self, total: int) -> None:
         self._total = total

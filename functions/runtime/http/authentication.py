@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from functions.runtime.authentication.tokens import Tokens
 
 # The kubelet and Prometheus have no credentials.
-OPEN = frozenset({"/", "/v2/health/live", "/v2/health/ready", "/metrics"})
+PUBLIC_PATHS = frozenset({"/", "/v2/health/live", "/v2/health/ready", "/metrics"})
 _KEY = HEADER.encode()
 _BEARER = b"bearer "
 
@@ -58,11 +58,11 @@ class Authentication:
 
 def is_open(path: str, method: str) -> bool:
     """Return whether a request of this path and method (upper case) needs no credential."""
-    return path in OPEN and method in ("GET", "HEAD")
+    return path in PUBLIC_PATHS and method in ("GET", "HEAD")
 
 
 def authenticated(app: Application, environ: Mapping[str, str]) -> Application:
-    """Wrap an application in the authentication that the environment configures. Raises InvalidSetting."""
+    """Wrap an application in the authentication that the environment configures, if any. Raises InvalidSetting."""
     if not is_required(environ):
         return app
     return Authentication(app, keys_from_env(environ), tokens_from_env(environ))

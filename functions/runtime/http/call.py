@@ -26,7 +26,7 @@ _JSON_LENGTH = b"inference-header-content-length"
 _JSON_LIKE = (b"", b"application/octet-stream", b"application/x-www-form-urlencoded", b"text/plain")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """The limits of requests over HTTP."""
 
@@ -48,8 +48,10 @@ class Limits:
 
 @dataclass(slots=True)
 class Call:
-    """One inference request in progress: `content` is its uncompressed body, `answer_bytes` the budget taken for its
-    response."""
+    """One inference request in progress.
+
+    `content` is its uncompressed body, `answer_bytes` the budget taken for its response.
+    """
 
     scope: Scope
     receive: Receive
@@ -80,7 +82,7 @@ class Call:
         """Decompress a body, counting each piece in the budget: a few compressed bytes may expand to the limit."""
         found = pieces(body, coding)
         content = bytearray()
-        size = len(body)  # of the work: the first piece of a small body is made on the event loop, later ones are offloaded
+        size = len(body)  # of the first piece's work; later pieces are offloaded even for a small body
         try:
             while piece := await self.offload(size, next, found, b""):
                 if len(content) + len(piece) > self.limits.body_bytes:
@@ -150,8 +152,7 @@ class Call:
         return self.started / 1e9 + self.limits.timeout_seconds
 
     def cancel_on_disconnect(self, rows: int, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
-        """Return the work to await; a large request's is cancelled when its client disconnects, and raises
-        ClientGone."""
+        """Return the work to await. A large request's is cancelled, with ClientGone, when its client disconnects."""
         return work if rows < _WATCHED_ROWS else self._cancel_on_disconnect(work)
 
     async def _cancel_on_disconnect(self, work: Coroutine[Any, Any, T]) -> T:
@@ -187,8 +188,7 @@ class Call:
 
 
 def _done(work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
-    """Do the work, turning StopIteration, which a user's transform may raise and a future cannot, into a
-    RuntimeError."""
+    """Do the work, and raise RuntimeError for StopIteration, which a future cannot raise but a user's transform can."""
     try:
         return work(*arguments)
     except StopIteration as error:

@@ -1,5 +1,4 @@
-"""Compressed request bodies (RFC 9110, section 8.4.1), decompressed piece by piece so that the limit holds at each
-piece."""
+"""Compressed request bodies (RFC 9110, section 8.4.1), decompressed in pieces so that limits apply to each piece."""
 
 from __future__ import annotations
 
@@ -31,11 +30,10 @@ def coding_of(value: bytes) -> str:
 
 
 def pieces(body: bytes, coding: str) -> Iterator[bytes]:
-    """Decompress a body in pieces of up to PIECE_BYTES. Raises InvalidInput for data that are truncated or not of this
-    coding.
+    """Decompress a body in pieces of up to PIECE_BYTES.
 
     Gzip data may have several members, one after the other, and zeros to fill a block (RFC 1952, section 2.2; GNU
-    gzip).
+    gzip). Raises InvalidInput for data that are truncated or not of this coding.
     """
     decompressor = _decompressor(body, coding)
     members = 1
@@ -74,7 +72,9 @@ def _decompress(decompressor: zlib._Decompress, body: bytes, coding: str) -> byt
 
 
 def _deflate_window(body: bytes) -> int:
-    """Return zlib's window for `deflate`: the zlib format, or the raw data that some clients send (RFC 9110, section
-    8.4.1.2)."""
+    """Return zlib's window for `deflate`.
+
+    It is the zlib format, or the raw data that some clients send (RFC 9110, section 8.4.1.2).
+    """
     is_zlib = len(body) > 1 and body[0] & 0x0F == zlib.DEFLATED and (body[0] << 8 | body[1]) % 31 == 0
     return zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS

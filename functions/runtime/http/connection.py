@@ -81,8 +81,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._reply_timeout.resumed(complete=not self._is_answering())
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Return whether the connection stays open: a client may close its sending side after whole requests and wait
-        for responses."""
+        """Return whether the connection stays open: a client may half-close it and wait for responses."""
         if not self._in_head or not self._is_answering():
             return False
         self.cycle.keep_alive = False
@@ -101,7 +100,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._cancel_read_timer()
         super().on_headers_complete()
-        self.headers = []  # trailers, which follow, are not headers (RFC 9110, section 6.5.1); the scope keeps the headers
+        self.headers = []  # the scope keeps them; trailers are not headers (RFC 9110, section 6.5.1)
 
     def on_body(self, body: bytes) -> None:
         self._overhead = 0
@@ -153,8 +152,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(self._fault)
 
     def _refuse(self, answer: bytes) -> None:
-        """Refuse the request after the requests before it are answered: a client matches responses to requests by
-        order."""
+        """Refuse the request, after the responses to earlier ones: a client matches responses to requests by order."""
         if self._in_head and self._is_answering():
             self._last_response = self._last_response or answer
         else:
@@ -169,8 +167,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return bool(self.cycle) and not self.cycle.response_complete
 
     def _probe_client(self) -> None:
-        """Send an interim response: the system resets the connection if a client that closed its sending side has
-        gone."""
+        """Send an interim response: the system resets the connection if a half-closed client has gone."""
         if not self._is_answering() or self.cycle.response_started:
             return
         if not self.pipeline and self.cycle.scope["http_version"] == "1.1":
@@ -187,6 +184,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def _without_upgrade(data: bytes, end: int) -> bytes:
-    """Rename the header that offers an upgrade: a server may ignore it (RFC 9110, section 7.8), uvicorn's parser does
-    not."""
+    """Rename the header that offers an upgrade.
+
+    A server may ignore the offer (RFC 9110, section 7.8), which uvicorn's parser does not.
+    """
     return _UPGRADE.sub(rb"\r\nx-upgrade:", data[:end]) + data[end:]

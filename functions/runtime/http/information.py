@@ -1,5 +1,4 @@
-"""The routes for metadata, health and statistics of the function and its models, and those that load and unload
-models."""
+"""The routes for metadata, health and statistics, and those that load and unload models."""
 
 from __future__ import annotations
 
@@ -116,8 +115,10 @@ class Information:
 
 
 async def _refuse_parameters(receive: Receive) -> None:
-    """Raise InvalidInput for parameters: with them other servers load what a caller sends; this one loads its
-    configured models."""
+    """Raise InvalidInput for parameters.
+
+    With them other servers load an artifact that the caller sends or names; this one loads its configured models only.
+    """
     if (await _read_object(receive)).get("parameters"):
         raise InvalidInput("loading takes no parameters: only the configured model can be loaded", remedy="send an empty object")
 

@@ -1,5 +1,7 @@
-"""Routes whose libraries are imported in a thread at their first request, so that a cold start imports neither FastAPI
-nor Prometheus."""
+"""Routes that import their libraries in a thread at their first request.
+
+A cold start then imports neither FastAPI nor Prometheus' client.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The route table of the function, with the paths of each served model written out, so that a lookup is one dictionary
-access."""
+"""The route table of the function. The paths of models are written out, so that a lookup is one dictionary access."""
 
 from __future__ import annotations
 

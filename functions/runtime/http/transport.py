@@ -54,8 +54,10 @@ class Corked:
 
 
 class WriteTimeout:
-    """Aborts a connection whose client reads nothing for `idle_seconds`, or not all of a response in
-    `total_seconds`."""
+    """Aborts a connection whose client does not read.
+
+    It may read nothing for `idle_seconds`, and take `total_seconds` for a response.
+    """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, *, idle_seconds: float, total_seconds: float) -> None:
         self._transport = transport

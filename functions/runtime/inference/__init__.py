@@ -1,2 +1,1 @@
-"""Serving models, independent of the transport: the registry, micro-batching, and the scheduling of large
-predictions."""
+"""Serving models, independent of the transport: the registry, micro-batching, and scheduling of large predictions."""

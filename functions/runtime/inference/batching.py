@@ -1,5 +1,4 @@
-"""Micro-batching: the requests of one round of the event loop are predicted in one call of the library, without a
-timer.
+"""Micro-batching: the requests of one round of the event loop share one call of the library, without a timer.
 
 A call has a fixed cost of 100 to 150 us and a row costs 3 us. Large requests go to scheduler.py.
 """
@@ -10,11 +9,14 @@ import asyncio
 from array import array
 from math import prod
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from functions.runtime.contract.encoding import Rows
 from functions.runtime.contract.signature import Kind, Prediction
-from functions.runtime.inference.observers import CallObserver
 from functions.runtime.runtimes import Model, ask
+
+if TYPE_CHECKING:
+    from functions.runtime.inference.observers import CallObserver
 
 _Waiting = tuple[Rows, "asyncio.Future[Prediction]"]
 

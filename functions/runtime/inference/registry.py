@@ -8,11 +8,14 @@ import re
 from array import array
 from collections.abc import Callable, Sequence
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from functions.runtime.artifacts.loading import Loaded
 from functions.runtime.errors import InvalidInput, InvalidModel, NotAllowed, NotReady, UnknownModel
-from functions.runtime.inference.observers import ModelObserver
 from functions.runtime.inference.served import Limits, PendingRows, ServedModel
+
+if TYPE_CHECKING:
+    from functions.runtime.inference.observers import ModelObserver
 
 
 class ModelEntry:
@@ -74,7 +77,7 @@ class ModelEntry:
 
     def _load_again(self) -> tuple[Loaded, float]:
         loaded = self._load()
-        if repr(loaded.card) != repr(self.card):  # not the cards themselves: NaN, such as in an evaluation, equals nothing
+        if repr(loaded.card) != repr(self.card):  # as strings, since NaN in an evaluation is unequal to itself
             raise InvalidModel(f"the card of the model {self.name} has changed", remedy="restart the function to serve it")
         return loaded, _warm_up(loaded)
 

@@ -1,5 +1,7 @@
-"""Fair scheduling of large predictions: off the event loop, on all cores, in slices, so that a request of 100,000 rows
-does not delay one of 100."""
+"""Fair scheduling of large predictions: in slices, on all cores, off the event loop.
+
+A request of 100,000 rows then does not delay one of 100.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import monotonic, perf_counter
+from typing import TYPE_CHECKING
 
 from functions.runtime.contract.encoding import Rows
 from functions.runtime.contract.signature import Kind, Prediction
 from functions.runtime.errors import TimedOut
-from functions.runtime.inference.observers import CallObserver
 from functions.runtime.runtimes import Model, ask
+
+if TYPE_CHECKING:
+    from functions.runtime.inference.observers import CallObserver
 
 # Rows of a slice: a library call of about 15 ms. Contributions cost about a hundred times as much per row.
 SLICE_ROWS: dict[Kind, int] = {"value": 4_096, "margin": 4_096, "leaf": 2_048, "contributions": 64}
@@ -128,7 +133,7 @@ class FairScheduler:
         with self._lock:
             while self._new or self._begun:
                 job = self._next_job()
-                if job.failed or job.future.done():  # a slice has failed, or the caller has gone: the rest is not computed
+                if job.failed or job.future.done():  # the rest is not computed after a failure or a cancellation
                     continue
                 if monotonic() > job.deadline:
                     self._idle -= 1

@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from functions.runtime.artifacts.loading import Loaded
 from functions.runtime.contract.card import Card
@@ -16,8 +17,10 @@ from functions.runtime.errors import InvalidInput, Overloaded, TooLarge
 from functions.runtime.inference.batching import MicroBatcher
 from functions.runtime.inference.cores import cores
 from functions.runtime.inference.limits import MAX_ROWS, MAX_WAITING_ROWS
-from functions.runtime.inference.observers import CallObserver, RowObserver
 from functions.runtime.inference.scheduler import FairScheduler
+
+if TYPE_CHECKING:
+    from functions.runtime.inference.observers import CallObserver, RowObserver
 
 # Fewer rows are predicted on the event loop: a hop to another thread would cost more than it frees. More would stall it
 # for milliseconds.
@@ -60,8 +63,7 @@ class PendingRows:
     rows: int = 0
 
     def add(self, rows: int) -> None:
-        """Count rows that the library still computes after their caller has gone or timed out; negative when it is
-        done."""
+        """Count rows that the library computes after their caller has gone or timed out; negative when it is done."""
         self.rows += rows
 
 

@@ -18,15 +18,16 @@ _MODEL = ("model", "version")
 
 
 def render(metrics: Metrics, accept: str = "") -> tuple[bytes, str]:
-    """Render the metrics as OpenMetrics or Prometheus' text, by the Accept header; returns the body and its content
-    type."""
+    """Render the metrics as OpenMetrics or Prometheus' text, by the Accept header; returns body and content type."""
     encode, content_type = choose_encoder(accept)
     return encode(_AllMetrics(metrics)), content_type
 
 
 class _AllMetrics(Collector):
-    """The function's metrics and the default registry: the process, the garbage collector, a user's transforms and
-    runtimes."""
+    """The function's metrics and the default registry.
+
+    The registry has metrics of the process, the garbage collector, and a user's transforms and runtimes.
+    """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics

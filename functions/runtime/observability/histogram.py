@@ -11,8 +11,10 @@ LATENCIES = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05,
 
 
 class Histogram:
-    """A histogram: `counts[i]` is the number of values up to `bounds[i]` and above the bound before; the last has no
-    bound."""
+    """A histogram with cumulative bounds.
+
+    `counts[i]` is the number of values up to `bounds[i]` and above the bound before; the last count has no bound.
+    """
 
     __slots__ = ("bounds", "counts", "sum")
 

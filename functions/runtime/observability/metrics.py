@@ -132,8 +132,10 @@ class Metrics:
         self.readings.append(reading)
 
     def started(self, phase: str, seconds: float) -> None:
-        """Record the duration of a phase of the cold start: `imports`, `load`, `listen`; `first_answer` is recorded by
-        itself."""
+        """Record the duration of a phase of the cold start: `imports`, `load` or `listen`.
+
+        `first_answer` is recorded with the first success.
+        """
         self.phases[phase] = seconds
 
     def exchanged(self, exchange: Exchange) -> None:
@@ -150,8 +152,7 @@ class Metrics:
                 requests.postprocess.add((took - predicted) * 1e-9)
 
     def predicted(self, model: str, version: str, kind: str, rows: int, requests: int, waited_seconds: float, took_seconds: float) -> None:
-        """Record a call of the library: its rows and requests, and the time that the first request had waited. For any
-        thread.
+        """Record a call of the library: its rows and requests, and the wait of its first request. For any thread.
 
         `requests` is 0 for a call that continues a request of an earlier one; its wait is not recorded.
         """

@@ -53,16 +53,14 @@ class Payloads:
         self.background: Background[Payload] = Background("payloads", self._send, limit=queue_bytes, at_end=self._close)
 
     def wants(self, request_id: str) -> bool:
-        """Return whether this request is sampled: by its id, so that replicas agree, or at random if the id is
-        empty."""
+        """Return whether a request is sampled: by its id, so that replicas agree, or at random if the id is empty."""
         if not request_id:
             return random.random() * 2**64 < self._threshold  # noqa: S311 not for secrets
         digest = blake2b(request_id.encode("utf-8", "surrogatepass"), digest_size=8, person=_SALT).digest()
         return int.from_bytes(digest, "big") < self._threshold
 
     def exchanged(self, exchange: Exchange) -> None:
-        """Move the bodies from the exchange to the queue, so that other observers do not keep them beyond the queue's
-        limit."""
+        """Move the bodies from the exchange to the queue, whose limit then bounds them for all observers."""
         if exchange.request is None and exchange.response is None:
             return
         bodies = ((False, exchange.request), (True, exchange.response))
@@ -110,8 +108,10 @@ def tidegate_event(payload: Payload) -> Event:
 
 
 def kserve_event(service: str, namespace: str) -> Describe:
-    """Make events like KServe's payload logger (pkg/logger): with the request's id for both, and successful responses
-    only."""
+    """Make events like KServe's payload logger (pkg/logger).
+
+    Both have the request's id, and only successful responses are sent.
+    """
 
     def describe(payload: Payload) -> Event | None:
         exchange = payload.exchange

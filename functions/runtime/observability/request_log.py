@@ -1,5 +1,7 @@
-"""The request log: one JSON line per request on stdout, without payload, with field names of OpenTelemetry and, where
-it has none, of the Elastic Common Schema."""
+"""The request log: one JSON line per request on stdout, without payload.
+
+Field names are those of OpenTelemetry and, where it has none, of the Elastic Common Schema.
+"""
 
 from __future__ import annotations
 

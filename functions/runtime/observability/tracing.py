@@ -39,8 +39,10 @@ class Tracing:
     """An Observer that exports spans by OTLP over HTTP. The SDK follows its OTEL_* variables."""
 
     def __init__(self, endpoint: str, resource: Mapping[str, str], *, parent_decides: bool = True) -> None:
-        """`endpoint` is the URL for traces, with its path; with `parent_decides`, requests of callers that do not
-        sample are skipped."""
+        """`endpoint` is the URL for traces, with its path.
+
+        With `parent_decides`, requests of callers that do not sample are skipped.
+        """
         self._endpoint = endpoint
         self._resource = resource
         self._parent_decides = parent_decides
@@ -86,8 +88,7 @@ class _Exporter:
         self._ended = ended
 
     def export(self, exchanges: list[Exchange]) -> int:
-        """Export the spans of exchanges; returns the number of lost exchanges: all if the collector rejects the
-        spans."""
+        """Export the spans of exchanges; returns the number of lost exchanges: all if the collector rejects them."""
         from opentelemetry.sdk.trace.export import SpanExportResult
 
         for exchange in exchanges:
@@ -116,8 +117,10 @@ class _Exporter:
 
 
 def _session(endpoint: str) -> Session | None:
-    """Make a session without the environment's proxy for a collector on this machine; None, the exporter's default, for
-    others."""
+    """Make a session for a collector on this machine, without the environment's proxy.
+
+    Returns None, the exporter's default, for other collectors.
+    """
     from requests import Session
 
     if not is_loopback_url(endpoint):

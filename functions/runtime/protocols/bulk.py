@@ -1,8 +1,7 @@
-"""Parsing of large requests: lists of numbers become arrays, in a quarter of the time, without a Python object per
-number.
+"""Parsing of large requests: lists of numbers become arrays, in a quarter of the time.
 
-It uses simdjson (Langdale and Lemire, "Parsing Gigabytes of JSON per Second", 2019). Where simdjson finds a fault, the
-ordinary parser decides.
+It uses simdjson (Langdale and Lemire, "Parsing Gigabytes of JSON per Second", 2019), without a Python object per
+number. Where simdjson finds a fault, the ordinary parser decides.
 """
 
 from __future__ import annotations

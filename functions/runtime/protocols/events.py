@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from common.errors import TidegateError
 from eventing import reply
@@ -18,7 +18,9 @@ from functions.runtime.contract.encoding import Rows
 from functions.runtime.contract.outputs import OutputTensor, ServedOutput
 from functions.runtime.errors import InvalidInput, log_bug, problem_of
 from functions.runtime.protocols import v1, v2
-from functions.runtime.protocols.model import ModelContract
+
+if TYPE_CHECKING:
+    from functions.runtime.protocols.model import ModelContract
 
 
 @dataclass(frozen=True, slots=True)

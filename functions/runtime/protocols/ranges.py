@@ -68,8 +68,10 @@ def _packer(typecode: str, count: int) -> Callable[..., bytes]:
 
 
 def _are_small(values: array[int], size: int) -> bool:
-    """Return whether all are between 0 and the largest signed integer of `size` bytes, in a fraction of the time of
-    packing them."""
+    """Return whether all are between 0 and the largest signed integer of `size` bytes.
+
+    This takes a fraction of the time of packing them.
+    """
     for part in slices(values):
         content = part.tobytes()
         if content[_ORDER[size - 1] :: 8].translate(None, _BELOW_128):

@@ -1,5 +1,4 @@
-"""The names by which the router reads routing keys and writes revisions in requests and responses of the Open Inference
-Protocol.
+"""The names of routing keys and revisions in requests and responses of the Open Inference Protocol, for the router.
 
 They are apart from v2.py, whose imports the router and the batch job do without.
 """

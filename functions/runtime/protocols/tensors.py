@@ -1,5 +1,4 @@
-"""Tensors of the Open Inference Protocol, in JSON and in binary ("Tensor Data", and Triton's "Binary Tensor Data
-Extension").
+"""Tensors of the Open Inference Protocol ("Tensor Data"), and of Triton's "Binary Tensor Data Extension".
 
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
 https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
@@ -55,8 +54,10 @@ _NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
 
 
 class Tensor(NamedTuple):
-    """An input of a request; `data` is flat and row-major: a list of JSON values, or an array (of binary data or a
-    large request)."""
+    """An input of a request.
+
+    `data` is flat and row-major: a list of JSON values, or an array (of binary data or a large request).
+    """
 
     name: str
     datatype: str
@@ -65,11 +66,11 @@ class Tensor(NamedTuple):
 
 
 def decode(index: int, item: Any, take: Callable[[int], bytes], check: Callable[[tuple[int, ...]], None] = lambda _: None) -> Tensor:
-    """Decode an item of `inputs`; `take(size)` returns the next bytes after the JSON part. Raises InvalidInput, naming
-    the tensor.
+    """Decode an item of `inputs`. Raises InvalidInput, naming the tensor.
 
-    `check` is called with the shape once the data are known to match it, and before binary data are converted; it may
-    raise. For JSON it is called only for more than ALWAYS_FIT values.
+    `take(size)` returns the next bytes after the JSON part. `check` is called with the shape once the data are known to
+    match it, and before binary data are converted; it may raise. For JSON it is called only for more than ALWAYS_FIT
+    values.
     """
     name, datatype, shape = _head(index, item)
     size = parameters_of(item, "the tensor", name).get("binary_data_size") if "parameters" in item else None
@@ -121,8 +122,10 @@ def to_bytes(tensor: OutputTensor) -> bytes:
 
 
 def _json_data(data: array[Any]) -> Any:
-    """Return a list, or for a long array its JSON, encoded in slices: as Python numbers it would take many times its
-    memory."""
+    """Return a list, or for a long array its JSON.
+
+    The JSON is encoded in slices: as Python numbers the array would take many times its memory.
+    """
     parts = iter(slices(data))
     first = next(parts)
     if len(first) == len(data):

@@ -43,14 +43,15 @@ def explained(outputs: Outputs) -> ServedOutput:
 
 
 def explained_columns(card: Card) -> tuple[str, ...]:
-    """Return the names of an explanation's values: the features, and last the bias, under a name that no feature
-    has."""
+    """Return the names of an explanation's values: the features, and last the bias, under a unique name."""
     return (*card.columns, "bias" if "bias" not in card.columns else "(bias)")
 
 
 def explanations(columns: Sequence[str], tensors: Sequence[OutputTensor]) -> dict[str, Any]:
-    """Encode contributions to the margin: an object by feature, with the bias, for each row; a list of them for several
-    classes."""
+    """Encode contributions to the margin: for each row an object by feature, with the bias.
+
+    For several classes it is a list of objects.
+    """
     (tensor,) = tensors
 
     def named(row: list[Any]) -> Any:

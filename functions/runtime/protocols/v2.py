@@ -1,5 +1,7 @@
-"""The Open Inference Protocol, V2 REST (https://github.com/kserve/open-inference-protocol,
-specification/protocol/inference_rest.md)."""
+"""The Open Inference Protocol, V2 REST.
+
+https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
+"""
 
 from __future__ import annotations
 

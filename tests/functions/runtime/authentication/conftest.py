@@ -15,7 +15,7 @@ AUDIENCE = "https://models.example.com"
 
 
 class Issuer:
-    """A real issuer of tokens: a server that publishes its public keys, and the private keys behind them."""
+    """A real issuer of tokens: private keys, and a server that publishes their public keys."""
 
     def __init__(self) -> None:
         self.fetches = 0

@@ -1,6 +1,6 @@
-"""The same tokens as a dependency of FastAPI's, and by settings in front of a plain application."""
+"""Tokens and keys as FastAPI dependencies, and by settings in front of a plain application."""
 
-# Without annotations from the future: FastAPI reads those of handlers, and here they are local names.
+# No `from __future__ import annotations`: FastAPI resolves the annotations of handlers, which are local names here.
 from typing import Annotated, Any
 
 import pytest

@@ -27,11 +27,11 @@ async def test_valid_token_returns_its_claims_with_one_fetch_of_keys(issuer: Any
     ("claims", "sentence"),
     [
         ({"exp": 1}, "has expired"),
-        ({"exp": None}, "is not valid"),
+        ({"exp": None}, "invalid bearer token"),
         ({"aud": "https://other.example.com"}, "is for another audience"),
-        ({"aud": None}, "is not valid"),
-        ({"iss": "https://other.example.com"}, "is not valid"),
-        ({"nbf": 2**34}, "is not valid"),
+        ({"aud": None}, "invalid bearer token"),
+        ({"iss": "https://other.example.com"}, "invalid bearer token"),
+        ({"nbf": 2**34}, "invalid bearer token"),
     ],
 )
 async def test_a_token_with_a_wrong_claim_is_refused(issuer: Any, verifier: Tokens, claims: dict[str, Any], sentence: str) -> None:
@@ -52,19 +52,19 @@ async def test_shared_secret_and_missing_signature_are_refused(issuer: Any, veri
         jwt.encode(claims, "", algorithm="none", headers={"kid": "first"}),
         jwt.encode(claims, "s" * 64, algorithm="HS256", headers={"kid": "first"}),
     ):
-        with pytest.raises(Unauthenticated, match="signed by an algorithm other than"):
+        with pytest.raises(Unauthenticated, match="unsupported signing algorithm"):
             await verifier.claims(forged)
 
 
 async def test_other_key_with_a_known_identifier_is_refused(issuer: Any, verifier: Tokens) -> None:
     issuer.add_key("second")
-    with pytest.raises(Unauthenticated, match="is not valid"):
+    with pytest.raises(Unauthenticated, match="invalid bearer token"):
         await verifier.claims(issuer.token("first", signed_by="second"))
 
 
 async def test_fetches_for_unknown_keys_are_rate_limited(issuer: Any, verifier: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
     await verifier.claims(issuer.token())
-    for number in range(20):  # as a stranger would try
+    for number in range(20):  # as a stranger could try
         with pytest.raises(Unauthenticated, match="a key that its issuer does not publish"):
             await verifier.claims(issuer.token(f"unknown{number}"))
     assert issuer.fetches == 1
@@ -98,7 +98,7 @@ async def test_a_redirect_of_the_keys_is_not_followed(issuer: Any, verifier: Tok
 
 @pytest.mark.parametrize("url", ["http://idp.example.com/keys", "file:///etc/passwd", "ftp://x/keys", "https:///keys", "keys"])
 def test_unsafe_url_of_keys_is_refused(url: str) -> None:
-    with pytest.raises(InvalidSetting, match="name an https URL"):
+    with pytest.raises(InvalidSetting, match="set an https URL"):
         Tokens(jwks_url=url, issuer="i", audience="a")
 
 

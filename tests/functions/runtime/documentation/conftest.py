@@ -14,7 +14,7 @@ from functions.runtime.contract.outputs import resolve
 from functions.runtime.contract.signature import Signature
 from functions.runtime.documentation.model_spec import ModelSpec
 
-# Inputs of every kind, and no transform that would ask for more than the card tells.
+# Inputs of every kind, without a transform, which could require more than the card.
 CARD = Card(
     "loans",
     (
@@ -32,7 +32,7 @@ CARD = Card(
 
 @pytest.fixture(scope="session")
 def describe() -> Callable[..., ModelSpec]:
-    """Makes a description of a model; fields of its card may be given."""
+    """Make the specification of a model, with fields of its card."""
 
     def make(*, nulls: bool = False, **fields: Any) -> ModelSpec:
         card = replace(CARD, **fields)
@@ -45,7 +45,7 @@ def describe() -> Callable[..., ModelSpec]:
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the card and a model that was trained for it."""
+    """A folder with the card and a model trained for it."""
     folder = tmp_path_factory.mktemp("loans")
     random = np.random.default_rng(7)
     rows = random.random((200, 4), dtype=np.float32)

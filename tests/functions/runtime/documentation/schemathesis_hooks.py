@@ -1,4 +1,4 @@
-"""What neither OpenAPI nor JSON Schema can say of an event: schemathesis loads this."""
+"""Hooks for schemathesis: the rules of events that neither OpenAPI nor JSON Schema can express."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BINARY_EVENT = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/test", "c
 
 @schemathesis.hook
 def map_case(context: HookContext, case: Case[Any]) -> Case[Any]:
-    """These headers are required with this content type alone."""
+    """Set the headers that are required with this content type only."""
     if case.path in _EVENT_PATHS and case.media_type == "application/json":
         case.headers.update(_BINARY_EVENT)
     return case
@@ -21,7 +21,7 @@ def map_case(context: HookContext, case: Case[Any]) -> Case[Any]:
 
 @schemathesis.hook
 def filter_case(context: HookContext, case: Case[Any]) -> bool:
-    """Drops what its schema allows and the function rightly refuses."""
+    """Drop cases that the schema allows and the function correctly refuses."""
     if case.path not in _EVENT_PATHS or case.method != "POST" or case.meta is None or case.meta.generation.mode != GenerationMode.POSITIVE:
         return True
     body: Any = case.body
@@ -33,10 +33,10 @@ def filter_case(context: HookContext, case: Case[Any]) -> bool:
 
 
 def _has_tensors(data: Any) -> bool:
-    """A tensor has as many values as its shape means; one that is made by the schema alone has any number."""
+    """Return whether the data has tensors: by the schema alone their data does not match their shape."""
     return isinstance(data, dict) and "inputs" in data
 
 
 def _has_float(event: dict[str, Any]) -> bool:
-    """To JSON Schema 1.0 is an integer; to the JSON Event Format (section 2.2) it is none."""
+    """Return whether an attribute is 1.0: an integer in JSON Schema, but not in the JSON Event Format (2.2)."""
     return any(isinstance(value, float) for name, value in event.items() if name != "data")

@@ -22,13 +22,13 @@ def app(describe: Describe) -> FastAPI:
 
 
 async def call(app: FastAPI, path: str, method: str = "GET") -> tuple[int, str, bytes]:
-    """The status, the content type and the body of the answer."""
+    """Send a request; returns the status, the content type and the body."""
     sent: list[Any] = []
     received = [{"type": "http.request", "body": b"", "more_body": False}]
 
     async def receive() -> Any:
         if not received:
-            await asyncio.Event().wait()  # the caller stays
+            await asyncio.Event().wait()  # the client stays connected
         return received.pop()
 
     async def send(message: Any) -> None:

@@ -1,4 +1,4 @@
-"""The page as a person meets it: a browser, a real function, and a click on Execute."""
+"""The page in a real browser, with a real function and a click on Execute."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def page() -> AsyncIterator[Page]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=BROWSER,
-            # Without the sandbox it runs in a container, as root; the rest keeps it from calling home.
+            # Without the sandbox it can run as root in a container; the other options disable its background requests.
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
         )
         yield await browser.new_page()

@@ -50,7 +50,7 @@ VALUES = (
 @given(item=ITEMS, value=VALUES, present=st.booleans())
 def test_schema_of_a_row_allows_what_the_function_accepts(item: Input, value: Any, present: bool, describe: Describe) -> None:
     if item.datatype == "FP64" and isinstance(value, (int, float)):
-        value = max(min(value, 1e38), -1e38)  # how much of a double is taken is the artifact's to say, not the card's
+        value = max(min(value, 1e38), -1e38)  # the range of doubles depends on the artifact, not on the card
     model = describe(inputs=(item,), example=None)
     row = {"x": value, "other": 1} if present else {"other": 1}
     assert _valid(records.record(model), row) == _taken(Encoder(model.card, ["x"]), row)

@@ -37,5 +37,5 @@ def test_document_has_exactly_the_routes_of_the_function(control: bool, serve: S
 
 
 def _paths(described: list[ModelSpec]) -> list[str]:
-    """Those that FastAPI serves, but for the page itself."""
+    """The paths that FastAPI serves, except the page itself."""
     return [path for route in build(described).routes if (path := getattr(route, "path", "")) and not path.startswith("/docs")]

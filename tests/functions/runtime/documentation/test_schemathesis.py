@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 
 @pytest.mark.parametrize("paths", ["--exclude-path-regex", "--include-path-regex"])
 def test_function_conforms_to_its_document(paths: str, model: Path, start_function: Callable[..., str], tmp_path: Path) -> None:
-    """Once for everything else, and once for what takes the model away from the rest."""
+    """Run the operations that unload the model separately from all others."""
     url = start_function(model, TIDEGATE_MODEL_CONTROL="true")
     command: list[str | Path] = [
         Path(sys.executable).parent / "st",

@@ -26,7 +26,7 @@ PRICE = Card("price", (Input("area", "FP32"), Input("rooms", "FP32")), (Output("
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`loans`, with inputs and outputs of several kinds, and `price`, of two numbers and one."""
+    """`loans`, with inputs and outputs of several kinds, and `price`, with two numeric inputs and one output."""
     folder = tmp_path_factory.mktemp("models")
     random = np.random.default_rng(7)
     for card, objective in ((LOANS, "binary:logistic"), (PRICE, "reg:squarederror")):

@@ -1,4 +1,4 @@
-# Without annotations from the future: FastAPI reads those of handlers, and here they are local names.
+# No `from __future__ import annotations`: FastAPI resolves the annotations of handlers, which are local names here.
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -107,7 +107,7 @@ def test_dependencies_apply_to_models_and_added_routes_only(models: Path) -> Non
         assert client.post(V1, json=PRICES, headers=known).status_code == 200
         for path in ("/v2/health/live", "/v2/health/ready", "/metrics"):
             assert client.get(path).status_code == 200
-        # What the table of paths does not have reaches no model without a key, either.
+        # Paths outside of the route table do not reach a model without a key either.
         for path in ("/v1/models/price:predict/", "/v1/models/prise:predict", "/v2/models/price/versions/9/infer"):
             assert client.post(path, json=PRICES, follow_redirects=False).status_code in (307, 401)
 

@@ -33,7 +33,7 @@ Start = Callable[..., str]
 
 @pytest.fixture
 def start(models: Path, tmp_path: Path) -> Iterator[Start]:
-    """Starts a function with this `app.py`, if any, and settings; returns its URL. It must end well at SIGTERM."""
+    """Start a function with an optional `app.py` and settings; returns its URL. It must exit normally at SIGTERM."""
     processes: list[subprocess.Popen[str]] = []
 
     def started(app: str | None, **environ: str) -> str:
@@ -104,7 +104,7 @@ def test_module_with_another_app_fails_at_start(models: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("setting", "sentence"),
     [
-        ({"TIDEGATE_API_KEYS": "tooshort"}, "entry 1 of TIDEGATE_API_KEYS has no name"),
+        ({"TIDEGATE_API_KEYS": "tooshort"}, "entry 1 of TIDEGATE_API_KEYS has no unique name"),
         ({"TIDEGATE_JWKS_URL": "https://idp.example.com/keys"}, "TIDEGATE_JWT_ISSUER is not set"),
         ({"TIDEGATE_JWKS_URL": "http://idp/k", "TIDEGATE_JWT_ISSUER": "i", "TIDEGATE_JWT_AUDIENCE": "a"}, "TIDEGATE_JWKS_URL is 'http"),
     ],

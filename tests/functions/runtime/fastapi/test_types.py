@@ -44,7 +44,7 @@ def test_row_is_valid_if_the_function_accepts_it(item: Input, value: Any, presen
         Encoder(card, ["x", "there"], nulls=nulls).objects([row])
         taken = True
     except TidegateError as error:
-        taken = "too large for the model" in str(error)  # how large a number may be is the artifact's to say, not the card's
+        taken = "too large for the model" in str(error)  # a limit of the artifact, not of the card
     try:
         request_type(card, nulls=nulls).model_validate(row)
         valid = True

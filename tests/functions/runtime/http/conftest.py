@@ -23,7 +23,7 @@ WIDE = tuple(f"f{index}" for index in range(30))
 
 
 class Reply(NamedTuple):
-    """A parsed answer; `status` is 0 when the server closed the connection without one."""
+    """A parsed response; `status` is 0 if the server closed the connection without one."""
 
     status: int
     headers: dict[str, str]
@@ -36,14 +36,14 @@ class Reply(NamedTuple):
 
 
 class Connection:
-    """A socket, spoken to in bytes."""
+    """A connection for raw bytes."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
         self._received = b""
 
     def send(self, data: bytes) -> None:
-        """The server may have answered and closed before it has all."""
+        """Send bytes; the server may respond and close before it has read all of them."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.socket.sendall(data)
 
@@ -87,7 +87,7 @@ def request(path: str, body: bytes = b"", *headers: str, method: str = "POST") -
 
 
 def matrix(count: int, width: int = len(WIDE), **fields: Any) -> bytes:
-    """A request with rows of halves, as JSON."""
+    """A JSON body with rows of the value 0.5."""
     tensor = {"name": "x", "shape": [count, width], "datatype": "FP32", "data": [0.5] * (count * width)}
     return orjson.dumps({"inputs": [tensor], **fields})
 
@@ -104,9 +104,9 @@ def binary(path: str, inputs: list[tuple[str, list[int], str, bytes]], **fields:
 
 
 class Server:
-    """The function as a process, with what it logs and the memory that it takes.
+    """The function as a process, with its log and its memory.
 
-    What it is asked is made by it, too, since no test can import this file.
+    It also makes the requests, since tests cannot import this file.
     """
 
     request = staticmethod(request)
@@ -136,7 +136,7 @@ class Server:
         return Connection(self.port)
 
     def ask(self, request: bytes, *, head: bool = False) -> Reply:
-        """One request on a connection of its own."""
+        """Send a request on a new connection."""
         with self.connect() as connection:
             connection.send(request)
             return connection.reply(head=head)
@@ -147,13 +147,13 @@ class Server:
         return float(found[1])
 
     def mebibytes(self, field: str = "VmHWM") -> float:
-        """Of memory at its highest, or (VmRSS) now."""
+        """The peak of the memory, or (VmRSS) its current size."""
         found = re.search(rf"{field}:\s+(\d+)", Path(f"/proc/{self.process.pid}/status").read_text())
         assert found
         return int(found[1]) / 1024
 
     def stop(self, *signals: int) -> int:
-        """By these signals, SIGTERM if none is named; returns the exit status."""
+        """Stop the server by signals, by default SIGTERM; returns the exit status."""
         for number in signals or (signal.SIGTERM,):
             self.process.send_signal(number)
         status = self.process.wait(60)
@@ -164,14 +164,13 @@ class Server:
 
     @property
     def log(self) -> str:
-        """All of it only once the server has stopped."""
+        """The log, which is complete only after the server has stopped."""
         return "".join(self._lines)
 
 
 @pytest.fixture(scope="session")
 def models(table: tuple[np.ndarray, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`little`, whose five inputs must all be there, `wide` of 200 trees, whose thirty need not, and `fruit` with
-    inputs of many kinds."""
+    """`little` with five required inputs, `wide` of 200 trees with thirty optional ones, and `fruit` with many kinds."""
     folder = tmp_path_factory.mktemp("models")
     features, target = table
     random = np.random.default_rng(3).random((600, len(WIDE)), dtype=np.float32)
@@ -202,8 +201,7 @@ def models(table: tuple[np.ndarray, np.ndarray], tmp_path_factory: pytest.TempPa
 
 @pytest.fixture(scope="module")
 def start_server(models: Path) -> Iterator[Callable[..., Server]]:
-    """Starts the function with settings; at the end it is stopped, must have lived until then, and must not have logged
-    a fault."""
+    """Start the function with settings; at the end it must still run and must not have logged an internal error."""
     servers: list[Server] = []
 
     def start(**environ: str) -> Server:

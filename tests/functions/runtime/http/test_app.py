@@ -1,4 +1,4 @@
-"""The model function as its clients meet it: a real process, real requests."""
+"""The model function as a real process with real requests."""
 
 from __future__ import annotations
 
@@ -274,7 +274,7 @@ async def test_get_routes_support_head_and_a_trailing_slash(path: str, client: C
 
 
 async def test_percent_encoded_header_is_decoded_and_an_invalid_one_is_named(client: Client) -> None:
-    """It sends UTF-8 as it is, which nothing but a socket does."""
+    """Headers in UTF-8 are sent by a socket, since HTTP clients refuse them."""
     assert client._base_url is not None
     reader, writer = await asyncio.open_connection(client._base_url.host, client._base_url.port)
     body = orjson.dumps(dict.fromkeys(NAMES, 0.5))

@@ -1,4 +1,4 @@
-"""Whatever a client does wrong is told in one short sentence, and costs the others nothing."""
+"""Every error of a client is reported in one short sentence and does not affect other clients."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ STRUCTURED = "content-type: application/cloudevents+json"
 BATCH = "content-type: application/cloudevents-batch+json"
 DEEP = b"[" * 1_000 + b"]" * 1_000
 LONG = "x" * 1_000_000
-# What a bad request may take besides the bytes that were sent.
+# The memory that a bad request may take in addition to its bytes.
 ROOM_MEBIBYTES = 150
 OK = {"name": "x", "shape": [1, 5], "datatype": "FP32", "data": [1, 2, 3, 4, 5]}
 
 
 def tensor(**fields: Any) -> bytes:
-    """A good request for `little`, but for some fields of its tensor."""
+    """A request for `little`, valid except for some fields of its tensor."""
     return orjson.dumps({"inputs": [OK | fields]})
 
 
 def with_raw(value: bytes, field: str) -> bytes:
-    """Likewise, with JSON that orjson would not write."""
+    """A request whose tensor has JSON that orjson would not write."""
     return tensor(**{field: "HERE"}).replace(b'"HERE"', value)
 
 
@@ -181,7 +181,7 @@ def test_other_paths_and_media_types_are_refused(path: str, headers: list[str], 
         (LITTLE + "/", []),
         (LITTLE, ["content-type: Application/JSON; charset=utf-8"]),
         (LITTLE, ["content-encoding: Identity"]),
-        # Java's client offers this with every first request, and sends the body without waiting for an answer.
+        # Java's client offers this with every first request, and sends the body without waiting for a response.
         (LITTLE, ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAA"]),
     ],
 )
@@ -216,14 +216,14 @@ def in_json(path: str, body: bytes, *headers: str) -> Callable[[Any], bytes]:
 
 
 def many_members(*, in_tensor: bool = False) -> bytes:
-    """An object of 4 MiB, in which a look for each of its names would take minutes."""
+    """An object of 4 MiB in which a linear search for each name would take minutes."""
     members = {f"m{index}": 1 for index in range(300_000)}
     tensor = {"name": "x", "shape": [1, 30], "datatype": "FP32", "data": [1.5] * 30}
     request = {"inputs": [tensor | members if in_tensor else tensor], "outputs": [{"name": "y"}] * 2}
     return orjson.dumps(request if in_tensor else members | request)
 
 
-# Each took hundreds of megabytes, or kept everybody waiting for seconds, before it was refused or answered.
+# Each took hundreds of megabytes, or blocked the function for seconds, before it was refused or answered.
 BOMBS: dict[str, tuple[Callable[[Any], bytes], int, str]] = {
     "one column of a great many rows": (in_binary([("f0", [20_000_000], "UINT8", bytes(20_000_000))]), 413, "20000000 rows"),
     "halves that are far too many": (in_binary([("x", [100_000, 300], "FP16", bytes(60_000_000))]), 413, "30000000 values"),

@@ -49,9 +49,9 @@ def test_large_body_is_decompressed_in_pieces(way: str, size: int) -> None:
 @given(data=st.binary(max_size=200), keep=st.integers(0, 10_000))
 def test_truncated_data_is_refused(way: str, data: bytes, keep: int) -> None:
     coding, pack = WAYS[way]
-    packed = pack(data)
+    compressed = pack(data)
     with pytest.raises(InvalidInput, match=r"truncated|is not"):
-        list(pieces(packed[: 1 + keep % (len(packed) - 1)], coding))
+        list(pieces(compressed[: 1 + keep % (len(compressed) - 1)], coding))
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
@@ -83,23 +83,23 @@ def test_unsupported_coding_is_refused_with_the_supported_ones(value: bytes) -> 
         coding_of(value)
 
 
-def packed(server: Any, body: bytes, path: str = LITTLE) -> Any:
+def compressed(server: Any, body: bytes, path: str = LITTLE) -> Any:
     return server.ask(server.request(path, gzip.compress(body), "content-encoding: gzip"))
 
 
 def test_every_protocol_accepts_a_compressed_body(server: Any) -> None:
-    assert packed(server, server.matrix(5_000, 5)).status == 200
-    assert packed(server, b'{"instances": [[1, 2, 3, 4, 5]]}', "/v1/models/little:predict").status == 200
+    assert compressed(server, server.matrix(5_000, 5)).status == 200
+    assert compressed(server, b'{"instances": [[1, 2, 3, 4, 5]]}', "/v1/models/little:predict").status == 200
 
 
 def test_decompressed_size_is_limited_and_counted_early(start_server: Callable[..., Any]) -> None:
     server = start_server(TIDEGATE_MAX_BODY_BYTES="1000000", TIDEGATE_MAX_WAITING_BYTES="2000000")
     before = server.mebibytes()
     for body in (bytes(1_000_001), bytes(60_000_000)):
-        reply = packed(server, body)
+        reply = compressed(server, body)
         assert (reply.status, "uncompressed body has more than 1000000 bytes" in reply.sentence) == (413, True)
     assert server.mebibytes() - before < 20
-    # What was counted of those is given back.
+    # The budget of the refused bodies is returned.
     for _ in range(5):
-        assert packed(server, server.matrix(1, 5)).status == 200
-    assert packed(server, b" " * 900_000 + server.matrix(1, 5)).status == 200
+        assert compressed(server, server.matrix(1, 5)).status == 200
+    assert compressed(server, b" " * 900_000 + server.matrix(1, 5)).status == 200

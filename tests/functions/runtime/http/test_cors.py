@@ -18,7 +18,7 @@ async def app(_: Scope, __: Receive, send: Send) -> None:
 
 
 def call(allowed: str, method: str = "POST", **headers: str) -> tuple[int, dict[str, str]]:
-    """The status and the headers of the reply by lower-case name."""
+    """Send a request; returns the status and the headers by lower-case name."""
     sent: list[MutableMapping[str, Any]] = []
 
     async def receive() -> MutableMapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Requests that are almost right, by the thousand: every answer is one of the protocol's, and the function lives."""
+"""Fuzzing with almost valid requests: every response conforms to the protocol, and the function survives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from loadtest.fuzz.judge import verdict
 from loadtest.fuzz.model import discover
 from loadtest.fuzz.wire import Reply, Request, Target
 
-# Of each of two kinds: about ten seconds.
+# Requests of each of two kinds: about ten seconds.
 EXAMPLES = 400
 
 

@@ -31,7 +31,7 @@ LEAVES = 200
 
 
 class Same:
-    """Of one input and a great many trees."""
+    """A model of one input and many trees."""
 
     signature = Signature(1, kinds={"value": (), "leaf": (LEAVES,)})
 
@@ -66,7 +66,7 @@ def tensor(rows: int, **fields: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("mode", [Mode.STRUCTURED, Mode.BATCH])
 @pytest.mark.parametrize(
-    ("data", "aside"),
+    ("data", "in_thread"),
     [
         ({"a": 1.0}, False),
         (tensor(1, outputs=[{"name": "leaf"}]), False),
@@ -75,20 +75,22 @@ def tensor(rows: int, **fields: Any) -> dict[str, Any]:
         ({"instances": [[0.5]] * 3_000}, True),
     ],
 )
-async def test_large_reply_is_encoded_in_a_thread(data: Any, aside: bool, mode: Mode, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_large_reply_is_encoded_in_a_thread(
+    data: Any, in_thread: bool, mode: Mode, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
     event = Event({"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}, data)
     message = http.encode([event], mode)
     threads: list[threading.Thread] = []
     encode = http.encode
 
-    def watched(events: Sequence[Event], mode: Mode) -> http.Message:
+    def recorded(events: Sequence[Event], mode: Mode) -> http.Message:
         threads.append(threading.current_thread())
         return encode(events, mode)
 
-    monkeypatch.setattr(http, "encode", watched)
+    monkeypatch.setattr(http, "encode", recorded)
     status, _ = await ask(app, message.body, message.headers["content-type"])
     assert status == 200
-    assert [thread is not threading.main_thread() for thread in threads] == [aside]
+    assert [thread is not threading.main_thread() for thread in threads] == [in_thread]
 
 
 async def test_too_many_lists_and_objects_are_refused_with_a_remedy(app: App) -> None:

@@ -1,4 +1,4 @@
-"""Beyond its limits the function refuses in words, and whatever was taken of them is given back."""
+"""Requests beyond the limits are refused with a sentence, and all budgets are returned."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ START = Callable[..., Any]
 
 
 def rows(server: Any, count: int, **fields: Any) -> bytes:
-    """Halves, as a binary tensor."""
+    """A request with a binary tensor of the value 0.5."""
     return bytes(server.binary(WIDE, [("x", [count, 30], "FP32", array("f", [0.5]).tobytes() * 30 * count)], **fields))
 
 
@@ -29,7 +29,7 @@ def one(server: Any) -> bytes:
 
 @contextlib.contextmanager
 def held(server: Any, body: bytes = b"") -> Iterator[Any]:
-    """A request that is being answered and has sent only this of its body."""
+    """Start a request that has sent only this part of its body."""
     with server.connect() as connection:
         connection.send(b"POST %b HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 1000000\r\n\r\n" % WIDE.encode())
         assert connection.reply().status == 100
@@ -39,7 +39,7 @@ def held(server: Any, body: bytes = b"") -> Iterator[Any]:
 
 @contextlib.contextmanager
 def predicting(server: Any, count: int) -> Iterator[Any]:
-    """A request whose explanations, a tenth of a millisecond each, are being made."""
+    """Start a request for explanations, which take a tenth of a millisecond each."""
     with server.connect() as connection:
         connection.send(rows(server, count, **CONTRIBUTIONS))
         while not server.metric("tidegate_rows_waiting"):
@@ -48,7 +48,7 @@ def predicting(server: Any, count: int) -> Iterator[Any]:
 
 
 def at_rest(server: Any) -> bool:
-    """Once it has noticed that its clients are gone."""
+    """Wait until the function has noticed that its clients are gone."""
     while server.metric("tidegate_requests_in_flight") or server.metric("tidegate_rows_waiting"):
         pass
     return True
@@ -73,13 +73,12 @@ def test_too_many_bytes_are_429(start_server: START) -> None:
         assert (reply.status, reply.headers["retry-after"]) == (429, "1")
         assert "requests of 9990 bytes are in flight" in reply.sentence
     assert at_rest(server)
-    # A request alone may be larger than all may be together, in one piece and in many.
+    # A single request may exceed the total budget, in one piece and in several.
     assert server.ask(rows(server, 5_000)).status == 200
 
 
 def test_response_counts_in_the_budget_from_its_estimate_to_its_reading(start_server: START) -> None:
-    """20 bytes are counted for each of 20,000 times 200 leaves before they are made, and about 3 when they are
-    there."""
+    """20 bytes are estimated for each of 20,000 times 200 leaves before the prediction; the actual size is about 3."""
     server = start_server(TIDEGATE_MAX_WAITING_BYTES="90000000")
     large = rows(server, 20_000, outputs=[{"name": "leaf"}])
     with server.connect() as unread:
@@ -100,7 +99,7 @@ def test_too_many_rows_are_429_until_the_client_disconnects(start_server: START)
         assert (reply.status, reply.headers["retry-after"]) == (429, "1")
         assert "queue full (100000 rows); retry later." in reply.sentence
     assert at_rest(server)
-    # It was not computed to its end for nobody: no slice of it may have been, and then there is no such figure.
+    # It was not computed to its end; the metric is missing if no slice of it was computed.
     text = server.ask(server.request("/metrics", method="GET")).body.decode()
     found = re.search(r'^tidegate_batch_rows_sum\{kind="contributions",model="wide",version=""\} (\S+)$', text, re.MULTILINE)
     assert found is None or float(found[1]) < 100_000
@@ -170,8 +169,7 @@ def test_accepted_request_is_answered_during_the_drain(signals: list[int], statu
 
 
 def arrived(server: Any) -> float:
-    """Requests that the function has begun to answer, or has answered: what still is in the system's queue was not
-    accepted."""
+    """Return the number of requests in flight or answered; those in the system's queue are not accepted yet."""
     text = server.ask(server.request("/metrics", method="GET")).body.decode()
     return sum(map(float, re.findall(r"^tidegate_requests_(?:in_flight|total\{[^}]*\}) (\S+)$", text, re.MULTILINE)))
 
@@ -196,19 +194,19 @@ def test_request_that_outlasts_the_drain_is_503(start_server: START) -> None:
 
 @pytest.mark.parametrize("again_after_seconds", [0.0, 0.002, 0.01])
 def test_second_ctrl_c_ends_the_process_silently(again_after_seconds: float, start_server: START) -> None:
-    """An impatient hand: the second comes while it stops, at whatever moment that is."""
+    """A second signal may arrive at any moment of the shutdown."""
     server = start_server()
     assert server.ask(one(server)).status == 200
     server.process.send_signal(signal.SIGINT)
     with contextlib.suppress(subprocess.TimeoutExpired):
         server.process.wait(again_after_seconds)
-    # The latter when it had ended but for the interpreter; to a shell both are 130.
+    # The latter after the function has ended but not the interpreter; a shell shows both as 130.
     assert server.stop(signal.SIGINT) in (130, -signal.SIGINT)
     assert "Traceback" not in server.log
 
 
 def test_memory_of_failed_requests_is_freed_at_once(server: Any) -> None:
-    """Not when the garbage collector comes by, which waits for 50,000 objects."""
+    """The memory is freed without the garbage collector, which waits for 50,000 objects."""
     event = b'{"specversion":"1.0","id":"1","source":"/s","type":"t","data":"%b"},' % (b"x" * 1_000_000)
     request = server.request("/models/wide", b"[" + event, "content-type: application/cloudevents-batch+json")
     server.ask(request)

@@ -1,5 +1,4 @@
-"""Numbers that JSON has not, or that a datatype cannot hold, in answers; and what Triton's clients ask for beyond the
-protocol."""
+"""Outputs that JSON or their datatype cannot represent, and requests of Triton's clients beyond the protocol."""
 
 from __future__ import annotations
 

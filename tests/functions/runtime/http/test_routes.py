@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from array import array
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from functions.runtime.contract.card import Artifact, Card, Input, Output
 from functions.runtime.contract.encoding import Encoder
 from functions.runtime.contract.outputs import resolve
 from functions.runtime.contract.signature import Kind, Prediction, Signature
-from functions.runtime.errors import UnknownModel
+from functions.runtime.errors import NotAllowed, UnknownModel
 from functions.runtime.http.asgi import Message
 from functions.runtime.http.routes import Route, Routes
 from functions.runtime.inference.registry import DataPlane
@@ -44,11 +46,24 @@ class Same:
         return Prediction(array("f", values), ())
 
 
+def routes_of(*names: str, control: bool = True) -> Routes:
+    cards = [replace(CARD, name=name) for name in names]
+    models = [Loaded(card, Encoder(card, card.columns), Same(), resolve(card, Same.signature), Path("none")) for card in cards]
+    metrics = Metrics()
+    return Routes(DataPlane([(model, partial(loaded, model)) for model in models], metrics, control=control), metrics)
+
+
+def loaded(model: Loaded) -> Loaded:
+    return model
+
+
+async def no_body() -> Message:
+    return {"type": "http.request", "body": b""}
+
+
 @pytest.fixture
 def routes() -> Routes:
-    loaded = Loaded(CARD, Encoder(CARD, CARD.columns), Same(), resolve(CARD, Same.signature), Path("none"))
-    metrics = Metrics()
-    return Routes(DataPlane([(loaded, lambda: loaded)], metrics, control=True), metrics)
+    return routes_of("little")
 
 
 def found(routes: Routes, path: str) -> Route:
@@ -81,12 +96,9 @@ def test_unknown_version_is_not_found(end: str, routes: Routes) -> None:
 
 @pytest.mark.parametrize("path", ["/v2/models/big", "/v2/repository/models/big/load", "/v2/repository/models/big/unload"])
 async def test_handler_of_an_unknown_model_raises_unknown_model(path: str, routes: Routes) -> None:
-    async def receive() -> Message:
-        return {"type": "http.request", "body": b""}
-
     (handler,) = found(routes, path).handlers.values()
     with pytest.raises(UnknownModel, match="model 'big' not found"):
-        await handler({}, receive)
+        await handler({}, no_body)
 
 
 @pytest.mark.parametrize(
@@ -115,3 +127,15 @@ async def test_handler_of_an_unknown_model_raises_unknown_model(path: str, route
 )
 def test_other_paths_have_no_route(path: str, routes: Routes) -> None:
     assert routes.find(path) is None
+
+
+def test_event_without_a_model_is_refused_with_the_paths_of_models() -> None:
+    with pytest.raises(UnknownModel, match="serves little, big; send the event to /models/ and one of these names"):
+        found(routes_of("little", "big"), "/").entry()
+
+
+@pytest.mark.parametrize("action", ["load", "unload"])
+async def test_loading_is_refused_with_the_setting_that_allows_it(action: str) -> None:
+    route = found(routes_of("little", control=False), f"/v2/repository/models/little/{action}")
+    with pytest.raises(NotAllowed, match="not allowed; set TIDEGATE_MODEL_CONTROL=true"):
+        await route.handlers["POST"]({}, no_body)

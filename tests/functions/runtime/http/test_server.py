@@ -24,7 +24,7 @@ class Impatient(BoundedProtocol):
 
 
 async def application(_: Any, receive: Any, send: Any) -> None:
-    """It answers with the body."""
+    """An application that echoes the body."""
     body, more = b"", True
     while more:
         message = await receive()
@@ -58,7 +58,7 @@ async def test_a_body_may_take_longer_than_a_head(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n1")
     idle, idle_writer = await asyncio.open_connection("127.0.0.1", port)
-    await idle.read()  # a head's time has passed
+    await idle.read()  # the time for a head has passed
     writer.write(b"2")
     assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
     writer.close()
@@ -69,7 +69,7 @@ async def test_connection_of_a_client_that_reads_nothing_is_closed(port: int) ->
     body = bytes(20_000_000)
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4_096)
     writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
-    await Impatient.lost.wait()  # nothing is read meanwhile
+    await Impatient.lost.wait()  # the client reads nothing meanwhile
     with contextlib.suppress(ConnectionResetError):
         assert len(await reader.read()) < len(body)
     writer.close()
@@ -85,7 +85,7 @@ async def test_request_with_an_upgrade_keeps_its_body(split: int, port: int) -> 
     for part in (OFFER[:split], OFFER[split:]):
         writer.write(part)
         await writer.drain()
-        probe, probe_writer = await asyncio.open_connection("127.0.0.1", port)  # by its answer, the part has been read
+        probe, probe_writer = await asyncio.open_connection("127.0.0.1", port)  # once it is answered, the part has been read
         probe_writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
         await probe.readline()
         probe_writer.close()

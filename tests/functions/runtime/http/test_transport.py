@@ -8,7 +8,7 @@ from functions.runtime.http.transport import Corked, WriteTimeout
 
 
 class Loop:
-    """Its time is what the test says."""
+    """An event loop whose time the test sets."""
 
     def __init__(self) -> None:
         self.now = 0.0

@@ -11,7 +11,7 @@ from functions.runtime.inference.batching import MicroBatcher
 
 
 class Doubler:
-    """One feature in, two scores out; it notes the calls it gets, and their rows."""
+    """A model of one feature and two scores that records its calls and their rows."""
 
     signature = Signature(1, kinds={"value": (2,), "margin": ()})
 
@@ -103,12 +103,12 @@ async def test_cancelled_request_is_left_out_of_its_batch() -> None:
 
 
 async def test_observer_receives_each_call() -> None:
-    told: list[tuple[object, ...]] = []
-    plane = MicroBatcher(Doubler(), lambda *call: told.append(call), max_rows=8)
+    calls: list[tuple[object, ...]] = []
+    plane = MicroBatcher(Doubler(), lambda *call: calls.append(call), max_rows=8)
 
     await asyncio.gather(plane.predict(rows(1), "value"), plane.predict(rows(2, 3), "value"))
 
-    ((kind, count, requests, waited, took),) = told
+    ((kind, count, requests, waited, took),) = calls
     assert (kind, count, requests) == ("value", 3, 2)
     assert isinstance(waited, float)
     assert isinstance(took, float)

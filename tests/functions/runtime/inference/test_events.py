@@ -40,12 +40,12 @@ class Sum:
 
 
 def transform(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """As a user might write it: without a thought of what is optional."""
+    """A user's transform that does not handle optional inputs."""
     return {"x": record["a"], "y": None if record["b"] < 0 else record["b"]}
 
 
 def ignored(*_: object) -> None:
-    """Nobody watches."""
+    """Ignore the call."""
 
 
 def serve(limits: Limits) -> ServedModel:
@@ -151,18 +151,18 @@ async def test_failed_batch_cancels_its_predictions(monkeypatch: pytest.MonkeyPa
     assert outcomes == ["cancelled"] * 2
 
 
-@pytest.mark.parametrize(("count", "aside"), [(10, False), (10_000, True)])
+@pytest.mark.parametrize(("count", "in_thread"), [(10, False), (10_000, True)])
 async def test_data_of_a_large_reply_is_made_in_a_thread(
-    count: int, aside: bool, served: ServedModel, monkeypatch: pytest.MonkeyPatch
+    count: int, in_thread: bool, served: ServedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[threading.Thread] = []
     document_of = v1.document_of
 
-    def watched(answered: Sequence[OutputTensor]) -> dict[str, Any]:
+    def recorded(tensors: Sequence[OutputTensor]) -> dict[str, Any]:
         threads.append(threading.current_thread())
-        return document_of(answered)
+        return document_of(tensors)
 
-    monkeypatch.setattr(v1, "document_of", watched)
+    monkeypatch.setattr(v1, "document_of", recorded)
     (reply,) = await answers(served, [event("0", instances(count))])
     assert reply.value() == {"predictions": [2.0] * count}
-    assert [thread is not threading.main_thread() for thread in threads] == [aside]
+    assert [thread is not threading.main_thread() for thread in threads] == [in_thread]

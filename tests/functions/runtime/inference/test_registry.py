@@ -8,7 +8,6 @@ from array import array
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -18,8 +17,7 @@ from functions.runtime.contract.card import Artifact, Card, Input, Output
 from functions.runtime.contract.encoding import Encoder, Rows, Transform
 from functions.runtime.contract.outputs import resolve
 from functions.runtime.contract.signature import Kind, Prediction, Signature
-from functions.runtime.errors import InvalidInput, InvalidModel, NotAllowed, NotReady, Overloaded, TimedOut, TooLarge, UnknownModel
-from functions.runtime.inference import served as served_module
+from functions.runtime.errors import InvalidModel, NotAllowed, NotReady, Overloaded, UnknownModel
 from functions.runtime.inference.registry import DataPlane, ModelEntry
 from functions.runtime.inference.served import OFF_LOOP_ROWS, Limits, ServedModel
 from functions.runtime.observability.metrics import Metrics
@@ -39,7 +37,7 @@ class Sum:
 
 
 class TwoValues(Sum):
-    """It gives more than its signature says."""
+    """A model that returns more values than its signature has."""
 
     def predict(self, values: array[float], rows: int, kind: Kind = "value") -> Prediction:
         return Prediction(array("f", [0.0] * 2 * rows), (2,))
@@ -57,28 +55,6 @@ def plane_of(*models: Loaded, load: Callable[[], Loaded] = loaded, metrics: Metr
 
 def rows(count: int) -> Rows:
     return Rows(array("f", [1.0, 2.0]) * count, count)
-
-
-async def test_each_kind_of_prediction_is_computed_once() -> None:
-    model = Sum()
-    card = replace(CARD, outputs=(Output("sum"), Output("again"), Output("raw", meaning="margin")))
-    served = plane_of(loaded(card, model)).only().model
-    model.kinds.clear()
-    answered = await served.infer(rows(2), served.outputs.default)
-    assert [(tensor.name, tensor.data.tolist() if isinstance(tensor.data, array) else None) for tensor in answered] == [
-        ("sum", [3.0, 3.0]),
-        ("again", [3.0, 3.0]),
-        ("raw", [3.0, 3.0]),
-    ]
-    assert sorted(model.kinds) == ["margin", "value"]
-
-
-async def test_no_rows_and_too_many_rows_are_refused() -> None:
-    served = plane_of(loaded(), limits=Limits(request_rows=10)).only().model
-    with pytest.raises(InvalidInput, match="has no rows"):
-        await served.infer(rows(0), served.outputs.default)
-    with pytest.raises(TooLarge, match="has 11 rows, more than the limit of 10"):
-        await served.infer(rows(11), served.outputs.default)
 
 
 def test_newest_version_answers_by_default() -> None:
@@ -121,7 +97,7 @@ async def test_model_is_unloaded_and_loaded_if_allowed() -> None:
     await entry.unload()
     with pytest.raises(NotReady, match="the model sum is not loaded: it was unloaded"):
         entry.check_ready()
-    assert await answered(serving, OFF_LOOP_ROWS)  # who had it already is answered
+    assert await answered(serving, OFF_LOOP_ROWS)  # an earlier reference still predicts
     await entry.load()
     assert entry.model is not serving
     assert entry.reason == ""
@@ -143,7 +119,7 @@ async def test_threads_of_an_unreferenced_model_end() -> None:
 
 
 class Reloads:
-    """What loads a model again; each waits until it is let on."""
+    """A load function whose calls wait at a gate."""
 
     def __init__(self) -> None:
         self.entered = threading.Semaphore(0)
@@ -242,7 +218,7 @@ async def test_waiting_rows_are_limited_over_all_models() -> None:
     waiting = asyncio.ensure_future(answered(first, 6))
     await asyncio.sleep(0)
     await plane.entry("sum").unload()
-    assert plane.waiting_rows == 6  # they wait still
+    assert plane.waiting_rows == 6  # they still wait
     with pytest.raises(Overloaded, match="queue full \\(6 rows\\)"):
         await answered(second, 5)
     assert await waiting
@@ -258,46 +234,3 @@ async def answered(served: ServedModel, count: int) -> bool:
 def observed_rows(metrics: Metrics) -> int:
     (model,) = metrics.models.values()
     return sum(sample.rows for sample in model.samples.values())
-
-
-class Slow(Sum):
-    """It notes the thread of each call, the first of which is for the warm-up, and waits at the gate in those after
-    it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.threads: list[str] = []
-        self.gate = threading.Event()
-
-    def predict(self, values: array[float], rows: int, kind: Kind = "value") -> Prediction:
-        self.threads.append(threading.current_thread().name)
-        if len(self.threads) > 1:
-            assert self.gate.wait(10)
-        return super().predict(values, rows, kind)
-
-
-async def test_slow_model_runs_off_the_event_loop_with_a_deadline(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(served_module, "_SLOW_SECONDS", 0.0)
-    model = Slow()
-    plane = plane_of(loaded(model=model))
-    served = plane.only().model
-    with pytest.raises(TimedOut, match="0 of 1 rows"):
-        await served.infer(rows(1), served.outputs.default, monotonic() + 0.01)
-    assert plane.waiting_rows == 1
-    model.gate.set()
-    assert await answered(served, 1)
-    assert plane.waiting_rows == 0
-    assert all(thread.startswith("predict") for thread in model.threads[1:])
-
-
-async def test_model_that_is_fast_again_runs_on_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(served_module, "_SLOW_SECONDS", 0.0)
-    model = Slow()
-    model.gate.set()
-    served = plane_of(loaded(model=model)).only().model
-    monkeypatch.setattr(served_module, "_SLOW_SECONDS", 60.0)
-    for _ in range(2):
-        assert await answered(served, 1)
-    assert [thread.startswith("predict") for thread in model.threads[1:]] == [True, False]

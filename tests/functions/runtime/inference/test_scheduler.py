@@ -19,13 +19,15 @@ from functions.runtime.inference.batching import MicroBatcher
 from functions.runtime.inference.scheduler import SLICE_ROWS, FairScheduler
 
 SLICE = SLICE_ROWS["value"]
-# Of a job that is divided between two cores: fewer rows than a slice each, and enough to be worth it.
+# The rows of a job that is divided between two cores, each with less than a slice.
 HALF = SLICE // 4
 
 
 class Doubler:
-    """It waits at the gate before each call, or at that of its first value; it notes this value, and fails for one
-    below zero."""
+    """A model that waits at a gate before each call, or at the gate of the call's first value.
+
+    It records this value, and fails for a value below zero.
+    """
 
     signature = Signature(1)
 
@@ -68,7 +70,7 @@ def make(model: Doubler) -> Iterator[Callable[[int], FairScheduler]]:
 
 @pytest.fixture
 def scheduler(make: Callable[[int], FairScheduler]) -> FairScheduler:
-    """On one core, where order matters."""
+    """A scheduler on one core, where the order matters."""
     return make(1)
 
 
@@ -90,7 +92,7 @@ def doubled(count: int) -> list[float]:
 
 
 async def entered(model: Doubler, calls: int = 1) -> None:
-    """Returns when so many more calls have come to the gate."""
+    """Wait until this many more calls have reached the gate."""
     for _ in range(calls):
         assert await asyncio.to_thread(model.entered.acquire, timeout=10)
 
@@ -127,15 +129,15 @@ async def test_large_request_alternates_with_small_ones(model: Doubler, schedule
 
 
 async def test_observer_counts_a_request_once_for_several_slices(model: Doubler) -> None:
-    told: list[tuple[Any, ...]] = []
-    scheduler = FairScheduler(model, lambda *call: told.append(call), 1)
+    calls: list[tuple[Any, ...]] = []
+    scheduler = FairScheduler(model, lambda *call: calls.append(call), 1)
     await scheduler.predict(rows(1, SLICE + 1), "value", math.inf)
     scheduler.close()
-    assert [call[:3] for call in told] == [("value", SLICE, 1), ("value", 1, 0)]
+    assert [call[:3] for call in calls] == [("value", SLICE, 1), ("value", 1, 0)]
 
 
 class Faulty:
-    """It does not predict one row."""
+    """A model that fails for one row."""
 
     signature = Signature(1)
 
@@ -183,7 +185,7 @@ async def test_cancelled_request_is_not_computed_further(model: Doubler, schedul
 
 
 async def test_request_times_out_at_its_deadline(model: Doubler, scheduler: FairScheduler) -> None:
-    with pytest.raises(TimedOut, match=f"0 of {SLICE} rows were predicted"):
+    with pytest.raises(TimedOut, match=f"0 of {SLICE} rows"):
         await scheduler.predict(rows(1, SLICE), "value", 0.0)
     assert model.calls == []
 
@@ -196,7 +198,7 @@ async def test_request_times_out_between_two_slices(model: Doubler, scheduler: F
     await entered(model)
     now = 6.0
     model.gate.release(1_000)
-    with pytest.raises(TimedOut, match=f"{SLICE} of {10 * SLICE} rows were predicted"):
+    with pytest.raises(TimedOut, match=f"{SLICE} of {10 * SLICE} rows"):
         await late
     await scheduler.predict(rows(2, 100), "value", math.inf)
     assert [first for first, _, _ in model.calls] == [1.0, 2.0]
@@ -275,7 +277,7 @@ async def test_failed_slice_fails_its_request_only(model: Doubler, on_two: FairS
     with pytest.raises(RuntimeError, match="no negative values"):
         await bad
     assert (await on_two.predict(rows(2, 100), "value", math.inf)).values[0] == 4.0
-    assert [first for first, _, _ in model.calls] == [-1.0, 2.0]  # its other slice is at the gate still, and it has no further ones
+    assert [first for first, _, _ in model.calls] == [-1.0, 2.0]  # its other slice still waits at the gate, and it has no more
     model.gates[1.0].release()
     model.gate = threading.Semaphore(0)
     later = [on_two.predict(rows(value, 100), "value", math.inf) for value in (3, 4)]
@@ -298,7 +300,7 @@ async def test_request_with_several_failed_slices_fails_once(model: Doubler, on_
     gone.cancel()
     model.gate.release(1_000)
     assert (await on_two.predict(rows(1, 2 * HALF), "value", math.inf)).values.tolist() == [2.0] * 2 * HALF
-    await asyncio.to_thread(on_two._executor.shutdown)  # its threads hold what they did last
+    await asyncio.to_thread(on_two._executor.shutdown)  # its threads keep their last job alive
     gc.collect()
     assert said == []
 

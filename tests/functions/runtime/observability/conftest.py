@@ -17,8 +17,7 @@ from functions.runtime.observability.metrics import Metrics, ModelMetrics
 
 @dataclass
 class Receiver:
-    """A real HTTP server on loopback: it keeps what is posted to it, and answers with the statuses it is told, the last
-    for ever."""
+    """A real HTTP server on loopback that keeps requests and returns `statuses` in order, repeating the last."""
 
     url: str
     statuses: list[int] = field(default_factory=lambda: [200])
@@ -70,7 +69,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def exchange() -> Callable[..., Exchange]:
-    """A request of one row that took 3 ms and was answered, unless the test says otherwise."""
+    """Make an exchange: by default a successful request of one row that took 3 ms."""
 
     def make(**changes: object) -> Exchange:
         usual = {
@@ -92,7 +91,7 @@ def exchange() -> Callable[..., Exchange]:
 
 @pytest.fixture
 def served() -> Callable[..., ModelMetrics]:
-    """A model with the features a and b, registered with the metrics."""
+    """Register a model with the features a and b."""
 
     def make(metrics: Metrics, signature: Signature, *outputs: Output) -> ModelMetrics:
         inputs = (Input("a", "FP32"), Input("b", "FP32"))

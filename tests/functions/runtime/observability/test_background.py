@@ -10,7 +10,7 @@ from functions.runtime.observability.background import Background
 
 
 class Work:
-    """Notes what it is given; it waits at the gate."""
+    """Records its items and waits at the gate."""
 
     def __init__(self) -> None:
         self.items: list[int] = []
@@ -63,7 +63,7 @@ def test_items_that_do_not_fit_are_dropped_and_counted() -> None:
 
     background.put(1, 60)
     assert work.entered.wait(20)
-    # What is being worked on still takes its place.
+    # Items in work still take their space.
     background.put(2, 60)
     background.put(3, 40)
     work.gate.set()
@@ -80,7 +80,7 @@ def test_processed_items_free_their_space() -> None:
     background = Background("test", work, limit=1, linger_seconds=0)
     background.start()
 
-    # Without room it would go round for ever.
+    # Without free space this loop would not end.
     while len(work.items) < 3:
         background.put(1)
     background.close()
@@ -90,7 +90,7 @@ def test_processed_items_free_their_space() -> None:
 
 
 class Recorder(threading.Event):
-    """Notes how long it is waited for instead of waiting."""
+    """Records the seconds of each wait instead of waiting."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ def test_failed_work_loses_its_items_only(caplog: pytest.LogCaptureFixture) -> N
     assert done == [3]
     assert background.dropped == 2
     assert [record.getMessage() for record in caplog.records] == [
-        "test: it fails with RuntimeError('no'); until it works again, what it is given is dropped and counted."
+        "test: failing with RuntimeError('no'); items are dropped and counted until it works again."
     ]
 
 

@@ -1,4 +1,4 @@
-"""docs/observability.md names everything that a person can see or set."""
+"""docs/observability.md documents every metric, field and setting."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_end_is_bounded_when_a_sink_hangs(receiver: Receiver, exchange: Make, ca
         observers.exchanged(exchange(request=b"{}", response=b"{}"))
         receiver.next()
 
-    assert "payloads: not all that was queued could be delivered" in caplog.text
+    assert "payloads: some queued items were not delivered" in caplog.text
     receiver.gate.set()
     observers.backgrounds[0].join(20)
 
@@ -83,7 +83,7 @@ def test_unsupported_protocol_is_a_warning(caplog: pytest.LogCaptureFixture) -> 
     with Observers(settings, Metrics()) as observers:
         assert observers.backgrounds == []
 
-    assert "only http/protobuf is spoken" in caplog.text
+    assert "unsupported OTLP protocol grpc" in caplog.text
 
 
 def test_kserve_events_have_the_name_of_the_knative_service(receiver: Receiver, exchange: Make) -> None:

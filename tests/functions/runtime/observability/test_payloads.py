@@ -141,7 +141,7 @@ def test_slow_sink_drops_what_does_not_fit(receiver: Receiver, exchange: Make) -
     observer.background.start()
     observer.exchanged(exchange(request=b"1" * 40_000, response=b"2" * 40_000))
     receiver.next()
-    # The sink does not answer: nobody waits for it.
+    # The sink does not respond, and the queue does not wait for it.
     observer.exchanged(exchange(request=b"3" * 40_000, response=b"4"))
     assert observer.background.dropped == 1
     receiver.gate.set()

@@ -90,7 +90,7 @@ def test_full_pipe_drops_lines_without_blocking(exchange: Make, blocking: bool) 
     os.set_blocking(writer, blocking)
     log = RequestLog(writer, lines=1_000)
     log.background.start()
-    # Nobody reads: each of these would wait for ever if it wrote.
+    # The pipe has no reader: each write would block.
     for number in range(5_000):
         log.exchanged(exchange(request_id=str(number)))
     dropped = log.background.dropped

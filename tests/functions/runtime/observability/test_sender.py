@@ -33,7 +33,7 @@ def sender(receiver: Receiver) -> Iterator[Sender]:
 
 
 def received(receiver: Receiver) -> list[tuple[str, list[str]]]:
-    """The media type of each post, and the ids of its events."""
+    """The media type of each request, and the ids of its events."""
     found = []
     while not receiver.posts.empty():
         _, headers, body = receiver.next()
@@ -78,7 +78,7 @@ def test_sink_that_rejects_batches_gets_single_events(receiver: Receiver, sender
 
 @pytest.mark.parametrize("status", [400, 405, 415, 500, 501])
 def test_sink_that_rejects_batches_by_another_status_gets_single_events(status: int, receiver: Receiver, sender: Sender) -> None:
-    """Receivers of Go's SDK answer 500 to a batch."""
+    """Receivers of the Go SDK return 500 for a batch."""
     receiver.refuses_batches = status
 
     assert sender.send([event(1), event(2)]) == 0
@@ -129,7 +129,7 @@ def test_retries_are_limited(receiver: Receiver, sender: Sender, caplog: pytest.
 
     assert len(received(receiver)) == 6
     assert [record.getMessage() for record in caplog.records] == [
-        "the payload sink at 127.0.0.1 answers 503; payloads that it does not take are dropped and counted."
+        "the payload sink at 127.0.0.1 returned 503; payloads are dropped and counted until it accepts them."
     ]
 
 

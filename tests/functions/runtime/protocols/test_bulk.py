@@ -25,7 +25,7 @@ from functions.runtime.observability.metrics import Metrics
 from functions.runtime.protocols import bulk, v2
 from functions.runtime.protocols.body import parse_json
 
-# JSON as it is written, where a list of Python would not do: numbers, and objects with a name twice.
+# Raw JSON for which Python has no equal: spellings of numbers, and objects with duplicate names.
 Raw = bytes
 TYPECODES = {**dict.fromkeys(datatypes.FLOATS, "d"), **dict.fromkeys(datatypes.WHOLE, "q")}
 
@@ -136,12 +136,12 @@ def test_result_equals_that_of_the_ordinary_parser(body: bytes) -> None:
             if isinstance(tensor, dict) and isinstance(tensor.get("data"), array):
                 check_array(tensor, asked)
                 tensor["data"] = asked["data"]
-    # Written, since 1 equals 1.0 and true.
+    # Compared as JSON, since 1 equals 1.0 and true.
     assert orjson.dumps(found, option=orjson.OPT_SORT_KEYS) == orjson.dumps(wanted, option=orjson.OPT_SORT_KEYS)
 
 
 def check_array(tensor: dict[str, Any], asked: dict[str, Any]) -> None:
-    """An array holds all numbers to the bit, and only those that were flat, or in rows as the shape says."""
+    """An array holds all numbers exactly, and only those that were flat or in rows of their shape."""
     data = tensor["data"]
     assert data.typecode == TYPECODES[tensor["datatype"]]
     flat = list(flattened(asked["data"]))
@@ -197,8 +197,7 @@ def request_of(datatype: str, data: list[Any]) -> Members:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ServedModel]:
-    """Of one booster: `plain` takes its numbers as they are; those of `checked` have bounds and whole numbers among
-    them."""
+    """Two models of one booster: `plain` has unbounded floats, `checked` has bounds and integers among its inputs."""
     folder = tmp_path_factory.mktemp("models")
     features = np.random.default_rng(5).random((200, 3), dtype=np.float32)
     booster = xgb.train({"max_depth": 3}, xgb.DMatrix(features, features.sum(1), feature_names=list("abc")), 5)
@@ -216,7 +215,7 @@ def served(folder: Path, booster: xgb.Booster, inputs: tuple[Input, ...]) -> Ser
 
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
-    """A model of doubles, to which no number of a tensor is too large."""
+    """A model of doubles, which accepts every number of a tensor."""
     folder = tmp_path_factory.mktemp("wide")
     features = np.random.default_rng(5).random((200, 3))
     names = list("abc")
@@ -227,8 +226,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
 
 
 def decoded(body: bytes, model: ServedModel, large: bool) -> tuple[str, bytes, list[array[float]]]:
-    """What is wrong (3 or 3.0 alike), or the rows as floats and what is predicted for them; as of a large request, or a
-    small one."""
+    """Parse a body as a large or a small request; returns the error (with 3.0 as 3), or the rows and predictions."""
     limit = 0 if large else math.inf
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bulk, "LARGE_BYTES", limit)
@@ -310,7 +308,7 @@ def test_number_too_large_has_the_same_error_by_either_parser(models: dict[str, 
 def test_values_out_of_range_for_the_datatype_are_refused(
     wide: ServedModel, datatype: str, fits: list[float], value: str, count: int, gap: bool
 ) -> None:
-    """With a null, a large request is read as a small one is."""
+    """A null makes a large request use the ordinary parser."""
     tensor = {"name": "x", "shape": [count, 3], "datatype": datatype}
     for last, refused in ((fits[-1], False), (orjson.loads(value), True)):
         data: list[Any] = [*fits * (count - 1), *fits[:2], last]
@@ -345,7 +343,7 @@ def test_invalid_binary_numbers_are_found_among_many(
     data[-1, column] = value
     content = data.tobytes()
     parameters = {"binary_data_size": len(content)}
-    # A long id makes the JSON a large one.
+    # A long id makes the JSON large.
     for request_id in ("short", "x" * bulk.LARGE_BYTES):
         tensor = {"name": "x", "shape": [count, 3], "datatype": datatype, "parameters": parameters}
         head = orjson.dumps({"id": request_id, "inputs": [tensor]})

@@ -167,8 +167,7 @@ VALUES = (
 
 @given(st.sampled_from(sorted(NUMBERS)), st.lists(VALUES | st.none(), min_size=1, max_size=12), st.booleans())
 def test_json_numbers_must_be_in_range_for_the_datatype(datatype: str, values: list[Any], large: bool) -> None:
-    """Beside NumPy, whose conversions are those of IEEE 754; as a list, or as the array that a large request
-    becomes."""
+    """Compare with NumPy's conversions (IEEE 754), for a list and for the array of a large request."""
     if "INT" in datatype:
         values = [value if value is None else int(value) for value in values]
     data: Any = values
@@ -189,7 +188,7 @@ def held(datatype: str, value: float) -> bool:
     if "INT" in datatype:
         limits = np.iinfo(NUMPY[datatype])
         return bool(limits.min <= value <= limits.max)
-    if datatype == "BF16":  # rounded to even in its last place, of seven bits after the point
+    if datatype == "BF16":  # rounded to even in the last of its seven fraction bits
         return abs(value) < 2.0**128 - 2.0**119
     with np.errstate(over="ignore"):
         return math.isfinite(np.float64(value).astype(NUMPY[datatype]))

@@ -1,4 +1,4 @@
-"""Whoever sent a request before its model was loaded again or unloaded is answered by the model that was there."""
+"""Requests in flight while their model is loaded or unloaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-# As many go to threads of the model's, with which it once ended.
+# This many rows are predicted in the model's threads.
 ROWS = 64
 
 

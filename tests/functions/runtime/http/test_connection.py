@@ -1,4 +1,4 @@
-"""HTTP as it comes over the wire from those who do not speak it well, or do not mean well."""
+"""Invalid and malicious HTTP, byte by byte."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_invalid_http_is_400_and_closes_the_connection(sent: bytes, server: Any)
         (b"GET /v2 HTTP/0.9\r\nhost: x\r\n\r\n", "HTTP/1.1"),
         (b"GET /v2\r\n\r\n", "HTTP/1.1"),
         (LINE + b"transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "Transfer-Encoding"),
-        (LINE + b"transfer-encoding: chunked, gzip\r\n\r\n0\r\n\r\n", "how its body is divided"),
+        (LINE + b"transfer-encoding: chunked, gzip\r\n\r\n0\r\n\r\n", "framing of its body"),
         (LINE + b"transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", ""),
         (LINE + b"transfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\n", ""),
         (LINE.replace(b"HTTP/1.1", b"HTTP/1.0") + b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n", "Transfer-Encoding"),
@@ -89,7 +89,7 @@ def test_invalid_http_is_400_and_closes_the_connection(sent: bytes, server: Any)
 def test_ambiguous_http_is_400_and_closes_the_connection(sent: bytes, words: str, server: Any) -> None:
     with server.connect() as connection:
         connection.send(GOOD + sent + GOOD)
-        assert connection.reply().status == 200  # that of the request before, which is answered first
+        assert connection.reply().status == 200  # of the earlier request, which is answered first
         reply = connection.reply()
         assert (reply.status, words in reply.sentence) == (400, True)
         assert connection.is_closed()
@@ -116,7 +116,7 @@ def test_head_just_below_its_limit_is_read(server: Any) -> None:
 
 
 def test_trailers_are_not_headers(server: Any) -> None:
-    """Who stands in front and removes a header would not look for it there."""
+    """A proxy that removes a header would not find it among the trailers."""
     with server.connect() as connection:
         connection.send(CHUNKED + chunk(BODY) + b"0\r\ncontent-encoding: gzip\r\nexpect: 100-continue\r\n\r\n" + GOOD)
         assert [connection.reply().status for _ in range(2)] == [200] * 2
@@ -136,7 +136,7 @@ def test_client_that_half_closes_receives_a_slow_response(server: Any) -> None:
     with server.connect() as connection:
         connection.send(server.request("/v2/models/wide/infer", server.matrix(5_000, outputs=outputs)))
         connection.socket.shutdown(socket.SHUT_WR)
-        while (reply := connection.reply()).status == 102:  # it is asked so whether it is still there
+        while (reply := connection.reply()).status == 102:  # interim responses, by which the server probes the client
             pass
         assert reply.status == 200
         assert connection.is_closed()
@@ -160,7 +160,7 @@ def test_bytes_outside_of_a_body_are_limited(sent: bytes, server: Any) -> None:
     with server.connect() as connection:
         connection.send(sent)
         reply = connection.reply()
-        assert reply.status in (431, 0)  # the answer may be lost where the client goes on sending: the system resets the connection
+        assert reply.status in (431, 0)  # 0: the system may reset the connection of a client that goes on sending
         assert connection.is_closed()
     assert server.mebibytes() - before < ROOM_MEBIBYTES
     assert server.ask(GOOD).status == 200
@@ -172,7 +172,7 @@ def test_pipelined_requests_are_answered_in_order(server: Any) -> None:
     with server.connect() as connection:
         connection.send(GOOD * count)
         assert [connection.reply().status for _ in range(count)] == [200] * count
-        # The beginning of the third comes with the end of the second: its head is not larger for that.
+        # The third head begins in the data of the second, which must not count for its size.
         connection.send(GOOD + large + GOOD[:40])
         assert [len(orjson.loads(connection.reply().body)["outputs"][0]["data"]) for _ in range(2)] == [1, 5_000]
         connection.send(GOOD[40:])
@@ -205,7 +205,7 @@ def test_expect_100_continue_is_answered(server: Any) -> None:
     with server.connect() as connection:
         connection.send(head + b"content-length: 900000000\r\n\r\n")
         reply = connection.reply()
-        # It will not send the body now, but a server that goes on reading would take the next request for it.
+        # The client will not send the body; a server that went on reading would take the next request for it.
         assert (reply.status, reply.headers["connection"]) == (413, "close")
         assert connection.is_closed()
 
