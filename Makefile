@@ -67,7 +67,7 @@ lock: $(VENV)/.dev ## Pin versions again (newer: ARGS=--upgrade)
 clean: ## Remove what was built and measured; .venv stays
 	rm -rf .tidegate .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache dist loadtest/results
 	find functions -mindepth 2 -maxdepth 2 -name models ! -path functions/runtime/models -exec rm -rf {} +
-	find common eventing functions loadtest tests tidegate -name __pycache__ -prune -exec rm -rf {} +
+	find common eventing functions loadtest tests tidegate training -name __pycache__ -prune -exec rm -rf {} +
 
 functions/flights/models: | $(VENV)/.demo
 	$(BIN)/python -m functions.flights.train

@@ -72,7 +72,7 @@ def test_serve_a_model_of_your_own(tmp_path: Path) -> None:
 def test_a_model_function_of_your_own(tmp_path: Path, flights_models: Path) -> None:
     # It writes into the clone: here into one of its own.
     clone = tmp_path / "clone"
-    for part in ("pyproject.toml", "skaffold.yaml", "ARCHITECTURE.md", "common", "eventing", "functions", "manifests"):
+    for part in ("pyproject.toml", "skaffold.yaml", "ARCHITECTURE.md", "common", "eventing", "functions", "training", "manifests"):
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
         clone.mkdir(exist_ok=True)
         copy(ROOT / part, clone / part)

@@ -23,7 +23,7 @@ from tidegate.scaffolding.writing import write
 
 ROOT = Path(__file__).parents[2]
 FILES = ("pyproject.toml", "skaffold.yaml", "ARCHITECTURE.md")
-PARTS = (*FILES, "common", "docs", "eventing", "functions", "manifests", "requirements", "tests/manifests")
+PARTS = (*FILES, "common", "docs", "eventing", "functions", "manifests", "requirements", "tests/manifests", "training")
 # Not one that a model function of the reader's may have.
 NAME = "newlymade"
 
