@@ -75,7 +75,7 @@ lock: $(VENV)/.dev ## Pin the versions of packages (ARGS=--upgrade for newer one
 clean: ## Remove build products and measurements; keep .venv
 	rm -rf .tidegate .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache dist site loadtest/results
 	find functions -mindepth 2 -maxdepth 2 -name models -exec rm -rf {} +
-	find common eventing functions loadtest tests tidegate -name __pycache__ -prune -exec rm -rf {} +
+	find common eventing functions loadtest tests tidegate training -name __pycache__ -prune -exec rm -rf {} +
 
 functions/flights/models: | $(VENV)/.demo
 	$(BIN)/python -m functions.flights.train

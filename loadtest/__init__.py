@@ -1,1 +1,1 @@
-"""Load on a running gateway: scenarios for locust, a report with plots, and the cold start of a model function."""
+"""Load tests of a running gateway with reports, and measurements of cold starts, overhead and robustness."""

@@ -1,6 +1,6 @@
 """`python -m loadtest burst steady`: run scenarios and write a report of each.
 
-Exit status: 0 every request was answered, 1 some failed or the target is not there, 2 wrong use, 130 interrupted.
+Exit status: 0 every request was answered, 1 some failed or the target is unreachable, 2 wrong use, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from pathlib import Path
 
 from common.errors import TidegateError
 from loadtest import report, target
-from loadtest.gate import gate
+from loadtest.local_gateway import local_gateway
 from loadtest.summary import Sample
 
-# callers and seconds of each scenario, unless they are given
+# Default callers and seconds of each scenario.
 DEFAULTS = {"burst": (64, 10.0), "steady": (8, 30.0)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a gateway of our own is stopped then, too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM stops a local gateway, too
     try:
         if options.url is not None:
             target.reach(target.check(options.url, owned=options.i_own_this_target))
-        with gate(options.out / "gate") if options.url is None else nullcontext(options.url.rstrip("/")) as url:
+        with local_gateway(options.out / "gateway") if options.url is None else nullcontext(options.url.rstrip("/")) as url:
             return max(_scenario(name, url, options) for name in options.scenario)
     except TidegateError as error:
         print(f"loadtest: {error}", file=sys.stderr)
@@ -58,15 +58,15 @@ def _progress(passed: float, samples: list[Sample]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m loadtest", description="Put load on a gateway, and report what it did.")
+    parser = argparse.ArgumentParser(prog="python -m loadtest", description="Put load on a gateway and write a report.")
     parser.add_argument(
         "scenario", nargs="+", choices=sorted(runner.SCENARIOS), help="burst: all at once, from zero; steady: one call after another"
     )
-    parser.add_argument("--url", help="a running gateway, such as http://127.0.0.1:8080; left out: one is started, with everything at zero")
+    parser.add_argument("--url", help="a running gateway, such as http://127.0.0.1:8080 (default: start one, with everything at zero)")
     parser.add_argument("--host", default="flights.localhost", help="the model's host name at the gateway (default: %(default)s)")
-    parser.add_argument("--users", type=_positive(int), help="callers at the same time (default: burst 64, steady 8)")
-    parser.add_argument("--seconds", type=_positive(float), help="how long (default: burst 10, steady 30)")
-    parser.add_argument("--rate", type=_positive(float), help="requests a second over all callers (default: as the scenario has it)")
+    parser.add_argument("--users", type=_positive(int), help="concurrent callers (default: burst 64, steady 8)")
+    parser.add_argument("--seconds", type=_positive(float), help="duration (default: burst 10, steady 30)")
+    parser.add_argument("--rate", type=_positive(float), help="requests a second over all callers (default: that of the scenario)")
     parser.add_argument("--out", type=Path, default=Path("loadtest/results"), help="folder of the reports (default: %(default)s)")
     parser.add_argument("--i-own-this-target", action="store_true", help="allow a target that is not this machine")
     return parser

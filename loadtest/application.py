@@ -1,6 +1,6 @@
-"""What an `app.py` costs: starts and requests a second of the same model without one, with one, and with one that asks for a key.
+"""The cost of an `app.py`: starts and requests per second of one model without it, with it, and with an API key.
 
-`python -m loadtest.application`; the three take turns, so that a machine whose speed drifts slows all of them.
+`python -m loadtest.application`; the three are measured in turns, so that a drift of the machine's speed affects all.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ VARIANTS = {"without": None, "app.py": _APP, "app.py, API key": _GUARDED}
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m loadtest.application", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--model", type=Path, default=Path("functions/flights/models/v1"), help="folder with model.yaml (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="of each variant (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of load in a round (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each variant (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="seconds of load in a round (default: %(default)s)")
     options = parser.parse_args(arguments)
     figures: dict[str, list[tuple[float, float, float]]] = {name: [] for name in VARIANTS}
     try:
@@ -56,18 +56,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _round(app: str | None, model: Path, seconds: float) -> tuple[float, float, float]:
-    """Milliseconds to the first answer, requests a second, MiB of memory after them. Raises NoAnswer."""
+    """Return milliseconds to the first answer, requests per second, and MiB of memory after them. Raises NoAnswer."""
     body = files("loadtest").joinpath("scenarios/flights.json").read_bytes()
     headers = {"Content-Type": "application/json", "x-api-key": _KEY}
     with _function(app, model) as (process, port):
         began = time.perf_counter()
         if not first_answer(process, port, body, headers):
-            raise NoAnswer("the function did not answer with 200; its reason is above.")
+            raise NoAnswer("the function did not answer with status 200", remedy="see the reason above")
         start = 1000 * (time.perf_counter() - began)
         lines = [f"POST {PATH} HTTP/1.1", "host: localhost", f"content-length: {len(body)}", *(f"{k}: {v}" for k, v in headers.items())]
         found = run(Load(port, ("\r\n".join([*lines, "", ""]).encode() + body,), connections=8, seconds=seconds))
         if found.errors:
-            raise NoAnswer(f"{found.errors} of {found.requests + found.errors} requests were not answered with 200.")
+            raise NoAnswer(f"{found.errors} of {found.requests + found.errors} requests were not answered with status 200.")
         status = Path(f"/proc/{process.pid}/status").read_text()
     memory = next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmRSS"))
     return start, found.rate, memory
@@ -83,7 +83,7 @@ def _function(app: str | None, model: Path) -> Iterator[tuple[subprocess.Popen[b
         if app is not None:
             (package / "app.py").write_text(app)
         port = free_port()
-        # The model's transform is a module of the project that one stands in.
+        # The model's transform is a module of the project in the working directory.
         environ = os.environ | {"TIDEGATE_MODEL": str(model), "PORT": str(port), "PYTHONPATH": str(Path.cwd())}
         environ |= {"TIDEGATE_HOST": "127.0.0.1", "TIDEGATE_LOG_LEVEL": "warning"}
         with subprocess.Popen([sys.executable, "-m", "measured"], env=environ, cwd=folder) as process:

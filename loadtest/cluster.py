@@ -1,11 +1,12 @@
-"""Functions on a cluster, side by side: how long an answer takes from zero, and how long when all is warm.
+"""Latencies of functions on a cluster, side by side: from zero, and warm.
 
-`python -m loadtest.cluster --url http://127.0.0.1:31080 flights router trivial` calls Knative Services by turns, so that whatever else
-happens on the cluster happens to all of them. kubectl tells their hosts, and when their last pod has gone.
+`python -m loadtest.cluster --url http://127.0.0.1:31080 flights router trivial` calls Knative Services in turns, so
+that other load on the cluster affects all of them alike. kubectl gives their hosts and the end of their last pods.
 
-The kubelet looks at its containers once a second, so the same start takes up to a second more or less with the moment at which it begins.
-A start that follows the one before it at a fixed distance meets the same moment again and again: the order is shuffled in each round, and
-each start waits a random time, so that the figures show both kinds of start in the share that callers meet them.
+The kubelet polls its containers once a second, so that the duration of a start varies by up to a second with the moment
+at which it begins. Starts at a fixed distance would always begin at the same moment. Therefore the order is shuffled in
+each round and each start waits a random time: the figures show fast and slow starts in the proportion in which callers
+observe them.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ from common.errors import TidegateError
 from loadtest import target
 
 PATH = "/v2/models/flights/infer"
-# A pod may take the whole grace of its revision to go; and a start whatever the cluster grants it.
+# A pod may take the whole grace period of its revision to end, and a start as long as the cluster allows.
 _GONE_SECONDS = 600
 _ANSWER_SECONDS = 120.0
-# Starts that differ by less belong together. The kubelet's look makes a distance of several times as much.
+# Starts that differ by less belong together. The poll of the kubelet causes gaps several times as wide.
 _GAP_MS = 150.0
 _Waits = Callable[[float], None]
 
@@ -44,7 +45,10 @@ class ClusterFailed(TidegateError):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A Knative Service by name; `host` is what its calls are addressed to. One that is no model of ours is asked for `/`."""
+    """A Knative Service, and the host of its calls.
+
+    Only a model function `scores`; any other service is called at `/`.
+    """
 
     name: str
     host: str
@@ -52,8 +56,8 @@ class Service:
 
 
 @dataclass(slots=True)
-class Measured:
-    """Milliseconds until the answer was there."""
+class Timings:
+    """Milliseconds from request to response."""
 
     from_zero: list[float]
     warm: list[float]
@@ -61,16 +65,16 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """In which order services are started, and after which pauses of at most `pause` seconds: by chance, the same for the same `seed`."""
+    """The random order of starts, with pauses of up to `pause` seconds; equal for equal seeds."""
 
     seed: int
     pause: float
     wait: _Waits = time.sleep
 
 
-def measure(url: str, services: Sequence[Service], order: Order, *, starts: int, calls: int) -> dict[str, Measured]:
-    """Each service `starts` times from zero, then `calls` times warm on one connection each. Raises ClusterFailed."""
-    found = {service.name: Measured([], []) for service in services}
+def measure(url: str, services: Sequence[Service], order: Order, *, starts: int, calls: int) -> dict[str, Timings]:
+    """Call each service `starts` times from zero, then `calls` times warm on one connection. Raises ClusterFailed."""
+    found = {service.name: Timings([], []) for service in services}
     chance = random.Random(order.seed)  # noqa: S311 no secret
     for number in range(1, starts + 1):
         for service in chance.sample(services, len(services)):
@@ -91,10 +95,10 @@ def measure(url: str, services: Sequence[Service], order: Order, *, starts: int,
 
 
 def service(name: str, *, scores: bool) -> Service:
-    """Raises ClusterFailed when there is none of that name, or it has no address yet."""
+    """Return a Knative Service. Raises ClusterFailed when it does not exist or has no address yet."""
     url = _kubectl("get", "ksvc", name, "-o", "jsonpath={.status.url}")
     if not url:
-        raise ClusterFailed(f"the Knative Service {name} has no address yet; `kubectl describe ksvc {name}` says why.")
+        raise ClusterFailed(f"the Knative Service {name} has no address yet", remedy=f"see `kubectl describe ksvc {name}`")
     return Service(name, urlsplit(url).netloc, scores)
 
 
@@ -126,26 +130,26 @@ def _call(connection: http.client.HTTPConnection, service: Service) -> float:
 
 def _kubectl(*arguments: str) -> str:
     if shutil.which("kubectl") is None:
-        raise ClusterFailed("kubectl is not on the PATH; install it, and set KUBECONFIG to the cluster.")
-    done = subprocess.run(["kubectl", *arguments], capture_output=True, text=True, check=False)  # noqa: S603, S607 the reader's own
+        raise ClusterFailed("kubectl is not on the PATH", remedy="install it, and set KUBECONFIG to the cluster")
+    done = subprocess.run(["kubectl", *arguments], capture_output=True, text=True, check=False)  # noqa: S603, S607 the user's own
     if done.returncode:
         raise ClusterFailed(f"kubectl {arguments[0]} {arguments[1]}: {' '.join(done.stderr.split())}")
     return done.stdout.strip()
 
 
-def humps(milliseconds: Sequence[float]) -> list[list[float]]:
-    """The times in order, divided at the widest gap between two of them if that is one: a single hump, or two."""
+def modes(milliseconds: Sequence[float]) -> list[list[float]]:
+    """Return the times in order as one group, or as two divided at the widest gap if that is wide enough."""
     times = sorted(milliseconds)
     gap, place = max(((after - before, index) for index, (before, after) in enumerate(pairwise(times), 1)), default=(0.0, 0))
-    # A single time far from all others is an accident and no hump.
+    # A single distant time is an outlier.
     return [times[:place], times[place:]] if gap >= _GAP_MS and 1 < place < len(times) - 1 else [times]
 
 
-def _table(found: dict[str, Measured]) -> str:
+def _table(found: dict[str, Timings]) -> str:
     first = next(iter(found.values()))
     lines = [
-        "| | from zero: p10, median, p90, most (ms) | humps: starts at median (ms) | over the first "
-        "| warm: median (ms) | more than the first |",
+        "| | from zero: p10, median, p90, max (ms) | groups: starts at median (ms) | ratio to the first "
+        "| warm: median (ms) | difference to the first |",
         "|---|---|---|---|---|---|",
     ]
     for name, measured in found.items():
@@ -153,7 +157,7 @@ def _table(found: dict[str, Measured]) -> str:
         ratio = f"{median(cold) / median(first.from_zero):.2f}" if cold else ""
         quick = f"{median(warm):.2f}" if warm else ""
         more = f"{median(warm) - median(first.warm):+.2f}" if warm else ""
-        lines.append(f"| {name} | {_quantiles(cold)} | {_humps(cold)} | {ratio} | {quick} | {more} |")
+        lines.append(f"| {name} | {_quantiles(cold)} | {_modes(cold)} | {ratio} | {quick} | {more} |")
     return "\n".join(lines)
 
 
@@ -164,19 +168,21 @@ def _quantiles(times: Sequence[float]) -> str:
     return f"{tenths[0]:.0f}, {median(times):.0f}, {tenths[-1]:.0f}, {max(times):.0f}"
 
 
-def _humps(times: Sequence[float]) -> str:
-    return "; ".join(f"{len(hump)} at {median(hump):.0f}" for hump in humps(times)) if times else ""
+def _modes(times: Sequence[float]) -> str:
+    return "; ".join(f"{len(mode)} at {median(mode):.0f}" for mode in modes(times)) if times else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m loadtest.cluster", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("services", nargs="+", metavar="SERVICE", help="Knative Services; the first is what the others are compared with")
+    parser.add_argument("services", nargs="+", metavar="SERVICE", help="Knative Services; the others are compared with the first")
     parser.add_argument("--url", required=True, help="the cluster's ingress, such as http://127.0.0.1:31080")
-    parser.add_argument("--plain", action="append", default=[], metavar="SERVICE", help="one of them that is no model: it is asked for /")
-    parser.add_argument("--starts", type=int, default=10, help="of each, from zero (default: %(default)s)")
-    parser.add_argument("--pause", type=float, default=3.0, help="seconds at most between starts, by chance (default: %(default)s)")
-    parser.add_argument("--seed", type=int, help="of order and pauses; printed, and chosen by chance unless given")
-    parser.add_argument("--calls", type=int, default=500, help="of each, warm (default: %(default)s)")
+    parser.add_argument(
+        "--plain", action="append", default=[], metavar="SERVICE", help="one of them that is not a model function: it is called at /"
+    )
+    parser.add_argument("--starts", type=int, default=10, help="starts of each from zero (default: %(default)s)")
+    parser.add_argument("--pause", type=float, default=3.0, help="greatest random pause between starts, in seconds (default: %(default)s)")
+    parser.add_argument("--seed", type=int, help="seed of order and pauses (default: random, printed)")
+    parser.add_argument("--calls", type=int, default=500, help="warm calls of each (default: %(default)s)")
     parser.add_argument("--i-own-this-target", action="store_true", help="allow a target that is not this machine")
     options = parser.parse_args(arguments)
     try:

@@ -1,6 +1,7 @@
-"""The cold start of the model function: from the start of its process to its first answer, and the imports that it spends the time on.
+"""The cold start of the model function: the time from process start to first answer, and the slowest imports.
 
-`python -m loadtest.coldstart`; exit status 1 if the function does not answer, or imports what it must not before it is ready.
+`python -m loadtest.coldstart`; exit status 1 if the function does not answer, or imports a forbidden module before
+that.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from common.errors import TidegateError
 
 FUNCTION = "functions.flights"
 PATH = "/v2/models/flights/infer"
-# Each takes longer to import than all that a prediction needs.
+# Each takes longer to import than all modules that a prediction needs.
 FORBIDDEN = frozenset(
     {
         "aiohttp",
@@ -53,7 +54,7 @@ class NoAnswer(TidegateError):
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """`own` is without, `total` with, what the module imports in its turn; both in milliseconds."""
+    """The import of a module, in milliseconds: `own` without, `total` with the modules that it imports."""
 
     module: str
     own: float
@@ -61,7 +62,7 @@ class Import:
 
 
 def parse(importtime: str) -> list[Import]:
-    """What `python -X importtime` has written, in the order of the imports' ends."""
+    """Parse the output of `python -X importtime`, in the order in which imports end."""
     return [Import(name, int(own) / 1000, int(total) / 1000) for own, total, _, name in _IMPORT_TIME.findall(importtime)]
 
 
@@ -70,11 +71,11 @@ def forbidden(imports: Sequence[Import]) -> list[str]:
 
 
 def measure(model: Path, *options: str) -> tuple[float, str]:
-    """Milliseconds from the process's start to its first answer, and what it had written to standard error by then. Raises NoAnswer."""
+    """Return the milliseconds from process start to first answer, and the standard error so far. Raises NoAnswer."""
     body = files("loadtest").joinpath("scenarios/flights.json").read_bytes()
     port = free_port()
     environ = os.environ | {"TIDEGATE_MODEL": str(model), "PORT": str(port)}
-    environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an image has the bytecode of all its modules; here the first start writes it
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an image has compiled bytecode; here the first start writes it
     with tempfile.NamedTemporaryFile() as errors:
         began = time.perf_counter()
         with subprocess.Popen([sys.executable, *options, "-m", FUNCTION], env=environ, stdout=errors, stderr=errors) as process:  # noqa: S603
@@ -85,13 +86,13 @@ def measure(model: Path, *options: str) -> tuple[float, str]:
             finally:
                 process.terminate()
         if not answered:
-            said = Path(errors.name).read_text("utf-8", "replace").strip().splitlines()
-            raise NoAnswer(f"{FUNCTION} did not answer with 200: {said[-1] if said else 'it said nothing'}.")
+            lines = Path(errors.name).read_text("utf-8", "replace").strip().splitlines()
+            raise NoAnswer(f"{FUNCTION} did not answer with status 200: {lines[-1].rstrip('.') if lines else 'no output'}.")
     return took, written
 
 
 def first_answer(process: subprocess.Popen[bytes], port: int, body: bytes, headers: Mapping[str, str]) -> bool:
-    """Ask until something answers; returns whether that was with 200."""
+    """Call the function until it answers; return whether the status was 200."""
     deadline = time.perf_counter() + _START_SECONDS
     while process.poll() is None and time.perf_counter() < deadline:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
@@ -120,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--slowest", type=int, default=15, help="imports to list (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
-        measure(options.model)  # once for the file cache and the bytecode
+        measure(options.model)  # fills the file cache and writes the bytecode
         times = sorted(measure(options.model)[0] for _ in range(max(options.runs, 1)))
         imports = parse(measure(options.model, "-X", "importtime")[1])
     except TidegateError as error:
@@ -129,13 +130,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(
         f"process start to first answer, {len(times)} starts: median {median(times):.0f} ms, min {times[0]:.0f} ms, max {times[-1]:.0f} ms"
     )
-    print(f"\n{len(imports)} imports before it, the slowest:\n    own ms   total ms  module")
+    print(f"\n{len(imports)} imports before that; the slowest:\n    own ms   total ms  module")
     for item in sorted(imports, key=lambda item: -item.own)[: options.slowest]:
         print(f"  {item.own:8.1f}   {item.total:8.1f}  {item.module}")
     unwanted = forbidden(imports)
     if unwanted:
         print(
-            f"\ncoldstart: {FUNCTION} imports {', '.join(unwanted)} before its first answer; import it after readiness, or not at all.",
+            f"\ncoldstart: {FUNCTION} imports {', '.join(unwanted)} before its first answer; import them after readiness, or not at all.",
             file=sys.stderr,
         )
     return 1 if unwanted else 0

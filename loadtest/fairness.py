@@ -1,6 +1,7 @@
-"""`python -m loadtest.fairness --port 8080`: what one caller's heavy requests cost the others: calls of one row, and liveness.
+"""`python -m loadtest.fairness --port 8080`: the cost of heavy requests for small calls and liveness probes.
 
-It takes the first model of numbers that a model function of this machine serves. Times are in milliseconds, as the small callers see them.
+It uses the first model of numbers that a model function on this machine serves. Times are latencies of the small calls
+in milliseconds.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from loadtest.fuzz.model import Model, NotServed, discover
 from loadtest.fuzz.wire import Request, Target
 
 _JSON_BYTES = 4 * 2**20
-# As a page's scripts or a probe would: often enough to meet every stall, and no load by itself.
+# Often enough to meet every stall, without being a load.
 _PAUSE_SECONDS = 0.005
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m loadtest.fairness", description="What heavy requests cost those beside them.")
-    parser.add_argument("--port", type=int, default=8080, help="of a model function on this machine (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each kind of heavy request (default: %(default)g)")
+    parser = argparse.ArgumentParser(prog="python -m loadtest.fairness", description="Measure the cost of heavy requests for small ones.")
+    parser.add_argument("--port", type=int, default=8080, help="port of a model function on this machine (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="seconds of each kind of heavy request (default: %(default)g)")
     options = parser.parse_args(arguments)
     try:
         model = _of_numbers(discover(Target(options.port)))
@@ -44,7 +45,7 @@ def _of_numbers(models: Sequence[Model]) -> Model:
     for model in models:
         if all(column.datatype.startswith("FP") for column in model.columns) and "contributions" in model.outputs:
             return model
-    raise NotServed("none of the models takes numbers alone and explains itself; serve one that does, such as a regression.")
+    raise NotServed("no model takes numbers only and returns contributions", remedy="serve one that does, such as a regression")
 
 
 def _heavy(model: Model) -> Iterator[tuple[str, Request | None]]:
@@ -73,12 +74,12 @@ def _binary(model: Model, count: int, **fields: object) -> Request:
 def _row(name: str, heavy: Request | None, model: Model, port: int, seconds: float) -> str:
     end = time.monotonic() + seconds
     statuses: list[int] = []
-    small, lively = _binary(model, 1), "/v2/health/live"
+    small, probe = _binary(model, 1), "/v2/health/live"
     calls: list[float] = []
     probes: list[float] = []
     threads = [
         threading.Thread(target=_until, args=(end, calls, lambda: Target(port).exchange(small))),
-        threading.Thread(target=_until, args=(end, probes, lambda: Target(port).get(lively))),
+        threading.Thread(target=_until, args=(end, probes, lambda: Target(port).get(probe))),
     ]
     for thread in threads:
         thread.start()

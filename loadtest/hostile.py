@@ -1,6 +1,6 @@
-"""`python -m loadtest.hostile`: what the router takes of memory, and how long its liveness waits, under requests that mean no good.
+"""`python -m loadtest.hostile`: memory and liveness of the router under hostile requests.
 
-It starts a router (`python -m functions.router`) with two revisions, of which a server here plays both, and the Kubernetes API besides.
+It starts a router (`python -m functions.router`), and a server that stands in for the Kubernetes API and two revisions.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Attack = Callable[[int], Awaitable[list[str]]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m loadtest.hostile", description="What hostile requests cost the router.")
+    parser = argparse.ArgumentParser(prog="python -m loadtest.hostile", description="Measure the cost of hostile requests for the router.")
     parser.add_argument("--probe", type=int, help=argparse.SUPPRESS)
     port = parser.parse_args(arguments).probe
     asyncio.run(_main() if port is None else _probe(port))
@@ -49,8 +49,8 @@ async def _main() -> None:
 
 @contextlib.asynccontextmanager
 async def _router() -> AsyncIterator[tuple[int, int]]:
-    """Its port and process id."""
-    platform = await asyncio.start_server(_play, "127.0.0.1", 0)
+    """Start a router; yield its port and process id."""
+    platform = await asyncio.start_server(_stand_in, "127.0.0.1", 0)
     api = platform.sockets[0].getsockname()[1]
     environ = {**os.environ, "PORT": "0", "TIDEGATE_HOST": "127.0.0.1", "TIDEGATE_KUBERNETES_API": f"http://127.0.0.1:{api}"}
     command = (sys.executable, "-m", "functions.router")
@@ -60,7 +60,7 @@ async def _router() -> AsyncIterator[tuple[int, int]]:
     try:
         found = re.search(rb"on port (\d+)", await process.stderr.readline())
         if found is None:
-            raise OSError("the router does not start; see its log.")
+            raise OSError("the router did not start; see its log.")
         logging = asyncio.create_task(process.stderr.read())
         await _exchange(int(found[1]), b"GET /v2/models HTTP/1.1\r\nhost: router\r\nconnection: close\r\n\r\n", ())
         yield int(found[1]), process.pid
@@ -72,8 +72,8 @@ async def _router() -> AsyncIterator[tuple[int, int]]:
         platform.close()
 
 
-async def _play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """The API's list of one model, and its revisions, which take any body."""
+async def _stand_in(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer as the Kubernetes API with a list of one model, and as its revisions, which accept any body."""
     with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
@@ -134,7 +134,7 @@ def _post(path: str, parts: Sequence[bytes], *, media_type: str = "application/j
 
 
 async def _exchange(port: int, head: bytes, parts: Sequence[bytes], pause: float = 0) -> str:
-    """The status of the answer, which may come before all was sent; nothing where there is none."""
+    """Send a request; return the status of the response, which may arrive early, or an empty string without one."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     answered = asyncio.ensure_future(reader.readline())
     try:
@@ -155,22 +155,22 @@ async def _exchange(port: int, head: bytes, parts: Sequence[bytes], pause: float
 
 
 async def _measured(name: str, attack: Attack, port: int, pid: int) -> str:
-    _begin_peak_again(pid)
-    # A process of its own, so that what this one is busy with is not in its times.
+    _reset_peak(pid)
+    # In another process, so that the work of this one does not affect its times.
     command = (sys.executable, "-m", "loadtest.hostile", "--probe", str(port))
     probe = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
     assert probe.stdout is not None  # noqa: S101
     await probe.stdout.readline()
     statuses = Counter(await attack(port))
-    out, _ = await probe.communicate(b"")  # which ends it
+    out, _ = await probe.communicate(b"")  # closes its input, which ends it
     waits: list[float] = orjson.loads(out)
-    said = ", ".join(f"{status} x {count}" for status, count in sorted(statuses.items()))
+    shown = ", ".join(f"{status} x {count}" for status, count in sorted(statuses.items()))
     peak, kept = _status(pid, "VmHWM"), _status(pid, "VmRSS")
-    return f"| {name} | {said} | {peak:.0f} | {kept:.0f} | {quantile(waits, 0.5):.1f} | {waits[-1]:.1f} |"
+    return f"| {name} | {shown} | {peak:.0f} | {kept:.0f} | {quantile(waits, 0.5):.1f} | {waits[-1]:.1f} |"
 
 
 async def _probe(port: int) -> None:
-    """Ask for liveness until the standard input ends; then print the times in order, in milliseconds."""
+    """Call liveness until standard input ends; then print the times in order, in milliseconds."""
     waits: list[float] = []
     ended = asyncio.ensure_future(asyncio.to_thread(sys.stdin.read))
     print(flush=True)
@@ -182,13 +182,13 @@ async def _probe(port: int) -> None:
     print(orjson.dumps(sorted(waits)).decode())
 
 
-def _begin_peak_again(pid: int) -> None:
-    """proc(5), `clear_refs`."""
+def _reset_peak(pid: int) -> None:
+    """Reset the peak memory of a process (proc(5), `clear_refs`)."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 def _status(pid: int, name: str) -> float:
-    """In MiB."""
+    """Return a field of a process's status in MiB."""
     found = re.search(rf"{name}:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
     return int(found[1]) / 1024 if found else 0.0
 

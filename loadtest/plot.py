@@ -1,4 +1,4 @@
-"""The picture of a run: every request's latency over time, answers per second, and the curve of quantiles."""
+"""The plot of a run: the latency of each request over time, answers per second, and the curve of quantiles."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 
 from loadtest.summary import Sample, quantile
 
-# A picture with hundreds of thousands of dots takes a browser seconds to draw, and shows no more.
-_MOST_DOTS = 5_000
+# A browser takes seconds to draw hundreds of thousands of dots, which show no more.
+_MAX_DOTS = 5_000
 _CURVE = (0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
 
 
 def draw(samples: Sequence[Sample], title: str, path: Path) -> None:
-    """Write an SVG with selectable text; the same samples give the same file."""
+    """Write an SVG with selectable text; equal samples give an equal file."""
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "tidegate"}):
         figure = Figure(figsize=(9, 8), layout="constrained")
         latency, rate, curve = figure.subplots(3, 1)
@@ -30,7 +30,7 @@ def draw(samples: Sequence[Sample], title: str, path: Path) -> None:
 
 
 def _latency(axes: Axes, samples: Sequence[Sample]) -> None:
-    shown = samples[:: len(samples) // _MOST_DOTS + 1]
+    shown = samples[:: len(samples) // _MAX_DOTS + 1]
     for label, failed, colour in (("answered", False, "tab:blue"), ("failed", True, "tab:red")):
         dots = [sample for sample in shown if (sample.error is not None) is failed]
         if dots:

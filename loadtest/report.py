@@ -13,7 +13,10 @@ from loadtest.summary import Sample, Summary, summarize
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What was asked for, and what came of it. `rate` is in requests a second over all callers; None is as the scenario has it."""
+    """The parameters and the samples of a run.
+
+    `rate` is in requests per second over all callers; None is the scenario's.
+    """
 
     scenario: str
     url: str
@@ -25,8 +28,8 @@ class Run:
 
 
 def write(run: Run, folder: Path) -> Summary:
-    """Write the three files into the folder, which is made where it is missing."""
-    from loadtest import plot  # matplotlib takes a second, which no run should begin with
+    """Write the three files into a folder, which is created if missing."""
+    from loadtest import plot  # imported late: matplotlib takes a second
 
     folder.mkdir(parents=True, exist_ok=True)
     summary = summarize(run.samples, run.seconds)
@@ -38,6 +41,7 @@ def write(run: Run, folder: Path) -> Summary:
 
 
 def in_one_line(summary: Summary) -> str:
+    """Return the main figures in one line."""
     latency = ", ".join(f"{name} {value:g} ms" for name, value in summary.latency_ms.items() if name in ("p50", "p99", "max"))
     figures = [f"{summary.requests_per_second:g} requests/s", latency, f"{summary.failures} of {summary.requests} failed"]
     return ", ".join(figure for figure in figures if figure)
@@ -49,11 +53,11 @@ def _markdown(run: Run, summary: Summary) -> str:
         ("seconds", summary.seconds),
         ("requests", summary.requests),
         ("failures", summary.failures),
-        ("answers a second", summary.requests_per_second),
+        ("answers per second", summary.requests_per_second),
         ("first answer after, ms", summary.first_answer_ms),
         *((f"latency {name}, ms", value) for name, value in summary.latency_ms.items()),
         *((f"failed: {error}", count) for error, count in summary.errors.items()),
     ]
-    stopped = "\nThe run was interrupted before its time.\n" if run.interrupted else ""
+    stopped = "\nThe run was interrupted.\n" if run.interrupted else ""
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     return f"# {run.scenario}\n\n{run.url}\n{stopped}\n| | |\n|---|---|\n{table}\n\n![latency](plot.svg)\n"

@@ -1,8 +1,8 @@
-"""Runs a scenario in this process with locust, and gathers every request."""
+"""Runs a scenario in this process with locust, and records every request."""
 
 from __future__ import annotations
 
-# First: it makes the standard library's sockets cooperative, and must do so before anybody else uses them.
+# First: it patches the sockets of the standard library, before another module uses them.
 import locust  # isort: skip
 import signal
 import time
@@ -25,11 +25,14 @@ Progress = Callable[[float, list[Sample]], None]
 
 
 def run(name: str, *, url: str, host: str, users: int, seconds: float, rate: float | None, progress: Progress) -> Run:
-    """Everybody starts at once, and stops after `seconds` or on Ctrl-C: then `interrupted` is true, and what was measured is kept."""
+    """Run all callers at once for `seconds`.
+
+    Ctrl-C ends the run early: `interrupted` is true, and the samples so far are kept.
+    """
     samples: list[Sample] = []
     environment = Environment(user_classes=[_caller(name, host, users, rate)], host=url)
     runner = environment.create_local_runner()
-    began = time.time()  # locust tells when a request began by this clock
+    began = time.time()  # the clock of locust's start times
     environment.events.request.add_listener(lambda **event: samples.append(_sample(event, began)))  # type: ignore[no-untyped-call]
     with _interrupt() as interrupted:
         runner.start(users, spawn_rate=users)
@@ -43,7 +46,7 @@ def run(name: str, *, url: str, host: str, users: int, seconds: float, rate: flo
 
 @contextmanager
 def _interrupt() -> Iterator[Event]:
-    """Ctrl-C or SIGTERM sets the event: an exception would come up in the middle of whichever caller happens to run."""
+    """Set an event on Ctrl-C or SIGTERM, since an exception would be raised inside one of the callers."""
     event = Event()
     before = {number: signal.signal(number, lambda *_: event.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

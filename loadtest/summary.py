@@ -1,4 +1,4 @@
-"""What was measured, and its figures."""
+"""Samples of a run, and their summary."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ QUANTILES = (0.5, 0.9, 0.95, 0.99)
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One request: seconds from the run's beginning to its sending, milliseconds until it was answered, and what went wrong."""
+    """One request: when it was sent, in seconds from the start of the run, its latency in ms, and its error."""
 
     at: float
     latency_ms: float
@@ -21,9 +21,9 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Latencies are those of the requests that succeeded, in milliseconds.
+    """The figures of a run. Latencies are of successful requests, in milliseconds.
 
-    `first_answer_ms` counts from the run's beginning: after a start from zero it is the cold start as a caller sees it.
+    `first_answer_ms` is counted from the start of the run: from zero, it is the cold start as a caller observes it.
     """
 
     requests: int
@@ -36,11 +36,12 @@ class Summary:
 
 
 def quantile(ordered: Sequence[float], q: float) -> float:
-    """The nearest-rank quantile of ordered values: always one that was really measured."""
+    """Return the nearest-rank quantile of ordered values, which is always a measured one."""
     return ordered[max(ceil(q * len(ordered)) - 1, 0)]
 
 
 def summarize(samples: Sequence[Sample], seconds: float) -> Summary:
+    """Summarize the samples of a run that took `seconds`."""
     good = [sample for sample in samples if sample.error is None]
     ordered = sorted(sample.latency_ms for sample in good)
     latency = {f"p{q * 100:g}": round(quantile(ordered, q), 3) for q in QUANTILES} | {"max": round(ordered[-1], 3)} if ordered else {}

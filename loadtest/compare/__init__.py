@@ -1,1 +1,1 @@
-"""The model function beside other servers of the same model, on this machine: one command installs, measures and reports."""
+"""Comparison of the model function with other servers of one model: install, measure and report."""

@@ -1,6 +1,6 @@
 """`python -m loadtest.compare`: install, start, check, measure, report.
 
-Exit status: 0 all measured bars are kept, 1 some are missed or a server of ours failed, 2 wrong use, 130 interrupted.
+Exit status: 0 all measured bars are met, 1 some are missed or the function failed, 2 wrong use, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         print("\n".join(f"{name:<12} {title}" for name, title in _listed()))
         return 0
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the servers are stopped then, too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM stops the servers, too
     try:
         found = result.read(options.read) if options.read else _measured(options)
         print(report.text(found))
@@ -69,25 +69,27 @@ def _measured(options: argparse.Namespace) -> result.Comparison:
 def _listed() -> list[tuple[str, str]]:
     return [
         *((scenario.name, scenario.title) for scenario in SCENARIOS),
-        (LIGHTGBM, "what the function adds to LightGBM's own call"),
-        (SOAK, f"{_SOAK_REQUESTS:,} requests to the function, its memory sampled on the way; only when named, or by --soak"),
+        (LIGHTGBM, "the overhead over LightGBM's own call"),
+        (SOAK, f"{_SOAK_REQUESTS:,} requests to the function, with samples of its memory; only by name, or with --soak"),
     ]
 
 
 def _parser() -> argparse.ArgumentParser:
     names = [name for name, _ in _listed()]
     parser = argparse.ArgumentParser(
-        prog="python -m loadtest.compare", description="The model function beside MLServer and KServe's server."
+        prog="python -m loadtest.compare", description="Compare the model function with MLServer and KServe's server."
     )
-    parser.add_argument("--rounds", type=_positive_whole, default=5, help="visits of each server to each scenario (default: %(default)s)")
-    parser.add_argument("--seconds", type=_positive, default=4.0, help="of each measurement (default: %(default)s)")
-    parser.add_argument("--only", nargs="+", choices=names, default=names[:-1], metavar="SCENARIO", help="these; --list names them")
+    parser.add_argument("--rounds", type=_positive_integer, default=5, help="rounds of all scenarios (default: %(default)s)")
+    parser.add_argument("--seconds", type=_positive, default=4.0, help="seconds of each measurement (default: %(default)s)")
+    parser.add_argument(
+        "--only", nargs="+", choices=names, default=names[:-1], metavar="SCENARIO", help="only these scenarios; --list names them"
+    )
     servers = [server.name for server in SERVERS]
-    parser.add_argument("--servers", nargs="+", choices=servers, default=servers, help="these servers (default: all)")
-    parser.add_argument("--soak", type=_positive_whole, metavar="N", help="the soak as well, of N requests")
-    parser.add_argument("--write", type=Path, metavar="DOCS", help="render DOCS/performance/: the table and the plots")
-    parser.add_argument("--out", type=Path, default=RESULT, help="all figures as JSON (default: %(default)s)")
-    parser.add_argument("--read", type=Path, metavar="FILE", help="measure nothing: report, and --write, what is in such a file")
+    parser.add_argument("--servers", nargs="+", choices=servers, default=servers, help="only these servers (default: all)")
+    parser.add_argument("--soak", type=_positive_integer, metavar="N", help="run the soak as well, with N requests")
+    parser.add_argument("--write", type=Path, metavar="DOCS", help="write the table and the plots to DOCS/performance/")
+    parser.add_argument("--out", type=Path, default=RESULT, help="file of all figures, as JSON (default: %(default)s)")
+    parser.add_argument("--read", type=Path, metavar="FILE", help="report and --write such a file without measuring")
     parser.add_argument("--list", action="store_true", help="the scenarios")
     return parser
 
@@ -95,14 +97,14 @@ def _parser() -> argparse.ArgumentParser:
 def _positive(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+        raise argparse.ArgumentTypeError(f"{text} must be above 0")
     return value
 
 
-def _positive_whole(text: str) -> int:
+def _positive_integer(text: str) -> int:
     value = int(text)
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+        raise argparse.ArgumentTypeError(f"{text} must be above 0")
     return value
 
 

@@ -1,4 +1,4 @@
-"""What was promised, and whether the figures keep it."""
+"""The performance bars, and whether the figures meet them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIGHTGBM, SOAK = "lightgbm", "soak"
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A limit for our figure, or with `ratio` for the median over the rounds of ours divided by MLServer's."""
+    """A limit of a figure of the function, or with `ratio` of the median ratio to MLServer's over the rounds."""
 
     title: str
     scenario: str
@@ -62,7 +62,7 @@ def _verdict(bar: Bar, result: Comparison) -> Verdict:
 
 
 def _measured(bar: Bar, result: Comparison) -> tuple[float | None, int]:
-    """With the requests of ours that failed: a fast error is no answer."""
+    """Return the figure, and the function's failed requests, since fast errors must not count as answers."""
     if bar.scenario == SOAK:
         return (result.soak.slope, result.soak.errors) if result.soak else (None, 0)
     rounds, errors = result.measured, result.measured.errors(bar.scenario, OURS)

@@ -1,7 +1,7 @@
-"""The load generator, a process of its own: `python -m loadtest.compare.client` reads a Load from standard input and writes Figures.
+"""The load generator: `python -m loadtest.compare.client` reads a Load from standard input and writes Figures.
 
-It parses no more of an answer than its status and its length, and sends requests that were built before, so that what is measured is the
-server. What it can do itself is measured with every comparison, against a server that does nothing.
+It parses only the status and the length of a response, and sends prebuilt requests, so that the server is measured. Its
+own limit is measured with every comparison, against a server that does nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from loadtest.compare.timer import Timer
 from loadtest.compare.wire import Answer, answer
 from loadtest.summary import quantile
 
-# What was due within the measured time and is answered later than this after it has failed.
+# A request that was due within the measured time and is answered later than this after its end has failed.
 _DRAIN_SECONDS = 20.0
 _SLOWEST_RATE = 50.0
 _PROGRESS_SECONDS = 0.5
@@ -33,7 +33,7 @@ _clock = time.perf_counter
 
 
 class ClosedLoop:
-    """Each connection sends again when it is answered."""
+    """A closed loop: each connection sends its next request after the response."""
 
     def __init__(self, load: Load) -> None:
         self.load = load
@@ -52,7 +52,7 @@ class ClosedLoop:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._done, patience + _DRAIN_SECONDS)
         self.errors += self.pending
-        # Where every connection was lost, it may have ended before it began.
+        # If every connection was lost, the loop may have ended before it began.
         took, busy = max(min(_clock(), self.ends) - self.began, 1e-9), (time.process_time() - cpu) / (_clock() - wall)
         for connection in connections:
             connection.close()
@@ -63,7 +63,7 @@ class ClosedLoop:
             self.free(connection)
 
     def free(self, connection: Connection) -> None:
-        """The connection can take a request."""
+        """Send the next request over an idle connection."""
         now = _clock()
         if now < self.ends and not self._enough():
             self.pending += 1
@@ -83,7 +83,7 @@ class ClosedLoop:
         self.pending -= 1
 
     def lost(self, connection: Connection) -> None:
-        """The server has closed the connection; what it still had to answer has failed."""
+        """Count the pending request of a closed connection as failed."""
         self.end_if_idle()
 
     def end_if_idle(self) -> None:
@@ -104,13 +104,13 @@ class ClosedLoop:
 
 
 class OpenLoop(ClosedLoop):
-    """Requests are due at times that do not depend on the answers; one that finds no connection free waits, and that counts."""
+    """An open loop: requests are due independently of responses, and waiting for a connection counts as latency."""
 
     def begin(self, connections: list[Connection]) -> None:
-        # Taken in turn: one that is never used would be closed by the server, for being idle.
+        # In turn: the server would close a connection that is never used.
         self._free = deque(connections)
         self._waiting: deque[float] = deque()
-        self._random = random.Random(1)  # noqa: S311 the same arrivals for every server
+        self._random = random.Random(1)  # noqa: S311 equal arrivals for every server
         self._timer = Timer()
         self._due = _clock()
         asyncio.get_running_loop().add_reader(self._timer.fd, self._arrive)
@@ -147,7 +147,7 @@ class OpenLoop(ClosedLoop):
 
 
 class Connection(asyncio.Protocol):
-    """One request at a time."""
+    """A connection with one request at a time."""
 
     def __init__(self, run: ClosedLoop) -> None:
         self._run = run

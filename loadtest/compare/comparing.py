@@ -1,4 +1,4 @@
-"""The whole comparison, from installing to the last figure."""
+"""The complete comparison, from installation to the last figure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from loadtest.compare.soak import soak
 Report = Callable[[str], None]
 _CEILING_CONNECTIONS = (1, 8, 64)
 _CEILING_SECONDS = 1.5
-# The load average below which a machine is quiet enough.
+# The load average below which a machine is idle enough.
 _QUIET = 0.5
 
 
@@ -31,7 +31,7 @@ class NothingToMeasure(TidegateError):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to measure; `cache` keeps the environments, the models and the servers' logs."""
+    """What to measure; `cache` is the folder of the environments, the models and the servers' logs."""
 
     servers: tuple[Server, ...]
     scenarios: tuple[Scenario, ...]
@@ -43,11 +43,11 @@ class Plan:
 
 
 def compare(plan: Plan, began: str, report: Report) -> Comparison:
-    """Raises NothingToMeasure. Ctrl-C ends it early: what was measured until then is the result."""
+    """Run a comparison. Ctrl-C ends it early, with the figures so far. Raises NothingToMeasure."""
     cache = plan.cache.resolve()
     conditions = machine()
     if float(conditions["load"]) > _QUIET:
-        report(f"the load average is {conditions['load']}: other programs are running, so that latencies and ratios will say little")
+        report(f"the load average is {conditions['load']}: other programs are running, so that latencies and ratios are unreliable")
     report("training the model")
     trained = xgboost_model(cache / "models")
     ready, shown = _prepare(plan, trained, cache, report)
@@ -87,7 +87,7 @@ def _prepare(plan: Plan, trained: Trained, cache: Path, report: Report) -> tuple
             ready.append(one)
             shown.append(Shown(server.name, server.title, one.versions, tuple(one.notes)))
     if not ready:
-        raise NothingToMeasure("none of the servers could be started; the lines above say why.")
+        raise NothingToMeasure("none of the servers could be started", remedy="see the reasons above")
     return ready, tuple(shown)
 
 

@@ -1,4 +1,4 @@
-"""Virtual environments of the servers that are compared, made once and used again."""
+"""Virtual environments of the compared servers, created once and reused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class NotInstalled(TidegateError):
 
 
 def environment(folder: Path, packages: tuple[str, ...]) -> Path:
-    """The Python of an environment that has the packages as pip installs them. Raises NotInstalled."""
+    """Return the Python of an environment with the packages as installed by pip. Raises NotInstalled."""
     python, mark, wanted = folder / "bin" / "python", folder / _MARK, orjson.dumps(packages)
     if not mark.is_file() or mark.read_bytes() != wanted:
         shutil.rmtree(folder, ignore_errors=True)
@@ -31,7 +31,7 @@ def environment(folder: Path, packages: tuple[str, ...]) -> Path:
 
 
 def versions(python: Path, names: tuple[str, ...]) -> dict[str, str]:
-    """The versions of those of the distributions that are installed there."""
+    """Return the versions of the installed ones of these distributions."""
     found = subprocess.run([str(python), "-c", _VERSIONS], capture_output=True, check=True)  # noqa: S603
     installed = {name.lower().replace("_", "-"): version for name, version in orjson.loads(found.stdout).items()}
     return {name: installed[name] for name in names if name in installed}
@@ -40,5 +40,5 @@ def versions(python: Path, names: tuple[str, ...]) -> dict[str, str]:
 def _run(command: list[str], packages: tuple[str, ...]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
-        said = [line for line in done.stderr.strip().splitlines() if line.startswith("ERROR")] or done.stderr.strip().splitlines()
-        raise NotInstalled(f"cannot install {' '.join(packages)}: {said[-1] if said else 'pip said nothing'}.")
+        lines = [line for line in done.stderr.strip().splitlines() if line.startswith("ERROR")] or done.stderr.strip().splitlines()
+        raise NotInstalled(f"cannot install {' '.join(packages)}: {lines[-1].rstrip('.') if lines else 'no output'}.")

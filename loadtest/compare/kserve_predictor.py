@@ -1,6 +1,6 @@
-"""A predictor in KServe's own Python server, run by the Python that has it: `ARTIFACT --model_name NAME --http_port PORT`.
+"""A predictor in KServe's own Python server, run in its environment: `ARTIFACT --model_name NAME --http_port PORT`.
 
-KServe's xgbserver is not on PyPI, only in its images; this does with the same library and the same server what it has to.
+KServe's xgbserver is only in its images, not on PyPI; this is equivalent, with the same library and the same server.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kserve.utils.utils import get_predict_input, get_predict_response  # type: 
 class Predictor(kserve.Model):  # type: ignore[misc]
     def __init__(self, name: str, artifact: str) -> None:
         super().__init__(name)
-        # One thread, as xgbserver has it by default.
+        # One thread, the default of xgbserver.
         self._booster = xgboost.Booster({"nthread": 1}, model_file=artifact)
         self.ready = True
 

@@ -1,7 +1,7 @@
-"""What LightGBM's own call takes, without a server: `python -m loadtest.compare.library_call ARTIFACT` writes the median in milliseconds.
+"""`python -m loadtest.compare.library_call ARTIFACT`: the time of LightGBM's own call in ms, without a server.
 
-It is the C API's call for one row, by one thread. Booster.predict of the Python package takes longer, so that less would be left to be
-called the server's.
+It is the median of the C API's call for one row, by one thread. Booster.predict of the Python package takes longer and
+would hide a part of the server's overhead.
 """
 
 from __future__ import annotations

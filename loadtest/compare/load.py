@@ -1,4 +1,4 @@
-"""A load and what came of it, and the process of the load generator that lies between."""
+"""A load and its figures, and the process of the load generator."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from common.errors import TidegateError
 
 
 class LoadFailed(TidegateError):
-    """The load generator could not do what it was told."""
+    """The load generator ended without figures."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is sent to one port of this machine, over `connections` that are kept alive; `requests` are sent in turn.
+    """A load on one port of this machine: `requests` are sent in turn over `connections`, which are kept alive.
 
-    Without a `rate` the loop is closed: each connection sends again as soon as it is answered. With one it is open: requests are due by a
-    Poisson process of so many a second. It lasts `seconds` after `warmup` seconds that do not count, or, with a `count`, so many requests.
+    Without a `rate` the loop is closed: each connection sends its next request after the response. With one it is open:
+    requests are due by a Poisson process of that rate per second. It lasts `seconds` after an unmeasured `warmup` in
+    seconds, or, with a `count`, that number of requests.
     """
 
     port: int
@@ -38,10 +39,11 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of the requests that began within the measured time: `requests` answered with 200, `errors` that were not.
+    """Figures of the requests that began within the measured time: `requests` answered with 200, and `errors`.
 
-    Latencies are in milliseconds, exact, counted from when a request was due. `late_p99` is the load generator's own share of those of an
-    open loop: how much later than due it took a request up. `busy` is the share of a core that the load generator used.
+    Latencies are exact, in milliseconds from the time a request was due. `late_p99` is the load generator's share of
+    them in an open loop: the delay with which it started a request. `busy` is the share of a core that the load
+    generator used.
     """
 
     requests: int
@@ -65,8 +67,8 @@ def decode(document: bytes) -> Load:
 
 
 def run(load: Load, progress: Callable[[int], None] = lambda done: None) -> Figures:
-    """`progress` is told how many requests were answered, twice a second. Raises LoadFailed."""
-    # In a session of its own: Ctrl-C is for the comparison, which then ends what it has started.
+    """Run the load generator; `progress` gets the number of responses twice a second. Raises LoadFailed."""
+    # In a new session, so that Ctrl-C reaches the comparison only, which then ends its processes.
     with subprocess.Popen(
         [sys.executable, "-m", "loadtest.compare.client"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     ) as process:
@@ -80,4 +82,4 @@ def run(load: Load, progress: Callable[[int], None] = lambda done: None) -> Figu
                 progress(message["done"])
         finally:
             process.kill()
-    raise LoadFailed(f"the load on port {load.port} ended without figures; its reason is above.")
+    raise LoadFailed(f"the load on port {load.port} ended without figures", remedy="see the reason above")

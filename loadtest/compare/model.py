@@ -1,4 +1,4 @@
-"""The model that all servers serve, and the rows that they are asked about; both seeded, so that each run has the same."""
+"""The model that all servers serve, and the rows of the requests; both are seeded and equal in each run."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ TREES, DEPTH, FEATURES = 200, 6, 30
 ROWS = 1_000
 _TRAINING_ROWS = 20_000
 _SEED = 2013
-# Requests of a kind that are sent in turn, so that no server can answer from a cache.
+# Different requests of each kind, so that no server can answer from a cache.
 _ONE_ROW, _MANY_ROWS = 64, 4
 
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """Built once; `one`, `many` and `binary` are sent in turn, and `scores` are what the library itself says of each of them."""
+    """Prebuilt requests of each kind, sent in turn, and the library's own scores for each of them."""
 
     one: tuple[bytes, ...]
     many: tuple[bytes, ...]
@@ -36,7 +36,7 @@ class Requests:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """`folder` has the artifact, the function's card and MLServer's settings."""
+    """A trained model; `folder` has the artifact, the function's card and MLServer's settings."""
 
     folder: Path
     artifact: Path
@@ -44,7 +44,7 @@ class Trained:
 
 
 def xgboost_model(root: Path) -> Trained:
-    """Train it, or read what was trained before, in a folder below `root`."""
+    """Train the model in a folder below `root`, or read an earlier one."""
     import xgboost as xgb
 
     folder = root / NAME
@@ -65,7 +65,7 @@ def xgboost_model(root: Path) -> Trained:
 
 
 def lightgbm_model(root: Path) -> Trained:
-    """As many trees with as many leaves, in LightGBM's own text format."""
+    """Train a model with as many trees and leaves in LightGBM's text format."""
     import lightgbm as lgb
 
     folder = root / "lightgbm" / NAME
@@ -95,7 +95,7 @@ def _requests(predict: Callable[[Any], Any]) -> Requests:
     import numpy as np
 
     random = np.random.default_rng(_SEED + 1)
-    # Four digits, as measured values have; the same value in JSON, in a binary tensor and in the library.
+    # Four digits, like measured values; equal in JSON, in a binary tensor and in the library.
     ones = [np.round(random.normal(size=(1, FEATURES)), 4) for _ in range(_ONE_ROW)]
     many = [np.round(random.normal(size=(ROWS, FEATURES)), 4) for _ in range(_MANY_ROWS)]
 
@@ -112,7 +112,7 @@ def _requests(predict: Callable[[Any], Any]) -> Requests:
 
 
 def _write_card(folder: Path, runtime: str, artifact: Path) -> None:
-    """With a digest, and with an example that the function predicts before it is ready: what a card that was made for production has."""
+    """Write a card as for production: with a digest, and an example that the function predicts before it is ready."""
     names = [f"f{number:02}" for number in range(FEATURES)]
     card = {
         "name": NAME,

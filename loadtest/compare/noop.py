@@ -1,6 +1,6 @@
 """A server that does nothing: it answers each POST with the same bytes. `python -m loadtest.compare.noop PORT`.
 
-It shows what the load generator can do at most, and what a round trip costs before any server has worked.
+It shows the limit of the load generator, and the cost of a round trip without any work.
 """
 
 from __future__ import annotations

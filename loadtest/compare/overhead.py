@@ -1,9 +1,9 @@
-"""What the function adds to a library's own call, with a runtime that is not XGBoost.
+"""The overhead of the function over a library's own call, with another runtime than XGBoost.
 
     added = p50 of a request of one row, by one connection - median of the library's own call
 
-Both are measured in each round, in processes of their own. All of a request counts, the loopback and the load generator too, so that the
-function's share is at most that; the p50 of the same bytes to a server that does nothing is told beside it.
+Both are measured in each round, in separate processes. The request includes the loopback and the load generator, so
+that the function's share is at most that; the report also has the p50 of the same bytes to a server that does nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from loadtest.compare.servers import Ready, check
 
 @contextmanager
 def noop(trained: Trained, log: Path) -> Iterator[Process]:
-    """The server that does nothing."""
+    """Run the server that does nothing."""
     port = free_port()
     with running([sys.executable, "-m", "loadtest.compare.noop", str(port)], {}, port, trained.requests.one[0], log) as process:
         yield process
@@ -33,7 +33,7 @@ def noop(trained: Trained, log: Path) -> Iterator[Process]:
 def overhead(
     ready: Ready, trained: Trained, rounds: int, seconds: float, report: Callable[[str], None]
 ) -> tuple[list[Mapping[str, float]], str | None]:
-    """Milliseconds by name, one entry a round; and why there are no more, if there are not."""
+    """Return milliseconds by name, one entry for each round, and the reason if there are fewer."""
     measured: list[Mapping[str, float]] = []
     log = ready.log.with_name("lightgbm.log")
     try:
@@ -64,7 +64,7 @@ def _library_call(artifact: Path) -> float:
         [sys.executable, "-m", "loadtest.compare.library_call", str(artifact)], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        said = done.stderr.strip().splitlines()
-        raise ServerFailed(f"LightGBM's own call failed: {said[-1] if said else 'it said nothing'}")
+        lines = done.stderr.strip().splitlines()
+        raise ServerFailed(f"LightGBM's own call failed: {lines[-1] if lines else 'no output'}")
     # LightGBM itself may write to standard output.
     return float(done.stdout.split()[-1])

@@ -1,4 +1,4 @@
-"""The pictures of a comparison: bars of the medians with a dot for each round, and the soak's memory."""
+"""The plots of a comparison: bars of the medians with a dot for each round, and the memory of the soak."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from matplotlib.patches import Patch
 from loadtest.compare.result import Comparison
 from loadtest.compare.soak import Soak
 
-# The same colour for a server in each picture.
+# A server has one colour in all plots.
 _COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red")
 
 
 class Panel(NamedTuple):
-    """Groups of bars, one bar a server: `groups` are (label, scenario)."""
+    """Groups of bars with one bar for each server; `groups` are (label, scenario)."""
 
     title: str
     figure: str
@@ -46,7 +46,7 @@ PICTURES: dict[str, tuple[Panel, ...]] = {
 
 
 def draw(result: Comparison, folder: Path) -> list[Path]:
-    """An SVG for each picture that there are figures for; the same figures give the same files."""
+    """Write an SVG for each plot with figures; equal figures give equal files."""
     written = []
     for name, panels in PICTURES.items():
         if any(result.measured.figures.get(scenario) for panel in panels for _, scenario in panel.groups):

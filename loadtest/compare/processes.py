@@ -1,4 +1,4 @@
-"""A server's processes: started, asked until they answer, measured, and ended whatever happens."""
+"""The processes of a server: started, called until they answer, measured, and always ended."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from loadtest.compare.wire import answer
 
 _START_SECONDS = 90.0
 _STOP_SECONDS = 15.0
-# A server that answers, but with an error, is still loading: asking it all the time would slow that down.
+# A server that answers with an error is still loading; constant calls would slow that down.
 _REFUSED_SECONDS, _NOT_READY_SECONDS = 0.002, 0.01
 _KIB = 1024
 
@@ -29,18 +29,18 @@ class ServerFailed(TidegateError):
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A server that answers. `started_ms` is from its process's start to its first answer with 200."""
+    """A running server. `started_ms` is the time from process start to the first response 200."""
 
     pid: int
     port: int
     started_ms: float
 
     def resident(self) -> int:
-        """Bytes: VmRSS of all its processes; a page that two of them share counts twice."""
+        """Return the VmRSS of all its processes in bytes; a page shared by two counts twice."""
         return self._sum("status", "VmRSS:")
 
     def proportional(self) -> int:
-        """Bytes: PSS of all its processes; a page that two of them share counts once."""
+        """Return the PSS of all its processes in bytes; a page shared by two counts once."""
         return self._sum("smaps_rollup", "Pss:")
 
     def _sum(self, file: str, field: str) -> int:
@@ -49,9 +49,12 @@ class Process:
 
 @contextmanager
 def running(command: Sequence[str], environ: Mapping[str, str], port: int, request: bytes, log: Path) -> Iterator[Process]:
-    """From its start until it has answered the request, and until the block ends; its words are added to the log. Raises ServerFailed."""
+    """Start a server, yield it once it has answered the request, and end it with the block.
+
+    Its output is appended to the log. Raises ServerFailed.
+    """
     with log.open("ab") as output, ExitStack() as held:
-        # An interrupt in the middle of a start would leave a server that nobody knows of.
+        # An interrupt during a start would leave an untracked server.
         held.enter_context(_interrupts_held())
         began = time.perf_counter()
         process = subprocess.Popen(  # noqa: S603
@@ -71,14 +74,14 @@ def running(command: Sequence[str], environ: Mapping[str, str], port: int, reque
 
 
 def exchange(port: int, request: bytes) -> bytes:
-    """The whole answer to one request on a connection of its own. Raises OSError."""
+    """Return the complete response to a request on a new connection. Raises OSError."""
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall(request)
         received = b""
         while (found := answer(received)) is None or found.end > len(received):
             data = connection.recv(2**18)
             if not data:
-                raise ConnectionResetError("the server closed the connection before it had answered")
+                raise ConnectionResetError("the server closed the connection before its response was complete")
             received += data
         return received
 
@@ -91,7 +94,7 @@ def free_port() -> int:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """What comes in the meantime is raised at the end. (A blocked signal would stay blocked in the server.)"""
+    """Defer interrupts to the end of the block. (A blocked signal would remain blocked in the server.)"""
     came: list[int] = []
     before = [(number, signal.signal(number, lambda number, _: came.append(number))) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
@@ -114,12 +117,12 @@ def _first_answer(process: subprocess.Popen[bytes], port: int, request: bytes, l
         if found and found.status == 200:
             return
         time.sleep(_NOT_READY_SECONDS)
-    said = log.read_text("utf-8", "replace").strip().splitlines()
-    raise ServerFailed(f"it did not answer with 200: {said[-1] if said else 'it said nothing'} (all of it is in {log})")
+    lines = log.read_text("utf-8", "replace").strip().splitlines()
+    raise ServerFailed(f"no response with status 200: {lines[-1] if lines else 'no output'} (see {log})")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """By SIGTERM, and what is left of its processes after a while by SIGKILL."""
+    """End the process group by SIGTERM, and after a while by SIGKILL."""
     try:
         process.terminate()
         process.wait(_STOP_SECONDS)
@@ -132,11 +135,11 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _group(leader: int) -> list[Path]:
-    """The /proc folders of a process group: the processes that a server starts stay in its group."""
+    """Return the /proc folders of a process group, which includes the children of a server."""
     members = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            # After the command's name, which may contain anything, come the state, the parent and the group.
+            # The state, the parent and the group follow the name of the command, which may contain anything.
             if int((folder / "stat").read_text().rpartition(")")[2].split()[2]) == leader:
                 members.append(folder)
     return members

@@ -1,4 +1,4 @@
-"""The result for people: a table of figures and one of the bars, as text for a terminal and as Markdown for the documentation."""
+"""The report of a comparison, as text for a terminal and as Markdown for the documentation."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def markdown(result: Comparison) -> str:
 
 
 def write(result: Comparison, docs: Path) -> list[Path]:
-    """`DOCS/performance/comparison.md` and the plots beside it. Returns what was written."""
-    from loadtest.compare import plots  # matplotlib takes a second, which no run should begin with
+    """Write `DOCS/performance/comparison.md` and the plots beside it; return their paths."""
+    from loadtest.compare import plots  # imported late: matplotlib takes a second
 
     folder = docs / "performance"
     folder.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def write(result: Comparison, docs: Path) -> list[Path]:
 
 
 def figures(result: Comparison) -> list[list[str]]:
-    """The medians with their ranges, and each other server's figure relative to ours."""
+    """Return the medians with their ranges, and the function's figures relative to each other server's."""
     servers = result.shown()
     others = [server for server in servers if server.name != OURS]
     table = [["", *(server.title for server in servers), *(f"Tidegate / {server.title}" for server in others)]]
@@ -85,7 +85,7 @@ def bars(result: Comparison) -> list[list[str]]:
 
 
 def notes(result: Comparison) -> list[str]:
-    """The conditions, and what a reader has to know of single figures."""
+    """Return the conditions of the measurement, and remarks on figures."""
     machine, ceiling = result.machine, ", ".join(f"{connections}: {rate:,.0f}" for connections, rate in result.ceiling.items())
     found = [
         f"Model: XGBoost, {TREES} trees, depth {DEPTH}, {FEATURES} features, binary:logistic."

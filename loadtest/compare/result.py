@@ -1,4 +1,4 @@
-"""A comparison's result: all that was measured, and under which conditions."""
+"""The result of a comparison: all figures, and the conditions of the measurement."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from loadtest.compare.soak import Soak
 
 
 class NoResult(TidegateError):
-    """A file is not a comparison's result."""
+    """A file is not the result of a comparison."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A server as the report shows it; `notes` are what its figures have to tell, `missing` is why it was not measured."""
+    """A server in the report; `notes` qualify its figures, `missing` is the reason why it was not measured."""
 
     name: str
     title: str
@@ -33,7 +33,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`ceiling` is the requests/s of the load generator against a server that does nothing, by connections."""
+    """All figures; `ceiling` is the rate of the load generator alone in requests/s, by connections."""
 
     began: str
     machine: Mapping[str, str]
@@ -65,7 +65,7 @@ def write(result: Comparison, path: Path) -> None:
 
 
 def read(path: Path) -> Comparison:
-    """Raises NoResult."""
+    """Read a result. Raises NoResult."""
     try:
         document: dict[str, Any] = orjson.loads(path.read_bytes())
         servers = tuple(Shown(**item | {"notes": tuple(item["notes"])}) for item in document.pop("servers"))
@@ -74,9 +74,9 @@ def read(path: Path) -> Comparison:
         measured = Rounds(**document.pop("measured"))
         return Comparison(**document, servers=servers, measured=measured, soak=Soak(**soak, samples=samples) if soak else None)
     except OSError as error:
-        raise NoResult(f"cannot read {path}: {error.strerror}; measure first, or name another file.") from None
+        raise NoResult(f"cannot read {path}: {error.strerror}", remedy="measure first, or name another file") from None
     except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise NoResult(f"{path} is not the result of a comparison ({error!r}); measure again.") from None
+        raise NoResult(f"{path} is not the result of a comparison ({error!r})", remedy="measure again") from None
 
 
 def _cpu() -> str:

@@ -1,4 +1,4 @@
-"""The measurements, interleaved: each round takes every server through every scenario, and begins with another server."""
+"""Interleaved measurements: each round runs every scenario on every server, beginning with another server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Measured = dict[str, dict[str, list[Mapping[str, float]]]]
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """`figures[scenario][server]` has one entry a round; a server that failed has no more of them, and its reason in `failed`."""
+    """Figures by scenario and server, one entry for each round; `failed` has the reason of a server that stopped."""
 
     figures: Measured = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class Rounds:
         return median(values) if values else None
 
     def ratio(self, scenario: str, server: str, peer: str, figure: str) -> float | None:
-        """The median of the rounds' ratios: what disturbs a round disturbs both."""
+        """Return the median of the rounds' ratios, since a disturbance of a round affects both servers."""
         pairs = zip(self.values(scenario, server, figure), self.values(scenario, peer, figure), strict=False)
         ratios = [one / other for one, other in pairs if other]
         return median(ratios) if ratios else None
@@ -48,7 +48,10 @@ def measure(
     report: Callable[[str], None],
     result: Rounds,
 ) -> None:
-    """Into `result`. All servers run from the first round to the last; only one of them is asked at a time."""
+    """Run all rounds and add the figures to `result`.
+
+    All servers run from the first round to the last; one at a time is loaded.
+    """
     result.figures.update({scenario.name: {item.server.name: [] for item in ready} for scenario in scenarios})
     with ExitStack() as stack:
         subjects = []

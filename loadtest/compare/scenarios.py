@@ -1,4 +1,4 @@
-"""What each server is put through, the same for all of them."""
+"""The scenarios, equal for all servers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from loadtest.compare.servers import Ready
 
 _MEMORY_REQUESTS = 10_000
 _MEMORY_CONNECTIONS = 8
-_MOST_CONNECTIONS = 64
+_MAX_CONNECTIONS = 64
 
 
 @dataclass(slots=True)
 class Subject:
-    """A server that waits for its next measurement. `maximum` is the rate of its last closed loop at most connections, 0 before it."""
+    """A running server; `maximum` is the rate of its last closed loop with the most connections, 0 before it."""
 
     ready: Ready
     process: Process
@@ -31,7 +31,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`measure` gives figures by name; `figure` is the one that is told as it is measured, in `unit`."""
+    """A measurement of figures by name; `figure` is the one to show in the progress, in `unit`."""
 
     name: str
     title: str
@@ -43,7 +43,7 @@ class Scenario:
 def _one_row(connections: int) -> Callable[[Subject], Mapping[str, float]]:
     def measure(subject: Subject) -> Mapping[str, float]:
         figures = run(subject.load(subject.trained.requests.one, connections))
-        if connections == _MOST_CONNECTIONS:
+        if connections == _MAX_CONNECTIONS:
             subject.maximum = figures.rate
         return _answered(figures)
 
@@ -61,8 +61,8 @@ def _binary(subject: Subject) -> Mapping[str, float]:
 
 def _open_loop(subject: Subject) -> Mapping[str, float]:
     if not subject.maximum:
-        _one_row(_MOST_CONNECTIONS)(subject)
-    load = subject.load(subject.trained.requests.one, _MOST_CONNECTIONS)
+        _one_row(_MAX_CONNECTIONS)(subject)
+    load = subject.load(subject.trained.requests.one, _MAX_CONNECTIONS)
     return _answered(run(replace(load, rate=subject.maximum / 2))) | {"maximum": subject.maximum}
 
 
@@ -72,7 +72,7 @@ def _cold_start(subject: Subject) -> Mapping[str, float]:
 
 
 def _memory(subject: Subject) -> Mapping[str, float]:
-    """Of a process that has answered nothing else, so that it is the same whichever scenarios were run before."""
+    """Measure the memory of a fresh process, independent of the scenarios before."""
     requests = subject.trained.requests.one
     with subject.ready.start(subject.trained) as process:
         figures = run(Load(process.port, requests, _MEMORY_CONNECTIONS, count=_MEMORY_REQUESTS))
@@ -81,14 +81,14 @@ def _memory(subject: Subject) -> Mapping[str, float]:
 
 def _answered(figures: Figures) -> dict[str, float]:
     if not figures.requests:
-        raise ServerFailed(f"not one of its requests was answered with 200 ({figures.errors} failed)")
+        raise ServerFailed(f"none of its requests was answered with status 200 ({figures.errors} failed)")
     return asdict(figures)
 
 
 SCENARIOS = (
     Scenario("one-row-1", "one row, JSON, 1 connection", "requests/s", "rate", _one_row(1)),
     Scenario("one-row-8", "one row, JSON, 8 connections", "requests/s", "rate", _one_row(8)),
-    Scenario("one-row-64", "one row, JSON, 64 connections", "requests/s", "rate", _one_row(_MOST_CONNECTIONS)),
+    Scenario("one-row-64", "one row, JSON, 64 connections", "requests/s", "rate", _one_row(_MAX_CONNECTIONS)),
     Scenario("rows-json", f"{ROWS:,} rows, JSON, 4 connections", "requests/s", "rate", _many_rows),
     Scenario("rows-binary", f"{ROWS:,} rows, binary tensors, 4 connections", "requests/s", "rate", _binary),
     Scenario("open-loop", "one row, open loop at half of its own maximum, p99", "ms", "p99", _open_loop),

@@ -1,4 +1,4 @@
-"""The servers that are compared: how each is installed and started. All defaults stay as they are."""
+"""The compared servers: how each is installed and started, with all its defaults."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _TOLERANCE = 1e-6
 
 
 class WrongScores(ServerFailed):
-    """A server answers something else than the library itself."""
+    """A server returns other scores than the library."""
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """One way to start a server: its command and environment for a model, on a port; `note` is what its figures have to tell."""
+class StartMethod:
+    """A way to start a server: its command and environment for a model, on a port; `note` qualifies its figures."""
 
     command: Callable[[Path, Trained, int], list[str]]
     environ: Callable[[Trained, int], Mapping[str, str]] = lambda trained, port: {}
@@ -32,37 +32,39 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """`packages` are installed into an environment of its own; without any it runs from this one. The first way that answers is taken.
+    """A server; its `packages` are installed into a new environment, without any it runs from this one.
 
-    `shown` are the distributions whose versions the report tells.
+    The first of its start methods that answers is used. `shown` are the distributions whose versions are reported.
     """
 
     name: str
     title: str
     packages: tuple[str, ...]
     shown: tuple[str, ...]
-    ways: tuple[Way, ...]
+    methods: tuple[StartMethod, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A server that was found to answer right. `binary` is whether it takes and gives binary tensors."""
+    """A server with verified scores; `binary` is whether it accepts and returns binary tensors."""
 
     server: Server
     python: Path
-    way: Way
+    method: StartMethod
     binary: bool
     log: Path
     versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def notes(self) -> list[str]:
-        return [note for note in (self.way.note, "" if self.binary else "has no binary tensors over HTTP: asked in JSON instead") if note]
+        return [
+            note for note in (self.method.note, "" if self.binary else "has no binary tensors over HTTP: asked in JSON instead") if note
+        ]
 
     @contextmanager
     def start(self, trained: Trained) -> Iterator[Process]:
         port = free_port()
-        command, environ = self.way.command(self.python, trained, port), self.way.environ(trained, port)
+        command, environ = self.method.command(self.python, trained, port), self.method.environ(trained, port)
         with running(command, environ, port, trained.requests.one[0], self.log) as process:
             yield process
 
@@ -93,7 +95,7 @@ SERVERS = (
         "Tidegate",
         (),
         ("xgboost-cpu", "uvicorn", "uvloop", "httptools", "starlette", "fastapi"),
-        (Way(lambda python, trained, port: [str(python), "-m", "functions.flights"], _function),),
+        (StartMethod(lambda python, trained, port: [str(python), "-m", "functions.flights"], _function),),
     ),
     Server(
         PEER,
@@ -101,8 +103,8 @@ SERVERS = (
         ("mlserver", "mlserver-xgboost"),
         ("mlserver", "mlserver-xgboost", "xgboost", "uvicorn", "uvloop", "httptools", "fastapi"),
         (
-            Way(_mlserver_command, _mlserver),
-            Way(
+            StartMethod(_mlserver_command, _mlserver),
+            StartMethod(
                 _mlserver_command,
                 lambda trained, port: _mlserver(trained, port) | {"MLSERVER_PARALLEL_WORKERS": "0"},
                 "did not start by default, with a worker process (uvloop 0.22 and newer break it); it predicts in the server's process"
@@ -116,7 +118,7 @@ SERVERS = (
         ("kserve", "xgboost-cpu"),
         ("kserve", "xgboost-cpu", "uvicorn", "uvloop", "httptools", "fastapi"),
         (
-            Way(
+            StartMethod(
                 _kserve_command,
                 note="xgbserver is not on PyPI, only in KServe's images; this is KServe's Python server with a predictor of ten lines",
             ),
@@ -126,14 +128,17 @@ SERVERS = (
 
 
 def prepare(server: Server, trained: Trained, cache: Path, logs: Path) -> Ready:
-    """Install it, and find the way in which it answers, rightly. Raises NotInstalled, ServerFailed or WrongScores."""
+    """Install a server and find a start method with correct scores.
+
+    Raises NotInstalled, ServerFailed or WrongScores.
+    """
     python = environment(cache / server.name, server.packages) if server.packages else Path(sys.executable)
     log, found = logs / f"{server.name}.log", versions(python, server.shown)
     logs.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
     failed: ServerFailed | None = None
-    for way in server.ways:
-        ready = Ready(server, python, way, False, log, found)
+    for method in server.methods:
+        ready = Ready(server, python, method, False, log, found)
         try:
             with ready.start(trained) as process:
                 return replace(ready, binary=check(process, trained))
@@ -141,11 +146,14 @@ def prepare(server: Server, trained: Trained, cache: Path, logs: Path) -> Ready:
             raise
         except ServerFailed as error:
             failed = failed or error
-    raise failed or ServerFailed(f"there is no way to start {server.name}")
+    raise failed or ServerFailed(f"{server.name} has no start method")
 
 
 def check(process: Process, trained: Trained) -> bool:
-    """Whether it takes and gives binary tensors. Raises WrongScores if it answers anything else than the library, however it is asked."""
+    """Check the scores of all kinds of requests, and return whether binary tensors are supported.
+
+    Raises WrongScores.
+    """
     requests = trained.requests
     for sent, expected in zip([*requests.one, *requests.many], [*requests.one_scores, *requests.many_scores], strict=True):
         _compare(_asked(process, sent), expected)
@@ -162,9 +170,9 @@ def _asked(process: Process, request: bytes) -> list[float]:
     try:
         return scores(exchange(process.port, request))
     except (OSError, ValueError, LookupError) as error:
-        raise WrongScores(f"it answered a request not with scores, but: {error}") from None
+        raise WrongScores(f"unexpected response instead of scores: {error}") from None
 
 
 def _compare(found: list[float], expected: list[float]) -> None:
     if len(found) != len(expected) or any(abs(one - other) > _TOLERANCE for one, other in zip(found, expected, strict=True)):
-        raise WrongScores(f"it answered scores that are not the library's: {found[:3]} and not {expected[:3]}")
+        raise WrongScores(f"scores differ from the library's: {found[:3]} instead of {expected[:3]}")

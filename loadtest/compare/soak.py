@@ -1,4 +1,4 @@
-"""Whether memory stays flat: millions of requests to one process, its resident memory sampled on the way."""
+"""The soak: millions of requests to one process, with samples of its resident memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CONNECTIONS = 64
 
 @dataclass(frozen=True, slots=True)
 class Soak:
-    """`samples` are (requests answered, bytes resident); `slope` is in bytes a request over the second half, when caches have filled."""
+    """Samples of (requests answered, bytes resident); `slope` is in bytes per request over the second half."""
 
     requests: int
     errors: int
@@ -38,7 +38,7 @@ def soak(ready: Ready, trained: Trained, requests: int, report: Callable[[str], 
 
 
 def slope(samples: Sequence[tuple[int, int]]) -> float:
-    """Of the least-squares line through the second half of the requests, in bytes a request; 0 where there are not two samples."""
+    """Return the slope of the least-squares line over the second half, in bytes per request; 0 for one sample."""
     half = [(done, size) for done, size in samples if 2 * done >= samples[-1][0]]
     if not half:
         return 0.0

@@ -1,4 +1,4 @@
-"""A timer of the kernel's, in nanoseconds: an event loop's own rounds to milliseconds, which is many requests."""
+"""A kernel timer in nanoseconds; an event loop's timer rounds to milliseconds, which is many requests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Timer:
-    """Its file descriptor becomes readable at the time that was set, in seconds of time.perf_counter(). Linux only."""
+    """A timer whose file descriptor becomes readable at a time of time.perf_counter(), in seconds. Linux only."""
 
     def __init__(self) -> None:
         self.fd: int = _libc.timerfd_create(_CLOCK_MONOTONIC, _NONBLOCK)
@@ -20,7 +20,7 @@ class Timer:
 
     def set(self, at: float) -> None:
         seconds, rest = divmod(at, 1.0)
-        # Setting it also takes away an expiry that was not read. Zero would disarm it.
+        # Setting it also clears an unread expiry. Zero would disarm it.
         _libc.timerfd_settime(self.fd, _ABSOLUTE, struct.pack("@4l", 0, 0, int(seconds), max(int(rest * 1e9), 1)), None)
 
     def close(self) -> None:

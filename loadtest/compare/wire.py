@@ -1,4 +1,4 @@
-"""HTTP/1.1 as the load generator needs it: requests built once, answers read with as little work as can be."""
+"""HTTP/1.1 for the load generator: prebuilt requests, and responses read with as little work as possible."""
 
 from __future__ import annotations
 
@@ -18,27 +18,30 @@ _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
 
 
 class Answer(NamedTuple):
-    """`status` is 0 for what is no HTTP or tells no length; `end` is where its last byte is."""
+    """A response; `status` is 0 if it is not HTTP or has no length, `end` is the index after its last byte."""
 
     status: int
     end: int
 
 
 def request(path: str, body: bytes, *headers: str) -> bytes:
-    """A POST with JSON, or what `headers` say instead."""
+    """Return a POST of JSON, or of the type in `headers`."""
     lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", *(headers or ("Content-Type: application/json",)), f"Content-Length: {len(body)}"]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 def length(message: bytes) -> int | None:
-    """Bytes of the message at the beginning of `message`, as soon as its header is complete; None before, or if it does not tell."""
+    """Return the length of the first message once its header is complete; None before, or without a length."""
     header = message.find(b"\r\n\r\n")
     found = _LENGTH.search(message, 0, header) if header >= 0 else None
     return header + 4 + int(found[1]) if found else None
 
 
 def answer(data: bytes) -> Answer | None:
-    """The answer at the beginning of `data`; its body may still be coming. None before the length is known, for chunks before their end."""
+    """Return the first response in `data`, whose body may be incomplete.
+
+    None before the length is known, and for chunks before their end.
+    """
     status, end = _STATUS.match(data), length(data)
     if end is not None and status is not None:
         return Answer(int(status[1]), end)
@@ -52,13 +55,13 @@ def answer(data: bytes) -> Answer | None:
 
 
 def json_request(path: str, rows: Sequence[Sequence[float]]) -> bytes:
-    """Open Inference Protocol V2: one tensor of (rows, features), its data flat."""
+    """Return an Open Inference Protocol V2 request: one tensor of (rows, features) with flat data."""
     tensor = _tensor(rows) | {"data": [value for row in rows for value in row]}
     return request(path, orjson.dumps({"inputs": [tensor]}))
 
 
 def binary_request(path: str, rows: Sequence[Sequence[float]]) -> bytes:
-    """The same with the binary tensor extension, both ways."""
+    """Return a request with the binary tensor extension, in both directions."""
     data = struct.pack(f"<{len(rows) * len(rows[0])}f", *(value for row in rows for value in row))
     tensor = _tensor(rows) | {"parameters": {"binary_data_size": len(data)}}
     head = orjson.dumps({"parameters": {"binary_data_output": True}, "inputs": [tensor]})
@@ -66,7 +69,10 @@ def binary_request(path: str, rows: Sequence[Sequence[float]]) -> bytes:
 
 
 def scores(response: bytes) -> list[float]:
-    """The first output of a complete answer, from JSON or from a binary FP32 or FP64. Raises ValueError for any other answer."""
+    """Return the first output of a complete response, in JSON or binary FP32 or FP64.
+
+    Raises ValueError for any other.
+    """
     found = answer(response)
     if found is None or found.status != 200 or found.end != len(response):
         raise ValueError(" ".join(response[:300].decode("utf-8", "replace").split()))
@@ -88,7 +94,7 @@ def _tensor(rows: Sequence[Sequence[float]]) -> dict[str, Any]:
 
 
 def _chunks(data: bytes, start: int) -> tuple[bytes, int] | None:
-    """The chunks from there on, joined, and where they end; None while some are missing. No server sends trailers."""
+    """Return the joined chunks from `start`, and the end of the last; None while some are missing, without trailers."""
     parts: list[bytes] = []
     while (line := data.find(b"\r\n", start)) >= 0:
         size = int(data[start:line].partition(b";")[0], 16)

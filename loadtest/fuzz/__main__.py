@@ -1,7 +1,7 @@
-"""`python -m loadtest.fuzz --requests 100000 --port 8080`: send almost right requests until one is answered wrongly.
+"""`python -m loadtest.fuzz --requests 100000 --port 8080`: send almost valid requests until one is answered wrongly.
 
-Exit status: 0 nothing was found, 1 something was, or nothing answers there, 2 wrong use, 130 interrupted. The report names a seed, which
-gives the same requests again.
+Exit status: 0 no fault, 1 a fault or no answer at the port, 2 wrong use, 130 interrupted. The report names a seed,
+which reproduces the requests.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from loadtest.fuzz import campaign, memory
 from loadtest.fuzz.model import discover, is_alive
 from loadtest.fuzz.wire import Target
 
-# Of one seed: some seconds.
+# Examples of one seed: some seconds.
 _EXAMPLES = 500
 _REPORT_SECONDS = 60.0
 
@@ -34,13 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sent += campaign.run(target, models, number=number, examples=_EXAMPLES, damages=options.damages)
             is_alive(target)
             number += 1
-            # The first seed warms up: it is the first to ask for everything.
+            # The first seed warms up caches.
             before = before or memory.resident(options.pid)
             if time.monotonic() >= report:
                 report += _REPORT_SECONDS
                 print(f"fuzz: {sent:,} requests, seed {number}", file=sys.stderr, flush=True)
         growth = {pid: now - before[pid] for pid, now in memory.resident(options.pid).items()} if before else {}
-    except campaign.Found as error:
+    except campaign.WrongAnswer as error:
         print("\n".join([f"fuzz: seed {number}: {error}", *getattr(error, "__notes__", [])]), file=sys.stderr)
         return 1
     except (TidegateError, OSError) as error:
@@ -53,18 +53,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"fuzz: process {pid} has grown by {grown:.1f} MiB since the first seed; at most {options.growth:g} are allowed")
     if any(grown > options.growth for grown in growth.values()):
         return 1
-    print(f"fuzz: nothing was found in {sent:,} requests, with the seeds {options.seed} to {number - 1}")
+    print(f"fuzz: no fault in {sent:,} requests, seeds {options.seed} to {number - 1}")
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m loadtest.fuzz", description="Send almost right requests, and judge the answers.")
-    parser.add_argument("--port", type=int, default=8080, help="of a model function, a router or a gateway here (default: %(default)s)")
-    parser.add_argument("--host", default="", help="behind a gateway: the service's, such as flights.localhost")
-    parser.add_argument("--seconds", type=float, help="how long, at least one seed (default: 60, without --requests)")
-    parser.add_argument("--requests", type=int, help="how many, at least one seed")
-    parser.add_argument("--damages", type=int, default=0, help="more copies of each run of bytes, randomly changed (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="the first one (default: %(default)s)")
+    parser = argparse.ArgumentParser(prog="python -m loadtest.fuzz", description="Send almost valid requests and check the responses.")
+    parser.add_argument(
+        "--port", type=int, default=8080, help="port of a model function, a router or a gateway on this machine (default: %(default)s)"
+    )
+    parser.add_argument("--host", default="", help="host of the service behind a gateway, such as flights.localhost")
+    parser.add_argument("--seconds", type=float, help="duration, at least one seed (default: 60, without --requests)")
+    parser.add_argument("--requests", type=int, help="number of requests, at least one seed")
+    parser.add_argument("--damages", type=int, default=0, help="randomly changed copies of each run of bytes (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="first seed (default: %(default)s)")
     parser.add_argument("--pid", type=int, action="append", default=[], help="a process that must live and not grow; may be repeated")
     parser.add_argument("--growth", type=float, default=50.0, help="MiB that each may grow by (default: %(default)g)")
     return parser

@@ -1,4 +1,4 @@
-"""A run of the fuzzer: so many examples from one seed, and the smallest request whose answer is wrong."""
+"""A run of the fuzzer: a number of examples from one seed, and the smallest request with a wrong answer."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from loadtest.fuzz.judge import STATUSES, verdict
 from loadtest.fuzz.model import Model
 from loadtest.fuzz.wire import Reply, Request, Target
 
-# Of bytes that may be no request: interim answers, and what a request that never becomes whole gets.
+# Statuses for bytes that may not be a request: interim responses, and those for incomplete requests.
 _RAW_STATUSES = STATUSES | {100, 102, 408}
 
 
-class Found(Exception):
-    """A request whose answer is wrong."""
+class WrongAnswer(Exception):
+    """A request has a wrong answer."""
 
 
 def run(target: Target, models: Sequence[Model], *, number: int, examples: int, damages: int = 0) -> int:
-    """Send so many requests that are almost right, and as many runs of bytes, each also with `damages` random changes to its bytes.
+    """Send `examples` almost valid requests, and as many runs of bytes with `damages` changed copies of each.
 
-    Returns how many were sent. Raises Found, with a note that shows the smallest that hypothesis found.
+    Returns the number sent. Raises WrongAnswer with a note of the smallest example that hypothesis found.
     """
     sent = 0
     configured = settings(
@@ -44,14 +44,14 @@ def run(target: Target, models: Sequence[Model], *, number: int, examples: int, 
         sent += 1
         wrong = verdict(request, _exchange(target, request), behind_gateway=target.behind_gateway)
         if wrong:
-            raise Found(wrong)
+            raise WrongAnswer(wrong)
 
     @seed(number)
     @configured
     @given(strategies.raw(models, target.host or "fuzz"))
     def noise(data: bytes) -> None:
         nonlocal sent
-        source = random.Random(data)  # noqa: S311 the same bytes are damaged in the same ways
+        source = random.Random(data)  # noqa: S311 equal bytes are damaged in equal ways
         for item in (data, *(damaged(source, data) for _ in range(damages))):
             sent += 1
             _check_statuses(target, item)
@@ -65,13 +65,13 @@ def _exchange(target: Target, request: Request) -> Reply | None:
     try:
         return target.exchange(request)
     except TimeoutError:
-        raise Found("no answer, and the connection stays open") from None
+        raise WrongAnswer("no answer, and the connection stays open") from None
 
 
 def _check_statuses(target: Target, data: bytes) -> None:
     try:
         wrong = [status for status in target.statuses(data) if status not in _RAW_STATUSES]
     except TimeoutError:
-        raise Found(f"the connection stays open after {data[:2_000]!r}") from None
+        raise WrongAnswer(f"the connection stays open after {data[:2_000]!r}") from None
     if wrong:
-        raise Found(f"status {wrong[0]} for {data[:2_000]!r}")
+        raise WrongAnswer(f"status {wrong[0]} for {data[:2_000]!r}")

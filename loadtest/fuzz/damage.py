@@ -1,4 +1,4 @@
-"""Random changes to the bytes of requests: cheaper than hypothesis' own, so that there can be a million of them."""
+"""Random changes to the bytes of requests, cheaper than those of hypothesis, so that a million are possible."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _PIECES += [
 
 
 def damaged(source: random.Random, data: bytes) -> bytes:
-    """The bytes after one to four changes, each at a place of its own."""
+    """Return the bytes after one to four changes at random places."""
     changed = bytearray(data)
     for _ in range(source.randint(1, 4)):
         _change(source, changed)

@@ -1,4 +1,4 @@
-"""What may become of a request, whatever it is."""
+"""The check of a response: the rules that hold for every request."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import orjson
 from loadtest.fuzz.wire import Reply, Request
 
 STATUSES = frozenset({200, 400, 404, 405, 413, 415, 422, 429, 431})
-# A sentence of 500 characters, of which each may be written as an escape of six.
+# A sentence of 500 characters, each of which may be written as an escape of six.
 _LONGEST_REFUSAL = 4_000
 
 
 def verdict(request: Request, reply: Reply | None, *, behind_gateway: bool = False) -> str:
-    """What is wrong with the answer; empty when nothing is. A gateway may refuse what is not HTTP in words of its own."""
+    """Return the fault of a response; empty without one. A gateway may refuse invalid HTTP in its own words."""
     if reply is None:
         return "no answer"
     if reply.status not in STATUSES:
@@ -32,7 +32,7 @@ def _refusal(reply: Reply) -> str:
     document = orjson.loads(reply.body)
     sentence = document["detail"] if "problem" in reply.headers["content-type"] else document["error"]
     if not isinstance(sentence, str) or not sentence or len(reply.body) > _LONGEST_REFUSAL:
-        return f"a refusal that is no short sentence: {reply.body[:300]!r}"
+        return f"a refusal that is not a short sentence: {reply.body[:300]!r}"
     return ""
 
 
@@ -49,7 +49,7 @@ def _answer(request: Request, reply: Reply) -> str:
 
 
 def _tensors(reply: Reply) -> set[int]:
-    """The numbers of rows of the outputs. Raises ValueError when shapes and data differ."""
+    """Return the numbers of rows of the outputs. Raises ValueError when shapes and data differ."""
     length = int(reply.headers.get("inference-header-content-length", len(reply.body)))
     document = orjson.loads(reply.body[:length])
     following = 0
@@ -64,7 +64,7 @@ def _tensors(reply: Reply) -> set[int]:
 
 
 def _events(reply: Reply) -> set[int]:
-    """One event has no number of rows that every kind of data tells; a batch has that of its events."""
+    """Return the number of replies of a batch. A single event's rows depend on its data, so they are not compared."""
     document: Any = orjson.loads(reply.body)
     if "batch" in reply.headers["content-type"]:
         for event in document:
@@ -73,5 +73,5 @@ def _events(reply: Reply) -> set[int]:
     if "cloudevents" in reply.headers["content-type"]:
         _ = document["id"], document["type"], document["data"]
     elif "ce-id" not in reply.headers:
-        raise ValueError("an answer in no event")
+        raise ValueError("a reply that is not an event")
     return set()

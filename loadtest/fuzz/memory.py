@@ -1,4 +1,4 @@
-"""The memory of the processes that are asked, so that one that grows with what is sent is found."""
+"""The memory of the tested processes, to find one that grows with the requests."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 from common.errors import TidegateError
 
 
-class Gone(TidegateError):
-    """A process that was watched has ended."""
+class ProcessEnded(TidegateError):
+    """A tested process has ended."""
 
 
 def resident(pids: Sequence[int]) -> dict[int, float]:
-    """MiB of resident memory by process. Raises Gone."""
+    """Return the resident memory in MiB by process. Raises ProcessEnded."""
     return {pid: _resident(pid) for pid in pids}
 
 
@@ -24,5 +24,5 @@ def _resident(pid: int) -> float:
     except OSError:
         found = None
     if found is None:
-        raise Gone(f"the process {pid} has ended; its own output says why.")
+        raise ProcessEnded(f"the process {pid} has ended", remedy="see its output")
     return int(found[1]) / 1024

@@ -1,4 +1,4 @@
-"""What a function, or a router in front of several, says of its models: all that the fuzzer knows of them."""
+"""The models of a function or a router, by their metadata, which is all that the fuzzer knows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from loadtest.fuzz.wire import Target
 
 
 class NotServed(TidegateError):
-    """What answers at the port is no model function."""
+    """The server at the port is not a model function."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,9 @@ class Model:
 
 
 def discover(target: Target) -> list[Model]:
-    """The models that are served at a target. Raises NotServed and OSError."""
+    """Return the models that a target serves. Raises NotServed and OSError."""
     listed = _get(target, "/v2/models")["models"]
-    # A router says more of each than its name.
+    # A router lists objects rather than names.
     names = [item if isinstance(item, str) else item["name"] for item in listed]
     return [_model(_get(target, f"/v2/models/{name}")) for name in names]
 
@@ -59,7 +59,7 @@ def _get(target: Target, path: str) -> Any:
     reply = target.get(path)
     if reply is None or reply.status != 200:
         raise NotServed(
-            f"{path} at port {target.port} is answered by {reply.status if reply else 'nothing'}; start a model function or a router there,"
-            " and name the host of one behind a gateway by --host."
+            f"{path} at port {target.port} is answered with {reply.status if reply else 'nothing'}",
+            remedy="start a model function or a router there, and set --host for one behind a gateway",
         )
     return orjson.loads(reply.body)

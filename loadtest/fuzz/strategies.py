@@ -1,4 +1,4 @@
-"""Requests: valid ones in every protocol and style, and what is left of them after a few mutations."""
+"""Strategies of requests: valid ones in every protocol and style, and mutations of them."""
 
 from __future__ import annotations
 
@@ -46,45 +46,45 @@ _HEADERS = st.sampled_from(
 
 @st.composite
 def valid(draw: Draw, models: Sequence[Model]) -> Request:
-    """A request that may be answered with 200, unless the values do not fit together or a transform wants others."""
+    """Return a request that is answered with 200 unless the model or its transform refuses the values."""
     return _valid(draw, draw(st.sampled_from(models)))
 
 
 @st.composite
 def mutated(draw: Draw, models: Sequence[Model]) -> Request:
-    """A request after up to two changes to its bytes or its headers; a change to its JSON may have come before."""
+    """Return a request after a possible change to its JSON and up to two changes to its bytes or headers."""
     return _mutated(draw, _valid(draw, draw(st.sampled_from(models)), broken=draw(st.booleans())))
 
 
 @st.composite
 def raw(draw: Draw, models: Sequence[Model], host: str = "fuzz") -> bytes:
-    """Bytes that were one or two requests."""
+    """Return the mutated bytes of one or two requests."""
     return _bytes(draw, b"".join(request.to_bytes(host) for request in draw(st.lists(valid(models), min_size=1, max_size=2))))
 
 
 def _valid(draw: Draw, model: Model, *, broken: bool = False) -> Request:
     count = draw(st.one_of(st.integers(1, 3), st.sampled_from([9, 70])))
     columns = [_column(draw, column, count) for column in model.columns]
-    spoil: Callable[[Any], Any] = partial(_spoilt, draw) if broken else _unspoilt
+    break_: Callable[[Any], Any] = partial(_broken, draw) if broken else _unchanged
     rows = None if broken else count
     kind = draw(st.sampled_from(["v2", "binary", "v1", "event", "ce", "batch"]))
     if kind == "binary":
-        return _binary(draw, model, columns, count, spoil, rows)
+        return _binary(draw, model, columns, count, break_, rows)
     v1, v2 = {"instances": _instances(draw, model, columns)}, _v2(draw, model, columns, count)
     if kind == "v2":
-        return Request(f"/v2/models/{model.name}/infer", (), _json(spoil(v2)), rows)
+        return Request(f"/v2/models/{model.name}/infer", (), _json(break_(v2)), rows)
     if kind == "v1":
-        return Request(f"/v1/models/{model.name}:predict", (), _json(spoil(v1)), rows)
+        return Request(f"/v1/models/{model.name}:predict", (), _json(break_(v1)), rows)
     data = draw(st.sampled_from([v1, v2, _objects(model, columns)[0]]))
     path = f"/models/{model.name}"
     attributes = {"specversion": "1.0", "id": "1", "source": "/fuzz", "type": "t", "subject": draw(st.sampled_from(["", *_TEXTS[3:5]]))}
     if kind == "ce":
         headers = tuple((f"ce-{name}", orjson.dumps(value).decode("latin-1").strip('"')) for name, value in attributes.items())
-        return Request(path, (*headers, ("content-type", "application/json")), _json(spoil(data)))
+        return Request(path, (*headers, ("content-type", "application/json")), _json(break_(data)))
     event = attributes | {"data": data}
     if kind == "event":
-        return Request(path, (("content-type", "application/cloudevents+json"),), _json(spoil(event)))
-    return Request(path, (("content-type", "application/cloudevents-batch+json"),), _json(spoil([event] * count)), rows)
+        return Request(path, (("content-type", "application/cloudevents+json"),), _json(break_(event)))
+    return Request(path, (("content-type", "application/cloudevents-batch+json"),), _json(break_([event] * count)), rows)
 
 
 def _column(draw: Draw, column: Column, count: int) -> list[Any]:
@@ -122,18 +122,18 @@ def _asked(draw: Draw, model: Model) -> dict[str, Any]:
     return found
 
 
-def _binary(draw: Draw, model: Model, columns: list[list[Any]], count: int, spoil: Callable[[Any], Any], rows: int | None) -> Request:
-    contents = [_packed(column, values) for column, values in zip(model.columns, columns, strict=True)]
+def _binary(draw: Draw, model: Model, columns: list[list[Any]], count: int, break_: Callable[[Any], Any], rows: int | None) -> Request:
+    contents = [_encoded(column, values) for column, values in zip(model.columns, columns, strict=True)]
     inputs = [
         {"name": column.name, "shape": [count, 1], "datatype": column.datatype, "parameters": {"binary_data_size": len(content)}}
         for column, content in zip(model.columns, contents, strict=True)
     ]
-    head = _json(spoil({"inputs": inputs} | _asked(draw, model)))
+    head = _json(break_({"inputs": inputs} | _asked(draw, model)))
     headers = (("inference-header-content-length", str(len(head))), ("content-type", "application/octet-stream"))
     return Request(f"/v2/models/{model.name}/infer", headers, head + b"".join(contents), rows)
 
 
-def _packed(column: Column, values: list[Any]) -> bytes:
+def _encoded(column: Column, values: list[Any]) -> bytes:
     if column.datatype == "BYTES":
         texts = [(value or "").encode() for value in values]
         return b"".join(struct.pack("<I", len(text)) + text for text in texts)
@@ -150,21 +150,21 @@ def _objects(model: Model, columns: list[list[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _spoilt(draw: Draw, document: Any) -> Any:
-    """The document with one of its values replaced, removed, repeated or wrapped; the way down to it is drawn, too."""
+def _broken(draw: Draw, document: Any) -> Any:
+    """Return the document with one value replaced, removed, repeated or wrapped, at a drawn path."""
     if isinstance(document, dict) and document and draw(st.integers(0, 4)):
         key = draw(st.sampled_from(sorted(document)))
         if not draw(st.integers(0, 6)):
             return {name: value for name, value in document.items() if name != key} | ({draw(st.text(max_size=3)): document[key]})
-        return document | {key: _spoilt(draw, document[key])}
+        return document | {key: _broken(draw, document[key])}
     if isinstance(document, list) and document and draw(st.integers(0, 4)):
         index = draw(st.integers(0, len(document) - 1))
-        changes = [[], [document[index]] * 2, [_spoilt(draw, document[index])]]
+        changes = [[], [document[index]] * 2, [_broken(draw, document[index])]]
         return [*document[:index], *draw(st.sampled_from(changes)), *document[index + 1 :]]
     return draw(st.one_of(_JUNK, st.just([document]), st.just({"value": document})))
 
 
-def _unspoilt(document: Any) -> Any:
+def _unchanged(document: Any) -> Any:
     return document
 
 
@@ -179,7 +179,7 @@ def _mutated(draw: Draw, request: Request) -> Request:
 
 
 def _bytes(draw: Draw, data: bytes) -> bytes:
-    """With a piece cut out, repeated, or replaced by other bytes."""
+    """Return the bytes with a piece removed, repeated or replaced."""
     start = draw(st.integers(0, len(data)))
     end = min(len(data), start + draw(st.sampled_from([0, 1, 2, 8, 1_000_000])))
     middle: bytes = draw(

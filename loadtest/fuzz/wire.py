@@ -1,4 +1,4 @@
-"""A request over a socket, and the answer: no client library would send these."""
+"""Requests over a socket, and their responses; no client library would send these."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import re
 import socket
 from dataclasses import dataclass
 
-# A server that says nothing for so long hangs.
+# A server that sends nothing for so long hangs.
 _PATIENCE_SECONDS = 30.0
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) [^\r\n]*\r\n")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`rows` are those that a good answer has; None where nobody can say."""
+    """A request; `rows` is the number of rows of a correct response, None if unknown."""
 
     path: str
     headers: tuple[tuple[str, str], ...]
@@ -36,7 +36,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A port of this machine, and the host that is asked for there: behind a gateway it says which service is meant."""
+    """A port of this machine, and the host header, which names the service behind a gateway."""
 
     port: int
     host: str = ""
@@ -46,7 +46,10 @@ class Target:
         return bool(self.host)
 
     def exchange(self, request: Request) -> Reply | None:
-        """None when the connection was closed without an answer. Raises TimeoutError."""
+        """Send a request; return the response, or None when the connection was closed without one.
+
+        Raises TimeoutError.
+        """
         return _parsed(self._send(request.to_bytes(self.host or "fuzz"), half_close=False))
 
     def get(self, path: str) -> Reply | None:
@@ -55,11 +58,11 @@ class Target:
         )
 
     def statuses(self, sent: bytes) -> list[int]:
-        """The statuses of all answers to what may be no request, or several. Raises TimeoutError."""
+        """Send bytes that may be no request or several; return the statuses of all responses. Raises TimeoutError."""
         return [int(found) for found in _STATUS.findall(self._send(sent, half_close=True))]
 
     def _send(self, sent: bytes, *, half_close: bool) -> bytes:
-        """All that comes back until the server closes the connection. Raises TimeoutError."""
+        """Send bytes; return all received until the server closes the connection. Raises TimeoutError."""
         received = bytearray()
         with socket.create_connection(("127.0.0.1", self.port), timeout=_PATIENCE_SECONDS) as connection:
             try:
@@ -69,7 +72,7 @@ class Target:
             except TimeoutError:
                 raise
             except OSError:
-                pass  # it has answered and closed before it had all
+                pass  # the server answered and closed before it had read all
             with contextlib.suppress(ConnectionError):
                 while data := connection.recv(2**18):
                     received += data

@@ -1,1 +1,1 @@
-"""What callers do: one module a scenario, each of which `locust -f` can run as well."""
+"""Scenarios: one module for each, which `locust -f` can run as well."""

@@ -1,4 +1,4 @@
-"""Burst from zero: everybody calls at the same moment, while nothing runs, and then ten times a second."""
+"""Burst from zero: all callers call at the same moment, while nothing runs, and then ten times a second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every scenario's caller has in common: one real row, scored by the Open Inference Protocol."""
+"""The base class of callers: it scores one real row by the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ BODY = files("loadtest").joinpath("scenarios/flights.json").read_text("utf-8")
 
 
 class Caller(FastHttpUser):
-    """Calls the model by its host's name; the connection goes to the gateway's address, so that no name needs to be resolved."""
+    """A caller that sends the model's host name to the gateway's address, without resolving the name."""
 
     abstract = True
-    # In seconds. A request may wait for a start from zero, and longer than that is a failure.
+    # Seconds. A request may wait for a start from zero; a longer wait is a failure.
     connection_timeout = 10.0
     network_timeout = 60.0
     authority = f"{MODEL}.localhost"

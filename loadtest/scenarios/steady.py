@@ -1,4 +1,4 @@
-"""Steady: each caller sends its next request when the last one is answered, or all together at a given rate."""
+"""Steady: each caller sends its next request after the last response, or all together at a given rate."""
 
 from __future__ import annotations
 

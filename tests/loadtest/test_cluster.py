@@ -66,7 +66,7 @@ def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return log
 
 
-def test_services_are_called_by_turns_from_zero_and_then_warm(
+def test_services_are_called_in_turns_from_zero_and_then_warm(
     ingress: tuple[str, list[str]], kubectl: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url, hosts = ingress
@@ -93,7 +93,7 @@ def _order(seed: int, ingress: tuple[str, list[str]]) -> tuple[list[str], list[f
     return hosts[:12], pauses
 
 
-def test_order_and_pauses_are_by_chance_and_the_same_for_a_seed(ingress: tuple[str, list[str]], kubectl: Path) -> None:
+def test_order_and_pauses_are_random_and_equal_for_a_seed(ingress: tuple[str, list[str]], kubectl: Path) -> None:
     first, pauses = _order(7, ingress)
     assert (first, pauses) == _order(7, ingress)
     assert len({first[number] for number in range(0, 12, 2)}) == 2, "the same service begins every round"
@@ -111,19 +111,19 @@ def test_order_and_pauses_are_by_chance_and_the_same_for_a_seed(ingress: tuple[s
     ],
     ids=["two", "one", "an accident is none", "a single start"],
 )
-def test_starts_fall_into_one_hump_or_two(times: list[float], expected: list[list[float]]) -> None:
-    assert cluster.humps(times) == expected
+def test_starts_fall_into_one_group_or_two(times: list[float], expected: list[list[float]]) -> None:
+    assert cluster.modes(times) == expected
 
 
 @pytest.mark.parametrize(("name", "sentence"), [("absent", "absent has no address yet"), ("broken", "broken answered 503: ok")])
-def test_what_does_not_answer_is_named(
+def test_service_that_does_not_answer_is_named(
     ingress: tuple[str, list[str]], kubectl: Path, capsys: pytest.CaptureFixture[str], name: str, sentence: str
 ) -> None:
     assert cluster.main([name, "--url", ingress[0], "--starts", "0"]) == 1
     assert sentence in capsys.readouterr().err
 
 
-def test_without_kubectl_it_is_told(
+def test_missing_kubectl_is_reported(
     ingress: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", "")

@@ -14,13 +14,13 @@ def _imports(statement: str) -> list[coldstart.Import]:
     return coldstart.parse(done.stderr)
 
 
-def test_imports_are_read_from_what_python_writes() -> None:
+def test_imports_are_parsed() -> None:
     imports = _imports("import json.decoder")
     assert {"json", "json.decoder", "json.scanner"} <= {item.module for item in imports}
     assert all(0 <= item.own <= item.total for item in imports)
 
 
-def test_a_forbidden_import_is_named_once() -> None:
+def test_forbidden_import_is_named_once() -> None:
     imports = [coldstart.Import(name, 1.0, 1.0) for name in ("json", "numpy", "numpy.linalg", "numpydoc", "fastapi.routing")]
     assert coldstart.forbidden(imports) == ["fastapi", "numpy"]
 
@@ -32,6 +32,6 @@ def test_what_starts_from_zero_imports_nothing_forbidden(module: str) -> None:
     assert coldstart.forbidden(imports) == []
 
 
-def test_a_function_that_does_not_start_tells_why(tmp_path: Path) -> None:
-    with pytest.raises(coldstart.NoAnswer, match=r"functions\.flights did not answer with 200: .*model"):
+def test_function_that_does_not_start_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(coldstart.NoAnswer, match=r"functions\.flights did not answer with status 200: .*model"):
         coldstart.measure(tmp_path / "missing")

@@ -24,31 +24,31 @@ def free_port() -> Iterator[int]:
         yield probe.getsockname()[1]
 
 
-def test_bytes_are_damaged_and_by_the_same_seed_in_the_same_ways() -> None:
+def test_bytes_are_damaged_equally_for_equal_seeds() -> None:
     sent = b"POST / HTTP/1.1\r\nhost: x\r\n\r\n"
     found = [damaged(random.Random(1), sent) for _ in range(2)]  # noqa: S311 not for secrets
     assert found[0] == found[1] != sent
 
 
-def test_bytes_may_be_none_at_all() -> None:
+def test_empty_bytes_can_be_damaged() -> None:
     source = random.Random(2)  # noqa: S311
     assert all(isinstance(damaged(source, b""), bytes) for _ in range(100))
 
 
-def test_the_memory_of_a_process_that_has_ended_cannot_be_read() -> None:
+def test_memory_of_an_ended_process_is_an_error() -> None:
     assert memory.resident([os.getpid()])[os.getpid()] > 1
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    with pytest.raises(memory.Gone, match="has ended"):
+    with pytest.raises(memory.ProcessEnded, match="has ended"):
         memory.resident([process.pid])
 
 
-def test_a_port_where_nothing_answers_is_named(free_port: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_port_without_a_server_is_named(free_port: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--port", str(free_port), "--requests", "1"]) == 1
     assert "fuzz: seed 1:" in capsys.readouterr().err
 
 
-def test_a_server_that_closes_at_once_gives_no_answer() -> None:
+def test_server_that_closes_at_once_gives_no_response() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         closer = threading.Thread(target=lambda: listener.accept()[0].close())
         closer.start()

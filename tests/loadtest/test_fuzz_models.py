@@ -37,7 +37,7 @@ def test_damaged_files_are_refused_or_served_as_the_library_does(originals: Sequ
             assert f"{outcome.original} " in outcome.sentence  # the file is named
 
 
-def test_a_server_that_is_ended_is_told_by_its_signal(originals: Sequence[Original], tmp_path: Path) -> None:
+def test_signal_that_ended_a_server_is_named(originals: Sequence[Original], tmp_path: Path) -> None:
     original = originals[0]
     (tmp_path / "model.yaml").write_text(original.card())
     (tmp_path / original.name).write_bytes(original.path.read_bytes())
@@ -52,13 +52,13 @@ def test_a_server_that_is_ended_is_told_by_its_signal(originals: Sequence[Origin
         server.stop()
 
 
-def test_a_model_that_cannot_be_served_is_no_start_of_a_run(originals: Sequence[Original], tmp_path: Path) -> None:
+def test_run_does_not_start_with_a_model_that_cannot_be_served(originals: Sequence[Original], tmp_path: Path) -> None:
     (tmp_path / "model.yaml").write_text(originals[0].card())
     with pytest.raises(NotStarted, match="cannot read the model artifact"):
         Server(tmp_path)
 
 
-def test_a_file_that_ends_the_library_is_no_end_of_the_oracle(originals: Sequence[Original], tmp_path: Path) -> None:
+def test_oracle_survives_a_file_that_ends_the_library(originals: Sequence[Original], tmp_path: Path) -> None:
     np.save(tmp_path / "rows.npy", table(9, 1))
     damaged = tmp_path / "damaged.json"
     # A child that is far outside the tree.
@@ -75,7 +75,7 @@ def test_a_file_that_ends_the_library_is_no_end_of_the_oracle(originals: Sequenc
 
 
 @pytest.mark.parametrize("ending", ["ubj", "json", "txt"])
-def test_a_seed_gives_the_same_damage_again_and_each_mutation_does_something(ending: str, originals: Sequence[Original]) -> None:
+def test_mutations_change_the_file_equally_for_a_seed(ending: str, originals: Sequence[Original]) -> None:
     data = next(original.path.read_bytes() for original in originals if original.name == f"binary.{ending}")
     damages = [mutate(data, seed) for seed in range(400)]
     assert damages == [mutate(data, seed) for seed in range(400)]

@@ -54,7 +54,7 @@ async def _run(*arguments: str) -> tuple[int | None, str, str]:
     return process.returncode, output.decode(), errors.decode()
 
 
-async def test_both_scenarios_report_what_they_measured(tmp_path: Path) -> None:
+async def test_both_scenarios_write_a_report(tmp_path: Path) -> None:
     gateway = Gateway(200)
     async with _serve(gateway) as url:
         status, output, errors = await _run("burst", "steady", "--url", url, "--users", "3", "--seconds", "1", "--out", str(tmp_path))
@@ -72,13 +72,13 @@ async def test_both_scenarios_report_what_they_measured(tmp_path: Path) -> None:
         assert str(tmp_path / scenario / "report.md") in output
 
 
-async def test_a_rate_is_kept_to(tmp_path: Path) -> None:
+async def test_rate_is_kept(tmp_path: Path) -> None:
     async with _serve(Gateway(200)) as url:
         await _run("steady", "--url", url, "--users", "2", "--rate", "10", "--seconds", "1", "--out", str(tmp_path))
     assert json.loads((tmp_path / "steady" / "report.json").read_text())["requests"] <= 12
 
 
-async def test_failed_requests_are_counted_by_reason_and_fail_the_run(tmp_path: Path) -> None:
+async def test_failed_requests_are_counted_by_reason(tmp_path: Path) -> None:
     async with _serve(Gateway(503)) as url:
         status, _, _ = await _run("steady", "--url", url, "--users", "1", "--seconds", "1", "--out", str(tmp_path))
     report = json.loads((tmp_path / "steady" / "report.json").read_text())
@@ -86,7 +86,7 @@ async def test_failed_requests_are_counted_by_reason_and_fail_the_run(tmp_path: 
     assert report["errors"] == {"status 503": report["requests"]}
 
 
-async def test_ctrl_c_ends_the_run_and_keeps_what_was_measured(tmp_path: Path) -> None:
+async def test_ctrl_c_ends_the_run_and_keeps_the_samples(tmp_path: Path) -> None:
     gateway = Gateway(200)
     async with _serve(gateway) as url:
         process = await _start("steady", "--url", url, "--seconds", "600", "--out", str(tmp_path))

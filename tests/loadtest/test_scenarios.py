@@ -8,7 +8,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_request_is_the_example_of_the_model_card() -> None:
+def test_request_is_the_example_of_the_model_card() -> None:
     request = json.loads((ROOT / "loadtest" / "scenarios" / "flights.json").read_text())
     card = yaml.safe_load((ROOT / "functions" / "flights" / "model.yaml").read_text())
     assert {tensor["name"]: tensor["data"][0] for tensor in request["inputs"]} == card["example"]

@@ -13,7 +13,7 @@ samples = st.lists(
 
 
 @given(st.lists(milliseconds, min_size=1), st.floats(min_value=0, max_value=1))
-def test_a_quantile_is_the_least_value_that_so_many_do_not_exceed(values: list[float], q: float) -> None:
+def test_quantile_is_of_nearest_rank(values: list[float], q: float) -> None:
     ordered = sorted(values)
     found = quantile(ordered, q)
     assert sum(value <= found for value in ordered) >= q * len(ordered)
@@ -21,7 +21,7 @@ def test_a_quantile_is_the_least_value_that_so_many_do_not_exceed(values: list[f
 
 
 @given(samples)
-def test_every_request_is_either_measured_or_a_failure(run: list[Sample]) -> None:
+def test_every_request_is_measured_or_failed(run: list[Sample]) -> None:
     summary = summarize(run, 10)
     assert summary.requests == len(run)
     assert summary.failures == sum(summary.errors.values())
@@ -30,11 +30,11 @@ def test_every_request_is_either_measured_or_a_failure(run: list[Sample]) -> Non
     assert summary.requests_per_second == pytest.approx((summary.requests - summary.failures) / 10, abs=0.05)
 
 
-def test_the_first_answer_counts_from_the_beginning_and_a_failure_is_no_answer() -> None:
+def test_first_answer_is_the_first_success() -> None:
     run = [Sample(0.0, 5, "status 503"), Sample(0.1, 900), Sample(0.5, 100)]
     assert summarize(run, 1).first_answer_ms == pytest.approx(600)
 
 
-def test_a_run_without_requests_has_figures_too() -> None:
+def test_run_without_requests_has_figures() -> None:
     summary = summarize([], 0)
     assert (summary.requests, summary.first_answer_ms, summary.latency_ms) == (0, None, {})

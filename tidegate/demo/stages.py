@@ -13,7 +13,6 @@ import orjson
 
 from eventing.event import Event
 from functions.flights.departures import Departure, to_parquet
-from functions.flights.evaluation import auc, log_loss
 from functions.runtime.artifacts import modules
 from functions.runtime.contract import card as cards
 from tidegate.demo import calls, checks, report
@@ -25,6 +24,7 @@ from tidegate.demo.offline import Offline
 from tidegate.demo.rollout import CANARY, MODEL, MODELS, STABLE, WEIGHT
 from tidegate.demo.streaming import Streamed, stream
 from tidegate.progress import ProgressReporter
+from training.evaluation import auc, log_loss
 
 BATCH_MONTH = 12
 BROKEN = 20

@@ -1,1 +1,1 @@
-"""Model files that are almost right, loaded by a real model function, and what may become of it."""
+"""Fuzzing of model files: damaged ones, loaded by a real model function."""

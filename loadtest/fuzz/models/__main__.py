@@ -1,7 +1,7 @@
-"""`python -m loadtest.fuzz.models --files 10000 --seed 1`: have model functions load damaged files, and look at what becomes of them.
+"""`python -m loadtest.fuzz.models --files 10000 --seed 1`: load damaged files into model functions.
 
-Exit status: 0 when each was refused, or served with the library's own answers; 1 when one ended or held a server, or was answered for
-wrongly; 2 wrong use; 130 interrupted. A seed gives the same file again.
+Exit status: 0 when each was refused, or served with the library's own predictions; 1 when one ended or blocked a
+server, or gave other predictions; 2 wrong use; 130 interrupted. A seed reproduces its file.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             seeds = range(options.seed, options.seed + options.files)
             for outcome in campaign.run(models, seeds, Path(folder), options.keep):
                 outcomes.append(outcome)
-                _tell(outcome, options.verbose)
+                _report(outcome, options.verbose)
                 if len(outcomes) % _REPORT == 0:
                     print(campaign.summary(outcomes), flush=True)
     except TidegateError as error:
@@ -42,18 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(any(outcome.verdict not in campaign.GOOD for outcome in outcomes))
 
 
-def _tell(outcome: campaign.Outcome, verbose: bool) -> None:
+def _report(outcome: campaign.Outcome, verbose: bool) -> None:
     if verbose or outcome.verdict not in campaign.GOOD:
-        told = f"{outcome.original}, {outcome.mutation}: {outcome.verdict} after {outcome.seconds:.2f} s"
-        print(f"seed {outcome.seed}: {told} {outcome.sentence}".rstrip(), flush=True)
+        shown = f"{outcome.original}, {outcome.mutation}: {outcome.verdict} after {outcome.seconds:.2f} s"
+        print(f"seed {outcome.seed}: {shown} {outcome.sentence}".rstrip(), flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m loadtest.fuzz.models", description="Load damaged model files, and judge what follows.")
-    parser.add_argument("--files", type=int, default=1_000, help="how many (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of the first one (default: %(default)s)")
-    parser.add_argument("--keep", type=Path, help="a folder for the files that end badly")
-    parser.add_argument("--verbose", action="store_true", help="tell of each file")
+    parser = argparse.ArgumentParser(prog="python -m loadtest.fuzz.models", description="Load damaged model files and check the outcome.")
+    parser.add_argument("--files", type=int, default=1_000, help="number of files (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="first seed (default: %(default)s)")
+    parser.add_argument("--keep", type=Path, help="folder for the files that cause a fault")
+    parser.add_argument("--verbose", action="store_true", help="print each file")
     return parser
 
 

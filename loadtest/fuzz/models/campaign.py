@@ -1,4 +1,4 @@
-"""A run of the fuzzer: each seed is one damaged file, which a model function loads, and answers for if it takes it."""
+"""A run of the fuzzer: each seed is one damaged file, which a model function loads, and serves if it accepts it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from loadtest.fuzz.models.oracle import Answers, Oracle
 from loadtest.fuzz.models.originals import COLOURS, NAMES, Original, Table, table
 from loadtest.fuzz.models.server import Server
 
-_ROWS = 70  # more than a block of 64, and the function predicts so many in another thread
+_ROWS = 70  # more than a block of 64; the function predicts so many in another thread
 _EXACT = 1e-5  # a float32 in JSON, and the order of additions
 
-# What may become of a damaged file. An unnoticed one gives other answers than the original, and the library gives the same.
+# Acceptable outcomes. An unnoticed damage changes the predictions, and the library's in the same way.
 GOOD = ("refused", "same answers", "unnoticed")
 
 
@@ -33,13 +33,13 @@ class Outcome:
     mutation: str
     # One of GOOD, or what went wrong: a signal's name, "hang", "status 500", "not the library's answers".
     verdict: str
-    # From the request to load it to the answer.
+    # From the request to load the file to the response.
     seconds: float
     sentence: str = ""
 
 
 def run(originals: Sequence[Original], seeds: Sequence[int], folder: Path, keep: Path | None = None) -> Iterator[Outcome]:
-    """The outcomes, one original after the other; each seed damages one. Files that end badly are copied to `keep`."""
+    """Yield the outcomes, by original; each seed damages one file. Files that cause a fault are copied to `keep`."""
     rows = table(_ROWS, 1)
     np.save(folder / "rows.npy", rows)
     oracle = Oracle(folder / "rows.npy")
@@ -55,13 +55,13 @@ def run(originals: Sequence[Original], seeds: Sequence[int], folder: Path, keep:
 def summary(outcomes: Sequence[Outcome]) -> str:
     verdicts = Counter(outcome.verdict for outcome in outcomes)
     seconds = sorted(outcome.seconds for outcome in outcomes)
-    told = ", ".join(f"{count:,} {verdict}" for verdict, count in verdicts.most_common())
+    shown = ", ".join(f"{count:,} {verdict}" for verdict, count in verdicts.most_common())
     half, most = seconds[len(seconds) // 2], seconds[-1]
-    return f"{len(outcomes):,} damaged files: {told}; decided in {half:.2f} s (median), {most:.2f} s (longest)"
+    return f"{len(outcomes):,} damaged files: {shown}; decided in {half:.2f} s (median), {most:.2f} s (longest)"
 
 
 class _Victim:
-    """A server with one model, whose file is damaged again and again."""
+    """A server with one model, whose file is damaged repeatedly."""
 
     def __init__(self, original: Original, folder: Path, rows: Table, oracle: Oracle, keep: Path | None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -110,7 +110,7 @@ class _Victim:
         return Outcome(seed, self._original.name, mutation, verdict, seconds, sentence)
 
     def _served(self, server: Server) -> str:
-        """The file was taken: it must be answered for as the library answers."""
+        """Check the predictions of an accepted file against the library's."""
         status, found = server.infer(self._body)
         if status != 200:
             return f"status {status}"
@@ -136,7 +136,7 @@ def _request(original: Original, rows: Table) -> bytes:
 
 
 def _equal(found: Mapping[str, Sequence[Any]], expected: Answers) -> bool:
-    """NaN and infinity are null in JSON."""
+    """Compare outputs; NaN and infinity are null in JSON."""
     return found.keys() == expected.keys() and all(
         len(found[name]) == len(values) and np.allclose(_numbers(found[name]), _numbers(values), rtol=_EXACT, atol=_EXACT, equal_nan=True)
         for name, values in expected.items()

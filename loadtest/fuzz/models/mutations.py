@@ -1,4 +1,4 @@
-"""Ways to damage a model file, each by a seed: what a disk, a transfer, an editor or somebody who wants it to could do."""
+"""Mutations of a model file, each by a seed: damage as by a disk, a transfer, an editor or an attacker."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Mutation = Callable[[bytearray, random.Random], None]
 
 
 def mutate(data: bytes, seed: int) -> tuple[str, bytes]:
-    """The name of the mutation, and the file after it; it may be done a few times."""
-    chance = random.Random(seed)  # noqa: S311 to find faults, not to hide anything
+    """Return the name of the mutation, and the file after one or more of it."""
+    chance = random.Random(seed)  # noqa: S311 not for secrets
     name = chance.choice(list(MUTATIONS))
     found = bytearray(data)
     for _ in range(chance.choice((1, 1, 1, 2, 4))):
@@ -55,7 +55,7 @@ def _removal(data: bytearray, chance: random.Random) -> None:
 
 
 def _zeros(data: bytearray, chance: random.Random) -> None:
-    """A block that was never written."""
+    """Zero a block, as if it had never been written."""
     start = chance.randrange(len(data))
     size = min(chance.choice((8, 64, 512)), len(data) - start)
     data[start : start + size] = bytes(size)
@@ -68,7 +68,7 @@ def _swap(data: bytearray, chance: random.Random) -> None:
 
 
 def _mark(data: bytearray, chance: random.Random) -> None:
-    """One of the signs that hold the document together."""
+    """Change a structural character."""
     places = [found.start() for found in _MARKS.finditer(data)]
     if places:
         data[chance.choice(places)] = chance.choice(b"{}[]$#,: \nLldS")
@@ -81,7 +81,7 @@ def _digits(data: bytearray, chance: random.Random) -> None:
 
 
 def _index(data: bytearray, chance: random.Random) -> None:
-    """An integer of the text becomes another one."""
+    """Replace an integer of the text."""
     found = list(_INTEGER.finditer(data))
     if found:
         start, end = chance.choice(found).span()
@@ -89,7 +89,7 @@ def _index(data: bytearray, chance: random.Random) -> None:
 
 
 def _field(data: bytearray, chance: random.Random) -> None:
-    """A value of one field of a tree: changed, left out, doubled, or exchanged with its neighbour."""
+    """Change, drop, repeat or swap a value of a field of a tree."""
     found = [match for match in _FIELD.finditer(data) if match[2] or match[4]]
     if not found:
         return _typed(data, chance)
@@ -113,7 +113,7 @@ def _field(data: bytearray, chance: random.Random) -> None:
 
 
 def _typed(data: bytearray, chance: random.Random) -> None:
-    """A value of an array of UBJSON becomes another one, or one that its neighbour has."""
+    """Replace a value of a UBJSON array, possibly by its neighbour."""
     found = list(_TYPED.finditer(data))
     if not found:
         return _index(data, chance)
@@ -129,7 +129,7 @@ def _typed(data: bytearray, chance: random.Random) -> None:
 
 
 def _length(data: bytearray, chance: random.Random) -> None:
-    """The promised length of an array of UBJSON, or a line or a field that stands twice or not at all."""
+    """Change the declared length of a UBJSON array, or repeat or drop a line or field."""
     found = list(_TYPED.finditer(data))
     if found:
         data[chance.choice(found).end() - 1] ^= 1 << chance.randrange(8)

@@ -1,6 +1,6 @@
-"""`python -m loadtest.fuzz.models.oracle ROWS.npy`: the library's own answers for each model file that is named on standard input.
+"""`python -m loadtest.fuzz.models.oracle ROWS.npy`: the library's predictions for model files on standard input.
 
-A process of its own, since a damaged file may end it, or hold it for ever.
+In a separate process, since a damaged file may end or block it.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ Answers = Mapping[str, list[float]]
 
 
 class Oracle:
-    """The child; another one takes its place when it ends."""
+    """The oracle process, which is restarted when it ends."""
 
     def __init__(self, rows: Path) -> None:
         self._rows = rows
         self._process: subprocess.Popen[str] | None = None
 
     def ask(self, path: Path, outputs: tuple[str, ...]) -> Answers | None:
-        """All answers, flat, by the meaning of the output; None when the library raises, dies, or does not end."""
+        """Return all predictions, flat, by the meaning of the output; None when the library fails or hangs."""
         process = self._process or self._start()
         assert process.stdin  # noqa: S101 for the type checker
         assert process.stdout  # noqa: S101

@@ -1,4 +1,4 @@
-"""Small models of many kinds, whole: what the mutations start from. They are the same in every run."""
+"""Small undamaged models of many kinds, which are mutated. They are equal in every run."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import xgboost as xgb
 ROWS = 400
 NAMES = ("a", "b", "c", "d")
 COLOURS = ("blue", "green", "red", "white")
-# Several would wait for each other where other processes want the same cores.
+# Several threads would wait for each other when other processes use the same cores.
 _ONE_THREAD = {"nthread": 1}
 Table = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A model that is served by a card without a digest. `outputs` are the meanings that it is asked for; `categorical` are columns."""
+    """A model that is served by a card without a digest; `outputs` are meanings, `categorical` are columns."""
 
     path: Path
     runtime: str
@@ -47,7 +47,7 @@ class Original:
 
 
 def table(rows: int, seed: int) -> Table:
-    """Rows of four columns: numbers of which some are missing, and in the last one codes of categories."""
+    """Return rows of four columns: three of numbers, some missing, and one of category codes."""
     chance = np.random.default_rng(seed)
     values = chance.normal(size=(rows, len(NAMES)))
     values[chance.random(values.shape) < 0.1] = np.nan
@@ -56,7 +56,7 @@ def table(rows: int, seed: int) -> Table:
 
 
 def write(folder: Path) -> list[Original]:
-    """Train all of them."""
+    """Train all models into a folder."""
     values = table(ROWS, 0)
     target = np.nan_to_num(values).sum(axis=1)
     return [*_xgboost(folder, values, target), *_lightgbm(folder, values, target)]

@@ -1,4 +1,4 @@
-"""A real model function, `tidegate serve`, that loads its model again when it is asked to."""
+"""A real model function, `tidegate serve`, that reloads its model on request."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ import orjson
 from common.errors import TidegateError
 
 _START_SECONDS = 120.0
-# Loading and trying take a second; a process that has not answered by now never will.
+# Loading and trying take a second; a process without an answer by then hangs.
 _ANSWER_SECONDS = 45.0
 _BASE = "/v2/models/model"
 _LOAD = "/v2/repository/models/model/load"
 
 
 class NotStarted(TidegateError):
-    """The function did not start with a whole model."""
+    """The function did not start with an undamaged model."""
 
 
 class Server:
     def __init__(self, folder: Path) -> None:
-        """Start it and wait until it is ready. Raises NotStarted."""
+        """Start the function and wait until it is ready. Raises NotStarted."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port = int(probe.getsockname()[1])
@@ -49,12 +49,12 @@ class Server:
         return self._process.pid
 
     def load(self) -> tuple[int, str]:
-        """The status, and the sentence of a refusal. Raises OSError when there is no answer."""
+        """Reload the model; return the status, and the reason of a refusal. Raises OSError without an answer."""
         status, document = self._exchange("POST", _LOAD, b"")
         return status, document.get("error", "")
 
     def infer(self, body: bytes) -> tuple[int, dict[str, list[Any]]]:
-        """The status, and the data of each output. Raises OSError when there is no answer."""
+        """Predict; return the status, and the data of each output. Raises OSError without an answer."""
         status, document = self._exchange("POST", f"{_BASE}/infer", body)
         return status, {item["name"]: item["data"] for item in document.get("outputs", [])}
 
@@ -65,7 +65,7 @@ class Server:
             return False
 
     def death(self) -> str:
-        """Why there was no answer: the signal that ended the process, or that it stands still."""
+        """Return the reason of a missing answer: the signal or status that ended the process, or a hang."""
         try:
             code = self._process.wait(2)
         except subprocess.TimeoutExpired:

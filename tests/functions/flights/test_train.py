@@ -25,17 +25,17 @@ def _card(models: Path, version: str) -> Card:
     return load(models / version / "model.yaml")
 
 
-def test_training_again_gives_the_same_bytes(models: Path, tmp_path: Path) -> None:
+def test_repeated_training_gives_the_same_bytes(models: Path, tmp_path: Path) -> None:
     train(tmp_path, lambda _line: None, training=(1,), test=(2,), trees=10)
     assert _files(tmp_path) == _files(models)
 
 
-def test_only_whole_cards_and_artifacts_are_left(models: Path) -> None:
+def test_training_leaves_only_cards_and_artifacts(models: Path) -> None:
     assert set(_files(models)) == {f"{version}/{name}" for version in VERSIONS for name in ("model.ubj", "model.yaml")}
 
 
 @both
-def test_the_card_describes_the_artifact_beside_it(models: Path, version: str) -> None:
+def test_card_describes_the_artifact_beside_it(models: Path, version: str) -> None:
     card = _card(models, version)
     content = (models / version / card.artifact.uri).read_bytes()
     booster = xgb.Booster(model_file=bytearray(content))
@@ -52,14 +52,14 @@ def test_both_versions_take_the_same_request(models: Path) -> None:
     assert {item.name: item.categories for item in v1.inputs if item.categories} == CATEGORIES
 
 
-def test_every_input_says_what_it_is() -> None:
+def test_every_input_has_a_description() -> None:
     contract = yaml.safe_load(CONTRACT.read_text())
     assert all(item["description"].endswith(".") for item in contract["inputs"] + contract["outputs"])
     assert set(contract["example"]) <= {item["name"] for item in contract["inputs"]}
 
 
 @both
-def test_served_scores_are_the_offline_scores_to_the_bit(models: Path, version: str) -> None:
+def test_served_scores_equal_offline_scores_to_the_bit(models: Path, version: str) -> None:
     loaded = loading.load(models / version)
     ended = [departure.record for departure in departures(2) if departure.late is not None][:2000]
     rows = loaded.encoder.records(ended)
@@ -68,14 +68,14 @@ def test_served_scores_are_the_offline_scores_to_the_bit(models: Path, version: 
     assert np.array_equal(np.asarray(loaded.model.predict(rows.values, rows.count).values, dtype=np.float32), offline)
 
 
-def test_each_version_knows_more_than_the_one_before(models: Path) -> None:
+def test_each_version_is_better_than_the_one_before(models: Path) -> None:
     v1, v2 = (_card(models, version).evaluation for version in VERSIONS)
     assert v2["log_loss"] < v1["log_loss"] < v1["baseline"]["log_loss"]
     assert v2["auc"] > v1["auc"] > v1["baseline"]["auc"] == 0.5
     assert sum(item["rows"] for item in v1["bins"]) == v1["rows"] == len(table((2,)).late)
 
 
-def test_the_command_prints_a_table_and_keeps_messages_apart(
+def test_command_prints_the_table_apart_from_the_progress(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["train", "--out", str(tmp_path)])
@@ -86,11 +86,11 @@ def test_the_command_prints_a_table_and_keeps_messages_apart(
     assert f"wrote {tmp_path / 'v2' / 'model.yaml'}" in printed.err
 
 
-def test_a_folder_that_cannot_be_written_is_one_sentence(
+def test_unusable_folder_is_reported_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     taken = tmp_path / "models"
     taken.write_text("a file where the folder should be")
     monkeypatch.setattr(sys, "argv", ["train", "--out", str(taken)])
     assert module.main() == 1
-    assert capsys.readouterr().err == f"cannot use {taken}: File exists; mend that, or name another folder with --out.\n"
+    assert capsys.readouterr().err == f"cannot use {taken}: File exists; fix that, or name another folder with --out.\n"

@@ -53,7 +53,7 @@ records = st.builds(lambda flight, *times: flight | _times(*times), _flights, _d
 
 
 @given(records)
-def test_every_valid_record_has_every_feature_finite_or_missing(record: dict[str, Any]) -> None:
+def test_valid_record_has_every_feature_finite_or_missing(record: dict[str, Any]) -> None:
     features = transform(record)
     assert features.keys() == set(FEATURES)
     assert not any(math.isinf(value) for value in features.values())
@@ -61,7 +61,7 @@ def test_every_valid_record_has_every_feature_finite_or_missing(record: dict[str
 
 
 @given(records)
-def test_a_value_has_the_same_feature_whether_it_came_as_json_or_as_fp32(record: dict[str, Any]) -> None:
+def test_feature_is_equal_for_json_and_fp32(record: dict[str, Any]) -> None:
     as_fp32 = {name: _fp32(value) if isinstance(value, float) else value for name, value in record.items()}
     assert [_fp32(value) for value in transform(record).values()] == pytest.approx(
         [_fp32(value) for value in transform(as_fp32).values()], abs=0, rel=0, nan_ok=True
@@ -72,7 +72,7 @@ def _fp32(value: float) -> float:
     return float(struct.unpack("<f", struct.pack("<f", value))[0])
 
 
-def test_the_timetable_becomes_weekday_and_minutes() -> None:
+def test_timetable_becomes_weekday_and_minutes() -> None:
     features = transform(FLIGHT)
     assert features["weekday"] == 1  # a Tuesday
     assert features["departure_minute"] == 5 * 60 + 15
@@ -81,7 +81,7 @@ def test_the_timetable_becomes_weekday_and_minutes() -> None:
     assert features["carrier"] == CATEGORIES["carrier"].index("UA")
 
 
-def test_a_flight_through_midnight_arrives_on_the_next_day() -> None:
+def test_flight_through_midnight_arrives_on_the_next_day() -> None:
     overnight = {**FLIGHT, "scheduled_departure": "2013-12-31T23:55", "scheduled_arrival": "2014-01-01T04:40"}
     assert transform(overnight)["block_minutes"] == 285
 
@@ -92,13 +92,13 @@ def test_block_minutes_are_the_time_between_the_two_clocks(departure: datetime, 
 
 
 @pytest.mark.parametrize("arrival", ["2012-12-31T23:00", "2013-01-01T05:14", "2013-01-02T05:15", "2014-01-01T08:19"])
-def test_an_arrival_before_the_departure_or_a_day_after_is_refused(arrival: str) -> None:
+def test_arrival_before_or_a_day_after_the_departure_is_refused(arrival: str) -> None:
     with pytest.raises(ValueError, match=f"scheduled_arrival is '{arrival}'.*2013-01-01"):
         transform({**FLIGHT, "scheduled_arrival": arrival})
 
 
 @pytest.mark.parametrize("absent", [{}, dict.fromkeys(("temp", "wind_gust", "aircraft_year", "aircraft_manufacturer"), None)])
-def test_what_is_absent_or_null_is_missing(absent: dict[str, Any]) -> None:
+def test_absent_or_null_input_is_missing(absent: dict[str, Any]) -> None:
     features = transform({**FLIGHT, **absent})
     assert all(math.isnan(features[name]) for name in WEATHER + AIRCRAFT)
 
@@ -112,13 +112,13 @@ def test_spellings_of_one_maker_are_one_category(text: str, same_as: str) -> Non
     assert codes[0] == codes[1]
 
 
-def test_age_counts_from_the_departure() -> None:
+def test_age_is_counted_from_the_departure() -> None:
     assert transform({**FLIGHT, "aircraft_year": 1999})["aircraft_age"] == 14
 
 
 @pytest.mark.parametrize("field", ["scheduled_departure", "scheduled_arrival"])
 @pytest.mark.parametrize("value", ["", "yesterday", "2013-11-01", "2013-11-31T05:15", "2013-11-01 05:15", "2013-11-01T05:15Z", 515])
-def test_a_time_that_is_none_is_named_with_an_example(field: str, value: Any) -> None:
+def test_invalid_time_is_named_with_an_example(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=field) as raised:
         transform({**FLIGHT, field: value})
     assert repr(value) in str(raised.value)
@@ -126,7 +126,7 @@ def test_a_time_that_is_none_is_named_with_an_example(field: str, value: Any) ->
 
 
 @given(st.text())
-def test_any_other_text_for_a_time_is_a_value_error(text: str) -> None:
+def test_any_other_string_as_a_time_is_a_value_error(text: str) -> None:
     try:
         transform({**FLIGHT, "scheduled_departure": text})
     except ValueError as error:
@@ -134,12 +134,12 @@ def test_any_other_text_for_a_time_is_a_value_error(text: str) -> None:
 
 
 @pytest.mark.parametrize("field", CATEGORIES)
-def test_an_unknown_category_is_named(field: str) -> None:
+def test_unknown_category_is_named(field: str) -> None:
     with pytest.raises(ValueError, match=f"{field} is '\\?\\?'"):
         transform({**FLIGHT, field: "??"})
 
 
-def test_serving_imports_nothing_heavy_with_it() -> None:
+def test_transform_imports_nothing_heavy() -> None:
     code = "import sys, functions.flights.transform; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"numpy", "pandas", "yaml", "xgboost", "pyarrow"} & set(modules)

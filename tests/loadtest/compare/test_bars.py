@@ -25,30 +25,30 @@ def _outcome(bar: Bar, result: Comparison) -> Outcome:
 
 
 @pytest.mark.parametrize(("started", "outcome"), [(399, "kept"), (400, "kept"), (401, "missed")])
-def test_a_limit_is_kept_up_to_it(started: float, outcome: str) -> None:
+def test_limit_itself_is_kept(started: float, outcome: str) -> None:
     assert _outcome(_START, _result("cold-start", [{"started_ms": started}], [])) == outcome
 
 
 @pytest.mark.parametrize(("rate", "outcome"), [(7_999, "missed"), (8_000, "kept"), (9_000, "kept")])
-def test_a_rate_has_to_be_so_many_times_the_peers(rate: float, outcome: str) -> None:
+def test_rate_is_a_multiple_of_the_peers(rate: float, outcome: str) -> None:
     assert _outcome(_FASTER, _result("one-row-8", [{"rate": rate}], [{"rate": 1_000}])) == outcome
 
 
 @pytest.mark.parametrize(("size", "outcome"), [(80, "kept"), (81, "missed")])
-def test_memory_has_to_be_a_share_of_the_peers(size: float, outcome: str) -> None:
+def test_memory_is_a_share_of_the_peers(size: float, outcome: str) -> None:
     assert _outcome(_SMALLER, _result("memory", [{"rss_mb": size}], [{"rss_mb": 240}])) == outcome
 
 
-def test_a_rate_with_failed_requests_keeps_no_bar() -> None:
+def test_rate_with_failed_requests_misses_the_bar() -> None:
     assert _outcome(_FASTER, _result("one-row-8", [{"rate": 9_000, "errors": 1}], [{"rate": 1_000, "errors": 0}])) == "missed"
 
 
-def test_without_the_peer_or_the_scenario_nothing_is_claimed() -> None:
+def test_bar_without_figures_is_not_measured() -> None:
     result = _result("one-row-8", [{"rate": 9_000}], [])
     assert {verdict.outcome for verdict in verdicts(result)} == {"not measured"}
 
 
 @pytest.mark.parametrize(("slope", "errors", "outcome"), [(0.2, 0, "kept"), (-3.0, 0, "kept"), (5.0, 0, "missed"), (0.2, 1, "missed")])
-def test_a_soak_has_to_be_flat_and_without_errors(slope: float, errors: int, outcome: str) -> None:
+def test_soak_must_be_flat_and_without_errors(slope: float, errors: int, outcome: str) -> None:
     result = replace(_result("one-row-8", [], []), soak=Soak(100, errors, 1.0, slope, ()))
     assert _outcome(_FLAT, result) == outcome

@@ -45,7 +45,7 @@ async def _serve(answer: Callable[[int], bytes], seconds: float = 0.0) -> AsyncI
 
 
 @pytest.mark.parametrize("connections", [1, 3])
-async def test_a_load_by_count_sends_exactly_so_many_in_turn(connections: int) -> None:
+async def test_load_by_count_sends_that_number_in_turn(connections: int) -> None:
     other = request("/other", b"{}")
     async with _serve(lambda number: _OK) as (port, asked):
         figures = await measure(Load(port, (_REQUEST, other), connections, count=10))
@@ -54,25 +54,25 @@ async def test_a_load_by_count_sends_exactly_so_many_in_turn(connections: int) -
     assert 0 < figures.p50 <= figures.p99 <= figures.most
 
 
-async def test_answers_other_than_200_are_errors_and_have_no_latency() -> None:
+async def test_other_statuses_are_errors_without_a_latency() -> None:
     async with _serve(lambda number: _ERROR if number % 2 else _OK) as (port, _):
         figures = await measure(Load(port, (_REQUEST,), 1, count=10))
     assert (figures.requests, figures.errors) == (5, 5)
 
 
-async def test_a_connection_that_the_server_closes_is_an_error_and_not_the_end_of_the_others() -> None:
+async def test_closed_connection_is_an_error_of_its_own_request() -> None:
     async with _serve(lambda number: b"" if number == 1 else _OK) as (port, _):
         figures = await measure(Load(port, (_REQUEST,), 2, count=10))
     assert (figures.requests, figures.errors) == (9, 1)
 
 
-async def test_a_server_that_closes_every_connection_ends_the_load() -> None:
+async def test_load_ends_when_the_server_closes_every_connection() -> None:
     async with _serve(lambda number: b"") as (port, _):
         figures = await measure(Load(port, (_REQUEST,), 2, seconds=0.2, warmup=0.0))
     assert (figures.requests, figures.errors) == (0, 2)
 
 
-async def test_an_open_loop_counts_the_wait_of_requests_that_a_slow_server_holds_up() -> None:
+async def test_open_loop_counts_the_wait_for_a_slow_server() -> None:
     # About 40 are due in 0.2 s and one takes 0.02 s, so that the last one waits for most of 0.8 s.
     async with _serve(lambda number: _OK, seconds=0.02) as (port, asked):
         figures = await measure(Load(port, (_REQUEST,), 1, seconds=0.2, warmup=0.0, rate=200))
@@ -81,7 +81,7 @@ async def test_an_open_loop_counts_the_wait_of_requests_that_a_slow_server_holds
     assert figures.most > 1e3 * (0.02 * figures.requests - 0.2)
 
 
-async def test_an_open_loop_whose_connections_are_closed_forgets_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_open_loop_counts_requests_of_closed_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("loadtest.compare.client._DRAIN_SECONDS", 0.05)
     async with _serve(lambda number: _OK if number <= 3 else b"") as (port, _):
         figures = await measure(Load(port, (_REQUEST,), 4, seconds=0.2, warmup=0.0, rate=200))
@@ -89,6 +89,6 @@ async def test_an_open_loop_whose_connections_are_closed_forgets_no_request(monk
     assert figures.requests + figures.errors > 10
 
 
-def test_a_load_reaches_the_load_generator_as_it_is() -> None:
+def test_load_is_decoded_as_encoded() -> None:
     load = Load(8080, (b"\x00\xff", b"{}"), 8, 2.0, 0.5, rate=100.0)
     assert decode(encode(load)) == load

@@ -8,14 +8,14 @@ import pytest
 from loadtest.compare.environments import NotInstalled, environment, versions
 
 
-def test_what_cannot_be_installed_is_one_sentence_with_pips_reason(tmp_path: Path) -> None:
+def test_failed_installation_has_the_reason_of_pip(tmp_path: Path) -> None:
     missing = str(tmp_path / "no-such-project")
     with pytest.raises(NotInstalled, match="no-such-project: ERROR: ") as failed:
         environment(tmp_path / "venv", (missing,))
     assert "\n" not in str(failed.value)
 
 
-def test_an_environment_is_used_again_for_the_same_packages_only(tmp_path: Path) -> None:
+def test_environment_is_reused_for_equal_packages_only(tmp_path: Path) -> None:
     (tmp_path / "installed.json").write_text('["a-package"]')
     assert environment(tmp_path, ("a-package",)) == tmp_path / "bin" / "python"
     with pytest.raises(NotInstalled):
@@ -23,6 +23,6 @@ def test_an_environment_is_used_again_for_the_same_packages_only(tmp_path: Path)
     assert not (tmp_path / "installed.json").exists()
 
 
-def test_versions_are_those_of_what_is_installed() -> None:
+def test_versions_are_of_the_installed_distributions() -> None:
     found = versions(Path(sys.executable), ("pytest", "no-such-package"))
     assert found == {"pytest": pytest.__version__}

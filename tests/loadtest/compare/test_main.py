@@ -32,7 +32,7 @@ def _working_in(folder: Path) -> list[str]:
     return found
 
 
-async def test_one_command_measures_the_function_and_writes_its_figures(tmp_path: Path) -> None:
+async def test_command_measures_the_function_and_writes_figures(tmp_path: Path) -> None:
     process = await _start(tmp_path, "lightgbm", "--seconds", "0.2", "--soak", "500", "--write", "docs")
     output, errors = await process.communicate()
     assert b"one row, JSON, 1 connection" in output, errors.decode()
@@ -47,7 +47,7 @@ async def test_one_command_measures_the_function_and_writes_its_figures(tmp_path
     assert _working_in(tmp_path) == []
 
 
-async def test_an_interrupt_keeps_the_figures_and_leaves_no_server(tmp_path: Path) -> None:
+async def test_interrupt_keeps_the_figures_and_ends_the_servers(tmp_path: Path) -> None:
     process = await _start(tmp_path, "cold-start", "--rounds", "1000", "--seconds", "0.1")
     assert process.stderr
     async for line in process.stderr:
@@ -61,7 +61,7 @@ async def test_an_interrupt_keeps_the_figures_and_leaves_no_server(tmp_path: Pat
     assert _working_in(tmp_path) == []
 
 
-def test_the_scenarios_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_scenarios_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert compare.main(["--list"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()][:3] == ["one-row-1", "one-row-8", "one-row-64"]
 
@@ -73,6 +73,6 @@ def test_wrong_use_exits_with_2(arguments: list[str]) -> None:
     assert exited.value.code == 2
 
 
-def test_a_result_that_is_missing_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_result_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert compare.main(["--read", str(tmp_path / "missing.json")]) == 1
     assert "measure first" in capsys.readouterr().err

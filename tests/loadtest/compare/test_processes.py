@@ -24,7 +24,7 @@ noop.uvloop.run(noop.serve(int(sys.argv[1])))
 """
 
 
-def test_the_server_that_does_nothing_answers_the_load_generator(tmp_path: Path) -> None:
+def test_noop_server_answers_the_load_generator(tmp_path: Path) -> None:
     port = free_port()
     with running([sys.executable, "-m", "loadtest.compare.noop", str(port)], {}, port, _REQUEST, tmp_path / "log") as process:
         figures = run(Load(port, (_REQUEST, request("/v2", b"x" * 300_000)), 4, count=100))
@@ -33,7 +33,7 @@ def test_the_server_that_does_nothing_answers_the_load_generator(tmp_path: Path)
     assert (figures.requests, figures.errors) == (100, 0)
 
 
-def test_memory_is_that_of_all_processes_of_a_server_and_all_of_them_are_ended(tmp_path: Path) -> None:
+def test_all_processes_of_a_server_are_measured_and_ended(tmp_path: Path) -> None:
     port, log = free_port(), tmp_path / "log"
     with running([sys.executable, "-c", _WITH_CHILD, str(port)], {}, port, _REQUEST, log) as process:
         child = os.pidfd_open(int(log.read_text()))
@@ -45,7 +45,7 @@ def test_memory_is_that_of_all_processes_of_a_server_and_all_of_them_are_ended(t
     os.close(child)
 
 
-def test_a_server_that_ends_tells_its_last_words(tmp_path: Path) -> None:
+def test_server_that_ends_is_reported_with_its_last_line(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "raise SystemExit('no such model')"]
     with pytest.raises(ServerFailed, match="no such model"), running(command, {}, free_port(), _REQUEST, tmp_path / "log"):
         pass

@@ -36,7 +36,7 @@ _RESULT = Comparison(
 )
 
 
-def test_the_table_has_medians_ranges_failures_and_ratios_of_what_was_measured() -> None:
+def test_table_has_medians_ranges_failures_and_ratios() -> None:
     rows = {row[0]: row[1:] for row in report.figures(_RESULT)}
     assert rows[""] == ["Tidegate", "MLServer", "Tidegate / MLServer"]
     rate = rows["one row, JSON, 8 connections: requests/s"]
@@ -45,14 +45,14 @@ def test_the_table_has_medians_ranges_failures_and_ratios_of_what_was_measured()
     assert not any("64 connections" in title for title in rows)
 
 
-def test_the_bars_say_kept_missed_or_not_measured() -> None:
+def test_bars_are_kept_missed_or_not_measured() -> None:
     outcomes = {row[0]: row[-1] for row in report.bars(_RESULT)}
     assert outcomes["one row, 8 connections: requests/s over MLServer's"] == "kept"
     assert outcomes["process start to first answer over MLServer's"] == "kept"
     assert outcomes["one row, 64 connections: requests/s over MLServer's"] == "not measured"
 
 
-def test_the_notes_tell_what_is_missing_and_what_failed() -> None:
+def test_notes_name_missing_and_failed_servers() -> None:
     notes = " ".join(report.notes(_RESULT))
     for told in (
         "X was not measured: no package",
@@ -66,19 +66,19 @@ def test_the_notes_tell_what_is_missing_and_what_failed() -> None:
         assert told in notes
 
 
-def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_result_is_read_as_written(tmp_path: Path) -> None:
     result.write(_RESULT, tmp_path / "new" / "compare.json")
     assert result.read(tmp_path / "new" / "compare.json") == _RESULT
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"servers": [], "soak": null, "measured": {"nonsense": 1}}'])
-def test_a_file_that_is_no_result_is_one_sentence(tmp_path: Path, content: bytes) -> None:
+def test_file_that_is_not_a_result_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(result.NoResult, match="is not the result of a comparison"):
         result.read(tmp_path / "file")
 
 
-def test_the_page_and_its_plots_are_the_same_for_the_same_figures(tmp_path: Path) -> None:
+def test_page_and_plots_are_equal_for_equal_figures(tmp_path: Path) -> None:
     first = {path.name: path.read_bytes() for path in report.write(_RESULT, tmp_path / "a")}
     second = {path.name: path.read_bytes() for path in report.write(_RESULT, tmp_path / "b")}
     assert first == second

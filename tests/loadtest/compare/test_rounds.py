@@ -8,7 +8,7 @@ from loadtest.compare import rounds
 from loadtest.compare.model import Requests, Trained
 from loadtest.compare.processes import Process, ServerFailed
 from loadtest.compare.scenarios import Scenario, Subject
-from loadtest.compare.servers import Ready, Server, Way
+from loadtest.compare.servers import Ready, Server, StartMethod
 
 _TRAINED = Trained(Path(), Path(), Requests((), (), (), (), ()))
 Measure = Callable[[str], Mapping[str, float]]
@@ -23,7 +23,7 @@ class _Ready(Ready):
 
 
 def _ready(name: str) -> Ready:
-    return _Ready(Server(name, name, (), (), ()), Path(), Way(lambda python, trained, port: []), False, Path())
+    return _Ready(Server(name, name, (), (), ()), Path(), StartMethod(lambda python, trained, port: []), False, Path())
 
 
 def _measured(names: str, scenarios: dict[str, Measure], count: int) -> rounds.Rounds:
@@ -37,7 +37,7 @@ def _measured(names: str, scenarios: dict[str, Measure], count: int) -> rounds.R
     return result
 
 
-def test_every_round_visits_every_server_in_each_scenario_and_begins_with_another() -> None:
+def test_every_round_begins_with_another_server() -> None:
     visits: list[str] = []
 
     def visit(scenario: str) -> Measure:
@@ -51,7 +51,7 @@ def test_every_round_visits_every_server_in_each_scenario_and_begins_with_anothe
     assert visits == ["one:a", "one:b", "two:a", "two:b", "one:b", "one:a", "two:b", "two:a"]
 
 
-def test_a_server_that_fails_is_left_out_from_then_on_and_the_others_are_measured() -> None:
+def test_failed_server_is_left_out_of_later_rounds() -> None:
     calls: list[str] = []
 
     def measure(server: str) -> Mapping[str, float]:
@@ -66,7 +66,7 @@ def test_a_server_that_fails_is_left_out_from_then_on_and_the_others_are_measure
     assert len(result.values("one", "b", "rate")) == 1
 
 
-def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
+def test_ratio_is_the_median_of_the_rounds() -> None:
     # The machine was ten times slower in the second round: the ratio of the medians would be 30.
     figures = {"one": {"a": [{"rate": 300.0}, {"rate": 30.0}, {"rate": 3_000.0}], "b": [{"rate": 100.0}, {"rate": 10.0}, {"rate": 10.0}]}}
     measured = rounds.Rounds({scenario: {name: list(entries) for name, entries in found.items()} for scenario, found in figures.items()})

@@ -13,7 +13,7 @@ import pytest
 
 from loadtest.compare.model import Requests, Trained
 from loadtest.compare.processes import Process
-from loadtest.compare.servers import OURS, SERVERS, Server, Way, WrongScores, check, prepare
+from loadtest.compare.servers import OURS, SERVERS, Server, StartMethod, WrongScores, check, prepare
 from loadtest.compare.wire import binary_request, json_request, length, request
 
 _ONE, _MANY = [[0.25]], [[0.25], [0.5]]
@@ -65,33 +65,33 @@ def _binary(sent: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(("answer", "binary"), [(_json, False), (_binary, True)])
-def test_whether_a_server_has_binary_tensors_is_found_out(answer: Answer, binary: bool) -> None:
+def test_support_of_binary_tensors_is_detected(answer: Answer, binary: bool) -> None:
     with _serve(answer) as process:
         assert check(process, _TRAINED) is binary
 
 
-def test_a_server_whose_scores_are_not_the_librarys_is_not_compared() -> None:
-    with _serve(lambda sent: _json(sent, 1e-5)) as process, pytest.raises(WrongScores, match="not the library's"):
+def test_server_with_wrong_scores_is_refused() -> None:
+    with _serve(lambda sent: _json(sent, 1e-5)) as process, pytest.raises(WrongScores, match="scores differ from the library's"):
         check(process, _TRAINED)
 
 
-def test_the_way_that_answers_is_taken_with_its_note(tmp_path: Path) -> None:
+def test_first_start_method_that_answers_is_used(tmp_path: Path) -> None:
     program = "import sys; from loadtest.compare import noop; noop.uvloop.run(noop.serve(int(sys.argv[1])))"
-    ways = (
-        Way(lambda python, trained, port: [str(python), "-c", "raise SystemExit('cannot')"]),
-        Way(lambda python, trained, port: [sys.executable, "-c", program, str(port)], note="started otherwise"),
+    methods = (
+        StartMethod(lambda python, trained, port: [str(python), "-c", "raise SystemExit('cannot')"]),
+        StartMethod(lambda python, trained, port: [sys.executable, "-c", program, str(port)], note="started otherwise"),
     )
     # What the server that does nothing always says.
     score = 0.25425482
     asked = request("/", b"{}")
     trained = Trained(Path(), Path(), Requests((asked,), (asked,), (asked,), ([score],), ([score],)))
-    ready = prepare(Server("any", "Any", (), (), ways), trained, tmp_path, tmp_path / "logs")
+    ready = prepare(Server("any", "Any", (), (), methods), trained, tmp_path, tmp_path / "logs")
     assert ready.notes == ["started otherwise"]
 
 
-def test_the_function_is_started_as_anybody_would() -> None:
+def test_function_is_started_with_its_defaults() -> None:
     ours = next(server for server in SERVERS if server.name == OURS)
     trained = Trained(Path("/models/bench"), Path(), _TRAINED.requests)
-    assert ours.ways[0].command(Path("python"), trained, 8080) == ["python", "-m", "functions.flights"]
-    environ = ours.ways[0].environ(trained, 8080)
+    assert ours.methods[0].command(Path("python"), trained, 8080) == ["python", "-m", "functions.flights"]
+    environ = ours.methods[0].environ(trained, 8080)
     assert environ == {"TIDEGATE_MODEL": "/models/bench", "TIDEGATE_HOST": "127.0.0.1", "PORT": "8080"}

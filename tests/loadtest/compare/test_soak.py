@@ -8,11 +8,11 @@ from loadtest.compare.soak import slope
 
 
 @given(st.integers(-1000, 1000), st.integers(0, 10**9), st.integers(4, 50))
-def test_the_slope_of_a_line_is_its_growth_in_bytes_a_request(growth: int, start: int, samples: int) -> None:
+def test_slope_is_the_growth_in_bytes_per_request(growth: int, start: int, samples: int) -> None:
     assert slope([(1000 * number, start + 1000 * number * growth) for number in range(samples)]) == pytest.approx(growth, abs=1e-6)
 
 
-def test_what_fills_up_in_the_first_half_is_no_leak() -> None:
+def test_growth_in_the_first_half_is_ignored() -> None:
     assert slope([(0, 10), (100, 5_000), (200, 9_000), (300, 9_000), (400, 9_000)]) == 0
 
 

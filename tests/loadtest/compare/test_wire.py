@@ -20,7 +20,7 @@ def _chunked(parts: list[bytes]) -> bytes:
 
 
 @given(st.binary(max_size=40), st.data())
-def test_an_answer_is_complete_with_its_last_byte_and_not_before(body: bytes, data: st.DataObject) -> None:
+def test_response_is_complete_with_its_last_byte(body: bytes, data: st.DataObject) -> None:
     whole = _response(body)
     cut = data.draw(st.integers(0, len(whole) - 1))
     assert wire.answer(whole + b"HTTP/1.1 200 OK") == (200, len(whole))
@@ -29,19 +29,19 @@ def test_an_answer_is_complete_with_its_last_byte_and_not_before(body: bytes, da
 
 
 @given(st.lists(st.binary(min_size=1, max_size=20), max_size=4), st.data())
-def test_an_answer_in_chunks_is_complete_with_its_last_byte_and_not_before(parts: list[bytes], data: st.DataObject) -> None:
+def test_chunked_response_is_complete_with_its_last_byte(parts: list[bytes], data: st.DataObject) -> None:
     whole = _response(_chunked(parts), "Transfer-Encoding: chunked", status=500)
     assert wire.answer(whole) == (500, len(whole))
     assert wire.answer(whole[: data.draw(st.integers(0, len(whole) - 1))]) is None
 
 
 @pytest.mark.parametrize("data", [b"SSH-2.0-OpenSSH\r\n\r\n", _response(b"no length", "connection: close")])
-def test_what_tells_no_length_is_no_good_answer(data: bytes) -> None:
+def test_response_without_a_length_is_invalid(data: bytes) -> None:
     assert wire.answer(data) == (0, len(data))
 
 
 @given(st.lists(_VALUES, min_size=1, max_size=5))
-def test_scores_are_the_same_from_json_from_binary_and_from_chunks(values: list[float]) -> None:
+def test_scores_are_read_from_json_binary_and_chunks(values: list[float]) -> None:
     import struct
 
     output = {"name": "score", "shape": [len(values)], "datatype": "FP32"}
@@ -53,12 +53,12 @@ def test_scores_are_the_same_from_json_from_binary_and_from_chunks(values: list[
     assert wire.scores(_response(_chunked([head, data]), json_head, "transfer-encoding: chunked")) == values
 
 
-def test_an_error_is_no_scores_and_says_what_the_server_said() -> None:
+def test_error_response_is_quoted() -> None:
     with pytest.raises(ValueError, match="no such model"):
         wire.scores(_response(b'{"error": "no such model"}', status=404))
 
 
-def test_a_request_is_one_tensor_with_all_rows() -> None:
+def test_request_is_one_tensor_with_all_rows() -> None:
     sent = wire.json_request("/v2/models/bench/infer", [[1.5, 2.0], [3.0, 4.0]])
     assert sent.startswith(b"POST /v2/models/bench/infer HTTP/1.1\r\n")
     assert wire.length(sent) == len(sent)

@@ -22,7 +22,7 @@ from tidegate.scaffolding.writing import write
 
 ROOT = Path(__file__).parents[3]
 FILES = ("pyproject.toml", "skaffold.yaml", "ARCHITECTURE.md")
-PARTS = (*FILES, "common", "docs", "eventing", "functions", "manifests", "requirements", "tests/manifests")
+PARTS = (*FILES, "common", "docs", "eventing", "functions", "manifests", "requirements", "tests/manifests", "training")
 # A name that no other model function is likely to have.
 NAME = "newlymade"
 

@@ -1,4 +1,4 @@
-"""A gateway of the load test's own: `tidegate up` in another process, with everything at zero."""
+"""A local gateway for a load test: `tidegate up` in another process, with everything at zero."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 
 
-class GateFailed(TidegateError):
+class GatewayFailed(TidegateError):
     """`tidegate up` did not start."""
 
 
 @contextmanager
-def gate(folder: Path) -> Iterator[str]:
-    """The URL of a fresh gateway, whose state and log are in the folder. Raises GateFailed."""
+def local_gateway(folder: Path) -> Iterator[str]:
+    """Start a gateway with its state and log in a folder, and yield its URL. Raises GatewayFailed."""
     folder.mkdir(parents=True, exist_ok=True)
     state = folder / "up.json"
     state.unlink(missing_ok=True)
@@ -43,7 +43,7 @@ def _wait(process: subprocess.Popen[bytes], state: Path, log: Path) -> str:
             return str(json.loads(state.read_text("utf-8"))["gateway"])
         time.sleep(0.05)
     lines = log.read_text("utf-8", "replace").strip().splitlines()
-    raise GateFailed(f"`tidegate up` did not start: {lines[-1] if lines else 'it said nothing'} (all of it is in {log}).")
+    raise GatewayFailed(f"`tidegate up` did not start: {lines[-1].rstrip('.') if lines else 'no output'}", remedy=f"see {log}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
