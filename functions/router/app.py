@@ -27,7 +27,8 @@ from functions.router.upstream import Upstream
 from functions.router.versions import Versions
 from functions.runtime.errors import log_bug, method_not_allowed, no_route, problem_of, sentence_of, status_of, too_many_requests
 from functions.runtime.http.asgi import Answer, Budget, ClientGone, Receive, Scope, Send, error_answer, problem_answer
-from functions.runtime.knative.client import SERVICES, Access, Client
+from functions.runtime.knative.client import Access, Client
+from functions.runtime.knative.objects import SERVICES
 
 # nginx's status for a client that disconnects before the answer. Only metrics see it.
 _CLIENT_GONE = 499

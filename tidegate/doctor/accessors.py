@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from functions.runtime.knative.objects import SERVING_GROUP
 from tidegate.objects import Document, Object
 
 _TEMPLATES = (
@@ -78,7 +79,7 @@ def kubectl_name(item: Object) -> str:
 
 
 def is_knative_service(item: Object) -> bool:
-    return item.get("kind") == "Service" and text(item, "apiVersion").startswith("serving.knative.dev/")
+    return item.get("kind") == "Service" and text(item, "apiVersion").startswith(f"{SERVING_GROUP}/")
 
 
 def workloads(documents: list[Document]) -> list[Workload]:

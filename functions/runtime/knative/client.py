@@ -21,6 +21,7 @@ import orjson
 from common.delivery import backoff
 from common.errors import TidegateError
 from common.redaction import redact, redact_url
+from functions.runtime.knative.objects import SERVING
 
 log = logging.getLogger("tidegate.knative")
 
@@ -28,8 +29,7 @@ Object = dict[str, Any]
 View = Mapping[str, Object]
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-SERVICES = "services"
-_GROUP = "/apis/serving.knative.dev/v1"
+_ROOT = f"/apis/{SERVING}"
 # The server ends a watch without changes after this long; a connection that is silent for longer is dead.
 _WATCH_SECONDS = 240
 _LONGEST_DELAY_SECONDS = 30.0
@@ -209,7 +209,7 @@ class Client:
             return found
 
     def _url(self, resource: str, name: str = "") -> str:
-        url = f"{self._access.url}{_GROUP}/namespaces/{self._access.namespace}/{resource}"
+        url = f"{self._access.url}{_ROOT}/namespaces/{self._access.namespace}/{resource}"
         return f"{url}/{name}" if name else url
 
     def _headers(self) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from functions.runtime.errors import InvalidInput, NotReady
+from functions.runtime.knative.objects import traffic_targets
 
 # The annotation that names a rollout: with another name, keys are assigned independently of before.
 ROLLOUT = "tidegate.dev/rollout"
@@ -101,12 +102,10 @@ def _targets(service: Mapping[str, Any]) -> dict[str, _Target]:
     """
     status = service.get("status") or {}
     targets: dict[str, _Target] = {}
-    for entry in status.get("traffic") or service["spec"].get("traffic") or []:
-        revision = entry.get("revisionName") or status.get("latestReadyRevisionName")
-        if revision:
-            target = targets.setdefault(revision, _Target(0, []))
-            target.percent += entry.get("percent") or 0
-            target.tags += [entry["tag"]] if entry.get("tag") else []
+    for entry in traffic_targets(status.get("traffic") or service["spec"].get("traffic"), status.get("latestReadyRevisionName")):
+        target = targets.setdefault(entry.revision, _Target(0, []))
+        target.percent += entry.percent
+        target.tags += [entry.tag] if entry.tag else []
     return targets
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from urllib3.exceptions import HTTPError
 
+from functions.runtime.knative.objects import SERVICES, SERVING_GROUP
 from tidegate import image_reference
 from tidegate.doctor.accessors import is_knative_service, mapping, mappings, name_of, text, workloads
 from tidegate.doctor.cluster.client import Cluster
@@ -15,7 +16,7 @@ from tidegate.objects import Document, Object
 
 SUBJECT, ROUTER_SUBJECT = "permissions", "permissions of the router"
 _VERBS = ("get", "create", "patch")
-_FOLLOWED = {"group": "serving.knative.dev", "resource": "services"}
+_FOLLOWED = {"group": SERVING_GROUP, "resource": SERVICES}
 _ROUTER_VERBS = ("list", "watch")
 # The function that lists and watches services (functions.router).
 _ROUTER = "router"

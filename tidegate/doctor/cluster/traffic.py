@@ -5,12 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
+from functions.runtime.knative.objects import SERVICE_LABEL
 from tidegate.doctor.accessors import condition, is_knative_service, mapping, mappings, name_of, text
 from tidegate.doctor.cluster.target import Target
 from tidegate.doctor.finding import Finding, Findings, error, note, ok
 from tidegate.objects import Document, Object
-
-_SERVICE_LABEL = "serving.knative.dev/service"
 
 
 def check(target: Target) -> Findings[None]:
@@ -21,7 +20,7 @@ def check(target: Target) -> Findings[None]:
         if not is_knative_service(item) or not revisions_of(item) or target.path(item) is None:
             continue
         path = f"/apis/{text(item, 'apiVersion')}/namespaces/{cluster.namespace_of(item)}/revisions"
-        there = cluster.items(path, labelSelector=f"{_SERVICE_LABEL}={name_of(item)}") if target.has_namespace else []
+        there = cluster.items(path, labelSelector=f"{SERVICE_LABEL}={name_of(item)}") if target.has_namespace else []
         yield from judge(document, there)
 
 
