@@ -29,7 +29,7 @@ images: ## Build every image and push it: REGISTRY=… TAG=… [BUILDER=buildah]
 pin-base: ## Write the digest of the base image into functions/Dockerfile
 	functions/pin-base.sh
 
-# The floor of the coverage (pyproject.toml) is that of all tests: with ARGS, which may name a part of them, there is none.
+# The coverage floor (pyproject.toml) applies to all tests: it is off with ARGS, which may select some of them.
 test: $(VENV)/.dev ## Run every test that needs no cluster (minutes)
 	$(BIN)/pytest -n 2 --dist loadfile -m "not cluster and not e2e" $(ARGS) $(if $(ARGS),--cov-fail-under=0) --cov
 
@@ -56,7 +56,7 @@ format: $(VENV)/.dev ## Format the code and fix lint errors
 types: $(VENV)/.dev ## Check the types
 	$(BIN)/mypy
 
-# `.venv/bin/mkdocs serve` shows the site while you edit.
+# `.venv/bin/mkdocs serve` shows the site and follows edits.
 docs: $(VENV)/.docs ## Build the documentation site, and check its links
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
 
