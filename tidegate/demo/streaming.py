@@ -26,7 +26,7 @@ _READER_SECONDS = 60.0
 _TICK_SECONDS = 0.05
 
 
-@dataclass(slots=True)
+@dataclass(kw_only=True, slots=True)
 class Streamed:
     """The results of the stream.
 
@@ -60,7 +60,7 @@ def stream(
         publishing.join()
     scored = collector.collected.scored
     latencies = [max(scored[name].written_ms - sent, 0.0) for name, sent in publishing.sent_ms.items() if name in scored]
-    return Streamed(collector.collected, seconds, latencies, killer.killed)
+    return Streamed(collected=collector.collected, seconds=seconds, latencies_ms=latencies, killed=killer.killed)
 
 
 def _collect(collector: Collector, publishing: _Publishing, killer: ProcessKiller, total: int, progress: Task) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 
@@ -51,7 +51,7 @@ class Change:
 
     path: Path
     text: str
-    before: str | None = None
+    before: str | None = field(default=None, kw_only=True)
 
 
 def plan(clone: Path, name: str, *, fastapi: bool = False) -> list[Change]:
@@ -99,7 +99,7 @@ def _manifests(clone: Path) -> list[Path]:
 def _changed(path: Path, name: str, change: Callable[[str, str], str]) -> Change:
     before = _read(path)
     try:
-        return Change(path, change(before, name), before)
+        return Change(path, change(before, name), before=before)
     except AlreadyListed as error:
         raise AlreadyExists(f"{path} has the line `{error}` already", remedy="choose another name, or remove that line") from None
     except NoPlace as error:

@@ -14,7 +14,7 @@ def test_interruption_undoes_all_changes(tmp_path: Path) -> None:
 
     def interrupted() -> Iterator[Change]:
         yield Change(tmp_path / "a/b/new", "new")
-        yield Change(tmp_path / "there", "after", "before")
+        yield Change(tmp_path / "there", "after", before="before")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

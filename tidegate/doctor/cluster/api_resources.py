@@ -46,7 +46,9 @@ def group_versions(apis: Object) -> set[str]:
 def resources(group_version: str, listing: Object) -> dict[tuple[str, str], Resource]:
     """The resources in the response to `/apis/<group>/<version>`, without subresources such as `services/status`."""
     return {
-        (group_version, text(item, "kind")): Resource(group_version, text(item, "name"), item.get("namespaced") is True)
+        (group_version, text(item, "kind")): Resource(
+            group_version=group_version, name=text(item, "name"), namespaced=item.get("namespaced") is True
+        )
         for item in mappings(listing.get("resources"))
         if "/" not in text(item, "name")
     }

@@ -11,7 +11,7 @@ from tidegate.doctor.cluster.client import Cluster
 from tidegate.objects import Object
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Resource:
     """A kind as the cluster serves it. `name` is its name in paths, such as `services`."""
 

@@ -7,7 +7,7 @@ from tidegate.doctor.cluster.target import Resource
 from tidegate.doctor.finding import Level
 
 SERVICE = ("serving.knative.dev/v1", "Service")
-SERVED = {SERVICE: Resource(SERVICE[0], "services", namespaced=True)}
+SERVED = {SERVICE: Resource(group_version=SERVICE[0], name="services", namespaced=True)}
 GROUPS = {"serving.knative.dev/v1", "sources.knative.dev/v1", "sources.knative.dev/v1beta2"}
 
 
