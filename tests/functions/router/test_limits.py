@@ -1,4 +1,4 @@
-"""The limits on requests of any caller, and on replies of any revision."""
+"""What a stranger sends, and what a revision answers, within bounds."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def done(request: web.Request) -> web.StreamResponse:
     return web.json_response({"bytes": len(await request.read())})
 
 
-async def test_json_to_be_parsed_is_limited(start_server: StartServer, start_router: StartRouter) -> None:
+async def test_json_that_would_have_to_be_read_is_bounded(start_server: StartServer, start_router: StartRouter) -> None:
     url = await start_router(service(await start_server(done), "v1", "v2"), max_json_bytes=1_000)
     structured = orjson.dumps({"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "data": "x" * 1_000})
     async with session(timeout_seconds=20) as client:
@@ -56,9 +56,8 @@ async def test_json_to_be_parsed_is_limited(start_server: StartServer, start_rou
         ):
             async with client.post(url + path, data=body, headers=headers) as answer:
                 assert answer.status == 413
-                assert "bytes of JSON; at most 1000 fit: send several requests." in await answer.text()
-        # A request that is forwarded meets its model's limit: tensors without keys, a binary event, any request for one
-        # arm.
+                assert "bytes of JSON, more than the limit of 1000; send several requests." in await answer.text()
+        # What only passes by meets its model's limit: tensors without keys, a binary event, and anything for one arm.
         binary = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/s", "ce-type": "t", "content-type": "application/json"}
         for path, body, headers in (
             (INFER, b'{"x":"%s"}' % (b"x" * 2_000), {}),
@@ -69,7 +68,7 @@ async def test_json_to_be_parsed_is_limited(start_server: StartServer, start_rou
                 assert (answer.status, await answer.json()) == (200, {"bytes": len(body)})
 
 
-async def test_lists_and_objects_are_limited(start_server: StartServer, start_router: StartRouter) -> None:
+async def test_lists_and_objects_are_bounded(start_server: StartServer, start_router: StartRouter) -> None:
     url = await start_router(service(await start_server(done), "v1", "v2"))
     wide = b'{"parameters":{"routing_keys":["a"]},"inputs":[{}' + b",{}" * 500_000 + b"]}"
     async with session(timeout_seconds=20) as client, client.post(url + INFER, data=io.BytesIO(wide)) as answer:
@@ -77,7 +76,7 @@ async def test_lists_and_objects_are_limited(start_server: StartServer, start_ro
         assert "more than 400000 lists and objects" in (await answer.json())["error"]
 
 
-async def test_bodies_of_all_callers_together_are_limited(start_server: StartServer, start_router: StartRouter) -> None:
+async def test_bodies_of_all_callers_together_are_bounded(start_server: StartServer, start_router: StartRouter) -> None:
     arrived, release = asyncio.Event(), asyncio.Event()
 
     async def slow(request: web.Request) -> web.StreamResponse:
@@ -94,7 +93,7 @@ async def test_bodies_of_all_callers_together_are_limited(start_server: StartSer
                 await answer.read()
                 return answer.status, answer.headers.get("Retry-After")
 
-        first = asyncio.create_task(send(5_000))  # a single one is never refused
+        first = asyncio.create_task(send(5_000))  # alone it is never refused
         await arrived.wait()
         assert await send(1) == (429, "1")
         async with client.get(f"{url}/metrics") as answer:
@@ -104,7 +103,7 @@ async def test_bodies_of_all_callers_together_are_limited(start_server: StartSer
         assert await send(1) == (200, None)
 
 
-async def test_requests_in_flight_are_limited(start_server: StartServer, start_router: StartRouter) -> None:
+async def test_requests_at_once_are_bounded(start_server: StartServer, start_router: StartRouter) -> None:
     arrived, release = asyncio.Event(), asyncio.Event()
 
     async def slow(_: web.Request) -> web.StreamResponse:
@@ -124,7 +123,7 @@ async def test_requests_in_flight_are_limited(start_server: StartServer, start_r
         assert (await first).status == 200
 
 
-async def test_a_body_that_arrives_too_slowly_is_408(start_server: StartServer) -> None:
+async def test_a_body_that_comes_too_slowly_is_408(start_server: StartServer) -> None:
     async def api(request: web.Request) -> web.StreamResponse:
         return web.json_response({"metadata": {"resourceVersion": "1"}, "items": [service(1, "v1")]})
 
@@ -150,7 +149,7 @@ async def test_a_body_that_arrives_too_slowly_is_408(start_server: StartServer) 
         await process.communicate()
 
 
-async def test_a_large_reply_is_streamed(start_server: StartServer, start_router: StartRouter) -> None:
+async def test_a_large_answer_is_passed_on_as_it_comes(start_server: StartServer, start_router: StartRouter) -> None:
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     async def large(request: web.Request) -> web.StreamResponse:
@@ -170,7 +169,7 @@ async def test_a_large_reply_is_streamed(start_server: StartServer, start_router
         assert answer.headers["Tidegate-Revision"] == "flights-v1"
 
 
-async def test_a_reply_that_breaks_off_is_not_completed(start_server: StartServer, start_router: StartRouter) -> None:
+async def test_an_answer_that_breaks_off_is_not_taken_for_whole(start_server: StartServer, start_router: StartRouter) -> None:
     async def broken(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
@@ -186,7 +185,7 @@ async def test_a_reply_that_breaks_off_is_not_completed(start_server: StartServe
                 await answer.read()
 
 
-async def test_an_endless_reply_ends_when_its_reader_disconnects(start_server: StartServer, start_router: StartRouter) -> None:
+async def test_an_endless_answer_ends_when_its_reader_is_gone(start_server: StartServer, start_router: StartRouter) -> None:
     given_up = asyncio.Event()
 
     async def endless(request: web.Request) -> web.StreamResponse:
@@ -208,7 +207,7 @@ async def test_an_endless_reply_ends_when_its_reader_disconnects(start_server: S
 
 
 @pytest.mark.parametrize("kind", ["length", "chunked", "containers"])
-async def test_replies_to_be_joined_are_limited(kind: str, start_server: StartServer, start_router: StartRouter) -> None:
+async def test_answers_that_are_joined_are_bounded(kind: str, start_server: StartServer, start_router: StartRouter) -> None:
     async def large(request: web.Request) -> web.StreamResponse:
         if kind == "containers":
             return web.Response(body=b"[" + b"[]," * 500_000 + b"[]]", content_type="application/json")
@@ -224,23 +223,23 @@ async def test_replies_to_be_joined_are_limited(kind: str, start_server: StartSe
     url = await start_router(service(await start_server(large), "v1", "v2"))
     async with session(timeout_seconds=20) as client:
         for path, body, headers in ((INFER, rows(50), {}), ("/models/flights", batch(50), BATCH)):
-            # The sender then divides the batch: fewer events have a shorter reply.
+            # A batch is then divided by its sender: fewer events have a smaller answer.
             async with client.post(url + path, data=body, headers=headers) as answer:
                 assert answer.status == 413
                 assert "send fewer rows at once." in await answer.text()
 
 
-async def test_a_compressed_reply_is_not_decompressed(start_server: StartServer, start_router: StartRouter) -> None:
+async def test_a_compressed_answer_is_not_unpacked(start_server: StartServer, start_router: StartRouter) -> None:
     async def bomb(_: web.Request) -> web.StreamResponse:
         return web.Response(body=gzip.compress(b"[]" * 1_000), headers={"Content-Encoding": "gzip"}, content_type="application/json")
 
     url = await start_router(service(await start_server(bomb), "v1", "v2"))
     async with session(timeout_seconds=20) as client, client.post(url + INFER, data=rows(50)) as answer:
         assert answer.status == 502
-        assert "compressed its reply without being asked to" in (await answer.json())["error"]
+        assert "with a compressed body, which it was not asked for" in (await answer.json())["error"]
 
 
-async def test_a_head_request_gets_the_length(start_server: StartServer, start_router: StartRouter) -> None:
+async def test_a_head_request_is_told_the_length(start_server: StartServer, start_router: StartRouter) -> None:
     url = await start_router(service(await start_server(done), "v1"))
     async with session(timeout_seconds=20) as client, client.head(f"{url}/v2/models/flights/ready") as answer:
         assert (answer.status, answer.headers["Content-Length"]) == (200, "12")
