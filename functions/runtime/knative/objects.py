@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 SERVING_GROUP = "serving.knative.dev"
 SERVING = f"{SERVING_GROUP}/v1"
@@ -17,8 +16,8 @@ SERVICE_LABEL = f"{SERVING_LABELS}service"
 """The label by which a revision and its pods name their Knative Service."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrafficTarget:
+# Not a dataclass, whose creation would add 0.4 ms to the start of the router.
+class TrafficTarget(NamedTuple):
     """An entry of a `traffic` block. One revision may have several: with its percentage, and with tags."""
 
     revision: str
