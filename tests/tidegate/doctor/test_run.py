@@ -45,3 +45,30 @@ def test_failure_level_of_a_required_check_is_error() -> None:
     release.set()
     broken = list(watched(Check("manifests", lambda: _breaks(RecursionError("too deep")), None, Level.ERROR)))
     assert [item.level for item in (*found, *broken)] == [Level.ERROR, Level.OK, Level.ERROR]
+
+
+def _result(findings: Findings[str]) -> str:
+    while True:
+        try:
+            next(findings)
+        except StopIteration as end:
+            result: str = end.value
+            return result
+
+
+def _finds(result: str) -> Findings[str]:
+    yield ok("API", "is there")
+    return result
+
+
+def _fails() -> Findings[str]:
+    yield ok("API", "is there")
+    raise NotInspectable("forbidden")
+
+
+def test_result_of_a_check_is_returned() -> None:
+    assert _result(watched(Check("API", lambda: _finds("v1.34"), "unknown"))) == "v1.34"
+
+
+def test_failing_check_returns_its_default() -> None:
+    assert _result(watched(Check("API", _fails, "unknown"))) == "unknown"

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 
 from tidegate.doctor.cluster import api_resources
+from tidegate.doctor.cluster.client import Answer, Cluster
 from tidegate.doctor.cluster.target import Resource
-from tidegate.doctor.finding import Level
+from tidegate.doctor.finding import Finding, Findings, Level
+from tidegate.objects import Document
 
 SERVICE = ("serving.knative.dev/v1", "Service")
 SERVED = {SERVICE: Resource(group_version=SERVICE[0], name="services", namespaced=True)}
@@ -53,3 +57,31 @@ def test_missing_kind_names_its_part_of_the_cluster(api_version: str, kind: str,
     assert found.level is Level.ERROR
     assert message in found.message
     assert remedy in found.remedy
+
+
+class _Api:
+    """An API with two groups, one of which it does not list."""
+
+    def call(self, method: str, path: str, *_: object, **query: str) -> Answer:
+        names = ("serving.knative.dev/v1", "sources.knative.dev/v1")
+        groups = {"groups": [{"versions": [{"groupVersion": name}]} for name in names]}
+        resources = {"resources": [{"name": "services", "kind": "Service", "namespaced": True}]}
+        answers = {"/apis": Answer(200, groups), "/apis/serving.knative.dev/v1": Answer(200, resources)}
+        return answers.get(path, Answer(503, {"message": "unavailable"}))
+
+
+def _collect(findings: Findings[Any]) -> tuple[list[Finding], Any]:
+    found = []
+    while True:
+        try:
+            found.append(next(findings))
+        except StopIteration as end:
+            return found, end.value
+
+
+def test_kinds_found_before_a_failure_are_returned() -> None:
+    kinds = [SERVICE, ("sources.knative.dev/v1", "SinkBinding")]
+    documents = [Document("a.yaml", {"apiVersion": version, "kind": kind}) for version, kind in kinds]
+    (found,), served = _collect(api_resources.check(Cluster(cast("Any", _Api()), "mine", documents)))
+    assert (found.level, found.message) == (Level.NOTE, "could not be inspected: unavailable")
+    assert served == SERVED
