@@ -50,7 +50,7 @@ def main(name: str, path: str, digest: str | None = None) -> int:
 
 
 def limit(path: Path) -> None:
-    """Limit the memory and CPU time of this process by the size of the file. Raises InvalidModel if it is unreadable."""
+    """Limit the memory and CPU time of this process by the size of the file. Raises InvalidModel if unreadable."""
     try:
         size = path.stat().st_size
     except OSError as error:
