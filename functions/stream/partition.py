@@ -8,19 +8,22 @@ from collections.abc import Iterator, Mapping
 from eventing.codecs.kafka import Message, Record
 from eventing.deadletter import Rejection
 from eventing.event import Event
+from eventing.kafka.port import Delivery
 from functions.stream.recovery import Checkpoint, OutputOffset
 
 
 class PendingRecord:
     """A record that is not finished: it gets an event to post, then a result, and last the offset of its output."""
 
-    __slots__ = ("attempts", "deadline", "event", "letters", "output", "record", "result", "tracker")
+    __slots__ = ("attempts", "deadline", "delivery", "event", "letters", "output", "record", "result", "tracker")
 
     def __init__(self, tracker: PartitionTracker, record: Record, output: OutputOffset | None) -> None:
         self.tracker = tracker
         self.record = record
         self.event: bytes | None = None
         self.result: Event | Rejection | None = None
+        self.delivery: Delivery | None = None
+        """Its output on the way to the broker."""
         self.output = output
         self.letters: Iterator[Message] | None = None
         """The remaining forms of its dead letter, each smaller than the one before; None unless it has one."""

@@ -51,15 +51,16 @@ class Writer:
 
         Raises WriteFailed.
         """
-        sent: dict[str, list[tuple[PendingRecord, Delivery]]] = {}
+        sent: dict[str, list[PendingRecord]] = {}
         targets = self.targets(tracker.partition)
         for pending in records:
-            topic, delivery = self._send(pending, targets)
-            sent.setdefault(topic, []).append((pending, delivery))
+            topic, pending.delivery = self._send(pending, targets)
+            sent.setdefault(topic, []).append(pending)
         for topic, group in sent.items():
             acknowledged = self._loop.create_future()
             self._waiting[acknowledged] = tracker
-            group[-1][1].add_done_callback(partial(self._notify, acknowledged, topic, group))
+            if (last := group[-1].delivery) is not None:
+                last.add_done_callback(partial(self._notify, acknowledged, topic, group))
 
     def holds(self, partition: int) -> bool:
         """Return whether an output for this input partition is not acknowledged yet."""
@@ -126,19 +127,19 @@ class Writer:
             # The tracker returns each record once: only another worker can take this one up again.
             raise _refused(topic, str(error)) from None
 
-    def _notify(self, acknowledged: asyncio.Future[None], topic: str, group: list[tuple[PendingRecord, Delivery]], _: Delivery) -> None:
+    def _notify(self, acknowledged: asyncio.Future[None], topic: str, group: list[PendingRecord], _: Delivery) -> None:
         """Run on the producer's thread."""
         try:
             self._loop.call_soon_threadsafe(self._acknowledge, acknowledged, topic, group)
         except RuntimeError:
             return  # the loop is closed: the worker has stopped without waiting for this
 
-    def _acknowledge(self, acknowledged: asyncio.Future[None], topic: str, group: list[tuple[PendingRecord, Delivery]]) -> None:
+    def _acknowledge(self, acknowledged: asyncio.Future[None], topic: str, group: list[PendingRecord]) -> None:
         tracker = self._waiting.pop(acknowledged)
         target = self.targets(tracker.partition)[topic]
-        for pending, delivery in group:
-            offset = delivery.offset
-            if offset is None:
+        for pending in group:
+            delivery = pending.delivery
+            if delivery is None or (offset := delivery.offset) is None:
                 self._failed(_refused(topic, _reason(delivery)))
                 break
             pending.output = OutputOffset(topic, target, offset)
@@ -146,8 +147,9 @@ class Writer:
         acknowledged.set_result(None)
 
 
-def _reason(delivery: Delivery) -> str:
-    return "its predecessors were not acknowledged" if delivery.error is None else str(delivery.error)
+def _reason(delivery: Delivery | None) -> str:
+    error = None if delivery is None else delivery.error
+    return "its predecessors were not acknowledged" if error is None else str(error)
 
 
 def _refused(topic: str, reason: str) -> WriteFailed:
