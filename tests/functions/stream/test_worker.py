@@ -235,7 +235,7 @@ async def test_an_event_that_is_nested_too_deeply_is_dead_lettered_and_nothing_e
 
     assert causes(scored) == flights(2)
     assert deadletter.original_record(dead.key, dead.value, dead.headers).value == deep.value
-    assert "nested less deeply" in deadletter.problem_of(dead.headers).detail
+    assert "send data with at most 254 levels" in deadletter.problem_of(dead.headers).detail
 
 
 async def test_a_stop_does_not_wait_for_a_sink_that_hangs_and_commits_what_is_finished(
