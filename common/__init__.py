@@ -1,1 +1,1 @@
-"""Foundations of every part: errors, settings from the environment, logs, sockets, the HTTP client, delivery outcomes."""
+"""Foundations of all parts: errors, settings, the frame of a process, logs, sockets, HTTP, delivery outcomes."""

@@ -101,7 +101,7 @@ def to_json(value: Any) -> bytes:
 
 
 def is_json(content_type: str | None) -> bool:
-    """Return whether a media type means JSON; a missing one does (CloudEvents 1.0.2, section 3.1.1, `datacontenttype`)."""
+    """Return whether a media type means JSON; a missing one does (section 3.1.1, `datacontenttype`)."""
     if content_type is None:
         return True
     media_type = content_type.partition(";")[0].strip().lower()

@@ -84,7 +84,10 @@ def _from_binary(message: Message) -> Event:
 
 
 def _attribute(name: str, value: str) -> str:
-    """Decode a header value (section 3.1.3.2). Raw UTF-8, as sent by Go's SDK, violates the binding but is unambiguous."""
+    """Decode a header value (section 3.1.3.2).
+
+    Raw UTF-8, as sent by Go's SDK, violates the binding but is unambiguous.
+    """
     if value.isascii() and "%" not in value and not value.startswith('"'):
         return value
     if quoted := _QUOTED.fullmatch(value):

@@ -1,4 +1,4 @@
-"""Measuring on a cluster, with a kubectl that says what a cluster would, and a real server behind the ingress's address."""
+"""Measurements on a cluster, with a stub of kubectl and a real server at the address of the ingress."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_services_are_called_in_turns_from_zero_and_then_warm(
 
 
 def _order(seed: int, ingress: tuple[str, list[str]]) -> tuple[list[str], list[float]]:
-    """Which hosts are called from zero, one after another, and the pauses before them."""
+    """Return the hosts in the order of their starts, and the pauses before them."""
     url, hosts = ingress
     hosts.clear()
     pauses: list[float] = []

@@ -1,4 +1,4 @@
-"""Damaged model files, by the hundred: each is refused, or served with the library's own answers, and the function lives."""
+"""Hundreds of damaged model files: each is refused, or served with the library's predictions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from loadtest.fuzz.models.originals import Original, table, write
 from loadtest.fuzz.models.server import NotStarted, Server
 
 SEEDS = range(1, 121)
-# One of each format, and one of what differs most.
+# One of each format, and the most different kinds.
 KINDS = ("binary.ubj", "categories.json", "vector.ubj", "categories.txt")
 
 
@@ -61,7 +61,7 @@ def test_run_does_not_start_with_a_model_that_cannot_be_served(originals: Sequen
 def test_oracle_survives_a_file_that_ends_the_library(originals: Sequence[Original], tmp_path: Path) -> None:
     np.save(tmp_path / "rows.npy", table(9, 1))
     damaged = tmp_path / "damaged.json"
-    # A child that is far outside the tree.
+    # A child index far outside the tree.
     text = originals[1].path.read_text()
     damaged.write_text(text.replace('"left_children":[1,', '"left_children":[2000000000,', 1))
     oracle = Oracle(tmp_path / "rows.npy")

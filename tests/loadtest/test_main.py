@@ -1,4 +1,4 @@
-"""Runs in processes of their own: locust changes the sockets of the one that it is in."""
+"""Runs in separate processes, since locust patches the sockets of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aiohttp import web
 
 
 class Gateway:
-    """A server on loopback that answers every request with one status, and tells what it was asked."""
+    """A server on loopback that answers every request with one status, and records the requests."""
 
     def __init__(self, status: int) -> None:
         self.status = status

@@ -20,12 +20,12 @@ METADATA = {
 }
 
 
-# Of the binary tensors that a batch sends; BYTES have a length each.
+# NumPy types of the binary tensors that a batch sends; each BYTES value has a length.
 _NUMPY = {"FP64": "<f8", "FP32": "<f4", "INT32": "<i4", "INT64": "<i8", "BOOL": "?"}
 
 
 def decoded(body: bytes, json_length: str | None) -> dict[str, Any]:
-    """A request with the data of its binary tensors as lists, None for NaN."""
+    """Return a request with the data of its binary tensors as lists, None for NaN."""
     head = len(body) if json_length is None else int(json_length)
     document: dict[str, Any] = json.loads(body[:head])
     rest = body[head:]
@@ -85,7 +85,7 @@ def model() -> Model:
 
 @pytest.fixture
 async def url(model: Model) -> AsyncIterator[str]:
-    """Where the model is served."""
+    """The URL of the model."""
     async with AsyncExitStack() as stack:
         app = web.Application(client_max_size=2**30)
         app.router.add_route("*", "/v2/models/flights{rest:.*}", model.handle)

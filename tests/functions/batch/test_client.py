@@ -33,7 +33,7 @@ def test_retry_after_is_added_to_the_wait(retry_after: str, least: float) -> Non
 
 @pytest.fixture
 async def call(url: str) -> AsyncIterator[Call]:
-    """Asks the model for its metadata."""
+    """Return a function that requests the model's metadata."""
     async with session(timeout_seconds=60, raw=True) as opened:
         client = Client(url, opened, RetryPolicy(total_seconds=1, first_seconds=0.01))
         yield lambda: client.call("GET", "/v2/models/flights")

@@ -1,4 +1,4 @@
-"""What a file of any kind may cost its reader."""
+"""Memory and disk that a dataset takes, whatever its content."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROWS = 4_000
 
 
 def one_text_many_times(path: Path, size: int = MIB) -> Path:
-    """A text that is stored once and is in every row: two kilobytes of file, gigabytes of rows."""
+    """Write a string that is stored once and is in every row: two kilobytes of file, gigabytes of rows."""
     plain = {"distance": pa.array([1.0] * ROWS), "carrier": pa.array(["UA"] * ROWS)}
     note = pa.DictionaryArray.from_arrays(pa.array([0] * ROWS, pa.int32()), pa.array(["x" * size]))
     pq.write_table(pa.table({**plain, "note": note}), path, compression="zstd", store_schema=False)
@@ -46,7 +46,7 @@ async def test_small_file_of_gigabytes_is_scored_in_bounded_memory(tmp_path: Pat
     path = one_text_many_times(tmp_path / "bomb.parquet")
     code = (
         "import sys; from tidegate.cli import run; status = run(sys.argv[1:]);"
-        # Not getrusage, whose maximum begins with that of the process which started this one.
+        # Not getrusage, whose maximum includes that of the parent process.
         "print(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0]); sys.exit(status)"
     )
     arguments = ["batch", str(path), str(tmp_path / "out.parquet"), "--model", "flights", "--url", url, "--json"]

@@ -65,13 +65,13 @@ async def test_file_is_scored_in_order(request_: BatchRequest, url: str) -> None
 async def test_key_column_routes_each_row(request_: BatchRequest, model: Model, url: str) -> None:
     keyed = BatchRequest(model="flights", input=request_.input, output=request_.output, key="tailnum")
     summary = await run(keyed, url=url, limits=QUICK)
-    # A row without a key has one of its own, which its place in the file makes.
+    # A row without a key gets one by its index in the file.
     assert {key for body in model.requests for key in body["parameters"]["routing_keys"]} >= {"row 0", "N1", "row 2303", "N2304"}
     assert pq.read_table(request_.output)["revision"].to_pylist() == ["r" if row % 7 == 0 else "N" for row in range(ROWS)]
     assert summary.revisions == {"r": 335, "N": 2010}
 
 
-# Doubles stay doubles, for the model to round; in binary data the gaps of whole numbers are NaN, and so these are doubles, too.
+# Doubles stay doubles, for the model to round; integers with nulls become doubles in binary tensors, with NaN for null.
 @pytest.mark.parametrize(("key", "number", "whole"), [("tailnum", "FP32", "INT32"), (None, "FP64", "FP64")])
 async def test_request_has_one_tensor_for_each_column(
     key: str | None, number: str, whole: str, request_: BatchRequest, model: Model, url: str
@@ -149,7 +149,7 @@ async def test_interruption_leaves_no_output(request_: BatchRequest, model: Mode
 
 
 def too_large(model: Model, most: int) -> None:
-    """The model takes so many rows."""
+    """Return a response function of a model that accepts so many rows."""
     score = model.answer
 
     async def answer(body: dict[str, Any]) -> web.Response:
@@ -169,7 +169,7 @@ async def test_too_large_request_is_halved_and_the_next_are_smaller(
     scored = pq.read_table(request_.output)
     assert scored.drop_columns(["late", "revision"] if key else ["late"]).equals(table())
     assert scored["late"].to_pylist() == [2.0 * row for row in range(ROWS)]
-    # The first requests, as many as there are at once, are each found too large twice.
+    # Each of the first requests, as many as are in flight, is too large twice.
     assert sum(len(body["inputs"][0]["data"]) > 30 for body in model.requests) <= 3 * QUICK.in_flight
     if key:
         assert scored["revision"].to_pylist() == ["r" if row % 7 == 0 else "N" for row in range(ROWS)]

@@ -25,7 +25,7 @@ async def start(folder: Path, url: str, paths: str | None = None, **more: str) -
 
 
 def mount(folder: Path, **changes: str) -> None:
-    """An event as a JobSink mounts it, and the file that it names."""
+    """Write an event as a JobSink mounts it, and its input file."""
     pq.write_table(pa.table({"carrier": ["UA"], "distance": [1.5]}), folder / "in.parquet")
     data = {"model": "flights", "input": str(folder / "in.parquet"), "output": str(folder / "out.parquet"), **changes}
     (folder / "event").write_bytes(orjson.dumps({"specversion": "1.0", "id": "1", "source": "/t", "type": BATCH_REQUESTED, "data": data}))

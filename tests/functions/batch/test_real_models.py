@@ -1,4 +1,4 @@
-"""Batches through a model function as it runs: the answers are the library's, however the rows travel."""
+"""Batches through a real model function: the outputs equal the library's for every encoding of the rows."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def function(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of a function that serves the model that the test names."""
+    """The URL of a function that serves the test's model."""
     model: Path = request.getfixturevalue(request.param) if isinstance(request.param, str) else request.param
     variables = {**environ, "TIDEGATE_MODEL": str(model), "PORT": "0", "TIDEGATE_HOST": "127.0.0.1"}
     with subprocess.Popen([sys.executable, "-m", "functions.flights"], env=variables, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         try:
-            # What comes first may be that no digest vouches for the model.
+            # The first line may be the warning of a missing digest.
             found = next(filter(None, (re.search(r"on port (\d+)", line) for line in process.stderr)))
             yield f"http://127.0.0.1:{found[1]}"
         finally:

@@ -242,7 +242,7 @@ async def test_event_nested_too_deeply_is_dead_lettered_alone(
 
     assert causes(scored) == flights(2)
     assert deadletter.original_record(dead.key, dead.value, dead.headers).value == deep.value
-    assert "nested less deeply" in deadletter.problem_of(dead.headers).detail
+    assert "send data with at most 254 levels" in deadletter.problem_of(dead.headers).detail
 
 
 async def test_stop_does_not_wait_for_a_hanging_sink_and_commits(

@@ -17,7 +17,7 @@ _ERROR = b"HTTP/1.1 503 Unavailable\r\ncontent-length: 2\r\n\r\n{}"
 
 @asynccontextmanager
 async def _serve(answer: Callable[[int], bytes], seconds: float = 0.0) -> AsyncIterator[tuple[int, list[bytes]]]:
-    """The port of a server that answers the n-th request by answer(n), in two pieces; nothing at all closes the connection."""
+    """The port of a server that sends answer(n) to request n in two pieces, and closes the connection if it is empty."""
     asked: list[bytes] = []
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

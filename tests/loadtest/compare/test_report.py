@@ -54,7 +54,7 @@ def test_bars_are_kept_missed_or_not_measured() -> None:
 
 def test_notes_name_missing_and_failed_servers() -> None:
     notes = " ".join(report.notes(_RESULT))
-    for told in (
+    for note in (
         "X was not measured: no package",
         "MLServer: it is slow",
         "it died",
@@ -63,7 +63,7 @@ def test_notes_name_missing_and_failed_servers() -> None:
         "1,000 requests at 64",
         "45% of a core",
     ):
-        assert told in notes
+        assert note in notes
 
 
 def test_result_is_read_as_written(tmp_path: Path) -> None:
