@@ -48,6 +48,7 @@ lint: $(VENV)/.dev ## Check format, style and import contracts
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/lint-imports
+	$(BIN)/codespell --dictionary=- --dictionary=.codespell.txt
 
 format: $(VENV)/.dev ## Format the code and fix lint errors
 	$(BIN)/ruff check --fix

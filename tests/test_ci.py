@@ -1,4 +1,4 @@
-"""What CI runs: the same targets everywhere, in a clone with nothing beside it, and on whichever API server there is."""
+"""The steps of CI: the same targets everywhere, in a clone with nothing beside it, and on any available API server."""
 
 from __future__ import annotations
 

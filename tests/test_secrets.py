@@ -136,13 +136,13 @@ def test_a_model_function(flights_models: Path, tmp_path: Path) -> None:
     }
     with process("functions.flights", tmp_path, **environ) as (_, said):
         said_until(said, "serving flights")
-        told = [ask(port, "/v1/models/flights:predict", b'{"instances": [{}]}')]
+        replies = [ask(port, "/v1/models/flights:predict", b'{"instances": [{}]}')]
         said_until(said, "the payload sink at 127.0.0.1")
         paths = ("/v2/models/flights", "/v2", "/metrics", "/openapi.json", "/schemas/flights/request.json", "/x")
-        told += [ask(port, path) for path in paths]
-        told.append(ask(port, "/v2/repository/index", b"{}"))
-    assert SECRET not in "\n".join([said.read_text("utf-8"), *told])
-    assert "tidegate_" in told[3]
+        replies += [ask(port, path) for path in paths]
+        replies.append(ask(port, "/v2/repository/index", b"{}"))
+    assert SECRET not in "\n".join([said.read_text("utf-8"), *replies])
+    assert "tidegate_" in replies[3]
 
 
 @pytest.mark.parametrize(
@@ -169,8 +169,8 @@ def test_a_router(tmp_path: Path) -> None:
     environ = {"TIDEGATE_KUBERNETES_API": f"http://user:{SECRET}@127.0.0.1:1/?token={SECRET}", "TIDEGATE_FIRST_VIEW_SECONDS": "0.1"}
     with process("functions.router", tmp_path, PORT=str(port), TIDEGATE_HOST="127.0.0.1", **environ) as (_, said):
         said_until(said, "is unreachable")
-        told = [ask(port, path) for path in ("/v2", "/v2/models", "/v2/models/m", "/metrics")]
-    assert SECRET not in "\n".join([said.read_text("utf-8"), *told])
+        replies = [ask(port, path) for path in ("/v2", "/v2/models", "/v2/models/m", "/metrics")]
+    assert SECRET not in "\n".join([said.read_text("utf-8"), *replies])
     assert "http://***@127.0.0.1:1" in said.read_text("utf-8")
 
 

@@ -50,7 +50,7 @@ def test_an_artifact_that_is_none_is_one_sentence(project: Path) -> None:
         loading.load(project / "model.yaml")
 
 
-def test_the_example_is_served_by_the_command_that_is_told(project: Path) -> None:
+def test_example_is_served_by_the_documented_command(project: Path) -> None:
     command = block("sh").split()
     assert command[0] == "tidegate"
     environ = {**os.environ, "PYTHONUNBUFFERED": "1"}

@@ -34,7 +34,7 @@ PREFIXES = {Settings: "TIDEGATE_", RouterSettings: "TIDEGATE_", ObservabilitySet
 PREFIXES |= {batch.Limits: "TIDEGATE_BATCH_", batch.BatchSettings: "TIDEGATE_"}
 PREFIXES |= {Security: "TIDEGATE_KAFKA_"}
 OTHERS = {"PORT": "TIDEGATE_PORT"}
-# Where the code's default is told by words.
+# Where the page describes the code's default in words.
 IN_WORDS = {"TIDEGATE_NAMESPACE", "TIDEGATE_KAFKA_CA_FILE", "TIDEGATE_KAFKA_KEY_FILE"}
 
 

@@ -32,7 +32,7 @@ KEPT = "helm.sh/resource-policy"
 
 @dataclass(frozen=True)
 class Same:
-    """What kustomize is told and what the chart is told, for the same objects."""
+    """The inputs of kustomize and of the chart for the same objects."""
 
     values: Object
     components: tuple[str, ...] = ()
@@ -162,7 +162,7 @@ def placed(objects: Objects) -> Objects:
 
 
 def kept_cards_aside(objects: Objects) -> Objects:
-    """Without what tells Helm to leave a card where it is; kubectl takes nothing away by itself."""
+    """Without the annotation with which Helm keeps a card; kubectl removes nothing by itself."""
     for (kind, _), item in objects.items():
         if kind == "ConfigMap" and "annotations" in item["metadata"]:
             assert item["metadata"].pop("annotations") == {KEPT: "keep"}
@@ -348,7 +348,7 @@ def test_the_schema_names_every_value_and_no_other() -> None:
     assert SCHEMA["properties"].keys() - VALUES.keys() == {"global"}
 
 
-def test_every_value_of_the_chart_is_told() -> None:
+def test_every_value_of_the_chart_is_documented() -> None:
     """A comment stands above each key, or above the keys around it for what Kubernetes itself has defined."""
     above = ""
     for line in (CHART / "values.yaml").read_text().splitlines():

@@ -38,7 +38,7 @@ def test_valid_request_passes_the_check(server: Any) -> None:
         (Reply(500, {}, b"{}"), "status 500"),
         (Reply(200, {}, b"{}"), "no well-formed answer"),
         (Reply(200, {}, b'{"outputs":[{"name":"y","shape":[2],"data":[1]}]}'), "y has 1 values, its shape is [2]"),
-        (Reply(400, {"content-type": "application/json"}, b'{"error":"%b"}' % (b"x" * 5_000)), "no short sentence"),
+        (Reply(400, {"content-type": "application/json"}, b'{"error":"%b"}' % (b"x" * 5_000)), "not a short sentence"),
         (Reply(400, {"content-type": "text/plain"}, b"oh"), "no well-formed answer"),
     ],
 )

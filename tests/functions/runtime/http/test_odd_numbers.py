@@ -113,8 +113,8 @@ def test_invalid_integer_output_is_an_error(value: float | None, rows: int, url:
     body = {"inputs": [column([value] * rows)], "outputs": [{"name": "whole"}]}
     answer = post(url, "/v2/models/odd/infer", body)
     assert answer.json() == {
-        "error": "the model odd predicts a number that its output whole (INT32) cannot be, such as NaN; make the output FP64,"
-        " or correct the runtime."
+        "error": "the model odd predicts a number that its output whole (INT32) cannot hold, such as NaN; make the output FP64,"
+        " or fix the runtime."
     }
     assert answer.status_code == 500
     good = post(url, "/v2/models/odd/infer", {"inputs": [column([0.5] * rows)], "outputs": [{"name": "whole"}]})
