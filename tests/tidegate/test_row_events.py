@@ -162,9 +162,12 @@ def test_key_that_is_not_valid_in_an_event_names_its_row(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("column", "sentence"),
     [
-        (pa.array([1, 2932896 + 400], pa.date32()), "row 2 of .*: the column odd has a date32.* that cannot be written, as a year beyond"),
+        (
+            pa.array([1, 2932896 + 400], pa.date32()),
+            "row 2 of .*: the column odd has a date32.* that cannot be written, such as a year after 9999",
+        ),
         (pa.array([10**26], pa.decimal128(38, 0)), "row 1 of .*: the column odd has a decimal with more digits than JSON readers keep"),
-        (pa.array([1.0, float("inf")]), "row 2 of .*: the column odd has an infinite number, which JSON cannot carry"),
+        (pa.array([1.0, float("inf")]), "row 2 of .*: the column odd has an infinite number, which JSON cannot represent"),
         (pa.array([[1], [Decimal("1e30")]]), "row 2 of .*: the column odd has a decimal with more digits"),
         (pa.array([{"a": b"x"}]), "row 1 of .*: the column odd has bytes, which JSON has no value for"),
         (pa.array([b"\xff"]).cast(pa.binary()).view(pa.string()), "row 1 of .*: the column odd has a string that is not UTF-8"),

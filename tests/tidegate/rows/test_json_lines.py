@@ -35,7 +35,10 @@ def test_key_has_its_canonical_text(value: str, text: str, write: Write) -> None
         (f'{{"a": 1}}\n{{"n": {BIG}}}', "line 2 of .*: the column n has an integer beyond 64 bits, .*; write it in quotes"),
         (f'{{"n": [1, {{"m": {BIG}}}]}}', "line 1 of .*: the column n has an integer beyond 64 bits"),
         (f'{{"n": {"1" * 5000}}}', "line 1 of .* is not JSON: number is infinity"),
-        ('{"id": [1]}', "line 1 of .*: the column id cannot name a row, since a list cannot be a key; use one of strings or numbers"),
+        (
+            '{"id": [1]}',
+            "line 1 of .*: the column id cannot identify a row, since a list cannot be a key; use a column of strings or numbers",
+        ),
         (b'{"a": "\xd6l"}', "line 1 of .* is not utf-8; name the encoding by --encoding"),
         ('{"a": "\\ud800"}', "line 1 of .* is not JSON"),
         ('{"a": NaN}', "line 1 of .* is not JSON"),
