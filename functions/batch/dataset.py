@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from functions.batch.cells import is_text
+from functions.batch.column_values import column_values
 from functions.batch.errors import InvalidDataset, InvalidPath, WriteFailed
 from functions.batch.paths import open_input, resolve_output
 from functions.batch.sizes import decoded_bytes, fixed_bytes, pieces
@@ -21,7 +22,7 @@ _GROUP_ROWS = 65_536
 _GROUP_BYTES = 64 * 2**20
 # Decoded bytes of a piece, which is read in one call.
 _PIECE_BYTES = 16 * 2**20
-# A column with a higher compression ratio and more bytes is meant to exhaust its reader: data has ratios of 2 to 50.
+# A row group with a higher compression ratio and more bytes is meant to exhaust its reader: data has ratios of 2 to 50.
 _BOMB_RATIO = 1_000
 _BOMB_BYTES = 256 * 2**20
 # Bytes of a nested value, at least: those of an integer or a double.
@@ -43,7 +44,9 @@ class Reader:
             plain = pq.ParquetFile(self._source)
             self.schema: pa.Schema = plain.schema_arrow
             self.rows: int = plain.metadata.num_rows
-            _check_sizes(plain.metadata, path)
+            nested_values = column_values(self._source, path) if _has_nested(self.schema) else []
+            _check_sizes(plain.metadata, nested_values, os.fstat(self._source.fileno()).st_size, path)
+            self._row_bytes = _row_bytes(plain.metadata, nested_values, self.schema)
             # A repeated string stays a dictionary: decoded for each row, a kilobyte of file could take gigabytes.
             texts = [field.name for field in self.schema if is_text(field.type) or pa.types.is_binary(field.type)]
             self._file = pq.ParquetFile(self._source, read_dictionary=texts)
@@ -59,7 +62,7 @@ class Reader:
 
         Raises InvalidDataset.
         """
-        rows = max(1, min(rows, _PIECE_BYTES // _row_bytes(self._file.metadata, self.schema)))
+        rows = max(1, min(rows, _PIECE_BYTES // self._row_bytes))
         try:
             for batch in self._file.iter_batches(batch_size=rows):
                 yield from pieces(batch, decoded_bytes, _PIECE_BYTES)
@@ -151,27 +154,34 @@ def _cast(column: pa.Array, wanted: pa.DataType) -> pa.Array:
     return plain if plain.type == wanted else plain.cast(wanted)
 
 
-def _row_bytes(metadata: pq.FileMetaData, schema: pa.Schema) -> int:
+def _has_nested(schema: pa.Schema) -> bool:
+    """Return whether a row of the schema can have more than one value of a column."""
+    return any(pa.types.is_nested(field.type) for field in schema)
+
+
+def _row_bytes(metadata: pq.FileMetaData, nested_values: Sequence[Sequence[int]], schema: pa.Schema) -> int:
     """Return the decoded bytes of a row by the file's metadata: fixed-width values, and nested values on average."""
     fixed = sum(fixed_bytes(field.type) for field in schema)
     nested = 0
-    for group in map(metadata.row_group, range(metadata.num_row_groups)):
-        values = sum(max(0, group.column(index).num_values - group.num_rows) for index in range(group.num_columns))
-        nested = max(nested, values * _VALUE_BYTES // max(1, group.num_rows))
+    for number, columns in enumerate(nested_values):
+        rows = metadata.row_group(number).num_rows
+        nested = max(nested, sum(max(0, values - rows) for values in columns) * _VALUE_BYTES // max(1, rows))
     return max(1, fixed + nested)
 
 
-def _check_sizes(metadata: pq.FileMetaData, path: str) -> None:
-    """Check the compression ratios of all columns. Raises InvalidDataset for one that data does not reach."""
-    for group in map(metadata.row_group, range(metadata.num_row_groups)):
-        for column in map(group.column, range(group.num_columns)):
-            nested = column.num_values * _VALUE_BYTES if column.num_values > group.num_rows else 0
-            size = max(column.total_uncompressed_size, nested)
-            if size > _BOMB_BYTES and size > _BOMB_RATIO * column.total_compressed_size:
-                raise InvalidDataset(
-                    f"the column {column.path_in_schema} of {path} decompresses from {column.total_compressed_size:,} to {size:,} bytes",
-                    remedy="write the file again with smaller row groups, or drop the column",
-                )
+def _check_sizes(metadata: pq.FileMetaData, nested_values: Sequence[Sequence[int]], file_bytes: int, path: str) -> None:
+    """Check the compression ratios of all row groups. Raises InvalidDataset for one that data does not reach.
+
+    Sizes of single columns are not asked for: PyArrow ends the process on damaged metadata of a column.
+    """
+    for number, group in enumerate(map(metadata.row_group, range(metadata.num_row_groups))):
+        values = sum(nested_values[number]) if nested_values else 0
+        size = max(group.total_byte_size, values * _VALUE_BYTES)
+        if size > _BOMB_BYTES and size > _BOMB_RATIO * file_bytes:
+            raise InvalidDataset(
+                f"row group {number} of {path} decompresses from {file_bytes:,} to {size:,} bytes",
+                remedy="write the file again with smaller row groups, or drop its largest column",
+            )
 
 
 def _first_line(error: BaseException) -> str:
