@@ -1,6 +1,6 @@
 """The port to Kafka: protocols of the clients that Tidegate uses, and the values that they exchange.
 
-Only adapters import a client library: `kafka_python` is the one of production, `fake` the one of tests. Every method
+Only an adapter imports the client library: `kafka_python` is used in production, `fake` in tests. Every method
 raises the errors of `eventing.kafka.errors` and blocks its thread; durations are in seconds.
 """
 
@@ -60,7 +60,7 @@ class ConsumedRecord(Record, Protocol):
 class RebalanceListener(Protocol):
     """Callbacks for the changes of a consumer's assignment.
 
-    They run on a thread of the client's, and hold up its heartbeats.
+    They run on a thread of the client, which sends no heartbeats meanwhile.
     """
 
     def assigned(self, partitions: Collection[TopicPartition]) -> None:
@@ -108,7 +108,7 @@ class Consumer(Protocol):
     def seek(self, partition: TopicPartition, offset: int) -> None: ...
 
     def position(self, partition: TopicPartition) -> int:
-        """Return the next offset that a poll returns, or passes over."""
+        """Return the offset from which the next poll reads; that record may not exist any more."""
         ...
 
     def positions(self) -> dict[TopicPartition, int | None]:

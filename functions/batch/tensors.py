@@ -59,7 +59,7 @@ def encode(batch: pa.RecordBatch, inputs: Sequence[Input], key: str | None, firs
 
 
 def request_bytes(batch: pa.RecordBatch, inputs: Sequence[Input], key: str | None) -> tuple[int, int]:
-    """Return the most bytes of JSON and of binary data of a request, without escapes and nulls among integers."""
+    """Return upper bounds of the JSON and binary bytes of a request, except for escapes and for nulls among integers."""
     texts = [batch.column(name) for name in [item.name for item in inputs if item.datatype == "BYTES"] + ([key] if key else [])]
     text = sum([_text_bytes(column) + _QUOTE_BYTES * len(column) for column in texts])
     numbers: int = batch.num_rows * sum(item.datatype != "BYTES" for item in inputs)

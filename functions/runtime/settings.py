@@ -30,32 +30,32 @@ class Settings:
     """
 
     max_body_bytes: int = 64 * 2**20
-    """TIDEGATE_MAX_BODY_BYTES of a request: binary tensors of 100,000 rows of 100 FP32 features are 38 MiB."""
+    """TIDEGATE_MAX_BODY_BYTES: bytes of a request. Binary tensors of 100,000 rows of 100 FP32 features are 38 MiB."""
 
     max_json_bytes: int = 4 * 2**20
-    """TIDEGATE_MAX_JSON_BYTES of a request: nothing else, not even liveness, is answered while the parser runs; 4 MiB
+    """TIDEGATE_MAX_JSON_BYTES: bytes of JSON in a request. Nothing else, not even liveness, is answered while the parser runs; 4 MiB
     may take it 40 ms.
     """
 
     max_waiting_bytes: int = 128 * 2**20
-    """TIDEGATE_MAX_WAITING_BYTES of all requests and unread answers: the memory for a burst of large ones; beyond it,
+    """TIDEGATE_MAX_WAITING_BYTES: bytes of all requests and unread answers, the memory for a burst of large ones; beyond it,
     429.
     """
 
     max_rows: int = MAX_ROWS
-    """TIDEGATE_MAX_ROWS of a request: a larger one is better sent in parts, so that replicas can share it."""
+    """TIDEGATE_MAX_ROWS: rows of a request. A larger one is better sent in parts, so that replicas can share it."""
 
     max_waiting_rows: int = MAX_WAITING_ROWS
-    """TIDEGATE_MAX_WAITING_ROWS of all requests together: about a second of work at 3 us a row; beyond it, 429."""
+    """TIDEGATE_MAX_WAITING_ROWS: rows of all requests together, about a second of work at 3 us a row; beyond it, 429."""
 
     max_waiting_requests: int = 4_096
-    """TIDEGATE_MAX_WAITING_REQUESTS in flight; beyond it, 429.
+    """TIDEGATE_MAX_WAITING_REQUESTS: requests in flight; beyond it, 429.
 
     Knative's containerConcurrency, if set, is far below it.
     """
 
     timeout_seconds: float = 300.0
-    """TIDEGATE_TIMEOUT_SECONDS of a request: Knative's timeoutSeconds, after which no caller waits for the answer."""
+    """TIDEGATE_TIMEOUT_SECONDS: seconds for a request. Knative's timeoutSeconds, after which no caller waits for the answer."""
 
     drain_seconds: float = 25.0
     """TIDEGATE_DRAIN_SECONDS for requests in flight after SIGTERM; Knative grants timeoutSeconds, of which this leaves

@@ -51,7 +51,7 @@ class Disposition:
 def classify(outcome: Success | Failure, count: int) -> list[Disposition] | None:
     """Return a disposition for each of `count` events, in order; None to post fewer and find the failing one."""
     if isinstance(outcome, Failure):
-        retry = outcome_of(outcome.problem.status) is Outcome.RETRY
+        retry = _is_retryable(outcome.problem.status)
         return [Disposition(problem=outcome.problem, retry=retry)] * count if retry or count == 1 else None
     if len(outcome.replies) != count:
         detail = f"the sink answered {count} events with {len(outcome.replies)} replies; it must return one for each, in order."
@@ -63,7 +63,12 @@ def _classify_reply(reply: Event) -> Disposition:
     if reply.type != INFERENCE_FAILED:
         return Disposition(event=reply)
     problem = Problem.from_json(reply.data)
-    return Disposition(problem=problem, retry=outcome_of(problem.status) is not Outcome.DEAD_LETTER)
+    return Disposition(problem=problem, retry=_is_retryable(problem.status))
+
+
+def _is_retryable(status: int) -> bool:
+    """Return whether a later call may succeed; a failure with the status of a success says nothing else."""
+    return outcome_of(status) is not Outcome.DEAD_LETTER
 
 
 class Sink:

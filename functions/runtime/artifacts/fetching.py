@@ -110,7 +110,7 @@ def _fetch(uri: str, address: Address, sha256: str, target: Path, policy: Policy
 
 
 def _sweep(target: Path, seconds: float) -> None:
-    """Remove the partial files of killed processes: a download in progress has written within its time limit."""
+    """Remove the partial files of killed processes. Newer ones than the time limit may be downloads in progress."""
     for part in target.parent.glob(f"{target.name}.*.part"):
         with suppress(FileNotFoundError):  # another process sweeps too
             if time.time() - part.stat().st_mtime > seconds:

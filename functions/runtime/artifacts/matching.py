@@ -50,12 +50,15 @@ def match_categories(card: Card, features: Sequence[str], signature: Signature, 
     for feature, known in signature.categorical.items():
         item = inputs.get(names.get(feature, feature))
         if item is None:
-            raise InvalidModel(f"the artifact {artifact} takes the feature {feature} as codes, but the model {card.name} does not have it.")
+            raise InvalidModel(
+                f"the artifact {artifact} takes the feature {feature} as codes, but the card of {card.name} has no such input",
+                remedy="add it, or train without the feature",
+            )
         if known is None:
             _match_codes(card, item, signature.largest_codes.get(feature, -1), artifact)
         elif item.categories is None:
             raise InvalidModel(
-                f"the input {item.name} of the model {card.name} has no categories, its artifact {artifact} takes {_shown(known)}",
+                f"the input {item.name} of the model {card.name} has no categories, but its artifact {artifact} takes {_shown(known)}",
                 remedy=f"make it {datatype_of(known)} with its categories in the order of their codes",
             )
         elif len(known) != len(item.categories) or not all(map(are_same, item.categories, known)):
@@ -69,7 +72,7 @@ def _match_codes(card: Card, item: Input, largest: int, artifact: Path) -> None:
     """Match an input whose artifact knows codes only: the card has the categories, or callers send the codes."""
     if item.categories is None and item.datatype not in WHOLE:
         raise InvalidModel(
-            f"the input {item.name} of the model {card.name} has no categories, its artifact {artifact} takes codes",
+            f"the input {item.name} of the model {card.name} has no categories, but its artifact {artifact} takes codes",
             remedy="make it BYTES with its categories in the order of their codes, or INT64 where callers send the codes themselves",
         )
     if item.categories is not None and len(item.categories) <= largest:

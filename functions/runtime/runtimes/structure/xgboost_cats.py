@@ -55,7 +55,7 @@ def _count(column: dict[str, Any], what: str) -> int:
 def _check_order(order: Sequence[int], segments: Sequence[int]) -> None:
     """Check that the order of each feature is a permutation of its categories."""
     if len(order) not in (0, segments[-1]):
-        raise Fault("its cats' sorted_idx is of another number of categories")
+        raise Fault("its cats have a sorted_idx whose length is not the number of categories")
     if order:
         for start, end in pairwise(segments):
             within(order[start:end], 0, end - start - 1, "its cats' sorted_idx")

@@ -321,12 +321,12 @@ def test_categories_equal_or_unknown_to_the_artifact_are_accepted(
         (
             ["oslo"],
             CITY | {"datatype": "INT32", "categories": None},
-            "the input city .* has no categories, its artifact .* takes oslo; make it BYTES",
+            "the input city .* has no categories, but its artifact .* takes oslo; make it BYTES",
         ),
         (
             None,
             CITY | {"datatype": "FP32", "categories": None},
-            "has no categories, its artifact .* takes codes; make it BYTES .*, or INT64",
+            "has no categories, but its artifact .* takes codes; make it BYTES .*, or INT64",
         ),
     ],
 )
@@ -372,7 +372,11 @@ def test_categories_are_of_the_artifact_s_type_or_their_strings(
         (["4", "17"], {"datatype": "INT64", "categories": [17, 4]}, "has 17 for the code 0, where there is '4' in the order"),
         ([False, True], {"datatype": "INT64", "categories": [0, 1]}, "has 0 for the code 0, where there is False in the order"),
         ([0, 1], {"datatype": "BOOL", "categories": [False, True]}, "has False for the code 0, where there is 0 in the order"),
-        ([4, 17], {"datatype": "INT64"}, "has no categories, its artifact .* takes 4, 17; make it INT64 with its categories in the order"),
+        (
+            [4, 17],
+            {"datatype": "INT64"},
+            "has no categories, but its artifact .* takes 4, 17; make it INT64 with its categories in the order",
+        ),
         ([1.5, 2.0], {"datatype": "FP64"}, r"takes 1\.5, 2\.0; make it FP64 with its categories"),
         ([True], {"datatype": "BOOL"}, "takes true; make it BOOL with its categories"),
     ],
