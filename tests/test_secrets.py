@@ -71,7 +71,7 @@ def test_a_secret_in_place_of_its_file_is_not_repeated(name: str) -> None:
     mechanism = "OAUTHBEARER" if "TOKEN" in name else "PLAIN"
     sasl = {"TIDEGATE_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT", "TIDEGATE_KAFKA_SASL_MECHANISM": mechanism}
     for value in (SECRET, f"{SECRET}/more", SECRET * 100):
-        with pytest.raises(TidegateError, match=f"{name} names no file that can be read") as caught:
+        with pytest.raises(TidegateError, match=f"{name} is not a readable file") as caught:
             StreamSettings.from_env({**NEEDED, **sasl, "TIDEGATE_KAFKA_USERNAME": "u", name: value})
         assert SECRET not in str(caught.value)
 

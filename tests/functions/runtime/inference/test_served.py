@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import threading
 from array import array
 from dataclasses import replace
@@ -95,7 +96,9 @@ async def test_slow_model_runs_off_the_event_loop_with_a_deadline(monkeypatch: p
     assert pending.rows == 1
     model.gate.set()
     assert await answered(served, 1)
-    assert pending.rows == 0
+    async with asyncio.timeout(10):
+        while pending.rows:  # the first call, which the deadline left behind, may end after the second
+            await asyncio.sleep(0.01)
     assert all(thread.startswith("predict") for thread in model.threads)
 
 
