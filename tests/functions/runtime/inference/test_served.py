@@ -97,7 +97,7 @@ async def test_slow_model_runs_off_the_event_loop_with_a_deadline(monkeypatch: p
     model.gate.set()
     assert await answered(served, 1)
     async with asyncio.timeout(10):
-        while pending.rows:  # the first call, which the deadline left behind, may end after the second
+        while pending.rows:  # noqa: ASYNC110 the first call, left behind at its deadline, may end after the second
             await asyncio.sleep(0.01)
     assert all(thread.startswith("predict") for thread in model.threads)
 
