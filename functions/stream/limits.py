@@ -10,6 +10,8 @@ from eventing.kafka.errors import KafkaError
 from eventing.kafka.port import Cluster
 from functions.stream.report import logger
 
+# The client's own limit of a record, just below Kafka's default of a topic.
+_CLIENT_BYTES = 2**20
 # A dead letter without its record: its reason may have 13 KiB.
 _LEAST_DEADLETTER_BYTES = 16 * 1024
 
@@ -19,17 +21,18 @@ class TopicTooSmall(TidegateError):
 
 
 def read(cluster: Cluster, topics: Collection[str]) -> dict[str, int]:
-    """Return the most bytes of a batch of records, for those topics of which the broker reports it.
+    """Return the most bytes of a batch of records, for those topics that accept less than the client sends.
 
-    It may not: its configuration needs the right DescribeConfigs, and the embedded broker has none. Then only the
-    client's own limit applies, which fits Kafka's default.
+    Other topics need no check of each record. A broker may not report its limits: that needs the right DescribeConfigs,
+    and the embedded broker has none. Then only the client's own limit applies, which fits Kafka's default.
     """
     try:
         with closing(cluster.admin()) as client:
-            return client.max_message_bytes(topics)
+            reported = client.max_message_bytes(topics)
     except KafkaError as error:
         logger.debug("the broker does not report max.message.bytes of its topics: %s", error)
         return {}
+    return {topic: limit for topic, limit in reported.items() if limit < _CLIENT_BYTES}
 
 
 def check(limits: Mapping[str, int], deadletter: str) -> None:

@@ -22,7 +22,8 @@ def test_topic_too_small_for_a_dead_letter_is_refused() -> None:
 def test_limits_of_topics_are_read() -> None:
     cluster = FakeCluster()
     cluster.create_topic("out", 1, max_message_bytes=9000)
-    assert limits.read(cluster, ["out", "dead"]) == {"out": 9000}
+    cluster.create_topic("large", 1, max_message_bytes=1_048_588)
+    assert limits.read(cluster, ["out", "dead", "large"]) == {"out": 9000}
 
 
 def test_broker_that_reports_no_limits_sets_none(broker: Broker) -> None:
