@@ -44,7 +44,8 @@ e2e: $(VENV)/.dev functions/flights/models ## Test everything on the cluster of 
 	test -n "$(E2E_IMAGES)" || skaffold build --default-repo=$(REGISTRY) $(addprefix --profile=,$(PROFILE)) --file-output=.tidegate/images.json
 	E2E_IMAGES=$(or $(E2E_IMAGES),.tidegate/images.json) E2E_REGISTRY=$(or $(E2E_REGISTRY),$(REGISTRY)) E2E_BUILDER=$(or $(PROFILE),docker) $(BIN)/pytest -m e2e $(ARGS)
 
-lint: $(VENV)/.dev ## Check format, style and import contracts
+# The types are part of it: an error that promises a remedy is one.
+lint: types ## Check format, style, words, import contracts and types
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/lint-imports

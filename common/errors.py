@@ -14,9 +14,16 @@ class TidegateError(Exception):
         self.remedy = remedy
 
 
+class RemediedError(TidegateError):
+    """An error that always has a remedy: the type checker rejects one without."""
+
+    def __init__(self, message: str, *, remedy: str) -> None:
+        super().__init__(message, remedy=remedy)
+
+
 class InvalidEvent(TidegateError):
     """A message is not a CloudEvent, or its data does not match its content type."""
 
 
-class InvalidSetting(TidegateError):
+class InvalidSetting(RemediedError):
     """An environment variable is missing or has an invalid value."""

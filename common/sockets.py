@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 
-from common.errors import TidegateError
+from common.errors import RemediedError
 
 _BACKLOG = 2048
 _ANY_IPV6 = "::"
@@ -13,7 +13,7 @@ _ANY_IPV6 = "::"
 _ADDRESS_ERRORS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL)
 
 
-class PortTaken(TidegateError):
+class PortTaken(RemediedError):
     """The port is taken or not allowed, or the address is not one of this machine."""
 
 

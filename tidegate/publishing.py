@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 from types import TracebackType
 
-from common.errors import TidegateError
+from common.errors import RemediedError
 from eventing.codecs.kafka import Message
 from eventing.kafka.errors import KafkaError, RecordTooLarge
 from eventing.kafka.kafka_python.cluster import KafkaCluster
@@ -34,7 +34,7 @@ _WARN_SECONDS = 10.0
 log = logging.getLogger("tidegate.publishing")
 
 
-class NotPublished(TidegateError):
+class NotPublished(RemediedError):
     """The broker did not accept an event."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.errors import TidegateError
+from common.errors import RemediedError, TidegateError
 
 
 class KafkaError(TidegateError):
@@ -43,5 +43,5 @@ class Fenced(KafkaError):
     """Another client with the same identity has taken over."""
 
 
-class BrokerRefused(TidegateError):
+class BrokerRefused(RemediedError):
     """A broker answers and does not serve this client: the security settings do not match. Retrying does not help."""

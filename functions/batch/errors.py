@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from common.errors import TidegateError
+from common.errors import RemediedError, TidegateError
 
 
 class InvalidRequest(TidegateError):
     """The event does not describe a batch."""
 
 
-class InvalidPath(TidegateError):
+class InvalidPath(RemediedError):
     """A path is not allowed, does not exist, or is not a regular file."""
 
 
-class InvalidDataset(TidegateError):
+class InvalidDataset(RemediedError):
     """The input is not Parquet, is damaged, or has columns or values that the model does not take."""
 
 

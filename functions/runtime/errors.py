@@ -6,7 +6,7 @@ import logging
 import uuid
 from typing import NamedTuple
 
-from common.errors import InvalidEvent, TidegateError
+from common.errors import InvalidEvent, RemediedError, TidegateError
 from eventing.reply import Problem
 
 log = logging.getLogger("tidegate.bug")
@@ -23,11 +23,11 @@ class UnknownModel(TidegateError):
     """No model, or no version of it, has this name here."""
 
 
-class TooLarge(TidegateError):
+class TooLarge(RemediedError):
     """The request has more bytes or rows than this function accepts."""
 
 
-class Overloaded(TidegateError):
+class Overloaded(RemediedError):
     """More requests wait than may; a retry can succeed later."""
 
 
@@ -39,7 +39,7 @@ class NotAllowed(TidegateError):
     """The operation is switched off in this function."""
 
 
-class UnsupportedMedia(TidegateError):
+class UnsupportedMedia(RemediedError):
     """The media type or the compression of the body is not supported."""
 
 

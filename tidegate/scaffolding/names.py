@@ -8,7 +8,7 @@ import sys
 
 import yaml
 
-from common.errors import TidegateError
+from common.errors import RemediedError
 
 EXAMPLE = "flights"
 # Knative derives longer names from a Service's, such as <name>-00001-private, of at most 63 characters; lines of code
@@ -38,7 +38,7 @@ _RESERVED = frozenset(
 _BOOLEANS = {"y", "n"}
 
 
-class UnusableName(TidegateError):
+class UnusableName(RemediedError):
     """A model function cannot have this name."""
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import InvalidEvent, TidegateError
+from common.errors import InvalidEvent, RemediedError, TidegateError
 from functions.runtime import errors
 from functions.runtime.errors import InvalidInput, InvalidModel, Overloaded, RouteNotReady, TimedOut, UnknownModel
 from functions.runtime.knative.client import ApiError
 from functions.runtime.runtimes.xgboost import XGBoostError
 
-ALL = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, TidegateError) and kind is not TidegateError]
+ROOTS = (TidegateError, RemediedError)
+ALL = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, TidegateError) and kind not in ROOTS]
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -29,8 +30,11 @@ def test_a_subclass_has_the_status_and_title_of_its_class(kind: type[TidegateErr
     class Narrowest(Narrower):
         pass
 
-    error = Narrowest("narrow")
-    assert (errors.status_of(error), errors.title_of(error)) == (errors.status_of(kind("wide")), errors.title_of(kind("wide")))
+    error = Narrowest("narrow", remedy="x")
+    assert (errors.status_of(error), errors.title_of(error)) == (
+        errors.status_of(kind("wide", remedy="x")),
+        errors.title_of(kind("wide", remedy="x")),
+    )
 
 
 @pytest.mark.parametrize(
@@ -39,7 +43,7 @@ def test_a_subclass_has_the_status_and_title_of_its_class(kind: type[TidegateErr
         (InvalidInput("x"), 400, "invalid input"),
         (InvalidEvent("x"), 400, "invalid event"),
         (UnknownModel("x"), 404, "unknown model"),
-        (Overloaded("x"), 429, "overloaded"),
+        (Overloaded("x", remedy="y"), 429, "overloaded"),
         (RouteNotReady("x"), 503, "upstream unreachable"),
         (TimedOut("x"), 504, "timed out"),
         (InvalidModel("x"), 500, "failed"),

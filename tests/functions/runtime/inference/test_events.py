@@ -136,7 +136,7 @@ async def test_failed_batch_cancels_its_predictions(monkeypatch: pytest.MonkeyPa
 
     async def infer(rows: Rows, *_: object) -> list[OutputTensor]:
         if rows.count == 2:
-            raise Overloaded("too much at once.")
+            raise Overloaded("too much at once", remedy="retry later")
         try:
             await asyncio.sleep(30)
         except asyncio.CancelledError:
