@@ -42,9 +42,7 @@ async def test_partition_goes_on_after_records_too_large_for_any_topic(
         return [replies.get(event.id, score)(event) for event in events]
 
     name, broker = uuid.uuid4().hex[:8], Broker(apache.at("PLAINTEXT"))
-    topics: dict[str, Any] = {each: f"{each}-{name}" for each in ("input", "output", "deadletter")}
-    with closing(KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)) as admin:
-        admin.create_topics([NewTopic(topic, 1, 1) for topic in topics.values()])
+    topics = create_topics(broker, name)
     with closing(KafkaCluster(broker).producer(ProducerOptions(max_request_bytes=2**21))) as producer:
         headers = flight(0).headers
         producer.send(topics["input"], Message(b"k", b"{no json", [*headers, ("big", b"x" * 1_048_000)]))
@@ -52,14 +50,7 @@ async def test_partition_goes_on_after_records_too_large_for_any_topic(
             producer.send(topics["input"], flight(number))
         producer.flush(10)
     settings = StreamSettings(broker=broker, group=f"tidegate-{name}", model="flights", sink=await serve(answer), **topics)
-    stop = asyncio.Event()
-    running = asyncio.create_task(worker.run(settings, stop))
-    reading = asyncio.gather(*(asyncio.to_thread(read, broker, *each) for each in ((settings.output, 2), (settings.deadletter, 4))))
-    both: set[asyncio.Future[Any]] = {running, reading}
-    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-    stop.set()
-    await running
-    scored, dead = await reading
+    scored, dead = await move(settings, scored=2, dead=4)
 
     assert [dict(record.headers)["ce_causationid"] for record in scored] == [b"flight-4", b"flight-5"]
     letters = {dict(record.headers)["tidegate_origin"].decode(): record for record in dead}
@@ -83,24 +74,14 @@ async def test_topics_below_the_client_limit_get_records_that_fit(
         return [Event(score(event).attributes, large.get(event.id, "small" * 100)) for event in events]
 
     name, broker = uuid.uuid4().hex[:8], Broker(apache.at("PLAINTEXT"))
-    topics: dict[str, Any] = {each: f"{each}-{name}" for each in ("input", "output", "deadletter")}
-    limits = {"input": "1048588", "output": "2000", "deadletter": "17000"}
-    with closing(KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)) as admin:
-        admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"max.message.bytes": limits[each]}) for each, topic in topics.items()])
+    topics = create_topics(broker, name, output=2000, deadletter=17_000)
     with closing(KafkaCluster(broker).producer()) as producer:
         producer.send(topics["input"], Message(b"k", b"{no json" + b" " * 50_000, flight(0).headers))
         for number in range(1, 301):
             producer.send(topics["input"], flight(number))
         producer.flush(10)
     settings = StreamSettings(broker=broker, group=f"tidegate-{name}", model="flights", sink=await serve(answer), **topics)
-    stop = asyncio.Event()
-    running = asyncio.create_task(worker.run(settings, stop))
-    reading = asyncio.gather(*(asyncio.to_thread(read, broker, *each) for each in ((settings.output, 299), (settings.deadletter, 2))))
-    both: set[asyncio.Future[Any]] = {running, reading}
-    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-    stop.set()
-    await running
-    scored, dead = await reading
+    scored, dead = await move(settings, scored=299, dead=2)
 
     assert [dict(record.headers)["ce_causationid"] for record in scored] == [b"flight-%d" % number for number in range(2, 301)]
     letters = {dict(record.headers)["tidegate_origin"].decode(): record for record in dead}
@@ -111,12 +92,33 @@ async def test_topics_below_the_client_limit_get_records_that_fit(
 
 async def test_topic_too_small_for_a_dead_letter_is_refused_at_start(apache: Apache) -> None:
     name, broker = uuid.uuid4().hex[:8], Broker(apache.at("PLAINTEXT"))
-    topics: dict[str, Any] = {each: f"{each}-{name}" for each in ("input", "output", "deadletter")}
-    with closing(KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)) as admin:
-        admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"max.message.bytes": "9000"}) for topic in topics.values()])
+    topics = create_topics(broker, name, input=9000, output=9000, deadletter=9000)
     settings = StreamSettings(broker=broker, group=f"tidegate-{name}", model="flights", sink="http://127.0.0.1:9/models/flights", **topics)
     with pytest.raises(TopicTooSmall, match=rf"deadletter-{name} takes records of at most 9000 bytes \(max.message.bytes\)"):
         await worker.run(settings, asyncio.Event())
+
+
+def create_topics(broker: Broker, name: str, **limits: int) -> dict[str, Any]:
+    """Create the three topics of a stream, with one partition each; `limits` are their `max.message.bytes` if given."""
+    topics = {each: f"{each}-{name}" for each in ("input", "output", "deadletter")}
+    configs = {each: {"max.message.bytes": str(limit)} for each, limit in limits.items()}
+    with closing(KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)) as admin:
+        admin.create_topics([NewTopic(topic, 1, 1, topic_configs=configs.get(each)) for each, topic in topics.items()])
+    return topics
+
+
+async def move(settings: StreamSettings, *, scored: int, dead: int) -> tuple[list[Any], list[Any]]:
+    """Run a worker until the output topics have so many records, and return these."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(worker.run(settings, stop))
+    wanted = ((settings.output, scored), (settings.deadletter, dead))
+    reading = asyncio.gather(*(asyncio.to_thread(read, settings.broker, *each) for each in wanted))
+    both: set[asyncio.Future[Any]] = {running, reading}
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    await running
+    outputs, letters = await reading
+    return outputs, letters
 
 
 def read(broker: Broker, topic: str, count: int) -> list[Any]:

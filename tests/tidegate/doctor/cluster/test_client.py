@@ -4,31 +4,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-import yaml
 
+from tests.tidegate.doctor.cluster.kubeconfig import kubeconfig
 from tidegate.doctor.cluster.client import Cluster, NoCluster, connect
 
 
-def _kubeconfig(tmp_path: Path, url: str, namespace: str | None = None) -> Path:
-    place = {"cluster": "it", "user": "me", **({"namespace": namespace} if namespace else {})}
-    other = {"cluster": "it", "user": "me", "namespace": "elsewhere"}
-    content = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "here",
-        "clusters": [{"name": "it", "cluster": {"server": url}}],
-        "contexts": [{"name": "here", "context": place}, {"name": "there", "context": other}],
-        "users": [{"name": "me", "user": {"token": "secret"}}],
-    }
-    file = tmp_path / "kubeconfig"
-    file.write_text(yaml.safe_dump(content))
-    return file
-
-
 def test_namespace_comes_from_the_context(tmp_path: Path) -> None:
-    assert connect(_kubeconfig(tmp_path, "http://x"), None)[1] == "default"
-    assert connect(_kubeconfig(tmp_path, "http://x", "mine"), None)[1] == "mine"
-    assert connect(_kubeconfig(tmp_path, "http://x", "mine"), "there")[1] == "elsewhere"
+    assert connect(kubeconfig(tmp_path, "http://x"), None)[1] == "default"
+    assert connect(kubeconfig(tmp_path, "http://x", "mine"), None)[1] == "mine"
+    assert connect(kubeconfig(tmp_path, "http://x", "mine"), "there")[1] == "elsewhere"
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "a: [b"])
@@ -42,7 +26,7 @@ def test_invalid_kubeconfig_is_named(tmp_path: Path, content: str | None) -> Non
 
 def test_unknown_context_is_named(tmp_path: Path) -> None:
     with pytest.raises(NoCluster, match="nowhere"):
-        connect(_kubeconfig(tmp_path, "http://x"), "nowhere")
+        connect(kubeconfig(tmp_path, "http://x"), "nowhere")
 
 
 class _Api:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from urllib3.exceptions import SSLError
 
+from tests.tidegate.doctor.cluster.kubeconfig import kubeconfig
 from tidegate.doctor.cluster import connection
 from tidegate.doctor.cluster.client import Api, connect
 from tidegate.doctor.finding import Finding, Level
@@ -19,24 +19,8 @@ Server = Callable[[dict[str, tuple[int, dict[str, Any]]]], AbstractContextManage
 VERSION: dict[str, tuple[int, dict[str, Any]]] = {"/version": (200, {"gitVersion": "v1.34.4"}), "/apis": (200, {"groups": []})}
 
 
-def _kubeconfig(tmp_path: Path, url: str, namespace: str | None = None) -> Path:
-    place = {"cluster": "it", "user": "me", **({"namespace": namespace} if namespace else {})}
-    other = {"cluster": "it", "user": "me", "namespace": "elsewhere"}
-    content = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "here",
-        "clusters": [{"name": "it", "cluster": {"server": url}}],
-        "contexts": [{"name": "here", "context": place}, {"name": "there", "context": other}],
-        "users": [{"name": "me", "user": {"token": "secret"}}],
-    }
-    file = tmp_path / "kubeconfig"
-    file.write_text(yaml.safe_dump(content))
-    return file
-
-
 def _api(tmp_path: Path, url: str) -> Api:
-    return connect(_kubeconfig(tmp_path, url), None)[0]
+    return connect(kubeconfig(tmp_path, url), None)[0]
 
 
 def _check(tmp_path: Path, url: str) -> list[Finding]:
