@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from common.errors import TidegateError
 from functions.runtime.authentication.api_keys import HEADER, ApiKeys
-from functions.runtime.authentication.settings import is_required, keys_from_env, tokens_from_env
+from functions.runtime.authentication.settings import keys_from_env, tokens_from_env
 from functions.runtime.errors import Unauthenticated, sentence_of, status_of
 from functions.runtime.http.asgi import Application, Receive, Scope, Send, error_answer
 
@@ -62,7 +62,5 @@ def is_open(path: str, method: str) -> bool:
 
 
 def authenticated(app: Application, environ: Mapping[str, str]) -> Application:
-    """Wrap an application in the authentication that the environment configures, if any. Raises InvalidSetting."""
-    if not is_required(environ):
-        return app
+    """Wrap an application in the authentication that the environment configures. Raises InvalidSetting."""
     return Authentication(app, keys_from_env(environ), tokens_from_env(environ))
