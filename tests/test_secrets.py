@@ -189,12 +189,12 @@ async def test_a_batch_whose_router_is_away(tmp_path: Path) -> None:
     from functions.batch.client import RetryPolicy
     from functions.batch.job import run
     from functions.batch.request import BatchRequest
-    from functions.batch.settings import Limits
+    from functions.batch.settings import BatchLimits
 
     pq.write_table(pa.table({"x": [1.0]}), tmp_path / "in.parquet")
     request = BatchRequest(model="m", input=str(tmp_path / "in.parquet"), output=str(tmp_path / "out.parquet"))
     with pytest.raises(TidegateError, match=r"the router at http://\*\*\*@127\.0\.0\.1:1") as caught:
-        await run(request, url=FORMS[0], limits=Limits(retry=RetryPolicy(total_seconds=0.01)))
+        await run(request, url=FORMS[0], limits=BatchLimits(retry=RetryPolicy(total_seconds=0.01)))
     assert SECRET not in str(caught.value)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from eventing.keys import key_text
-from functions.batch.settings import Limits
+from functions.batch.settings import BatchLimits
 from tidegate.rows.numbers import by_form, reader_of
 
 PAGE = (Path(__file__).parents[2] / "docs/files.md").read_text("utf-8")
@@ -51,7 +51,7 @@ def test_the_examples_of_cells_are_read_so() -> None:
 
 
 def test_the_limits_of_a_batch_are_the_code_s() -> None:
-    limits = Limits()
+    limits = BatchLimits()
     said = row("requests")
     assert f"{limits.chunk_rows:,} rows" in said
     assert f"{limits.binary_bytes // 2**20} MiB" in said

@@ -31,7 +31,7 @@ VARIABLES = {
 }
 # Where a field's variable is called otherwise than the field.
 PREFIXES = {Settings: "TIDEGATE_", RouterSettings: "TIDEGATE_", ObservabilitySettings: "TIDEGATE_", StreamSettings: "TIDEGATE_STREAM_"}
-PREFIXES |= {batch.Limits: "TIDEGATE_BATCH_", batch.BatchSettings: "TIDEGATE_"}
+PREFIXES |= {batch.BatchLimits: "TIDEGATE_BATCH_", batch.BatchSettings: "TIDEGATE_"}
 PREFIXES |= {Security: "TIDEGATE_KAFKA_"}
 OTHERS = {"PORT": "TIDEGATE_PORT"}
 # Where the page describes the code's default in words.

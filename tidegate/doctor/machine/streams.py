@@ -9,7 +9,7 @@ from eventing.kafka.factory import cluster_of
 from eventing.kafka.port import Broker
 from tidegate.doctor.accessors import environment, mapping, text, workloads
 from tidegate.doctor.finding import Finding, Findings, note, of_error, ok, warning
-from tidegate.objects import Document
+from tidegate.documents import Document
 
 _SERVERS = "TIDEGATE_BOOTSTRAP_SERVERS"
 _TOPICS = ("TIDEGATE_STREAM_INPUT", "TIDEGATE_STREAM_OUTPUT", "TIDEGATE_STREAM_DEADLETTER")
