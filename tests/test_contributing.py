@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md names paths, targets, commands and names of the code as they are."""
+"""Paths, targets, commands and names in CONTRIBUTING.md exist."""
 
 from __future__ import annotations
 

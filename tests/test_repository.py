@@ -1,4 +1,4 @@
-"""What holds for the repository as a whole: its pins, and what its files may not name."""
+"""Rules for the whole repository: pinned packages, and no registry or home folder in a file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HOMES = re.compile(r"(?<![\w.])/(?:root|home/\w+|Users/\w+|work)/")
 
 
 def _pins(path: Path) -> dict[str, str]:
-    """What a file pins, with markers and hashes, by the package's name."""
+    """The pins of a file, with markers and hashes, by the package's name."""
     blocks = re.split(r"\n(?=\S)", path.read_text().strip())
     return {block.partition("==")[0]: block for block in blocks}
 

@@ -1,4 +1,4 @@
-"""A secret is planted in each setting, and looked for in all that the processes say while what they call fails."""
+"""No output repeats a secret: one is planted in each setting, and searched for in logs, errors and responses."""
 
 from __future__ import annotations
 

@@ -65,6 +65,6 @@ def _library_call(artifact: Path) -> float:
     )
     if done.returncode:
         lines = done.stderr.strip().splitlines()
-        raise ServerFailed(f"LightGBM's own call failed: {lines[-1] if lines else 'no output'}")
+        raise ServerFailed(f"the call of LightGBM failed: {lines[-1] if lines else 'no output'}")
     # LightGBM itself may write to standard output.
     return float(done.stdout.split()[-1])

@@ -1,4 +1,4 @@
-"""The page's examples, run as they stand."""
+"""The examples of docs/fastapi.md, run unchanged."""
 
 from __future__ import annotations
 

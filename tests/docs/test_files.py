@@ -1,4 +1,4 @@
-"""What docs/files.md says of keys and cells is what the code does."""
+"""Keys, cells and limits in docs/files.md match the code."""
 
 from __future__ import annotations
 

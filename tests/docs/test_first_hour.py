@@ -1,4 +1,4 @@
-"""The page's commands, run as they stand: a model of one's own, its canary, its promotion."""
+"""The commands of docs/first-hour.md, run unchanged: a new model, its canary, its promotion."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.examples import clone, run, script
 
 PAGE = (Path(__file__).parents[2] / "docs/first-hour.md").read_text("utf-8")
-# Run by tests/tidegate/demo; the shell of the test has the virtual environment's commands already.
+# Not run here: tests/tidegate/demo runs it, and the shell of the test has the virtual environment.
 ELSEWHERE = "make demo\n. .venv/bin/activate\n"
 
 

@@ -29,12 +29,12 @@ VARIABLES = {
     for path in (ROOT / folder).rglob("*.py")
     for name in re.findall(r'"((?:TIDEGATE|OTEL|K)_[A-Z_]+|PORT)"', path.read_text("utf-8"))
 }
-# Where a field's variable is called otherwise than the field.
+# Settings whose variables have another name than their fields.
 PREFIXES = {Settings: "TIDEGATE_", RouterSettings: "TIDEGATE_", ObservabilitySettings: "TIDEGATE_", StreamSettings: "TIDEGATE_STREAM_"}
 PREFIXES |= {batch.BatchLimits: "TIDEGATE_BATCH_", batch.BatchSettings: "TIDEGATE_"}
 PREFIXES |= {Security: "TIDEGATE_KAFKA_"}
 OTHERS = {"PORT": "TIDEGATE_PORT"}
-# Where the page describes the code's default in words.
+# Variables whose default is described in words on the page.
 IN_WORDS = {"TIDEGATE_NAMESPACE", "TIDEGATE_KAFKA_CA_FILE", "TIDEGATE_KAFKA_KEY_FILE"}
 
 

@@ -1,4 +1,4 @@
-"""The documentation as a site: every link leads somewhere, and a reader's browser asks no other host for anything."""
+"""The documentation as a site: no broken link, and no request of the browser to another host."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Assets(HTMLParser):
-    """What a browser fetches by itself to show a page."""
+    """The assets that a browser fetches to show a page."""
 
     _ATTRIBUTES = ("src", "srcset", "data", "poster", "xlink:href", "action")
 

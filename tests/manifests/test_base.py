@@ -1,4 +1,4 @@
-"""What every manifest keeps to, and that an API server takes them as they are."""
+"""Rules for every manifest, and their validation by an API server."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_model_function_times_out_with_knative() -> None:
 
 
 def _artifacts(name: str) -> dict[str, dict[str, Any]]:
-    """What a profile of skaffold's builds, by image; of the file itself for an empty name."""
+    """The artifacts of a skaffold profile by image; those outside profiles for an empty name."""
     skaffold = yaml.safe_load((ROOT / "skaffold.yaml").read_text())
     (part,) = [skaffold] if not name else [profile for profile in skaffold["profiles"] if profile["name"] == name]
     return {artifact["image"]: artifact for artifact in part["build"]["artifacts"]}

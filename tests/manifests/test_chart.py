@@ -1,4 +1,4 @@
-"""The chart renders what kustomize makes of the base and its components, and says in one sentence what a value may be."""
+"""The chart renders the same objects as kustomize, and rejects an invalid value in one sentence."""
 
 from __future__ import annotations
 
@@ -332,7 +332,7 @@ def test_topic_name_is_converted_to_an_object_name(render: Render) -> None:
 
 
 def _paths(values: Object, schema: Object) -> Iterator[tuple[str, bool]]:
-    """Each value with whether the schema names it; what is below a map of free names is that of the map's entries."""
+    """Each value with whether the schema names it; the entries of a map with free names share one schema."""
     if "$ref" in schema:
         schema = SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]]
     for name, value in values.items():
@@ -349,7 +349,7 @@ def test_schema_and_values_have_the_same_names() -> None:
 
 
 def test_every_value_has_a_comment() -> None:
-    """A comment stands above each key, or above the keys around it for what Kubernetes itself has defined."""
+    """Each key has a comment above it, except below keys whose contents Kubernetes defines."""
     above = ""
     for line in (CHART / "values.yaml").read_text().splitlines():
         key = re.match(r"( *)([\w-]+):", line)

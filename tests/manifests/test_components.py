@@ -1,4 +1,4 @@
-"""What each variation changes, and that it changes nothing else."""
+"""The changes that each component makes, and no others."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def policies(objects: Objects) -> dict[str, Object]:
 
 
 def selects(selector: Object, labels: dict[str, str]) -> bool:
-    """As Kubernetes reads a label selector, as far as ours go."""
+    """Whether a label selector selects the labels; only the operators of these manifests are implemented."""
     chosen = [
         labels.get(rule["key"]) in rule["values"] if rule["operator"] == "In" else rule["key"] in labels
         for rule in selector.get("matchExpressions", ())
@@ -164,7 +164,7 @@ def selects(selector: Object, labels: dict[str, str]) -> bool:
 
 
 def pod_labels(objects: Objects) -> dict[str, dict[str, str]]:
-    """By workload; Knative labels the pods of a Service with its name."""
+    """The labels of pods by workload; Knative adds the name of the Service."""
     found = {}
     for (kind, name), item in objects.items():
         spec = item["spec"]["job"]["spec"] if kind == "JobSink" else item.get("spec", {})

@@ -1,4 +1,4 @@
-"""What the overlays make of the base."""
+"""The changes that the overlays make to the base."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ Answer = Callable[[bytes], bytes]
 
 @contextmanager
 def _serve(answer: Answer) -> Iterator[Process]:
-    """A server that answers each request with what `answer` makes of it."""
+    """A server that answers each request with the result of `answer`."""
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:

@@ -38,7 +38,7 @@ def assert_threads_agree(shared: Model, alone: Model, features: np.ndarray) -> N
     together = threading.Barrier(_THREADS)
 
     def differences(number: int) -> list[tuple[int, Kind]]:
-        """Return what differed in one thread, which has its own order of rows and kinds."""
+        """Return the differing predictions of one thread, which has its own order of rows and kinds."""
         together.wait(10)
         order = list(wanted)[number:] + list(wanted)[:number]
         return [key for key in order * 25 if not same_to_the_bit(predict(shared, parts[key[0]], key[1]), wanted[key])]
