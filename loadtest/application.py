@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TidegateError as error:
         print(f"application: {error}", file=sys.stderr)
         return 1
-    print(f"{'':16} start to first answer   one row, 8 connections   memory")
+    print(f"{'':16} start to first response   one row, 8 connections   memory")
     for name, rounds in figures.items():
         start, rate, memory = (median(column) for column in zip(*rounds, strict=True))
         print(f"{name:16} {start:18.0f} ms {rate:16.0f} requests/s {memory:5.0f} MiB")
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _round(app: str | None, model: Path, seconds: float) -> tuple[float, float, float]:
-    """Return milliseconds to the first answer, requests per second, and MiB of memory after them. Raises NoAnswer."""
+    """Return milliseconds to the first response, requests per second, and MiB of memory after them. Raises NoAnswer."""
     body = files("loadtest").joinpath("scenarios/flights.json").read_bytes()
     headers = {"Content-Type": "application/json", "x-api-key": _KEY}
     with _function(app, model) as (process, port):

@@ -1,4 +1,4 @@
-"""The cold start of the model function: the time from process start to first answer, and the slowest imports.
+"""The cold start of the model function: the time from process start to first response, and the slowest imports.
 
 `python -m loadtest.coldstart`; exit status 1 if the function does not answer, or imports a forbidden module before
 that.
@@ -71,7 +71,7 @@ def forbidden(imports: Sequence[Import]) -> list[str]:
 
 
 def measure(model: Path, *options: str) -> tuple[float, str]:
-    """Return the milliseconds from process start to first answer, and the standard error so far. Raises NoAnswer."""
+    """Return the milliseconds from process start to first response, and the standard error so far. Raises NoAnswer."""
     body = files("loadtest").joinpath("scenarios/flights.json").read_bytes()
     port = free_port()
     environ = os.environ | {"TIDEGATE_MODEL": str(model), "PORT": str(port)}
@@ -128,7 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"coldstart: {error}", file=sys.stderr)
         return 1
     print(
-        f"process start to first answer, {len(times)} starts: median {median(times):.0f} ms, min {times[0]:.0f} ms, max {times[-1]:.0f} ms"
+        f"process start to first response, {len(times)} starts:"
+        f" median {median(times):.0f} ms, min {times[0]:.0f} ms, max {times[-1]:.0f} ms"
     )
     print(f"\n{len(imports)} imports before that; the slowest:\n    own ms   total ms  module")
     for item in sorted(imports, key=lambda item: -item.own)[: options.slowest]:
@@ -136,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unwanted = forbidden(imports)
     if unwanted:
         print(
-            f"\ncoldstart: {FUNCTION} imports {', '.join(unwanted)} before its first answer; import them after readiness, or not at all.",
+            f"\ncoldstart: {FUNCTION} imports {', '.join(unwanted)} before its first response; import them after readiness, or not at all.",
             file=sys.stderr,
         )
     return 1 if unwanted else 0

@@ -54,7 +54,7 @@ def _markdown(run: Run, summary: Summary) -> str:
         ("requests", summary.requests),
         ("failures", summary.failures),
         ("answers per second", summary.requests_per_second),
-        ("first answer after, ms", summary.first_answer_ms),
+        ("first response after, ms", summary.first_answer_ms),
         *((f"latency {name}, ms", value) for name, value in summary.latency_ms.items()),
         *((f"failed: {error}", count) for error, count in summary.errors.items()),
     ]

@@ -1,4 +1,4 @@
-"""For every test: with REQUIRE=all, as in CI, one that would be skipped fails and says why; none fails because the machine is busy."""
+"""Settings of all tests: with REQUIRE=all, as in CI, a skipped test fails with its reason; a busy machine fails none."""
 
 from __future__ import annotations
 

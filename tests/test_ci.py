@@ -63,7 +63,7 @@ def ci(tmp_path: Path) -> Run:
 STEPS = ["lint", "types", "docs", "test", "demo", "bench"]
 
 
-def test_without_any_api_server_the_rest_is_run_and_what_is_left_out_is_named(ci: Run) -> None:
+def test_run_without_an_api_server_lists_the_skipped_steps(ci: Run) -> None:
     done = ci("bash", ".ci/run")
     assert done.returncode == 0, done.stdout + done.stderr
     assert ci.targets == STEPS
@@ -73,13 +73,13 @@ def test_without_any_api_server_the_rest_is_run_and_what_is_left_out_is_named(ci
 
 
 @pytest.mark.parametrize("target", STEPS)
-def test_a_step_that_fails_ends_the_run(ci: Run, target: str) -> None:
+def test_failing_step_ends_the_run(ci: Run, target: str) -> None:
     ci.program("make", f'[ "$1" != {target} ] || exit 7')
     assert ci("bash", ".ci/run").returncode == 7
     assert ci.targets[-1] == target
 
 
-def test_the_cluster_of_kubeconfig_is_used_and_left_alone(ci: Run) -> None:
+def test_existing_cluster_is_used_and_not_deleted(ci: Run) -> None:
     ci.environ["KUBECONFIG"] = str(ci.root / "kubeconfig")
     for tool in ("kubectl", "kind", "docker", "go"):
         ci.program(tool)
@@ -90,7 +90,7 @@ def test_the_cluster_of_kubeconfig_is_used_and_left_alone(ci: Run) -> None:
     assert "make e2e-lite" not in done.stdout.partition("== total:")[2]
 
 
-def test_kind_with_an_engine_gets_a_cluster_of_its_own_which_goes_at_the_end(ci: Run) -> None:
+def test_kind_cluster_is_created_and_deleted(ci: Run) -> None:
     for tool, body in {"kubectl": "", "docker": "", "go": GO, "kind": '[ "$1" != create ] || [ -n "$KUBECONFIG" ]'}.items():
         ci.program(tool, body)
     done = ci("bash", ".ci/run")
@@ -106,21 +106,21 @@ def test_kind_with_an_engine_gets_a_cluster_of_its_own_which_goes_at_the_end(ci:
     assert all("--filename=/module/" in line for line in applied)
 
 
-def test_kind_without_an_engine_that_runs_is_not_used(ci: Run) -> None:
+def test_kind_is_not_used_without_a_running_engine(ci: Run) -> None:
     for tool, body in {"kubectl": "", "docker": "exit 1", "go": GO, "kind": ""}.items():
         ci.program(tool, body)
     assert ci("bash", ".ci/run").returncode == 0
     assert "e2e-lite" not in ci.targets
 
 
-def test_an_api_server_that_does_not_start_ends_the_run(ci: Run) -> None:
+def test_failed_start_of_the_api_server_ends_the_run(ci: Run) -> None:
     for tool, body in {"kubectl": "", "docker": "", "go": GO, "kind": '[ "$1" != create ] || exit 9'}.items():
         ci.program(tool, body)
     assert ci("bash", ".ci/run").returncode == 9
     assert "test" not in ci.targets
 
 
-def test_scripts_that_start_an_api_server_come_first_and_no_test_may_be_skipped(ci: Run) -> None:
+def test_cluster_scripts_take_precedence_and_forbid_skipped_tests(ci: Run) -> None:
     scripts = ci.root / "scripts"
     scripts.mkdir()
     (scripts / "lib.sh").write_text("export KUBECONFIG=/theirs\n")
@@ -137,7 +137,7 @@ def test_scripts_that_start_an_api_server_come_first_and_no_test_may_be_skipped(
     assert "environment e2e-lite /theirs all" in ci.log
 
 
-def test_knative_is_installed_by_the_commands_of_the_page(ci: Run) -> None:
+def test_knative_is_installed_by_the_documented_commands(ci: Run) -> None:
     ci.program("kind")
     ci.program("kubectl")
     done = ci("bash", ".ci/knative")
@@ -149,7 +149,7 @@ def test_knative_is_installed_by_the_commands_of_the_page(ci: Run) -> None:
     assert ci.log[-1].startswith("kubectl wait deployment --all")
 
 
-def test_images_are_loaded_into_kind_and_named_as_skaffold_does(ci: Run, tmp_path: Path) -> None:
+def test_images_are_loaded_into_kind_with_skaffold_names(ci: Run, tmp_path: Path) -> None:
     functions = ci.root / "clone/functions"
     functions.mkdir()
     (functions / "images.sh").write_text('#!/bin/sh\nfor n in flights router; do echo "$REGISTRY/$n:$TAG"; echo "sha256:1"; done\n')
@@ -167,19 +167,19 @@ def _steps(text: str) -> set[str]:
     return {target for line in re.findall(r"\bmake ([a-z0-9 -]+?)(?=$| [A-Z])", text, re.MULTILINE) for target in line.split()}
 
 
-def test_the_workflow_runs_what_the_script_runs() -> None:
+def test_workflow_and_script_run_the_same_steps() -> None:
     script = (ROOT / ".ci/run").read_text("utf-8")
     script_steps = _steps("\n".join(re.findall(r"step (make .*)", script)))
     assert script_steps == {*STEPS, "e2e-lite"}
     assert _steps(WORKFLOW) == script_steps | {"setup", "train", "e2e"}
 
 
-def test_the_workflow_has_every_python_that_the_package_names() -> None:
+def test_workflow_covers_every_python_classifier() -> None:
     versions = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', (ROOT / "pyproject.toml").read_text("utf-8"))
     assert yaml.safe_load(WORKFLOW)["jobs"]["python"]["strategy"]["matrix"]["python"] == versions
 
 
-def test_actions_are_pinned_by_digest_and_the_token_can_only_read() -> None:
+def test_actions_are_pinned_by_digest_with_a_read_only_token() -> None:
     uses = re.findall(r"uses: (\S+)", WORKFLOW)
     assert uses
     assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action) for action in uses)
@@ -187,5 +187,5 @@ def test_actions_are_pinned_by_digest_and_the_token_can_only_read() -> None:
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / ".github").rglob("*.yml")), ids=lambda path: path.name)
-def test_files_of_the_forge_are_yaml(path: Path) -> None:
+def test_github_files_are_valid_yaml(path: Path) -> None:
     assert isinstance(yaml.safe_load(path.read_text("utf-8")), dict)

@@ -22,15 +22,15 @@ def _pytest(folder: Path, source: str, require: str) -> subprocess.CompletedProc
 
 
 @pytest.mark.parametrize(("source", "reason"), [(SKIPPED, "there is no broker"), (SKIPPED_MODULE, "no_such_module")])
-def test_a_skipped_test_fails_with_its_reason_when_all_are_required(tmp_path: Path, source: str, reason: str) -> None:
+def test_skipped_test_fails_when_all_are_required(tmp_path: Path, source: str, reason: str) -> None:
     done = _pytest(tmp_path, source, "all")
     assert done.returncode != 0
     assert reason in done.stdout
 
 
-def test_a_test_may_be_skipped_otherwise(tmp_path: Path) -> None:
+def test_skipped_test_passes_by_default(tmp_path: Path) -> None:
     assert "1 skipped" in _pytest(tmp_path, SKIPPED, "").stdout
 
 
-def test_an_expected_failure_is_no_skip(tmp_path: Path) -> None:
+def test_expected_failure_does_not_count_as_skipped(tmp_path: Path) -> None:
     assert _pytest(tmp_path, EXPECTED_FAILURE, "all").returncode == 0

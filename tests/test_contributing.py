@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md names paths, targets, commands and names of the code as they are."""
+"""Paths, targets, commands and names in CONTRIBUTING.md exist."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ def test_path_exists(path: str) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_make_target_exists_and_is_in_the_help(target: str) -> None:
+def test_make_target_is_in_the_help(target: str) -> None:
     assert re.search(rf"^{target}:.*## ", MAKEFILE, re.MULTILINE)
 
 
-def test_every_command_of_tidegate_exists() -> None:
+def test_tidegate_commands_exist() -> None:
     named = {text.split()[1] for text in COMMANDS if text.startswith("tidegate ")}
     assert named
     assert named <= {command.name for command in app.registered_commands}
 
 
 @pytest.mark.parametrize(("heading", "section"), steps(), ids=lambda text: text.partition("\n")[0])
-def test_names_of_the_code_are_in_a_file_that_the_section_names(heading: str, section: str) -> None:
+def test_names_in_a_section_are_in_its_files(heading: str, section: str) -> None:
     files = [file for path in paths(section) for file in _files(ROOT / path)]
     texts = [file.read_text("utf-8") for file in files]
     assert texts, heading
@@ -61,6 +61,6 @@ def _files(path: Path) -> list[Path]:
     return [path] if path.is_file() else [*path.rglob("*.py"), *path.rglob("*.yaml")]
 
 
-def test_links_lead_somewhere() -> None:
+def test_relative_links_exist() -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", PAGE):
         assert (ROOT / target).exists(), target

@@ -17,7 +17,7 @@ def section(title: str) -> str:
     return README.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
 
 
-def test_serve_a_model_of_your_own(tmp_path: Path) -> None:
+def test_serving_a_model_works(tmp_path: Path) -> None:
     printed = run(script(section("Serve a model of your own"), tmp_path), tmp_path, tmp_path)
     assert '"name":"size"' in printed
     assert '"model_name":"price"' in printed
@@ -25,7 +25,7 @@ def test_serve_a_model_of_your_own(tmp_path: Path) -> None:
     assert '"error"' not in printed
 
 
-def test_a_model_function_of_your_own(tmp_path: Path, flights_models: Path) -> None:
+def test_new_model_function_works(tmp_path: Path, flights_models: Path) -> None:
     folder = clone(tmp_path / "clone")
     printed = run(script(section("A model function of your own"), tmp_path), folder, tmp_path)
     assert "wrote functions/parcels/train.py" in printed
@@ -35,7 +35,7 @@ def test_a_model_function_of_your_own(tmp_path: Path, flights_models: Path) -> N
         assert (folder / file).exists(), file
 
 
-def test_everything_on_one_machine(tmp_path: Path, flights_models: Path) -> None:
+def test_local_run_works(tmp_path: Path, flights_models: Path) -> None:
     printed = run(script(section("Everything on one machine"), tmp_path), ROOT, tmp_path)
     assert '"flights"' in printed
     assert '{"predictions":[' in printed
@@ -48,18 +48,18 @@ def test_everything_on_one_machine(tmp_path: Path, flights_models: Path) -> None
     assert "Traceback" not in printed
 
 
-def test_every_command_is_in_the_table() -> None:
+def test_table_lists_every_command() -> None:
     listed = re.findall(r"^\| `tidegate (\w+)", section("Commands"), re.MULTILINE)
     assert listed == [command.name for command in app.registered_commands]
 
 
 @pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"])
-def test_links_lead_somewhere(page: str) -> None:
+def test_relative_links_exist(page: str) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / page).read_text("utf-8")):
         assert (ROOT / target).exists(), target
 
 
-def test_every_folder_of_a_function_and_every_package_is_in_the_architecture() -> None:
+def test_architecture_lists_every_function_and_package() -> None:
     page = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
     functions = [f"functions/{folder.name}/" for folder in (ROOT / "functions").iterdir() if (folder / "__init__.py").exists()]
     for folder in [*functions, "eventing/", "tidegate/", "manifests/", "loadtest/"]:

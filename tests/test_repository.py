@@ -1,4 +1,4 @@
-"""What holds for the repository as a whole: its pins, and what its files may not name."""
+"""Rules for the whole repository: pinned packages, and no registry or home folder in a file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HOMES = re.compile(r"(?<![\w.])/(?:root|home/\w+|Users/\w+|work)/")
 
 
 def _pins(path: Path) -> dict[str, str]:
-    """What a file pins, with markers and hashes, by the package's name."""
+    """The pins of a file, with markers and hashes, by the package's name."""
     blocks = re.split(r"\n(?=\S)", path.read_text().strip())
     return {block.partition("==")[0]: block for block in blocks}
 
@@ -46,21 +46,21 @@ def test_every_package_is_pinned_with_hashes() -> None:
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda path: path.stem)
-def test_what_a_part_installs_is_what_everything_installs(part: Path) -> None:
+def test_pins_of_a_part_match_the_constraints(part: Path) -> None:
     everything = _pins(ROOT / "constraints.txt")
     for name, pin in _pins(part).items():
         # Markers may differ: a part need not have all the reasons for which everything needs a package.
         assert _exactly(pin) == _exactly(everything[name]), f"{name} in {part.name}: run `make lock`"
 
 
-def test_an_image_has_no_library_that_its_function_must_not_import() -> None:
+def test_images_have_no_forbidden_library() -> None:
     heavy = {"numpy", "pandas", "pyarrow", "scipy", "kubernetes"}
     for function, unwanted in {"model": heavy, "router": heavy | {"fastapi"}, "stream": heavy | {"fastapi"}}.items():
         assert not unwanted & _pins(ROOT / "requirements" / f"{function}.txt").keys()
 
 
 @pytest.mark.parametrize("pattern", [REGISTRIES, HOMES], ids=["registry", "home"])
-def test_no_file_names_a_registry_or_a_home(pattern: re.Pattern[str]) -> None:
+def test_no_file_names_a_registry_or_home_folder(pattern: re.Pattern[str]) -> None:
     if shutil.which("git") is None or not (ROOT / ".git").exists():
         pytest.skip("this is no git checkout: there is no list of the repository's files.")
     names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")

@@ -1,4 +1,4 @@
-"""A secret is planted in each setting, and looked for in all that the processes say while what they call fails."""
+"""No output repeats a secret: one is planted in each setting, and searched for in logs, errors and responses."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ FORMS = [f"http://user:{SECRET}@127.0.0.1:1/p?sig={SECRET}", f"user:{SECRET}@hos
 
 
 @pytest.mark.parametrize("planted", FORMS)
-def test_no_reader_of_settings_repeats_a_secret(planted: str) -> None:
+def test_settings_errors_do_not_repeat_a_secret(planted: str) -> None:
     assert len(NAMES) > 50
     complaints = []
     for name in NAMES:
@@ -67,7 +67,7 @@ def test_no_reader_of_settings_repeats_a_secret(planted: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["TIDEGATE_KAFKA_PASSWORD_FILE", "TIDEGATE_KAFKA_TOKEN_FILE"])
-def test_a_secret_in_place_of_its_file_is_not_repeated(name: str) -> None:
+def test_secret_given_as_a_file_name_is_not_repeated(name: str) -> None:
     mechanism = "OAUTHBEARER" if "TOKEN" in name else "PLAIN"
     sasl = {"TIDEGATE_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT", "TIDEGATE_KAFKA_SASL_MECHANISM": mechanism}
     for value in (SECRET, f"{SECRET}/more", SECRET * 100):
@@ -115,7 +115,7 @@ def ask(port: int, path: str, body: bytes | None = None) -> str:
         return f"{error.headers}\n{error.read().decode()}"
 
 
-def test_a_model_function(flights_models: Path, tmp_path: Path) -> None:
+def test_model_function_does_not_repeat_a_secret(flights_models: Path, tmp_path: Path) -> None:
     port = free_port()
     planted = FORMS[0].replace("/p?", "/v1/traces?")
     environ = {
@@ -153,7 +153,7 @@ def test_a_model_function(flights_models: Path, tmp_path: Path) -> None:
         (f"http://127.0.0.1:1/m.ubj?X-Amz-Signature={SECRET}", "cannot fetch the artifact"),
     ],
 )
-def test_an_artifact_that_cannot_be_fetched(uri: str, why: str, tmp_path: Path) -> None:
+def test_failed_fetch_does_not_repeat_a_secret(uri: str, why: str, tmp_path: Path) -> None:
     (tmp_path / "model.yaml").write_text(
         f"name: m\nartifact: {{uri: '{uri}', sha256: '{'0' * 64}'}}\ninputs: [{{name: x, datatype: FP32}}]\noutputs: [{{name: y}}]\n"
     )
@@ -164,7 +164,7 @@ def test_an_artifact_that_cannot_be_fetched(uri: str, why: str, tmp_path: Path) 
     assert SECRET not in said.read_text("utf-8")
 
 
-def test_a_router(tmp_path: Path) -> None:
+def test_router_does_not_repeat_a_secret(tmp_path: Path) -> None:
     port = free_port()
     environ = {"TIDEGATE_KUBERNETES_API": f"http://user:{SECRET}@127.0.0.1:1/?token={SECRET}", "TIDEGATE_FIRST_VIEW_SECONDS": "0.1"}
     with process("functions.router", tmp_path, PORT=str(port), TIDEGATE_HOST="127.0.0.1", **environ) as (_, said):
@@ -174,7 +174,7 @@ def test_a_router(tmp_path: Path) -> None:
     assert "http://***@127.0.0.1:1" in said.read_text("utf-8")
 
 
-def test_a_batch(tmp_path: Path) -> None:
+def test_batch_does_not_repeat_a_secret(tmp_path: Path) -> None:
     event = b'{"specversion":"1.0","id":"1","source":"/x","type":"dev.tidegate.batch.requested","data":%b}'
     (tmp_path / "event").write_bytes(
         event % (b'{"model":"m","input":"s3://key:%b@b/in?secret_key=%b","output":"/out"}' % (SECRET.encode(), SECRET.encode()))
@@ -185,16 +185,16 @@ def test_a_batch(tmp_path: Path) -> None:
     assert SECRET not in said.read_text("utf-8")
 
 
-async def test_a_batch_whose_router_is_away(tmp_path: Path) -> None:
+async def test_unreachable_router_does_not_repeat_a_secret(tmp_path: Path) -> None:
     from functions.batch.client import RetryPolicy
     from functions.batch.job import run
     from functions.batch.request import BatchRequest
-    from functions.batch.settings import Limits
+    from functions.batch.settings import BatchLimits
 
     pq.write_table(pa.table({"x": [1.0]}), tmp_path / "in.parquet")
     request = BatchRequest(model="m", input=str(tmp_path / "in.parquet"), output=str(tmp_path / "out.parquet"))
     with pytest.raises(TidegateError, match=r"the router at http://\*\*\*@127\.0\.0\.1:1") as caught:
-        await run(request, url=FORMS[0], limits=Limits(retry=RetryPolicy(total_seconds=0.01)))
+        await run(request, url=FORMS[0], limits=BatchLimits(retry=RetryPolicy(total_seconds=0.01)))
     assert SECRET not in str(caught.value)
 
 
@@ -214,7 +214,7 @@ async def test_a_batch_whose_router_is_away(tmp_path: Path) -> None:
     ],
     ids=lambda arguments: arguments[0],
 )
-def test_a_command(arguments: list[str], tmp_path: Path) -> None:
+def test_command_does_not_repeat_a_secret(arguments: list[str], tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("a\n1\n")
     cluster = f"{{server: 'http://user:{SECRET}@127.0.0.1:1/?token={SECRET}'}}"
     (tmp_path / "kubeconfig").write_text(

@@ -13,7 +13,7 @@ from types import TracebackType
 from common.errors import RemediedError
 from eventing.codecs.kafka import Message
 from eventing.kafka.errors import KafkaError, RecordTooLarge
-from eventing.kafka.kafka_python.cluster import KafkaCluster
+from eventing.kafka.factory import cluster_of
 from eventing.kafka.lag import Lag, LagReader
 from eventing.kafka.port import Broker, Delivery, ProducerOptions
 
@@ -60,7 +60,7 @@ class Publisher:
         self.has_reader = False
 
     def __enter__(self) -> Publisher:
-        cluster = KafkaCluster(self._broker)
+        cluster = cluster_of(self._broker)
         self._producer = cluster.producer(ProducerOptions(linger_seconds=0.005, max_request_bytes=MAX_BYTES))
         self._lag = LagReader(cluster, self._group) if self._max_lag else None
         self.has_reader = self._lag is not None and self._wait_for_reader(self._lag)

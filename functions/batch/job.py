@@ -17,7 +17,7 @@ from common.http_client import session
 from functions.batch.client import Client, Refused
 from functions.batch.dataset import Reader, atomic, check_output
 from functions.batch.request import BatchRequest
-from functions.batch.settings import Limits
+from functions.batch.settings import BatchLimits
 from functions.batch.signature import Input, Signature, inputs_in, parse
 from functions.batch.sizes import pieces
 from functions.batch.tensors import decode, encode, request_bytes
@@ -25,7 +25,7 @@ from functions.runtime.protocols.routing import REVISION
 
 # The status of a too large request; a smaller one may succeed.
 _TOO_LARGE = 413
-_DEFAULT_LIMITS = Limits()
+_DEFAULT_LIMITS = BatchLimits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ async def run(
     *,
     url: str,
     progress: Callable[[Progress], None] = lambda _: None,
-    limits: Limits = _DEFAULT_LIMITS,
+    limits: BatchLimits = _DEFAULT_LIMITS,
     allowed: Sequence[Path] | None = None,
 ) -> Summary:
     """Score the input through the router at `url`.
@@ -76,7 +76,7 @@ async def run(
 
 @asynccontextmanager
 async def _prepared(
-    request: BatchRequest, url: str, limits: Limits, allowed: Sequence[Path] | None
+    request: BatchRequest, url: str, limits: BatchLimits, allowed: Sequence[Path] | None
 ) -> AsyncGenerator[tuple[_Batch, Reader]]:
     """Check the file against the model's metadata; the request for it starts a model that is scaled to zero."""
     with closing(Reader(request.input, allowed)) as reader:
@@ -91,7 +91,7 @@ class _Batch:
     """A batch in progress: what all chunks share, and the size of requests so far."""
 
     def __init__(
-        self, request: BatchRequest, client: Client, signature: Signature, inputs: list[Input], schema: pa.Schema, limits: Limits
+        self, request: BatchRequest, client: Client, signature: Signature, inputs: list[Input], schema: pa.Schema, limits: BatchLimits
     ) -> None:
         self._key = request.key
         self._client = client

@@ -19,7 +19,7 @@ _LEAST_SECONDS = 0.001
 
 # Without slots, so that a field's default can be read from the class.
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class BatchLimits:
     """Bounds of a batch: what one request holds, how many run at once, and how long they may take."""
 
     chunk_rows: int = 1_000
@@ -57,7 +57,7 @@ class BatchSettings:
     """TIDEGATE_BATCH_PATHS, comma-separated: input and output are below one of these folders, links resolved. The
     defaults are the volume of the component nightly-batch, and room for temporary files."""
 
-    limits: Limits
+    limits: BatchLimits
 
     @classmethod
     def from_env(cls, environ: Environ) -> BatchSettings:
@@ -67,11 +67,11 @@ class BatchSettings:
             router_url=environ.get("TIDEGATE_ROUTER_URL") or cls.router_url,
             event_path=Path(environ.get("K_EVENT_PATH") or cls.event_path),
             folders=_folders(environ),
-            limits=Limits(
-                chunk_rows=integer(environ, "TIDEGATE_BATCH_CHUNK_ROWS", Limits.chunk_rows, least=1),
-                in_flight=integer(environ, "TIDEGATE_BATCH_IN_FLIGHT", Limits.in_flight, least=1),
+            limits=BatchLimits(
+                chunk_rows=integer(environ, "TIDEGATE_BATCH_CHUNK_ROWS", BatchLimits.chunk_rows, least=1),
+                in_flight=integer(environ, "TIDEGATE_BATCH_IN_FLIGHT", BatchLimits.in_flight, least=1),
                 request_timeout_seconds=number(
-                    environ, "TIDEGATE_BATCH_REQUEST_TIMEOUT_SECONDS", Limits.request_timeout_seconds, least=_LEAST_SECONDS
+                    environ, "TIDEGATE_BATCH_REQUEST_TIMEOUT_SECONDS", BatchLimits.request_timeout_seconds, least=_LEAST_SECONDS
                 ),
                 retry=RetryPolicy(total_seconds=retry_seconds),
             ),

@@ -13,7 +13,7 @@ from common.errors import TidegateError
 from common.http_client import session
 from eventing.reply import Problem
 from functions.router import paths
-from functions.router.call import Call, Limits
+from functions.router.call import Call, RouterLimits
 from functions.router.dispatch import Dispatcher
 from functions.router.information import Handler, Information
 from functions.router.metrics import Metrics
@@ -45,7 +45,7 @@ class App:
 
     def __init__(self, settings: Settings, access: Access) -> None:
         self._access = access
-        self._limits = Limits(
+        self._limits = RouterLimits(
             body_bytes=settings.max_body_bytes,
             json_bytes=settings.max_json_bytes,
             bodies_bytes=settings.max_waiting_bytes,

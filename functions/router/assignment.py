@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Any
 
 from eventing.event import to_text
-from functions.runtime.knative.traffic import Arm, Model
+from functions.runtime.knative.traffic import Arm, RoutedModel
 
 # In order of precedence: an explicit routing key, the key of the Kafka record, the subject of the event.
 _KEY_ATTRIBUTES = ("routingkey", "partitionkey", "subject")
@@ -43,7 +43,7 @@ def _hash(salt: bytes, key: bytes) -> int:
     return int.from_bytes(blake2b(salt + b"\0" + key, digest_size=8).digest(), "big")
 
 
-def choose(model: Model, override: str | None, key: bytes | None) -> Arm:
+def choose(model: RoutedModel, override: str | None, key: bytes | None) -> Arm:
     """The arm of the override, else of the key, else a random one by the percentages. Raises InvalidInput."""
     if override:
         return model.named(override)

@@ -24,7 +24,7 @@ JSON_LENGTH = b"inference-header-content-length"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class RouterLimits:
     """Bytes of a body, of JSON that is parsed here, and of all bodies in memory; requests in flight."""
 
     body_bytes: int
@@ -39,7 +39,7 @@ class Call:
 
     scope: Scope
     receive: Receive
-    limits: Limits
+    limits: RouterLimits
     budget: Budget
     threads: ThreadPoolExecutor
     headers: dict[bytes, bytes]

@@ -15,7 +15,7 @@ from functions.router.reply import CompleteReply, Reply
 from functions.router.table import Table
 from functions.router.upstream import Upstream
 from functions.runtime.errors import RouteNotReady
-from functions.runtime.knative.traffic import Arm, Model
+from functions.runtime.knative.traffic import Arm, RoutedModel
 
 # The back-off grows by this with each attempt, up to the longest.
 _BACKOFF_SECONDS = 0.05
@@ -36,7 +36,7 @@ class Dispatcher:
         self._request_seconds = request_seconds
         self._retry_seconds = min(retry_seconds, request_seconds)
 
-    async def forward(self, call: Call, model: Model, arm: Arm, body: bytes, target: str | None = None) -> Reply:
+    async def forward(self, call: Call, model: RoutedModel, arm: Arm, body: bytes, target: str | None = None) -> Reply:
         """Forward a request to one arm, with its headers; `target` replaces its path and query.
 
         Raises as `call` does.
@@ -45,7 +45,7 @@ class Dispatcher:
         return await self.call(model.name, arm, call.method, call.target if target is None else target, headers, body)
 
     async def fan_out(
-        self, call: Call, model: Model, shares: Mapping[Arm, Share], failed: Callable[[TidegateError], CompleteReply]
+        self, call: Call, model: RoutedModel, shares: Mapping[Arm, Share], failed: Callable[[TidegateError], CompleteReply]
     ) -> list[Part]:
         """Send each arm its share, all at once, and read the replies.
 
@@ -58,7 +58,7 @@ class Dispatcher:
     async def _part(
         self,
         call: Call,
-        model: Model,
+        model: RoutedModel,
         arm: Arm,
         share: Share,
         headers: RawHeaders,

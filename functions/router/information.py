@@ -14,7 +14,7 @@ from functions.router.table import Table
 from functions.router.versions import Versions
 from functions.runtime.errors import InvalidInput
 from functions.runtime.http.asgi import Answer, Budget, json_answer, read_body
-from functions.runtime.knative.traffic import Arm, Model
+from functions.runtime.knative.traffic import Arm, RoutedModel
 from functions.runtime.protocols.body import parse_json
 
 Handler = Callable[[Call], Awaitable[Answer]]
@@ -93,7 +93,7 @@ class Information:
         entries += [_entry(name, "", why) for name, why in sorted(self._table.reasons.items()) if name not in self._table.models]
         return json_answer([entry for entry in entries if entry["state"] == "READY" or not only_ready])
 
-    async def _entries(self, semaphore: asyncio.Semaphore, model: Model, arm: Arm) -> list[dict[str, str]]:
+    async def _entries(self, semaphore: asyncio.Semaphore, model: RoutedModel, arm: Arm) -> list[dict[str, str]]:
         """An entry for each version that an arm serves."""
         try:
             async with semaphore, asyncio.timeout(_INDEX_SECONDS):

@@ -65,4 +65,4 @@ def dump(part: Any) -> bytes:
     try:
         return orjson.dumps(part)
     except orjson.JSONEncodeError as error:
-        raise InvalidInput(f"the request cannot be split between revisions ({error})", remedy="nest its data less deep") from None
+        raise InvalidInput(f"the request cannot be split between revisions ({error})", remedy="nest its data less deeply") from None

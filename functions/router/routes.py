@@ -25,7 +25,7 @@ from functions.router.selection import KEY, OVERRIDE, OVERRIDE_ATTRIBUTE, ArmSel
 from functions.router.table import Table
 from functions.router.versions import Versions, with_versions
 from functions.runtime.errors import not_a_cloudevent, problem_of, sentence_of, status_of
-from functions.runtime.knative.traffic import Arm, Model
+from functions.runtime.knative.traffic import Arm, RoutedModel
 from functions.runtime.protocols.routing import KEYS as ROUTING_KEYS
 
 _NEEDLE = OVERRIDE_ATTRIBUTE.encode()
@@ -58,11 +58,11 @@ class Routes:
         target = "/openapi.json" if request.kind is Kind.OPENAPI else None
         return await self._forward(call, request, model, body, target)
 
-    async def _forward(self, call: Call, request: ModelRequest, model: Model, body: bytes, target: str | None = None) -> Reply:
+    async def _forward(self, call: Call, request: ModelRequest, model: RoutedModel, body: bytes, target: str | None = None) -> Reply:
         arm = await self._selector.for_request(call, model, request.version)
         return await self._dispatcher.forward(call, model, arm, body, target)
 
-    async def _infer(self, call: Call, request: ModelRequest, model: Model) -> Reply | Joined:
+    async def _infer(self, call: Call, request: ModelRequest, model: RoutedModel) -> Reply | Joined:
         """Open Inference: the request goes to one arm, unless `parameters.routing_keys` has a key for each row."""
         body = await call.body()
         content = (await call.decompressed(body, call.limits.json_bytes)).content if call.encoding else body
@@ -84,7 +84,7 @@ class Routes:
         joined = await call.offload(_size(parts), tensors.join, parts)
         return CompleteReply(200, _JSON, joined), _revisions(parts)
 
-    async def _events(self, call: Call, model: Model) -> Reply | Joined:
+    async def _events(self, call: Call, model: RoutedModel) -> Reply | Joined:
         """A CloudEvent goes to its arm; the events of a batch go to the arm of each."""
         body = await call.body()
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in call.headers.items()}
@@ -105,7 +105,7 @@ class Routes:
         (event,) = await call.offload(len(content), http.decode, Message(headers, content), mode)
         return await self._dispatcher.forward(call, model, self._selector.for_event(model, event.attributes), body)
 
-    async def _batch(self, call: Call, model: Model, body: bytes, content: bytes) -> Reply | Joined:
+    async def _batch(self, call: Call, model: RoutedModel, body: bytes, content: bytes) -> Reply | Joined:
         """Split a batch by arm; `content` is the body without its encoding."""
         shares = await call.offload(len(content), _split_batch, content, lambda item: self._selector.for_event(model, item))
         if not isinstance(shares, dict):
@@ -117,7 +117,7 @@ class Routes:
         joined = await call.offload(_size(parts), batches.join, model.name, parts)
         return CompleteReply(200, batches.HEADERS, joined), _revisions(parts)
 
-    async def _metadata(self, call: Call, request: ModelRequest, model: Model) -> Reply | Joined:
+    async def _metadata(self, call: Call, request: ModelRequest, model: RoutedModel) -> Reply | Joined:
         """An arm's metadata, with the versions of all arms."""
         arm = await self._selector.for_request(call, model, request.version)
         headers = without_encodings(call.scope["headers"])
@@ -130,7 +130,7 @@ class Routes:
         return (complete if merged is None else CompleteReply(complete.status, complete.headers, merged)), [reply.arm.revision]
 
 
-def _split_rows(body: bytes, model: Model, override: str | None, candidates: Sequence[Arm] | None) -> Shares | None:
+def _split_rows(body: bytes, model: RoutedModel, override: str | None, candidates: Sequence[Arm] | None) -> Shares | None:
     """A body with its rows for each arm; None when the request has no keys.
 
     If there are candidates, the first of them gets the rows of an arm that is not among them.

@@ -9,7 +9,7 @@ from functions.router.assignment import choose, event_key
 from functions.router.call import Call
 from functions.router.versions import Versions
 from functions.runtime.errors import NotAllowed
-from functions.runtime.knative.traffic import Arm, Model
+from functions.runtime.knative.traffic import Arm, RoutedModel
 
 KEY = b"tidegate-routing-key"
 OVERRIDE = b"tidegate-revision"
@@ -24,7 +24,7 @@ class ArmSelector:
         self._versions = versions
         self._allow_override = allow_override
 
-    async def for_request(self, call: Call, model: Model, version: str | None) -> Arm:
+    async def for_request(self, call: Call, model: RoutedModel, version: str | None) -> Arm:
         """The arm of a whole request; one that serves the version, if the path names one.
 
         Raises InvalidInput, NotAllowed, and as `Versions.arm` does.
@@ -35,16 +35,16 @@ class ArmSelector:
             return arm
         return await self._versions.arm(model, version, [arm, *(other for other in arms if other is not arm)])
 
-    async def candidates(self, model: Model, version: str | None) -> list[Arm] | None:
+    async def candidates(self, model: RoutedModel, version: str | None) -> list[Arm] | None:
         """The arms that may get rows of a request; None, for all of them, unless its path names a version."""
         arms = self.reachable(model)
         return None if version is None or len(arms) == 1 else await self._versions.arms(model, version, arms)
 
-    def reachable(self, model: Model) -> tuple[Arm, ...]:
+    def reachable(self, model: RoutedModel) -> tuple[Arm, ...]:
         """The arms that requests can reach: those without a percentage only by an override."""
         return model.arms if self._allow_override else model.split
 
-    def by_headers(self, call: Call, model: Model) -> Arm:
+    def by_headers(self, call: Call, model: RoutedModel) -> Arm:
         """The arm of an override or a key in the headers.
 
         Without either, a request that only reads gets the stable arm, any other one an arm at random by the
@@ -55,7 +55,7 @@ class ArmSelector:
             return model.stable
         return choose(model, override, key)
 
-    def for_event(self, model: Model, attributes: Mapping[str, Any]) -> Arm:
+    def for_event(self, model: RoutedModel, attributes: Mapping[str, Any]) -> Arm:
         """The arm of an event, by its attributes. Raises InvalidInput and NotAllowed."""
         override = attributes.get(OVERRIDE_ATTRIBUTE) or None
         return choose(model, override if override is None else self._checked(override), event_key(attributes))

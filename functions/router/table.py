@@ -11,7 +11,7 @@ from time import monotonic
 from common.errors import TidegateError
 from functions.runtime.errors import NotReady, UnknownModel
 from functions.runtime.knative.client import View
-from functions.runtime.knative.traffic import Model, model_of
+from functions.runtime.knative.traffic import RoutedModel, model_of
 
 log = logging.getLogger("tidegate.router")
 
@@ -30,7 +30,7 @@ class Table:
         self._first_view_seconds = first_view_seconds
         self._loaded = asyncio.Event()
         self._touched_at = monotonic()
-        self.models: dict[str, Model] = {}
+        self.models: dict[str, RoutedModel] = {}
         self.reasons: dict[str, str] = {}
 
     @property
@@ -85,7 +85,7 @@ class Table:
         except TimeoutError:
             raise NotReady("the router has not read the list of models yet", remedy="retry, and see its log if this persists") from None
 
-    async def find(self, name: str) -> Model:
+    async def find(self, name: str) -> RoutedModel:
         """The model of this name.
 
         Raises UnknownModel, and NotReady when it cannot be routed to or no list has arrived.
@@ -99,7 +99,7 @@ class Table:
         known = ", ".join(sorted(self.models)) or "none"
         raise UnknownModel(f"unknown model {name}; known models: {known}.")
 
-    def _take(self, model: Model) -> None:
+    def _take(self, model: RoutedModel) -> None:
         self.reasons.pop(model.name, None)
         if self.models.get(model.name) != model:
             self.models[model.name] = model

@@ -18,7 +18,7 @@ import orjson
 from common.errors import TidegateError
 from functions.router.dispatch import Dispatcher
 from functions.runtime.errors import UnknownModel, Unreachable
-from functions.runtime.knative.traffic import Arm, Model
+from functions.runtime.knative.traffic import Arm, RoutedModel
 
 log = logging.getLogger("tidegate.router")
 
@@ -43,33 +43,33 @@ class Versions:
         self._entries: dict[tuple[str, str], _Entry] = {}
         self._pending: dict[tuple[str, str], asyncio.Task[tuple[str, ...]]] = {}
 
-    def known(self, model: Model, arm: Arm) -> tuple[str, ...] | None:
+    def known(self, model: RoutedModel, arm: Arm) -> tuple[str, ...] | None:
         """The versions of an arm, if they were read before."""
         found = self._entries.get((model.name, arm.revision))
         return None if found is None else found.versions
 
-    async def of(self, model: Model, arm: Arm) -> tuple[str, ...]:
+    async def of(self, model: RoutedModel, arm: Arm) -> tuple[str, ...]:
         """The versions that an arm serves; none where its card names none. Raises as `Dispatcher.call` does."""
         known = self.known(model, arm)
         return await self._shared_read(model, arm) if known is None else known
 
-    async def arm(self, model: Model, version: str, arms: Sequence[Arm]) -> Arm:
+    async def arm(self, model: RoutedModel, version: str, arms: Sequence[Arm]) -> Arm:
         """The first of these arms that serves the version.
 
         Raises UnknownModel, or the error of an arm that may serve it and could not be called.
         """
         return (await self._serving(model, version, arms, only_first=True))[0]
 
-    async def arms(self, model: Model, version: str, arms: Sequence[Arm]) -> list[Arm]:
+    async def arms(self, model: RoutedModel, version: str, arms: Sequence[Arm]) -> list[Arm]:
         """The arms among these that serve the version. Raises as `arm` does."""
         return await self._serving(model, version, arms, only_first=False)
 
-    async def listed(self, model: Model, arms: Sequence[Arm]) -> list[str]:
+    async def listed(self, model: RoutedModel, arms: Sequence[Arm]) -> list[str]:
         """The versions of these arms, in their order, without those of an arm that cannot be called now."""
         found = await asyncio.gather(*(self._within_limit(self.of(model, arm), arm) for arm in arms))
         return list(dict.fromkeys(version for versions in found for version in versions))
 
-    async def _serving(self, model: Model, version: str, arms: Sequence[Arm], *, only_first: bool) -> list[Arm]:
+    async def _serving(self, model: RoutedModel, version: str, arms: Sequence[Arm], *, only_first: bool) -> list[Arm]:
         failures: dict[Arm, TidegateError] = {}
         for read in (self.of, self._refreshed):
             serving: list[Arm] = []
@@ -88,14 +88,14 @@ class Versions:
         known = ", ".join(dict.fromkeys(name for arm in arms for name in self.known(model, arm) or ())) or "none"
         raise UnknownModel(f"model {model.name} has no version {version[:80]} here; known versions: {known}.")
 
-    async def _refreshed(self, model: Model, arm: Arm) -> tuple[str, ...]:
+    async def _refreshed(self, model: RoutedModel, arm: Arm) -> tuple[str, ...]:
         """The versions of an arm, read again if they may be out of date."""
         entry = self._entries.get((model.name, arm.revision))
         if entry is not None and monotonic() - entry.read_at < _FRESH_SECONDS:
             return entry.versions
         return await self._shared_read(model, arm)
 
-    async def _shared_read(self, model: Model, arm: Arm) -> tuple[str, ...]:
+    async def _shared_read(self, model: RoutedModel, arm: Arm) -> tuple[str, ...]:
         """Read the versions of an arm, in one call for all waiting requests.
 
         The call goes on when the first of the requests is cancelled.
@@ -112,7 +112,7 @@ class Versions:
         if not task.cancelled():
             task.exception()  # retrieved here, since no request may be waiting any more
 
-    async def _read(self, model: Model, arm: Arm) -> tuple[str, ...]:
+    async def _read(self, model: RoutedModel, arm: Arm) -> tuple[str, ...]:
         reply = await self._dispatcher.call(model.name, arm, "GET", f"/v2/models/{quote(model.name, safe='')}", [])
         metadata = await reply.read(self._limit, lambda _: None)
         if metadata.status >= 500:
@@ -122,7 +122,7 @@ class Versions:
         self._entries[model.name, reply.arm.revision] = _Entry(versions, monotonic())
         return versions
 
-    def _drop_former(self, model: Model) -> None:
+    def _drop_former(self, model: RoutedModel) -> None:
         """Drop the entries of revisions that are not arms any more."""
         current = {arm.revision for arm in model.arms}
         for key in [key for key in self._entries if key[0] == model.name and key[1] not in current]:

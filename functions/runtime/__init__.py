@@ -1,1 +1,1 @@
-"""What the functions share: the inference data plane, its protocols, settings, errors, and the Knative client."""
+"""The parts that functions share: the inference data plane, its protocols, settings, errors, and the Knative client."""

@@ -10,9 +10,9 @@ from functions.runtime.artifacts import loading
 from functions.runtime.artifacts.loading import Loaded
 from functions.runtime.artifacts.policy import Policy
 from functions.runtime.http.app import App
-from functions.runtime.http.call import Limits
+from functions.runtime.http.call import RequestLimits
 from functions.runtime.inference.registry import DataPlane
-from functions.runtime.inference.served import Limits as RowLimits
+from functions.runtime.inference.served import PredictionLimits
 from functions.runtime.observability.metrics import Metrics, Reading
 from functions.runtime.observability.observers import Observers
 from functions.runtime.observability.settings import ObservabilitySettings
@@ -48,7 +48,7 @@ def assemble(environ: Mapping[str, str]) -> Function:
 def _load(settings: Settings, policy: Policy, metrics: Metrics) -> DataPlane:
     began = time.perf_counter()
     models = loading.load_all(settings.model, policy)
-    limits = RowLimits(request_rows=settings.max_rows, waiting_rows=settings.max_waiting_rows)
+    limits = PredictionLimits(request_rows=settings.max_rows, waiting_rows=settings.max_waiting_rows)
     plane = DataPlane([(model, _reload(model, policy)) for model in models], metrics, limits, control=settings.model_control)
     metrics.started("load", time.perf_counter() - began)
     return plane
@@ -58,8 +58,8 @@ def _reload(model: Loaded, policy: Policy) -> Callable[[], Loaded]:
     return lambda: loading.load(model.source, policy)
 
 
-def _limits(settings: Settings) -> Limits:
-    return Limits(
+def _limits(settings: Settings) -> RequestLimits:
+    return RequestLimits(
         body_bytes=settings.max_body_bytes,
         json_bytes=settings.max_json_bytes,
         bodies_bytes=settings.max_waiting_bytes,

@@ -81,7 +81,7 @@ class StallDetector:
         self._unchanged: dict[str, tuple[Hashable, float]] = {}
 
     def check(self, worker: WorkerState) -> str | None:
-        """Return a sentence about a subject that has not changed for too long; None if there is none."""
+        """Return a sentence about a subject that has not changed for too long; None if there is no such subject."""
         now = self._clock()
         passed, self._checked_at = min(now - self._checked_at, self._longest), now
         before, self._unchanged = self._unchanged, {}

@@ -15,7 +15,7 @@ from eventing.codecs import kafka as codec
 from eventing.deadletter import Rejection
 from eventing.event import Event
 from eventing.kafka.errors import KafkaError
-from eventing.kafka.kafka_python.cluster import KafkaCluster
+from eventing.kafka.factory import cluster_of
 from eventing.kafka.port import Cluster, Producer, ProducerOptions
 from eventing.reply import Problem
 from functions.stream import guard, limits
@@ -55,7 +55,7 @@ async def run(settings: StreamSettings, stop: asyncio.Event, health: Health | No
     WriteFailed when an output cannot be written at all, Stalled when records wait and none is processed: then a thread
     may hang.
     """
-    health, cluster = health or Health(), cluster or KafkaCluster(settings.broker)
+    health, cluster = health or Health(), cluster or cluster_of(settings.broker)
     async with contextlib.AsyncExitStack() as stack:
         session = await stack.enter_async_context(
             http_client.session(timeout_seconds=settings.request_timeout_seconds, connections=settings.in_flight, raw=True)

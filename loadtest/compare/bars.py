@@ -8,7 +8,7 @@ from typing import Literal
 from loadtest.compare.result import Comparison
 from loadtest.compare.servers import OURS, PEER
 
-Outcome = Literal["kept", "missed", "not measured"]
+Outcome = Literal["met", "missed", "not measured"]
 LIGHTGBM, SOAK = "lightgbm", "soak"
 
 
@@ -34,18 +34,18 @@ class Verdict:
 
 
 BARS = (
-    Bar("one row, 8 connections: requests/s over MLServer's", "one-row-8", "rate", 8, at_least=True, ratio=True),
-    Bar("one row, 8 connections: p99 over MLServer's", "one-row-8", "p99", 1 / 5, ratio=True),
-    Bar("one row, 1 connection: requests/s over MLServer's", "one-row-1", "rate", 2.5, at_least=True, ratio=True),
-    Bar("one row, 64 connections: requests/s over MLServer's", "one-row-64", "rate", 10, at_least=True, ratio=True),
-    Bar("1,000 rows, JSON: requests/s over MLServer's", "rows-json", "rate", 1.4, at_least=True, ratio=True),
-    Bar("1,000 rows, binary tensors: requests/s over MLServer's", "rows-binary", "rate", 2.5, at_least=True, ratio=True),
-    Bar("process start to first answer", "cold-start", "started_ms", 400, unit="ms"),
-    Bar("process start to first answer over MLServer's", "cold-start", "started_ms", 1 / 6, ratio=True),
-    Bar("resident memory after 10,000 requests over MLServer's", "memory", "rss_mb", 1 / 3, ratio=True),
-    Bar("open loop at half of its maximum: p99", "open-loop", "p99", 5, unit="ms"),
-    Bar("memory over the second half of the soak", SOAK, "slope", 1, unit="bytes a request"),
-    Bar("LightGBM: added to the library's own call", LIGHTGBM, "added", 0.3, unit="ms a request"),
+    Bar("one row, 8 connections: requests/s relative to MLServer", "one-row-8", "rate", 8, at_least=True, ratio=True),
+    Bar("one row, 8 connections: p99 relative to MLServer", "one-row-8", "p99", 1 / 5, ratio=True),
+    Bar("one row, 1 connection: requests/s relative to MLServer", "one-row-1", "rate", 2.5, at_least=True, ratio=True),
+    Bar("one row, 64 connections: requests/s relative to MLServer", "one-row-64", "rate", 10, at_least=True, ratio=True),
+    Bar("1,000 rows, JSON: requests/s relative to MLServer", "rows-json", "rate", 1.4, at_least=True, ratio=True),
+    Bar("1,000 rows, binary tensors: requests/s relative to MLServer", "rows-binary", "rate", 2.5, at_least=True, ratio=True),
+    Bar("process start to first response", "cold-start", "started_ms", 400, unit="ms"),
+    Bar("process start to first response relative to MLServer", "cold-start", "started_ms", 1 / 6, ratio=True),
+    Bar("resident memory after 10,000 requests relative to MLServer", "memory", "rss_mb", 1 / 3, ratio=True),
+    Bar("open loop at half of the maximum rate: p99", "open-loop", "p99", 5, unit="ms"),
+    Bar("memory growth over the second half of the soak test", SOAK, "slope", 1, unit="bytes per request"),
+    Bar("LightGBM: added to the library call", LIGHTGBM, "added", 0.3, unit="ms per request"),
 )
 
 
@@ -57,8 +57,8 @@ def _verdict(bar: Bar, result: Comparison) -> Verdict:
     value, errors = _measured(bar, result)
     if value is None:
         return Verdict(bar, None, "not measured")
-    kept = (value >= bar.limit if bar.at_least else value <= bar.limit) and not errors
-    return Verdict(bar, value, "kept" if kept else "missed", errors)
+    met = (value >= bar.limit if bar.at_least else value <= bar.limit) and not errors
+    return Verdict(bar, value, "met" if met else "missed", errors)
 
 
 def _measured(bar: Bar, result: Comparison) -> tuple[float | None, int]:

@@ -1,7 +1,7 @@
 """The load generator: `python -m loadtest.compare.client` reads a Load from standard input and writes Figures.
 
 It parses only the status and the length of a response, and sends prebuilt requests, so that the server is measured. Its
-own limit is measured with every comparison, against a server that does nothing.
+own limit is measured with every comparison, against a no-op server.
 """
 
 from __future__ import annotations

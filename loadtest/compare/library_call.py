@@ -1,4 +1,4 @@
-"""`python -m loadtest.compare.library_call ARTIFACT`: the time of LightGBM's own call in ms, without a server.
+"""`python -m loadtest.compare.library_call ARTIFACT`: the time of a call of LightGBM in ms, without a server.
 
 It is the median of the C API's call for one row, by one thread. Booster.predict of the Python package takes longer and
 would hide a part of the server's overhead.

@@ -1,4 +1,4 @@
-"""A server that does nothing: it answers each POST with the same bytes. `python -m loadtest.compare.noop PORT`.
+"""A no-op server: it answers each POST with the same bytes. `python -m loadtest.compare.noop PORT`.
 
 It shows the limit of the load generator, and the cost of a round trip without any work.
 """

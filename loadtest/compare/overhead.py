@@ -1,9 +1,9 @@
-"""The overhead of the function over a library's own call, with another runtime than XGBoost.
+"""The overhead of the function over a library call, with another runtime than XGBoost.
 
-    added = p50 of a request of one row, by one connection - median of the library's own call
+    added = p50 of a request of one row, by one connection - median of the library call
 
 Both are measured in each round, in separate processes. The request includes the loopback and the load generator, so
-that the function's share is at most that; the report also has the p50 of the same bytes to a server that does nothing.
+that the function's share is at most that; the report also has the p50 of the same bytes to a no-op server.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from loadtest.compare.servers import Ready, check
 
 @contextmanager
 def noop(trained: Trained, log: Path) -> Iterator[Process]:
-    """Run the server that does nothing."""
+    """Run the no-op server."""
     port = free_port()
     with running([sys.executable, "-m", "loadtest.compare.noop", str(port)], {}, port, trained.requests.one[0], log) as process:
         yield process
@@ -65,6 +65,6 @@ def _library_call(artifact: Path) -> float:
     )
     if done.returncode:
         lines = done.stderr.strip().splitlines()
-        raise ServerFailed(f"LightGBM's own call failed: {lines[-1] if lines else 'no output'}")
+        raise ServerFailed(f"the call of LightGBM failed: {lines[-1] if lines else 'no output'}")
     # LightGBM itself may write to standard output.
     return float(done.stdout.split()[-1])

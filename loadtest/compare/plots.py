@@ -38,9 +38,9 @@ PICTURES: dict[str, tuple[Panel, ...]] = {
         Panel("1,000 rows, 4 connections: p99, ms", "p99", _MANY),
     ),
     "start-and-memory": (
-        Panel("process start to first answer, ms", "started_ms", (("", "cold-start"),)),
+        Panel("process start to first response, ms", "started_ms", (("", "cold-start"),)),
         Panel("resident memory after 10,000 requests, MB", "rss_mb", (("", "memory"),)),
-        Panel("open loop at half of its maximum: p99, ms", "p99", (("", "open-loop"),)),
+        Panel("open loop at half of the maximum rate: p99, ms", "p99", (("", "open-loop"),)),
     ),
 }
 
@@ -88,7 +88,7 @@ def _soak(axes: Axes, soak: Soak) -> None:
     shown: Sequence[tuple[int, int]] = soak.samples[:: len(soak.samples) // 500 + 1]
     axes.plot([done / 1e6 for done, _ in shown], [size / 1e6 for _, size in shown])
     axes.set(xlabel="requests, millions", ylabel="resident memory, MB", ylim=(0, 1.2 * max(size for _, size in shown) / 1e6))
-    axes.set_title(f"{soak.requests:,} requests at 64 connections: {soak.slope:+.2f} bytes a request over the second half", fontsize=10)
+    axes.set_title(f"{soak.requests:,} requests at 64 connections: {soak.slope:+.2f} bytes per request over the second half", fontsize=10)
 
 
 def _short(value: float) -> str:

@@ -30,17 +30,17 @@ LINES = (
     Line("p99, ms", "rows-json", "p99", 2),
     Line("1,000 rows, binary tensors, 4 connections: requests/s", "rows-binary", "rate", 1),
     Line("p99, ms", "rows-binary", "p99", 2),
-    Line("one row, open loop at half of its own maximum: requests/s", "open-loop", "rate"),
+    Line("one row, open loop at half of the server's maximum rate: requests/s", "open-loop", "rate"),
     Line("p50, ms", "open-loop", "p50", 2),
     Line("p99, ms", "open-loop", "p99", 2),
-    Line("of it the load generator's own lateness, p99, ms", "open-loop", "late_p99", 2),
-    Line("process start to first answer, ms", "cold-start", "started_ms"),
+    Line("delay caused by the load generator, p99, ms", "open-loop", "late_p99", 2),
+    Line("process start to first response, ms", "cold-start", "started_ms"),
     Line("resident memory after 10,000 requests, MB", "memory", "rss_mb"),
-    Line("the same, shared pages counted once (PSS), MB", "memory", "pss_mb"),
-    Line("one row of LightGBM, 1 connection: p50, ms", LIGHTGBM, "request", 3),
-    Line("of it the library's own call, ms", LIGHTGBM, "library", 3),
-    Line("of it added by the function, with the round trip, ms", LIGHTGBM, "added", 3),
-    Line("a round trip to a server that does nothing: p50, ms", LIGHTGBM, "round_trip", 3),
+    Line("proportional set size (PSS) after 10,000 requests, MB", "memory", "pss_mb"),
+    Line("LightGBM, one row, 1 connection: p50, ms", LIGHTGBM, "request", 3),
+    Line("the library call alone, ms", LIGHTGBM, "library", 3),
+    Line("added by the function, including the round trip, ms", LIGHTGBM, "added", 3),
+    Line("round trip to a no-op server: p50, ms", LIGHTGBM, "round_trip", 3),
 )
 
 
@@ -50,7 +50,8 @@ def text(result: Comparison) -> str:
 
 
 def markdown(result: Comparison) -> str:
-    lines = ["<!-- written by `python -m loadtest.compare`; measure again rather than edit -->", "", *_markdown(figures(result)), ""]
+    comment = "<!-- written by `python -m loadtest.compare`; run it again instead of editing this file -->"
+    lines = [comment, "", *_markdown(figures(result)), ""]
     lines += [*_markdown(bars(result)), "", *(f"- {note}" for note in notes(result)), ""]
     return "\n".join(lines)
 
@@ -81,7 +82,8 @@ def figures(result: Comparison) -> list[list[str]]:
 
 
 def bars(result: Comparison) -> list[list[str]]:
-    return [["bar", "limit", "measured", ""], *([item.bar.title, _limit(item), _value(item), item.outcome] for item in verdicts(result))]
+    rows = [[item.bar.title, _limit(item), _value(item), item.outcome] for item in verdicts(result)]
+    return [["target", "limit", "measured", "result"], *rows]
 
 
 def notes(result: Comparison) -> list[str]:
@@ -89,32 +91,33 @@ def notes(result: Comparison) -> list[str]:
     machine, ceiling = result.machine, ", ".join(f"{connections}: {rate:,.0f}" for connections, rate in result.ceiling.items())
     found = [
         f"Model: XGBoost, {TREES} trees, depth {DEPTH}, {FEATURES} features, binary:logistic."
-        " All servers answered the library's own scores, within 1e-6.",
-        f"Machine: {machine['cpu']}, {machine['system']}, Python {machine['python']}; the load average before was {machine['load']}."
-        f" Begun {result.began}.",
-        f"{result.rounds} rounds of {result.seconds:g} s a measurement, interleaved, beginning with another server in each;"
-        " medians (smallest to largest), ratios within a round. One server is asked at a time, the others idle. All defaults stay on.",
-        "Closed loop, keep-alive, every answer's status checked. Open loop: Poisson arrivals, latencies from when a request was due."
-        " Cold starts find their files in the page cache.",
+        " All servers returned the scores of the library, within 1e-6.",
+        f"Machine: {machine['cpu']}, {machine['system']}, Python {machine['python']}; load average before the run: {machine['load']}."
+        f" Started at {result.began}.",
+        f"{result.rounds} rounds with {result.seconds:g} s per measurement, interleaved, each starting with a different server;"
+        " medians (minimum to maximum), ratios within a round. One server is under load at a time, the others are idle."
+        " All servers run with their defaults.",
+        "Closed loop: keep-alive connections, and the status of every response is checked. Open loop: Poisson arrivals, latencies"
+        " measured from the scheduled time of a request. Cold starts read their files from the page cache.",
     ]
     if ceiling:
         found.append(
-            f"The load generator itself reaches, against a server that does nothing, requests/s by connections: {ceiling} (with one, it is"
-            f" the time of a round trip). In the comparison it used {_busiest(result):.0%} of a core at most."
+            f"Maximum rate of the load generator against a no-op server, requests/s by connections: {ceiling} (one connection is limited"
+            f" by the round trip). In the comparison, the load generator used at most {_busiest(result):.0%} of a core."
         )
     for server in result.servers:
         installed = ", ".join(f"{name} {version}" for name, version in server.versions.items())
         found += [f"{server.title}: {installed}."] if installed else []
         found += [f"{server.title}: {note}." for note in server.notes]
         found += [f"{server.title} was not measured: {server.missing}."] if server.missing else []
-    found += [f"{name} failed and was measured no more: {reason}." for name, reason in result.measured.failed.items()]
+    found += [f"{name} failed and was not measured further: {reason}." for name, reason in result.measured.failed.items()]
     if result.soak:
         soak = result.soak
         found.append(f"Soak: {soak.requests:,} requests at 64 connections in {soak.seconds:,.0f} s, {soak.errors} failed.")
     failed = {scenario: errors for scenario in result.measured.figures if (errors := result.measured.errors(scenario, OURS))}
-    found += [f"Requests to Tidegate that failed in {scenario}: {errors:,}." for scenario, errors in failed.items()]
+    found += [f"Failed requests to Tidegate in {scenario}: {errors:,}." for scenario, errors in failed.items()]
     if result.interrupted:
-        found.append("The run was interrupted: these are the figures until then.")
+        found.append("The run was interrupted; the figures are incomplete.")
     return found
 
 

@@ -91,7 +91,7 @@ SCENARIOS = (
     Scenario("one-row-64", "one row, JSON, 64 connections", "requests/s", "rate", _one_row(_MAX_CONNECTIONS)),
     Scenario("rows-json", f"{ROWS:,} rows, JSON, 4 connections", "requests/s", "rate", _many_rows),
     Scenario("rows-binary", f"{ROWS:,} rows, binary tensors, 4 connections", "requests/s", "rate", _binary),
-    Scenario("open-loop", "one row, open loop at half of its own maximum, p99", "ms", "p99", _open_loop),
-    Scenario("cold-start", "process start to first answer", "ms", "started_ms", _cold_start),
+    Scenario("open-loop", "one row, open loop at half of the server's maximum rate, p99", "ms", "p99", _open_loop),
+    Scenario("cold-start", "process start to first response", "ms", "started_ms", _cold_start),
     Scenario("memory", f"resident memory after {_MEMORY_REQUESTS:,} requests", "MB", "rss_mb", _memory),
 )

@@ -13,6 +13,7 @@ from loadtest.compare.model import NAME, Trained
 from loadtest.compare.processes import Process, ServerFailed, exchange, free_port, running
 from loadtest.compare.wire import scores
 
+_JSON_INSTEAD = "does not support binary tensors over HTTP; measured with JSON instead"
 OURS, PEER = "tidegate", "mlserver"
 _TOLERANCE = 1e-6
 
@@ -57,9 +58,7 @@ class Ready:
 
     @property
     def notes(self) -> list[str]:
-        return [
-            note for note in (self.method.note, "" if self.binary else "has no binary tensors over HTTP: asked in JSON instead") if note
-        ]
+        return [note for note in (self.method.note, "" if self.binary else _JSON_INSTEAD) if note]
 
     @contextmanager
     def start(self, trained: Trained) -> Iterator[Process]:
@@ -107,8 +106,8 @@ SERVERS = (
             StartMethod(
                 _mlserver_command,
                 lambda trained, port: _mlserver(trained, port) | {"MLSERVER_PARALLEL_WORKERS": "0"},
-                "did not start by default, with a worker process (uvloop 0.22 and newer break it); it predicts in the server's process"
-                " instead (MLSERVER_PARALLEL_WORKERS=0), which is faster and smaller than its default beside an older uvloop",
+                "does not start with its default of a worker process (incompatible with uvloop 0.22 and newer); it predicts in the server"
+                " process instead (MLSERVER_PARALLEL_WORKERS=0), which is faster and smaller than the default with an older uvloop",
             ),
         ),
     ),
@@ -120,7 +119,7 @@ SERVERS = (
         (
             StartMethod(
                 _kserve_command,
-                note="xgbserver is not on PyPI, only in KServe's images; this is KServe's Python server with a predictor of ten lines",
+                note="xgbserver is only in KServe's images, not on PyPI; this is KServe's Python server with a predictor of ten lines",
             ),
         ),
     ),

@@ -1,4 +1,4 @@
-"""The page's examples, run as they stand."""
+"""The examples of docs/fastapi.md, run unchanged."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def run(block: str) -> Any:
 
 
 @pytest.mark.usefixtures("_parcels")
-def test_the_shortest_application_serves_the_model() -> None:
+def test_minimal_application_serves_the_model() -> None:
     with TestClient(run(BLOCKS[0])) as client:
         assert client.post("/v1/models/parcels:predict", json={"instances": [ROW]}).status_code == 200
 
 
 @pytest.mark.usefixtures("_parcels")
-def test_the_route_predicts_and_what_is_to_be_done_later_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+def test_route_predicts_and_runs_its_background_task(capsys: pytest.CaptureFixture[str]) -> None:
     with TestClient(run(BLOCKS[1])) as client:
         (hours,) = client.post("/v1/models/parcels:predict", json={"instances": [ROW]}).json()["predictions"]
         assert client.post("/parcels/days", json=ROW).json() == {"days": hours / 24}
@@ -50,7 +50,7 @@ def test_the_route_predicts_and_what_is_to_be_done_later_is_done(capsys: pytest.
 
 
 @pytest.mark.usefixtures("_parcels")
-def test_the_guarded_application_asks_for_a_key() -> None:
+def test_guarded_application_requires_a_key() -> None:
     with TestClient(run(BLOCKS[2])) as client:
         assert client.get("/v2/models/parcels").status_code == 401
         assert client.get("/v2/models/parcels", headers={"x-api-key": "k" * 32}).status_code == 200

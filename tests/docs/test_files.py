@@ -1,4 +1,4 @@
-"""What docs/files.md says of keys and cells is what the code does."""
+"""Keys, cells and limits in docs/files.md match the code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from eventing.keys import key_text
-from functions.batch.settings import Limits
+from functions.batch.settings import BatchLimits
 from tidegate.rows.numbers import by_form, reader_of
 
 PAGE = (Path(__file__).parents[2] / "docs/files.md").read_text("utf-8")
@@ -36,12 +36,12 @@ def row(first: str) -> str:
         ("time, timestamp", [dt.datetime(2013, 1, 2, 5), dt.datetime(2013, 1, 2, 5, tzinfo=dt.UTC)]),  # noqa: DTZ001
     ],
 )
-def test_the_examples_of_keys_are_so(kind: str, values: list[Any]) -> None:
+def test_key_examples_match_the_code(kind: str, values: list[Any]) -> None:
     examples = row(kind).rpartition(" | ")[2]
     assert all(f"`{key_text(value)}`" in examples for value in values)
 
 
-def test_the_examples_of_cells_are_read_so() -> None:
+def test_cell_examples_match_the_code() -> None:
     def examples(first: str) -> list[str]:
         return re.findall(r"`([^`]+)`", row(first))
 
@@ -50,8 +50,8 @@ def test_the_examples_of_cells_are_read_so() -> None:
     assert [by_form(text) for text in ("007", "NaN", "Infinity", "1E05", "true")] == ["007", "NaN", "Infinity", 1e5, True]
 
 
-def test_the_limits_of_a_batch_are_the_code_s() -> None:
-    limits = Limits()
+def test_batch_limits_match_the_code() -> None:
+    limits = BatchLimits()
     said = row("requests")
     assert f"{limits.chunk_rows:,} rows" in said
     assert f"{limits.binary_bytes // 2**20} MiB" in said

@@ -1,4 +1,4 @@
-"""The page's commands, run as they stand: a model of one's own, its canary, its promotion."""
+"""The commands of docs/first-hour.md, run unchanged: a new model, its canary, its promotion."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from tests.examples import clone, run, script
 
 PAGE = (Path(__file__).parents[2] / "docs/first-hour.md").read_text("utf-8")
-# Run by tests/tidegate/demo; the shell of the test has the virtual environment's commands already.
+# Not run here: tests/tidegate/demo runs it, and the shell of the test has the virtual environment.
 ELSEWHERE = "make demo\n. .venv/bin/activate\n"
 
 
-def test_every_command_works_and_prints_what_the_page_says(tmp_path: Path, flights_models: Path) -> None:
+def test_commands_print_the_documented_output(tmp_path: Path, flights_models: Path) -> None:
     printed = run(script(PAGE, tmp_path), clone(tmp_path / "clone"), tmp_path)
     for shown in re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL):
         # uniq's own indentation differs between systems.
@@ -25,5 +25,5 @@ def test_every_command_works_and_prints_what_the_page_says(tmp_path: Path, fligh
     assert "tidegate-revision: parcels-00002" in promoted.lower()
 
 
-def test_no_command_is_left_out() -> None:
+def test_every_command_is_run() -> None:
     assert re.findall(r"```\n(?!\n)(.*?)```", re.sub(r"```\w+\n.*?```\n", "", PAGE, flags=re.DOTALL), re.DOTALL) == [ELSEWHERE]

@@ -30,7 +30,7 @@ def _anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
-def test_links_lead_to_files_and_headings(page: Path) -> None:
+def test_links_resolve_to_files_and_headings(page: Path) -> None:
     for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", _prose(page)):
         linked = page.parent / target if target else page
         assert linked.exists(), target

@@ -37,14 +37,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_example_predicts(project: Path) -> None:
+def test_example_predicts(project: Path) -> None:
     loaded = loading.load(project / "model.yaml")
     assert loaded.model.signature.features == ("area", "rooms", "age")
     values, shape = loaded.model.predict(array("d", [82.5, 3, 20, 0, 0, 0]), 2)
     assert (values, shape) == (array("d", [266_250.0, 40_000.0]), ())
 
 
-def test_an_artifact_that_is_none_is_one_sentence(project: Path) -> None:
+def test_invalid_artifact_is_one_sentence(project: Path) -> None:
     (project / "price.json").write_text('{"coefficients": {"area": "much"}, "intercept": 0}')
     with pytest.raises(InvalidModel, match=r"price\.json is no linear model.*; write coefficients by feature, and an intercept\.$"):
         loading.load(project / "model.yaml")
@@ -72,6 +72,6 @@ def test_example_is_served_by_the_documented_command(project: Path) -> None:
             server.terminate()
 
 
-def test_every_runtime_is_on_the_page() -> None:
+def test_page_lists_every_runtime() -> None:
     ours = PAGE.partition("\n## Your own runtime\n")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", ours, re.MULTILINE)) == {"runtime", *BUILT_IN}  # the first is the table's head

@@ -29,12 +29,12 @@ VARIABLES = {
     for path in (ROOT / folder).rglob("*.py")
     for name in re.findall(r'"((?:TIDEGATE|OTEL|K)_[A-Z_]+|PORT)"', path.read_text("utf-8"))
 }
-# Where a field's variable is called otherwise than the field.
+# Settings whose variables have another name than their fields.
 PREFIXES = {Settings: "TIDEGATE_", RouterSettings: "TIDEGATE_", ObservabilitySettings: "TIDEGATE_", StreamSettings: "TIDEGATE_STREAM_"}
-PREFIXES |= {batch.Limits: "TIDEGATE_BATCH_", batch.BatchSettings: "TIDEGATE_"}
+PREFIXES |= {batch.BatchLimits: "TIDEGATE_BATCH_", batch.BatchSettings: "TIDEGATE_"}
 PREFIXES |= {Security: "TIDEGATE_KAFKA_"}
 OTHERS = {"PORT": "TIDEGATE_PORT"}
-# Where the page describes the code's default in words.
+# Variables whose default is described in words on the page.
 IN_WORDS = {"TIDEGATE_NAMESPACE", "TIDEGATE_KAFKA_CA_FILE", "TIDEGATE_KAFKA_KEY_FILE"}
 
 
@@ -60,12 +60,12 @@ def defaults() -> list[tuple[str, str]]:
     return found
 
 
-def test_every_variable_has_one_row_and_every_row_is_a_variable() -> None:
+def test_variables_and_rows_match() -> None:
     assert len(ROWS) == len(TABLE)
     assert TABLE.keys() == VARIABLES
 
 
-def test_a_row_says_who_reads_it_and_what_it_means() -> None:
+def test_row_has_readers_and_meaning() -> None:
     for variable, (readers, _, meaning) in TABLE.items():
         assert set(readers.split(", ")) <= {"model", "router", "stream", "batch"}, variable
         assert meaning, variable
@@ -76,27 +76,27 @@ def test_most_defaults_can_be_compared() -> None:
 
 
 @pytest.mark.parametrize(("variable", "default"), defaults())
-def test_a_default_is_the_code_s(variable: str, default: str) -> None:
+def test_default_matches_the_code(variable: str, default: str) -> None:
     assert TABLE[variable][1] == default
 
 
-def test_the_log_level_is_the_code_s() -> None:
+def test_log_level_matches_the_code() -> None:
     assert TABLE["TIDEGATE_LOG_LEVEL"][1] == logs.DEFAULT_LEVEL
 
 
-def test_the_retry_time_and_the_event_path_of_a_batch_are_the_code_s() -> None:
+def test_batch_retry_time_and_event_path_match_the_code() -> None:
     assert TABLE["TIDEGATE_BATCH_RETRY_SECONDS"][1] == shown(RetryPolicy.total_seconds)
     assert TABLE["K_EVENT_PATH"][1] == batch.DEFAULT_EVENT_PATH
 
 
-def test_the_folders_of_a_batch_are_those_of_the_code_and_of_the_manifests() -> None:
+def test_batch_folders_match_the_code_and_the_manifests() -> None:
     assert TABLE[paths.SETTING][1] == batch.DEFAULT_PATHS
     (job,) = yaml.safe_load_all((ROOT / "manifests/base/batch/jobsink.yaml").read_text("utf-8"))
     (container,) = job["spec"]["job"]["spec"]["template"]["spec"]["containers"]
     assert {"name": paths.SETTING, "value": batch.DEFAULT_PATHS} in container["env"]
 
 
-def test_variables_of_the_manifests_are_settings() -> None:
+def test_manifest_variables_are_settings() -> None:
     texts = [path.read_text("utf-8") for path in (ROOT / "manifests").rglob("*.yaml")]
     named = {name for text in texts for name in re.findall(r"\b(?:TIDEGATE|OTEL)_[A-Z_]+\b", text)}
     assert named <= TABLE.keys()

@@ -1,4 +1,4 @@
-"""The documentation as a site: every link leads somewhere, and a reader's browser asks no other host for anything."""
+"""The documentation as a site: no broken link, and no request of the browser to another host."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Assets(HTMLParser):
-    """What a browser fetches by itself to show a page."""
+    """The assets that a browser fetches to show a page."""
 
     _ATTRIBUTES = ("src", "srcset", "data", "poster", "xlink:href", "action")
 
@@ -63,19 +63,19 @@ def hosts(site: Path) -> Iterator[tuple[Path, str]]:
         yield from ((path, url) for url in re.findall(r"(?:url\(|@import\s*)[\"']?((?:https?:)?//[^\"')]*)", text))
 
 
-def test_pages_load_nothing_from_another_host(site: Path) -> None:
+def test_pages_load_no_external_asset(site: Path) -> None:
     assert (site / "index.html").exists()
     assert not list(hosts(site))
 
 
-def test_every_page_of_the_repository_is_on_the_site(site: Path) -> None:
+def test_site_has_every_page_of_the_repository(site: Path) -> None:
     for page in (ROOT / "docs").rglob("*.md"):
         assert (site / page.relative_to(ROOT / "docs").with_suffix("") / "index.html").exists()
     for page in (ROOT / "manifests").rglob("README.md"):
         assert (site / page.parent.relative_to(ROOT) / "index.html").exists()
 
 
-def test_a_source_that_a_page_names_is_shown_as_text(site: Path) -> None:
+def test_linked_source_is_shown_as_text(site: Path) -> None:
     (base,) = re.findall(r"ARG BASE=(\S+)", (ROOT / "functions/Dockerfile").read_text("utf-8"))
     shown = re.sub(r"<[^>]+>", "", (site / "functions/Dockerfile/index.html").read_text("utf-8"))
     assert base in shown
@@ -86,7 +86,7 @@ def test_a_source_that_a_page_names_is_shown_as_text(site: Path) -> None:
     ["settings.md#no-such-heading", "no-such-page.md", "../functions/no_such_file.py", "/settings.md"],
     ids=["heading", "page", "source", "absolute"],
 )
-def test_a_link_to_nothing_fails_the_build(tmp_path: Path, link: str) -> None:
+def test_broken_link_fails_the_build(tmp_path: Path, link: str) -> None:
     (tmp_path / "docs").mkdir()
     shutil.copy(ROOT / "docs/site.py", tmp_path / "docs")
     (tmp_path / "README.md").write_text("# Start\n\n[settings](docs/settings.md)\n")
@@ -128,7 +128,7 @@ def address(site: Path) -> Iterator[str]:
         server.shutdown()
 
 
-async def test_diagrams_and_the_search_work_without_another_host(browser: Browser, address: str) -> None:
+async def test_diagrams_and_search_work_offline(browser: Browser, address: str) -> None:
     page = await browser.new_page()
     asked: set[str] = set()
     page.on("request", lambda request: asked.add(urlsplit(request.url).netloc))
@@ -140,7 +140,7 @@ async def test_diagrams_and_the_search_work_without_another_host(browser: Browse
     assert asked == {urlsplit(address).netloc}
 
 
-def test_ids_of_a_page_are_its_own(site: Path) -> None:
+def test_ids_are_unique_on_a_page(site: Path) -> None:
     """Styles of one diagram would reach another of the same id."""
     ids = re.findall(r'<svg id="([^"]+)"', (site / "ARCHITECTURE/index.html").read_text("utf-8"))
     assert len(ids) > 1

@@ -26,7 +26,7 @@ from kafka.admin import NewTopic
 from kafka.errors import UnknownTopicOrPartitionError
 
 from eventing.codecs.kafka import Message
-from eventing.kafka.kafka_python.cluster import KafkaCluster
+from eventing.kafka.factory import cluster_of
 from eventing.kafka.port import Broker, TopicPartition
 from tests.e2e.batch_data import parquet
 from tests.e2e.cluster import Cluster
@@ -156,7 +156,7 @@ def publish(topics: Kafka) -> Publish:
     """Write records to a topic; return when all are written."""
 
     def all_of(topic: str, *messages: Message) -> None:
-        producer = KafkaCluster(Broker(topics.servers)).producer()
+        producer = cluster_of(Broker(topics.servers)).producer()
         try:
             for message in messages:
                 producer.send(topic, message)
@@ -172,7 +172,7 @@ def await_records(topics: Kafka) -> Await:
     """Read a topic from its start until `wanted` is true of `count` records; return those."""
 
     def read(topic: str, wanted: Callable[[Any], bool], *, count: int = 1, seconds: float = 120) -> list[Any]:
-        consumer = KafkaCluster(Broker(topics.servers)).consumer()
+        consumer = cluster_of(Broker(topics.servers)).consumer()
         try:
             consumer.assign([TopicPartition(topic, number) for number in consumer.partitions_for(topic)])
             found: list[Any] = []

@@ -1,4 +1,4 @@
-"""Runs in separate processes, since locust patches the sockets of its own."""
+"""Load tests in separate processes, since locust patches the sockets of its process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What kustomize makes of the manifests."""
+"""The manifests as built by kustomize."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Build = Callable[..., Objects]
 
 
 def by_name(rendered: str) -> Objects:
-    """Objects by kind and name; Knative's Services are `Service`, since Kubernetes' own are none of ours."""
+    """Objects by kind and name; `Service` is Knative's, since the manifests have none of Kubernetes."""
     return {(item["kind"], item["metadata"]["name"]): item for item in yaml.safe_load_all(rendered)}
 
 
 @pytest.fixture(scope="session")
 def strictly(kubectl: Callable[..., str]) -> Iterator[Callable[[list[Object]], list[str]]]:
-    """Has an API server look at objects, in a namespace of its own, as if they were applied; returns the names of those that it takes."""
+    """Validates objects by a dry run on an API server, in a new namespace; returns the names of the accepted ones."""
     namespace = f"tidegate-manifests-{uuid.uuid4().hex[:8]}"
     kubectl("create", "namespace", namespace)
 

@@ -1,4 +1,4 @@
-"""What every manifest keeps to, and that an API server takes them as they are."""
+"""Rules for every manifest, and their validation by an API server."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def _environment(container: dict[str, Any]) -> dict[str, str]:
     return {variable["name"]: variable["value"] for variable in container["env"] if "value" in variable}
 
 
-def test_every_file_is_part_of_the_base_and_nothing_is_defined_twice() -> None:
+def test_base_includes_every_file_once() -> None:
     assert sorted(FILES) == sorted(path for path in BASE.rglob("*.yaml") if path.name not in NO_OBJECTS)
     names = [(item["kind"], item["metadata"]["name"]) for item in OBJECTS]
     assert len(names) == len(set(names))
 
 
 @each_object
-def test_labels_say_what_it_is_and_the_namespace_is_the_overlays(item: dict[str, Any]) -> None:
+def test_object_has_standard_labels_and_no_namespace(item: dict[str, Any]) -> None:
     labels = item["metadata"]["labels"]
     assert labels["app.kubernetes.io/part-of"] == "tidegate"
     assert labels["app.kubernetes.io/component"]
@@ -63,12 +63,12 @@ def test_labels_say_what_it_is_and_the_namespace_is_the_overlays(item: dict[str,
 
 
 @each_workload
-def test_pods_carry_the_labels_of_their_workload(item: dict[str, Any], template: dict[str, Any]) -> None:
+def test_pod_has_the_labels_of_its_workload(item: dict[str, Any], template: dict[str, Any]) -> None:
     assert template["metadata"]["labels"] == item["metadata"]["labels"]
 
 
 @each_workload
-def test_a_container_is_restricted_and_writes_where_it_may_only(item: dict[str, Any], template: dict[str, Any]) -> None:
+def test_container_is_restricted(item: dict[str, Any], template: dict[str, Any]) -> None:
     (container,) = template["spec"]["containers"]
     assert container["securityContext"] == {
         "runAsNonRoot": True,
@@ -86,23 +86,23 @@ def test_a_container_is_restricted_and_writes_where_it_may_only(item: dict[str, 
 
 
 @each_workload
-def test_what_a_pod_may_write_is_bounded(item: dict[str, Any], template: dict[str, Any]) -> None:
+def test_volumes_have_a_size_limit(item: dict[str, Any], template: dict[str, Any]) -> None:
     assert all(volume["emptyDir"]["sizeLimit"] for volume in template["spec"]["volumes"] if "emptyDir" in volume)
 
 
-def test_a_job_ends_at_some_time() -> None:
+def test_job_has_a_deadline() -> None:
     assert all(sink["spec"]["job"]["spec"]["activeDeadlineSeconds"] > 0 for sink in _named("JobSink").values())
 
 
 @each_workload
-def test_only_the_router_has_a_token(item: dict[str, Any], template: dict[str, Any]) -> None:
+def test_only_the_router_has_a_service_account_token(item: dict[str, Any], template: dict[str, Any]) -> None:
     account = template["spec"]["serviceAccountName"]
     assert account in _named("ServiceAccount")
     assert template["spec"].get("automountServiceAccountToken", True) is (account == "router")
 
 
 @each_service
-def test_a_service_scales_from_zero_and_back(service: dict[str, Any]) -> None:
+def test_service_scales_from_and_to_zero(service: dict[str, Any]) -> None:
     assert not any(name.startswith(SCALING) for name in service["metadata"].get("annotations", {}))
     annotations = service["spec"]["template"]["metadata"]["annotations"]
     assert annotations[f"{SCALING}min-scale"] == "0"
@@ -110,7 +110,7 @@ def test_a_service_scales_from_zero_and_back(service: dict[str, Any]) -> None:
 
 
 @each_service
-def test_probes_are_those_that_a_cold_start_wants(service: dict[str, Any]) -> None:
+def test_probes_suit_a_cold_start(service: dict[str, Any]) -> None:
     (container,) = service["spec"]["template"]["spec"]["containers"]
     assert container["ports"] == [{"name": "http1", "containerPort": 8080}]
     # A field beside the handler and Knative's own default would take the probe out of queue-proxy's fast path.
@@ -119,26 +119,26 @@ def test_probes_are_those_that_a_cold_start_wants(service: dict[str, Any]) -> No
     assert "startupProbe" not in container
 
 
-def test_a_model_function_computes_nothing_after_knative_has_given_up() -> None:
+def test_model_function_times_out_with_knative() -> None:
     service = _named("Service")["flights"]
     (container,) = service["spec"]["template"]["spec"]["containers"]
     assert float(_environment(container)["TIDEGATE_TIMEOUT_SECONDS"]) == service["spec"]["template"]["spec"]["timeoutSeconds"]
 
 
 def _artifacts(name: str) -> dict[str, dict[str, Any]]:
-    """What a profile of skaffold's builds, by image; of the file itself for an empty name."""
+    """The artifacts of a skaffold profile by image; those outside profiles for an empty name."""
     skaffold = yaml.safe_load((ROOT / "skaffold.yaml").read_text())
     (part,) = [skaffold] if not name else [profile for profile in skaffold["profiles"] if profile["name"] == name]
     return {artifact["image"]: artifact for artifact in part["build"]["artifacts"]}
 
 
 @pytest.mark.parametrize("profile", ["", "sync", "buildah", "buildah-sync"])
-def test_every_image_is_built_by_skaffold(profile: str) -> None:
+def test_skaffold_builds_every_image(profile: str) -> None:
     assert _artifacts(profile).keys() == {template["spec"]["containers"][0]["image"] for _, template in WORKLOADS}
 
 
 @pytest.mark.parametrize("profile", ["", "sync"])
-def test_docker_builds_each_image_from_its_folder_and_its_pins(profile: str) -> None:
+def test_docker_build_uses_the_function_and_its_pins(profile: str) -> None:
     for image, artifact in _artifacts(profile).items():
         arguments = artifact.get("docker", {})["buildArgs"]
         assert arguments["FUNCTION"] == image
@@ -148,7 +148,7 @@ def test_docker_builds_each_image_from_its_folder_and_its_pins(profile: str) -> 
 
 
 @pytest.mark.parametrize(("docker", "buildah"), [("", "buildah"), ("sync", "buildah-sync")])
-def test_buildah_builds_what_docker_does(docker: str, buildah: str) -> None:
+def test_buildah_and_docker_build_the_same(docker: str, buildah: str) -> None:
     for image, artifact in _artifacts(buildah).items():
         arguments = _artifacts(docker)[image]["docker"]["buildArgs"]
         target = _artifacts(docker)[image]["docker"].get("target")
@@ -160,7 +160,7 @@ def test_buildah_builds_what_docker_does(docker: str, buildah: str) -> None:
             assert list(ROOT.glob(path)), f"{image} depends on {path}, which is not there"
 
 
-def test_the_stream_worker_is_bound_to_the_router_s_endpoint_of_its_model() -> None:
+def test_stream_worker_is_bound_to_its_model_at_the_router() -> None:
     binding = _named("SinkBinding")["stream-flights"]["spec"]
     worker = _named("Deployment")[binding["subject"]["name"]]
     model = _environment(worker["spec"]["template"]["spec"]["containers"][0])["TIDEGATE_STREAM_MODEL"]
@@ -170,12 +170,12 @@ def test_the_stream_worker_is_bound_to_the_router_s_endpoint_of_its_model() -> N
 
 
 @pytest.mark.cluster
-def test_an_api_server_takes_the_whole_base(strictly: Callable[..., list[str]]) -> None:
+def test_api_server_accepts_the_base(strictly: Callable[..., list[str]]) -> None:
     assert len(strictly(OBJECTS)) == len(OBJECTS)
 
 
 @pytest.mark.cluster
-def test_the_job_of_a_job_sink_is_a_job(strictly: Callable[..., list[str]]) -> None:
+def test_jobsink_has_a_valid_job(strictly: Callable[..., list[str]]) -> None:
     # The custom resource takes any object as its job.
     for name, sink in _named("JobSink").items():
         job = {"apiVersion": "batch/v1", "kind": "Job", **sink["spec"]["job"]}
@@ -184,7 +184,7 @@ def test_the_job_of_a_job_sink_is_a_job(strictly: Callable[..., list[str]]) -> N
 
 
 @pytest.mark.cluster
-def test_the_api_server_refuses_an_unknown_field(strictly: Callable[..., list[str]]) -> None:
+def test_api_server_refuses_an_unknown_field(strictly: Callable[..., list[str]]) -> None:
     service = json.loads(json.dumps(SERVICES[0]))
     service["spec"]["template"]["spec"]["timeoutSecond"] = 60
     with pytest.raises(AssertionError, match="unknown field"):

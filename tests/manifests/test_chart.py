@@ -1,4 +1,4 @@
-"""The chart renders what kustomize makes of the base and its components, and says in one sentence what a value may be."""
+"""The chart renders the same objects as kustomize, and rejects an invalid value in one sentence."""
 
 from __future__ import annotations
 
@@ -177,21 +177,21 @@ def assert_same(rendered: Objects, built: Objects) -> None:
         assert rendered[key] == item, key
 
 
-def test_the_chart_as_it_is_renders_the_base(build: Build, render: Render) -> None:
+def test_default_values_render_the_base(build: Build, render: Render) -> None:
     assert_same(render(), build())
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_a_value_renders_what_its_component_does(build: Build, render: Render, component: str) -> None:
+def test_value_renders_its_component(build: Build, render: Render, component: str) -> None:
     same = COMPONENTS[component]
     assert_same(kept_cards_aside(render(same.values)), build(*same.components, values=same.data, files=same.files))
 
 
-def test_all_values_at_once_render_what_all_components_do(build: Build, render: Render) -> None:
+def test_all_values_render_all_components(build: Build, render: Render) -> None:
     assert_same(kept_cards_aside(render(ALL.values)), build(*ALL.components, values=ALL.data, files=ALL.files))
 
 
-def test_every_component_has_a_value_of_its_name() -> None:
+def test_every_component_has_a_value() -> None:
     assert COMPONENTS.keys() == {path.name for path in (ROOT / "manifests/components").iterdir()}
     inside = {"canary": "canary:", "object-storage": "objectStorage:", "kafka-address": "servers:", "without-stream": "null removes one"}
     text = (CHART / "values.yaml").read_text()
@@ -201,7 +201,7 @@ def test_every_component_has_a_value_of_its_name() -> None:
 
 
 @pytest.mark.parametrize(("overlay", "namespace"), [("production", "tidegate"), ("local", "default")])
-def test_a_file_of_values_renders_what_its_overlay_does(build: Build, render: Render, overlay: str, namespace: str) -> None:
+def test_values_file_renders_its_overlay(build: Build, render: Render, overlay: str, namespace: str) -> None:
     rendered, built = render({}, f"values-{overlay}.yaml", namespace=namespace), build(base=f"overlays/{overlay}")
     for item in built.values():
         # Says which overlay it was; Helm knows its own releases.
@@ -209,7 +209,7 @@ def test_a_file_of_values_renders_what_its_overlay_does(build: Build, render: Re
     assert_same(placed(rendered), placed(built))
 
 
-def test_another_model_function_is_one_entry(render: Render) -> None:
+def test_entry_adds_a_model_function(render: Render) -> None:
     before, after = render(), render({"models": {"prices": {}}})
     assert after.keys() - before.keys() == {("ServiceAccount", "prices"), ("Service", "prices")}
     assert all(after[key] == item for key, item in before.items())
@@ -217,12 +217,12 @@ def test_another_model_function_is_one_entry(render: Render) -> None:
     assert after[("Service", "prices")] == json.loads(as_flights)
 
 
-def test_an_entry_of_null_takes_its_objects_out(render: Render) -> None:
+def test_null_entry_removes_its_objects(render: Render) -> None:
     objects = render({"models": {"flights": None, "prices": {}}, "streams": {"flights": None}})
     assert not [name for _, name in objects if "flights" in name]
 
 
-def test_an_entry_s_own_values_come_before_those_of_all_functions(render: Render) -> None:
+def test_values_of_an_entry_override_the_defaults(render: Render) -> None:
     scaling = {"functions": {"scaling": {"minScale": 2}, "env": {"A": "1"}}, **_of_flights(scaling={"minScale": 0}, env={"B": "2"})}
     objects = render(scaling)
     minimum = {name: objects[("Service", name)]["spec"]["template"]["metadata"]["annotations"] for name in ("flights", "router")}
@@ -231,27 +231,27 @@ def test_an_entry_s_own_values_come_before_those_of_all_functions(render: Render
     assert [item["name"] for item in container["env"]][-2:] == ["A", "B"]
 
 
-def test_an_image_has_the_registry_before_it_and_the_tag_behind(render: Render) -> None:
+def test_image_has_registry_and_tag(render: Render) -> None:
     text = json.dumps(list(render({"registry": "registry.example.com/team/", "tag": "7"}).values()))
     images = set(re.findall(r'"image": "([^"]*)"', text))
     assert {f"registry.example.com/team/{name}:7" for name in ("flights", "router", "stream", "batch")} <= images
     assert all(re.fullmatch(r"registry\.example\.com/team/\w+:7", image) for image in images)
 
 
-def test_an_environment_variable_may_come_from_a_secret(render: Render) -> None:
+def test_environment_variable_is_read_from_a_secret(render: Render) -> None:
     secret = {"secretKeyRef": {"name": "keys", "key": "token"}}
     objects = render({"stream": {"env": {"TOKEN": secret}}})
     (container,) = objects[("Deployment", "stream-flights")]["spec"]["template"]["spec"]["containers"]
     assert container["env"][-1] == {"name": "TOKEN", "valueFrom": secret}
 
 
-def test_keda_reads_the_lag_of_the_group_that_the_worker_is_in(render: Render) -> None:
+def test_keda_reads_the_lag_of_the_worker_group(render: Render) -> None:
     streams = {"flights": {"env": {"TIDEGATE_STREAM_GROUP": "mine"}}}
     (trigger,) = render({**_enabled("streamKeda"), "streams": streams})[("ScaledObject", "stream-flights")]["spec"]["triggers"]
     assert trigger["metadata"]["consumerGroup"] == "mine"
 
 
-def test_another_card_is_another_config_map_that_stays_for_the_revisions_that_mount_it(render: Render) -> None:
+def test_changed_card_keeps_the_former_config_map(render: Render) -> None:
     def cards(card: str) -> dict[str, Object]:
         values = _of_flights(objectStorage={"enabled": True, "prefixes": "https://models.example.com", "card": card})
         return {name: item for (kind, name), item in render(values).items() if kind == "ConfigMap"}
@@ -289,7 +289,7 @@ def test_another_card_is_another_config_map_that_stays_for_the_revisions_that_mo
     ],
     ids=lambda value: None if isinstance(value, str) else "-".join(value),
 )
-def test_a_wrong_value_is_one_sentence(template: Helm, values: Object, words: str) -> None:
+def test_invalid_value_is_one_sentence(template: Helm, values: Object, words: str) -> None:
     done = template(values)
     assert done.returncode != 0
     (sentence,) = [line for line in done.stderr.splitlines() if words in line]
@@ -297,7 +297,7 @@ def test_a_wrong_value_is_one_sentence(template: Helm, values: Object, words: st
     assert len([line for line in done.stderr.splitlines() if line.startswith("- at")]) <= 1
 
 
-def test_an_ingress_of_another_name_is_let_in_and_called(render: Render) -> None:
+def test_policies_allow_another_gateway(render: Render) -> None:
     kong = {"namespace": "kong", "labels": {"app": "gateway"}}
     objects = render({"networkPolicy": {"enabled": True, "gateways": [kong]}})
     peer = {
@@ -309,13 +309,13 @@ def test_an_ingress_of_another_name_is_let_in_and_called(render: Render) -> None
         assert [peer] in [rule.get("to") for rule in objects["NetworkPolicy", caller]["spec"]["egress"]]
 
 
-def test_a_size_limit_of_a_larger_model_is_the_volume_s(render: Render) -> None:
+def test_size_limit_applies_to_the_volume(render: Render) -> None:
     storage = {"enabled": True, "prefixes": "https://models.example.com", "sizeLimit": "5Gi"}
     volumes = render(_of_flights(objectStorage=storage))["Service", "flights"]["spec"]["template"]["spec"]["volumes"]
     assert {"name": "artifacts", "emptyDir": {"sizeLimit": "5Gi"}} in volumes
 
 
-def test_what_yaml_would_take_for_something_else_stays_a_text(render: Render) -> None:
+def test_ambiguous_yaml_scalars_stay_strings(render: Render) -> None:
     stream = {"model": "flights", "input": "2024", "output": "null", "deadletter": "0x1F"}
     objects = render({"streams": {"flights": stream}, "kafka": {"servers": "[::1]:9092"}, **_enabled("streamKeda")})
     container = objects["Deployment", "stream-flights"]["spec"]["template"]["spec"]["containers"][0]
@@ -326,13 +326,13 @@ def test_what_yaml_would_take_for_something_else_stays_a_text(render: Render) ->
     assert (trigger["topic"], trigger["bootstrapServers"]) == ("2024", "[::1]:9092")
 
 
-def test_a_topic_may_have_what_an_object_s_name_may_not(render: Render) -> None:
+def test_topic_name_is_converted_to_an_object_name(render: Render) -> None:
     objects = render({"kafkaBroker": {"enabled": True, "scored": "Flights_Scored.v1"}})
     assert objects["KafkaSink", "flights-scored-v1"]["spec"]["topic"] == "Flights_Scored.v1"
 
 
 def _paths(values: Object, schema: Object) -> Iterator[tuple[str, bool]]:
-    """Each value with whether the schema names it; what is below a map of free names is that of the map's entries."""
+    """Each value with whether the schema names it; the entries of a map with free names share one schema."""
     if "$ref" in schema:
         schema = SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]]
     for name, value in values.items():
@@ -342,14 +342,14 @@ def _paths(values: Object, schema: Object) -> Iterator[tuple[str, bool]]:
             yield from _paths(value, inner)
 
 
-def test_the_schema_names_every_value_and_no_other() -> None:
+def test_schema_and_values_have_the_same_names() -> None:
     assert [name for name, named in _paths(VALUES, SCHEMA) if not named] == []
     # Helm gives `global` to a chart that is part of another one.
     assert SCHEMA["properties"].keys() - VALUES.keys() == {"global"}
 
 
-def test_every_value_of_the_chart_is_documented() -> None:
-    """A comment stands above each key, or above the keys around it for what Kubernetes itself has defined."""
+def test_every_value_has_a_comment() -> None:
+    """Each key has a comment above it, except below keys whose contents Kubernetes defines."""
     above = ""
     for line in (CHART / "values.yaml").read_text().splitlines():
         key = re.match(r"( *)([\w-]+):", line)
@@ -358,18 +358,18 @@ def test_every_value_of_the_chart_is_documented() -> None:
         above = line
 
 
-def test_the_chart_has_the_project_s_version() -> None:
+def test_chart_has_the_project_version() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert (chart["version"], chart["appVersion"]) == (version, version)
 
 
-def test_helm_finds_nothing_to_complain_of(helm: Helm) -> None:
+def test_helm_lint_passes(helm: Helm) -> None:
     done = helm("lint", "--strict", str(CHART))
     assert done.returncode == 0, done.stdout
 
 
-def test_links_of_the_page_lead_somewhere() -> None:
+def test_relative_links_exist() -> None:
     page = CHART / "README.md"
     links = re.findall(r"\]\(([^)#:]*)\)", page.read_text())
     assert links

@@ -1,4 +1,4 @@
-"""What each variation changes, and that it changes nothing else."""
+"""The changes that each component makes, and no others."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def changed(before: Objects, after: Objects) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_a_component_has_a_page_and_is_found(component: str) -> None:
+def test_component_has_a_page_and_is_documented(component: str) -> None:
     page = ROOT / "manifests/components" / component / "README.md"
     assert page.read_text().startswith("# ")
     assert f"components/{component})" in (ROOT / "docs/kubernetes.md").read_text(), "docs/kubernetes.md does not name it"
@@ -44,7 +44,7 @@ def test_a_component_has_a_page_and_is_found(component: str) -> None:
         assert (page.parent / link).exists(), f"{page} leads to {link}, which is not there"
 
 
-def test_a_canary_is_a_second_revision_that_both_have_names_and_tags(build: Build) -> None:
+def test_canary_adds_a_named_and_tagged_revision(build: Build) -> None:
     service = build("canary", values=CANARY)[("Service", "flights")]
     assert service["spec"]["template"]["metadata"]["name"] == "flights-v2"
     assert environment(service)["TIDEGATE_MODEL"] == "functions/flights/models/v2"
@@ -54,7 +54,7 @@ def test_a_canary_is_a_second_revision_that_both_have_names_and_tags(build: Buil
     ]
 
 
-def test_values_of_a_component_stay_here(build: Build) -> None:
+def test_canary_changes_one_service_only(build: Build) -> None:
     assert changed(build(), build("canary", values=CANARY)) == {("Service", "flights")}
 
 
@@ -63,21 +63,21 @@ def models(objects: Objects) -> set[tuple[str, str]]:
     return {key for key, item in objects.items() if key[0] == "Service" and item["metadata"]["labels"][component] == "model-function"}
 
 
-def test_a_warm_replica_is_kept_of_every_function(build: Build) -> None:
+def test_warm_replica_applies_to_every_function(build: Build) -> None:
     before, after = build(), build("warm-replica")
     assert changed(before, after) == models(before) | {("Service", "router")}
     for key in changed(before, after):
         assert after[key]["spec"]["template"]["metadata"]["annotations"][MIN_SCALE] == "1"
 
 
-def test_a_private_service_has_no_address_outside(build: Build) -> None:
+def test_private_service_is_cluster_local(build: Build) -> None:
     before, after = build(), build("private-service")
     assert changed(before, after) == models(before) >= {("Service", "flights")}
     for key in models(before):
         assert after[key]["metadata"]["labels"]["networking.knative.dev/visibility"] == "cluster-local"
 
 
-def test_triggers_lead_from_the_broker_to_the_router_and_to_the_topic(build: Build) -> None:
+def test_triggers_connect_broker_router_and_topic(build: Build) -> None:
     objects = build("kafka-broker")
     departed, scored = (objects[("Trigger", name)]["spec"] for name in ("flights-departed", "flights-scored"))
     assert {departed["broker"], scored["broker"]} == {"tidegate"}
@@ -92,13 +92,13 @@ def test_triggers_lead_from_the_broker_to_the_router_and_to_the_topic(build: Bui
     assert ("KafkaSink", delivery["deadLetterSink"]["ref"]["name"]) in objects
 
 
-def test_a_source_feeds_the_broker(build: Build) -> None:
+def test_kafka_source_sends_to_the_broker(build: Build) -> None:
     objects = build("kafka-broker", "kafka-source")
     sink = objects[("KafkaSource", "flights-departed")]["spec"]["sink"]["ref"]
     assert (sink["kind"], sink["name"]) in objects
 
 
-def test_kafka_s_address_is_written_wherever_one_is_named(build: Build) -> None:
+def test_kafka_address_is_set_everywhere(build: Build) -> None:
     parts = ("kafka-broker", "kafka-source", "stream-keda", "kafka-address")
     objects = build(*parts, values={"kafka": {"servers": BROKERS}})
     assert environment(objects[("Deployment", "stream-flights")])["TIDEGATE_BOOTSTRAP_SERVERS"] == BROKERS
@@ -108,7 +108,7 @@ def test_kafka_s_address_is_written_wherever_one_is_named(build: Build) -> None:
     assert "kafka.kafka.svc" not in str(objects)
 
 
-def test_sasl_and_tls_come_from_a_secret_whose_password_is_a_file(build: Build) -> None:
+def test_kafka_credentials_are_files_of_a_secret(build: Build) -> None:
     before, after = build(), build("kafka-sasl-tls")
     assert changed(before, after) == {("Deployment", "stream-flights")}
     worker = after[("Deployment", "stream-flights")]
@@ -120,7 +120,7 @@ def test_sasl_and_tls_come_from_a_secret_whose_password_is_a_file(build: Build) 
     assert "TIDEGATE_KAFKA_PASSWORD" not in variables
 
 
-def test_keda_alone_decides_how_many_workers_there_are(build: Build) -> None:
+def test_keda_sets_the_number_of_workers(build: Build) -> None:
     objects = build("stream-keda")
     worker, scaled = objects[("Deployment", "stream-flights")], objects[("ScaledObject", "stream-flights")]["spec"]
     assert "replicas" not in worker["spec"]
@@ -132,7 +132,7 @@ def test_keda_alone_decides_how_many_workers_there_are(build: Build) -> None:
     assert trigger["metadata"]["consumerGroup"] == f"tidegate-{topic}"
 
 
-def test_prometheus_asks_pods_so_that_nothing_is_started(build: Build) -> None:
+def test_prometheus_scrapes_pods_without_starting_one(build: Build) -> None:
     monitors = build("service-monitor")
     functions = monitors[("PodMonitor", "tidegate-functions")]["spec"]
     ((expression,),) = [functions["selector"]["matchExpressions"]]
@@ -144,7 +144,7 @@ def test_prometheus_asks_pods_so_that_nothing_is_started(build: Build) -> None:
     assert ("ServiceMonitor", "tidegate-requests") in monitors
 
 
-def test_a_budget_never_keeps_a_single_replica_on_its_node(build: Build) -> None:
+def test_disruption_budget_allows_a_single_replica_to_move(build: Build) -> None:
     budgets = [item for (kind, _), item in build("pod-disruption-budget").items() if kind == "PodDisruptionBudget"]
     assert len(budgets) == 3
     assert all("minAvailable" not in budget["spec"] and budget["spec"]["maxUnavailable"] == 1 for budget in budgets)
@@ -155,7 +155,7 @@ def policies(objects: Objects) -> dict[str, Object]:
 
 
 def selects(selector: Object, labels: dict[str, str]) -> bool:
-    """As Kubernetes reads a label selector, as far as ours go."""
+    """Whether a label selector selects the labels; only the operators of these manifests are implemented."""
     chosen = [
         labels.get(rule["key"]) in rule["values"] if rule["operator"] == "In" else rule["key"] in labels
         for rule in selector.get("matchExpressions", ())
@@ -164,7 +164,7 @@ def selects(selector: Object, labels: dict[str, str]) -> bool:
 
 
 def pod_labels(objects: Objects) -> dict[str, dict[str, str]]:
-    """By workload; Knative labels the pods of a Service with its name."""
+    """The labels of pods by workload; Knative adds the name of the Service."""
     found = {}
     for (kind, name), item in objects.items():
         spec = item["spec"]["job"]["spec"] if kind == "JobSink" else item.get("spec", {})
@@ -185,7 +185,7 @@ def may_call(objects: Objects, name: str) -> set[Any]:
     return found
 
 
-def test_policies_name_pods_and_ports_of_those_who_call(build: Build) -> None:
+def test_network_policies_allow_named_callers_and_ports_only(build: Build) -> None:
     objects = build("network-policy")
     for rule in (rule for spec in policies(objects).values() for rule in spec.get("ingress", ())):
         assert rule["ports"]
@@ -196,7 +196,7 @@ def test_policies_name_pods_and_ports_of_those_who_call(build: Build) -> None:
     assert "Ingress" in policies(objects)["tidegate-workers"]["policyTypes"]
 
 
-def test_a_pod_may_call_what_it_has_to_and_nothing_else(build: Build) -> None:
+def test_egress_is_limited_to_what_a_pod_needs(build: Build) -> None:
     objects = build("network-policy")
     dns, gateway = {("kube-system", 53)}, ("kourier-system", 8081)
     assert may_call(objects, "flights") == dns
@@ -207,12 +207,12 @@ def test_a_pod_may_call_what_it_has_to_and_nothing_else(build: Build) -> None:
     assert not [place for place in job if place[0] == "anywhere"]
 
 
-def test_a_function_that_fetches_its_artifact_may(build: Build) -> None:
+def test_egress_allows_fetching_an_artifact(build: Build) -> None:
     objects = build("network-policy", "object-storage", values=ARTIFACTS, files=["flights-card"])
     assert may_call(objects, "flights") == {("kube-system", 53), ("anywhere", 443)}
 
 
-def test_an_event_policy_names_the_job_sink_and_the_source_that_may_start_jobs(build: Build) -> None:
+def test_event_policy_allows_the_source_to_start_jobs(build: Build) -> None:
     objects = build("nightly-batch", "event-policy")
     spec = objects[("EventPolicy", "batch")]["spec"]
     for ref in (entry["ref"] for entry in (*spec["to"], *spec["from"])):
@@ -221,7 +221,7 @@ def test_an_event_policy_names_the_job_sink_and_the_source_that_may_start_jobs(b
     assert [entry["ref"]["kind"] for entry in spec["from"]] == ["PingSource"]
 
 
-def test_a_single_kafka_is_what_the_worker_connects_to(build: Build) -> None:
+def test_worker_connects_to_the_single_kafka_node(build: Build) -> None:
     objects = build("kafka-single-node")
     broker = container(objects[("Deployment", "kafka")])
     variables = environment(objects[("Deployment", "kafka")])
@@ -236,14 +236,14 @@ def test_a_single_kafka_is_what_the_worker_connects_to(build: Build) -> None:
     assert service["selector"].items() <= labels.items()
 
 
-def test_the_stream_worker_can_be_left_out(build: Build) -> None:
+def test_stream_worker_can_be_removed(build: Build) -> None:
     before, after = build(), build("without-stream")
     worker = "stream-flights"
     assert before.keys() - after.keys() == {("Deployment", worker), ("SinkBinding", worker), ("ServiceAccount", worker)}
     assert all(before[key] == item for key, item in after.items())
 
 
-def test_what_writes_files_is_given_a_folder(build: Build) -> None:
+def test_writable_tmp_mounts_a_bounded_volume(build: Build) -> None:
     before, after = build(), build("writable-tmp")
     assert changed(before, after) == models(before) | {("Service", "router")}
     for key in changed(before, after):
@@ -252,7 +252,7 @@ def test_what_writes_files_is_given_a_folder(build: Build) -> None:
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_every_pod_of_a_component_is_restricted_and_bounded(build: Build, component: str) -> None:
+def test_pods_of_a_component_are_restricted_and_bounded(build: Build, component: str) -> None:
     given = {"canary": CANARY, "object-storage": ARTIFACTS, "kafka-address": {"kafka": {"servers": BROKERS}}}
     files = ["flights-card"] if component == "object-storage" else []
     objects = build(component, values=given.get(component), files=files)
@@ -267,7 +267,7 @@ def test_every_pod_of_a_component_is_restricted_and_bounded(build: Build, compon
         assert all(volume["emptyDir"]["sizeLimit"] for volume in pod.get("volumes", ()) if "emptyDir" in volume)
 
 
-def test_the_nightly_event_goes_to_the_job_sink_whose_job_sees_the_files(build: Build) -> None:
+def test_nightly_event_starts_a_job_with_the_data_volume(build: Build) -> None:
     objects = build("nightly-batch")
     source, sink = objects[("PingSource", "nightly-batch")]["spec"], objects[("JobSink", "batch")]
     assert (source["sink"]["ref"]["kind"], source["sink"]["ref"]["name"]) == ("JobSink", "batch")
@@ -276,7 +276,7 @@ def test_the_nightly_event_goes_to_the_job_sink_whose_job_sees_the_files(build: 
     assert '"input": "/data/' in source["data"]
 
 
-def test_an_artifact_is_fetched_from_where_the_overlay_says_with_its_card(build: Build) -> None:
+def test_object_storage_sets_the_artifact_location_and_card(build: Build) -> None:
     objects = build("object-storage", values=ARTIFACTS, files=["flights-card"])
     service = objects[("Service", "flights")]
     assert environment(service)["TIDEGATE_ARTIFACT_URIS"] == "https://models.example.com/flights"

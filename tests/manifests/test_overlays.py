@@ -1,4 +1,4 @@
-"""What the overlays make of the base."""
+"""The changes that the overlays make to the base."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def services(objects: Objects) -> dict[str, dict[str, str]]:
 
 
 @each_overlay
-def test_an_overlay_has_all_of_the_base(build: Build, overlay: str) -> None:
+def test_overlay_has_every_object_of_the_base(build: Build, overlay: str) -> None:
     assert build().keys() <= build(base=f"overlays/{overlay}").keys()
 
 
-def test_skaffold_deploys_overlays_that_are_there() -> None:
+def test_skaffold_deploys_existing_overlays() -> None:
     skaffold = yaml.safe_load((ROOT / "skaffold.yaml").read_text())
     parts = [skaffold, *skaffold["profiles"]]
     paths = [path for part in parts for path in part.get("manifests", {}).get("kustomize", {}).get("paths", [])]
@@ -37,13 +37,13 @@ def test_skaffold_deploys_overlays_that_are_there() -> None:
     assert {Path(path).name for path in paths} == set(OVERLAYS)
 
 
-def test_local_asks_for_little_so_that_it_fits_beside_knative(build: Build) -> None:
+def test_local_overlay_requests_little_cpu(build: Build) -> None:
     for (kind, _), item in build(base="overlays/local").items():
         if kind in ("Service", "Deployment"):
             assert item["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]["cpu"] == "10m"
 
 
-def test_sync_keeps_a_pod_to_copy_into(build: Build) -> None:
+def test_sync_overlay_keeps_a_writable_pod(build: Build) -> None:
     objects = build(base="overlays/sync")
     assert {annotations[f"{SCALING}min-scale"] for annotations in services(objects).values()} == {"1"}
     for (kind, _), item in objects.items():
@@ -52,7 +52,7 @@ def test_sync_keeps_a_pod_to_copy_into(build: Build) -> None:
             assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/tmp"]  # noqa: S108 where sources are copied
 
 
-def test_production_is_a_namespace_that_takes_restricted_pods_only(build: Build) -> None:
+def test_production_namespace_enforces_restricted_pods(build: Build) -> None:
     objects = build(base="overlays/production")
     labels = objects[("Namespace", "tidegate")]["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
@@ -62,7 +62,7 @@ def test_production_is_a_namespace_that_takes_restricted_pods_only(build: Build)
     assert objects[("RoleBinding", "router")]["subjects"][0]["namespace"] == "tidegate"
 
 
-def test_production_looks_back_longer_and_grows_further(build: Build) -> None:
+def test_production_scales_further_over_a_longer_window(build: Build) -> None:
     before, after = services(build()), services(build(base="overlays/production"))
     for name, scaling in after.items():
         assert int(scaling[f"{SCALING}max-scale"]) > int(before[name][f"{SCALING}max-scale"])
@@ -76,7 +76,9 @@ NEED_KNATIVE_KAFKA = {"KafkaSink", "KafkaSource"}
 
 @pytest.mark.cluster
 @pytest.mark.parametrize("base", ["base", *(f"overlays/{name}" for name in OVERLAYS)])
-def test_an_api_server_takes_it_strictly(build: Build, kubectl: Callable[..., str], strictly: Callable[..., list[str]], base: str) -> None:
+def test_api_server_accepts_the_objects_strictly(
+    build: Build, kubectl: Callable[..., str], strictly: Callable[..., list[str]], base: str
+) -> None:
     everything = (
         *("kafka-broker", "kafka-source", "kafka-sasl-tls", "kafka-single-node", "network-policy", "nightly-batch"),
         *("service-monitor", "stream-keda", "warm-replica"),
@@ -89,7 +91,7 @@ def test_an_api_server_takes_it_strictly(build: Build, kubectl: Callable[..., st
 
 
 @pytest.mark.cluster
-def test_an_api_server_takes_an_event_policy(build: Build, strictly: Callable[..., list[str]]) -> None:
+def test_api_server_accepts_an_event_policy(build: Build, strictly: Callable[..., list[str]]) -> None:
     objects = build("nightly-batch", "event-policy")
     try:
         taken = strictly([objects[("EventPolicy", "batch")]])

@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from eventing.codecs.kafka import Message
-from eventing.kafka.kafka_python.cluster import KafkaCluster
+from eventing.kafka.factory import cluster_of
 from eventing.kafka.port import Broker, CommittedOffset, Consumer, ConsumerOptions, TopicPartition
 from tidegate import publishing
 from tidegate.local.broker import reachable
@@ -37,7 +37,7 @@ def finish(consumer: Consumer, partition: TopicPartition, offset: int) -> None:
 
 def reader(broker: Broker) -> Consumer:
     """A group that has committed offsets, as a stream worker does at its start."""
-    cluster = KafkaCluster(broker)
+    cluster = cluster_of(broker)
     with closing(cluster.producer()) as producer:  # metadata of a topic creates it
         partitions = [TopicPartition(TOPIC, number) for number in producer.partitions_for(TOPIC)]
     consumer = cluster.consumer(ConsumerOptions(group=GROUP, max_poll_records=10))

@@ -74,13 +74,13 @@ def read_lags(found: Running, document: Status) -> dict[str, dict[str, Any]]:
     """The lag of each stream worker in records, with the offsets of each partition of its topic."""
     from dataclasses import asdict
 
-    from eventing.kafka.kafka_python.cluster import KafkaCluster
+    from eventing.kafka.factory import cluster_of
     from eventing.kafka.lag import lag
     from tidegate.commands.options import broker_of
 
     lags: dict[str, dict[str, Any]] = {}
     for name, stream in document["streams"].items():
-        partitions = lag(KafkaCluster(broker_of(found)), stream["group"], stream["topic"])
+        partitions = lag(cluster_of(broker_of(found)), stream["group"], stream["topic"])
         lags[name] = {
             **stream,
             "records": sum(partition.records for partition in partitions.values()),

@@ -45,10 +45,10 @@ def tail(
 def _open(broker: Broker, topic: str, from_beginning: bool) -> Consumer:
     from common.errors import TidegateError
     from common.redaction import redact_url
-    from eventing.kafka.kafka_python.cluster import KafkaCluster
+    from eventing.kafka.factory import cluster_of
     from eventing.kafka.port import TopicPartition
 
-    consumer = KafkaCluster(broker).consumer()
+    consumer = cluster_of(broker).consumer()
     partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for(topic))]
     if not partitions:
         consumer.close()

@@ -34,7 +34,7 @@ def accounting(sent: Iterable[str], cases: Iterable[str], collected: Collected) 
             f"{total:,} = {len(collected.scored):,} + {len(collected.dead):,}{_examples(unknown, '; not published:')}",
         ),
         Check("no event is missing", not lost, f"{len(lost)} missing{_examples(lost)}"),
-        Check("no event is doubled", not doubled, f"{len(doubled)} doubled{_examples(doubled)}"),
+        Check("no event is duplicated", not doubled, f"{len(doubled)} duplicated{_examples(doubled)}"),
     ]
 
 
@@ -44,7 +44,7 @@ def dead_letters(reasons: Mapping[str, str], collected: Collected) -> Check:
     others = collected.dead.keys() - reasons.keys()
     kept = not wrong and not others
     observed = f"{len(reasons) - len(wrong)} of {len(reasons)}{_examples(wrong, '; not')}{_examples(others, '; and also')}"
-    return Check("broken events are dead letters, with why", kept, observed)
+    return Check("broken events are dead letters with a reason", kept, observed)
 
 
 def equal(name: str, served: Iterable[float], offline: Iterable[float]) -> Check:
@@ -61,7 +61,7 @@ def canary(name: str, versions_by_key: Mapping[str, set[str]], version: str, wei
     share = share_of_keys(versions_by_key, version)
     tolerance = 4 * math.sqrt(weight * (1 - weight) / max(keys, 1))
     return [
-        Check(f"{name}: each key stays with one version", not split, f"{len(split)} of {keys:,} keys saw two{_examples(split)}"),
+        Check(f"{name}: each key stays with one version", not split, f"{len(split)} of {keys:,} keys had two{_examples(split)}"),
         Check(
             f"{name}: the canary has {weight:.0%} of the keys",
             bool(keys) and abs(share - weight) <= tolerance,

@@ -10,7 +10,7 @@ from types import TracebackType
 import orjson
 
 from eventing import deadletter
-from eventing.kafka.kafka_python.cluster import KafkaCluster
+from eventing.kafka.factory import cluster_of
 from eventing.kafka.port import Broker, ConsumedRecord, TopicPartition
 from tidegate.demo.broken import CASE_HEADER
 
@@ -45,7 +45,7 @@ class Collector:
         self.collected = Collected()
         self.error: Exception | None = None
         self._scored, self._deadletter = scored, deadletter
-        self._consumer = KafkaCluster(broker).consumer()
+        self._consumer = cluster_of(broker).consumer()
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="collector", daemon=True)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from functions.runtime.knative.objects import SERVICES, SERVING_GROUP, SERVING_VERSION, condition
 from tidegate.demo.control import DemoFailed, Workbench
+from tidegate.local.objects.manifests import DEFAULT_NAMESPACE
 from tidegate.progress import ProgressReporter
 
 MODEL, STABLE, CANARY, WEIGHT = "flights", "v1", "v2", 0.10
 MODELS = Path("functions/flights/models")
-_GROUP, _VERSION, _NAMESPACE, _PLURAL = "serving.knative.dev", "v1", "default", "services"
+# The arguments by which the Kubernetes client finds Knative Services.
+_RESOURCE = (SERVING_GROUP, SERVING_VERSION, DEFAULT_NAMESPACE, SERVICES)
 
 Object = dict[str, Any]
 
@@ -57,14 +60,14 @@ class KnativeServices:
         self._client.close()
 
     def get(self, name: str) -> Object:
-        found: Object = self._api.get_namespaced_custom_object(_GROUP, _VERSION, _NAMESPACE, _PLURAL, name)
+        found: Object = self._api.get_namespaced_custom_object(*_RESOURCE, name)
         return found
 
     def set_traffic(self, name: str, traffic: list[Object]) -> Object:
         """Patch the traffic block, with the resourceVersion that was read: a change in between is not overwritten."""
         version = self.get(name)["metadata"]["resourceVersion"]
         body = {"metadata": {"resourceVersion": version}, "spec": {"traffic": traffic}}
-        self._api.patch_namespaced_custom_object(_GROUP, _VERSION, _NAMESPACE, _PLURAL, name, body)
+        self._api.patch_namespaced_custom_object(*_RESOURCE, name, body)
         return self.wait_ready(name)
 
     def set_env(self, name: str, variable: str, value: str) -> Object:
@@ -72,13 +75,13 @@ class KnativeServices:
         found = self.get(name)
         (container,) = found["spec"]["template"]["spec"]["containers"]
         next(item for item in container["env"] if item["name"] == variable)["value"] = value
-        self._api.replace_namespaced_custom_object(_GROUP, _VERSION, _NAMESPACE, _PLURAL, name, found)
+        self._api.replace_namespaced_custom_object(*_RESOURCE, name, found)
         return self.wait_ready(name)
 
     def wait_ready(self, name: str, seconds: int = 30) -> Object:
         """Watch the object until its newest specification is ready. Raises DemoFailed."""
         watcher = self._watch()
-        stream = watcher.stream(self._api.list_namespaced_custom_object, _GROUP, _VERSION, _NAMESPACE, _PLURAL, timeout_seconds=seconds)
+        stream = watcher.stream(self._api.list_namespaced_custom_object, *_RESOURCE, timeout_seconds=seconds)
         for event in stream:
             found: Object = event["object"]
             if found["metadata"]["name"] == name and _is_ready(found):
@@ -88,6 +91,6 @@ class KnativeServices:
 
 
 def _is_ready(found: Object) -> bool:
-    status = found.get("status", {})
-    conditions = {item["type"]: item["status"] for item in status.get("conditions", ())}
-    return status.get("observedGeneration") == found["metadata"]["generation"] and conditions.get("Ready") == "True"
+    ready = condition(found, "Ready")
+    observed = found.get("status", {}).get("observedGeneration")
+    return observed == found["metadata"]["generation"] and ready is not None and ready["status"] == "True"

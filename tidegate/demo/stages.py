@@ -73,7 +73,7 @@ def score_stream(
     results.checks += checks.canary("stream", arms, CANARY, WEIGHT)
     if kill:
         killed = ", ".join(streamed.killed) or "none"
-        results.checks.append(Check("each part to be killed was killed", streamed.killed == list(kill), killed))
+        results.checks.append(Check("every chosen part was killed", streamed.killed == list(kill), killed))
     results.report |= _stream_figures(streamed, len(events) + len(invalid), arms)
     results.report["versions"] = _quality(month, collected)
 
@@ -165,4 +165,4 @@ def call_by_http(workbench: Workbench, departure: Departure, offline: Offline, r
         reporter.say(f"  {name}: {departure.id} by {version}: {score:.4f}")
         results.checks.append(Check(f"{name}: the offline score", score == expected, f"{score:.6f} by {version}"))
     versions = {version for version, _ in answers.values()}
-    results.checks.append(Check("both calls met the key's version", len(versions) == 1, ", ".join(sorted(versions))))
+    results.checks.append(Check("both calls used the key's version", len(versions) == 1, ", ".join(sorted(versions))))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from functions.runtime.knative.objects import SERVING_GROUP
-from tidegate.objects import Document, Object
+from tidegate.documents import Document, Object
 
 _TEMPLATES = (
     ("spec", "template"),

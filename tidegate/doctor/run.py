@@ -15,7 +15,6 @@ from urllib3.exceptions import HTTPError
 
 from common.errors import TidegateError
 from eventing.kafka.port import Broker
-from tidegate import objects
 from tidegate.doctor.cluster import (
     api_resources,
     connection,
@@ -35,9 +34,9 @@ from tidegate.doctor.cluster.client import Cluster, NoCluster, connect
 from tidegate.doctor.cluster.target import Served, Target
 from tidegate.doctor.finding import Finding, Findings, Level, of_error, ok
 from tidegate.doctor.machine import environment, models, ports, streams
+from tidegate.documents import Document, read_documents
 from tidegate.local.objects import manifests
 from tidegate.local.state import Running
-from tidegate.objects import Document
 
 MACHINE, CLUSTER, DEPLOYMENT = "this machine", "the cluster", "these manifests on the cluster"
 # The limit of one check. A cluster's API answers in milliseconds.
@@ -174,7 +173,7 @@ def _inspect_machine(settings: Settings) -> Grouped[list[Document]]:
 
 def _read(settings: Settings) -> Findings[list[Document]]:
     try:
-        documents = objects.read(settings.manifests)
+        documents = read_documents(settings.manifests)
     except TidegateError as problem:
         yield of_error("manifests", problem)
         return []

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from eventing.kafka.kafka_python.cluster import KafkaCluster
+from eventing.kafka.factory import cluster_of
 from eventing.kafka.port import Broker
 from eventing.kafka.security import PLAINTEXT, Security
 
@@ -47,7 +47,7 @@ async def reachable(bootstrap_servers: str | None, security: Security = PLAINTEX
     """
     if bootstrap_servers:
         named = Broker(bootstrap_servers, security=security)
-        await asyncio.to_thread(KafkaCluster(named).check_access)
+        await asyncio.to_thread(cluster_of(named).check_access)
         yield Kafka(bootstrap_servers, named)
         return
     async with _embedded() as address:

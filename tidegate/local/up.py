@@ -20,6 +20,7 @@ from common import http_client
 from common.redaction import redact_url
 from common.sockets import listen, url_of
 from eventing.kafka.security import PLAINTEXT, Security
+from tidegate.documents import InvalidManifest
 from tidegate.local import state, status
 from tidegate.local.apiserver import access, kubeconfig
 from tidegate.local.apiserver.admission import parse_service
@@ -36,7 +37,6 @@ from tidegate.local.objects.resources import ConfigMap, Deployment, JobSink, Kna
 from tidegate.local.objects.validation import Object
 from tidegate.local.processes.launcher import Launcher
 from tidegate.local.processes.orphan_reaper import OrphanReaper
-from tidegate.objects import InvalidManifest
 
 log = logging.getLogger("tidegate.local")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from functions.runtime.documentation import bodies, events, function, models, schemas
+from functions.runtime.documentation import bodies, event_operations, function_operations, inference_operations, schemas
+from functions.runtime.documentation.building_blocks import Json, answer, components, errors, get
 from functions.runtime.documentation.model_spec import ModelSpec
-from functions.runtime.documentation.operations import Json, answer, components, errors, get
 
 SCHEMA_MEDIA_TYPE = "application/schema+json"
 _ABOUT = (
@@ -27,14 +27,14 @@ def document(specs: Sequence[ModelSpec], *, management: bool = False) -> Json:
         keys = [_component(shared["schemas"], model) for model in versions]
         paths |= _of_model(name, versions, keys)
         if len(models_by_name) == 1:
-            paths["/"] = events.operation(versions[0], keys[0], "/")
+            paths["/"] = event_operations.operation(versions[0], keys[0], "/")
         if management:
-            paths |= function.management(name)
+            paths |= function_operations.management(name)
     return {
         "openapi": "3.1.0",
         "info": {"title": ", ".join(models_by_name), "version": specs[0].card.version or "0", "description": _ABOUT},
         "tags": [{"name": name, "description": versions[0].card.description} for name, versions in models_by_name.items()],
-        "paths": _joined(paths, function.information()) | {path: _schema_path(path) for path in schema_documents(specs)},
+        "paths": _joined(paths, function_operations.information()) | {path: _schema_path(path) for path in schema_documents(specs)},
         "components": shared,
     }
 
@@ -65,12 +65,12 @@ def by_name(specs: Sequence[ModelSpec]) -> dict[str, list[ModelSpec]]:
 def _of_model(name: str, versions: Sequence[ModelSpec], keys: Sequence[str]) -> Json:
     """Return the operations of a model: the most used first, those of single versions last."""
     root = f"/v2/models/{name}"
-    paths = models.v2(versions[0], keys[0], root, name) | models.v1(versions[0], keys[0])
-    paths[f"/models/{name}"] = events.operation(versions[0], keys[0], f"/models/{name}")
+    paths = inference_operations.v2(versions[0], keys[0], root, name) | inference_operations.v1(versions[0], keys[0])
+    paths[f"/models/{name}"] = event_operations.operation(versions[0], keys[0], f"/models/{name}")
     for model, key in zip(versions, keys, strict=True):
         if model.card.version:
             path = f"versions/{model.card.version}"
-            paths |= models.v2(model, key, f"{root}/{path}", f"{name}.{path.replace('/', '.')}")
+            paths |= inference_operations.v2(model, key, f"{root}/{path}", f"{name}.{path.replace('/', '.')}")
     return paths
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from functions.runtime.documentation.operations import Json
+from functions.runtime.documentation.building_blocks import Json
 from functions.runtime.http.authentication import is_open
 
 

@@ -11,7 +11,7 @@ from common.errors import TidegateError
 from eventing.reply import Problem
 from functions.runtime.errors import log_bug, method_not_allowed, no_route, problem_of, sentence_of, status_of, title_of, too_many_requests
 from functions.runtime.http.asgi import Answer, Budget, ClientGone, Receive, Scope, Send, error_answer, problem_answer
-from functions.runtime.http.call import Call, Limits
+from functions.runtime.http.call import Call, RequestLimits
 from functions.runtime.http.information import Handler
 from functions.runtime.http.lazy import Documentation
 from functions.runtime.http.routes import Infer, Route, Routes
@@ -27,7 +27,7 @@ _CLOSE = ((b"connection", b"close"),)
 class App:
     """The ASGI application of a model function."""
 
-    def __init__(self, plane: DataPlane, limits: Limits, observers: Observers) -> None:
+    def __init__(self, plane: DataPlane, limits: RequestLimits, observers: Observers) -> None:
         self._limits = limits
         self._observers = observers
         self._routes = Routes(plane, observers.metrics)

@@ -27,7 +27,7 @@ _JSON_LIKE = (b"", b"application/octet-stream", b"application/x-www-form-urlenco
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class RequestLimits:
     """The limits of requests over HTTP."""
 
     body_bytes: int
@@ -56,7 +56,7 @@ class Call:
     scope: Scope
     receive: Receive
     exchange: Exchange
-    limits: Limits
+    limits: RequestLimits
     budget: Budget
     threads: ThreadPoolExecutor
     headers: dict[bytes, bytes]

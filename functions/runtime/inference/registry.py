@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from functions.runtime.artifacts.loading import Loaded
 from functions.runtime.errors import InvalidInput, InvalidModel, NotAllowed, NotReady, UnknownModel
-from functions.runtime.inference.served import Limits, PendingRows, ServedModel
+from functions.runtime.inference.served import PendingRows, PredictionLimits, ServedModel
 
 if TYPE_CHECKING:
     from functions.runtime.inference.observers import ModelObserver
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 class ModelEntry:
     """One version of a model in the registry: it holds the served model, or the reason why it is unloaded."""
 
-    def __init__(self, loaded: Loaded, limits: Limits, observer: ModelObserver, load: Callable[[], Loaded], pending: PendingRows) -> None:
+    def __init__(
+        self, loaded: Loaded, limits: PredictionLimits, observer: ModelObserver, load: Callable[[], Loaded], pending: PendingRows
+    ) -> None:
         """`load` loads the model again. Raises InvalidModel for a model that cannot predict."""
         self.name = loaded.card.name
         self.version = loaded.card.version
@@ -89,7 +91,7 @@ class DataPlane:
         self,
         models: Sequence[tuple[Loaded, Callable[[], Loaded]]],
         observer: ModelObserver,
-        limits: Limits | None = None,
+        limits: PredictionLimits | None = None,
         *,
         control: bool = False,
     ) -> None:
@@ -101,7 +103,7 @@ class DataPlane:
         self._pending = PendingRows()
         self._entries: dict[str, dict[str | None, ModelEntry]] = {loaded.card.name: {} for loaded, _ in models}
         for loaded, load in sorted(models, key=lambda model: _natural(model[0].card.version or ""), reverse=True):
-            entry = ModelEntry(loaded, limits or Limits(), observer, load, self._pending)
+            entry = ModelEntry(loaded, limits or PredictionLimits(), observer, load, self._pending)
             self._entries[entry.name][entry.version] = entry
 
     @property

@@ -32,7 +32,7 @@ _OFFLOAD_ROWS = 4_096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class PredictionLimits:
     """The limits of one function's predictions."""
 
     batch_rows: int = 4_096
@@ -88,7 +88,7 @@ class ServedModel:
     def __init__(
         self,
         loaded: Loaded,
-        limits: Limits,
+        limits: PredictionLimits,
         observe_call: CallObserver,
         observe_rows: RowObserver,
         pending: PendingRows | None = None,

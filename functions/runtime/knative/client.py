@@ -1,7 +1,7 @@
 """A small client of the Knative Serving API: list, watch, get and patch.
 
 It replaces the `kubernetes` package, whose import takes 0.4 to 0.8 s, which a function that starts from zero would add
-to its first answer.
+to its first response.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-SERVING_GROUP = "serving.knative.dev"
-SERVING = f"{SERVING_GROUP}/v1"
+SERVING_GROUP, SERVING_VERSION = "serving.knative.dev", "v1"
+SERVING = f"{SERVING_GROUP}/{SERVING_VERSION}"
 """The `apiVersion` of Knative Services and Revisions."""
 SERVICES, REVISIONS = "services", "revisions"
 """Names of the resources in the API."""

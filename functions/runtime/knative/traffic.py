@@ -25,7 +25,7 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
+class RoutedModel:
     """A model and its arms.
 
     `arms` are all of them, in the order of the traffic block. `stable` is the first with a percentage, `canaries` are
@@ -67,7 +67,7 @@ class _Target:
     tags: list[str]
 
 
-def model_of(service: Mapping[str, Any]) -> Model:
+def model_of(service: Mapping[str, Any]) -> RoutedModel:
     """The model of a Knative Service. Raises NotReady when no request can be routed to it yet."""
     name = service["metadata"]["name"]
     arms = _arms(name, _targets(service), _base(service))
@@ -76,7 +76,7 @@ def model_of(service: Mapping[str, Any]) -> Model:
         raise NotReady(f"model {name} has no revision that is ready", remedy=f"see `kubectl describe ksvc {name}` for the reason")
     stable, *canaries = split
     rollout = (service["metadata"].get("annotations") or {}).get(ROLLOUT, "")
-    return Model(name=name, arms=arms, stable=stable, canaries=tuple(canaries), salt=f"{name}/{rollout}".encode())
+    return RoutedModel(name=name, arms=arms, stable=stable, canaries=tuple(canaries), salt=f"{name}/{rollout}".encode())
 
 
 def _arms(name: str, targets: Mapping[str, _Target], base: str) -> tuple[Arm, ...]:

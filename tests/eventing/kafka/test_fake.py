@@ -1,4 +1,4 @@
-"""What the in-memory cluster does on request: faults that a real broker shows only after a while."""
+"""Faults that the in-memory cluster makes on request, and a real broker only after a while."""
 
 from __future__ import annotations
 

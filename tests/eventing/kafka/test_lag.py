@@ -6,7 +6,7 @@ import pytest
 
 from eventing.codecs.kafka import Message
 from eventing.kafka.errors import KafkaError
-from eventing.kafka.kafka_python.cluster import KafkaCluster
+from eventing.kafka.factory import cluster_of
 from eventing.kafka.lag import EndReader, Lag, LagReader, lag
 from eventing.kafka.port import CommittedOffset, ConsumerOptions, TopicPartition
 from functions.stream.settings import StreamSettings
@@ -14,7 +14,7 @@ from functions.stream.settings import StreamSettings
 
 def test_lag_is_read_without_joining_the_group(settings: StreamSettings, publish: Callable[[str, list[Message]], None]) -> None:
     publish(settings.input, [Message(b"one key", b"{}", []) for _ in range(10)])
-    cluster = KafkaCluster(settings.broker)
+    cluster = cluster_of(settings.broker)
     with LagReader(cluster, settings.group) as reader:
         (number,) = [partition for partition, one in reader.read(settings.input).items() if one.end]
         assert reader.read(settings.input)[number] == Lag(start=0, end=10, committed=None)
@@ -25,7 +25,7 @@ def test_lag_is_read_without_joining_the_group(settings: StreamSettings, publish
 
 
 def test_missing_topic_has_no_lag(settings: StreamSettings) -> None:
-    assert lag(KafkaCluster(settings.broker), settings.group, "never.created") == {}
+    assert lag(cluster_of(settings.broker), settings.group, "never.created") == {}
 
 
 def test_deleted_records_are_not_lag() -> None:
@@ -36,7 +36,7 @@ def test_deleted_records_are_not_lag() -> None:
 
 def test_ends_are_read_again_after_an_error(settings: StreamSettings, publish: Callable[[str, list[Message]], None]) -> None:
     publish(settings.input, [Message(b"one key", b"{}", []) for _ in range(10)])
-    reader = EndReader(KafkaCluster(settings.broker))
+    reader = EndReader(cluster_of(settings.broker))
     with pytest.raises(KafkaError):
         reader.read(settings.input, [99], 0.2)
     assert sum(reader.read(settings.input, range(4)).values()) == 10

@@ -50,7 +50,7 @@ def _values(datatype: str, content: bytes) -> list[Any]:
     return texts
 
 
-class Model:
+class FakeModel:
     """A model behind a router: `late` is the distance doubled; each row's revision is the first letter of its key."""
 
     def __init__(self) -> None:
@@ -79,12 +79,12 @@ class Model:
 
 
 @pytest.fixture
-def model() -> Model:
-    return Model()
+def model() -> FakeModel:
+    return FakeModel()
 
 
 @pytest.fixture
-async def url(model: Model) -> AsyncIterator[str]:
+async def url(model: FakeModel) -> AsyncIterator[str]:
     """The URL of the model."""
     async with AsyncExitStack() as stack:
         app = web.Application(client_max_size=2**30)

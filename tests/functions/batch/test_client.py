@@ -15,7 +15,7 @@ from functions.batch.client import Client, Refused, RetryPolicy
 from functions.runtime.errors import BadAnswer
 
 if TYPE_CHECKING:
-    from tests.functions.batch.conftest import Model
+    from tests.functions.batch.conftest import FakeModel
 
 Call = Callable[[], Awaitable[bytes]]
 
@@ -39,7 +39,7 @@ async def call(url: str) -> AsyncIterator[Call]:
         yield lambda: client.call("GET", "/v2/models/flights")
 
 
-async def test_endless_response_is_read_up_to_a_bound(model: Model, call: Call) -> None:
+async def test_endless_response_is_read_up_to_a_bound(model: FakeModel, call: Call) -> None:
     written = 0
 
     async def endless(request: web.Request) -> web.StreamResponse:
@@ -66,19 +66,19 @@ async def test_endless_response_is_read_up_to_a_bound(model: Model, call: Call) 
         (b"anything", "br", "unsupported Content-Encoding 'br' in the model's response; gzip and deflate"),
     ],
 )
-async def test_compressed_response_is_read_up_to_a_bound(packed: bytes, encoding: str, sentence: str, model: Model, call: Call) -> None:
+async def test_compressed_response_is_read_up_to_a_bound(packed: bytes, encoding: str, sentence: str, model: FakeModel, call: Call) -> None:
     model.failures = [web.Response(body=packed, headers={"Content-Encoding": encoding})]
     with pytest.raises(BadAnswer, match=sentence):
         await call()
 
 
 @pytest.mark.parametrize(("pack", "encoding"), [(gzip.compress, "gzip"), (zlib.compress, "deflate"), (bytes, "identity")])
-async def test_compressed_response_is_read(pack: Callable[[bytes], bytes], encoding: str, model: Model, call: Call) -> None:
+async def test_compressed_response_is_read(pack: Callable[[bytes], bytes], encoding: str, model: FakeModel, call: Call) -> None:
     model.failures = [web.Response(body=pack(b"whole"), headers={"Content-Encoding": encoding})]
     assert await call() == b"whole"
 
 
-async def test_reason_is_one_line_of_bounded_length(model: Model, call: Call) -> None:
+async def test_reason_is_one_line_of_bounded_length(model: FakeModel, call: Call) -> None:
     model.failures = [web.json_response({"error": "a\x1b[31m\nb" + "x" * 10_000}, status=400)]
     with pytest.raises(Refused) as caught:
         await call()

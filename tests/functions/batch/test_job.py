@@ -17,16 +17,16 @@ from functions.batch.client import Refused, RetryPolicy
 from functions.batch.errors import InvalidDataset, InvalidPath
 from functions.batch.job import Progress, run
 from functions.batch.request import BatchRequest
-from functions.batch.settings import Limits
+from functions.batch.settings import BatchLimits
 from functions.batch.signature import Input, Signature, inputs_in
 from functions.batch.tensors import encode
 from functions.runtime.errors import Unreachable
 
 if TYPE_CHECKING:
-    from tests.functions.batch.conftest import Model
+    from tests.functions.batch.conftest import FakeModel
 
 ROWS = 2_345
-QUICK = Limits(chunk_rows=100, retry=RetryPolicy(total_seconds=30, first_seconds=0.001))
+QUICK = BatchLimits(chunk_rows=100, retry=RetryPolicy(total_seconds=30, first_seconds=0.001))
 
 
 def table(rows: int = ROWS, **columns: Any) -> pa.Table:
@@ -62,7 +62,7 @@ async def test_file_is_scored_in_order(request_: BatchRequest, url: str) -> None
     assert [item.rows for item in seen] == sorted(item.rows for item in seen)
 
 
-async def test_key_column_routes_each_row(request_: BatchRequest, model: Model, url: str) -> None:
+async def test_key_column_routes_each_row(request_: BatchRequest, model: FakeModel, url: str) -> None:
     keyed = BatchRequest(model="flights", input=request_.input, output=request_.output, key="tailnum")
     summary = await run(keyed, url=url, limits=QUICK)
     # A row without a key gets one by its index in the file.
@@ -74,7 +74,7 @@ async def test_key_column_routes_each_row(request_: BatchRequest, model: Model, 
 # Doubles stay doubles, for the model to round; integers with nulls become doubles in binary tensors, with NaN for null.
 @pytest.mark.parametrize(("key", "number", "whole"), [("tailnum", "FP32", "INT32"), (None, "FP64", "FP64")])
 async def test_request_has_one_tensor_for_each_column(
-    key: str | None, number: str, whole: str, request_: BatchRequest, model: Model, url: str
+    key: str | None, number: str, whole: str, request_: BatchRequest, model: FakeModel, url: str
 ) -> None:
     await run(replace(request_, key=key), url=url, limits=QUICK)
     first = min(model.requests, key=lambda body: body["inputs"][1]["data"])
@@ -93,7 +93,7 @@ async def test_empty_file_gives_an_empty_file(request_: BatchRequest, url: str) 
     assert pq.read_table(request_.output).schema.names[-1] == "late"
 
 
-async def test_requests_in_flight_are_bounded(request_: BatchRequest, model: Model, url: str) -> None:
+async def test_requests_in_flight_are_bounded(request_: BatchRequest, model: FakeModel, url: str) -> None:
     now, most, score, full = 0, 0, model.answer, asyncio.Event()
 
     async def answer(body: dict[str, Any]) -> web.Response:
@@ -112,12 +112,12 @@ async def test_requests_in_flight_are_bounded(request_: BatchRequest, model: Mod
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-async def test_temporary_failure_is_retried(status: int, request_: BatchRequest, model: Model, url: str) -> None:
+async def test_temporary_failure_is_retried(status: int, request_: BatchRequest, model: FakeModel, url: str) -> None:
     model.failures = [web.json_response({"error": "not yet"}, status=status) for _ in range(5)]
     assert (await run(request_, url=url, limits=QUICK)).rows == ROWS
 
 
-async def test_refused_request_ends_the_job_without_output(request_: BatchRequest, model: Model, url: str) -> None:
+async def test_refused_request_ends_the_job_without_output(request_: BatchRequest, model: FakeModel, url: str) -> None:
     score = model.answer
 
     async def answer(body: dict[str, Any]) -> web.Response:
@@ -131,7 +131,7 @@ async def test_refused_request_ends_the_job_without_output(request_: BatchReques
     assert files(request_) == ["in.parquet"]
 
 
-async def test_interruption_leaves_no_output(request_: BatchRequest, model: Model, url: str) -> None:
+async def test_interruption_leaves_no_output(request_: BatchRequest, model: FakeModel, url: str) -> None:
     arrived = asyncio.Event()
 
     async def answer(body: dict[str, Any]) -> web.Response:
@@ -148,7 +148,7 @@ async def test_interruption_leaves_no_output(request_: BatchRequest, model: Mode
     assert files(request_) == ["in.parquet"]
 
 
-def too_large(model: Model, most: int) -> None:
+def too_large(model: FakeModel, most: int) -> None:
     """Return a response function of a model that accepts so many rows."""
     score = model.answer
 
@@ -162,7 +162,7 @@ def too_large(model: Model, most: int) -> None:
 
 @pytest.mark.parametrize("key", [None, "tailnum"])
 async def test_too_large_request_is_halved_and_the_next_are_smaller(
-    key: str | None, request_: BatchRequest, model: Model, url: str
+    key: str | None, request_: BatchRequest, model: FakeModel, url: str
 ) -> None:
     too_large(model, 30)
     await run(replace(request_, key=key), url=url, limits=QUICK)
@@ -175,7 +175,7 @@ async def test_too_large_request_is_halved_and_the_next_are_smaller(
         assert scored["revision"].to_pylist() == ["r" if row % 7 == 0 else "N" for row in range(ROWS)]
 
 
-async def test_too_large_row_is_named(request_: BatchRequest, model: Model, url: str) -> None:
+async def test_too_large_row_is_named(request_: BatchRequest, model: FakeModel, url: str) -> None:
     too_large(model, 0)
     with pytest.raises(Refused, match=r"the model refused row 0 of the input: at most 0 rows fit \(status 413\)\."):
         await run(request_, url=url, limits=QUICK)
@@ -183,7 +183,7 @@ async def test_too_large_row_is_named(request_: BatchRequest, model: Model, url:
 
 
 @pytest.mark.parametrize("key", [None, "tailnum"])
-async def test_request_has_bounded_bytes(key: str | None, request_: BatchRequest, model: Model, url: str) -> None:
+async def test_request_has_bounded_bytes(key: str | None, request_: BatchRequest, model: FakeModel, url: str) -> None:
     pq.write_table(table(2_000, carrier=["x" * 10_000] * 2_000), request_.input)
     await run(replace(request_, key=key), url=url)
     sizes = [sum(map(len, body["inputs"][0]["data"])) for body in model.requests]
@@ -192,7 +192,7 @@ async def test_request_has_bounded_bytes(key: str | None, request_: BatchRequest
 
 
 async def test_retries_end(request_: BatchRequest) -> None:
-    limits = Limits(retry=RetryPolicy(total_seconds=0.01, first_seconds=0.001))
+    limits = BatchLimits(retry=RetryPolicy(total_seconds=0.01, first_seconds=0.001))
     with pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:1 did not answer in 0\.01 s .*; check that it is running"):
         await run(request_, url="http://127.0.0.1:1", limits=limits)
 
@@ -208,7 +208,7 @@ async def test_retries_end(request_: BatchRequest) -> None:
     ],
 )
 async def test_unfit_file_is_refused_before_a_request(
-    columns: dict[str, Any], message: str, request_: BatchRequest, model: Model, url: str
+    columns: dict[str, Any], message: str, request_: BatchRequest, model: FakeModel, url: str
 ) -> None:
     pq.write_table(table(1, **columns), request_.input)
     with pytest.raises(InvalidDataset, match=message):
@@ -226,7 +226,7 @@ async def test_unfit_value_is_refused(request_: BatchRequest, url: str) -> None:
         await run(request_, url=url)
 
 
-async def test_integers_stored_as_floats_with_gaps_are_scored(request_: BatchRequest, model: Model, url: str) -> None:
+async def test_integers_stored_as_floats_with_gaps_are_scored(request_: BatchRequest, model: FakeModel, url: str) -> None:
     pq.write_table(table(3, seats=[1.0, None, float("nan")]), request_.input)
     await run(request_, url=url)
     assert model.requests[0]["inputs"][2]["data"] == [1, None, None]
@@ -234,7 +234,7 @@ async def test_integers_stored_as_floats_with_gaps_are_scored(request_: BatchReq
 
 @pytest.mark.parametrize("column", [[[1], [2]], [b"\xff", b"a"]])
 async def test_unsupported_key_column_is_refused_before_a_request(
-    column: list[Any], request_: BatchRequest, model: Model, url: str
+    column: list[Any], request_: BatchRequest, model: FakeModel, url: str
 ) -> None:
     pq.write_table(table(2, where=column), request_.input)
     with pytest.raises(InvalidDataset, match=r"the column where of .* is .*, which cannot be a routing key; name a column of strings"):
@@ -264,7 +264,7 @@ def test_keys_are_canonical_strings(column: pa.Array, keys: list[str]) -> None:
     assert orjson.loads(encode(batch, inputs, "where", 0).content)["parameters"]["routing_keys"] == keys
 
 
-async def test_compressed_response_is_read(request_: BatchRequest, model: Model, url: str) -> None:
+async def test_compressed_response_is_read(request_: BatchRequest, model: FakeModel, url: str) -> None:
     score = model.answer
 
     async def answer(body: dict[str, Any]) -> web.Response:
@@ -276,7 +276,7 @@ async def test_compressed_response_is_read(request_: BatchRequest, model: Model,
     assert (await run(request_, url=url, limits=QUICK)).rows == ROWS
 
 
-async def test_fault_of_the_model_is_not_retried(request_: BatchRequest, model: Model, url: str) -> None:
+async def test_fault_of_the_model_is_not_retried(request_: BatchRequest, model: FakeModel, url: str) -> None:
     model.failures = [web.json_response({"error": "this is a fault"}, status=500)]
     with pytest.raises(Refused, match="this is a fault"):
         await run(request_, url=url, limits=QUICK)
@@ -307,7 +307,7 @@ async def test_other_or_missing_file_is_refused(request_: BatchRequest, tmp_path
 
 
 @pytest.mark.parametrize("outputs", [[], [{"name": "late", "data": [1.0, 2.0]}], [{"name": "late", "data": ["x"]}], "late"])
-async def test_invalid_response_is_refused(outputs: Any, request_: BatchRequest, model: Model, url: str) -> None:
+async def test_invalid_response_is_refused(outputs: Any, request_: BatchRequest, model: FakeModel, url: str) -> None:
     async def answer(body: dict[str, Any]) -> web.Response:
         return web.json_response({"outputs": outputs})
 

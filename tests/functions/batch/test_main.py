@@ -16,7 +16,7 @@ from eventing.types import BATCH_REQUESTED
 from functions.batch.__main__ import main
 
 if TYPE_CHECKING:
-    from tests.functions.batch.conftest import Model
+    from tests.functions.batch.conftest import FakeModel
 
 
 async def start(folder: Path, url: str, paths: str | None = None, **more: str) -> asyncio.subprocess.Process:
@@ -57,7 +57,7 @@ async def test_process_scores_the_file_of_the_mounted_event(tmp_path: Path, url:
     ],
 )
 async def test_path_outside_the_allowed_folders_is_refused(
-    field: str, path: str, sentence: str, tmp_path: Path, model: Model, url: str
+    field: str, path: str, sentence: str, tmp_path: Path, model: FakeModel, url: str
 ) -> None:
     mount(tmp_path, **{field: path})
     process = await start(tmp_path, url)
@@ -69,7 +69,7 @@ async def test_path_outside_the_allowed_folders_is_refused(
     assert not model.requests
 
 
-async def test_sigterm_leaves_no_partial_output(tmp_path: Path, model: Model, url: str) -> None:
+async def test_sigterm_leaves_no_partial_output(tmp_path: Path, model: FakeModel, url: str) -> None:
     arrived = asyncio.Event()
 
     async def never(body: dict[str, Any]) -> web.Response:
@@ -93,7 +93,7 @@ def test_missing_event_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "set K_EVENT_PATH to the folder" in capsys.readouterr().err
 
 
-async def test_limits_are_read_from_the_environment(tmp_path: Path, model: Model, url: str) -> None:
+async def test_limits_are_read_from_the_environment(tmp_path: Path, model: FakeModel, url: str) -> None:
     mount(tmp_path)
     pq.write_table(pa.table({"carrier": ["UA"] * 5, "distance": [1.5] * 5}), tmp_path / "in.parquet")
     process = await start(tmp_path, url, TIDEGATE_BATCH_CHUNK_ROWS="2", TIDEGATE_BATCH_IN_FLIGHT="1")

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from common.errors import InvalidSetting
-from functions.batch.settings import BatchSettings, Limits
+from functions.batch.settings import BatchLimits, BatchSettings
 
 
 def test_every_setting_has_a_default() -> None:
     found = BatchSettings.from_env({})
     assert found.folders == (Path("/data").resolve(), Path("/tmp").resolve())  # noqa: S108
     assert (found.router_url, found.event_path) == (BatchSettings.router_url, BatchSettings.event_path)
-    assert found.limits == Limits()
+    assert found.limits == BatchLimits()
 
 
 def test_environment_overrides_the_defaults() -> None:

@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
+import aiohttp
 import pytest
 import uvicorn
 from aiohttp import web
 
+from common.http_client import session
 from functions.router.app import build
 from functions.router.settings import Settings
 from functions.runtime.knative.client import Access
@@ -63,3 +65,9 @@ async def start_router(start_server: StartServer) -> AsyncIterator[StartRouter]:
             return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
         yield start
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[aiohttp.ClientSession]:
+    async with session(timeout_seconds=20) as opened:
+        yield opened

@@ -1,291 +1,63 @@
+"""Paths, methods and errors, and the number of requests at once."""
+
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiohttp
-import orjson
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from common.http_client import session
-from eventing.codecs.json import BATCH_MEDIA_TYPE, MEDIA_TYPE
-from functions.router.assignment import assign
-from functions.runtime.knative.traffic import model_of
+from tests.functions.router.flights import INFER, respond, service
 
 if TYPE_CHECKING:
     from tests.functions.router.conftest import StartRouter, StartServer
 
-KEYS = [f"N{number}" for number in range(200)]
-
-
-def service(port: int, *shares: tuple[str, int]) -> dict[str, Any]:
-    traffic = [{"revisionName": f"flights-{tag}", "tag": tag, "percent": percent} for tag, percent in shares]
-    return {
-        "metadata": {"name": "flights"},
-        "spec": {},
-        "status": {"address": {"url": f"http://flights.localhost:{port}"}, "traffic": traffic},
-    }
-
-
-def owner(entry: dict[str, Any], key: str) -> str:
-    model = model_of(entry)
-    return assign(model.split, model.salt, key.encode()).tags[0]
-
-
-async def echo(request: web.Request) -> web.StreamResponse:
-    """A revision that replies with the request that it got."""
-    seen = {"host": request.host, "path": request.raw_path, "method": request.method, "body": (await request.read()).decode()}
-    return web.json_response({**seen, "headers": {name.lower(): value for name, value in request.headers.items()}}, headers={"X-Own": "1"})
-
-
-async def score(request: web.Request) -> web.StreamResponse:
-    """A revision that answers events and tensors with its tag, which is part of the host."""
-    tag, body = request.host.partition("-")[0], orjson.loads(await request.read())
-    if isinstance(body, list):
-        replies = [{"id": f"r{item['id']}", "source": "/models/flights", "type": "done", "data": [tag, item["id"]]} for item in body]
-        return web.Response(body=orjson.dumps(replies), content_type=BATCH_MEDIA_TYPE)
-    column = body["inputs"][0]
-    outputs = [{"name": "late", "shape": [len(column["data"])], "datatype": "FP32", "data": [value * 2 for value in column["data"]]}]
-    return web.json_response({"model_name": "flights", "model_version": tag, "id": body["id"], "outputs": outputs})
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    async with session(timeout_seconds=20) as opened:
-        yield opened
-
-
-async def test_a_request_reaches_its_revision_unchanged(
-    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
-) -> None:
-    port = await start_server(echo)
-    url = await start_router(service(port, ("v1", 100)))
-    headers = {"traceparent": "00-abc-def-01", "Connection": "x-mine", "X-Mine": "1", "K-Proxy-Request": "activator", "X-Other": "é"}
-    async with client.put(f"{url}/v2/models/flights/a%20b?q=%20x", data=b"{ }", headers=headers) as answer:
-        seen = await answer.json()
-    assert (seen["host"], seen["path"], seen["method"], seen["body"]) == (
-        f"v1-flights.localhost:{port}",
-        "/v2/models/flights/a%20b?q=%20x",
-        "PUT",
-        "{ }",
-    )
-    assert seen["headers"]["traceparent"] == "00-abc-def-01"
-    assert seen["headers"]["x-other"] == "é"
-    assert not {"x-mine", "k-proxy-request", "connection"} & seen["headers"].keys()
-    assert answer.headers["X-Own"] == "1"
-    assert answer.headers["Tidegate-Revision"] == "flights-v1"
-
-
-@pytest.mark.parametrize("batch", [False, True])
-async def test_a_route_that_is_not_ready_is_retried(
-    batch: bool, start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
-) -> None:
-    unknown = {"v1": 2, "v2": 1}
-
-    async def ingress(request: web.Request) -> web.StreamResponse:
-        tag = request.host.partition("-")[0]
-        if unknown[tag]:
-            unknown[tag] -= 1
-            return web.Response(status=404)
-        return await score(request)
-
-    entry = service(await start_server(ingress), ("v1", 50), ("v2", 50))
-    events = [{"specversion": "1.0", "id": key, "source": "/s", "type": "t", "partitionkey": key} for key in KEYS[:20]]
-    body = orjson.dumps(events if batch else events[:1])
-    async with client.post(f"{await start_router(entry)}/models/flights", data=body, headers={"content-type": BATCH_MEDIA_TYPE}) as answer:
-        replies = await answer.json(content_type=None)
-    assert [reply["data"] for reply in replies] == [[owner(entry, item["id"]), item["id"]] for item in orjson.loads(body)]
-
-
-async def test_a_route_that_never_gets_ready_is_an_error(
-    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
-) -> None:
-    async def nowhere(_: web.Request) -> web.StreamResponse:
-        return web.Response(status=404)
-
-    url = await start_router(service(await start_server(nowhere), ("v1", 100)), retry_seconds=0.2)
-    async with client.post(f"{url}/v2/models/flights/infer", data=b"{}") as answer:
-        assert answer.status == 503
-        assert "is not routable yet; retry" in (await answer.json())["error"]
-
 
 @pytest.mark.parametrize(
-    ("status", "text", "expected", "sentence"),
+    ("method", "path", "status"),
     [
-        (502, "EOF\n", 503, "revision flights-v1 is unreachable (EOF); retry"),
-        (503, "pending request queue full\n", 503, "revision flights-v1 is unreachable (pending request queue full)"),
-        (504, "request timeout", 504, "revision flights-v1 timed out (request timeout); send less at once"),
+        *(
+            ("GET", path, 200)
+            for path in ("/", "/v2", "/v2/health/live", "/v2/health/ready", "/v2/models", "/v1/models", "/metrics", "/docs")
+        ),
+        *(("HEAD", path, 200) for path in ("/", "/v2", "/openapi.json")),
+        *(("POST", path, 200) for path in ("/v2/repository/index", "/v2/models/flights/infer", "/v1/models/flights:predict")),
+        *(("GET", path, 200) for path in ("/v2/models/flights", "/v2/models/flights/ready", "/v1/models/flights")),
+        *(("GET", path, 404) for path in ("/nothing", "/v2/nothing", "/models/flights/nothing")),
+        *(("POST", path, 405) for path in ("/v2", "/metrics")),
+        *(("GET", path, 405) for path in ("/v2/repository/index", "/v2/models/flights/infer", "/models/flights")),
     ],
 )
-async def test_an_error_of_the_platform_is_a_sentence(
-    status: int,
-    text: str,
-    expected: int,
-    sentence: str,
-    start_server: StartServer,
-    start_router: StartRouter,
-    client: aiohttp.ClientSession,
+async def test_a_trailing_slash_has_no_meaning(
+    method: str, path: str, status: int, start_server: StartServer, start_router: StartRouter
 ) -> None:
-    async def platform(_: web.Request) -> web.StreamResponse:
-        return web.Response(text=text, status=status)
-
-    url = await start_router(service(await start_server(platform), ("v1", 100)))
-    async with client.post(f"{url}/v2/models/flights/infer", data=b"{}") as answer:
-        assert answer.status == expected
-        assert sentence in (await answer.json())["error"]
-
-
-@pytest.mark.parametrize("path", ["/v2/models/flights/infer", "/v1/models/flights:predict"])
-async def test_a_key_stays_with_its_revision(
-    path: str, start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
-) -> None:
-    entry = service(await start_server(echo), ("v1", 60), ("v2", 40))
-    url = await start_router(entry)
-    for key in ["N123", "naïve", *KEYS[:10]]:
-        async with client.post(url + path, data=b"{}", headers={"Tidegate-Routing-Key": key}) as answer:
-            assert answer.headers["Tidegate-Revision"] == f"flights-{owner(entry, key)}"
+    url = await start_router(service(await start_server(respond), "v1"))
+    async with session(timeout_seconds=20) as client:
+        async with client.get(f"{url}/v2/models") as answer:
+            assert answer.status == 200, "it waits for the first list of models"
+        for suffix in ("", "/") if path != "/" else ("",):
+            async with client.request(method, url + path + suffix) as answer:
+                assert answer.status == status, suffix
+                if status == 405:
+                    assert answer.headers["Allow"]
 
 
-async def test_an_event_is_assigned_as_in_a_batch(
-    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
-) -> None:
-    entry = service(await start_server(echo), ("v1", 50), ("v2", 50))
-    url = await start_router(entry)
-    for key in KEYS[:10]:
-        event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "partitionkey": key}
-        binary = {f"ce-{name}": value for name, value in event.items()}
-        sent: list[tuple[bytes, dict[str, str]]] = [
-            (b"{}", {**binary, "content-type": "application/json"}),
-            (orjson.dumps(event), {"content-type": MEDIA_TYPE}),
-            (orjson.dumps([event]), {"content-type": BATCH_MEDIA_TYPE}),
-        ]
-        for body, headers in sent:
-            async with client.post(f"{url}/models/flights", data=body, headers=headers) as answer:
-                assert answer.headers["Tidegate-Revision"] == f"flights-{owner(entry, key)}"
-                assert (await answer.json())["body"] == body.decode()
-
-
-async def test_an_override_takes_precedence(start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession) -> None:
-    url = await start_router(service(await start_server(echo), ("v1", 100), ("v2", 0)))
-    for name in ("v2", "flights-v2"):
-        async with client.get(f"{url}/v2/models/flights", headers={"Tidegate-Revision": name}) as answer:
-            assert answer.headers["Tidegate-Revision"] == "flights-v2"
-    async with client.get(f"{url}/v2/models/flights", headers={"Tidegate-Revision": "v9"}) as answer:
-        assert answer.status == 400
-        assert (await answer.json())["error"] == "model flights has no revision or tag v9; it has flights-v1, v1, flights-v2, v2."
-    event = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/s", "ce-type": "t", "ce-tidegaterevision": "v2"}
-    async with client.post(f"{url}/models/flights", headers=event) as answer:
-        assert answer.headers["Tidegate-Revision"] == "flights-v2"
-
-
-async def test_a_batch_is_split_by_key_and_joined_in_order(
-    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
-) -> None:
-    entry = service(await start_server(score), ("v1", 50), ("v2", 50))
-    url = await start_router(entry)
-    events = [{"specversion": "1.0", "id": str(n), "source": "/s", "type": "t", "partitionkey": key} for n, key in enumerate(KEYS)]
-    async with client.post(f"{url}/models/flights", data=orjson.dumps(events), headers={"content-type": BATCH_MEDIA_TYPE}) as answer:
-        replies = await answer.json(content_type=BATCH_MEDIA_TYPE)
-    assert [reply["data"] for reply in replies] == [[owner(entry, key), str(n)] for n, key in enumerate(KEYS)]
-    assert set(answer.headers["Tidegate-Revision"].split(", ")) == {"flights-v1", "flights-v2"}
-
-
-async def test_events_of_a_failing_revision_get_failures(
-    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
-) -> None:
-    async def half(request: web.Request) -> web.StreamResponse:
-        return web.json_response({"error": "starting"}, status=503) if request.host.startswith("v2") else await score(request)
-
-    entry = service(await start_server(half), ("v1", 50), ("v2", 50))
-    url = await start_router(entry)
-    events = [{"specversion": "1.0", "id": str(n), "source": "/s", "type": "t", "subject": key} for n, key in enumerate(KEYS)]
-    async with client.post(f"{url}/models/flights", data=orjson.dumps(events), headers={"content-type": BATCH_MEDIA_TYPE}) as answer:
-        assert answer.status == 200
-        replies = await answer.json(content_type=BATCH_MEDIA_TYPE)
-    for event, reply in zip(events, replies, strict=True):
-        if owner(entry, event["subject"]) == "v1":
-            assert reply["data"] == ["v1", event["id"]]
-        else:
-            assert (reply["type"], reply["causationid"]) == ("dev.tidegate.inference.failed", event["id"])
-            assert reply["data"]["status"] == 503
-
-
-async def test_an_event_that_is_nested_too_deep_fails_alone(
-    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
-) -> None:
-    entry = service(await start_server(score), ("v1", 50), ("v2", 50))
-    url = await start_router(entry)
-    deep = b"[" * 300 + b"]" * 300
-    one, other = (next(key for key in KEYS if owner(entry, key) == tag) for tag in ("v1", "v2"))
-
-    async def send(*keys: str) -> tuple[int, Any]:
-        """One event for each key; the first is the deep one."""
-        events = [
-            b'{"specversion":"1.0","id":"%d","source":"/s","type":"t","subject":"%s","data":%s}' % (n, key.encode(), b"1" if n else deep)
-            for n, key in enumerate(keys)
-        ]
-        body = b"[" + b",".join(events) + b"]"
-        async with client.post(f"{url}/models/flights", data=body, headers={"content-type": BATCH_MEDIA_TYPE}) as answer:
-            return answer.status, await answer.json(content_type=None)
-
-    # Refused like a batch with an invalid event: its sender halves it until that event is alone.
-    assert (await send(one, one, other))[0] == 400
-    status, replies = await send(one, other)
-    assert (status, replies[0]["causationid"], replies[0]["data"]["status"]) == (200, "0", 400)
-    assert replies[1]["data"] == ["v2", "1"]
-
-
-async def test_a_compressed_reply_stays_compressed(
-    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
-) -> None:
-    async def compressed(request: web.Request) -> web.StreamResponse:
-        answer = web.json_response({"accepts": request.headers.get("Accept-Encoding")})
-        answer.enable_compression(web.ContentCoding.gzip)
-        return answer
-
-    url = await start_router(service(await start_server(compressed), ("v1", 100)))
-    async with client.get(f"{url}/v2/models/flights", headers={"Accept-Encoding": "gzip"}) as answer:
-        assert answer.headers["Content-Encoding"] == "gzip"
-        assert await answer.json() == {"accepts": "gzip"}
-
-
-async def test_rows_are_split_by_their_keys_and_joined_in_order(
-    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
-) -> None:
-    entry = service(await start_server(score), ("v1", 50), ("v2", 50))
-    url = await start_router(entry)
-    column = {"name": "x", "shape": [len(KEYS)], "datatype": "FP32", "data": list(range(len(KEYS)))}
-    body = {"id": "7", "parameters": {"routing_keys": KEYS}, "inputs": [column]}
-    async with client.post(f"{url}/v2/models/flights/infer", data=orjson.dumps(body)) as answer:
-        assert answer.status == 200
-        joined = await answer.json()
-    assert joined["id"] == "7"
-    assert "model_version" not in joined
-    assert {output["name"]: output["data"] for output in joined["outputs"]} == {
-        "late": [2 * n for n in range(len(KEYS))],
-        "revision": [f"flights-{owner(entry, key)}" for key in KEYS],
-    }
-
-
-async def test_rows_that_one_revision_refuses_are_refused(
-    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
-) -> None:
-    async def refuse(request: web.Request) -> web.StreamResponse:
-        if request.host.startswith("v2"):
-            return web.json_response({"error": "busy"}, status=429, headers={"Retry-After": "3"})
-        return await score(request)
-
-    url = await start_router(service(await start_server(refuse), ("v1", 50), ("v2", 50)))
-    column = {"name": "x", "shape": [len(KEYS)], "datatype": "FP32", "data": KEYS}
-    body = {"id": "7", "parameters": {"routing_keys": KEYS}, "inputs": [column]}
-    async with client.post(f"{url}/v2/models/flights/infer", data=orjson.dumps(body)) as answer:
-        assert (answer.status, answer.headers["Retry-After"]) == (429, "3")
-    body["parameters"] = {"routing_keys": ["N1"]}
-    async with client.post(f"{url}/v2/models/flights/infer", data=orjson.dumps(body)) as answer:
-        assert answer.status == 400
-        assert (await answer.json())["error"] == "routing_keys has 1 keys, but input x has 200 rows; send one key a row."
+async def test_dot_segments_are_refused(start_server: StartServer, start_router: StartRouter) -> None:
+    url = await start_router(service(await start_server(respond), "v1"))
+    async with session(timeout_seconds=20) as client:
+        for path in (
+            "/v2/models/flights/../../metrics",
+            "/v2/models/flights/%2e%2e/infer",
+            "/v2/models/flights%2finfer",
+            "/..",
+            "/v2/./models",
+        ):
+            async with client.get(URL(url + path, encoded=True)) as answer:
+                assert answer.status == 400, path
 
 
 async def test_an_unknown_model_is_404_and_422_for_an_event(start_router: StartRouter, client: aiohttp.ClientSession) -> None:
@@ -298,129 +70,21 @@ async def test_an_unknown_model_is_404_and_422_for_an_event(start_router: StartR
         assert answer.content_type == "application/problem+json"
 
 
-async def test_an_unreachable_revision_is_503_and_a_slow_one_504(
-    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
-) -> None:
-    async def never(request: web.Request) -> web.StreamResponse:
-        await asyncio.Event().wait()
-        raise AssertionError
+async def test_requests_at_once_are_bounded(start_server: StartServer, start_router: StartRouter) -> None:
+    arrived, release = asyncio.Event(), asyncio.Event()
 
-    url = await start_router(
-        {**service(1, ("v1", 100)), "metadata": {"name": "gone"}}, service(await start_server(never), ("v1", 100)), request_seconds=0.2
-    )
-    async with client.post(f"{url}/v2/models/gone/infer", data=b"{}") as answer:
-        assert answer.status == 503
-        assert "revision flights-v1" in (await answer.json())["error"]
-    async with client.post(f"{url}/v2/models/flights/infer", data=b"{}") as answer:
-        assert answer.status == 504
-    event = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/s", "ce-type": "t"}
-    async with client.post(f"{url}/models/gone", headers=event) as answer:
-        assert (await answer.json(content_type="application/problem+json"))["status"] == 503
+    async def slow(_: web.Request) -> web.StreamResponse:
+        arrived.set()
+        await release.wait()
+        return web.json_response({})
 
-
-async def test_a_host_unknown_to_the_ingress_is_retried_after_503(
-    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
-) -> None:
-    async def unknown(request: web.Request) -> web.StreamResponse:
-        # As Envoy replies; a model function sends a body.
-        return web.json_response({"error": "no version 7"}, status=404) if "versions" in request.path else web.Response(status=404)
-
-    url = await start_router(service(await start_server(unknown), ("v1", 100)), retry_seconds=0.2)
-    for path, status in [("infer", 503), ("versions/7/infer", 404)]:
-        async with client.post(f"{url}/v2/models/flights/{path}", data=b"{}") as answer:
-            assert answer.status == status
-
-
-async def test_a_body_above_the_limit_is_refused(start_router: StartRouter, client: aiohttp.ClientSession) -> None:
-    url = await start_router(service(1, ("v1", 100)), max_body_bytes=10)
-    async with client.post(f"{url}/v2/models/flights/infer", data=b"x" * 11) as answer:
-        assert answer.status == 413
-
-
-async def test_the_router_lists_its_models(start_router: StartRouter, client: aiohttp.ClientSession) -> None:
-    broken = {"metadata": {"name": "new"}, "spec": {}}
-    url = await start_router(service(1, ("v1", 90), ("v2", 10)), broken)
-    async with client.get(f"{url}/v2/models/new") as answer:
-        assert answer.status == 503
-    async with client.get(f"{url}/v2/health/ready") as answer:
-        assert answer.status == 200
-    async with client.get(f"{url}/v2/models") as answer:
-        models = (await answer.json())["models"]
-    assert [(arm["revision"], arm["tags"], arm["percent"]) for arm in models[0]["arms"]] == [
-        ("flights-v1", ["v1"], 90),
-        ("flights-v2", ["v2"], 10),
-    ]
-    assert models[1]["name"] == "new"
-    async with client.get(f"{url}/v1/models") as answer:
-        assert await answer.json() == {"models": ["flights"]}
-
-
-async def test_a_batch_for_one_arm_is_not_even_parsed(
-    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
-) -> None:
-    url = await start_router(service(await start_server(echo), ("v1", 100), ("v2", 0)))
-    async with client.post(f"{url}/models/flights", data=b"[ no JSON", headers={"content-type": BATCH_MEDIA_TYPE}) as answer:
-        assert (await answer.json())["body"] == "[ no JSON"
-    event = b'[{"specversion":"1.0","id":"1","source":"/s","type":"t","tidegaterevision":"v2"}]'
-    async with client.post(f"{url}/models/flights", data=event, headers={"content-type": BATCH_MEDIA_TYPE}) as answer:
-        assert answer.headers["Tidegate-Revision"] == "flights-v2"
-
-
-async def test_a_key_in_the_header_is_the_key_of_a_whole_batch(
-    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
-) -> None:
-    entry = service(await start_server(echo), ("v1", 50), ("v2", 50))
-    url = await start_router(entry)
-    for key in KEYS[:5]:
-        headers = {"content-type": BATCH_MEDIA_TYPE, "Tidegate-Routing-Key": key}
-        async with client.post(f"{url}/models/flights", data=b"[]", headers=headers) as answer:
-            assert answer.headers["Tidegate-Revision"] == f"flights-{owner(entry, key)}"
-
-
-async def test_an_unreachable_arm_fails_its_events_and_the_whole_tensor(
-    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
-) -> None:
-    async def cut(request: web.Request) -> web.StreamResponse:
-        if request.host.startswith("v2"):
-            assert request.transport is not None
-            request.transport.abort()
-        return await score(request)
-
-    entry = service(await start_server(cut), ("v1", 50), ("v2", 50))
-    url = await start_router(entry)
-    events = [{"specversion": "1.0", "id": key, "source": "/s", "type": "t", "partitionkey": key} for key in KEYS]
-    async with client.post(f"{url}/models/flights", data=orjson.dumps(events), headers={"content-type": BATCH_MEDIA_TYPE}) as answer:
-        replies = await answer.json(content_type=BATCH_MEDIA_TYPE)
-    failed = [reply["causationid"] for reply in replies if reply["type"] == "dev.tidegate.inference.failed"]
-    assert failed == [key for key in KEYS if owner(entry, key) == "v2"]
-    column = {"name": "x", "shape": [len(KEYS)], "datatype": "FP32", "data": KEYS}
-    body = {"id": "7", "parameters": {"routing_keys": KEYS}, "inputs": [column]}
-    async with client.post(f"{url}/v2/models/flights/infer", data=orjson.dumps(body)) as answer:
-        assert answer.status == 503
-        assert "revision flights-v2" in (await answer.json())["error"]
-
-
-async def test_a_reply_that_cannot_be_joined_is_502(
-    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
-) -> None:
-    url = await start_router(service(await start_server(echo), ("v1", 100)))
-    column = {"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}
-    body = orjson.dumps({"parameters": {"routing_keys": ["N1"]}, "inputs": [column]})
-    async with client.post(f"{url}/v2/models/flights/infer", data=body) as answer:
-        assert answer.status == 502
-    length = {"Inference-Header-Content-Length": str(len(body))}
-    async with client.post(f"{url}/v2/models/flights/infer", data=body + b"123", headers=length) as answer:
-        assert answer.status == 400
-
-
-async def test_a_request_that_is_not_an_event_is_refused(start_router: StartRouter, client: aiohttp.ClientSession) -> None:
-    url = await start_router(service(1, ("v1", 100)))
-    async with client.post(f"{url}/models/flights", json={}) as answer:
-        assert answer.status == 400
-        assert "not a CloudEvent" in (await answer.json(content_type="application/problem+json"))["detail"]
-
-
-@pytest.mark.parametrize("path", ["/v2", "/v2/", "/v2/health/live"])
-async def test_the_router_serves_its_own_endpoints(path: str, start_router: StartRouter, client: aiohttp.ClientSession) -> None:
-    async with client.get(await start_router() + path) as answer:
-        assert answer.status == 200
+    url = await start_router(service(await start_server(slow), "v1"), max_waiting_requests=1)
+    async with session(timeout_seconds=20) as client:
+        first = asyncio.create_task(client.post(url + INFER, data=b"{}"))
+        await arrived.wait()
+        async with client.post(url + INFER, data=b"{}") as answer:
+            assert answer.status == 429
+        async with client.get(f"{url}/v2/health/live") as answer:
+            assert answer.status == 200
+        release.set()
+        assert (await first).status == 200

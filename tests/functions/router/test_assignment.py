@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from functions.router.assignment import assign, choose, event_key
 from functions.runtime.errors import InvalidInput
-from functions.runtime.knative.traffic import Arm, Model
+from functions.runtime.knative.traffic import Arm, RoutedModel
 
 
 def arms(*percents: int) -> tuple[Arm, ...]:
@@ -75,7 +75,7 @@ def test_another_rollout_assigns_independently() -> None:
 def test_an_override_takes_precedence_and_no_key_means_a_random_arm() -> None:
     stable, canary = arms(80, 20)
     old = Arm(revision="old", tags=("v0",), percent=0, url="")
-    model = Model(name="flights", arms=(stable, canary, old), stable=stable, canaries=(canary,), salt=b"")
+    model = RoutedModel(name="flights", arms=(stable, canary, old), stable=stable, canaries=(canary,), salt=b"")
     assert {choose(model, None, None).revision for _ in range(200)} == {"r0", "r1"}
     assert choose(model, "v0", b"key").revision == "old"
     with pytest.raises(InvalidInput, match="no revision or tag v7; it has r0, t0, r1, t1, old, v0"):

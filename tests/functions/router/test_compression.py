@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import gzip
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 import pytest
@@ -13,6 +13,7 @@ from common.http_client import session
 from eventing.codecs.json import BATCH_MEDIA_TYPE
 from functions.router.compression import Decompressed, decompress
 from functions.runtime.errors import InvalidInput, UnsupportedMedia
+from tests.functions.router.flights import service
 
 if TYPE_CHECKING:
     from tests.functions.router.conftest import StartRouter, StartServer
@@ -43,12 +44,6 @@ def test_too_many_members_are_refused_at_once() -> None:
 def test_an_unsupported_encoding_is_named() -> None:
     with pytest.raises(UnsupportedMedia, match="unsupported Content-Encoding 'br'; send the body uncompressed"):
         decompress(b"", b"BR", 1)
-
-
-def service(port: int, *tags: str) -> dict[str, Any]:
-    traffic = [{"revisionName": f"flights-{tag}", "tag": tag, "percent": 100 // len(tags)} for tag in tags]
-    status = {"address": {"url": f"http://flights.localhost:{port}"}, "traffic": traffic}
-    return {"metadata": {"name": "flights"}, "spec": {}, "status": status}
 
 
 async def test_compressed_requests_are_split(start_server: StartServer, start_router: StartRouter) -> None:

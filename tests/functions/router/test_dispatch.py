@@ -6,22 +6,20 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
+import orjson
 import pytest
 from aiohttp import web
 
 from common.http_client import session
+from eventing.codecs.json import BATCH_MEDIA_TYPE
+from tests.functions.router.flights import KEYS, owner, score, service
 
 if TYPE_CHECKING:
     from tests.functions.router.conftest import Handler, StartRouter, StartServer
 
 REFUSED = "dial tcp 127.0.0.1:8080: connect: connection refused\n"
 ENVOY = "upstream connect error or disconnect/reset before headers. "
-
-
-def service(port: int, name: str = "flights") -> dict[str, Any]:
-    traffic = [{"revisionName": f"{name}-v1", "tag": "v1", "percent": 100}]
-    status = {"address": {"url": f"http://{name}.localhost:{port}"}, "traffic": traffic}
-    return {"metadata": {"name": name}, "spec": {}, "status": status}
 
 
 async def infer(url: str, body: bytes = b"{}") -> tuple[int, dict[str, Any]]:
@@ -40,7 +38,7 @@ async def test_a_restarted_container_fails_no_call(start_router: StartRouter) ->
     with socket.socket() as held:  # its port refuses connections until a server listens
         held.bind(("127.0.0.1", 0))
         port = held.getsockname()[1]
-        url = await start_router(service(port))
+        url = await start_router(service(port, "v1"))
         asking = asyncio.create_task(infer(url))
         async with session(timeout_seconds=20) as client:
             while not taken.is_set():
@@ -79,7 +77,7 @@ def failing(*errors: tuple[int, str]) -> tuple[Handler, list[bytes]]:
 )
 async def test_a_call_without_a_connection_is_retried(status: int, text: str, start_server: StartServer, start_router: StartRouter) -> None:
     platform, bodies = failing((status, text), (status, text))
-    url = await start_router(service(await start_server(platform)))
+    url = await start_router(service(await start_server(platform), "v1"))
     body = b"x" * 600_000  # written in chunks, from the start at each attempt
     assert await infer(url, body) == (200, {"done": True})
     assert [len(sent) for sent in bodies] == [600_000] * 3
@@ -100,7 +98,7 @@ async def test_a_call_that_may_have_been_executed_is_not_retried(
     status: int, text: str, start_server: StartServer, start_router: StartRouter
 ) -> None:
     platform, bodies = failing((status, text))
-    url = await start_router(service(await start_server(platform)))
+    url = await start_router(service(await start_server(platform), "v1"))
     async with session(timeout_seconds=20) as client, client.post(f"{url}/v2/models/flights/infer", data=b"{}") as answer:
         assert answer.status >= 500
     assert len(bodies) == 1
@@ -115,7 +113,7 @@ async def test_a_connection_that_breaks_after_the_request_is_not_retried(start_s
         request.transport.abort()
         return web.Response()
 
-    url = await start_router(service(await start_server(cut)))
+    url = await start_router(service(await start_server(cut), "v1"))
     status, answer = await infer(url)
     assert (status, len(seen)) == (503, 1)
     assert "revision flights-v1" in answer["error"]
@@ -124,7 +122,7 @@ async def test_a_connection_that_breaks_after_the_request_is_not_retried(start_s
 async def test_retries_end(start_router: StartRouter) -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
-        url = await start_router(service(held.getsockname()[1]), retry_seconds=0.1)
+        url = await start_router(service(held.getsockname()[1], "v1"), retry_seconds=0.1)
         status, answer = await infer(url)
     assert status == 503
     assert answer["error"].startswith("revision flights-v1 at http://v1-flights.localhost:")
@@ -149,7 +147,7 @@ async def test_a_reply_that_is_not_http_is_502(head: bytes, start_router: StartR
         writer.close()
 
     async with await asyncio.start_server(odd, "127.0.0.1", 0) as server:
-        url = await start_router(service(server.sockets[0].getsockname()[1]))
+        url = await start_router(service(server.sockets[0].getsockname()[1], "v1"))
         status, answer = await infer(url)
     assert status == 502
     assert answer["error"].startswith("revision flights-v1 ")
@@ -159,7 +157,7 @@ async def test_headers_that_steer_the_platform_do_not_reach_it(start_server: Sta
     async def echo(request: web.Request) -> web.StreamResponse:
         return web.json_response({name.lower(): value for name, value in request.headers.items()})
 
-    url = await start_router(service(await start_server(echo)))
+    url = await start_router(service(await start_server(echo), "v1"))
     headers = {
         "Connection": "content-type, ce-id, tidegate-routing-key, traceparent, x-mine",
         "Content-Type": "application/json",
@@ -181,3 +179,36 @@ async def test_headers_that_steer_the_platform_do_not_reach_it(start_server: Sta
         "traceparent": "00-a",
     }
     assert not {"x-mine", "forwarded", "x-original-url", "k-passthrough-lb", "x-envoy-retry-on"} & seen.keys()
+
+
+@pytest.mark.parametrize("batch", [False, True])
+async def test_a_route_that_is_not_ready_is_retried(
+    batch: bool, start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
+) -> None:
+    unknown = {"v1": 2, "v2": 1}
+
+    async def ingress(request: web.Request) -> web.StreamResponse:
+        tag = request.host.partition("-")[0]
+        if unknown[tag]:
+            unknown[tag] -= 1
+            return web.Response(status=404)
+        return await score(request)
+
+    entry = service(await start_server(ingress), ("v1", 50), ("v2", 50))
+    events = [{"specversion": "1.0", "id": key, "source": "/s", "type": "t", "partitionkey": key} for key in KEYS[:20]]
+    body = orjson.dumps(events if batch else events[:1])
+    async with client.post(f"{await start_router(entry)}/models/flights", data=body, headers={"content-type": BATCH_MEDIA_TYPE}) as answer:
+        replies = await answer.json(content_type=None)
+    assert [reply["data"] for reply in replies] == [[owner(entry, item["id"]), item["id"]] for item in orjson.loads(body)]
+
+
+async def test_a_route_that_never_gets_ready_is_an_error(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
+) -> None:
+    async def nowhere(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=404)
+
+    url = await start_router(service(await start_server(nowhere), ("v1", 100)), retry_seconds=0.2)
+    async with client.post(f"{url}/v2/models/flights/infer", data=b"{}") as answer:
+        assert answer.status == 503
+        assert "is not routable yet; retry" in (await answer.json())["error"]

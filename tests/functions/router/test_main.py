@@ -12,6 +12,7 @@ from aiohttp import web
 
 from common.http_client import session
 from functions.router.__main__ import main
+from tests.functions.router.flights import INFER, service
 
 if TYPE_CHECKING:
     import pytest
@@ -74,3 +75,29 @@ async def test_it_imports_only_packages_of_its_image() -> None:
     loaded = set(out.decode().split())
     assert "aiohttp" in loaded
     assert not loaded & {"yaml", "fastapi", "starlette", "pydantic", "prometheus_client", "numpy", "kubernetes", "simdjson"}
+
+
+async def test_a_slow_body_is_408(start_server: StartServer) -> None:
+    async def api(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": [service(1, "v1")]})
+
+    environ = {
+        **os.environ,
+        "PORT": "0",
+        "TIDEGATE_HOST": "127.0.0.1",
+        "TIDEGATE_BODY_SECONDS": "0.3",
+        "TIDEGATE_KUBERNETES_API": f"http://127.0.0.1:{await start_server(api)}",
+    }
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "functions.router", env=environ, stderr=asyncio.subprocess.PIPE)
+    try:
+        assert process.stderr is not None
+        found = re.search(rb"on port (\d+)", await process.stderr.readline())
+        assert found
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(found[1]))
+        writer.write(b"POST %b HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\nx" % INFER.encode())
+        assert b" 408 " in await reader.readline()
+        assert await reader.read(), "and the connection is closed"
+        writer.close()
+    finally:
+        process.terminate()
+        await process.communicate()

@@ -5,18 +5,18 @@ from typing import Any, cast
 
 import pytest
 
-from functions.router.call import Call, Limits
+from functions.router.call import Call, RouterLimits
 from functions.router.dispatch import Dispatcher
 from functions.router.selection import ArmSelector
 from functions.router.versions import Versions
 from functions.runtime.errors import InvalidInput, NotAllowed
 from functions.runtime.http.asgi import Budget
-from functions.runtime.knative.traffic import Arm, Model
+from functions.runtime.knative.traffic import Arm, RoutedModel
 
 STABLE = Arm(revision="m-1", tags=("stable",), percent=50, url="http://stable-m")
 CANARY = Arm(revision="m-2", tags=("canary",), percent=50, url="http://canary-m")
 OLD = Arm(revision="m-0", tags=("old",), percent=0, url="http://old-m")
-MODEL = Model(name="m", arms=(OLD, STABLE, CANARY), stable=STABLE, canaries=(CANARY,), salt=b"m/")
+MODEL = RoutedModel(name="m", arms=(OLD, STABLE, CANARY), stable=STABLE, canaries=(CANARY,), salt=b"m/")
 EVENT = {"source": "/s", "id": "1", "subject": "N1"}
 
 
@@ -28,7 +28,7 @@ def call(method: str = "POST", **headers: str) -> Call:
     async def receive() -> Any:
         raise NotImplementedError
 
-    limits = Limits(body_bytes=1, json_bytes=1, bodies_bytes=1, requests=1)
+    limits = RouterLimits(body_bytes=1, json_bytes=1, bodies_bytes=1, requests=1)
     sent = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
     return Call({"method": method}, receive, limits, Budget(1), ThreadPoolExecutor(1), sent)
 

@@ -95,7 +95,7 @@ def test_rows_that_cannot_be_serialized_are_refused() -> None:
     body = b'{"parameters":{"routing_keys":["a"]},"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[%s]}]}' % deep
     message = parse(body)
     assert message is not None
-    with pytest.raises(InvalidInput, match="nest its data less deep"):
+    with pytest.raises(InvalidInput, match="nest its data less deeply"):
         take(message, [0])
 
 

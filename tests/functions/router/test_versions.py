@@ -8,26 +8,17 @@ import pytest
 from aiohttp import web
 
 from common.http_client import session
-from functions.router.assignment import assign
 from functions.router.versions import versions_of, with_versions
-from functions.runtime.knative.traffic import model_of
+from tests.functions.router.flights import KEYS, owner, service
 
 if TYPE_CHECKING:
     from tests.functions.router.conftest import Handler, StartRouter, StartServer
 
-KEYS = [f"N{number}" for number in range(50)]
 SHARES = (("v1", 50), ("v2", 50))
 
 
-def service(port: int, *shares: tuple[str, int]) -> dict[str, Any]:
-    traffic = [{"revisionName": f"flights-{tag}", "tag": tag, "percent": percent} for tag, percent in shares]
-    status = {"address": {"url": f"http://flights.localhost:{port}"}, "traffic": traffic}
-    return {"metadata": {"name": "flights"}, "spec": {}, "status": status}
-
-
 def key_of(tag: str) -> str:
-    model = model_of(service(1, *SHARES))
-    return next(key for key in KEYS if assign(model.split, model.salt, key.encode()).tags == (tag,))
+    return next(key for key in KEYS if owner(service(1, *SHARES), key) == tag)
 
 
 def canary(asked: Counter[str], versions: dict[str, list[str]]) -> Handler:

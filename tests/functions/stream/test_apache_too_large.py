@@ -16,7 +16,7 @@ from kafka.admin import NewTopic
 from eventing import deadletter
 from eventing.codecs.kafka import Message
 from eventing.event import Event
-from eventing.kafka.kafka_python.cluster import KafkaCluster
+from eventing.kafka.factory import cluster_of
 from eventing.kafka.port import Broker, ProducerOptions, TopicPartition
 from eventing.reply import Problem, failed
 from functions.stream import worker
@@ -43,7 +43,7 @@ async def test_partition_goes_on_after_records_too_large_for_any_topic(
 
     name, broker = uuid.uuid4().hex[:8], Broker(apache.at("PLAINTEXT"))
     topics = create_topics(broker, name)
-    with closing(KafkaCluster(broker).producer(ProducerOptions(max_request_bytes=2**21))) as producer:
+    with closing(cluster_of(broker).producer(ProducerOptions(max_request_bytes=2**21))) as producer:
         headers = flight(0).headers
         producer.send(topics["input"], Message(b"k", b"{no json", [*headers, ("big", b"x" * 1_048_000)]))
         for number in range(1, 6):
@@ -75,7 +75,7 @@ async def test_topics_below_the_client_limit_get_records_that_fit(
 
     name, broker = uuid.uuid4().hex[:8], Broker(apache.at("PLAINTEXT"))
     topics = create_topics(broker, name, output=2000, deadletter=17_000)
-    with closing(KafkaCluster(broker).producer()) as producer:
+    with closing(cluster_of(broker).producer()) as producer:
         producer.send(topics["input"], Message(b"k", b"{no json" + b" " * 50_000, flight(0).headers))
         for number in range(1, 301):
             producer.send(topics["input"], flight(number))
@@ -122,7 +122,7 @@ async def move(settings: StreamSettings, *, scored: int, dead: int) -> tuple[lis
 
 
 def read(broker: Broker, topic: str, count: int) -> list[Any]:
-    with closing(KafkaCluster(broker).consumer()) as consumer:
+    with closing(cluster_of(broker).consumer()) as consumer:
         consumer.assign([TopicPartition(topic, 0)])
         records: list[Any] = []
         until = time.monotonic() + 60

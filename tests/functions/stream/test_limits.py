@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from eventing.kafka.factory import cluster_of
 from eventing.kafka.fake.cluster import FakeCluster
-from eventing.kafka.kafka_python.cluster import KafkaCluster
 from eventing.kafka.port import Broker
 from functions.stream import limits
 from functions.stream.limits import TopicTooSmall
@@ -27,4 +27,4 @@ def test_limits_of_topics_are_read() -> None:
 
 
 def test_broker_that_reports_no_limits_sets_none(broker: Broker) -> None:
-    assert limits.read(KafkaCluster(broker), ["any"]) == {}
+    assert limits.read(cluster_of(broker), ["any"]) == {}

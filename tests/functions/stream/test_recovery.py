@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventing.codecs.kafka import Message
+from eventing.kafka.factory import cluster_of
 from eventing.kafka.fake.cluster import FakeCluster
-from eventing.kafka.kafka_python.cluster import KafkaCluster
 from eventing.kafka.port import Cluster, TopicPartition
 from functions.stream.recovery import Checkpoint, OutputOffset, Position, input_offset, recover
 from functions.stream.settings import StreamSettings
@@ -57,7 +57,7 @@ def test_input_offset_is_read_from_the_headers(headers: list[tuple[str, bytes | 
 
 @pytest.fixture(params=["fake", "embedded"])
 def cluster(request: pytest.FixtureRequest) -> Cluster:
-    return FakeCluster() if request.param == "fake" else KafkaCluster(request.getfixturevalue("broker"))
+    return FakeCluster() if request.param == "fake" else cluster_of(request.getfixturevalue("broker"))
 
 
 def write(cluster: Cluster, settings: StreamSettings) -> None:

@@ -1,4 +1,4 @@
-"""Stalls, and waits that are none. The clock is the test's."""
+"""Stalls, and waits that are not stalls, by a simulated clock."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ from eventing.codecs import kafka as codec
 from eventing.codecs.kafka import Message
 from eventing.event import Event
 from eventing.kafka import lag
+from eventing.kafka.factory import cluster_of
 from eventing.kafka.fake.cluster import FakeCluster
-from eventing.kafka.kafka_python.cluster import KafkaCluster
 from eventing.kafka.port import ConsumerOptions, TopicPartition
 from eventing.reply import Problem, failed
 from functions.stream import worker
@@ -89,7 +89,7 @@ async def test_events_become_scored_events_and_broken_ones_dead_letters(
     originals = [deadletter.original_record(record.key, record.value, record.headers) for record in dead]
     assert {(original.key, original.value) for original in originals} == {(b"N7", b'{"number":7}'), (b"N1", b"{no json"), (None, b"{}")}
 
-    lags = await asyncio.to_thread(lag.lag, KafkaCluster(settings.broker), settings.group, settings.input)
+    lags = await asyncio.to_thread(lag.lag, cluster_of(settings.broker), settings.group, settings.input)
     assert sum(one.end for one in lags.values()) == 202
     assert {one.records for one in lags.values()} == {0}
 
@@ -270,7 +270,7 @@ async def test_stop_does_not_wait_for_a_hanging_sink_and_commits(
 
     assert status == 0
     assert took < settings.stop_seconds + 2
-    lags = await asyncio.to_thread(lag.lag, KafkaCluster(settings.broker), settings.group, settings.input)
+    lags = await asyncio.to_thread(lag.lag, cluster_of(settings.broker), settings.group, settings.input)
     assert sum(one.records for one in lags.values()) == 10
 
 
@@ -340,7 +340,7 @@ async def test_renamed_output_topic_gets_no_duplicates(
 
     assert await asyncio.to_thread(second.wait, 30) == 0
     assert causes(records) == flights(60) - flights(50)
-    lags = await asyncio.to_thread(lag.lag, KafkaCluster(settings.broker), settings.group, settings.input)
+    lags = await asyncio.to_thread(lag.lag, cluster_of(settings.broker), settings.group, settings.input)
     assert sum(one.records for one in lags.values()) == 0
 
 

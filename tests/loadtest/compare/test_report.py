@@ -41,15 +41,15 @@ def test_table_has_medians_ranges_failures_and_ratios() -> None:
     assert rows[""] == ["Tidegate", "MLServer", "Tidegate / MLServer"]
     rate = rows["one row, JSON, 8 connections: requests/s"]
     assert rate == ["10,000 (9,000 to 11,000)", "950 (900 to 1,000), 3 failed", "10.5"]
-    assert rows["process start to first answer, ms"][2] == "1/10.0"
+    assert rows["process start to first response, ms"][2] == "1/10.0"
     assert not any("64 connections" in title for title in rows)
 
 
-def test_bars_are_kept_missed_or_not_measured() -> None:
+def test_bars_are_met_missed_or_not_measured() -> None:
     outcomes = {row[0]: row[-1] for row in report.bars(_RESULT)}
-    assert outcomes["one row, 8 connections: requests/s over MLServer's"] == "kept"
-    assert outcomes["process start to first answer over MLServer's"] == "kept"
-    assert outcomes["one row, 64 connections: requests/s over MLServer's"] == "not measured"
+    assert outcomes["one row, 8 connections: requests/s relative to MLServer"] == "met"
+    assert outcomes["process start to first response relative to MLServer"] == "met"
+    assert outcomes["one row, 64 connections: requests/s relative to MLServer"] == "not measured"
 
 
 def test_notes_name_missing_and_failed_servers() -> None:

@@ -27,7 +27,7 @@ Answer = Callable[[bytes], bytes]
 
 @contextmanager
 def _serve(answer: Answer) -> Iterator[Process]:
-    """A server that answers each request with what `answer` makes of it."""
+    """A server that answers each request with the result of `answer`."""
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -81,7 +81,7 @@ def test_first_start_method_that_answers_is_used(tmp_path: Path) -> None:
         StartMethod(lambda python, trained, port: [str(python), "-c", "raise SystemExit('cannot')"]),
         StartMethod(lambda python, trained, port: [sys.executable, "-c", program, str(port)], note="started otherwise"),
     )
-    # What the server that does nothing always says.
+    # The constant response of the no-op server.
     score = 0.25425482
     asked = request("/", b"{}")
     trained = Trained(Path(), Path(), Requests((asked,), (asked,), (asked,), ([score],), ([score],)))

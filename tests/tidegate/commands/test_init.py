@@ -149,7 +149,7 @@ async def test_printed_call_succeeds_on_one_machine(printed: tuple[Path, str], t
 
 
 def _refused(clone: Path, name: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """The one sentence of a refusal, which changes no file."""
+    """Return the error message of a refused command, which changes no file."""
     before = _files(clone)
     assert run(["init", name, "-C", str(clone)]) == 1
     shown = capsys.readouterr()

@@ -31,7 +31,7 @@ def test_missing_event_is_named() -> None:
 
 
 def test_duplicate_event_is_found() -> None:
-    assert broken(*checks.accounting("abc", REASONS, collected(copies={"b": 2}))) == ["no event is doubled"]
+    assert broken(*checks.accounting("abc", REASONS, collected(copies={"b": 2}))) == ["no event is duplicated"]
 
 
 def test_unknown_event_is_found_even_if_the_counts_agree() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tidegate.objects import Document
+from tidegate.documents import Document
 
 Object = dict[str, Any]
 Service = Callable[..., Document]

@@ -56,7 +56,7 @@ async def get_json(client: aiohttp.ClientSession, address: str) -> Object:
 
 
 def is_gone(pid: int) -> bool:
-    """Whether no process has this number."""
+    """Whether there is no process with this id."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

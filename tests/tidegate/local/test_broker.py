@@ -8,7 +8,7 @@ import pytest
 
 from eventing.codecs.kafka import Message
 from eventing.kafka.errors import BrokerUnreachable
-from eventing.kafka.kafka_python.cluster import KafkaCluster
+from eventing.kafka.factory import cluster_of
 from eventing.kafka.port import Broker, TopicPartition
 from eventing.kafka.security import PLAINTEXT
 from tidegate.local.broker import EMBEDDED, Kafka, reachable
@@ -18,7 +18,7 @@ def through(found: Kafka) -> list[bytes | None]:
     """A record there and back again, as a worker with the variables of this broker would send and read it."""
     environ = found.environment()
     version = tuple(map(int, environ["TIDEGATE_KAFKA_API_VERSION"].split(".")))
-    cluster = KafkaCluster(Broker(environ["TIDEGATE_BOOTSTRAP_SERVERS"], version))
+    cluster = cluster_of(Broker(environ["TIDEGATE_BOOTSTRAP_SERVERS"], version))
     with closing(cluster.producer()) as producer, closing(cluster.consumer()) as consumer:
         delivery = producer.send("a.topic", Message(None, b"hello", []))
         producer.flush(10)

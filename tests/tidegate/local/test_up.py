@@ -23,10 +23,10 @@ from tidegate.commands.status import read_status
 from tidegate.demo import calls
 from tidegate.demo.rollout import KnativeServices
 from tidegate.doctor.cluster.client import connect
+from tidegate.documents import InvalidManifest
 from tidegate.local import state
 from tidegate.local.errors import AlreadyRunning, UnusableFolder
 from tidegate.local.up import Up, UpSettings, up
-from tidegate.objects import InvalidManifest
 
 Object = dict[str, Any]
 Make = Callable[..., Object]

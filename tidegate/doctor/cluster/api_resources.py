@@ -11,7 +11,7 @@ from tidegate.doctor.cluster import dependencies
 from tidegate.doctor.cluster.client import Cluster
 from tidegate.doctor.cluster.target import Resource, Served
 from tidegate.doctor.finding import Finding, Findings, NotInspectable, error, note, ok
-from tidegate.objects import Document, Object
+from tidegate.documents import Document, Object
 
 _SUBJECT = "kinds"
 

@@ -17,7 +17,7 @@ from common.errors import TidegateError
 from common.loopback import is_loopback_url
 from tidegate.doctor.accessors import mapping, mappings, name_of, text
 from tidegate.doctor.finding import NotInspectable
-from tidegate.objects import Document, Object
+from tidegate.documents import Document, Object
 
 # The limits of one call. A whole check has a limit of its own (tidegate.doctor.run).
 _TIMEOUT = urllib3.Timeout(connect=3.0, read=8.0)

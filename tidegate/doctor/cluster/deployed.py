@@ -21,7 +21,7 @@ from tidegate.doctor.cluster.client import Cluster
 from tidegate.doctor.cluster.pods import Logs, Problem
 from tidegate.doctor.cluster.target import Target
 from tidegate.doctor.finding import Finding, Findings, NotInspectable, error, ok, shortened, warning
-from tidegate.objects import Object
+from tidegate.documents import Object
 
 _RUNNING = ("Deployment", "StatefulSet", "DaemonSet")
 # Groups whose objects have a condition Ready. Knative Services have a check of their own.

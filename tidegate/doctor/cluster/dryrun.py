@@ -9,7 +9,7 @@ from tidegate.doctor.accessors import display_name, kubectl_name, mapping, name_
 from tidegate.doctor.cluster.client import Answer, Cluster
 from tidegate.doctor.cluster.target import Target
 from tidegate.doctor.finding import Finding, Findings, Level, error, note, ok, warning
-from tidegate.objects import Document, Object
+from tidegate.documents import Document, Object
 
 _WEBHOOK = re.compile(r"failed calling webhook \"(?P<name>[^\"]+)\"")
 _NO_ACCOUNT = re.compile(r'serviceaccount "([^"]+)" not found')

@@ -8,7 +8,7 @@ from tidegate.doctor.accessors import mapping, mappings, text
 from tidegate.doctor.cluster import dependencies
 from tidegate.doctor.cluster.client import Cluster
 from tidegate.doctor.finding import Finding, Findings, NotInspectable, error, note, ok, warning
-from tidegate.objects import Object
+from tidegate.documents import Object
 
 _REQUESTS = "queue-proxy's metrics"
 # The port of queue-proxy that a ServiceMonitor scrapes for metrics of requests.

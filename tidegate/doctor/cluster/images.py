@@ -13,8 +13,8 @@ import urllib3
 from tidegate import image_reference
 from tidegate.doctor.accessors import text, workloads
 from tidegate.doctor.finding import Finding, Findings, error, listed, note, ok, warning
+from tidegate.documents import Document
 from tidegate.image_reference import ImageReference
-from tidegate.objects import Document
 
 _TIMEOUT = urllib3.Timeout(connect=2.0, read=3.0)
 # Knative does not resolve their tags, and no node can pull from them: the image is loaded into the nodes.

@@ -10,7 +10,7 @@ from tidegate.doctor.cluster.client import Cluster
 from tidegate.doctor.cluster.dependencies import Part
 from tidegate.doctor.cluster.target import Served
 from tidegate.doctor.finding import Finding, Findings, NotInspectable, error, note, ok
-from tidegate.objects import Document, Object
+from tidegate.documents import Document, Object
 
 _VERSION = "app.kubernetes.io/version"
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from tidegate.doctor import quantity
 from tidegate.doctor.accessors import Workload, mapping, mappings, name_of, text
 from tidegate.doctor.finding import Finding, Level, error, listed, note, ok, warning
-from tidegate.objects import Object
+from tidegate.documents import Object
 
 Amounts = dict[str, Decimal]
 

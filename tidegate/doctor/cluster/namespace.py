@@ -6,7 +6,7 @@ from tidegate.doctor.accessors import Workload, mapping, name_of, text, workload
 from tidegate.doctor.cluster import limits
 from tidegate.doctor.cluster.client import Cluster
 from tidegate.doctor.finding import Finding, Findings, NotInspectable, error, listed, note, ok
-from tidegate.objects import Document, Object
+from tidegate.documents import Document, Object
 
 _ENFORCED = "pod-security.kubernetes.io/enforce"
 # The fields that Pod Security and quotas depend on; probes and environment may need objects that do not exist yet.

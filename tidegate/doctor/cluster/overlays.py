@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tidegate.doctor.accessors import display_name, kubectl_name, mapping, mappings, text
 from tidegate.doctor.cluster.target import Target
 from tidegate.doctor.finding import Finding, Findings, NotInspectable, listed, note, warning
-from tidegate.objects import Object
+from tidegate.documents import Object
 
 _OWNER_MARKS = (("labels", "tidegate.dev/overlay", "the overlay"), ("labels", "app.kubernetes.io/managed-by", "the manager"))
 # Tools that keep objects as in their own source, by their names in managedFields. A person with kubectl counts as one.

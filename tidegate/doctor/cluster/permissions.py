@@ -12,7 +12,7 @@ from tidegate.doctor.accessors import is_knative_service, mapping, mappings, nam
 from tidegate.doctor.cluster.client import Cluster
 from tidegate.doctor.cluster.target import Resource, Served, resource_of
 from tidegate.doctor.finding import Finding, Findings, NotInspectable, error, listed, note, ok
-from tidegate.objects import Document, Object
+from tidegate.documents import Document, Object
 
 SUBJECT, ROUTER_SUBJECT = "permissions", "permissions of the router"
 _VERBS = ("get", "create", "patch")

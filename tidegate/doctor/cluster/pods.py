@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tidegate.doctor.accessors import mapping, mappings, name_of, text
 from tidegate.doctor.finding import MAX_CHARACTERS, shortened
-from tidegate.objects import Object
+from tidegate.documents import Object
 
 Logs = Callable[[Object, str], str]
 """The end of the log of a pod's container, by its name; empty if it cannot be read."""

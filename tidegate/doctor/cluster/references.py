@@ -11,7 +11,7 @@ from tidegate.doctor.accessors import Workload, display_name, environment, mappi
 from tidegate.doctor.cluster.client import Cluster
 from tidegate.doctor.cluster.target import Target
 from tidegate.doctor.finding import Finding, Findings, NotInspectable, error, listed, note, ok
-from tidegate.objects import Object
+from tidegate.documents import Object
 
 _PLURALS = {"Secret": "secrets", "ConfigMap": "configmaps", "ServiceAccount": "serviceaccounts"}
 

@@ -9,7 +9,7 @@ from tidegate.doctor.cluster.client import Cluster
 from tidegate.doctor.cluster.pods import last_line_of
 from tidegate.doctor.cluster.target import Target
 from tidegate.doctor.finding import Finding, Findings, NotInspectable, error, ok, shortened, warning
-from tidegate.objects import Object
+from tidegate.documents import Object
 
 # By reason and message of a condition, whose text is Knative's or the pod's, in the order in which they are tried.
 _REMEDIES = (

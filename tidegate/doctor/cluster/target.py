@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from tidegate.doctor.accessors import name_of, text
 from tidegate.doctor.cluster.client import Cluster
-from tidegate.objects import Object
+from tidegate.documents import Object
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,7 @@ from functions.runtime.knative.objects import SERVICE_LABEL
 from tidegate.doctor.accessors import condition, is_knative_service, mapping, mappings, name_of, text
 from tidegate.doctor.cluster.target import Target
 from tidegate.doctor.finding import Finding, Findings, error, note, ok
-from tidegate.objects import Document, Object
+from tidegate.documents import Document, Object
 
 
 def check(target: Target) -> Findings[None]:

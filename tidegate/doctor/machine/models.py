@@ -13,7 +13,7 @@ from functions.runtime.contract import card as cards
 from functions.runtime.contract.card import Card
 from tidegate.doctor.accessors import Workload, environment, mappings, text, workloads
 from tidegate.doctor.finding import Finding, Findings, Level, error, note, of_error, ok, warning
-from tidegate.objects import Document, Object
+from tidegate.documents import Document, Object
 
 _VARIABLE = "TIDEGATE_MODEL"
 # `make train` writes its models here.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from common.errors import TidegateError
-from eventing.kafka.kafka_python.cluster import KafkaCluster
+from eventing.kafka.factory import cluster_of
 from eventing.kafka.port import Broker
 from tidegate.doctor.accessors import environment, mapping, text, workloads
 from tidegate.doctor.finding import Finding, Findings, note, of_error, ok, warning
-from tidegate.objects import Document
+from tidegate.documents import Document
 
 _SERVERS = "TIDEGATE_BOOTSTRAP_SERVERS"
 _TOPICS = ("TIDEGATE_STREAM_INPUT", "TIDEGATE_STREAM_OUTPUT", "TIDEGATE_STREAM_DEADLETTER")
@@ -65,7 +65,7 @@ def check_named(documents: list[Document]) -> Findings[None]:
 
 
 def _topics(broker: Broker) -> set[str]:
-    reader = KafkaCluster(broker).consumer()
+    reader = cluster_of(broker).consumer()
     try:
         return reader.topics()
     finally:

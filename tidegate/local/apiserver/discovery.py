@@ -6,9 +6,8 @@ from typing import Any
 
 from aiohttp import web
 
-from functions.runtime.knative.objects import REVISIONS, SERVICES, SERVING, SERVING_GROUP
+from functions.runtime.knative.objects import REVISIONS, SERVICES, SERVING, SERVING_GROUP, SERVING_VERSION
 
-_VERSION = SERVING.partition("/")[2]
 _VERBS = ["delete", "get", "list", "patch", "update", "watch"]
 _KUBERNETES = "1.34"
 
@@ -27,7 +26,7 @@ def discovery() -> list[web.RouteDef]:
 
 
 def _group() -> dict[str, Any]:
-    version = {"groupVersion": SERVING, "version": _VERSION}
+    version = {"groupVersion": SERVING, "version": SERVING_VERSION}
     return {"name": SERVING_GROUP, "versions": [version], "preferredVersion": version}
 
 

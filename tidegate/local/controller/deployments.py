@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from functions.runtime.knative.objects import SERVING
 from functions.stream.settings import group_of, model_of
+from tidegate.documents import InvalidManifest
 from tidegate.local.objects.resources import Deployment, SinkBinding
 from tidegate.local.objects.scaling import Decision
 from tidegate.local.processes.launcher import Launcher
 from tidegate.local.processes.pool import Pool, ReplicaTemplate
 from tidegate.local.processes.process import Process
-from tidegate.objects import InvalidManifest
 
 # Kubernetes' default of terminationGracePeriodSeconds.
 _GRACE_SECONDS = 30

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tidegate import objects
+from tidegate.documents import Document, InvalidManifest, read_documents
 from tidegate.local.objects import rules
 from tidegate.local.objects.resources import Manifest, cluster_only_reason
 from tidegate.local.objects.validation import InvalidObject, Object
-from tidegate.objects import Document, InvalidManifest
 
 log = logging.getLogger("tidegate.local")
 
@@ -35,7 +34,7 @@ def load(source: str | Sequence[Object]) -> list[ParsedDocument]:
     """
     if not isinstance(source, str):
         return parse_documents([Document(f"object {number}", item) for number, item in enumerate(source, start=1)])
-    return parse_documents([document for document in objects.read(source) if _is_supported(document)])
+    return parse_documents([document for document in read_documents(source) if _is_supported(document)])
 
 
 def parse_documents(documents: Iterable[Document]) -> list[ParsedDocument]:

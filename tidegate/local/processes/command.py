@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from tidegate import image_reference
+from tidegate.documents import InvalidManifest
 from tidegate.local.objects.podspec import Container, EnvFromSource, EnvVar, KeyRef
 from tidegate.local.objects.resources import Metadata
 from tidegate.local.processes import start
-from tidegate.objects import InvalidManifest
 
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
 _LABEL_FIELD = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")

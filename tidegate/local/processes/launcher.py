@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tidegate.documents import InvalidManifest
 from tidegate.local.errors import StartFailed
 from tidegate.local.objects.manifests import DEFAULT_NAMESPACE
 from tidegate.local.objects.podspec import PodSpec
@@ -14,7 +15,6 @@ from tidegate.local.objects.resources import Metadata
 from tidegate.local.processes.command import Pod, argv, environment
 from tidegate.local.processes.orphan_reaper import OrphanReaper
 from tidegate.local.processes.process import Launch, Process
-from tidegate.objects import InvalidManifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,7 +79,7 @@ def test_output_may_be_null_for_nan_and_infinity(describe: Describe) -> None:
 
 def test_strict_and_positional_rows_have_only_the_inputs(describe: Describe) -> None:
     model = describe()
-    row = {"age": 40, "income": None, "sector": "public", "member": True}
+    row = {"age": 40, "income (EUR)": None, "sector": "public", "member": True}
     strict, positional = records.record(model, strict=True), records.positional(model)
     assert _valid(strict, row)
     assert not _valid(strict, {**row, "sectr": 1})

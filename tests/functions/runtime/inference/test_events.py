@@ -18,7 +18,7 @@ from functions.runtime.contract.outputs import OutputTensor, resolve
 from functions.runtime.contract.signature import Kind, Prediction, Signature
 from functions.runtime.errors import Overloaded
 from functions.runtime.inference.events import infer_batch
-from functions.runtime.inference.served import Limits, ServedModel
+from functions.runtime.inference.served import PredictionLimits, ServedModel
 from functions.runtime.protocols import events, v1
 
 CARD = Card(
@@ -48,7 +48,7 @@ def ignored(*_: object) -> None:
     """Ignore the call."""
 
 
-def serve(limits: Limits) -> ServedModel:
+def serve(limits: PredictionLimits) -> ServedModel:
     model = Sum()
     loaded = Loaded(CARD, Encoder(CARD, CARD.features, transform), model, resolve(CARD, model.signature), Path("none"))
     return ServedModel(loaded, limits, ignored, ignored)
@@ -56,7 +56,7 @@ def serve(limits: Limits) -> ServedModel:
 
 @pytest.fixture
 def served() -> ServedModel:
-    return serve(Limits())
+    return serve(PredictionLimits())
 
 
 def event(event_id: str, data: Any) -> Event:
@@ -112,7 +112,7 @@ async def test_data_may_be_a_record_or_a_v1_or_v2_request(served: ServedModel) -
 
 
 async def test_event_with_too_many_rows_fails_alone(served: ServedModel) -> None:
-    most = Limits().request_rows
+    most = PredictionLimits().request_rows
     replies = await answers(served, [event("0", {"instances": [[1, 1]] * (most + 1)}), event("1", {"a": 1, "b": 1})])
     assert (replies[0].type, replies[0].value()["status"]) == (INFERENCE_FAILED, 413)
     assert replies[1].value() == {"sum": 2.0}
@@ -123,7 +123,7 @@ def instances(count: int) -> dict[str, Any]:
 
 
 async def test_events_of_a_batch_fit_into_the_queue() -> None:
-    served = serve(Limits(waiting_rows=100))
+    served = serve(PredictionLimits(waiting_rows=100))
     counts = [60, 60, 1, 100, 39, 1, 61]
     replies = await answers(served, [event(str(index), instances(count)) for index, count in enumerate(counts)])
     assert [reply.get("causationid") for reply in replies] == list("0123456")
@@ -131,7 +131,7 @@ async def test_events_of_a_batch_fit_into_the_queue() -> None:
 
 
 async def test_failed_batch_cancels_its_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
-    served = serve(Limits())
+    served = serve(PredictionLimits())
     outcomes: list[str] = []
 
     async def infer(rows: Rows, *_: object) -> list[OutputTensor]:

@@ -19,7 +19,7 @@ from functions.runtime.contract.outputs import resolve
 from functions.runtime.contract.signature import Kind, Prediction, Signature
 from functions.runtime.errors import InvalidModel, NotAllowed, NotReady, Overloaded, UnknownModel
 from functions.runtime.inference.registry import DataPlane, ModelEntry
-from functions.runtime.inference.served import OFF_LOOP_ROWS, Limits, ServedModel
+from functions.runtime.inference.served import OFF_LOOP_ROWS, PredictionLimits, ServedModel
 from functions.runtime.observability.metrics import Metrics
 
 CARD = Card("sum", (Input("a", "FP32"), Input("b", "FP32")), (Output("sum"),), Artifact("none"))
@@ -213,7 +213,7 @@ async def test_outputs_are_those_of_the_last_loaded_model() -> None:
 
 
 async def test_waiting_rows_are_limited_over_all_models() -> None:
-    plane = plane_of(loaded(), loaded(replace(CARD, name="other")), limits=Limits(waiting_rows=10), control=True)
+    plane = plane_of(loaded(), loaded(replace(CARD, name="other")), limits=PredictionLimits(waiting_rows=10), control=True)
     first, second = plane.entry("sum").model, plane.entry("other").model
     waiting = asyncio.ensure_future(answered(first, 6))
     await asyncio.sleep(0)

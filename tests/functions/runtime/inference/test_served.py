@@ -16,7 +16,7 @@ from functions.runtime.contract.outputs import resolve
 from functions.runtime.contract.signature import Kind, Prediction, Signature
 from functions.runtime.errors import InvalidInput, TimedOut, TooLarge
 from functions.runtime.inference import served as served_module
-from functions.runtime.inference.served import Limits, PendingRows, ServedModel
+from functions.runtime.inference.served import PendingRows, PredictionLimits, ServedModel
 
 CARD = Card("sum", (Input("a", "FP32"), Input("b", "FP32")), (Output("sum"),), Artifact("none"))
 
@@ -37,10 +37,15 @@ def ignored(*_: object) -> None:
 
 
 def serve(
-    model: Sum, card: Card = CARD, limits: Limits | None = None, pending: PendingRows | None = None, *, warm_up_seconds: float = 0.0
+    model: Sum,
+    card: Card = CARD,
+    limits: PredictionLimits | None = None,
+    pending: PendingRows | None = None,
+    *,
+    warm_up_seconds: float = 0.0,
 ) -> ServedModel:
     loaded = Loaded(card, Encoder(card, card.columns), model, resolve(card, model.signature), Path("none"))
-    return ServedModel(loaded, limits or Limits(), ignored, ignored, pending, warm_up_seconds)
+    return ServedModel(loaded, limits or PredictionLimits(), ignored, ignored, pending, warm_up_seconds)
 
 
 def rows(count: int) -> Rows:
@@ -66,7 +71,7 @@ async def test_each_kind_of_prediction_is_computed_once() -> None:
 
 
 async def test_no_rows_and_too_many_rows_are_refused() -> None:
-    served = serve(Sum(), limits=Limits(request_rows=10))
+    served = serve(Sum(), limits=PredictionLimits(request_rows=10))
     with pytest.raises(InvalidInput, match="has no rows"):
         await served.infer(rows(0), served.outputs.default)
     with pytest.raises(TooLarge, match="has 11 rows, more than the limit of 10"):

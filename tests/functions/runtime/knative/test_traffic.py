@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from functions.runtime.errors import NotReady
-from functions.runtime.knative.traffic import Arm, Model, model_of
+from functions.runtime.knative.traffic import Arm, RoutedModel, model_of
 
 
 def service(*traffic: dict[str, Any], **status: Any) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def test_the_rollout_is_part_of_the_salt() -> None:
 
 def test_the_successor_of_an_arm_is_the_current_arm_of_its_revision() -> None:
     before, after, without = (
-        Model(name="m", arms=arms, stable=arms[0], canaries=arms[1:], salt=b"")
+        RoutedModel(name="m", arms=arms, stable=arms[0], canaries=arms[1:], salt=b"")
         for arms in (
             (arm("m-1", "stable", percent=90, url="http://stable-m"), arm("m-2", "canary", percent=10, url="http://canary-m")),
             (arm("m-2", percent=100, url="http://m"),),

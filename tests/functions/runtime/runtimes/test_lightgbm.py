@@ -4,10 +4,8 @@ import importlib.util
 import math
 import subprocess
 import sys
-import threading
 from array import array
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +16,11 @@ import pytest
 
 from functions.runtime.contract.signature import Kind
 from functions.runtime.errors import InvalidModel
-from functions.runtime.runtimes import Model, lightgbm
+from functions.runtime.runtimes import lightgbm
 from functions.runtime.runtimes.shared_library import library
+from tests.functions.runtime.runtimes.predictions import assert_threads_agree, predict, same_to_the_bit
 
 Table = tuple[np.ndarray, np.ndarray]
-THREADS = 4
 KINDS: dict[Kind, dict[str, bool]] = {
     "value": {},
     "margin": {"raw_score": True},
@@ -57,20 +55,6 @@ CASES: dict[str, tuple[dict[str, Any], Callable[[np.ndarray], np.ndarray], tuple
     ),
     "linear leaves": ({"objective": "regression", "linear_tree": True}, lambda y: y, ("regression", "value", 0)),
 }
-
-
-def rows(features: np.ndarray) -> array[float]:
-    return array("d", np.ascontiguousarray(features, dtype=np.float64).tobytes())
-
-
-def predict(model: Model, features: np.ndarray, kind: Kind = "value") -> np.ndarray:
-    values, shape = model.predict(rows(features), len(features), kind)
-    assert shape == model.signature.kinds[kind]
-    return np.array(values, dtype=np.float64).reshape(len(features), *shape)
-
-
-def same_to_the_bit(found: np.ndarray, wanted: Any) -> bool:
-    return found.size == wanted.size and found.tobytes() == np.ascontiguousarray(wanted, dtype=np.float64).tobytes()
 
 
 def train(case: str, table: Table, path: Path) -> lgb.Booster:
@@ -245,18 +229,7 @@ def test_infinities_and_large_codes_are_not_refused(table: Table, tmp_path: Path
 def test_one_model_predicts_in_several_threads_at_once(case: str, table: Table, tmp_path: Path) -> None:
     train(case, table, tmp_path / "model.txt")
     alone, shared = lightgbm.load(tmp_path / "model.txt"), lightgbm.load(tmp_path / "model.txt")
-    parts = [table[0][start : start + count] for start, count in ((0, 1), (1, 40), (41, 7), (48, 300))]
-    wanted = {(index, kind): predict(alone, part, kind) for index, part in enumerate(parts) for kind in alone.signature.kinds}
-    together = threading.Barrier(THREADS)
-
-    def repeat(number: int) -> list[tuple[int, Kind]]:
-        """Each thread has its own order of rows and kinds; returns what was answered wrongly."""
-        together.wait(10)
-        order = list(wanted)[number:] + list(wanted)[:number]
-        return [key for key in order * 25 if not same_to_the_bit(predict(shared, parts[key[0]], key[1]), wanted[key])]
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        assert list(pool.map(repeat, range(THREADS))) == [[]] * THREADS
+    assert_threads_agree(shared, alone, table[0])
 
 
 def test_short_rows_are_refused(table: Table, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-import threading
 from array import array
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,10 +21,10 @@ from hypothesis import strategies as st
 from functions.runtime.contract.signature import Kind
 from functions.runtime.errors import InvalidModel
 from functions.runtime.runtimes import Model, xgboost
+from tests.functions.runtime.runtimes.predictions import assert_threads_agree, predict, rows, same_to_the_bit
 
 Table = tuple[np.ndarray, np.ndarray]
 KINDS: tuple[Kind, ...] = ("value", "margin", "contributions", "leaf")
-THREADS = 4
 
 
 def binary(target: np.ndarray) -> np.ndarray:
@@ -102,16 +101,6 @@ CASES: dict[str, tuple[dict[str, Any], Callable[[np.ndarray], np.ndarray], str, 
 }
 
 
-def rows(features: np.ndarray) -> array[float]:
-    return array("f", np.ascontiguousarray(features, dtype=np.float32).tobytes())
-
-
-def predict(model: Model, features: np.ndarray, kind: Kind = "value") -> np.ndarray:
-    values, shape = model.predict(rows(features), len(features), kind)
-    assert shape == model.signature.kinds[kind]
-    return np.array(values, dtype=np.float32).reshape(len(features), *shape)
-
-
 def expected(booster: xgb.Booster, data: Any, kind: Kind) -> np.ndarray:
     """Predict as the package's estimators do: in place for values and margins, up to the best iteration."""
     try:
@@ -122,10 +111,6 @@ def expected(booster: xgb.Booster, data: Any, kind: Kind) -> np.ndarray:
         return booster.inplace_predict(data, predict_type=kind, iteration_range=rounds)
     matrix = xgb.DMatrix(data, enable_categorical=isinstance(data, pd.DataFrame))
     return booster.predict(matrix, iteration_range=rounds, **{"pred_leaf" if kind == "leaf" else "pred_contribs": True})
-
-
-def same_to_the_bit(found: np.ndarray, wanted: np.ndarray) -> bool:
-    return found.size == wanted.size and found.tobytes() == np.ascontiguousarray(wanted, dtype=np.float32).tobytes()
 
 
 def train(case: str, table: Table, count: int = 12) -> xgb.Booster:
@@ -197,18 +182,7 @@ def test_a_model_in_json_predicts_the_same(table: Table, tmp_path: Path) -> None
 def test_one_model_predicts_in_several_threads_at_once(case: str, table: Table, tmp_path: Path) -> None:
     train(case, table).save_model(tmp_path / "model.ubj")
     alone, shared = xgboost.load(tmp_path / "model.ubj"), xgboost.load(tmp_path / "model.ubj")
-    parts = [table[0][start : start + count] for start, count in ((0, 1), (1, 40), (41, 7), (48, 300))]
-    wanted = {(index, kind): predict(alone, part, kind) for index, part in enumerate(parts) for kind in alone.signature.kinds}
-    together = threading.Barrier(THREADS)
-
-    def repeat(number: int) -> list[tuple[int, Kind]]:
-        """Each thread has its own order of rows and kinds; returns what was answered wrongly."""
-        together.wait(10)
-        order = list(wanted)[number:] + list(wanted)[:number]
-        return [key for key in order * 25 if not same_to_the_bit(predict(shared, parts[key[0]], key[1]), wanted[key])]
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        assert list(pool.map(repeat, range(THREADS))) == [[]] * THREADS
+    assert_threads_agree(shared, alone, table[0])
 
 
 def test_a_thread_that_ends_leaves_the_model_intact(table: Table, tmp_path: Path) -> None:
@@ -233,9 +207,9 @@ def test_doubles_predict_as_the_floats_they_round_to(table: Table, tmp_path: Pat
 def test_a_prediction_is_not_changed_by_the_next(table: Table, tmp_path: Path) -> None:
     train("binary:logistic", table).save_model(tmp_path / "model.ubj")
     model = xgboost.load(tmp_path / "model.ubj")
-    first = model.predict(rows(table[0][:1]), 1).values
+    first = model.predict(rows(model, table[0][:1]), 1).values
     kept = first[:]
-    model.predict(rows(table[0][1:9]), 8)
+    model.predict(rows(model, table[0][1:9]), 8)
     assert first == kept
 
 

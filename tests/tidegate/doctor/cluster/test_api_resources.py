@@ -8,7 +8,7 @@ from tidegate.doctor.cluster import api_resources
 from tidegate.doctor.cluster.client import Answer, Cluster
 from tidegate.doctor.cluster.target import Resource
 from tidegate.doctor.finding import Finding, Findings, Level
-from tidegate.objects import Document
+from tidegate.documents import Document
 
 SERVICE = ("serving.knative.dev/v1", "Service")
 SERVED = {SERVICE: Resource(group_version=SERVICE[0], name="services", namespaced=True)}

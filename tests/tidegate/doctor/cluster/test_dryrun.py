@@ -5,7 +5,7 @@ import pytest
 from tidegate.doctor.cluster import dryrun
 from tidegate.doctor.cluster.client import Answer
 from tidegate.doctor.finding import Level
-from tidegate.objects import Document
+from tidegate.documents import Document
 
 DOCUMENT = Document("a.yaml", {"kind": "Service", "metadata": {"name": "flights"}})
 

@@ -8,7 +8,7 @@ import pytest
 
 from tidegate.doctor.cluster import images
 from tidegate.doctor.finding import Level
-from tidegate.objects import Document
+from tidegate.documents import Document
 
 Service = Callable[..., Document]
 Server = Callable[[dict[str, tuple[int, dict[str, Any]]]], AbstractContextManager[str]]

@@ -6,7 +6,7 @@ from typing import Any
 from tidegate.doctor.accessors import workloads
 from tidegate.doctor.cluster import limits
 from tidegate.doctor.finding import Finding, Level
-from tidegate.objects import Document
+from tidegate.documents import Document
 
 Object = dict[str, Any]
 Service = Callable[..., Document]

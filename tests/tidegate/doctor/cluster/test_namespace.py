@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from tidegate.doctor.accessors import workloads
 from tidegate.doctor.cluster import namespace
-from tidegate.objects import Document
+from tidegate.documents import Document
 
 Service = Callable[..., Document]
 

@@ -6,7 +6,7 @@ import pytest
 
 from tidegate.doctor.cluster import permissions
 from tidegate.doctor.finding import Level
-from tidegate.objects import Document
+from tidegate.documents import Document
 
 FOLLOW = {"apiGroups": ["serving.knative.dev"], "resources": ["services"], "verbs": ["get", "list", "watch"]}
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from tidegate.doctor.accessors import workloads
 from tidegate.doctor.cluster import references
 from tidegate.doctor.cluster.references import Reference
-from tidegate.objects import Document
+from tidegate.documents import Document
 
 
 def test_two_references_to_one_secret_are_one_command() -> None:

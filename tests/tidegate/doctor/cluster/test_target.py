@@ -6,7 +6,7 @@ import pytest
 
 from tidegate.doctor.cluster.client import Answer, Cluster
 from tidegate.doctor.cluster.target import Resource, Target
-from tidegate.objects import Document
+from tidegate.documents import Document
 
 Object = dict[str, Any]
 SERVICE: Object = {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": {"name": "flights"}}

@@ -5,7 +5,7 @@ from typing import Any
 
 from tidegate.doctor.cluster import traffic
 from tidegate.doctor.finding import Level
-from tidegate.objects import Document
+from tidegate.documents import Document
 
 Object = dict[str, Any]
 Service = Callable[..., Document]

@@ -9,7 +9,7 @@ import pytest
 
 from tidegate.doctor.finding import Finding, Level
 from tidegate.doctor.machine import models
-from tidegate.objects import Document
+from tidegate.documents import Document
 
 Service = Callable[..., Document]
 CARD = """

@@ -9,8 +9,8 @@ from confluent_kafka import Producer
 from eventing.kafka.port import Broker
 from tidegate.doctor.finding import Level
 from tidegate.doctor.machine import streams
+from tidegate.documents import Document
 from tidegate.local.broker import reachable
-from tidegate.objects import Document
 
 
 def _worker(**environ: str) -> Document:

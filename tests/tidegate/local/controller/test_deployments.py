@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from tidegate.documents import InvalidManifest
 from tidegate.local.controller.deployments import sinks
 from tidegate.local.objects.resources import SinkBinding
 from tidegate.local.objects.validation import parse
 from tidegate.local.up import Up
-from tidegate.objects import InvalidManifest
 
 Object = dict[str, Any]
 Make = Callable[..., Object]

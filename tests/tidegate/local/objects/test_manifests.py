@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tidegate.documents import InvalidManifest
 from tidegate.local.objects.manifests import load, of_kind
 from tidegate.local.objects.resources import ConfigMap, KnativeService
-from tidegate.objects import InvalidManifest
 
 SERVICE = """
 apiVersion: serving.knative.dev/v1

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidegate.documents import InvalidManifest
 from tidegate.local.objects.podspec import Container
 from tidegate.local.objects.resources import Metadata
 from tidegate.local.objects.validation import parse
 from tidegate.local.processes import start
 from tidegate.local.processes.command import Pod, argv, environment, expand, module_of
-from tidegate.objects import InvalidManifest
 
 POD = Pod(
     name="hello-00001-1",

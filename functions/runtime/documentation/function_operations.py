@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functions.runtime.documentation.operations import JSON, Json, an_object, answer, array, body, errors, get, post
+from functions.runtime.documentation.building_blocks import JSON, Json, an_object, answer, array, body, errors, get, post
 
 _TAG = "function"
 _TEXT: Json = {"type": "string"}

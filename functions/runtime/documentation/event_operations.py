@@ -5,8 +5,8 @@ from __future__ import annotations
 from eventing.codecs.json import BATCH_MEDIA_TYPE, MEDIA_TYPE
 from eventing.types import INFERENCE_COMPLETED, INFERENCE_FAILED
 from functions.runtime.documentation import examples
+from functions.runtime.documentation.building_blocks import CALL_ERRORS, JSON, Json, array, body, errors, post, ref
 from functions.runtime.documentation.model_spec import ModelSpec
-from functions.runtime.documentation.operations import CALL_ERRORS, JSON, Json, array, body, errors, post, ref
 
 _TEXT: Json = {"type": "string", "minLength": 1}
 # Integers are limited to 64 bits: a JSON parser turns larger ones into floats.

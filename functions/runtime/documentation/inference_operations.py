@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from functions.runtime.documentation import examples
-from functions.runtime.documentation.model_spec import ModelSpec
-from functions.runtime.documentation.operations import (
+from functions.runtime.documentation.building_blocks import (
     CALL_ERRORS,
     JSON,
     Json,
@@ -17,6 +16,7 @@ from functions.runtime.documentation.operations import (
     post,
     ref,
 )
+from functions.runtime.documentation.model_spec import ModelSpec
 
 _BINARY = "application/octet-stream"
 _LENGTH = "Inference-Header-Content-Length"

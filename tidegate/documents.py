@@ -30,7 +30,7 @@ class Document:
     object: Object
 
 
-def read(source: str) -> list[Document]:
+def read_documents(source: str) -> list[Document]:
     """The unvalidated objects of a path, or of standard input for `-`; a kustomization is followed.
 
     Raises InvalidManifest.
