@@ -10,7 +10,7 @@ from functions.runtime.artifacts import loading
 from functions.runtime.artifacts.loading import Loaded
 from functions.runtime.artifacts.policy import Policy
 from functions.runtime.http.app import App
-from functions.runtime.inference.call import Capacity, Limits
+from functions.runtime.inference.call import Capacity, RequestLimits
 from functions.runtime.inference.registry import DataPlane
 from functions.runtime.inference.served import Limits as RowLimits
 from functions.runtime.observability.metrics import Metrics, Reading
@@ -59,8 +59,8 @@ def _reload(model: Loaded, policy: Policy) -> Callable[[], Loaded]:
     return lambda: loading.load(model.source, policy)
 
 
-def _limits(settings: Settings) -> Limits:
-    return Limits(
+def _limits(settings: Settings) -> RequestLimits:
+    return RequestLimits(
         body_bytes=settings.max_body_bytes,
         json_bytes=settings.max_json_bytes,
         bodies_bytes=settings.max_waiting_bytes,

@@ -24,7 +24,7 @@ _WATCHED_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class RequestLimits:
     """The limits of a function's calls."""
 
     body_bytes: int
@@ -46,7 +46,7 @@ class Limits:
 class Capacity:
     """The limits of a function and what its calls take of them, over all transports."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: RequestLimits) -> None:
         self.limits = limits
         self.budget = Budget(limits.bodies_bytes)
         # Two threads, so that a huge request does not block a large one.

@@ -19,14 +19,14 @@ from functions.runtime.contract.outputs import resolve
 from functions.runtime.contract.signature import Kind, Prediction, Signature
 from functions.runtime.errors import ClientGone, Overloaded, TimedOut, UnknownModel
 from functions.runtime.inference.budget import LARGE_ANSWER_BYTES
-from functions.runtime.inference.call import Call, Capacity, Limits
+from functions.runtime.inference.call import Call, Capacity, RequestLimits
 from functions.runtime.inference.limits import OFF_LOOP_BYTES
 from functions.runtime.inference.registry import DataPlane, ModelEntry
 from functions.runtime.observability.exchange import Exchange
 from functions.runtime.observability.metrics import Metrics
 
 CARD = Card("same", (Input("a", "FP32"),), (Output("y"),), Artifact("none"), version="v2")
-LIMITS = Limits(body_bytes=1000, json_bytes=1000, bodies_bytes=100_000, requests=2, timeout_seconds=60.0)
+LIMITS = RequestLimits(body_bytes=1000, json_bytes=1000, bodies_bytes=100_000, requests=2, timeout_seconds=60.0)
 MANY_ROWS = 10_000
 
 
