@@ -11,7 +11,6 @@ from typing import Any
 
 from common.errors import TidegateError
 from common.http_client import session
-from eventing.reply import Problem
 from functions.router import paths
 from functions.router.call import Call, RouterLimits
 from functions.router.dispatch import Dispatcher
@@ -25,14 +24,12 @@ from functions.router.settings import Settings
 from functions.router.table import SELECTOR, Table
 from functions.router.upstream import Upstream
 from functions.router.versions import Versions
-from functions.runtime.errors import log_bug, method_not_allowed, no_route, problem_of, sentence_of, status_of, too_many_requests
-from functions.runtime.http.asgi import Answer, Budget, ClientGone, Receive, Scope, Send, error_answer, problem_answer
+from functions.runtime.errors import ClientGone, method_not_allowed, no_route, sentence_of, status_of, too_many_requests
+from functions.runtime.http.asgi import CLOSE, Answer, Receive, Scope, Send, error_answer, failure_answer
+from functions.runtime.inference.budget import Budget
+from functions.runtime.inference.failure import CLIENT_GONE, failure_of
 from functions.runtime.knative.client import Access, Client
 from functions.runtime.knative.objects import SERVICES
-
-# nginx's status for a client that disconnects before the answer. Only metrics see it.
-_CLIENT_GONE = 499
-_CLOSE = ((b"connection", b"close"),)
 
 
 def build(settings: Settings, access: Access) -> App:
@@ -113,32 +110,26 @@ class App:
         except TidegateError:
             raise
         except Exception as error:  # noqa: BLE001 a bug: the caller gets a reference to the log
-            answer = error_answer(log_bug(error, f"{call.method} {call.scope['path'][:200]}"), 500, _CLOSE)
+            answer = failure_answer(failure_of(error, f"{call.method} {call.scope['path'][:200]}"))
         await answer.send(send)
 
     async def _serve_model(self, call: Call, request: ModelRequest, send: Send) -> None:
-        is_event = request.kind is Kind.EVENTS
         try:
             if self._in_flight > self._limits.requests:
                 raise too_many_requests(self._limits.requests)
             reply = await self._routes.handle(call, request)
-        except ClientGone:
-            self._metrics.answered(self._label(request), _CLIENT_GONE)
-            return
-        except asyncio.CancelledError:  # the drain has timed out
-            detail = "the router is stopping; retry."
-            answer = problem_answer(Problem(503, "stopping", detail)) if is_event else error_answer(detail, 503, _CLOSE)
-        except TidegateError as error:
-            answer = problem_answer(problem_of(error)) if is_event else error_answer(sentence_of(error), status_of(error))
-        except Exception as error:  # noqa: BLE001
-            detail = log_bug(error, f"{call.method} {request.kind.value}")
-            answer = problem_answer(Problem(500, "failed", detail)) if is_event else error_answer(detail, 500, _CLOSE)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 each is answered; a cancellation ends the drain
+            failure = failure_of(error, f"{call.method} {request.kind.value}", process="router")
         else:
             await self._send(call, self._label(request), reply, send)
             return
+        if failure is CLIENT_GONE:
+            self._metrics.answered(self._label(request), failure.status)
+            return
+        answer = failure_answer(failure, is_event=request.kind is Kind.EVENTS)
         if b"expect" in call.headers:
             # The next bytes may be the body after all, or another request.
-            answer.headers += _CLOSE
+            answer.headers += CLOSE
         self._metrics.answered(self._label(request), answer.status)
         await answer.send(send)
 

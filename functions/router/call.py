@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 from functions.router.compression import Decompressed, decompress
 from functions.runtime.errors import InvalidInput, TooLarge
-from functions.runtime.http.asgi import Budget, Receive, Scope, read_body
+from functions.runtime.http.asgi import Receive, Scope, read_body
+from functions.runtime.inference.budget import Budget
+from functions.runtime.inference.limits import OFF_LOOP_BYTES
 from functions.runtime.protocols.body import check_json
 
 T = TypeVar("T")
 
-# Parsing or writing this much JSON takes a millisecond or more, in which the event loop serves other requests.
-_OFF_LOOP_BYTES = 32 * 1024
 # A search through this much takes less than a millisecond.
 _SEARCHED_BYTES = 1024 * 1024
 JSON_LENGTH = b"inference-header-content-length"
@@ -119,7 +119,7 @@ class Call:
 
     async def offload(self, size: int, work: Callable[..., T], *arguments: Any) -> T:
         """Work on `size` bytes: at once if they are few, otherwise in another thread."""
-        if size < _OFF_LOOP_BYTES:
+        if size < OFF_LOOP_BYTES:
             return work(*arguments)
         return await asyncio.get_running_loop().run_in_executor(self.threads, work, *arguments)
 

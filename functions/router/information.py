@@ -13,7 +13,8 @@ from functions.router.metrics import Metrics
 from functions.router.table import Table
 from functions.router.versions import Versions
 from functions.runtime.errors import InvalidInput
-from functions.runtime.http.asgi import Answer, Budget, json_answer, read_body
+from functions.runtime.http.asgi import Answer, json_answer, read_body
+from functions.runtime.inference.budget import Budget
 from functions.runtime.knative.traffic import Arm, RoutedModel
 from functions.runtime.protocols.body import parse_json
 

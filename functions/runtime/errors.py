@@ -15,6 +15,10 @@ _LONGEST_SENTENCE = 500
 _LONGEST_PATH = 200
 
 
+class ClientGone(Exception):
+    """The client has disconnected before the response."""
+
+
 class InvalidInput(TidegateError):
     """The request does not match the model's signature."""
 

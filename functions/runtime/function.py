@@ -10,7 +10,7 @@ from functions.runtime.artifacts import loading
 from functions.runtime.artifacts.loading import Loaded
 from functions.runtime.artifacts.policy import Policy
 from functions.runtime.http.app import App
-from functions.runtime.http.call import RequestLimits
+from functions.runtime.inference.call import Capacity, RequestLimits
 from functions.runtime.inference.registry import DataPlane
 from functions.runtime.inference.served import PredictionLimits
 from functions.runtime.observability.metrics import Metrics, Reading
@@ -39,8 +39,9 @@ def assemble(environ: Mapping[str, str]) -> Function:
     observing = ObservabilitySettings.from_env(environ)
     plane = _load(settings, Policy.from_env(environ), metrics)
     observers = Observers(observing, metrics)
-    app = App(plane, _limits(settings), observers)
-    metrics.watch(Reading("tidegate_requests_in_flight", "Requests that are being answered.", lambda: app.in_flight))
+    capacity = Capacity(_limits(settings))
+    app = App(plane, capacity, observers)
+    metrics.watch(Reading("tidegate_requests_in_flight", "Requests that are being answered.", lambda: capacity.in_flight))
     metrics.watch(Reading("tidegate_rows_waiting", "Rows that wait for a prediction, or are in one.", lambda: plane.waiting_rows))
     return Function(settings=settings, plane=plane, app=app, observers=observers)
 

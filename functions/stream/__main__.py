@@ -12,7 +12,7 @@ from functools import partial
 from common.environ import Environ
 from common.process import run_process
 from common.sockets import listen
-from functions.stream import worker
+from functions.stream import startup
 from functions.stream.health import Health, serving
 from functions.stream.settings import StreamSettings
 from functions.stream.stall import Stalled
@@ -67,7 +67,7 @@ async def _until_stopped(settings: StreamSettings) -> None:
         loop.add_signal_handler(number, stop.set)
     health = Health()
     async with serving(health, listen(settings.port, settings.host)):
-        await worker.run(settings, stop, health)
+        await startup.run(settings, stop, health)
 
 
 if __name__ == "__main__":

@@ -35,17 +35,16 @@ class Input:
     Its client is not thread-safe, so every call runs on one thread.
     """
 
-    def __init__(self, cluster: Cluster, settings: StreamSettings, owner: Owner) -> None:
+    def __init__(self, cluster: Cluster, settings: StreamSettings) -> None:
         self._cluster = cluster
         self._settings = settings
-        self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, "tidegate-input")
         self._connected: Consumer | None = None
 
-    async def start(self) -> None:
+    async def start(self, owner: Owner) -> None:
         """Connect, and join the group with the first poll. Raises BrokerUnreachable or BrokerRefused."""
-        self._connected = await self._run(self._connect)
+        self._connected = await self._run(self._connect, owner)
 
     async def poll(self, timeout_seconds: float, paused: set[int]) -> dict[int, Sequence[ConsumedRecord]]:
         """Return records by partition, none of the `paused` ones.
@@ -100,7 +99,7 @@ class Input:
     async def _run(self, call: Callable[..., Result], *arguments: object) -> Result:
         return await self._loop.run_in_executor(self._thread, call, *arguments)
 
-    def _connect(self) -> Consumer:
+    def _connect(self, owner: Owner) -> Consumer:
         settings = self._settings
         consumer = self._cluster.consumer(
             ConsumerOptions(
@@ -112,7 +111,7 @@ class Input:
                 max_poll_records=4 * settings.batch_size,
             )
         )
-        consumer.subscribe(settings.input, _Listener(self._loop, self._owner, settings.session_timeout_seconds / 2))
+        consumer.subscribe(settings.input, _Listener(self._loop, owner, settings.session_timeout_seconds / 2))
         return consumer
 
     def _poll(self, timeout_seconds: float, paused: set[int]) -> dict[int, Sequence[ConsumedRecord]]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
-from common import http_client
 from common.errors import InvalidEvent
 from common.redaction import redact_url
 from eventing.codecs import json
@@ -15,11 +13,11 @@ from eventing.codecs import kafka as codec
 from eventing.deadletter import Rejection
 from eventing.event import Event
 from eventing.kafka.errors import KafkaError
-from eventing.kafka.factory import cluster_of
-from eventing.kafka.port import Cluster, Producer, ProducerOptions
+from eventing.kafka.port import Cluster, Producer
 from eventing.reply import Problem
-from functions.stream import guard, limits
-from functions.stream.commit import CheckpointCommits, Commits, CommitStrategy
+from functions.stream import guard
+from functions.stream.assignment import Assignment
+from functions.stream.commit import CheckpointCommits, CommitStrategy
 from functions.stream.dispatch import SinkDispatcher
 from functions.stream.guard import Guard
 from functions.stream.health import Health
@@ -29,8 +27,8 @@ from functions.stream.report import LogThrottle, Summary, Tally, logger
 from functions.stream.settings import StreamSettings
 from functions.stream.sink import Sink
 from functions.stream.stall import Holder, PartitionState, StallDetector, Stalled, WorkerState
-from functions.stream.topics import Topics, partition_counts
-from functions.stream.writer import NEVER_GIVE_UP_SECONDS, WriteFailed, Writer
+from functions.stream.topics import Topics
+from functions.stream.writer import WriteFailed, Writer
 
 _POLL_SECONDS = 0.1
 # While a partition is paused a poll may sleep for its whole time, and a resume has to wait for it.
@@ -42,35 +40,8 @@ _LAST_ROUND_SECONDS = 5.0
 # After so long, a partition whose records are being retried is logged; one that no part of the worker holds is the
 # guard's.
 _SLOW_SECONDS = 60.0
-# The size of a batch of records of one partition in a produce request.
-_BATCH_BYTES = 65_536
 # The share of a stop's time for the open calls; the rest is for writing and committing their results.
 _SHARE_OF_CALLS = 2 / 3
-
-
-async def run(settings: StreamSettings, stop: asyncio.Event, health: Health | None = None, cluster: Cluster | None = None) -> None:
-    """Move events until `stop` is set.
-
-    Raises BrokerUnreachable or BrokerRefused at start, TopicTooSmall when a dead letter may not fit into its topic,
-    WriteFailed when an output cannot be written at all, Stalled when records wait and none is processed: then a thread
-    may hang.
-    """
-    health, cluster = health or Health(), cluster or cluster_of(settings.broker)
-    async with contextlib.AsyncExitStack() as stack:
-        session = await stack.enter_async_context(
-            http_client.session(timeout_seconds=settings.request_timeout_seconds, connections=settings.in_flight, raw=True)
-        )
-        health.unready = "a topic is missing."
-        async with _producer(cluster, settings, _BATCH_BYTES) as client:
-            partitions = await partition_counts(client, settings, stop)
-        if partitions is None:
-            return
-        topics = Topics(partitions, await asyncio.to_thread(limits.read, cluster, partitions))
-        limits.check(topics.limits, settings.deadletter)
-        # The broker refuses a batch, and not a record, that is larger than its topic allows.
-        batch_bytes = min([_BATCH_BYTES, *topics.limits.values()])
-        producer = await stack.enter_async_context(_producer(cluster, settings, batch_bytes))
-        await Worker(cluster, settings, producer, Sink(session, settings.sink), topics, health).run(stop)
 
 
 class Worker:
@@ -80,9 +51,6 @@ class Worker:
         self._cluster = cluster
         self._settings = settings
         self._health = health
-        self._trackers: dict[int, PartitionTracker] = {}
-        self._new: set[int] = set()
-        self._paused: set[int] = set()
         self._rounds = 0
         self._trouble = ""
         self._failed = asyncio.Event()
@@ -93,8 +61,9 @@ class Worker:
         self._committed_at = 0.0
         self._writer = Writer(producer, settings, topics, self._fail)
         self._dispatcher = SinkDispatcher(sink, settings, resolved=self._write, failed=self._fail)
-        self._input = Input(cluster, settings, self)
+        self._input = Input(cluster, settings)
         self._commits: CommitStrategy = CheckpointCommits(cluster, settings, self._input, self._writer.targets)
+        self._assignment = Assignment(settings, self._input, self._writer, self._commits)
         self._guard = Guard(
             cluster,
             settings.input,
@@ -107,7 +76,7 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         """Join the group and move events until `stop` is set or something fails, then leave in order."""
         settings = self._settings
-        await self._input.start()
+        await self._input.start(self._assignment)
         self._dispatcher.start()
         logger.info(
             "moving %s through %s to %s, failures to %s", settings.input, redact_url(settings.sink), settings.output, settings.deadletter
@@ -147,22 +116,23 @@ class Worker:
             self._health.unready = "" if self._input.is_member else f"the group {self._settings.group} has not accepted this worker yet."
 
     async def _round(self) -> None:
-        await self._take_up_partitions()
-        self._update_pauses()
-        records = await self._input.poll(self._poll_seconds(), self._paused | self._new)
+        assignment = self._assignment
+        await assignment.take_up()
+        assignment.update_pauses()
+        records = await self._input.poll(self._poll_seconds(), assignment.unread)
         for partition, batch in records.items():
-            if partition in self._trackers:
-                self._accept(self._trackers[partition], batch)
+            if partition in assignment.trackers:
+                self._accept(assignment.trackers[partition], batch)
         if time.monotonic() - self._committed_at >= self._settings.commit_seconds:
             self._committed_at = time.monotonic()
-            await self._commits.commit(list(self._trackers.values()))
+            await self._commits.commit(list(assignment.trackers.values()))
         if self._summary.due():
             await self._report()
 
     def _poll_seconds(self) -> float:
-        if not self._trackers and not self._new:
+        if self._assignment.is_empty:
             return _POLL_SECONDS_JOINING
-        return _POLL_SECONDS_PAUSED if self._paused else _POLL_SECONDS
+        return _POLL_SECONDS_PAUSED if self._assignment.paused else _POLL_SECONDS
 
     def _accept(self, tracker: PartitionTracker, records: Sequence[codec.Record]) -> None:
         if not len(tracker):
@@ -195,40 +165,10 @@ class Worker:
             self._tally.scored += scored
             self._tally.dead_lettered += len(ready) - scored
 
-    def _update_pauses(self) -> None:
-        """Pause each partition with too many unfinished records, until half of them are finished."""
-        for partition, tracker in self._trackers.items():
-            if len(tracker) >= self._settings.backlog:
-                self._paused.add(partition)
-            elif len(tracker) <= self._settings.backlog // 2:
-                self._paused.discard(partition)
-
-    async def _take_up_partitions(self) -> None:
-        for partition in sorted(self._new):
-            # Outputs that this process sent in an earlier assignment must be written before they can be recovered.
-            if not await self._writer.drain({partition}, _POLL_SECONDS):
-                continue
-            tracker = await self._commits.take_up(partition)
-            if partition not in self._new:
-                continue
-            self._trackers[partition] = tracker
-            # Before the first commit, the successor of a killed worker could not recover what it wrote.
-            await self._commits.commit([tracker])
-            await self._input.seek(partition, tracker.position)
-            self._new.discard(partition)
-            self._rounds += 1  # the recovery of several partitions can take long
-            logger.info(
-                "partition %d of %s is taken up at offset %d; %d records beyond it are already written",
-                partition,
-                self._settings.input,
-                tracker.position,
-                tracker.written,
-            )
-
     async def _report(self) -> None:
-        positions = {number: tracker.position for number, tracker in self._trackers.items()}
+        positions = {number: tracker.position for number, tracker in self._assignment.trackers.items()}
         self._summary.log(await self._input.behind(positions))
-        for number, tracker in self._trackers.items():
+        for number, tracker in self._assignment.trackers.items():
             seconds = time.monotonic() - tracker.moved_at
             if len(tracker) and seconds > _SLOW_SECONDS and self._log_throttle(f"slow {number}"):
                 logger.warning(
@@ -265,7 +205,7 @@ class Worker:
         return WorkerState(
             topic=settings.input,
             group=settings.group,
-            rounds=self._rounds,
+            rounds=self._rounds + self._assignment.taken_up,  # the recovery of several partitions can take long
             is_member=self._input.is_member,
             ends_known=bool(ends),
             partitions={
@@ -275,7 +215,7 @@ class Worker:
         )
 
     def _inspect_partition(self, number: int, fetched: int | None, end: int | None) -> PartitionState:
-        tracker = self._trackers.get(number)
+        tracker = self._assignment.trackers.get(number)
         if tracker is not None and self._dispatcher.holds(tracker):
             holder = Holder.CALLS
         elif self._writer.holds(number) or (tracker is None and self._commits.recovering):
@@ -284,40 +224,3 @@ class Worker:
             holder = Holder.NONE
         finished, unfinished = (None, 0) if tracker is None else (tracker.position, len(tracker))
         return PartitionState(fetched=fetched, finished=finished, end=end, unfinished=unfinished, holder=holder)
-
-    # For the input: changes of the assignment.
-
-    def assigned(self, partitions: set[int]) -> None:
-        self._new |= partitions
-
-    async def released(self, partitions: set[int]) -> Commits:
-        trackers = self._drop(partitions)
-        await self._writer.drain(partitions, self._settings.session_timeout_seconds / 3)
-        return self._commits.release(trackers)
-
-    def lost(self, partitions: set[int]) -> None:
-        self._drop(partitions)
-
-    def _drop(self, partitions: set[int]) -> list[PartitionTracker]:
-        self._new -= partitions
-        self._paused -= partitions
-        trackers = [self._trackers.pop(partition) for partition in partitions if partition in self._trackers]
-        for tracker in trackers:
-            tracker.close()
-        return trackers
-
-
-@contextlib.asynccontextmanager
-async def _producer(cluster: Cluster, settings: StreamSettings, batch_bytes: int) -> AsyncIterator[Producer]:
-    options = ProducerOptions(
-        linger_seconds=settings.linger_seconds,
-        block_seconds=5.0,
-        delivery_timeout_seconds=NEVER_GIVE_UP_SECONDS,
-        batch_bytes=batch_bytes,
-    )
-    producer = await asyncio.to_thread(cluster.producer, options)
-    try:
-        yield producer
-    finally:
-        with contextlib.suppress(KafkaError):  # the broker is away: what was not acknowledged is not committed either
-            await asyncio.to_thread(producer.close, 5.0)

@@ -10,7 +10,9 @@ from typing import Any
 import orjson
 
 from eventing.reply import PROBLEM_MEDIA_TYPE, Problem
-from functions.runtime.errors import Overloaded, TooLarge
+from functions.runtime.errors import ClientGone, TooLarge
+from functions.runtime.inference.budget import LARGE_ANSWER_BYTES, Budget
+from functions.runtime.inference.failure import Failure
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -20,12 +22,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON = b"application/json"
 _RETRY_AFTER_SECONDS = b"1"
-# A smaller response stays in the buffers of server and system; waiting until it is sent would cost more than its bytes.
-LARGE_ANSWER_BYTES = 32 * 1024
-
-
-class ClientGone(Exception):
-    """The client has disconnected before the response."""
+CLOSE = ((b"connection", b"close"),)
 
 
 @dataclass(slots=True)
@@ -50,31 +47,6 @@ class Answer:
             await send({"type": "http.response.body", "body": b""})
 
 
-class Budget:
-    """The bytes of request and response bodies that may be in memory at once."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self.used = 0
-
-    def take(self, size: int, held: int = 0) -> None:
-        """Take `size` bytes for a request that has taken `held` bytes before.
-
-        Raises Overloaded when the budget is used up; a request alone is never refused.
-        """
-        if self.used > held and self.used + size > self._total:
-            raise Overloaded(f"requests of {self.used} bytes are in flight", remedy="retry later")
-        self.used += size
-
-    def replace(self, size: int, by: int) -> None:
-        """Replace an estimate by the actual size; never refused, since these bytes are already in memory."""
-        self.used += by - size
-
-    def give(self, size: int) -> None:
-        """Return `size` bytes to the budget."""
-        self.used -= size
-
-
 def json_answer(value: Any, status: int = 200, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Answer:
     return Answer(orjson.dumps(value), status, JSON, headers)
 
@@ -87,6 +59,13 @@ def error_answer(detail: str, status: int, headers: tuple[tuple[bytes, bytes], .
 def problem_answer(problem: Problem) -> Answer:
     """Make the error response to an event: a problem (RFC 9457)."""
     return Answer(orjson.dumps(problem.to_json()), problem.status, PROBLEM_MEDIA_TYPE.encode(), _retry_after(problem.status))
+
+
+def failure_answer(failure: Failure, *, is_event: bool = False) -> Answer:
+    """Make the response of a failed call: a problem to an event, otherwise an error of the Open Inference Protocol."""
+    if is_event:
+        return problem_answer(failure.problem)
+    return error_answer(failure.detail, failure.status, CLOSE if failure.closes else ())
 
 
 async def read_body(receive: Receive, declared: bytes | None, limit: int, budget: Budget) -> bytes:

@@ -14,8 +14,9 @@ from eventing.event import Event
 from functions.runtime.contract.outputs import OutputTensor, ServedOutput
 from functions.runtime.errors import not_a_cloudevent
 from functions.runtime.http.asgi import Answer
-from functions.runtime.http.call import OFF_LOOP_BYTES, Call
+from functions.runtime.http.call import HTTPCall
 from functions.runtime.inference.events import infer, infer_batch
+from functions.runtime.inference.limits import OFF_LOOP_BYTES
 from functions.runtime.protocols import events, v1, v2
 from functions.runtime.protocols.body import check_json, parse_json
 from functions.runtime.protocols.events import EventRequest
@@ -34,7 +35,7 @@ _Cost = Callable[[int, Sequence[ServedOutput]], int]
 _DocumentOf = Callable[[Sequence[OutputTensor]], dict[str, Any]]
 
 
-async def infer_v2(call: Call) -> Answer:
+async def infer_v2(call: HTTPCall) -> Answer:
     """Handle a V2 request, with or without binary tensors."""
     call.check_json()
     model = call.entry.model
@@ -64,13 +65,13 @@ async def infer_v2(call: Call) -> Answer:
     return Answer(content, content_type=b"application/octet-stream", headers=(header,))
 
 
-async def predict_v1(call: Call) -> Answer:
+async def predict_v1(call: HTTPCall) -> Answer:
     """Handle a V1 `:predict` request."""
     outputs = call.entry.model.outputs.default
     return await _infer_v1(call, outputs, _encode_cost, v1.document_of)
 
 
-async def explain_v1(call: Call) -> Answer:
+async def explain_v1(call: HTTPCall) -> Answer:
     """Handle a V1 `:explain` request: the contribution of each feature to the margin of each row."""
     model = call.entry.model
     explained = v1.explained(model.outputs)
@@ -78,7 +79,7 @@ async def explain_v1(call: Call) -> Answer:
     return await _infer_v1(call, (explained,), _explain_cost, explain)
 
 
-async def _infer_v1(call: Call, outputs: tuple[ServedOutput, ...], cost: _Cost, document_of: _DocumentOf) -> Answer:
+async def _infer_v1(call: HTTPCall, outputs: tuple[ServedOutput, ...], cost: _Cost, document_of: _DocumentOf) -> Answer:
     call.check_json()
     model = call.entry.model
     body = await call.body()
@@ -92,7 +93,7 @@ async def _infer_v1(call: Call, outputs: tuple[ServedOutput, ...], cost: _Cost, 
     return Answer(await call.offload(encode_cost, lambda: orjson.dumps(document_of(tensors))))
 
 
-async def infer_events(call: Call) -> Answer:
+async def infer_events(call: HTTPCall) -> Answer:
     """Handle a CloudEvent in binary or structured mode, or a batch."""
     message = Message({name.decode("latin-1"): value.decode("latin-1") for name, value in call.headers.items()}, b"")
     mode = http.mode_of(message.headers)
@@ -108,7 +109,7 @@ async def infer_events(call: Call) -> Answer:
     return Answer(answer.body, content_type=content_type.encode(), headers=pairs)
 
 
-async def _infer_one(call: Call, message: Message, mode: Mode) -> _Replied:
+async def _infer_one(call: HTTPCall, message: Message, mode: Mode) -> _Replied:
     model = call.entry.model
 
     def read() -> EventRequest:
@@ -126,7 +127,7 @@ async def _infer_one(call: Call, message: Message, mode: Mode) -> _Replied:
     return [request], [reply]
 
 
-async def _infer_batch(call: Call, message: Message) -> _Replied:
+async def _infer_batch(call: HTTPCall, message: Message) -> _Replied:
     model = call.entry.model
 
     def read() -> list[EventRequest | Event]:
@@ -162,5 +163,5 @@ def _explain_cost(rows: int, outputs: Sequence[ServedOutput]) -> int:
     return 2 * _encode_cost(rows, outputs)
 
 
-def _check_json(call: Call, body: bytes, json_bytes: int) -> None:
-    check_json(body, json_bytes, call.limits.json_bytes)
+def _check_json(call: HTTPCall, body: bytes, json_bytes: int) -> None:
+    check_json(body, json_bytes, call.capacity.limits.json_bytes)

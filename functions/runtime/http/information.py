@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from functions.runtime.errors import InvalidInput, InvalidModel, NotAllowed, NotReady
-from functions.runtime.http.asgi import Answer, Budget, Receive, Scope, json_answer, read_body
+from functions.runtime.http.asgi import Answer, Receive, Scope, json_answer, read_body
+from functions.runtime.inference.budget import Budget
 from functions.runtime.inference.registry import DataPlane, ModelEntry
 from functions.runtime.observability.metrics import Metrics
 from functions.runtime.protocols import triton, v2

@@ -9,14 +9,14 @@ from functools import partial
 
 from functions.runtime.errors import UnknownModel
 from functions.runtime.http.asgi import Answer
-from functions.runtime.http.call import Call
+from functions.runtime.http.call import HTTPCall
 from functions.runtime.http.inference import explain_v1, infer_events, infer_v2, predict_v1
 from functions.runtime.http.information import Handler, Information
 from functions.runtime.http.lazy import Exposition
 from functions.runtime.inference.registry import DataPlane, ModelEntry
 from functions.runtime.observability.metrics import Metrics
 
-Infer = Callable[[Call], Awaitable[Answer]]
+Infer = Callable[[HTTPCall], Awaitable[Answer]]
 
 V2 = "/v2/models/{model}"
 V2_VERSION = V2 + "/versions/{version}"

@@ -10,7 +10,7 @@ from functions.router.dispatch import Dispatcher
 from functions.router.selection import ArmSelector
 from functions.router.versions import Versions
 from functions.runtime.errors import InvalidInput, NotAllowed
-from functions.runtime.http.asgi import Budget
+from functions.runtime.inference.budget import Budget
 from functions.runtime.knative.traffic import Arm, RoutedModel
 
 STABLE = Arm(revision="m-1", tags=("stable",), percent=50, url="http://stable-m")

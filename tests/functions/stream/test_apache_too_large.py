@@ -19,7 +19,7 @@ from eventing.event import Event
 from eventing.kafka.factory import cluster_of
 from eventing.kafka.port import Broker, ProducerOptions, TopicPartition
 from eventing.reply import Problem, failed
-from functions.stream import worker
+from functions.stream import startup
 from functions.stream.limits import TopicTooSmall
 from functions.stream.settings import StreamSettings
 
@@ -95,7 +95,7 @@ async def test_topic_too_small_for_a_dead_letter_is_refused_at_start(apache: Apa
     topics = create_topics(broker, name, input=9000, output=9000, deadletter=9000)
     settings = StreamSettings(broker=broker, group=f"tidegate-{name}", model="flights", sink="http://127.0.0.1:9/models/flights", **topics)
     with pytest.raises(TopicTooSmall, match=rf"deadletter-{name} takes records of at most 9000 bytes \(max.message.bytes\)"):
-        await worker.run(settings, asyncio.Event())
+        await startup.run(settings, asyncio.Event())
 
 
 def create_topics(broker: Broker, name: str, **limits: int) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def create_topics(broker: Broker, name: str, **limits: int) -> dict[str, Any]:
 async def move(settings: StreamSettings, *, scored: int, dead: int) -> tuple[list[Any], list[Any]]:
     """Run a worker until the output topics have so many records, and return these."""
     stop = asyncio.Event()
-    running = asyncio.create_task(worker.run(settings, stop))
+    running = asyncio.create_task(startup.run(settings, stop))
     wanted = ((settings.output, scored), (settings.deadletter, dead))
     reading = asyncio.gather(*(asyncio.to_thread(read, settings.broker, *each) for each in wanted))
     both: set[asyncio.Future[Any]] = {running, reading}

@@ -16,7 +16,7 @@ import pytest
 
 from eventing.codecs.kafka import Message
 from eventing.event import Event
-from functions.stream import guard, stall, worker
+from functions.stream import guard, stall, startup
 from functions.stream.health import Health
 from functions.stream.input import Input
 from functions.stream.settings import StreamSettings
@@ -63,12 +63,12 @@ async def test_worker_whose_client_returns_nothing_ends_and_is_replaced(
         with pytest.raises(
             Stalled, match=rf"partition \d of {settings.input} has been at offset 0 for .* 30 records wait at the broker"
         ) as caught:
-            await worker.run(settings, asyncio.Event(), health)
+            await startup.run(settings, asyncio.Event(), health)
     assert health.answer("/livez") == (503, str(caught.value))
 
     monkeypatch.undo()
     stop = asyncio.Event()
-    running = asyncio.create_task(worker.run(settings, stop))
+    running = asyncio.create_task(startup.run(settings, stop))
     assert len(await asyncio.to_thread(collect, settings.output, count=30)) == 30
     stop.set()
     await running
@@ -92,7 +92,7 @@ async def test_worker_without_sink_or_records_goes_on(
     monkeypatch.setattr(StallDetector, "check", check_on)
     health, stop = Health(), asyncio.Event()
     publish(settings.input, [flight(number) for number in range(30)])
-    running = asyncio.create_task(worker.run(settings, stop, health))
+    running = asyncio.create_task(startup.run(settings, stop, health))
     await asyncio.wait({running, asyncio.create_task(enough.wait())}, return_when=asyncio.FIRST_COMPLETED)
     assert enough.is_set()
     assert (health.answer("/livez")[0], health.answer("/readyz")[0]) == (200, 200)

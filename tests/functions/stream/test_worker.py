@@ -22,7 +22,8 @@ from eventing.kafka.factory import cluster_of
 from eventing.kafka.fake.cluster import FakeCluster
 from eventing.kafka.port import ConsumerOptions, TopicPartition
 from eventing.reply import Problem, failed
-from functions.stream import worker
+from functions.stream import startup
+from functions.stream.assignment import Assignment
 from functions.stream.commit import Commits
 from functions.stream.health import Health
 from functions.stream.settings import StreamSettings
@@ -65,7 +66,7 @@ async def test_events_become_scored_events_and_broken_ones_dead_letters(
     broken = [Message(b"N1", b"{no json", flight(1000).headers), Message(None, b"{}", [("ce_id", b"a"), ("ce_type", b"\xff")])]
     publish(settings.input, [flight(number) for number in range(200)] + broken)
     stop = asyncio.Event()
-    running = asyncio.create_task(worker.run(settings, stop))
+    running = asyncio.create_task(startup.run(settings, stop))
 
     scored = await asyncio.to_thread(collect, settings.output, count=199)
     dead = await asyncio.to_thread(collect, settings.deadletter, count=3)
@@ -142,9 +143,9 @@ async def test_two_workers_share_the_partitions(
     stop = asyncio.Event()
     urls = [await serve(sink_of(number)) for number in range(2)]
     publish(settings.input, [flight(number) for number in range(100)])
-    running = [asyncio.create_task(worker.run(replace(settings, sink=urls[0]), stop))]
+    running = [asyncio.create_task(startup.run(replace(settings, sink=urls[0]), stop))]
     await joined[0].wait()
-    running.append(asyncio.create_task(worker.run(replace(settings, sink=urls[1]), stop)))
+    running.append(asyncio.create_task(startup.run(replace(settings, sink=urls[1]), stop)))
     count = 100
     while not joined[1].is_set():  # the group lets the second one in when it has asked everybody
         await asyncio.to_thread(publish, settings.input, [flight(number) for number in range(count, count + 50)])
@@ -174,7 +175,7 @@ async def test_only_failed_events_are_retried_and_order_is_kept(
     settings = replace(settings, sink=await serve(answer), in_flight=1)
     publish(settings.input, [Message(b"N1", b"{}", flight(number).headers) for number in range(10)])
     stop = asyncio.Event()
-    running = asyncio.create_task(worker.run(settings, stop))
+    running = asyncio.create_task(startup.run(settings, stop))
     records = await asyncio.to_thread(collect, settings.output, count=10)
     stop.set()
     await running
@@ -194,7 +195,7 @@ async def test_event_that_fails_its_batch_is_found(
     settings = replace(settings, sink=await serve(answer))
     publish(settings.input, [flight(number) for number in range(40)])
     stop = asyncio.Event()
-    running = asyncio.create_task(worker.run(settings, stop))
+    running = asyncio.create_task(startup.run(settings, stop))
     records = await asyncio.to_thread(collect, settings.output, settings.deadletter, count=40)
     stop.set()
     await running
@@ -211,7 +212,7 @@ async def test_event_that_fails_too_long_is_dead_lettered(
     settings = replace(settings, retry_seconds=0.5)  # and its sink does not listen
     publish(settings.input, [flight(number) for number in range(3)])
     stop = asyncio.Event()
-    running = asyncio.create_task(worker.run(settings, stop))
+    running = asyncio.create_task(startup.run(settings, stop))
     records = await asyncio.to_thread(collect, settings.deadletter, count=3)
     stop.set()
     await running
@@ -234,7 +235,7 @@ async def test_event_nested_too_deeply_is_dead_lettered_alone(
     deep = Message(None, attributes + b"[" * 300 + b"]" * 300 + b"}", [("content-type", b"application/cloudevents+json")])
     publish(settings.input, [flight(0), deep, flight(1)])
     stop = asyncio.Event()
-    running = asyncio.create_task(worker.run(settings, stop))
+    running = asyncio.create_task(startup.run(settings, stop))
     scored = await asyncio.to_thread(collect, settings.output, count=2)
     (dead,) = await asyncio.to_thread(collect, settings.deadletter, count=1)
     stop.set()
@@ -284,13 +285,13 @@ async def test_revoked_partition_is_committed_and_late_results_are_dropped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     held, over, joined = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    released, given_back = Worker.released, list[Commits]()
+    released, given_back = Assignment.released, list[Commits]()
 
-    async def release(self: Worker, partitions: set[int]) -> Commits:
+    async def release(self: Assignment, partitions: set[int]) -> Commits:
         given_back.append(await released(self, partitions))
         return given_back[-1]
 
-    monkeypatch.setattr(Worker, "released", release)
+    monkeypatch.setattr(Assignment, "released", release)
 
     async def slow(events: list[Event]) -> list[Event]:
         if any(int(event.id[7:]) >= 100 for event in events):
@@ -306,11 +307,11 @@ async def test_revoked_partition_is_committed_and_late_results_are_dropped(
     settings = replace(settings, commit_seconds=3600)
     stop = asyncio.Event()
     publish(settings.input, [flight(number) for number in range(100)])
-    running = [asyncio.create_task(worker.run(replace(settings, sink=await serve(slow)), stop))]
+    running = [asyncio.create_task(startup.run(replace(settings, sink=await serve(slow)), stop))]
     await asyncio.to_thread(collect, settings.output, count=100)
     await asyncio.to_thread(publish, settings.input, [flight(number) for number in range(100, 200)])
     await held.wait()
-    running.append(asyncio.create_task(worker.run(replace(settings, sink=await serve(quick)), stop)))
+    running.append(asyncio.create_task(startup.run(replace(settings, sink=await serve(quick)), stop)))
     await joined.wait()
     over.set()
     records = await asyncio.to_thread(collect, settings.output, count=200)
@@ -353,7 +354,7 @@ async def test_bug_in_a_round_still_stops_the_worker_in_order(
     monkeypatch.setattr(Worker, "_round", fail)
     caplog.set_level("INFO")
     with pytest.raises(ZeroDivisionError):
-        await worker.run(settings, asyncio.Event())
+        await startup.run(settings, asyncio.Event())
     assert caplog.messages[-1].startswith("stopped after 0 scored")
 
 
@@ -384,7 +385,7 @@ async def test_worker_on_the_in_memory_cluster_retries_when_kafka_is_away(
     cluster, health, stop = FakeCluster(partitions=2), Health(), asyncio.Event()
     settings = replace(settings, sink=await serve(answer))
     producer, reader = cluster.producer(), cluster.consumer(ConsumerOptions(group=settings.group))
-    running = asyncio.create_task(worker.run(settings, stop, health, cluster))
+    running = asyncio.create_task(startup.run(settings, stop, health, cluster))
     await until(lambda: not health.unready)
     cluster.set_reachable(False)
     await until(lambda: "no Kafka broker answers in memory" in health.unready)

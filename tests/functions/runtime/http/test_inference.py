@@ -20,7 +20,7 @@ from functions.runtime.contract.outputs import resolve
 from functions.runtime.contract.signature import Kind, Prediction, Signature
 from functions.runtime.http.app import App
 from functions.runtime.http.asgi import Message, Scope
-from functions.runtime.http.call import RequestLimits
+from functions.runtime.inference.call import Capacity, RequestLimits
 from functions.runtime.inference.registry import DataPlane
 from functions.runtime.observability.metrics import Metrics
 from functions.runtime.observability.observers import Observers
@@ -44,7 +44,7 @@ def app() -> App:
     loaded = Loaded(CARD, Encoder(CARD, CARD.columns), Same(), resolve(CARD, Same.signature), Path("none"))
     metrics = Metrics()
     limits = RequestLimits(body_bytes=2**24, json_bytes=2**22, bodies_bytes=2**24, requests=10, timeout_seconds=30.0)
-    return App(DataPlane([(loaded, lambda: loaded)], metrics), limits, Observers(ObservabilitySettings(), metrics))
+    return App(DataPlane([(loaded, lambda: loaded)], metrics), Capacity(limits), Observers(ObservabilitySettings(), metrics))
 
 
 async def ask(app: App, body: bytes, content_type: str) -> tuple[int, Any]:

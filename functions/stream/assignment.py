@@ -1,0 +1,92 @@
+"""The partitions that the group has assigned to this worker, from their recovery to their release."""
+
+from __future__ import annotations
+
+from functions.stream.commit import Commits, CommitStrategy
+from functions.stream.input import Input
+from functions.stream.partition import PartitionTracker
+from functions.stream.report import logger
+from functions.stream.settings import StreamSettings
+from functions.stream.writer import Writer
+
+# A partition whose earlier outputs are not written after so long is tried again in the next round.
+_DRAIN_SECONDS = 0.1
+
+
+class Assignment:
+    """The owner of the input's partitions: each gets a tracker when it is taken up, and loses it when it is revoked.
+
+    All of its state belongs to the event loop's thread.
+    """
+
+    def __init__(self, settings: StreamSettings, consumer: Input, writer: Writer, commits: CommitStrategy) -> None:
+        self._settings = settings
+        self._input = consumer
+        self._writer = writer
+        self._commits = commits
+        self._new: set[int] = set()
+        self.trackers: dict[int, PartitionTracker] = {}
+        """The trackers of the partitions that are taken up."""
+        self.paused: set[int] = set()
+        """The partitions with too many unfinished records."""
+        self.taken_up = 0
+        """How often a partition was taken up."""
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.trackers and not self._new
+
+    @property
+    def unread(self) -> set[int]:
+        """The partitions from which nothing is to be read now."""
+        return self.paused | self._new
+
+    async def take_up(self) -> None:
+        """Recover the new partitions and seek to their positions. Raises KafkaError; the next call goes on."""
+        for partition in sorted(self._new):
+            # Outputs that this process sent in an earlier assignment must be written before they can be recovered.
+            if not await self._writer.drain({partition}, _DRAIN_SECONDS):
+                continue
+            tracker = await self._commits.take_up(partition)
+            if partition not in self._new:
+                continue
+            self.trackers[partition] = tracker
+            # Before the first commit, the successor of a killed worker could not recover what it wrote.
+            await self._commits.commit([tracker])
+            await self._input.seek(partition, tracker.position)
+            self._new.discard(partition)
+            self.taken_up += 1
+            logger.info(
+                "partition %d of %s is taken up at offset %d; %d records beyond it are already written",
+                partition,
+                self._settings.input,
+                tracker.position,
+                tracker.written,
+            )
+
+    def update_pauses(self) -> None:
+        """Pause each partition with too many unfinished records, until half of them are finished."""
+        for partition, tracker in self.trackers.items():
+            if len(tracker) >= self._settings.backlog:
+                self.paused.add(partition)
+            elif len(tracker) <= self._settings.backlog // 2:
+                self.paused.discard(partition)
+
+    def assigned(self, partitions: set[int]) -> None:
+        self._new |= partitions
+
+    async def released(self, partitions: set[int]) -> Commits:
+        trackers = self._drop(partitions)
+        await self._writer.drain(partitions, self._settings.session_timeout_seconds / 3)
+        return self._commits.release(trackers)
+
+    def lost(self, partitions: set[int]) -> None:
+        self._drop(partitions)
+
+    def _drop(self, partitions: set[int]) -> list[PartitionTracker]:
+        self._new -= partitions
+        self.paused -= partitions
+        trackers = [self.trackers.pop(partition) for partition in partitions if partition in self.trackers]
+        for tracker in trackers:
+            tracker.close()
+        return trackers

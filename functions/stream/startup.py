@@ -1,0 +1,80 @@
+"""The start of a worker: its connections, its topics and their limits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from common import http_client
+from eventing.kafka.errors import KafkaError
+from eventing.kafka.factory import cluster_of
+from eventing.kafka.port import Cluster, Producer, ProducerOptions
+from functions.stream import limits
+from functions.stream.health import Health
+from functions.stream.settings import StreamSettings
+from functions.stream.sink import Sink
+from functions.stream.topics import Topics, partition_counts
+from functions.stream.worker import Worker
+from functions.stream.writer import NEVER_GIVE_UP_SECONDS
+
+# The size of a batch of records of one partition in a produce request.
+_BATCH_BYTES = 65_536
+_CLOSE_SECONDS = 5.0
+
+
+async def run(settings: StreamSettings, stop: asyncio.Event, health: Health | None = None, cluster: Cluster | None = None) -> None:
+    """Start a worker and let it move events until `stop` is set.
+
+    Raises BrokerUnreachable or BrokerRefused at start, TopicTooSmall when a dead letter may not fit into its topic,
+    WriteFailed when an output cannot be written at all, Stalled when records wait and none is processed: then a thread
+    may hang.
+    """
+    health, cluster = health or Health(), cluster or cluster_of(settings.broker)
+    async with contextlib.AsyncExitStack() as stack:
+        session = await stack.enter_async_context(
+            http_client.session(timeout_seconds=settings.request_timeout_seconds, connections=settings.in_flight, raw=True)
+        )
+        health.unready = "a topic is missing."
+        output = await stack.enter_async_context(_output(cluster, settings, stop))
+        if output is not None:
+            producer, topics = output
+            await Worker(cluster, settings, producer, Sink(session, settings.sink), topics, health).run(stop)
+
+
+@contextlib.asynccontextmanager
+async def _output(cluster: Cluster, settings: StreamSettings, stop: asyncio.Event) -> AsyncIterator[tuple[Producer, Topics] | None]:
+    """Open the producer that also finds the topics, once they exist; None if stopped before.
+
+    A broker with automatic topics creates them for a producer, and not for an admin client.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        producer = await stack.enter_async_context(_producer(cluster, settings, _BATCH_BYTES))
+        partitions = await partition_counts(producer, settings, stop)
+        if partitions is None:
+            yield None
+            return
+        topics = Topics(partitions, await asyncio.to_thread(limits.read, cluster, partitions))
+        limits.check(topics.limits, settings.deadletter)
+        batch_bytes = min([_BATCH_BYTES, *topics.limits.values()])
+        if batch_bytes < _BATCH_BYTES:
+            # The broker refuses a batch, and not a record, that is larger than its topic allows.
+            await stack.aclose()
+            producer = await stack.enter_async_context(_producer(cluster, settings, batch_bytes))
+        yield producer, topics
+
+
+@contextlib.asynccontextmanager
+async def _producer(cluster: Cluster, settings: StreamSettings, batch_bytes: int) -> AsyncIterator[Producer]:
+    options = ProducerOptions(
+        linger_seconds=settings.linger_seconds,
+        block_seconds=5.0,
+        delivery_timeout_seconds=NEVER_GIVE_UP_SECONDS,
+        batch_bytes=batch_bytes,
+    )
+    producer = await asyncio.to_thread(cluster.producer, options)
+    try:
+        yield producer
+    finally:
+        with contextlib.suppress(KafkaError):  # the broker is away: what was not acknowledged is not committed either
+            await asyncio.to_thread(producer.close, _CLOSE_SECONDS)
