@@ -67,7 +67,7 @@ def test_wrong_digest_fails_the_new_revision(
     cluster.apply(_with_model(deployment.like_flights(working, annotations=SOON), renamed_digest))
     ready = _failed(cluster, working, f"the artifact {MOUNT}/model.ubj has the sha256")
     assert ready["reason"] == "RevisionFailed"
-    assert f"its card promises {'f' * 12}" in ready["message"]
+    assert f"its card has {'f' * 12}" in ready["message"]
     _keeps_serving(cluster, deployment, working, old, offline)
 
 

@@ -29,7 +29,7 @@ def test_ready_service_has_its_url() -> None:
         ("ContainerMissing", 'Unable to fetch image "x": not found', "push the image"),
         ("Unschedulable", "0/1 nodes are available: 1 Insufficient cpu.", "lower the requests"),
         ("ExitCode1", "Container failed with: no module", "kubectl -n mine logs -l serving.knative.dev/service=flights"),
-        ("ExitCode1", "Container failed with: the artifact m has the sha256 1…, its card promises 2…", "make train"),
+        ("ExitCode1", "Container failed with: the artifact m has the sha256 1…, its card has 2…", "make train"),
         ("RevisionMissing", 'Configuration "flights" does not have any ready Revision.', "kubectl -n mine get revisions"),
         ("Surprise", "never seen", "kubectl -n mine describe ksvc flights"),
     ],
