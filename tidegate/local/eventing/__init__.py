@@ -1,0 +1,1 @@
+"""Knative Eventing on one machine: Brokers, Triggers, sources, sinks and Jobs."""
