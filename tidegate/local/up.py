@@ -31,8 +31,9 @@ from tidegate.local.controller.controller import Controller
 from tidegate.local.controller.deployments import Deployments, sinks
 from tidegate.local.gateway import Gateway, drop_malformed_request_logs
 from tidegate.local.objects import manifests
+from tidegate.local.objects.eventing import JobSink, SinkBinding
 from tidegate.local.objects.manifests import ParsedDocument
-from tidegate.local.objects.resources import ConfigMap, Deployment, JobSink, KnativeService, SinkBinding
+from tidegate.local.objects.resources import ConfigMap, Deployment, KnativeService
 from tidegate.local.objects.validation import Object
 from tidegate.local.processes.launcher import Launcher
 from tidegate.local.processes.orphan_reaper import OrphanReaper

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from functions.runtime.knative.objects import SERVING
 from functions.stream.settings import group_of, model_of
-from tidegate.local.objects.resources import Deployment, SinkBinding
+from tidegate.local.objects.eventing import SinkBinding
+from tidegate.local.objects.resources import Deployment
 from tidegate.local.objects.scaling import Decision
 from tidegate.local.processes.launcher import Launcher
 from tidegate.local.processes.pool import Pool, ReplicaTemplate

@@ -1,1 +1,1 @@
-"""Knative Eventing on one machine: Brokers, Triggers, sources, sinks and Jobs."""
+"""Knative Eventing in `tidegate up`: objects are reconciled, and events travel between them."""

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from tidegate import objects
 from tidegate.local.objects import rules
-from tidegate.local.objects.resources import Manifest, cluster_only_reason
+from tidegate.local.objects.kinds import cluster_only_reason
+from tidegate.local.objects.resources import Manifest
 from tidegate.local.objects.validation import InvalidObject, Object
 from tidegate.objects import Document, InvalidManifest
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from tidegate.local.objects import container_rules, scaling
+from tidegate.local.objects.kinds import KINDS
 from tidegate.local.objects.podspec import RevisionSpec
-from tidegate.local.objects.resources import KINDS, Deployment, KnativeService, Manifest, TrafficTarget
+from tidegate.local.objects.resources import Deployment, KnativeService, Manifest, TrafficTarget
 from tidegate.local.objects.scaling import Scaling
 from tidegate.local.objects.validation import InvalidObject, Object, Stage, nearest, parse, webhook_error
 

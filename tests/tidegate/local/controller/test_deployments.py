@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tidegate.local.controller.deployments import sinks
-from tidegate.local.objects.resources import SinkBinding
+from tidegate.local.objects.eventing import SinkBinding
 from tidegate.local.objects.validation import parse
 from tidegate.local.up import Up
 from tidegate.objects import InvalidManifest

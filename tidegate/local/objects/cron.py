@@ -36,7 +36,7 @@ _DESCRIPTORS = {
 }
 
 
-class InvalidSchedule(RemediedError):
+class InvalidSchedule(RemediedError, ValueError):
     """A schedule, or its time zone, is invalid. `field` is the one of the PingSource: `schedule` or `timezone`."""
 
     def __init__(self, message: str, *, remedy: str, field: str = "schedule") -> None:

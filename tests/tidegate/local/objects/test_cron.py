@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.local.eventing.cron import InvalidSchedule, parse
+from tidegate.local.objects.cron import InvalidSchedule, parse
 
 # Schedule, time zone, a time, and up to four next times, printed by a Go program with Knative's parser options.
 ROBFIG = [
