@@ -72,8 +72,7 @@ def decide(spec: JobSpec, state: State, now: datetime) -> State:
     """Return the state after the decisions at a time. A finished Job is unchanged."""
     if state.finished:
         return state
-    if state.started is None and not spec.suspend:
-        state = replace(state, started=now)
+    state = _started(spec, state, now)
     if failure := state.condition(FAILURE_TARGET) or _failure(spec, state, now):
         return _end(state, failure, FAILED, now, counted=True)
     if success := state.condition(SUCCESS_CRITERIA_MET):
@@ -83,7 +82,9 @@ def decide(spec: JobSpec, state: State, now: datetime) -> State:
         message = "Reached expected number of succeeded pods"
         success = Condition(type=SUCCESS_CRITERIA_MET, reason="CompletionsReached", message=message, since=now)
         return _end(state, success, COMPLETE, now, counted=False)
-    return _suspended_or_resumed(spec, state, now)
+    if spec.suspend:
+        return _with_condition(state, Condition(type=SUSPENDED, reason="JobSuspended", message="Job suspended", since=now))
+    return state
 
 
 def wake_at(spec: JobSpec, state: State, now: datetime) -> datetime | None:
@@ -119,6 +120,16 @@ def pause(failures: int) -> timedelta:
     return min(FIRST_PAUSE * 2.0 ** min(failures - 1, 32), LONGEST_PAUSE) if failures else timedelta(0)
 
 
+def _started(spec: JobSpec, state: State, now: datetime) -> State:
+    """Set the start of a Job that is not suspended, and set it again when it is resumed."""
+    if spec.suspend:
+        return state
+    if state.condition(SUSPENDED) is None:
+        return replace(state, started=state.started or now)
+    resumed = Condition(type=SUSPENDED, reason="JobResumed", message="Job resumed", since=now, holds=False)
+    return replace(_with_condition(state, resumed), started=now)
+
+
 def _failure(spec: JobSpec, state: State, now: datetime) -> Condition | None:
     restarts = sum(pod.restarts for pod in state.active)
     if state.failed > spec.backoff_limit or (restarts and restarts >= spec.backoff_limit):
@@ -151,15 +162,6 @@ def _is_complete(spec: JobSpec, state: State) -> bool:
     if state.active:
         return False
     return state.succeeded > 0 if spec.completions is None else state.succeeded >= spec.completions
-
-
-def _suspended_or_resumed(spec: JobSpec, state: State, now: datetime) -> State:
-    if spec.suspend:
-        return _with_condition(state, Condition(type=SUSPENDED, reason="JobSuspended", message="Job suspended", since=now))
-    if state.condition(SUSPENDED) is None:
-        return state
-    resumed = Condition(type=SUSPENDED, reason="JobResumed", message="Job resumed", since=now, holds=False)
-    return replace(_with_condition(state, resumed), started=now)
 
 
 def _managed(spec: JobSpec, state: State, now: datetime) -> State:
