@@ -5,8 +5,10 @@ The order of the decisions, the reasons and the messages are those of `syncJob` 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice
 
 from tidegate.local.objects.job import JobSpec
 
@@ -190,7 +192,8 @@ def _new_indexes(spec: JobSpec, state: State, count: int) -> list[int | None]:
     if spec.completion_mode != "Indexed":
         return [None] * count
     taken = state.succeeded_indexes | {pod.index for pod in state.active}
-    return [index for index in range(spec.completions or 0) if index not in taken][:count]
+    free: Iterator[int] = (index for index in range(spec.completions or 0) if index not in taken)
+    return list(islice(free, count))
 
 
 def _stop(state: State, pods: tuple[Pod, ...], *, counted: bool) -> State:
