@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from tidegate.local.errors import StartFailed
-from tidegate.local.eventing.job_state import Pod, State, decide, interrupted, record_exit, wake_at
+from tidegate.local.eventing.job_state import COMPLETE, Pod, State, decide, interrupted, record_exit, wake_at
 from tidegate.local.eventing.job_status import Status, status_of
 from tidegate.local.eventing.pod_slots import PodSlots
 from tidegate.local.objects.job import Job
@@ -42,7 +42,7 @@ class Surroundings:
 
 
 class JobRun:
-    """A Job and its processes. `variables` are added to the environment of each."""
+    """A Job and its processes. `variables` are added to the environment of each; `job` may be replaced by a changed one."""
 
     def __init__(self, job: Job, state: State, around: Surroundings, variables: dict[str, str]) -> None:
         self.job = job
@@ -60,11 +60,6 @@ class JobRun:
     def pods(self) -> list[str]:
         """The names of all pods since `tidegate up` was started, which are also those of their logs."""
         return self._pods
-
-    def update(self, job: Job) -> None:
-        """Continue with a changed specification, such as another `suspend` or `parallelism`."""
-        self.job = job
-        self.sync()
 
     def sync(self) -> None:
         """Decide, let the processes follow, and publish the status if it has changed."""
@@ -85,21 +80,17 @@ class JobRun:
 
     async def close(self) -> None:
         """Stop the processes. Those that fail are not counted, and are run again at the next start."""
-        self._end()
-        for number in self._processes:
-            self._stop(number)
-        while self._stops:
-            await asyncio.wait(self._stops.values())
+        await self.discard()
         self.state = interrupted(self.state)
         self._publish()
 
     async def discard(self) -> None:
-        """Stop the processes of a Job that was deleted."""
+        """Stop the processes, and publish nothing."""
         self._end()
         for number in self._processes:
             self._stop(number)
-        while self._stops:
-            await asyncio.wait(self._stops.values())
+        while self._processes:
+            await asyncio.wait([process.exited for process in self._processes.values()])
 
     def kill(self) -> None:
         """Kill every process at once."""
@@ -159,9 +150,13 @@ class JobRun:
 
     def _publish(self) -> None:
         status = status_of(self.job.spec, self.state, ready=sum(pod.number in self._processes for pod in self.state.active))
-        if status != self._status:
-            self._status = status
-            self._around.publish(self, status)
+        if status == self._status:
+            return
+        self._status = status
+        self._around.publish(self, status)
+        if end := self.state.finished:
+            level = logging.INFO if end.type == COMPLETE else logging.WARNING
+            log.log(level, "the Job %s has ended: %s (%s)", self.job.metadata.name, end.type, end.message)
 
     def _set_timer(self, now: datetime) -> None:
         """Decide again when there is something to decide; remove the Job when it has been finished for long enough."""

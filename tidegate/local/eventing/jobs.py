@@ -4,60 +4,55 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Any
 
+from tidegate.local.apiserver.store import Store
 from tidegate.local.eventing.job_files import JobFiles
 from tidegate.local.eventing.job_run import JobRun, Surroundings
 from tidegate.local.eventing.job_status import Status, state_of
 from tidegate.local.eventing.pod_slots import PodSlots
+from tidegate.local.eventing.runner import Resolved
 from tidegate.local.objects.job import Job
 from tidegate.local.objects.manifests import DEFAULT_NAMESPACE
+from tidegate.local.objects.validation import Object
 from tidegate.local.processes.launcher import Launcher
 
 log = logging.getLogger("tidegate.local")
 
+JOBS = "jobs"
 Key = tuple[str, str]
 
 
 class Jobs:
-    """The Jobs by namespace and name.
+    """The runner of Jobs. It writes their status into the store, and removes those whose time is over from it."""
 
-    `publish(namespace, name, status)` takes the status of a Job when it has changed, and `remove(namespace, name)`
-    deletes the Job whose `ttlSecondsAfterFinished` is over.
-    """
-
-    def __init__(
-        self,
-        launcher: Launcher,
-        files: JobFiles,
-        publish: Callable[[str, str, Status], None],
-        remove: Callable[[str, str], None],
-        slots: PodSlots | None = None,
-    ) -> None:
+    def __init__(self, store: Store, launcher: Launcher, files: JobFiles, slots: PodSlots | None = None) -> None:
         self.files = files
+        self._store = store
+        self._launcher = launcher
         self._runs: dict[Key, JobRun] = {}
         self._discarded: set[asyncio.Task[None]] = set()
-        self._publish = publish
-        self._remove = remove
-        self._launcher = launcher
-        self._around = Surroundings(launcher=launcher, slots=slots or PodSlots(), publish=self._save, remove=self._expire)
+        self._around = Surroundings(launcher=launcher, slots=slots or PodSlots(), publish=self._publish, remove=self._expire)
 
     @property
     def unfinished(self) -> int:
         """The number of Jobs that are not complete and have not failed."""
         return sum(run.state.finished is None for run in self._runs.values())
 
-    def apply(self, job: Job, context: object = None) -> None:
-        """Run a new Job, or continue one that was interrupted, from its status; or change a running one."""
-        key = _key(job)
+    def restore(self) -> None:
+        """Put the Jobs of earlier runs of `tidegate up` back into the store. Those that were interrupted run again."""
+        for item in self.files.load():
+            self._store.restore(JOBS, item)
+
+    def apply(self, item: Job, context: Resolved) -> None:
+        """Run a new Job, or continue an interrupted one from its status; or continue with another specification."""
+        key = _key(item)
         if key in self._runs:
-            self._runs[key].update(job)
-            return
-        run = JobRun(job, state_of(job.status or {}), self._around, self._variables(key))
-        self._runs[key] = run
-        # The store is changed by the first status, so not before the change that brought the Job is over.
-        asyncio.get_running_loop().call_soon(run.sync)
+            self._runs[key].job = item
+        else:
+            self._save(key, self._stored(key))
+            self._runs[key] = JobRun(item, state_of(self._stored(key).get("status", {})), self._around, self._variables(key))
+        # A status is written after the change that brought the Job, not during it.
+        asyncio.get_running_loop().call_soon(self._runs[key].sync)
 
     def delete(self, namespace: str, name: str) -> None:
         """Stop a Job's processes, and remove its files."""
@@ -69,7 +64,7 @@ class Jobs:
             task.add_done_callback(self._discarded.discard)
 
     async def close(self) -> None:
-        """Stop all processes in an orderly way; what they did not finish is run again at the next start."""
+        """Stop all processes in an orderly way. What they did not finish is run again at the next start."""
         await asyncio.gather(*(run.close() for run in self._runs.values()), *self._discarded)
 
     def kill(self) -> None:
@@ -77,27 +72,31 @@ class Jobs:
         for run in self._runs.values():
             run.kill()
 
+    def _stored(self, key: Key) -> Object:
+        return self._store.find(JOBS, key[1], key[0]) or {}
+
     def _variables(self, key: Key) -> dict[str, str]:
         folder = self.files.event_folder(*key)
         return {"K_EVENT_PATH": str(folder)} if folder else {}
 
-    def _save(self, run: JobRun, status: Status) -> None:
-        """Save a status before it is published, so that no one sees more than a restart would."""
-        namespace, name = _key(run.job)
-        if self._runs.get((namespace, name)) is not run:
+    def _publish(self, run: JobRun, status: Status) -> None:
+        """Save a status, then publish it, so that nobody sees more than a restart would know."""
+        key = namespace, name = _key(run.job)
+        if self._runs.get(key) is not run:
             return
-        item: dict[str, Any] = run.job.model_dump(mode="json", by_alias=True, exclude_unset=True)
-        item["metadata"] = {**item["metadata"], "namespace": namespace}
+        self._save(key, {**self._stored(key), "status": status})
+        self._store.update_status(JOBS, name, status, namespace)
+
+    def _save(self, key: Key, item: Object) -> None:
         try:
-            self.files.save({**item, "status": status})
+            self.files.save(item)
         except OSError as error:
-            log.warning("the state of the Job %s cannot be saved, so that a restart would run it again: %s", name, error)
-        self._publish(namespace, name, status)
+            log.warning("the Job %s cannot be saved, so that a restart would not know its state: %s", key[1], error)
 
     def _expire(self, run: JobRun) -> None:
         namespace, name = _key(run.job)
-        log.info("the Job %s is deleted: its ttlSecondsAfterFinished is over", name)
-        self._remove(namespace, name)
+        log.info("the Job %s is deleted, since its ttlSecondsAfterFinished is over", name)
+        self._store.delete(JOBS, name, namespace)
 
     async def _discard(self, run: JobRun) -> None:
         await run.discard()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 
@@ -10,7 +11,7 @@ DEFAULT = max(8, 2 * (os.cpu_count() or 1))
 
 
 class PodSlots:
-    """A number of slots. Those that found none free are called in their order when one becomes free."""
+    """A number of slots. Those that found none free are called again, in their order, when one becomes free."""
 
     def __init__(self, count: int = DEFAULT) -> None:
         self._free = count
@@ -29,10 +30,7 @@ class PodSlots:
         self._free += 1
         waiting, self._waiting = self._waiting, {}
         for retry in waiting:
-            if self._free:
-                retry()
-            else:
-                self._waiting[retry] = None
+            asyncio.get_running_loop().call_soon(retry)
 
     def forget(self, retry: Callable[[], None]) -> None:
         """Do not call `retry` any more."""
