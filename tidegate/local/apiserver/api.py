@@ -1,4 +1,4 @@
-"""The part of the Knative Serving API that clients use for services and revisions, over HTTP.
+"""The Kubernetes API for the kinds that `tidegate up` runs, over HTTP.
 
 The official `kubernetes` client and kubectl work with it unchanged, by the kubeconfig that has its token.
 """
@@ -14,41 +14,47 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from functions.runtime.knative.objects import REVISIONS, SERVICES, SERVING, SERVING_GROUP
-from tidegate.local.apiserver import access, patch
-from tidegate.local.apiserver.admission import admit_revision, admit_service, parse_service
+from tidegate.local.apiserver import access, naming, patch, table
 from tidegate.local.apiserver.discovery import discovery
+from tidegate.local.apiserver.resources import RESOURCES, Resource
 from tidegate.local.apiserver.selector import Predicate, predicate
 from tidegate.local.apiserver.status_error import StatusError, UnknownField
 from tidegate.local.apiserver.store import Change, Store
 from tidegate.local.objects.manifests import DEFAULT_NAMESPACE
 from tidegate.local.objects.validation import Object
 
-_ROOT = f"/apis/{SERVING}"
-_KINDS = {SERVICES: "Service", REVISIONS: "Revision"}
 _PATCHES: dict[str, Callable[[Any, Any], Any]] = {
     "application/merge-patch+json": patch.merge,
     "application/json-patch+json": patch.apply,
 }
+# Kubernetes' own kinds are patched by this type. It differs from a merge patch only for lists that a Job must not change.
+_STRATEGIC = "application/strategic-merge-patch+json"
 _BODY_LIMIT = 3 << 20  # etcd's own is 1.5 MiB
 
 
 def application(store: Store, token: str) -> web.Application:
     """Build the application. All of its routes, including those added later, require the token."""
     app = web.Application(middlewares=[_failures(token)], client_max_size=_BODY_LIMIT)
-    handlers = _Handlers(store)
     app.add_routes(discovery())
-    for resource in _KINDS:
-        for root in (f"{_ROOT}/{resource}", f"{_ROOT}/namespaces/{{namespace}}/{resource}"):
-            app.router.add_get(root, handlers.read_all(resource))
-            app.router.add_post(root, handlers.create(resource))
-        one = f"{_ROOT}/namespaces/{{namespace}}/{resource}/{{name}}"
-        app.router.add_get(one, handlers.read(resource))
-        app.router.add_get(f"{one}/status", handlers.read(resource))
-        app.router.add_put(one, handlers.replace(resource))
-        app.router.add_patch(one, handlers.patch(resource))
-        app.router.add_delete(one, handlers.delete(resource))
+    for resource in RESOURCES.values():
+        for version in resource.kind.api_versions:
+            _add_routes(app.router, f"/apis/{version}", _Handlers(store, resource, version))
     return app
+
+
+def _add_routes(router: web.UrlDispatcher, root: str, handlers: _Handlers) -> None:
+    plural = handlers.resource.kind.plural
+    for path in (f"{root}/{plural}", f"{root}/namespaces/{{namespace}}/{plural}"):
+        router.add_get(path, handlers.read_all)
+        router.add_post(path, handlers.create)
+    one = f"{root}/namespaces/{{namespace}}/{plural}/{{name}}"
+    router.add_get(one, handlers.read)
+    router.add_put(one, handlers.replace)
+    router.add_patch(one, handlers.patch)
+    router.add_delete(one, handlers.delete)
+    router.add_get(f"{one}/status", handlers.read)
+    router.add_put(f"{one}/status", handlers.replace_status)
+    router.add_patch(f"{one}/status", handlers.patch_status)
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -69,96 +75,116 @@ def _failures(token: str) -> Middleware:
             return _json(StatusError(405, "MethodNotAllowed", message).to_json(), 405)
         except web.HTTPRequestEntityTooLarge:
             return _json(StatusError(413, "RequestEntityTooLarge", "the object is too large").to_json(), 413)
+        except RecursionError:
+            return _json(StatusError.bad_request("the object is nested too deeply", remedy="send a smaller one").to_json(), 400)
 
     return handle
 
 
 class _Handlers:
-    """Handlers of the API's verbs: each method makes the handler for one resource."""
+    """Handlers of the verbs for one resource, in one version of its group."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, resource: Resource, version: str) -> None:
+        self.resource = resource
         self._store = store
+        self._version = version
+        self._plural = resource.kind.plural
 
-    def read_all(self, resource: str) -> Handler:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            selects = _selection(request)
-            if request.query.get("watch", "").lower() in ("true", "1"):
-                return await self._watch(request, resource, selects)
-            items = [item for item in self._store.list(resource) if selects(item)]
-            metadata = {"resourceVersion": str(self._store.version)}
-            return _json({"apiVersion": SERVING, "kind": f"{_KINDS[resource]}List", "metadata": metadata, "items": items})
+    async def read_all(self, request: web.Request) -> web.StreamResponse:
+        selects = _selection(request)
+        if request.query.get("watch", "").lower() in ("true", "1"):
+            return await self._watch(request, selects)
+        items = [self._versioned(item) for item in self._store.list(self._plural) if selects(item)]
+        metadata = {"resourceVersion": str(self._store.version)}
+        if table.is_wanted(request):
+            return _json({**table.of(self._plural, items), "metadata": metadata})
+        return _json({"apiVersion": self._version, "kind": f"{self.resource.kind.kind}List", "metadata": metadata, "items": items})
 
-        return handle
+    async def read(self, request: web.Request) -> web.StreamResponse:
+        item = self._versioned(self._get(request))
+        return _json(table.of(self._plural, [item]) if table.is_wanted(request) else item)
 
-    def read(self, resource: str) -> Handler:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            return _json(self._get(resource, request))
+    async def create(self, request: web.Request) -> web.StreamResponse:
+        given = naming.with_name(_in_namespace(await _object(request), request))
+        item = self.resource.admit(given, None)
+        for field in ("resourceVersion", "uid"):
+            item["metadata"].pop(field, None)
+        item.pop("status", None)
+        return self._answer(item if _is_dry_run(request) else self._store.create(self._plural, item), 201)
 
-        return handle
+    async def replace(self, request: web.Request) -> web.StreamResponse:
+        item = await _object(request)
+        if not (item.get("metadata") or {}).get("resourceVersion"):
+            raise StatusError.unversioned(self._plural, request.match_info["name"])
+        return self._answer(self._update(item, request))
 
-    def create(self, resource: str) -> Handler:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            if resource == REVISIONS:
-                raise StatusError(405, "MethodNotAllowed", "a revision is created by a change of its service's template")
-            given = _in_namespace(await _object(request), request)
-            item = admit_service(given, parse_service(given))
-            item["metadata"].pop("resourceVersion", None)
-            return _json(item if _is_dry_run(request) else self._store.create(resource, item), 201)
+    async def patch(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return self._answer(self._update(await self._patched(request), request))
+        except UnknownField as failure:
+            raise failure.in_patch() from None
 
-        return handle
+    async def delete(self, request: web.Request) -> web.StreamResponse:
+        item = self._get(request)
+        metadata = item["metadata"]
+        if not _is_dry_run(request):
+            self._store.delete(self._plural, metadata["name"], metadata["namespace"])
+        details = {"name": metadata["name"], "group": self.resource.kind.group, "kind": self._plural, "uid": metadata["uid"]}
+        return _json({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
 
-    def replace(self, resource: str) -> Handler:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            item = await _object(request)
-            if not (item.get("metadata") or {}).get("resourceVersion"):
-                raise StatusError.unversioned(resource, request.match_info["name"])
-            return _json(self._update(resource, item, request))
+    async def replace_status(self, request: web.Request) -> web.StreamResponse:
+        return self._answer(self._update_status(await _object(request), request))
 
-        return handle
+    async def patch_status(self, request: web.Request) -> web.StreamResponse:
+        return self._answer(self._update_status(await self._patched(request), request))
 
-    def patch(self, resource: str) -> Handler:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            change = _PATCHES.get(request.content_type)
-            if change is None:
-                message = f"the body of the request was in an unknown format - accepted media types include: {', '.join(_PATCHES)}"
-                raise StatusError(415, "UnsupportedMediaType", message)
-            old = self._get(resource, request)
-            try:
-                return _json(self._update(resource, change(old, await _body(request)), request))
-            except UnknownField as failure:
-                raise failure.in_patch() from None
+    def _answer(self, item: Object, status: int = 200) -> web.Response:
+        return _json(self._versioned(item), status)
 
-        return handle
+    def _versioned(self, item: Object) -> Object:
+        return item if item["apiVersion"] == self._version else {**item, "apiVersion": self._version}
 
-    def delete(self, resource: str) -> Handler:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            item = self._get(resource, request)
-            if not _is_dry_run(request):
-                self._store.delete(resource, request.match_info["name"])
-            details = {"name": request.match_info["name"], "group": SERVING_GROUP, "kind": resource, "uid": item["metadata"]["uid"]}
-            return _json({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
+    def _get(self, request: web.Request) -> Object:
+        return self._store.get(self._plural, request.match_info["name"], request.match_info["namespace"])
 
-        return handle
+    async def _patched(self, request: web.Request) -> Any:
+        accepted = {**_PATCHES, _STRATEGIC: patch.merge} if self.resource.kind.group == "batch" else _PATCHES
+        change = accepted.get(request.content_type)
+        if change is None:
+            message = f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
+            raise StatusError(415, "UnsupportedMediaType", message)
+        return change(self._get(request), await _body(request))
 
-    def _get(self, resource: str, request: web.Request) -> Object:
-        return self._store.get(resource, request.match_info["name"], request.match_info["namespace"])
-
-    def _update(self, resource: str, item: Any, request: web.Request) -> Object:
-        old = self._get(resource, request)
+    def _update(self, item: Any, request: web.Request) -> Object:
+        old = self._get(request)
         _check_identity(item, old)
         # Before validation, so that a writer with an old version gets the conflict first.
-        self._store.check_version(resource, item)
-        admitted = admit_service(item, parse_service(item), old) if resource == SERVICES else admit_revision(item, old)
-        return admitted if _is_dry_run(request) else self._store.update(resource, admitted)
+        self._store.check_version(self._plural, item)
+        admitted = self.resource.admit(item, old)
+        return admitted if _is_dry_run(request) else self._store.update(self._plural, admitted)
 
-    async def _watch(self, request: web.Request, resource: str, selects: Predicate) -> web.StreamResponse:
+    def _update_status(self, item: Any, request: web.Request) -> Object:
+        old = self._get(request)
+        _check_identity(item, old)
+        self._store.check_version(self._plural, item)
+        status = item.get("status")
+        if not isinstance(status, dict):
+            raise StatusError.bad_request("the object has no status", remedy="send one, or patch the object itself")
+        if _is_dry_run(request):
+            return {**old, "status": status}
+        return self._store.update_status(self._plural, old["metadata"]["name"], status, old["metadata"]["namespace"])
+
+    async def _watch(self, request: web.Request, selects: Predicate) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         seconds = request.query.get("timeoutSeconds", "")
+        as_table = table.is_wanted(request)
         try:
             async with asyncio.timeout(int(seconds) if seconds.isdigit() and int(seconds) else None):
-                async with aclosing(self._events(resource, request.query.get("resourceVersion", ""), selects)) as events:
+                async with aclosing(self._events(request.query.get("resourceVersion", ""), selects)) as events:
                     async for event in events:
+                        if as_table and event["type"] != "ERROR":
+                            event["object"] = table.of(self._plural, [event["object"]])
                         await response.write(orjson.dumps(event) + b"\n")
         except TimeoutError:
             await response.write_eof()
@@ -166,33 +192,38 @@ class _Handlers:
             pass  # the client has disconnected
         return response
 
-    async def _events(self, resource: str, since: str, selects: Predicate) -> AsyncGenerator[Object]:
+    async def _events(self, since: str, selects: Predicate) -> AsyncGenerator[Object]:
         """Yield the events of a watch. Without a version, or with 0, the existing objects are sent first.
 
         For this watcher, an object that no longer matches is DELETED.
         """
         start = int(since) if since.isdigit() else 0
-        seen: set[str] = {item["metadata"]["name"] for item in self._store.list(resource) if selects(item)}
+        matching = [item for item in self._store.list(self._plural) if selects(item)]
+        seen = {_identity(item) for item in matching}
         if start == 0:
             start = self._store.version
-            for item in (item for item in self._store.list(resource) if selects(item)):
-                yield {"type": "ADDED", "object": item}
+            for item in matching:
+                yield {"type": "ADDED", "object": self._versioned(item)}
         try:
-            async for change in self._store.watch(resource, start):
+            async for change in self._store.watch(self._plural, start):
                 type_ = _event_type(change, selects(change.object), seen)
                 if type_:
-                    yield {"type": type_, "object": change.object}
+                    yield {"type": type_, "object": self._versioned(change.object)}
         except StatusError as failure:
             yield {"type": "ERROR", "object": failure.to_json()}
 
 
-def _event_type(change: Change, matches: bool, seen: set[str]) -> str | None:
-    name = change.object["metadata"]["name"]
-    known = name in seen
+def _identity(item: Object) -> tuple[str, str]:
+    return item["metadata"]["namespace"], item["metadata"]["name"]
+
+
+def _event_type(change: Change, matches: bool, seen: set[tuple[str, str]]) -> str | None:
+    identity = _identity(change.object)
+    known = identity in seen
     if change.type == "DELETED" or not matches:
-        seen.discard(name)
+        seen.discard(identity)
         return "DELETED" if known else None
-    seen.add(name)
+    seen.add(identity)
     return "MODIFIED" if known and change.type == "MODIFIED" else "ADDED"
 
 
@@ -225,7 +256,7 @@ def _in_namespace(item: Object, request: web.Request) -> Object:
 async def _object(request: web.Request) -> Object:
     value = await _body(request)
     if not isinstance(value, dict):
-        raise StatusError.bad_request("the body is not a JSON object", remedy="send a Knative Service")
+        raise StatusError.bad_request("the body is not a JSON object", remedy="send a Kubernetes object")
     return value
 
 

@@ -14,7 +14,7 @@ from tidegate.local.eventing.addressing import INGRESSES
 from tidegate.local.eventing.resolution import Key, Resolution, broker_of, references, resolution_of
 from tidegate.local.eventing.runner import Condition, Report, Resolved, Runner
 from tidegate.local.objects.eventing import Broker, DeliverySpec, Trigger
-from tidegate.local.objects.kinds import BY_PLURAL
+from tidegate.local.objects.kinds import BY_PLURAL, BY_VERSION
 from tidegate.local.objects.resources import Manifest
 from tidegate.local.objects.validation import Object, parse
 
@@ -138,8 +138,7 @@ class EventingController:
 def _model(item: Object) -> Manifest:
     metadata = {field: item["metadata"][field] for field in _KEPT if field in item["metadata"]}
     kept = {"apiVersion": item["apiVersion"], "kind": item["kind"], "metadata": metadata, "spec": item.get("spec", {})}
-    kind = next(kind for kind in BY_PLURAL.values() if kind.kind == item["kind"] and item["apiVersion"] in kind.api_versions)
-    return parse(kind.model, kept)
+    return parse(BY_VERSION[item["apiVersion"], item["kind"]].model, kept)
 
 
 def _context(model: Manifest, resolution: Resolution, broker: Object | None) -> Resolved | None:

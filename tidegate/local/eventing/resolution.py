@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pydantic import BaseModel
-
 from tidegate.local.eventing.addressing import BROKERS, Find, Unresolved, kind_of, resolve
-from tidegate.local.objects.eventing import Destination, Trigger
+from tidegate.local.objects.destinations import destinations
+from tidegate.local.objects.eventing import Trigger
 from tidegate.local.objects.resources import Manifest, ObjectReference
 
 
@@ -27,12 +26,6 @@ class Resolution:
 
     urls: Mapping[str, str]
     problems: Mapping[str, Unresolved]
-
-
-def destinations(model: BaseModel, path: str = "") -> Iterator[tuple[str, Destination]]:
-    """Each destination of an object with its path, such as `spec.delivery.deadLetterSink`."""
-    for name, field in type(model).model_fields.items():
-        yield from _in(getattr(model, name), f"{path}.{field.alias or name}" if path else field.alias or name)
 
 
 def resolution_of(model: Manifest, namespace: str, find: Find) -> Resolution:
@@ -63,13 +56,3 @@ def broker_of(trigger: Trigger, namespace: str) -> Key:
 def _key(ref: ObjectReference | None, namespace: str) -> Key | None:
     kind = kind_of(ref) if ref else None
     return Key(kind.plural, ref.namespace or namespace, ref.name or "") if ref and kind else None
-
-
-def _in(value: object, path: str) -> Iterator[tuple[str, Destination]]:
-    if isinstance(value, Destination):
-        yield path, value
-    if isinstance(value, BaseModel):
-        yield from destinations(value, path)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _in(item, f"{path}[{index}]")

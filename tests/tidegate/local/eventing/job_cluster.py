@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tidegate.local.apiserver.store import Store
-from tidegate.local.eventing.controller import JOBS
+from tidegate.local.eventing.controller import JOBS, EventingController
+from tidegate.local.eventing.job_files import JobFiles
 from tidegate.local.eventing.jobs import Jobs
+from tidegate.local.eventing.pod_slots import PodSlots
 from tidegate.local.objects.validation import Object
+from tidegate.local.processes.launcher import Launcher
+from tidegate.local.processes.orphan_reaper import OrphanReaper
 
 # Longer than any test needs, so that a hang is a failure with its place.
 PATIENCE_SECONDS = 20
@@ -61,3 +66,18 @@ def outcome(status: Object) -> str | None:
     """The reason of a Job's end, or None while it has not ended."""
     ends = (item for item in status.get("conditions", []) if item["type"] in ("Complete", "Failed") and item["status"] == "True")
     return next((str(item["reason"]) for item in ends), None)
+
+
+@asynccontextmanager
+async def job_cluster(root: Path, *, slots: int = 8) -> AsyncIterator[JobCluster]:
+    """A store whose Jobs are run for as long as the context. A second one continues with the files of the first."""
+    with OrphanReaper() as reaper:
+        store = Store()
+        launcher = Launcher(root=root, logs=root / "log", reaper=reaper, common={"PYTHONDONTWRITEBYTECODE": "1"})
+        jobs = Jobs(store, launcher, JobFiles(root / "jobs"), PodSlots(slots))
+        controller = EventingController(store, 8080)
+        controller.register(JOBS, lambda _: jobs)
+        controller.start()
+        jobs.restore()
+        yield JobCluster(store, jobs, root)
+        await controller.close()
