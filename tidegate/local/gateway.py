@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 
 import aiohttp
 from aiohttp import web
@@ -19,6 +19,7 @@ from tidegate.local import index
 from tidegate.local.controller.controller import Controller
 from tidegate.local.controller.revision import Revision
 from tidegate.local.errors import NoReplica, QueueFull
+from tidegate.local.eventing.addressing import Handler
 from tidegate.local.processes.replica import Replica
 
 log = logging.getLogger("tidegate.gateway")
@@ -28,10 +29,6 @@ _SMALL = 1 << 20
 _CHUNK = 1 << 16
 _SKIPPED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 _OWN_HOSTS = ("localhost", "127.0.0.1", "[", "::1")
-
-
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-"""Answers a request within this process."""
 
 
 def drop_malformed_request_logs(record: logging.LogRecord) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from urllib.parse import urljoin, urlsplit
+
+from aiohttp import web
 
 from common.errors import TidegateError
 from functions.runtime.knative.objects import SERVICES
@@ -14,6 +16,9 @@ from tidegate.local.objects.validation import Object
 
 Find = Callable[[str, str, str], Object | None]
 """The object of a resource (`services`, `brokers`), a namespace and a name, or None."""
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+"""Answers the requests of an ingress, within this process."""
 
 BROKERS, KAFKA_SINKS, JOB_SINKS, SEQUENCES, PARALLELS = "brokers", "kafkasinks", "jobsinks", "sequences", "parallels"
 # By resource: the name and the namespace of the Kubernetes Service that is its ingress on a cluster.

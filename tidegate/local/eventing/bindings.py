@@ -14,6 +14,7 @@ from tidegate.local.eventing.resolution import Key
 from tidegate.local.eventing.runner import Resolved
 from tidegate.local.objects.eventing import SinkBinding, SourceSpec
 from tidegate.local.objects.kinds import BY_VERSION
+from tidegate.local.objects.manifests import DEFAULT_NAMESPACE
 from tidegate.local.objects.validation import Object
 
 Variables = Mapping[str, str]
@@ -33,10 +34,15 @@ class Bindings:
         self._variables: dict[Key, Variables] = {}
 
     def inject(self, resource: str, item: Object) -> Object:
-        """The object with the variables of its binding, if it has one; for admission."""
-        metadata = item.get("metadata") or {}
-        variables = self._variables.get(Key(resource, metadata.get("namespace", ""), metadata.get("name", "")))
-        return injected(item, variables) if variables else item
+        """The object with the variables of its binding, if it has one. An object that is invalid is left as it is."""
+        if not self._variables:
+            return item
+        try:
+            metadata = item["metadata"]
+            variables = self._variables.get(Key(resource, metadata.get("namespace") or DEFAULT_NAMESPACE, metadata["name"]))
+            return injected(item, variables) if variables else item
+        except (KeyError, TypeError, AttributeError):
+            return item
 
     def apply(self, item: SinkBinding, context: Resolved) -> None:
         """Bind the subject. While the sink has no address, the subject keeps what it has."""
