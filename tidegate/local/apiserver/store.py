@@ -82,6 +82,13 @@ class Store:
         }
         return self._put("ADDED", resource, {**item, "metadata": metadata})
 
+    def restore(self, resource: str, item: Object) -> Object:
+        """Store an object of an earlier store, with its identity and status. Raises StatusError 409 as `create` does."""
+        metadata = item["metadata"]
+        if self.find(resource, metadata["name"], metadata["namespace"]):
+            raise StatusError.exists(resource, metadata["name"])
+        return self._put("ADDED", resource, {**item, "metadata": dict(metadata)})
+
     def update(self, resource: str, item: Object) -> Object:
         """Replace an object, except its status.
 
