@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import aiohttp
 from aiohttp import web
@@ -19,6 +19,7 @@ from tidegate.local import index
 from tidegate.local.controller.controller import Controller
 from tidegate.local.controller.revision import Revision
 from tidegate.local.errors import NoReplica, QueueFull
+from tidegate.local.eventing.addressing import Handler
 from tidegate.local.processes.replica import Replica
 
 log = logging.getLogger("tidegate.gateway")
@@ -39,17 +40,19 @@ def drop_malformed_request_logs(record: logging.LogRecord) -> bool:
 
 
 class Gateway:
-    """The handler of all requests to the gateway's port."""
+    """The handler of all requests to the gateway's port. `ingresses` answer for hosts that are no service's."""
 
-    def __init__(self, controller: Controller, client: aiohttp.ClientSession) -> None:
+    def __init__(self, controller: Controller, client: aiohttp.ClientSession, ingresses: Mapping[str, Handler]) -> None:
         self._controller = controller
         self._client = client
+        self._ingresses = ingresses
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Proxy a request to its service, or answer it with the gateway's own page or an error."""
+        """Proxy a request to its service, or answer it by an ingress, with the gateway's own page or an error."""
         route = self._controller.table.find(request.host)
         if route is None:
-            return self._own_page(request)
+            ingress = self._ingresses.get(request.host.partition(":")[0].lower())
+            return await ingress(request) if ingress else self._own_page(request)
         if not request.raw_path.startswith("/"):
             return _no_route(f"no service has the path {request.raw_path[:200]}; a path begins with /.")
         revision = self._controller.revisions.get(route.choose())

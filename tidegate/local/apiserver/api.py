@@ -16,7 +16,7 @@ from aiohttp.typedefs import Middleware
 
 from tidegate.local.apiserver import access, naming, patch, table
 from tidegate.local.apiserver.discovery import discovery
-from tidegate.local.apiserver.resources import RESOURCES, Resource
+from tidegate.local.apiserver.resources import RESOURCES, Mutate, Resource
 from tidegate.local.apiserver.selector import Predicate, predicate
 from tidegate.local.apiserver.status_error import StatusError, UnknownField
 from tidegate.local.apiserver.store import Change, Store
@@ -32,13 +32,16 @@ _STRATEGIC = "application/strategic-merge-patch+json"
 _BODY_LIMIT = 3 << 20  # etcd's own is 1.5 MiB
 
 
-def application(store: Store, token: str) -> web.Application:
-    """Build the application. All of its routes, including those added later, require the token."""
+def application(store: Store, token: str, mutate: Mutate) -> web.Application:
+    """Build the application. All of its routes, including those added later, require the token.
+
+    `mutate` changes objects that clients send before their admission.
+    """
     app = web.Application(middlewares=[_failures(token)], client_max_size=_BODY_LIMIT)
     app.add_routes(discovery())
     for resource in RESOURCES.values():
         for version in resource.kind.api_versions:
-            _add_routes(app.router, f"/apis/{version}", _Handlers(store, resource, version))
+            _add_routes(app.router, f"/apis/{version}", _Handlers(store, resource, version, mutate))
     return app
 
 
@@ -84,8 +87,9 @@ def _failures(token: str) -> Middleware:
 class _Handlers:
     """Handlers of the verbs for one resource, in one version of its group."""
 
-    def __init__(self, store: Store, resource: Resource, version: str) -> None:
+    def __init__(self, store: Store, resource: Resource, version: str, mutate: Mutate) -> None:
         self.resource = resource
+        self._mutate = mutate
         self._store = store
         self._version = version
         self._plural = resource.kind.plural
@@ -106,7 +110,7 @@ class _Handlers:
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         given = naming.with_name(_in_namespace(await _object(request), request))
-        item = self.resource.admit(given, None)
+        item = self.resource.admit(self._mutate(self._plural, given), None)
         for field in ("resourceVersion", "uid"):
             item["metadata"].pop(field, None)
         item.pop("status", None)
@@ -160,7 +164,7 @@ class _Handlers:
         _check_identity(item, old)
         # Before validation, so that a writer with an old version gets the conflict first.
         self._store.check_version(self._plural, item)
-        admitted = self.resource.admit(item, old)
+        admitted = self.resource.admit(self._mutate(self._plural, item), old)
         return admitted if _is_dry_run(request) else self._store.update(self._plural, admitted)
 
     def _update_status(self, item: Any, request: web.Request) -> Object:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functions.runtime.knative.objects import REVISIONS, SERVICES
 from tidegate.local.apiserver.admission import admit_revision, admit_service, parse_service
 from tidegate.local.apiserver.status_error import StatusError, webhook_denied
+from tidegate.local.apiserver.store import Store
 from tidegate.local.objects import rules
 from tidegate.local.objects.eventing import BROKER_CLASS
 from tidegate.local.objects.kinds import SUPPORTED, Kind
@@ -112,3 +113,15 @@ RESOURCES: Mapping[str, Resource] = {
     if kind.served
 }
 """The served resources by the plural names of their kinds."""
+
+
+Mutate = Callable[[str, Object], Object]
+"""Change an object of a resource before its admission, as a mutating webhook does."""
+
+
+def apply(store: Store, resource: Resource, item: Object, mutate: Mutate) -> Object:
+    """Create or replace an object. Raises StatusError as the API would."""
+    plural, metadata = resource.kind.plural, item.get("metadata") or {}
+    old = store.find(plural, str(metadata.get("name")), metadata.get("namespace") or DEFAULT_NAMESPACE)
+    admitted = resource.admit(mutate(plural, item), old)
+    return store.update(plural, admitted) if old else store.create(plural, admitted)

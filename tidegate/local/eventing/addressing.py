@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from urllib.parse import urljoin, urlsplit
+
+from aiohttp import web
 
 from common.errors import TidegateError
 from functions.runtime.knative.objects import SERVICES
 from tidegate.local.objects.eventing import Destination
-from tidegate.local.objects.kinds import BY_PLURAL, BY_VERSION, Kind
+from tidegate.local.objects.kinds import BY_PLURAL, BY_VERSION, INGRESS_NAMES, Kind
 from tidegate.local.objects.resources import ObjectReference
 from tidegate.local.objects.validation import Object
 
 Find = Callable[[str, str, str], Object | None]
 """The object of a resource (`services`, `brokers`), a namespace and a name, or None."""
 
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+"""Answers the requests of an ingress, within this process."""
+
 BROKERS, KAFKA_SINKS, JOB_SINKS, SEQUENCES, PARALLELS = "brokers", "kafkasinks", "jobsinks", "sequences", "parallels"
-# By resource: the host that answers for all of its objects, and its name on a cluster.
-INGRESSES = {
-    BROKERS: ("broker-ingress.localhost", "kafka-broker-ingress.knative-eventing.svc.cluster.local"),
-    KAFKA_SINKS: ("kafka-sink-ingress.localhost", "kafka-sink-ingress.knative-eventing.svc.cluster.local"),
-    JOB_SINKS: ("job-sink.localhost", "job-sink.knative-eventing.svc.cluster.local"),
-    SEQUENCES: ("sequence-ingress.localhost", ""),
-    PARALLELS: ("parallel-ingress.localhost", ""),
+# By resource: the name and the namespace of the Kubernetes Service that is its ingress on a cluster.
+_ON_A_CLUSTER = {
+    BROKERS: ("kafka-broker-ingress", "knative-eventing"),
+    KAFKA_SINKS: ("kafka-sink-ingress", "knative-eventing"),
+    JOB_SINKS: ("job-sink", "knative-eventing"),
 }
+INGRESSES = {
+    resource: (
+        f"{label}.localhost",
+        *(".".join((*_ON_A_CLUSTER[resource], *rest)) for rest in ((), ("svc",), ("svc", "cluster", "local")) if resource in _ON_A_CLUSTER),
+    )
+    for resource, label in INGRESS_NAMES.items()
+}
+"""By resource: the hosts that answer for all of its objects. The first is that of their addresses here."""
+
 # A Knative Service has a Kubernetes Service of the same name.
 _KUBERNETES_SERVICE = ("v1", "Service")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -36,26 +36,30 @@ class EventingController:
     def __init__(self, store: Store, port: int) -> None:
         self._store = store
         self._port = port
-        self._runners: dict[str, Runner[Any]] = {}
+        self._runners: Mapping[str, Runner[Any]] = {}
         self._applied: dict[Key, tuple[Manifest, Resolved]] = {}
         self._reported: dict[Key, dict[str, Condition]] = {}
         self._references: dict[Key, frozenset[Key]] = {}
         self._queue: dict[Key, None] = {}
         self._working = False
 
-    def register(self, resource: str, make: Callable[[Report], Runner[Any]]) -> None:
-        """Let the runner that `make` creates run the objects of a resource. Call it before `start`."""
-        self._runners[resource] = make(partial(self._report, resource))
+    def reporter(self, resource: str) -> Report:
+        """The function by which the runner of a resource reports conditions."""
+        return partial(self._report, resource)
+
+    def run(self, runners: Mapping[str, Runner[Any]]) -> None:
+        """Let these run the objects of their resources. They are closed in this order. Call it before `start`."""
+        self._runners = runners
 
     def start(self) -> None:
         """Reconcile each change of the store from now on."""
         self._unsubscribe = self._store.subscribe(self._on_change)
 
     async def close(self) -> None:
-        """Stop reconciling, and let each runner finish what is in flight: first sources, then receivers."""
+        """Let each runner finish what is in flight, one after the other, and stop reconciling."""
+        for runner in self._runners.values():
+            await runner.close()
         self._unsubscribe()
-        for resource in sorted(self._runners, key=lambda resource: resource in INGRESSES):
-            await self._runners[resource].close()
 
     def _on_change(self, change: Change) -> None:
         metadata = change.object["metadata"]

@@ -20,7 +20,9 @@ _NO_POLICY = Condition(
 )
 _NO_IDENTITY = Condition(type="OIDCIdentityCreated", reason="authentication-oidc feature disabled")
 # Of a receiver with a topic in Kafka: Brokers of class Kafka, and KafkaSinks.
-_RECEIVER = ("ConfigMapUpdated", "ConfigParsed", "DataPlaneAvailable", "ProbeSucceeded", "TopicReady")
+_RECEIVER = ("ConfigMapUpdated", "ConfigParsed", "DataPlaneAvailable", "ProbeSucceeded")
+# Until their runner reports it.
+_TOPIC_UNKNOWN = Condition(type="TopicReady", status="Unknown")
 _FLOW = ("ChannelsReady", "SubscriptionsReady")
 
 
@@ -59,7 +61,9 @@ class _Status:
 def status_of(view: View) -> Object:
     """The status of an object whose kind has conditions."""
     found = _KINDS[view.resource](view)
-    known = {condition.type: condition for condition in found.conditions} | dict(view.reported)
+    known = {condition.type: condition for condition in found.conditions}
+    # What the controller knows to be wrong is not made right by a runner.
+    known |= {type_: reported for type_, reported in view.reported.items() if type_ not in known or known[type_].status != "False"}
     return {
         "observedGeneration": view.item["metadata"]["generation"],
         "conditions": _written(view.item, [*known.values(), _ready(known.values())]),
@@ -99,7 +103,7 @@ def _kafka_sink(view: View) -> _Status:
 
 
 def _receiver() -> list[Condition]:
-    return [Condition(type="Addressable"), _NO_POLICY, *(Condition(type=type_) for type_ in _RECEIVER)]
+    return [Condition(type="Addressable"), _NO_POLICY, _TOPIC_UNKNOWN, *(Condition(type=type_) for type_ in _RECEIVER)]
 
 
 def _trigger(view: View) -> _Status:
@@ -129,7 +133,8 @@ def _subscriber(view: View) -> tuple[Condition, Condition]:
     if problem is None:
         order = view.item["metadata"].get("annotations", {}).get(DELIVERY_ORDER, "unordered")
         message = f"Subscriber will receive events with the delivery order: {order.upper()}"
-        return Condition(type="SubscriberResolved", reason="SubscriberResolved", message=message), Condition(type="DependencyReady")
+        resolved = Condition(type="SubscriberResolved", reason="SubscriberResolved", message=message)
+        return resolved, _unknown("DependencyReady")
     resolved = Condition(type="SubscriberResolved", status="False", reason="Unable to get the Subscriber's URI", message=problem.message)
     message = f"failed to resolve subscriber: {problem.message}"
     return resolved, Condition(type="DependencyReady", status="False", reason="ReconcileContract", message=message)
@@ -173,7 +178,7 @@ def _kafka_source(view: View) -> _Status:
     }
     problem = view.resolution.problems.get(SINK)
     if problem is None:
-        return _Status(fields=fields, conditions=[Condition(type="SinkProvided"), Condition(type="ConsumerGroup")])
+        return _Status(fields=fields, conditions=[Condition(type="SinkProvided"), _unknown("ConsumerGroup")])
     message = f"failed to resolve subscriber: {problem.message}"
     empty = Condition(type="SinkProvided", status="Unknown", reason="SinkEmpty", message="Sink has resolved to empty.")
     failed = Condition(type="ConsumerGroup", status="False", reason="ReconcileContract", message=message)
@@ -211,6 +216,12 @@ def _flow(view: View) -> _Status:
         message = f"{path}: {problem.message}"
         found.append(Condition(type="SubscriptionsReady", status="Unknown", reason="SubscriptionsNotReady", message=message))
     return _Status(fields=_address(view), conditions=found)
+
+
+def _unknown(type_: str) -> Condition:
+    """A condition of a consumer group, until its runner reports it."""
+    reason, message = "failed to reconcile consumer group", "consumer group is not ready"
+    return Condition(type=type_, status="Unknown", reason=reason, message=message)
 
 
 def _sink_provided(view: View) -> Condition:

@@ -6,17 +6,16 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from tidegate.local.objects import container_rules, destinations, durations, job_rules, kinds
+from tidegate.local.objects import container_rules, cron, destinations, durations, event_filters, job_rules, kinds
 from tidegate.local.objects.eventing import (
     DELIVERY_ORDER,
     ApiServerSource,
     Broker,
     ContainerSource,
     DeliverySpec,
-    EventFilter,
     JobSink,
     PingSource,
     SinkBinding,
@@ -27,7 +26,6 @@ from tidegate.local.objects.job import Job
 from tidegate.local.objects.resources import Manifest
 from tidegate.local.objects.validation import InvalidObject, Stage, webhook_error
 
-_ATTRIBUTE = re.compile(r"[a-z][a-z0-9]*")
 _EXTENSION = re.compile(r"[a-z0-9]+")
 _SUBJECTS = ("Deployment", "Job", "Service")
 
@@ -75,43 +73,15 @@ def _check_trigger(trigger: Trigger) -> None:
     order = trigger.metadata.annotations.get(DELIVERY_ORDER, "unordered")
     if order.lower() not in ("ordered", "unordered"):
         raise webhook_error(f"metadata.annotations[{DELIVERY_ORDER}]", f"invalid value: {order}", 'want "ordered" or "unordered"')
-    _check_attributes(spec.filter.attributes if spec.filter else (), "spec.filter.attributes")
-    _check_filters(spec.filters, "spec.filters")
-
-
-def _check_filters(filters: Iterable[EventFilter], path: str) -> None:
-    for index, found in enumerate(filters):
-        _check_filter(found, f"{path}[{index}]")
-
-
-def _check_filter(found: EventFilter, path: str) -> None:
-    dialects = [d for d in (found.exact, found.prefix, found.suffix, found.all, found.any, found.not_, found.cesql) if d]
-    if len(dialects) > 1:
-        raise webhook_error(path, "multiple dialects found, filters can have only one dialect set")
-    if found.cesql:
-        raise InvalidObject(
-            Stage.SCHEMA,
-            f"{path}.cesql",
-            "is an expression of CESQL, which tidegate up does not evaluate",
-            remedy="use exact, prefix, suffix, all, any or not",
-        )
-    for name, attributes in (("exact", found.exact), ("prefix", found.prefix), ("suffix", found.suffix)):
-        _check_attributes(attributes, f"{path}.{name}")
-    _check_filters(found.all, f"{path}.all")
-    _check_filters(found.any, f"{path}.any")
-    if found.not_ is not None:
-        _check_filter(found.not_, f"{path}.not")
-
-
-def _check_attributes(names: Iterable[str], path: str) -> None:
-    for name in names:
-        if not _ATTRIBUTE.fullmatch(name):
-            details = "Attribute name must start with a letter and can only contain lowercase alphanumeric"
-            raise webhook_error(f"{path}[{name}]", f'invalid key name "{name}"', details)
+    event_filters.check(spec)
 
 
 def _check_ping_source(source: PingSource) -> None:
     spec = source.spec
+    try:
+        cron.parse(spec.schedule, spec.timezone)
+    except cron.InvalidSchedule as error:
+        raise webhook_error(f"spec.{error.field}", f"invalid value: {error}") from None
     if spec.data and spec.data_base64:
         raise webhook_error("spec.data, spec.dataBase64", "expected exactly one, got both")
     text: str | bytes = spec.data

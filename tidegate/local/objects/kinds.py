@@ -77,6 +77,15 @@ SUPPORTED = (
     _kind(_RBAC, "v1", "rolebindings", resources.RoleBinding, served=False),
 )
 
+INGRESS_NAMES = {
+    "brokers": "broker-ingress",
+    "kafkasinks": "kafka-sink-ingress",
+    "jobsinks": "job-sink",
+    "sequences": "sequence-ingress",
+    "parallels": "parallel-ingress",
+}
+"""By resource: the name in the host that answers for all of its objects, which no Knative Service can have."""
+
 BY_PLURAL = {kind.plural: kind for kind in SUPPORTED}
 BY_VERSION = {(version, kind.kind): kind for kind in SUPPORTED for version in kind.api_versions}
 KINDS: dict[tuple[str, str], type[Manifest]] = {key: kind.model for key, kind in BY_VERSION.items()}

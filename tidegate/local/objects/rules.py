@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tidegate.local.objects import container_rules, eventing_rules, scaling
-from tidegate.local.objects.kinds import BY_VERSION, KINDS
+from tidegate.local.objects.kinds import BY_VERSION, INGRESS_NAMES, KINDS
 from tidegate.local.objects.podspec import RevisionSpec
 from tidegate.local.objects.resources import Deployment, KnativeService, Manifest, TrafficTarget
 from tidegate.local.objects.scaling import Scaling
@@ -61,6 +61,9 @@ def _check_service(service: KnativeService) -> None:
     name = service.metadata.name or ""
     if not _LABEL.fullmatch(name):
         raise webhook_error("metadata.name", f"not a DNS 1035 label: {name!r}, want lower-case letters, digits and '-'")
+    if name in INGRESS_NAMES.values():
+        problem = f"is {name!r}, whose host receives events in tidegate up"
+        raise InvalidObject(Stage.SCHEMA, "metadata.name", problem, remedy="choose another name")
     scaling.forbid_annotations(service.metadata.annotations, "metadata.annotations")
     template = service.spec.template
     _check_revision_name(template.metadata.name, name)

@@ -1,0 +1,85 @@
+"""Knative Eventing as a whole: the controller with the runner of each kind, and the ingresses for the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import aiohttp
+
+from eventing.kafka.kafka_python.cluster import KafkaCluster
+from eventing.kafka.port import Broker
+from tidegate.local.apiserver.store import Store
+from tidegate.local.eventing import flows
+from tidegate.local.eventing.addressing import BROKERS, INGRESSES, PARALLELS, SEQUENCES, Handler
+from tidegate.local.eventing.api_server_source import ApiServerSources
+from tidegate.local.eventing.bindings import Bind, Bindings
+from tidegate.local.eventing.broker import BrokerRunner
+from tidegate.local.eventing.container_source import ContainerSources
+from tidegate.local.eventing.controller import JOBS, TRIGGERS, EventingController
+from tidegate.local.eventing.flows import FlowRunner
+from tidegate.local.eventing.job_files import JobFiles
+from tidegate.local.eventing.jobs import Jobs
+from tidegate.local.eventing.transport import HttpPost
+from tidegate.local.eventing.trigger import TriggerRunner
+from tidegate.local.processes.launcher import Launcher
+
+
+class Eventing:
+    """Everything that accepts, moves and delivers events. Nothing connects to Kafka before a Broker is there."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        port: int,
+        kafka: Broker,
+        create_topics: bool,
+        client: aiohttp.ClientSession,
+        launcher: Launcher,
+        jobs_folder: Path,
+        bind_deployment: Bind,
+        api: str,
+    ) -> None:
+        post = HttpPost(client)
+        cluster = KafkaCluster(kafka)
+        self.controller = EventingController(store, port)
+        self.bindings = Bindings(store, bind_deployment)
+        self.containers = ContainerSources(launcher)
+        self.jobs = Jobs(store, launcher, JobFiles(jobs_folder))
+        self.brokers = BrokerRunner(cluster, self.controller.reporter(BROKERS), create_topics=create_topics)
+        self.triggers = TriggerRunner(cluster, self.brokers, post, self.controller.reporter(TRIGGERS))
+        sequences, parallels = FlowRunner(flows.sequence, post), FlowRunner(flows.parallel, post)
+        # Closed in this order: what makes events comes first, what receives them last.
+        self.controller.run(
+            {
+                "apiserversources": ApiServerSources(store, post, api),
+                "containersources": self.containers,
+                "sinkbindings": self.bindings,
+                # Before Triggers, which wait for the answers of flows.
+                SEQUENCES: sequences,
+                PARALLELS: parallels,
+                TRIGGERS: self.triggers,
+                BROKERS: self.brokers,
+                JOBS: self.jobs,
+            }
+        )
+        self.ingresses = _by_host({BROKERS: self.brokers.handle, SEQUENCES: sequences.handle, PARALLELS: parallels.handle})
+
+    def start(self) -> None:
+        """Reconcile each change of the store from now on, and run again the Jobs that an earlier end interrupted."""
+        self.controller.start()
+        self.jobs.restore()
+
+    async def close(self) -> None:
+        """Finish what is in flight, and stop everything."""
+        await self.controller.close()
+
+    def kill(self) -> None:
+        """Kill every process at once."""
+        self.jobs.kill()
+        self.containers.kill()
+
+
+def _by_host(handlers: Mapping[str, Handler]) -> dict[str, Handler]:
+    return {host: handler for resource, handler in handlers.items() for host in INGRESSES[resource]}
