@@ -88,7 +88,7 @@ async def test_an_event_is_sent_by_the_real_clock(sink: Start, client: aiohttp.C
     pings = Pings(HttpPost(client))
     before = datetime.now(UTC)
     overrides = {"extensions": {"team": "flights"}}
-    spec = {"data": '{"n": 1}', "contentType": "application/json", "ceOverrides": overrides}
+    spec: dict[str, Any] = {"data": '{"n": 1}', "contentType": "application/json", "ceOverrides": overrides}
     pings.apply(source(**spec), Resolved(sink=found.url))
     first, second = (await found.wait(2))[:2]
     await pings.close()
