@@ -76,7 +76,7 @@ async def job_cluster(root: Path, *, slots: int = 8) -> AsyncIterator[JobCluster
         launcher = Launcher(root=root, logs=root / "log", reaper=reaper, common={"PYTHONDONTWRITEBYTECODE": "1"})
         jobs = Jobs(store, launcher, JobFiles(root / "jobs"), PodSlots(slots))
         controller = EventingController(store, 8080)
-        controller.register(JOBS, lambda _: jobs)
+        controller.run({JOBS: jobs})
         controller.start()
         jobs.restore()
         yield JobCluster(store, jobs, root)
