@@ -16,6 +16,7 @@ from aiohttp.typedefs import Middleware
 
 from tidegate.local.apiserver import access, naming, patch, table
 from tidegate.local.apiserver.discovery import discovery
+from tidegate.local.apiserver.openapi import openapi
 from tidegate.local.apiserver.resources import RESOURCES, Mutate, Resource
 from tidegate.local.apiserver.selector import Predicate, predicate
 from tidegate.local.apiserver.status_error import StatusError, UnknownField
@@ -38,7 +39,7 @@ def application(store: Store, token: str, mutate: Mutate) -> web.Application:
     `mutate` changes objects that clients send before their admission.
     """
     app = web.Application(middlewares=[_failures(token)], client_max_size=_BODY_LIMIT)
-    app.add_routes(discovery())
+    app.add_routes([*discovery(), *openapi()])
     for resource in RESOURCES.values():
         for version in resource.kind.api_versions:
             _add_routes(app.router, f"/apis/{version}", _Handlers(store, resource, version, mutate))

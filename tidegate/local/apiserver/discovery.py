@@ -18,7 +18,8 @@ def discovery() -> list[web.RouteDef]:
     groups = {resource.kind.group: _group(resource.kind.group) for resource in RESOURCES.values()}
     documents: dict[str, dict[str, Any]] = {
         "/version": {"major": "1", "minor": "34", "gitVersion": f"v{_KUBERNETES}.0+tidegate", "platform": "tidegate/up"},
-        "/api": {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []},
+        "/api": {"kind": "APIVersions", "versions": [], "serverAddressByClientCIDRs": []},
+        # Kubernetes' core group has none of the kinds, but clients ask for it.
         "/api/v1": {"kind": "APIResourceList", "groupVersion": "v1", "resources": []},
         "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": list(groups.values())},
         **{f"/apis/{name}": {"kind": "APIGroup", "apiVersion": "v1", **group} for name, group in groups.items()},

@@ -69,6 +69,8 @@ def _with_defaults(kind: Kind, item: Object) -> Object:
         metadata["annotations"] = {BROKER_CLASS: "Kafka", **metadata.get("annotations", {})}
     if kind.plural == "triggers" and spec.get("broker"):
         metadata["labels"] = {**metadata.get("labels", {}), "eventing.knative.dev/broker": spec["broker"]}
+    if kind.plural == "jobs" and "parallelism" not in item["spec"] and "completions" not in item["spec"]:
+        spec["completions"] = 1
     if kind.plural == "kafkasources" and not spec.get("consumerGroup"):
         # On a cluster this is random. Here the same source goes on where it was, also after a restart.
         name = uuid.uuid5(uuid.NAMESPACE_URL, f"{metadata['namespace']}/{metadata['name']}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
@@ -12,6 +12,8 @@ from functions.runtime.knative.objects import condition
 from tidegate.local.objects.validation import Object
 
 Cell = Callable[[Object], Any]
+# From this number on, one unit is exact enough.
+_TWO_UNITS = 8
 
 
 def is_wanted(request: web.Request) -> bool:
@@ -21,15 +23,14 @@ def is_wanted(request: web.Request) -> bool:
 
 def of(plural: str, items: Iterable[Object]) -> Object:
     """A table with one row for each object of the resource."""
-    columns = {"Name": _field("metadata", "name"), **_COLUMNS.get(plural, {}), "Age": _field("metadata", "creationTimestamp")}
+    columns = {"Name": _field("metadata", "name"), **_COLUMNS.get(plural, {}), "Age": _age}
     definitions = [_definition(name) for name in columns]
     rows = [{"cells": [cell(item) for cell in columns.values()], "object": _partial(item)} for item in items]
     return {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {}, "columnDefinitions": definitions, "rows": rows}
 
 
 def _definition(name: str) -> Object:
-    type_ = "date" if name == "Age" else "string"
-    return {"name": name, "type": type_, "format": "name" if name == "Name" else "", "description": "", "priority": 0}
+    return {"name": name, "type": "string", "format": "name" if name == "Name" else "", "description": "", "priority": 0}
 
 
 def _partial(item: Object) -> Object:
@@ -68,8 +69,24 @@ def _duration(job: Object) -> str | None:
     start, end = status.get("startTime"), status.get("completionTime")
     if not start or not end:
         return None
-    seconds = (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
-    return f"{seconds:.0f}s"
+    return human((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
+
+
+def _age(item: Object) -> str:
+    created = datetime.fromisoformat(item["metadata"]["creationTimestamp"])
+    return human((datetime.now(UTC) - created).total_seconds())
+
+
+def human(seconds: float) -> str:
+    """A duration as kubectl writes it: with more than one unit only while the larger one is small."""
+    whole = max(0, int(seconds))
+    for unit, name, smaller, small in ((86_400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
+        count, rest = divmod(whole, unit)
+        if count >= _TWO_UNITS:
+            return f"{count}{name}"
+        if count:
+            return f"{count}{name}{rest // smaller}{small}" if rest // smaller else f"{count}{name}"
+    return f"{whole}s"
 
 
 _URL = {"URL": _field("status", "address", "url")}
