@@ -11,6 +11,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -30,6 +31,7 @@ from tidegate.local.broker import EMBEDDED, Kafka, reachable
 from tidegate.local.controller.controller import Controller
 from tidegate.local.controller.deployments import Deployments
 from tidegate.local.direct import DirectPost
+from tidegate.local.eventing.cluster_names import at_gateway
 from tidegate.local.eventing.plane import Eventing
 from tidegate.local.eventing.transport import HttpPost
 from tidegate.local.gateway import Gateway, drop_malformed_request_logs
@@ -241,7 +243,9 @@ def _launcher(settings: UpSettings, config_maps: ConfigMaps, running: state.Runn
     # Processes listen on loopback only, since their only client is the gateway.
     api = {"TIDEGATE_KUBERNETES_API": running.api, "TIDEGATE_KUBERNETES_TOKEN_FILE": running.token_file}
     common = {**kafka.environment(), **api, "TIDEGATE_HOST": _LOOPBACK}
-    return Launcher(root=settings.project_root.resolve(), logs=logs, reaper=reaper, common=common, config_maps=config_maps)
+    rewrite = partial(at_gateway, port=int(running.gateway.rpartition(":")[2]))
+    root = settings.project_root.resolve()
+    return Launcher(root=root, logs=logs, reaper=reaper, common=common, config_maps=config_maps, rewrite=rewrite)
 
 
 def _config_maps(documents: Sequence[ParsedDocument]) -> ConfigMaps:

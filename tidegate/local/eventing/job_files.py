@@ -47,6 +47,10 @@ class JobFiles:
         folder = self._folder(namespace, name) / _EVENT
         return folder if (folder / _EVENT).is_file() else None
 
+    def has(self, namespace: str, name: str) -> bool:
+        """Whether a Job is saved."""
+        return (self._folder(namespace, name) / _JOB).is_file()
+
     def delete(self, namespace: str, name: str) -> None:
         """Remove everything of a Job."""
         shutil.rmtree(self._folder(namespace, name), ignore_errors=True)

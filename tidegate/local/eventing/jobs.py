@@ -80,7 +80,7 @@ class Jobs:
         return {"K_EVENT_PATH": str(folder)} if folder else {}
 
     def _publish(self, run: JobRun, status: Status) -> None:
-        """Save a status, then publish it, so that nobody sees more than a restart would know."""
+        """Save a status, then publish it, so that no reader sees more than a restart would know."""
         key = namespace, name = _key(run.job)
         if self._runs.get(key) is not run:
             return

@@ -9,7 +9,7 @@ from eventing.kafka.kafka_python.cluster import KafkaCluster
 from eventing.kafka.port import Broker
 from tidegate.local.apiserver.store import Store
 from tidegate.local.eventing import flows
-from tidegate.local.eventing.addressing import BROKERS, INGRESSES, PARALLELS, SEQUENCES, Handler
+from tidegate.local.eventing.addressing import BROKERS, INGRESSES, JOB_SINKS, PARALLELS, SEQUENCES, Handler
 from tidegate.local.eventing.api_server_source import ApiServerSources
 from tidegate.local.eventing.bindings import Bind, Bindings
 from tidegate.local.eventing.broker import BrokerRunner
@@ -17,7 +17,9 @@ from tidegate.local.eventing.container_source import ContainerSources
 from tidegate.local.eventing.controller import JOBS, TRIGGERS, EventingController
 from tidegate.local.eventing.flows import FlowRunner
 from tidegate.local.eventing.job_files import JobFiles
+from tidegate.local.eventing.job_sinks import JobSinks
 from tidegate.local.eventing.jobs import Jobs
+from tidegate.local.eventing.ping import Pings
 from tidegate.local.eventing.transport import Post
 from tidegate.local.eventing.trigger import TriggerRunner
 from tidegate.local.processes.launcher import Launcher
@@ -44,6 +46,8 @@ class Eventing:
         self.bindings = Bindings(store, bind_deployment)
         self.containers = ContainerSources(launcher)
         self.jobs = Jobs(store, launcher, JobFiles(jobs_folder))
+        self.pings = Pings(post)
+        job_sinks = JobSinks(store, self.jobs)
         self.brokers = BrokerRunner(cluster, self.controller.reporter(BROKERS), create_topics=create_topics)
         self.triggers = TriggerRunner(cluster, self.brokers, post, self.controller.reporter(TRIGGERS))
         sequences, parallels = FlowRunner(flows.sequence, post), FlowRunner(flows.parallel, post)
@@ -52,16 +56,19 @@ class Eventing:
             {
                 "apiserversources": ApiServerSources(store, post, api),
                 "containersources": self.containers,
+                "pingsources": self.pings,
                 "sinkbindings": self.bindings,
                 # Before Triggers, which wait for the answers of flows.
                 SEQUENCES: sequences,
                 PARALLELS: parallels,
                 TRIGGERS: self.triggers,
                 BROKERS: self.brokers,
+                JOB_SINKS: job_sinks,
                 JOBS: self.jobs,
             }
         )
-        self.ingresses = _by_host({BROKERS: self.brokers.handle, SEQUENCES: sequences.handle, PARALLELS: parallels.handle})
+        handlers = {BROKERS: self.brokers.handle, JOB_SINKS: job_sinks.handle, SEQUENCES: sequences.handle, PARALLELS: parallels.handle}
+        self.ingresses = _by_host(handlers)
 
     def start(self) -> None:
         """Reconcile each change of the store from now on, and run again the Jobs that an earlier end interrupted."""
