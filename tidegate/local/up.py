@@ -36,6 +36,7 @@ from tidegate.local.eventing.plane import Eventing
 from tidegate.local.eventing.transport import HttpPost
 from tidegate.local.gateway import Gateway, drop_malformed_request_logs
 from tidegate.local.objects import manifests
+from tidegate.local.objects.job import Job
 from tidegate.local.objects.kinds import BY_VERSION
 from tidegate.local.objects.manifests import ParsedDocument
 from tidegate.local.objects.resources import ConfigMap, Deployment
@@ -256,6 +257,8 @@ def _apply(documents: Sequence[ParsedDocument], here: Up) -> None:
     for document, model in ((parsed.document, parsed.model) for parsed in documents):
         kind = BY_VERSION[model.api_version, model.kind]
         if kind.served:
+            if isinstance(model, Job):
+                here.eventing.jobs.give_way(model)
             try:
                 here.apply(document.object)
             except StatusError as error:

@@ -11,9 +11,9 @@ from tidegate.local.eventing.job_run import JobRun, Surroundings
 from tidegate.local.eventing.job_status import Status, state_of
 from tidegate.local.eventing.pod_slots import PodSlots
 from tidegate.local.eventing.runner import Resolved
-from tidegate.local.objects.job import Job
+from tidegate.local.objects.job import Job, JobSpec
 from tidegate.local.objects.manifests import DEFAULT_NAMESPACE
-from tidegate.local.objects.validation import Object
+from tidegate.local.objects.validation import Object, parse
 from tidegate.local.processes.launcher import Launcher
 
 log = logging.getLogger("tidegate.local")
@@ -42,6 +42,13 @@ class Jobs:
         """Put the Jobs of earlier runs of `tidegate up` back into the store. Those that were interrupted run again."""
         for item in self.files.load():
             self._store.restore(JOBS, item)
+
+    def give_way(self, item: Job) -> None:
+        """Delete a restored Job that the manifests define by another template now, since a template cannot be changed."""
+        stored = self._stored(_key(item))
+        if stored and parse(JobSpec, stored["spec"]).template != item.spec.template:
+            log.info("the Job %s is replaced: its template in the manifests has changed", item.metadata.name)
+            self._store.delete(JOBS, stored["metadata"]["name"], stored["metadata"]["namespace"])
 
     def apply(self, item: Job, context: Resolved) -> None:
         """Run a new Job, or continue an interrupted one from its status; or continue with another specification."""

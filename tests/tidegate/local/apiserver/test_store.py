@@ -64,6 +64,18 @@ async def test_existing_name_is_refused() -> None:
     assert (caught.value.code, caught.value.reason) == (409, "AlreadyExists")
 
 
+async def test_a_restored_object_keeps_its_identity_and_status() -> None:
+    store, later = Store(), Store()
+    store.create("things", thing())
+    old = store.update_status("things", "a", {"done": True})
+    restored = later.restore("things", old)
+    assert restored["metadata"]["resourceVersion"] == str(later.version)
+    assert {**restored, "metadata": {**restored["metadata"], "resourceVersion": old["metadata"]["resourceVersion"]}} == old
+    with pytest.raises(StatusError) as caught:
+        later.restore("things", old)
+    assert caught.value.code == 409
+
+
 async def test_watch_yields_past_and_future_changes() -> None:
     store = Store()
     start = store.version

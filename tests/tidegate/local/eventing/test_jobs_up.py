@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from kubernetes import config, watch
 
 from tests.e2e import batch_data
 from tests.tidegate.local.calls import call, is_gone
-from tests.tidegate.local.eventing.job_cluster import outcome
+from tests.tidegate.local.eventing.job_cluster import job, outcome
 from tidegate.local import state
-from tidegate.local.up import UpSettings, up
+from tidegate.local.up import Up, UpSettings, up
 
 Object = dict[str, Any]
 Until = Callable[[Callable[[], Any]], Awaitable[None]]
@@ -90,6 +91,10 @@ def watch_until_complete(api: kubernetes.BatchV1Api, name: str) -> None:
     raise AssertionError(f"the Job {name} is not complete")
 
 
+def ended(here: Up, job: str) -> str | None:
+    return outcome(here.controller.store.get("jobs", job).get("status", {}))
+
+
 async def gateway_of(root: Path, until: Until) -> str:
     await until(lambda: state.read(root / "state"))
     found = state.read(root / "state")
@@ -130,6 +135,17 @@ async def test_no_accepted_event_is_lost_by_a_kill(root: Path, client: aiohttp.C
 
     async with up(settings(root, sink)):
         await until(lambda: done() == {str(number) for number in range(20)})
+
+
+@pytest.mark.parametrize(("changed", "runs"), [("", "a"), ("b", "ab")], ids=["unchanged", "changed"])
+async def test_a_job_of_the_manifests_runs_again_only_if_its_template_has_changed(
+    root: Path, until: Until, changed: str, runs: str
+) -> None:
+    for text in ("a", changed or "a"):
+        item = job("once", f"open('runs', 'a').write({text!r})")
+        async with up(settings(root, item)) as here:
+            await until(partial(ended, here, "once"))
+    assert (root / "runs").read_text() == runs
 
 
 async def test_jobs_are_listed_created_watched_and_deleted_by_the_kubernetes_client(
@@ -182,9 +198,9 @@ async def test_the_batch_of_the_manifests_is_started_by_an_event(
         requested = event(type_="dev.tidegate.batch.requested", data=data)
         assert await post(client, here.running.gateway, requested, "batch") == 202
         await until(lambda: any(outcome(item.get("status", {})) for item in here.controller.store.list("jobs")))
-        (job,) = here.controller.store.list("jobs")
+        (made,) = here.controller.store.list("jobs")
         log = "".join(path.read_text() for path in (tmp_path / "state/log").glob("batch-*.log"))
-    assert outcome(job["status"]) == "CompletionsReached", log
+    assert outcome(made["status"]) == "CompletionsReached", log
     assert pq.read_table(tmp_path / "out.parquet").num_rows == batch_data.ROWS
 
 
