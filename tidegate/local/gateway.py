@@ -16,6 +16,7 @@ from yarl import URL
 
 from common.http_client import NO_HOST, end_to_end
 from tidegate.local import index
+from tidegate.local.controller.call import call
 from tidegate.local.controller.controller import Controller
 from tidegate.local.controller.revision import Revision
 from tidegate.local.errors import NoReplica, QueueFull
@@ -74,7 +75,7 @@ class Gateway:
         proxied = _ProxiedRequest(request, self._client)
         try:
             async with asyncio.timeout(limit or None):
-                return await self._send(proxied, revision)
+                return await call(revision, proxied.send_to)
         except (QueueFull, NoReplica) as error:
             return _error(503, str(error))
         except TimeoutError:
@@ -82,17 +83,6 @@ class Gateway:
         except (aiohttp.ClientError, ConnectionError) as error:
             cause = str(error) or type(error).__name__
             return proxied.fail(502, f"the connection to {revision.plan.name} failed during a request: {cause}.")
-
-    async def _send(self, proxied: _ProxiedRequest, revision: Revision) -> web.StreamResponse:
-        """Send a request to a replica, or to another one if it refuses the connection, before any data is sent."""
-        while True:
-            replica = await revision.acquire()
-            try:
-                return await proxied.send_to(replica)
-            except aiohttp.ClientConnectorError:
-                revision.pool.mark_lost(replica)
-            finally:
-                revision.release(replica)
 
 
 class _ProxiedRequest:

@@ -30,8 +30,10 @@ from tidegate.local.apiserver.store import Store, now
 from tidegate.local.broker import EMBEDDED, Kafka, reachable
 from tidegate.local.controller.controller import Controller
 from tidegate.local.controller.deployments import Deployments
+from tidegate.local.direct import DirectPost
 from tidegate.local.eventing.cluster_names import at_gateway
 from tidegate.local.eventing.plane import Eventing
+from tidegate.local.eventing.transport import HttpPost
 from tidegate.local.gateway import Gateway, drop_malformed_request_logs
 from tidegate.local.objects import manifests
 from tidegate.local.objects.job import Job
@@ -145,7 +147,7 @@ async def up(settings: UpSettings) -> AsyncIterator[Up]:
             port=gateway_sockets[0].getsockname()[1],
             kafka=kafka.broker,
             create_topics=kafka.name != EMBEDDED,
-            client=client,
+            post=DirectPost(controller, client, HttpPost(client)),
             launcher=launcher,
             jobs_folder=settings.state_dir.resolve() / "jobs",
             bind_deployment=deployments.bind,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import aiohttp
-
 from eventing.kafka.kafka_python.cluster import KafkaCluster
 from eventing.kafka.port import Broker
 from tidegate.local.apiserver.store import Store
@@ -22,7 +20,7 @@ from tidegate.local.eventing.job_files import JobFiles
 from tidegate.local.eventing.job_sinks import JobSinks
 from tidegate.local.eventing.jobs import Jobs
 from tidegate.local.eventing.ping import Pings
-from tidegate.local.eventing.transport import HttpPost
+from tidegate.local.eventing.transport import Post
 from tidegate.local.eventing.trigger import TriggerRunner
 from tidegate.local.processes.launcher import Launcher
 
@@ -37,13 +35,12 @@ class Eventing:
         port: int,
         kafka: Broker,
         create_topics: bool,
-        client: aiohttp.ClientSession,
+        post: Post,
         launcher: Launcher,
         jobs_folder: Path,
         bind_deployment: Bind,
         api: str,
     ) -> None:
-        post = HttpPost(client)
         cluster = KafkaCluster(kafka)
         self.controller = EventingController(store, port)
         self.bindings = Bindings(store, bind_deployment)

@@ -13,7 +13,8 @@ from eventing.codecs.http import Message
 
 # Kafka accepts no larger reply by default. The rest of a larger response is not read.
 MAX_ANSWER_BYTES = 1 << 20
-_SKIPPED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+# Headers that the client would add.
+SKIPPED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,7 @@ class HttpPost:
         self._client = client
 
     async def __call__(self, url: str, message: Message) -> Answer:
-        call = self._client.post(url, headers=message.headers, data=message.body, allow_redirects=False, skip_auto_headers=_SKIPPED)
+        call = self._client.post(url, headers=message.headers, data=message.body, allow_redirects=False, skip_auto_headers=SKIPPED)
         try:
             async with call as response:
                 return await read_answer(response)
