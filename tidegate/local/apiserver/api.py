@@ -262,6 +262,8 @@ async def _object(request: web.Request) -> Object:
     value = await _body(request)
     if not isinstance(value, dict):
         raise StatusError.bad_request("the body is not a JSON object", remedy="send a Kubernetes object")
+    if not isinstance(value.get("metadata") or {}, dict):
+        raise StatusError.bad_request("the metadata of the object is not a mapping", remedy="send a Kubernetes object")
     return value
 
 

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from eventing.codecs.http import Message
-from tests.tidegate.local.eventing.conftest import Sink
+from tests.tidegate.local.eventing.harness import Sink
 from tidegate.local.eventing.ping import Pings, event_of
 from tidegate.local.eventing.runner import Resolved
 from tidegate.local.eventing.transport import Answer, HttpPost, PostFailed
