@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -134,3 +135,12 @@ async def test_host_of_an_ingress_has_the_clusters_name_too(here: Up, client: ai
         assert response.status == 400
     async with client.post(url(here, "/default/unknown", "127.0.0.1"), data=b"{}", headers=headers) as response:
         assert response.status == 404
+
+
+async def test_end_right_after_the_start_leaves_no_call_of_kafka_behind(tmp_path: Path) -> None:
+    broker = {"apiVersion": "eventing.knative.dev/v1", "kind": "Broker", "metadata": {"name": "b"}, "spec": {}}
+    async with up(UpSettings(manifests=[broker], port=0, state_dir=tmp_path / "state", project_root=tmp_path)):
+        await asyncio.sleep(0)
+    # Waits for the threads, as the end of the process does. One that waits for a broker that is gone does so for 60 s.
+    async with asyncio.timeout(30):
+        await asyncio.get_running_loop().shutdown_default_executor()
