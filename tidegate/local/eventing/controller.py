@@ -1,4 +1,4 @@
-"""The controller of Knative Eventing's objects: it resolves destinations, writes statuses, and tells runners what to run."""
+"""The controller of Knative Eventing's objects: it resolves destinations, writes statuses, and calls the runners."""
 
 from __future__ import annotations
 

@@ -210,7 +210,7 @@ async def test_names_are_by_namespace_except_for_services(custom: kubernetes.Cus
     assert found[:2] == (409, "AlreadyExists")
 
 
-async def test_watch_tells_when_a_trigger_gets_its_subscriber(custom: kubernetes.CustomObjectsApi, store: Store, service: Make) -> None:
+async def test_watch_shows_when_a_trigger_gets_its_subscriber(custom: kubernetes.CustomObjectsApi, store: Store, service: Make) -> None:
     subscriber = {"ref": {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "name": "hello"}}
     await call(custom.create_namespaced_custom_object, *TRIGGERS, trigger(subscriber=subscriber))
     seen = await call(custom.get_namespaced_custom_object, *TRIGGERS, "t")

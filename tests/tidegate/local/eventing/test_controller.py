@@ -1,4 +1,4 @@
-"""The controller with the store of the API, and runners that record what they are told."""
+"""The controller with the store of the API, and runners that record their calls."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_delivery_of_a_trigger_replaces_that_of_its_broker(
     assert here.status("triggers", "t").get("deadLetterSinkUri") == dead_letter
 
 
-def test_runner_is_told_each_change_once(here: Fixture) -> None:
+def test_runner_is_called_once_for_each_change(here: Fixture) -> None:
     here.service()
     here.broker()
     here.trigger()
