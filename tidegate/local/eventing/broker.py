@@ -11,7 +11,7 @@ from aiohttp import web
 from common.errors import InvalidEvent, TidegateError
 from eventing.event import Event
 from eventing.kafka.errors import KafkaError, RecordTooLarge
-from eventing.kafka.port import Cluster
+from eventing.kafka.port import Cluster, ProducerOptions
 from tidegate.local.eventing import hops, ingress
 from tidegate.local.eventing.ingress import Address, Refused
 from tidegate.local.eventing.runner import Condition, Report, Resolved
@@ -26,6 +26,9 @@ EXTERNAL_TOPIC = "kafka.eventing.knative.dev/external.topic"
 # `default.topic.partitions` of Knative's ConfigMap kafka-broker-config.
 _PARTITIONS = 10
 _PAUSE_SECONDS = 2.0
+# The longest call of the library, which waits for the metadata of a topic; its default is 60 s.
+_BLOCK_SECONDS = 5.0
+_CLOSE_SECONDS = 1.0
 
 
 class BrokerRunner:
@@ -61,6 +64,9 @@ class BrokerRunner:
         self._brokers.pop(Address(namespace, name), None)
 
     async def close(self) -> None:
+        # A call of the library cannot be cancelled, and would keep the process from its end.
+        if self._topics:
+            await asyncio.wait(self._topics.values(), timeout=_CLOSE_SECONDS)
         for task in self._topics.values():
             task.cancel()
         await asyncio.gather(*self._topics.values(), return_exceptions=True)
@@ -82,7 +88,7 @@ class BrokerRunner:
         """Return the writer of everything in this process that writes events, connected at the first call. Raises KafkaError."""
         async with self._connecting:
             if self._writer is None:
-                self._writer = Writer(await asyncio.to_thread(self._cluster.producer))
+                self._writer = Writer(await asyncio.to_thread(self._cluster.producer, ProducerOptions(block_seconds=_BLOCK_SECONDS)))
             return self._writer
 
     def written(self) -> Mapping[Address, int]:
