@@ -51,7 +51,7 @@ class Eventing:
         self.containers = ContainerSources(launcher)
         self.jobs = Jobs(store, launcher, JobFiles(jobs_folder))
         self.pings = Pings(post)
-        job_sinks = JobSinks(store, self.jobs)
+        job_sinks = JobSinks(store, self.jobs, self.bindings.inject)
         self.brokers = BrokerRunner(cluster, self.controller.reporter(BROKERS), create_topics=create_topics)
         self.triggers = TriggerRunner(cluster, self.brokers, post, self.controller.reporter(TRIGGERS))
         self.kafka_sinks = KafkaSinkRunner(cluster, self.brokers, self.controller.reporter(KAFKA_SINKS), create_topics=create_topics)
