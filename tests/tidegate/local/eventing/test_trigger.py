@@ -498,3 +498,22 @@ async def test_kill_gives_up_the_attempts_in_flight(eventing: Eventing, sink: St
     eventing.trigger("a", received.url)
     await received.wait(2)
     assert received.ids == ["e1", "e1"]
+
+
+async def test_changed_subscriber_gets_the_event_that_waits_for_a_retry(eventing: Eventing, sink: StartSink) -> None:
+    async def fail(_: Event) -> web.Response:
+        return respond(status=503)
+
+    broken, repaired = await sink(fail), await sink()
+    eventing.trigger("a", broken.url, order="ordered", delivery={"retry": 5, "backoffDelay": "PT1H"})
+    await eventing.ready("a")
+    await eventing.send(event(1, partitionkey="k"))
+    await eventing.send(event(2, partitionkey="k"))
+    await broken.wait(1)
+    await until(lambda: counts(eventing).retries == 1)
+
+    eventing.trigger("a", None, order="ordered")
+    eventing.trigger("a", repaired.url, order="ordered")
+
+    await repaired.wait(2)
+    assert (broken.ids, repaired.ids) == (["e1"], ["e1", "e2"])
