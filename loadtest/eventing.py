@@ -14,7 +14,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -83,10 +84,9 @@ class Loop:
         """Send events until one reaches the function. Raises NotDelivered."""
         deadline = time.monotonic() + _READY_SECONDS
         while time.monotonic() < deadline:
-            try:
-                await self._send(*await asyncio.open_connection("127.0.0.1", self._port))
-            except NotDelivered:
-                pass
+            with suppress(NotDelivered):  # the Broker is not ready
+                async with self._connected() as connection:
+                    await self._send(*connection)
             await asyncio.sleep(0.2)
             if await self._durations():
                 return
@@ -94,10 +94,10 @@ class Loop:
 
     async def latencies(self, events: int, per_second: float) -> list[float]:
         """Send events one by one and return the milliseconds that each took."""
-        connection = await asyncio.open_connection("127.0.0.1", self._port)
-        for _ in range(events):
-            await self._send(*connection)
-            await asyncio.sleep(1 / per_second)
+        async with self._connected() as connection:
+            for _ in range(events):
+                await self._send(*connection)
+                await asyncio.sleep(1 / per_second)
         return await self._received(events)
 
     async def throughput(self, events: int, connections: int) -> Throughput:
@@ -106,14 +106,22 @@ class Loop:
         cpu, began = _cpu_seconds(self._pid), time.monotonic()
 
         async def send_some() -> None:
-            connection = await asyncio.open_connection("127.0.0.1", self._port)
-            for _ in numbers:
-                await self._send(*connection)
-            connection[1].close()
+            async with self._connected() as connection:
+                for _ in numbers:
+                    await self._send(*connection)
 
         await asyncio.gather(*[send_some() for _ in range(connections)])
         await self._received(events)
         return Throughput(events / (time.monotonic() - began), (_cpu_seconds(self._pid) - cpu) / events * 1e6)
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+            await writer.wait_closed()
 
     async def _send(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Send an event over a raw connection: a client library would take the processor from what is measured."""
@@ -125,7 +133,6 @@ class Loop:
         )
         head = await reader.readuntil(b"\r\n\r\n")
         if not head.startswith(b"HTTP/1.1 202"):
-            writer.close()
             raise NotDelivered(f"the Broker answered {head.splitlines()[0].decode()}.")
 
     async def _received(self, events: int) -> list[float]:

@@ -137,17 +137,18 @@ async def up(settings: UpSettings) -> AsyncIterator[Up]:
         token = access.new_token()
         running = _running(settings, kafka, gateway_sockets[-1], api_socket, token)
         launcher = _launcher(settings, _config_maps(documents), running, kafka, stack.enter_context(OrphanReaper()))
-        domain = f"localhost:{gateway_sockets[0].getsockname()[1]}"
+        port = gateway_sockets[0].getsockname()[1]
+        domain = f"localhost:{port}"
         client = await stack.enter_async_context(http_client.session(timeout_seconds=None, raw=True))
         controller = Controller(Store(), launcher, domain)
         controller.start()
         deployments = Deployments(manifests.of_kind(Deployment, documents), launcher)
         eventing = Eventing(
             controller.store,
-            port=gateway_sockets[0].getsockname()[1],
+            port=port,
             kafka=kafka.broker,
             create_topics=kafka.name != EMBEDDED,
-            post=DirectPost(controller, client, HttpPost(client)),
+            post=DirectPost(controller, client, HttpPost(client), port),
             launcher=launcher,
             jobs_folder=settings.state_dir.resolve() / "jobs",
             bind_deployment=deployments.bind,

@@ -87,6 +87,12 @@ class Dispatcher:
             self._committing.cancel()
             await self._commit()
 
+    def kill(self) -> None:
+        """Give up the attempts in flight; their events stay unfinished."""
+        self._stopping.set()
+        for task in self._tasks:
+            task.cancel()
+
     def _has_room(self, source: TopicPartition) -> bool:
         return source not in self._busy if self._ordered else len(self._tasks) < MAX_IN_FLIGHT
 

@@ -70,6 +70,8 @@ async def _body(request: web.BaseRequest) -> bytes:
     if request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
+    if request.content_length is not None:
+        return await request.content.read()
     body = bytearray()
     async for chunk in request.content.iter_any():
         body += chunk

@@ -12,8 +12,9 @@ from eventing.codecs.kafka import Message
 from eventing.kafka.errors import KafkaError
 from eventing.kafka.port import Delivery, Producer
 
-# The producer's own buffer has no bound.
-_MAX_UNACKNOWLEDGED = 10_000
+# The producer's own buffer has no bound. A record takes about this much beside its value.
+_MAX_UNACKNOWLEDGED_BYTES = 64 << 20
+_OVERHEAD_BYTES = 2048
 _CLOSE_SECONDS = 5.0
 
 
@@ -30,7 +31,8 @@ class Writer:
     def __init__(self, producer: Producer) -> None:
         self._producer = producer
         self._loop = asyncio.get_running_loop()
-        self._room = asyncio.Semaphore(_MAX_UNACKNOWLEDGED)
+        self._unacknowledged = 0
+        self._room = asyncio.Event()
         self._lock = threading.Lock()
         self._acknowledged: deque[tuple[_Record, Delivery]] = deque()
 
@@ -39,14 +41,14 @@ class Writer:
 
         `written` is called with its position even if the caller is cancelled, and in the order of the positions.
         """
-        await self._room.acquire()
-        record = _Record(self._loop.create_future(), written)
-        record.future.add_done_callback(self._finished)
-        try:
-            self._producer.send(topic, message).add_done_callback(lambda delivery: self._notify(record, delivery))
-        except KafkaError as error:
-            record.future.set_exception(error)
-        return await asyncio.shield(record.future)
+        while self._unacknowledged > _MAX_UNACKNOWLEDGED_BYTES:
+            self._room.clear()
+            await self._room.wait()
+        record = _Record(self._loop.create_future(), len(message.value or b"") + _OVERHEAD_BYTES, written)
+        # May raise: nothing is on its way then.
+        self._producer.send(topic, message).add_done_callback(lambda delivery: self._notify(record, delivery))
+        self._unacknowledged += record.size
+        return await record.future
 
     async def partitions(self, topic: str) -> set[int]:
         """Return the numbers of a topic's partitions; see `Producer.partitions_for`."""
@@ -54,10 +56,6 @@ class Writer:
 
     async def close(self) -> None:
         await asyncio.to_thread(self._producer.close, _CLOSE_SECONDS)
-
-    def _finished(self, future: asyncio.Future[Position]) -> None:
-        self._room.release()
-        future.exception()  # retrieved here, in case that the caller was cancelled
 
     def _notify(self, record: _Record, delivery: Delivery) -> None:
         """Wake the event loop once for all records that are acknowledged meanwhile. Called by the producer's thread."""
@@ -71,23 +69,29 @@ class Writer:
         with self._lock:
             settled, self._acknowledged = self._acknowledged, deque()
         for record, delivery in settled:
+            self._unacknowledged -= record.size
             record.settle(delivery)
+        self._room.set()
 
 
 class _Record(NamedTuple):
     """A record on its way to the broker."""
 
     future: asyncio.Future[Position]
+    size: int
     written: Callable[[Position], None] | None
 
     def settle(self, delivery: Delivery) -> None:
+        """Complete the record. The future is done already if the caller was cancelled."""
         error, partition, offset = delivery.error, delivery.partition, delivery.offset
+        if error is None and (partition is None or offset is None):
+            error = KafkaError("the broker did not say where it has written the record.")
         if error is not None:
-            self.future.set_exception(error)
-        elif partition is None or offset is None:
-            self.future.set_exception(KafkaError("the broker did not say where it has written the record."))
-        else:
-            position = Position(partition, offset)
-            if self.written is not None:
-                self.written(position)
+            if not self.future.done():
+                self.future.set_exception(error)
+            return
+        position = Position(partition or 0, offset or 0)
+        if self.written is not None:
+            self.written(position)
+        if not self.future.done():
             self.future.set_result(position)

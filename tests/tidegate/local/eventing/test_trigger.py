@@ -474,3 +474,27 @@ async def test_change_of_the_order_continues_where_it_was(eventing: Eventing, si
 
     await received.wait(2)
     assert received.ids == ["e1", "e2"]
+
+
+async def test_kill_gives_up_the_attempts_in_flight(eventing: Eventing, sink: StartSink) -> None:
+    go = asyncio.Event()
+
+    async def wait(_: Event) -> web.Response:
+        await go.wait()
+        return respond()
+
+    received = await sink(wait)
+    eventing.trigger("a", received.url)
+    await eventing.ready("a")
+    await eventing.send(event(1))
+    await received.wait(1)
+    closing = asyncio.create_task(eventing.triggers.close())
+    await asyncio.sleep(0)
+
+    eventing.triggers.kill()
+
+    await closing
+    go.set()
+    eventing.trigger("a", received.url)
+    await received.wait(2)
+    assert received.ids == ["e1", "e1"]
