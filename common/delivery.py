@@ -8,9 +8,11 @@ from __future__ import annotations
 import random
 from enum import Enum
 
-# The statuses below 500 that Knative's own delivery retries. A 404 is an ingress that does not know a host for a while;
-# an unknown model answers an event with 422.
+# The statuses below 500 that are retried. A 404 is an ingress that does not know a host for a while; an unknown model
+# answers an event with 422.
 RETRYABLE = frozenset({404, 408, 425, 429})
+# Those that Knative's own delivery retries (its data plane specification, "Event Acknowledgement and Delivery Retry").
+KNATIVE_RETRYABLE = frozenset({404, 408, 409, 429})
 
 
 class Outcome(Enum):
@@ -21,11 +23,11 @@ class Outcome(Enum):
     DEAD_LETTER = "dead letter"
 
 
-def outcome_of(status: int) -> Outcome:
+def outcome_of(status: int, retryable: frozenset[int] = RETRYABLE) -> Outcome:
     """Return the outcome of an HTTP status, or of the status of a problem (RFC 9457)."""
     if 200 <= status < 300:
         return Outcome.DONE
-    if status in RETRYABLE or status >= 500:
+    if status in retryable or status >= 500:
         return Outcome.RETRY
     return Outcome.DEAD_LETTER
 

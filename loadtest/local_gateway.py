@@ -22,13 +22,18 @@ class GatewayFailed(TidegateError):
 
 
 @contextmanager
-def local_gateway(folder: Path) -> Iterator[str]:
-    """Start a gateway with its state and log in a folder, and yield its URL. Raises GatewayFailed."""
+def local_gateway(folder: Path, manifests: Path | None = None, *, bootstrap_servers: str | None = None) -> Iterator[str]:
+    """Start a gateway with its state and log in a folder, and yield its URL. Raises GatewayFailed.
+
+    By default it runs the project's manifests, and embeds Kafka.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     state = folder / "up.json"
     state.unlink(missing_ok=True)
     log = folder / "up.log"
     command = [sys.executable, "-m", "tidegate", "up", "--port", "0", "--state-dir", str(folder)]
+    command += [str(manifests)] if manifests else []
+    command += ["--bootstrap-servers", bootstrap_servers] if bootstrap_servers else []
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True) as process:  # noqa: S603
         try:
             yield _wait(process, state, log)

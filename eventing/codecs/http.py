@@ -54,13 +54,18 @@ def mode_of(headers: Mapping[str, str]) -> Mode | None:
     return Mode.BINARY if any(name.startswith("ce-") for name in headers) else None
 
 
-def decode(message: Message, mode: Mode) -> list[Event]:
-    """Return the events of a message: exactly one unless it is a batch. Raises InvalidEvent."""
+def decode(message: Message, mode: Mode, *, verbatim: bool = False) -> list[Event]:
+    """Return the events of a message: exactly one unless it is a batch. Raises InvalidEvent.
+
+    `verbatim` leaves the data of a binary message as it is, JSON or not, for those that only pass events on.
+    """
     if mode is Mode.BATCH:
         return json.decode_batch(message.body)
     if mode is Mode.STRUCTURED:
         return [json.decode(message.body)]
-    return [_from_binary(message)]
+    event = _from_binary(message)
+    # JSON data is parsed, so that invalid JSON is refused here rather than copied into another message.
+    return [Event(event.attributes, event.value()) if event.is_json and not verbatim else event]
 
 
 def encode(events: Sequence[Event], mode: Mode) -> Message:
@@ -78,9 +83,7 @@ def _from_binary(message: Message) -> Event:
     if "content-type" in message.headers:
         attributes["datacontenttype"] = message.headers["content-type"]
     check(attributes)
-    event = Event(attributes, message.body or None)
-    # JSON data is parsed, so that invalid JSON is refused here rather than copied into another message.
-    return Event(attributes, event.value()) if event.is_json else event
+    return Event(attributes, message.body or None)
 
 
 def _attribute(name: str, value: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -57,7 +57,7 @@ def decode(record: Record) -> Event:
     value = record.value
     if (content_type or "").lower().startswith("application/cloudevents"):
         return _with_key(_structured(value), record.key)
-    attributes: dict[str, AttributeValue] = {name[3:]: _text(name, raw) or "" for name, raw in headers.items() if name.startswith("ce_")}
+    attributes = _attributes(headers)
     if attributes:
         check_characters(attributes)
     elif content_type is None and _is_structured(value):
@@ -77,6 +77,27 @@ def decode(record: Record) -> Event:
                 f"the event's data is not JSON: {error}", remedy="publish one JSON value, or set the event's datacontenttype"
             ) from None
     return _with_key(event, record.key)
+
+
+def decode_verbatim(record: Record) -> Event:
+    """Return the event of a record with its data as it is, JSON or not, and without the record's key.
+
+    Raises InvalidEvent for a record that is not a CloudEvent.
+    """
+    headers = dict(record.headers)
+    content_type = _text("content-type", headers.get("content-type"))
+    if (content_type or "").lower().startswith("application/cloudevents"):
+        return _structured(record.value)
+    attributes = _attributes(headers)
+    check_characters(attributes)
+    if content_type is not None:
+        attributes["datacontenttype"] = content_type
+    check(attributes)
+    return Event(attributes, record.value)
+
+
+def _attributes(headers: Mapping[str, bytes | None]) -> dict[str, AttributeValue]:
+    return {name[3:]: _text(name, raw) or "" for name, raw in headers.items() if name.startswith("ce_")}
 
 
 def _structured(value: bytes | None) -> Event:

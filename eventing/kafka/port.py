@@ -200,7 +200,11 @@ class Producer(Protocol):
 
 
 class Admin(Protocol):
-    """Reads the configuration of topics."""
+    """Creates topics and reads their configuration."""
+
+    def create_topic(self, topic: str, partitions: int) -> None:
+        """Create a topic with the broker's default replication; one that exists is left as it is."""
+        ...
 
     def max_message_bytes(self, topics: Collection[str]) -> dict[str, int]:
         """Return `max.message.bytes` of those topics for which the broker reports it."""

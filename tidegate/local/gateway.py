@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import aiohttp
 from aiohttp import web
@@ -16,9 +16,11 @@ from yarl import URL
 
 from common.http_client import NO_HOST, end_to_end
 from tidegate.local import index
+from tidegate.local.controller.call import call
 from tidegate.local.controller.controller import Controller
 from tidegate.local.controller.revision import Revision
 from tidegate.local.errors import NoReplica, QueueFull
+from tidegate.local.eventing.addressing import Handler
 from tidegate.local.processes.replica import Replica
 
 log = logging.getLogger("tidegate.gateway")
@@ -39,17 +41,19 @@ def drop_malformed_request_logs(record: logging.LogRecord) -> bool:
 
 
 class Gateway:
-    """The handler of all requests to the gateway's port."""
+    """The handler of all requests to the gateway's port. `ingresses` answer for hosts that are no service's."""
 
-    def __init__(self, controller: Controller, client: aiohttp.ClientSession) -> None:
+    def __init__(self, controller: Controller, client: aiohttp.ClientSession, ingresses: Mapping[str, Handler]) -> None:
         self._controller = controller
         self._client = client
+        self._ingresses = ingresses
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Proxy a request to its service, or answer it with the gateway's own page or an error."""
+        """Proxy a request to its service, or answer it by an ingress, with the gateway's own page or an error."""
         route = self._controller.table.find(request.host)
         if route is None:
-            return self._own_page(request)
+            ingress = self._ingresses.get(request.host.partition(":")[0].lower())
+            return await ingress(request) if ingress else self._own_page(request)
         if not request.raw_path.startswith("/"):
             return _no_route(f"no service has the path {request.raw_path[:200]}; a path begins with /.")
         revision = self._controller.revisions.get(route.choose())
@@ -71,7 +75,7 @@ class Gateway:
         proxied = _ProxiedRequest(request, self._client)
         try:
             async with asyncio.timeout(limit or None):
-                return await self._send(proxied, revision)
+                return await call(revision, proxied.send_to)
         except (QueueFull, NoReplica) as error:
             return _error(503, str(error))
         except TimeoutError:
@@ -79,17 +83,6 @@ class Gateway:
         except (aiohttp.ClientError, ConnectionError) as error:
             cause = str(error) or type(error).__name__
             return proxied.fail(502, f"the connection to {revision.plan.name} failed during a request: {cause}.")
-
-    async def _send(self, proxied: _ProxiedRequest, revision: Revision) -> web.StreamResponse:
-        """Send a request to a replica, or to another one if it refuses the connection, before any data is sent."""
-        while True:
-            replica = await revision.acquire()
-            try:
-                return await proxied.send_to(replica)
-            except aiohttp.ClientConnectorError:
-                revision.pool.mark_lost(replica)
-            finally:
-                revision.release(replica)
 
 
 class _ProxiedRequest:

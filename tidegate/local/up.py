@@ -11,6 +11,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -23,17 +24,23 @@ from eventing.kafka.security import PLAINTEXT, Security
 from tidegate.documents import InvalidManifest
 from tidegate.local import state, status
 from tidegate.local.apiserver import access, kubeconfig
-from tidegate.local.apiserver.admission import parse_service
 from tidegate.local.apiserver.api import application
+from tidegate.local.apiserver.resources import RESOURCES, apply
 from tidegate.local.apiserver.status_error import StatusError
 from tidegate.local.apiserver.store import Store, now
-from tidegate.local.broker import Kafka, reachable
+from tidegate.local.broker import EMBEDDED, Kafka, reachable
 from tidegate.local.controller.controller import Controller
-from tidegate.local.controller.deployments import Deployments, sinks
+from tidegate.local.controller.deployments import Deployments
+from tidegate.local.direct import DirectPost
+from tidegate.local.eventing.cluster_names import at_gateway
+from tidegate.local.eventing.plane import Eventing
+from tidegate.local.eventing.transport import HttpPost
 from tidegate.local.gateway import Gateway, drop_malformed_request_logs
 from tidegate.local.objects import manifests
+from tidegate.local.objects.job import Job
+from tidegate.local.objects.kinds import BY_VERSION
 from tidegate.local.objects.manifests import ParsedDocument
-from tidegate.local.objects.resources import ConfigMap, Deployment, JobSink, KnativeService, SinkBinding
+from tidegate.local.objects.resources import ConfigMap, Deployment
 from tidegate.local.objects.validation import Object
 from tidegate.local.processes.launcher import Launcher
 from tidegate.local.processes.orphan_reaper import OrphanReaper
@@ -76,11 +83,15 @@ class Up:
     running: state.Running
     controller: Controller
     deployments: Deployments
+    eventing: Eventing
     killed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def apply(self, item: Object) -> Object:
-        """Create or replace a Knative Service. Raises StatusError as the API would."""
-        return self.controller.apply(item, parse_service(item))
+        """Create or replace an object of a kind that the API serves. Raises StatusError as the API would."""
+        kind = BY_VERSION.get((str(item.get("apiVersion")), str(item.get("kind"))))
+        if kind is None or not kind.served:
+            raise StatusError.bad_request(f"the API has no {item.get('kind')} of {item.get('apiVersion')}.")
+        return apply(self.controller.store, RESOURCES[kind.plural], item, self.eventing.bindings.inject)
 
     @property
     def in_flight(self) -> int:
@@ -107,6 +118,7 @@ class Up:
         """Kill every process at once; requests in flight fail."""
         self.killed.set()
         self.deployments.kill()
+        self.eventing.kill()
         self.controller.kill()
 
 
@@ -125,17 +137,31 @@ async def up(settings: UpSettings) -> AsyncIterator[Up]:
         token = access.new_token()
         running = _running(settings, kafka, gateway_sockets[-1], api_socket, token)
         launcher = _launcher(settings, _config_maps(documents), running, kafka, stack.enter_context(OrphanReaper()))
-        domain = f"localhost:{gateway_sockets[0].getsockname()[1]}"
+        port = gateway_sockets[0].getsockname()[1]
+        domain = f"localhost:{port}"
+        client = await stack.enter_async_context(http_client.session(timeout_seconds=None, raw=True))
         controller = Controller(Store(), launcher, domain)
         controller.start()
-        deployments = _deployments(documents, launcher, domain)
-        here = Up(running, controller, deployments)
+        deployments = Deployments(manifests.of_kind(Deployment, documents), launcher)
+        eventing = Eventing(
+            controller.store,
+            port=port,
+            kafka=kafka.broker,
+            create_topics=kafka.name != EMBEDDED,
+            post=DirectPost(controller, client, HttpPost(client), port),
+            launcher=launcher,
+            jobs_folder=settings.state_dir.resolve() / "jobs",
+            bind_deployment=deployments.bind,
+            api=running.api,
+        )
+        here = Up(running, controller, deployments, eventing)
         await stack.enter_async_context(_serving(_api(here, token), api_socket))
         stack.push_async_callback(controller.close)
-        client = await stack.enter_async_context(http_client.session(timeout_seconds=None, raw=True))
-        await stack.enter_async_context(_serving(_gateway(controller, client), *gateway_sockets))
-        _apply(documents, controller)
+        await stack.enter_async_context(_serving(_gateway(here, client), *gateway_sockets))
+        eventing.start()
         stack.push_async_callback(_drain, here)
+        stack.push_async_callback(eventing.close)
+        _apply(documents, here)
         await stack.enter_async_context(deployments.running())
         stack.enter_context(state.announced(settings.state_dir, running))
         addresses = (running.gateway, running.api, redact_url(running.bootstrap_servers), redact_url(running.kafka))
@@ -182,11 +208,10 @@ async def _serving(runner: web.AppRunner | web.ServerRunner, *sockets: socket.so
         await runner.cleanup()
 
 
-def _gateway(controller: Controller, client: aiohttp.ClientSession) -> web.ServerRunner:
+def _gateway(here: Up, client: aiohttp.ClientSession) -> web.ServerRunner:
+    gateway = Gateway(here.controller, client, here.eventing.ingresses)
     # Bodies are not decompressed; a caller that disconnects cancels its request.
-    server = web.Server(
-        Gateway(controller, client).handle, access_log=None, auto_decompress=False, handler_cancellation=True, lingering_time=0
-    )
+    server = web.Server(gateway.handle, access_log=None, auto_decompress=False, handler_cancellation=True, lingering_time=0)
     return web.ServerRunner(server, shutdown_timeout=_CLOSE_SECONDS)
 
 
@@ -194,7 +219,7 @@ def _api(here: Up, token: str) -> web.AppRunner:
     async def show(_: web.Request) -> web.Response:
         return web.json_response(here.status())
 
-    app = application(here.controller.store, token)
+    app = application(here.controller.store, token, here.eventing.bindings.inject)
     app.router.add_get("/tidegate/status", show)
     return web.AppRunner(app, access_log=None, shutdown_timeout=_WATCH_CLOSE_SECONDS, handler_cancellation=True)
 
@@ -220,27 +245,25 @@ def _launcher(settings: UpSettings, config_maps: ConfigMaps, running: state.Runn
     # Processes listen on loopback only, since their only client is the gateway.
     api = {"TIDEGATE_KUBERNETES_API": running.api, "TIDEGATE_KUBERNETES_TOKEN_FILE": running.token_file}
     common = {**kafka.environment(), **api, "TIDEGATE_HOST": _LOOPBACK}
-    return Launcher(root=settings.project_root.resolve(), logs=logs, reaper=reaper, common=common, config_maps=config_maps)
+    rewrite = partial(at_gateway, port=int(running.gateway.rpartition(":")[2]))
+    root = settings.project_root.resolve()
+    return Launcher(root=root, logs=logs, reaper=reaper, common=common, config_maps=config_maps, rewrite=rewrite)
 
 
 def _config_maps(documents: Sequence[ParsedDocument]) -> ConfigMaps:
     return {config_map.metadata.name or "": config_map.data for config_map in manifests.of_kind(ConfigMap, documents)}
 
 
-def _deployments(documents: Sequence[ParsedDocument], launcher: Launcher, domain: str) -> Deployments:
-    bindings = manifests.of_kind(SinkBinding, documents)
-    return Deployments(manifests.of_kind(Deployment, documents), sinks(bindings, domain), launcher)
-
-
-def _apply(documents: Sequence[ParsedDocument], controller: Controller) -> None:
+def _apply(documents: Sequence[ParsedDocument], here: Up) -> None:
     for document, model in ((parsed.document, parsed.model) for parsed in documents):
-        if isinstance(model, KnativeService):
+        kind = BY_VERSION[model.api_version, model.kind]
+        if kind.served:
+            if isinstance(model, Job):
+                here.eventing.jobs.give_way(model)
             try:
-                controller.apply(document.object, model)
+                here.apply(document.object)
             except StatusError as error:
                 raise InvalidManifest(f"{document.source}: {error.message}", remedy=error.remedy) from None
-        elif isinstance(model, JobSink):
-            log.info("the JobSink %s is not started by tidegate up: use `tidegate batch`", model.metadata.name)
 
 
 async def _drain(here: Up) -> None:

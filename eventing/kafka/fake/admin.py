@@ -11,6 +11,11 @@ class FakeAdmin:
     def __init__(self, log: Log) -> None:
         self._log = log
 
+    def create_topic(self, topic: str, partitions: int) -> None:
+        self._log.check_access()
+        if topic not in self._log.topics():
+            self._log.create_topic(topic, partitions)
+
     def max_message_bytes(self, topics: Collection[str]) -> dict[str, int]:
         self._log.check_access()
         return {topic: limit for topic in topics if (limit := self._log.limits.get(topic)) is not None}

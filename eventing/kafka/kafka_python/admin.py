@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection
 from typing import Any
 
 from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.errors import TopicAlreadyExistsError
 
 from eventing.kafka.kafka_python.errors import translate_errors
 
@@ -15,6 +17,10 @@ _MAX_MESSAGE_BYTES = "max.message.bytes"
 class AdminAdapter:
     def __init__(self, client: Any) -> None:
         self._client = client
+
+    def create_topic(self, topic: str, partitions: int) -> None:
+        with translate_errors(), contextlib.suppress(TopicAlreadyExistsError):
+            self._client.create_topics({topic: {"num_partitions": partitions}})
 
     def max_message_bytes(self, topics: Collection[str]) -> dict[str, int]:
         resources = [ConfigResource(ConfigResourceType.TOPIC, topic, {_MAX_MESSAGE_BYTES: None}) for topic in topics]

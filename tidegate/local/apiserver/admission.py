@@ -1,10 +1,11 @@
-"""Admission of objects to the store: validation and defaults as in the API server and Knative's webhook."""
+"""Admission of Knative Services and Revisions: validation and defaults as in the API server and Knative's webhook."""
 
 from __future__ import annotations
 
-from functions.runtime.knative.objects import SERVING, SERVING_LABELS
-from tidegate.local.apiserver.status_error import WEBHOOK_DENIED, StatusError
+from functions.runtime.knative.objects import REVISIONS, SERVICES, SERVING, SERVING_LABELS
+from tidegate.local.apiserver.status_error import StatusError, webhook_denied
 from tidegate.local.objects import rules
+from tidegate.local.objects.kinds import BY_PLURAL
 from tidegate.local.objects.manifests import DEFAULT_NAMESPACE
 from tidegate.local.objects.resources import KnativeService
 from tidegate.local.objects.validation import InvalidObject, Object, webhook_error, without_nulls
@@ -18,7 +19,7 @@ def parse_service(item: Object) -> KnativeService:
     try:
         service = rules.parse_manifest(item)
     except InvalidObject as error:
-        raise StatusError.of(error, "Service", str((item.get("metadata") or {}).get("name"))) from None
+        raise StatusError.of(error, BY_PLURAL[SERVICES], str((item.get("metadata") or {}).get("name"))) from None
     if not isinstance(service, KnativeService):
         raise StatusError.bad_request(f"the object is {item.get('kind')} of {item.get('apiVersion')}, want Service of {SERVING}.")
     return service
@@ -35,7 +36,7 @@ def admit_service(item: Object, service: KnativeService, old: Object | None = No
         try:
             _check_name_change(old, admitted, service.spec.template.metadata.name)
         except InvalidObject as error:
-            raise StatusError.of(error, "Service", str(service.metadata.name)) from None
+            raise StatusError.of(error, BY_PLURAL[SERVICES], str(service.metadata.name)) from None
     return admitted
 
 
@@ -57,7 +58,7 @@ def _owner(revision: Object) -> Object:
 
 
 def _immutable(field: str) -> StatusError:
-    return StatusError.bad_request(f"{WEBHOOK_DENIED} Immutable fields changed (-old +new): {field}")
+    return StatusError.bad_request(f"{webhook_denied(BY_PLURAL[REVISIONS])} Immutable fields changed (-old +new): {field}")
 
 
 def _with_defaults(service: Object) -> Object:

@@ -2,52 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from aiohttp import web
 
-from functions.runtime.knative.objects import REVISIONS, SERVICES, SERVING, SERVING_GROUP, SERVING_VERSION
+from tidegate.local.apiserver.resources import RESOURCES, Resource
 
-_VERBS = ["delete", "get", "list", "patch", "update", "watch"]
 _KUBERNETES = "1.34"
 
 
 def discovery() -> list[web.RouteDef]:
     """The routes of the discovery documents."""
+    groups = {resource.kind.group: _group(resource.kind.group) for resource in RESOURCES.values()}
     documents: dict[str, dict[str, Any]] = {
         "/version": {"major": "1", "minor": "34", "gitVersion": f"v{_KUBERNETES}.0+tidegate", "platform": "tidegate/up"},
-        "/api": {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []},
+        "/api": {"kind": "APIVersions", "versions": [], "serverAddressByClientCIDRs": []},
+        # Kubernetes' core group has none of the kinds, but clients ask for it.
         "/api/v1": {"kind": "APIResourceList", "groupVersion": "v1", "resources": []},
-        "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group()]},
-        f"/apis/{SERVING_GROUP}": {"kind": "APIGroup", "apiVersion": "v1", **_group()},
-        f"/apis/{SERVING}": {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": SERVING, "resources": _resources()},
+        "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": list(groups.values())},
+        **{f"/apis/{name}": {"kind": "APIGroup", "apiVersion": "v1", **group} for name, group in groups.items()},
     }
+    for version in sorted({version for resource in RESOURCES.values() for version in resource.kind.api_versions}):
+        found = [resource for resource in RESOURCES.values() if version in resource.kind.api_versions]
+        names = [entry for resource in found for entry in _resources(resource)]
+        documents[f"/apis/{version}"] = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": names}
     return [web.get(path, _constant(document)) for path, document in documents.items()]
 
 
-def _group() -> dict[str, Any]:
-    version = {"groupVersion": SERVING, "version": SERVING_VERSION}
-    return {"name": SERVING_GROUP, "versions": [version], "preferredVersion": version}
+def _group(name: str) -> dict[str, Any]:
+    found = [resource.kind.versions for resource in RESOURCES.values() if resource.kind.group == name]
+    versions = [{"groupVersion": f"{name}/{version}", "version": version} for version in _ordered(found)]
+    return {"name": name, "versions": versions, "preferredVersion": versions[0]}
 
 
-def _resources() -> list[dict[str, Any]]:
-    return [
-        _resource(SERVICES, "service", "Service", ["kservice", "ksvc"], ["create", *_VERBS]),
-        _resource(REVISIONS, "revision", "Revision", ["rev"], _VERBS),
-    ]
+def _ordered(versions: Iterable[tuple[str, ...]]) -> list[str]:
+    """All versions, stable ones first."""
+    return sorted({version for found in versions for version in found}, key=lambda version: ("alpha" in version, "beta" in version))
 
 
-def _resource(name: str, singular: str, kind: str, short: list[str], verbs: list[str]) -> dict[str, Any]:
-    categories = ["all", "knative", "serving"]
-    return {
-        "name": name,
-        "singularName": singular,
+def _resources(resource: Resource) -> list[dict[str, Any]]:
+    kind = resource.kind
+    whole = {
+        "name": kind.plural,
+        "singularName": kind.singular,
         "namespaced": True,
-        "kind": kind,
-        "verbs": verbs,
-        "shortNames": short,
-        "categories": categories,
+        "kind": kind.kind,
+        "verbs": list(resource.verbs),
+        "shortNames": list(kind.short_names),
+        "categories": list(kind.categories),
     }
+    status = {"name": f"{kind.plural}/status", "singularName": "", "namespaced": True, "kind": kind.kind, "verbs": ["get"]}
+    return [whole, status]
 
 
 def _constant(document: dict[str, Any]) -> Any:

@@ -13,16 +13,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from functions.runtime.knative.objects import REVISIONS, SERVICES
 from tidegate.local.apiserver.status_error import StatusError
 from tidegate.local.objects.manifests import DEFAULT_NAMESPACE
 from tidegate.local.objects.validation import Object
 
 ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
+# The name of a service or a revision is a host of the gateway, so it cannot be in two namespaces.
+_HOSTS = (SERVICES, REVISIONS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A change of an object of a resource (`services`, `revisions`) at a version."""
+    """A change of an object of a resource (`services`, `brokers`) at a version."""
 
     version: int
     type: ChangeType
@@ -31,14 +34,14 @@ class Change:
 
 
 class Store:
-    """A store of objects by resource and name.
+    """A store of objects by resource, namespace and name.
 
     A watch may be up to `history` changes behind; beyond that it fails with 410, as on a cluster.
     """
 
     def __init__(self, history: int = 2000) -> None:
         self.version = 1
-        self._objects: dict[tuple[str, str], Object] = {}
+        self._objects: dict[tuple[str, str, str], Object] = {}
         self._history: deque[Change] = deque(maxlen=history)
         self._changed = asyncio.Event()
         self._listeners: list[Callable[[Change], None]] = []
@@ -49,24 +52,26 @@ class Store:
         return lambda: self._listeners.remove(listener)
 
     def list(self, resource: str, namespace: str | None = None) -> list[Object]:
-        """The objects of a resource, sorted by name."""
-        return [
-            item
-            for (kind, _), item in sorted(self._objects.items(), key=lambda pair: pair[0])
-            if kind == resource and namespace in (None, item["metadata"]["namespace"])
-        ]
+        """The objects of a resource, sorted by namespace and name."""
+        return [item for key, item in sorted(self._objects.items()) if key[0] == resource and namespace in (None, key[1])]
 
     def get(self, resource: str, name: str, namespace: str | None = None) -> Object:
-        """Return an object. Raises StatusError 404."""
-        item = self._objects.get((resource, name))
-        if item is None or namespace not in (None, item["metadata"]["namespace"]):
+        """Return an object, of any namespace if none is named. Raises StatusError 404."""
+        item = self.find(resource, name, namespace)
+        if item is None:
             raise StatusError.not_found(resource, name)
         return item
 
+    def find(self, resource: str, name: str, namespace: str | None = None) -> Object | None:
+        """An object, of any namespace if none is named, or None."""
+        if namespace is not None:
+            return self._objects.get((resource, namespace, name))
+        return next((item for key, item in self._objects.items() if key[0] == resource and key[2] == name), None)
+
     def create(self, resource: str, item: Object) -> Object:
-        """Store a new object. Raises StatusError 409 if the name exists in any namespace, since a name is a host."""
-        name = item["metadata"]["name"]
-        if (resource, name) in self._objects:
+        """Store a new object. Raises StatusError 409 if the name exists, for a service or revision in any namespace."""
+        name, namespace = item["metadata"]["name"], item["metadata"].get("namespace", DEFAULT_NAMESPACE)
+        if self.find(resource, name, None if resource in _HOSTS else namespace):
             raise StatusError.exists(resource, name)
         metadata = {
             "namespace": DEFAULT_NAMESPACE,
@@ -76,6 +81,13 @@ class Store:
             "creationTimestamp": now(),
         }
         return self._put("ADDED", resource, {**item, "metadata": metadata})
+
+    def restore(self, resource: str, item: Object) -> Object:
+        """Store an object of an earlier store, with its identity and status. Raises StatusError 409 as `create` does."""
+        metadata = item["metadata"]
+        if self.find(resource, metadata["name"], metadata["namespace"]):
+            raise StatusError.exists(resource, metadata["name"])
+        return self._put("ADDED", resource, {**item, "metadata": dict(metadata)})
 
     def update(self, resource: str, item: Object) -> Object:
         """Replace an object, except its status.
@@ -96,13 +108,14 @@ class Store:
 
     def check_version(self, resource: str, item: Object) -> None:
         """Raise StatusError 409 if the object has another version than the stored one; an object without one passes."""
-        name, given = item["metadata"]["name"], item["metadata"].get("resourceVersion")
-        if given and given != self.get(resource, name)["metadata"]["resourceVersion"]:
-            raise StatusError.conflict(resource, name)
+        metadata = item["metadata"]
+        given = metadata.get("resourceVersion")
+        if given and given != self.get(resource, metadata["name"], metadata.get("namespace"))["metadata"]["resourceVersion"]:
+            raise StatusError.conflict(resource, metadata["name"])
 
-    def update_status(self, resource: str, name: str, status: Object) -> Object:
+    def update_status(self, resource: str, name: str, status: Object, namespace: str | None = None) -> Object:
         """Replace the status of an object. Raises StatusError 404."""
-        old = self.get(resource, name)
+        old = self.get(resource, name, namespace)
         if old.get("status") == status:
             return old
         return self._put("MODIFIED", resource, {**old, "metadata": dict(old["metadata"]), "status": status})
@@ -110,7 +123,7 @@ class Store:
     def delete(self, resource: str, name: str, namespace: str | None = None) -> Object:
         """Remove an object and return its last state. Raises StatusError 404."""
         item = self.get(resource, name, namespace)
-        del self._objects[resource, name]
+        del self._objects[resource, item["metadata"]["namespace"], name]
         return self._record("DELETED", resource, {**item, "metadata": dict(item["metadata"])})
 
     async def watch(self, resource: str | None, since: int) -> AsyncIterator[Change]:
@@ -131,7 +144,7 @@ class Store:
                 await changed.wait()
 
     def _put(self, type_: ChangeType, resource: str, item: Object) -> Object:
-        self._objects[resource, item["metadata"]["name"]] = item
+        self._objects[resource, item["metadata"]["namespace"], item["metadata"]["name"]] = item
         return self._record(type_, resource, item)
 
     def _record(self, type_: ChangeType, resource: str, item: Object) -> Object:

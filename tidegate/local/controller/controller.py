@@ -8,11 +8,10 @@ from collections import deque
 from functools import partial
 
 from functions.runtime.knative.objects import REVISIONS, SERVICES
-from tidegate.local.apiserver.admission import admit_service
 from tidegate.local.apiserver.store import Change, Store
 from tidegate.local.controller import reconciler, routes
 from tidegate.local.controller.revision import Plan, Revision
-from tidegate.local.objects.resources import KnativeRevision, KnativeService
+from tidegate.local.objects.resources import KnativeRevision
 from tidegate.local.objects.validation import Object, parse
 from tidegate.local.processes.launcher import Launcher
 
@@ -37,12 +36,6 @@ class Controller:
         """Reconcile each change of the store from now on."""
         self._unsubscribe = self.store.subscribe(self._on_change)
 
-    def apply(self, item: Object, service: KnativeService) -> Object:
-        """Create or replace a Knative Service whose model is `service`. Raises StatusError as the API would."""
-        old = self._find(SERVICES, str(service.metadata.name))
-        admitted = admit_service(item, service, old)
-        return self.store.update(SERVICES, admitted) if old else self.store.create(SERVICES, admitted)
-
     async def close(self) -> None:
         """Stop reconciling, and stop every replica after its last request."""
         self._unsubscribe()
@@ -60,6 +53,8 @@ class Controller:
 
     def _on_change(self, change: Change) -> None:
         """Reconcile before the call that changed the store returns, so that its result is complete."""
+        if change.resource not in (SERVICES, REVISIONS):
+            return
         name = reconciler.name_of(change.object)
         if change.resource == REVISIONS and change.type == "DELETED":
             self._retire(name)

@@ -1,16 +1,15 @@
-"""Deployments as processes that always run, each with the sink of its SinkBinding."""
+"""Deployments as processes that always run."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from functions.runtime.knative.objects import SERVING
 from functions.stream.settings import group_of, model_of
-from tidegate.documents import InvalidManifest
-from tidegate.local.objects.resources import Deployment, SinkBinding
+from tidegate.local.objects.podspec import PodSpec
+from tidegate.local.objects.resources import Deployment
 from tidegate.local.objects.scaling import Decision
 from tidegate.local.processes.launcher import Launcher
 from tidegate.local.processes.pool import Pool, ReplicaTemplate
@@ -18,31 +17,6 @@ from tidegate.local.processes.process import Process
 
 # Kubernetes' default of terminationGracePeriodSeconds.
 _GRACE_SECONDS = 30
-
-
-def sinks(bindings: Iterable[SinkBinding], domain: str) -> dict[str, str]:
-    """The address of the sink by the name of the bound Deployment.
-
-    Raises InvalidManifest for an unsupported subject or sink.
-    """
-    found: dict[str, str] = {}
-    for binding in bindings:
-        subject = binding.spec.subject
-        if subject.kind != "Deployment" or subject.name is None:
-            message = f"the SinkBinding {binding.metadata.name} has a subject that tidegate up does not support"
-            raise InvalidManifest(message, remedy="name a Deployment as its subject")
-        found[subject.name] = _address(binding, domain)
-    return found
-
-
-def _address(binding: SinkBinding, domain: str) -> str:
-    sink = binding.spec.sink
-    if sink.ref is None:
-        return sink.uri or ""
-    if (sink.ref.api_version, sink.ref.kind) != (SERVING, "Service"):
-        message = f"the SinkBinding {binding.metadata.name} has a sink of the unsupported kind {sink.ref.kind}"
-        raise InvalidManifest(message, remedy="name a Knative Service or a URI as its sink")
-    return f"http://{sink.ref.name}.{domain}{sink.uri or ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,18 +29,31 @@ class Stream:
 
 
 class Deployments:
-    """The replicas of all Deployments. `addresses` are those of their sinks, by the name of the Deployment."""
+    """The replicas of all Deployments, each with the variables of its SinkBinding."""
 
-    def __init__(self, manifests: Sequence[Deployment], addresses: dict[str, str], launcher: Launcher) -> None:
-        self.pools = {_name(m): Pool(_replica_template(m, addresses.get(_name(m)), launcher)) for m in manifests}
-        self._replicas = {_name(m): m.spec.replicas for m in manifests}
-        self.streams = {_name(m): stream for m in manifests if (stream := _stream(m, addresses.get(_name(m))))}
+    def __init__(self, manifests: Sequence[Deployment], launcher: Launcher) -> None:
+        self._manifests = {_name(m): m for m in manifests}
+        self._variables: dict[str, Mapping[str, str]] = {}
+        self.pools = {name: Pool(self._replica_template(m, launcher)) for name, m in self._manifests.items()}
+
+    @property
+    def streams(self) -> dict[str, Stream]:
+        """The streams of the Deployments that are stream workers, by name."""
+        found = ((name, _stream(m, self._variables.get(name, {}).get("K_SINK"))) for name, m in self._manifests.items())
+        return {name: stream for name, stream in found if stream}
+
+    def bind(self, name: str, variables: Mapping[str, str]) -> None:
+        """Set the variables of a binding. A running Deployment is replaced, as by a rollout; an unknown one is ignored."""
+        if name in self.pools and variables != self._variables.get(name, {}):
+            self._variables[name] = variables
+            self.pools[name].replace("its SinkBinding has changed")
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run the replicas for as long as the context."""
         for name, pool in self.pools.items():
-            pool.scale(Decision(self._replicas[name], f"spec.replicas is {self._replicas[name]}"))
+            replicas = self._manifests[name].spec.replicas
+            pool.scale(Decision(replicas, f"spec.replicas is {replicas}"))
         try:
             yield
         finally:
@@ -77,18 +64,20 @@ class Deployments:
         for pool in self.pools.values():
             pool.kill()
 
+    def _replica_template(self, manifest: Deployment, launcher: Launcher) -> ReplicaTemplate:
+        spec, name = manifest.spec.template.spec, _name(manifest)
 
-def _replica_template(manifest: Deployment, sink: str | None, launcher: Launcher) -> ReplicaTemplate:
-    spec = manifest.spec.template.spec
-    metadata = manifest.spec.template.metadata
-    grace = _GRACE_SECONDS if spec.termination_grace_period_seconds is None else spec.termination_grace_period_seconds
+        def start(number: int, port: int) -> Process:
+            # Kubernetes sets no PORT; it is set here because the default port of a worker's metrics is that of the gateway.
+            variables = {"PORT": str(port), **self._variables.get(name, {})}
+            return launcher.start(spec, name=f"{name}-{number}", metadata=manifest.spec.template.metadata, variables=variables)
 
-    def start(number: int, port: int) -> Process:
-        # Kubernetes sets no PORT; it is set here because the default port of a worker's metrics is that of the gateway.
-        variables = {"PORT": str(port), **({"K_SINK": sink} if sink else {})}
-        return launcher.start(spec, name=f"{_name(manifest)}-{number}", metadata=metadata, variables=variables)
+        return ReplicaTemplate(name=name, start=start, readiness=lambda port: None, grace=grace_of(spec))
 
-    return ReplicaTemplate(name=_name(manifest), start=start, readiness=lambda port: None, grace=grace)
+
+def grace_of(spec: PodSpec) -> float:
+    """The seconds between SIGTERM and SIGKILL for a pod."""
+    return _GRACE_SECONDS if spec.termination_grace_period_seconds is None else spec.termination_grace_period_seconds
 
 
 def _name(manifest: Deployment) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from functions.runtime.knative.objects import REVISIONS, SERVICE_LABEL, SERVING, SERVING_LABELS, condition
+from tidegate.local.apiserver import conditions
 from tidegate.local.apiserver.status_error import StatusError
-from tidegate.local.apiserver.store import now
 from tidegate.local.objects.validation import Object
 
 _GENERATION = f"{SERVING_LABELS}configurationGeneration"
@@ -31,14 +31,14 @@ def revision_status(revision: Object, problem: str | None, replicas: int, desire
     At zero it is ready, since it has not failed; it is not when its replicas cannot be started.
     """
     active = ("True", "", "") if desired else ("False", "NoTraffic", "The target is not receiving traffic.")
-    conditions = [
-        _condition(revision, "Active", *active),
-        _condition(revision, "ContainerHealthy", *_healthy(problem)),
-        _condition(revision, "Ready", *_healthy(problem)),
-        _condition(revision, "ResourcesAvailable", "True"),
+    found = [
+        conditions.changed(revision, "Active", *active),
+        conditions.changed(revision, "ContainerHealthy", *_healthy(problem)),
+        conditions.changed(revision, "Ready", *_healthy(problem)),
+        conditions.changed(revision, "ResourcesAvailable", "True"),
     ]
     generation = revision["metadata"]["generation"]
-    return {"observedGeneration": generation, "actualReplicas": replicas, "desiredReplicas": desired, "conditions": conditions}
+    return {"observedGeneration": generation, "actualReplicas": replicas, "desiredReplicas": desired, "conditions": found}
 
 
 def service_status(service: Object, revisions: Sequence[Object], domain: str, conflict: str | None = None) -> Object:
@@ -57,9 +57,9 @@ def service_status(service: Object, revisions: Sequence[Object], domain: str, co
     status: Object = {
         "observedGeneration": service["metadata"]["generation"],
         "conditions": [
-            _condition(service, "ConfigurationsReady", *configurations),
-            _condition(service, "Ready", *(routes if routes[0] == "False" else configurations)),
-            _condition(service, "RoutesReady", *routes),
+            conditions.changed(service, "ConfigurationsReady", *configurations),
+            conditions.changed(service, "Ready", *(routes if routes[0] == "False" else configurations)),
+            conditions.changed(service, "RoutesReady", *routes),
         ],
         "latestCreatedRevisionName": name_of(created),
         "url": f"http://{name}.{domain}",
@@ -147,12 +147,3 @@ def _resolve(service: Object, known: set[str], latest: str | None, domain: str) 
             entry |= {"tag": target["tag"], "url": f"http://{target['tag']}-{name}.{domain}"}
         resolved.append(entry)
     return resolved, None
-
-
-def _condition(item: Object, kind: str, status: str, reason: str = "", message: str = "") -> Object:
-    """A condition for the object. Its transition time changes only with its status."""
-    new: Object = {"type": kind, "status": status}
-    new |= {name: value for name, value in (("reason", reason), ("message", message)) if value}
-    old = condition(item, kind)
-    new["lastTransitionTime"] = old["lastTransitionTime"] if old and old["status"] == status else now()
-    return new

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from functions.runtime.knative.objects import SERVING
 from tidegate.documents import Document, InvalidManifest, read_documents
 from tidegate.local.objects import rules
-from tidegate.local.objects.resources import Manifest, cluster_only_reason
+from tidegate.local.objects.kinds import cluster_only_reason
+from tidegate.local.objects.resources import Manifest
 from tidegate.local.objects.validation import InvalidObject, Object
 
 log = logging.getLogger("tidegate.local")
@@ -39,7 +41,7 @@ def load(source: str | Sequence[Object]) -> list[ParsedDocument]:
 
 def parse_documents(documents: Iterable[Document]) -> list[ParsedDocument]:
     """Parse each document. Raises InvalidManifest for the first invalid one, and for a name that two documents have."""
-    sources: dict[tuple[str, str, str], str] = {}
+    sources: dict[tuple[str, ...], str] = {}
     parsed = []
     for document in documents:
         parsed.append(_parse(document))
@@ -68,11 +70,12 @@ def _parse(document: Document) -> ParsedDocument:
         raise InvalidManifest(f"{document.source}: {error.message}", remedy=error.remedy) from None
 
 
-def _check_unique(document: Document, sources: dict[tuple[str, str, str], str]) -> None:
+def _check_unique(document: Document, sources: dict[tuple[str, ...], str]) -> None:
     metadata = document.object["metadata"]
     # The name of a service is its host, so one name cannot be in two namespaces.
-    key = (document.object["apiVersion"], document.object["kind"], metadata["name"])
+    namespace = "" if document.object["apiVersion"] == SERVING else metadata.get("namespace") or DEFAULT_NAMESPACE
+    key = (document.object["apiVersion"], document.object["kind"], namespace, metadata["name"])
     if key in sources:
-        message = f"{document.source}: {key[1]} {key[2]} is also in {sources[key]}"
+        message = f"{document.source}: {key[1]} {key[3]} is also in {sources[key]}"
         raise InvalidManifest(message, remedy="keep one, or rename one of them")
     sources[key] = document.source

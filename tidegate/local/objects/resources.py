@@ -1,12 +1,14 @@
-"""Strict models of the supported kinds of objects."""
+"""Strict models of Knative Services and of Kubernetes' own objects."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 from pydantic import Field
 
-from functions.runtime.knative.objects import SERVING
 from tidegate.local.objects.podspec import PodSpec, RevisionSpec
-from tidegate.local.objects.validation import Json, Object, StrictModel
+from tidegate.local.objects.validation import Json, StrictModel
 
 
 class Metadata(StrictModel):
@@ -69,9 +71,25 @@ class PodTemplate(StrictModel):
     spec: PodSpec
 
 
+class LabelRequirement(StrictModel):
+    key: str
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    values: list[str] = Field([])
+
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        """Whether labels satisfy it. An absent label satisfies NotIn, as in Kubernetes."""
+        if self.operator in ("Exists", "DoesNotExist"):
+            return (self.key in labels) == (self.operator == "Exists")
+        return (labels.get(self.key) in self.values) == (self.operator == "In")
+
+
 class LabelSelector(StrictModel):
     match_labels: dict[str, str] = Field({})
-    match_expressions: Json = None
+    match_expressions: list[LabelRequirement] = Field([])
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether labels satisfy every requirement; an empty selector has none."""
+        return self.match_labels.items() <= labels.items() and all(item.holds(labels) for item in self.match_expressions)
 
 
 class DeploymentSpec(StrictModel):
@@ -95,25 +113,7 @@ class ObjectReference(StrictModel):
     kind: str
     name: str | None = None
     namespace: str | None = None
-    selector: Json = None
-
-
-class Destination(StrictModel):
-    ref: ObjectReference | None = None
-    uri: str | None = None
-    ca_certs: str | None = Field(None, alias="CACerts")
-    audience: str | None = None
-
-
-class SinkBindingSpec(StrictModel):
-    subject: ObjectReference
-    sink: Destination
-    ce_overrides: Json = None
-
-
-class SinkBinding(Manifest):
-    spec: SinkBindingSpec
-    status: Json = None
+    selector: LabelSelector | None = None
 
 
 class ConfigMap(Manifest):
@@ -135,58 +135,3 @@ class Role(Manifest):
 class RoleBinding(Manifest):
     role_ref: Json
     subjects: Json = None
-
-
-class JobSink(Manifest):
-    spec: Json
-    status: Json = None
-
-
-KINDS: dict[tuple[str, str], type[Manifest]] = {
-    (SERVING, "Service"): KnativeService,
-    (SERVING, "Revision"): KnativeRevision,
-    ("apps/v1", "Deployment"): Deployment,
-    ("sources.knative.dev/v1", "SinkBinding"): SinkBinding,
-    ("sinks.knative.dev/v1alpha1", "JobSink"): JobSink,
-    ("v1", "ConfigMap"): ConfigMap,
-    ("v1", "ServiceAccount"): ServiceAccount,
-    ("rbac.authorization.k8s.io/v1", "Role"): Role,
-    ("rbac.authorization.k8s.io/v1", "RoleBinding"): RoleBinding,
-}
-
-_NO_POD = "a process is not a pod"
-# Kinds that manifests for a cluster may contain and that start no process, by API group and kind, with the reason.
-_CLUSTER_ONLY = {
-    ("", "LimitRange"): _NO_POD,
-    ("", "Namespace"): "tidegate up has no namespaces",
-    ("", "PersistentVolumeClaim"): "a process uses the files of this machine",
-    ("", "ResourceQuota"): _NO_POD,
-    ("", "Secret"): "set its values in the environment of tidegate up",
-    ("eventing.knative.dev", "Broker"): "publish to the stream's topic, or post to the router",
-    ("eventing.knative.dev", "EventPolicy"): "tidegate up has no JobSink that could start a job",
-    ("eventing.knative.dev", "EventType"): "tidegate up has no event registry",
-    ("eventing.knative.dev", "KafkaSink"): "the stream worker writes its topics itself",
-    ("eventing.knative.dev", "Trigger"): "publish to the stream's topic, or post to the router",
-    ("keda.sh", "ScaledObject"): "each stream has one worker in tidegate up",
-    ("keda.sh", "TriggerAuthentication"): "each stream has one worker in tidegate up",
-    ("monitoring.coreos.com", "PodMonitor"): "a function serves its own /metrics",
-    ("monitoring.coreos.com", "ServiceMonitor"): "a function serves its own /metrics",
-    ("networking.k8s.io", "NetworkPolicy"): "all processes listen on loopback only",
-    ("policy", "PodDisruptionBudget"): _NO_POD,
-    ("sources.knative.dev", "KafkaSource"): "publish to the stream's topic, or post to the router",
-    ("sources.knative.dev", "PingSource"): "start `tidegate batch` at the scheduled time",
-}
-
-
-def cluster_only_reason(item: Object) -> str | None:
-    """The reason why an object that a cluster would run is left out, or None for all others."""
-    group = str(item.get("apiVersion")).rpartition("/")[0]
-    if _component(item) == "kafka":
-        return "tidegate up brings its own Kafka"
-    return _CLUSTER_ONLY.get((group, str(item.get("kind"))))
-
-
-def _component(item: Object) -> object:
-    metadata = item.get("metadata")
-    labels = metadata.get("labels") if isinstance(metadata, dict) else None
-    return labels.get("app.kubernetes.io/component") if isinstance(labels, dict) else None

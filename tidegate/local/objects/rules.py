@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from tidegate.local.objects import container_rules, scaling
+from tidegate.local.objects import container_rules, eventing_rules, scaling
+from tidegate.local.objects.kinds import BY_VERSION, INGRESS_NAMES, KINDS
 from tidegate.local.objects.podspec import RevisionSpec
-from tidegate.local.objects.resources import KINDS, Deployment, KnativeService, Manifest, TrafficTarget
+from tidegate.local.objects.resources import Deployment, KnativeService, Manifest, TrafficTarget
 from tidegate.local.objects.scaling import Scaling
 from tidegate.local.objects.validation import InvalidObject, Object, Stage, nearest, parse, webhook_error
 
@@ -14,6 +15,8 @@ from tidegate.local.objects.validation import InvalidObject, Object, Stage, near
 _LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _LONGEST_TIMEOUT = 600
 # RFC 1123, section 2.1: the API server checks this before Knative's webhook.
+_LONGEST_NAME = 253
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
@@ -29,10 +32,13 @@ def parse_manifest(value: Object) -> Manifest:
     manifest = parse(model, value)
     if not manifest.metadata.name:
         raise InvalidObject(Stage.SCHEMA, "metadata.name", "is missing", remedy="add it")
+    if BY_VERSION[manifest.api_version, manifest.kind].served:
+        _check_names(manifest)
     if isinstance(manifest, KnativeService):
         _check_service(manifest)
     if isinstance(manifest, Deployment):
         container_rules.check_container(manifest.spec.template.spec, "spec.template.spec")
+    eventing_rules.check(manifest)
     return manifest
 
 
@@ -41,16 +47,23 @@ def scaling_of(annotations: dict[str, str], spec: RevisionSpec, where: str = "me
     return scaling.read(annotations, spec.container_concurrency, where)
 
 
+def _check_names(manifest: Manifest) -> None:
+    name, namespace = manifest.metadata.name or "", manifest.metadata.namespace
+    if len(name) > _LONGEST_NAME or not _SUBDOMAIN.fullmatch(name):
+        problem = f"is {name[:_LONGEST_NAME]!r}: a lowercase RFC 1123 subdomain consists of lower case letters, digits, '-' and '.'"
+        raise InvalidObject(Stage.SCHEMA, "metadata.name", problem)
+    if namespace is not None and not _NAMESPACE.fullmatch(namespace):
+        problem = f"is {namespace[:_LONGEST_NAME]!r}: a lowercase RFC 1123 label consists of lower case letters, digits and '-'"
+        raise InvalidObject(Stage.SCHEMA, "metadata.namespace", problem)
+
+
 def _check_service(service: KnativeService) -> None:
     name = service.metadata.name or ""
-    if not _SUBDOMAIN.fullmatch(name):
-        raise InvalidObject(
-            Stage.SCHEMA,
-            "metadata.name",
-            f"is {name!r}: a lowercase RFC 1123 subdomain consists of lower case letters, digits, '-' and '.'",
-        )
     if not _LABEL.fullmatch(name):
         raise webhook_error("metadata.name", f"not a DNS 1035 label: {name!r}, want lower-case letters, digits and '-'")
+    if name in INGRESS_NAMES.values():
+        problem = f"is {name!r}, whose host receives events in tidegate up"
+        raise InvalidObject(Stage.SCHEMA, "metadata.name", problem, remedy="choose another name")
     scaling.forbid_annotations(service.metadata.annotations, "metadata.annotations")
     template = service.spec.template
     _check_revision_name(template.metadata.name, name)

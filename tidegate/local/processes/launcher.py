@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from tidegate.local.processes.process import Launch, Process
 class Launcher:
     """The environment in which all containers start.
 
-    `root` replaces the working directory of an image; the variables in `common` replace those of the manifests.
+    `root` replaces the working directory of an image; the variables in `common` replace those of the manifests, whose
+    values pass through `rewrite`.
     """
 
     root: Path
@@ -29,13 +30,14 @@ class Launcher:
     reaper: OrphanReaper
     common: Mapping[str, str] = field(default_factory=dict)
     config_maps: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    rewrite: Callable[[str], str] = str
 
     def start(self, spec: PodSpec, *, name: str, metadata: Metadata, variables: Mapping[str, str]) -> Process:
         """Start the container of a pod with additional `variables`. Raises StartFailed if that is not possible."""
         container = spec.containers[0]
         pod = Pod(name=name, metadata=metadata, service_account=spec.service_account_name or "default", config_maps=self.config_maps)
         try:
-            own = environment(container, pod, self.common)
+            own = {name: self.rewrite(value) for name, value in environment(container, pod, self.common).items()}
         except InvalidManifest as error:
             raise StartFailed(error.message, remedy=error.remedy) from None
         # On a cluster a pod reads its namespace from its service account.

@@ -85,6 +85,12 @@ class Pool:
         self.decision = decision
         self._adjust(decision.reason)
 
+    def replace(self, reason: str) -> None:
+        """Start new replicas for those that run, which are stopped after their last request."""
+        for replica in self.live:
+            self._drain(replica)
+        self._adjust(reason)
+
     def mark_lost(self, replica: Replica) -> None:
         """Send no more requests to a replica that refuses connections. It is killed after its last request."""
         if replica.state is State.READY:

@@ -20,10 +20,13 @@ async def test_group_names_the_resources_and_their_verbs(running: Running, clien
                 assert response.status == 200
                 return await response.json()
 
-        (group,) = (await get("/apis"))["groups"]
-        assert group["preferredVersion"]["groupVersion"] == "serving.knative.dev/v1"
+        groups = {group["name"]: group for group in (await get("/apis"))["groups"]}
+        assert groups["serving.knative.dev"]["preferredVersion"]["groupVersion"] == "serving.knative.dev/v1"
+        assert [version["version"] for version in groups["eventing.knative.dev"]["versions"]] == ["v1", "v1alpha1"]
         resources = {item["name"]: item for item in (await get("/apis/serving.knative.dev/v1"))["resources"]}
-        assert resources.keys() == {"services", "revisions"}
+        assert resources.keys() == {"services", "services/status", "revisions", "revisions/status"}
         assert "ksvc" in resources["services"]["shortNames"]
         assert "create" in resources["services"]["verbs"]
         assert "create" not in resources["revisions"]["verbs"]
+        for version in ("v1", "v1beta1"):
+            assert "kafkasources" in {item["name"] for item in (await get(f"/apis/sources.knative.dev/{version}"))["resources"]}

@@ -29,7 +29,7 @@ async def test_kubectl_works_with_the_kubeconfig(running: Running, service: Make
 
     async with running(service()) as here:
         config = Path(here.running.kubeconfig)
-        made = await asyncio.to_thread(kubectl, config, "create", "--validate=false", "-f", "-", stdin=json.dumps(service("second")))
+        made = await asyncio.to_thread(kubectl, config, "apply", "-f", "-", stdin=json.dumps(service("second")))
         assert "service.serving.knative.dev/second created" in made.stdout, made.stderr
         listed = await asyncio.to_thread(kubectl, config, "get", "ksvc", "-o", "name")
         assert listed.stdout.split() == ["service.serving.knative.dev/hello", "service.serving.knative.dev/second"]

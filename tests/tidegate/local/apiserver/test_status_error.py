@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tidegate.local.apiserver.status_error import StatusError
+from tidegate.local.objects.kinds import BY_PLURAL
 from tidegate.local.objects.validation import InvalidObject, Stage, webhook_error
 
 
@@ -45,5 +46,5 @@ def test_error_is_a_status_object() -> None:
     ],
 )
 def test_invalid_object_is_the_error_of_its_stage(error: InvalidObject, code: int, reason: str, message: str) -> None:
-    found = StatusError.of(error, "Service", "hello")
+    found = StatusError.of(error, BY_PLURAL["services"], "hello")
     assert (found.code, found.reason, str(found)) == (code, reason, message)

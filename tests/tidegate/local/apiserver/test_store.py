@@ -64,6 +64,18 @@ async def test_existing_name_is_refused() -> None:
     assert (caught.value.code, caught.value.reason) == (409, "AlreadyExists")
 
 
+async def test_a_restored_object_keeps_its_identity_and_status() -> None:
+    store, later = Store(), Store()
+    store.create("things", thing())
+    old = store.update_status("things", "a", {"done": True})
+    restored = later.restore("things", old)
+    assert restored["metadata"]["resourceVersion"] == str(later.version)
+    assert {**restored, "metadata": {**restored["metadata"], "resourceVersion": old["metadata"]["resourceVersion"]}} == old
+    with pytest.raises(StatusError) as caught:
+        later.restore("things", old)
+    assert caught.value.code == 409
+
+
 async def test_watch_yields_past_and_future_changes() -> None:
     store = Store()
     start = store.version
@@ -95,3 +107,19 @@ def test_subscriber_gets_each_change_until_it_ends_its_subscription() -> None:
     end()
     store.delete("things", "a")
     assert len(changes) == 1
+
+
+def test_name_can_be_in_several_namespaces_unless_it_is_a_host() -> None:
+    store = Store()
+    for namespace in ("default", "other"):
+        store.create("things", {**thing(), "metadata": {"name": "a", "namespace": namespace}})
+    assert [item["metadata"]["namespace"] for item in store.list("things")] == ["default", "other"]
+    assert len(store.list("things", "other")) == 1
+    store.update_status("things", "a", {"ok": True}, "other")
+    assert "status" not in store.get("things", "a", "default")
+    store.delete("things", "a", "default")
+    assert store.find("things", "a", "default") is None
+    assert store.find("things", "a") is not None
+    store.create("services", thing())
+    with pytest.raises(StatusError, match="already exists"):
+        store.create("services", {**thing(), "metadata": {"name": "a", "namespace": "other"}})

@@ -5,12 +5,6 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tidegate.documents import InvalidManifest
-from tidegate.local.controller.deployments import sinks
-from tidegate.local.objects.resources import SinkBinding
-from tidegate.local.objects.validation import parse
 from tidegate.local.up import Up
 
 Object = dict[str, Any]
@@ -44,22 +38,3 @@ async def test_deployment_has_its_sink_and_is_restarted(running: Running, servic
         assert sink == f"http://hello.localhost:{here.running.gateway.rpartition(':')[2]}/models/flights"
         assert broker == here.running.bootstrap_servers
         assert here.status()["deployments"]["worker"]["crashes"] == 1
-
-
-def parsed(item: Object) -> SinkBinding:
-    return parse(SinkBinding, item)
-
-
-def test_sink_is_a_service_or_a_uri() -> None:
-    assert sinks([parsed(binding())], "localhost:8080") == {"worker": "http://hello.localhost:8080/models/flights"}
-    assert sinks([parsed(binding(uri="http://elsewhere/x"))], "localhost:8080") == {"worker": "http://elsewhere/x"}
-
-
-def test_unsupported_subject_or_sink_of_a_binding_is_refused() -> None:
-    broker = parsed(binding(ref={"apiVersion": "eventing.knative.dev/v1", "kind": "Broker", "name": "b"}))
-    with pytest.raises(InvalidManifest, match="the SinkBinding worker has a sink of the unsupported kind Broker; name a Knative Service"):
-        sinks([broker], "localhost")
-    job = binding()
-    job["spec"]["subject"]["kind"] = "Job"
-    with pytest.raises(InvalidManifest, match="the SinkBinding worker has a subject that tidegate up does not support; name a Deployment"):
-        sinks([parsed(job)], "localhost")

@@ -8,7 +8,7 @@ from kubernetes import client as kubernetes
 
 from functions.runtime.knative.objects import condition
 from tests.tidegate.local.calls import WHERE, call, settled
-from tidegate.local.controller import reconciler
+from tidegate.local.apiserver import conditions
 from tidegate.local.controller.reconciler import is_ready, next_revision, revision_status, service_of
 
 Object = dict[str, Any]
@@ -57,7 +57,7 @@ def test_transition_time_changes_with_the_status_only(monkeypatch: pytest.Monkey
     revision: Object = {"metadata": {"generation": 1}}
     times = []
     for now, problem in (("first", None), ("second", None), ("third", "it cannot be started"), ("fourth", "another cause")):
-        monkeypatch.setattr(reconciler, "now", lambda now=now: now)
+        monkeypatch.setattr(conditions, "now", lambda now=now: now)
         revision["status"] = revision_status(revision, problem, 0, 1)
         ready = condition(revision, "Ready")
         assert ready is not None

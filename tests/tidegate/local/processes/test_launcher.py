@@ -43,6 +43,17 @@ async def test_variables_of_this_machine_replace_those_of_the_manifest(tmp_path:
     assert (tmp_path / "log/hello-1.log").read_text() == f"manifest machine 8081 {tmp_path}\n"
 
 
+async def test_values_of_the_manifest_are_rewritten(tmp_path: Path) -> None:
+    env = [{"name": "A", "value": "x"}, {"name": "B", "value": "$(A)x"}]
+    command = ["python", "-c", "import os; print(os.environ['A'], os.environ['B'], os.environ['C'])"]
+    spec = parse(PodSpec, {"containers": [{"command": command, "env": env}]})
+    with OrphanReaper() as reaper:
+        launcher = Launcher(root=tmp_path, logs=tmp_path / "log", reaper=reaper, rewrite=lambda value: value.replace("x", "y"))
+        process = launcher.start(spec, name="hello-1", metadata=parse(Metadata, {}), variables={"C": "x"})
+        assert await process.exited == Exit(0)
+    assert (tmp_path / "log/hello-1.log").read_text() == "y yy x\n"
+
+
 async def test_unavailable_variable_is_a_failed_start(tmp_path: Path) -> None:
     secret = {"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
     spec = parse(PodSpec, {"containers": [{"image": "hello", "env": [secret]}]})

@@ -4,12 +4,17 @@ from typing import Any
 
 import pytest
 
-from tidegate.local.objects.resources import KINDS, cluster_only_reason
+from tidegate.local.objects.kinds import KINDS, cluster_only_reason
 
 
 @pytest.mark.parametrize(
     ("api_version", "kind"),
-    [("policy/v1", "PodDisruptionBudget"), ("v1", "Secret"), ("eventing.knative.dev/v1", "Trigger"), ("keda.sh/v1alpha1", "ScaledObject")],
+    [
+        ("policy/v1", "PodDisruptionBudget"),
+        ("v1", "Secret"),
+        ("eventing.knative.dev/v1alpha1", "EventPolicy"),
+        ("keda.sh/v1alpha1", "ScaledObject"),
+    ],
 )
 def test_cluster_only_kind_has_a_reason(api_version: str, kind: str) -> None:
     assert cluster_only_reason({"apiVersion": api_version, "kind": kind, "metadata": None})
