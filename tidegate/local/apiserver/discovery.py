@@ -10,7 +10,6 @@ from aiohttp import web
 from tidegate.local.apiserver.resources import RESOURCES, Resource
 
 _KUBERNETES = "1.34"
-_STATUS_VERBS = ["get", "patch", "update"]
 
 
 def discovery() -> list[web.RouteDef]:
@@ -53,7 +52,7 @@ def _resources(resource: Resource) -> list[dict[str, Any]]:
         "shortNames": list(kind.short_names),
         "categories": list(kind.categories),
     }
-    status = {"name": f"{kind.plural}/status", "singularName": "", "namespaced": True, "kind": kind.kind, "verbs": _STATUS_VERBS}
+    status = {"name": f"{kind.plural}/status", "singularName": "", "namespaced": True, "kind": kind.kind, "verbs": ["get"]}
     return [whole, status]
 
 

@@ -130,7 +130,7 @@ def event_of(item: ApiServerSource, change: Change, api: str) -> Event:
 
 def _matches(selector: LabelSelector | None, metadata: Object) -> bool:
     labels: Mapping[str, str] = metadata.get("labels") or {}
-    return selector is None or selector.match_labels.items() <= labels.items()
+    return selector is None or selector.matches(labels)
 
 
 def _is_owned(metadata: Object, api_version: str, kind: str) -> bool:

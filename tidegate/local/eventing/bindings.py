@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 
 from functions.runtime.knative.objects import SERVICES
 from tidegate.local.apiserver.resources import RESOURCES
@@ -15,13 +16,23 @@ from tidegate.local.eventing.runner import Resolved
 from tidegate.local.objects.eventing import SinkBinding, SourceSpec
 from tidegate.local.objects.kinds import BY_VERSION
 from tidegate.local.objects.manifests import DEFAULT_NAMESPACE
+from tidegate.local.objects.resources import LabelSelector
 from tidegate.local.objects.validation import Object
 
 Variables = Mapping[str, str]
 Bind = Callable[[str, Variables], None]
 """Set the variables of the Deployment with this name."""
 
-DEPLOYMENTS = "deployments"
+DEPLOYMENTS, JOBS = "deployments", "jobs"
+
+
+@dataclass(frozen=True, slots=True)
+class _Selected:
+    """The Jobs that a binding selects by their labels."""
+
+    namespace: str
+    selector: LabelSelector
+    variables: Variables
 
 
 class Bindings:
@@ -32,14 +43,14 @@ class Bindings:
         self._bind_deployment = bind_deployment
         self._subjects: dict[tuple[str, str], Key] = {}
         self._variables: dict[Key, Variables] = {}
+        self._selected: dict[tuple[str, str], _Selected] = {}
 
     def inject(self, resource: str, item: Object) -> Object:
         """The object with the variables of its binding, if it has one. An object that is invalid is left as it is."""
-        if not self._variables:
+        if not self._variables and not self._selected:
             return item
         try:
-            metadata = item["metadata"]
-            variables = self._variables.get(Key(resource, metadata.get("namespace") or DEFAULT_NAMESPACE, metadata["name"]))
+            variables = self._variables_for(resource, item["metadata"])
             return injected(item, variables) if variables else item
         except (KeyError, TypeError, AttributeError):
             return item
@@ -48,6 +59,11 @@ class Bindings:
         """Bind the subject. While the sink has no address, the subject keeps what it has."""
         metadata, subject = item.metadata, item.spec.subject
         namespace, name = metadata.namespace or "", metadata.name or ""
+        if subject.name is None and subject.selector is not None:
+            if context.sink is not None:
+                variables = variables_of(item.spec, context.sink)
+                self._selected[namespace, name] = _Selected(subject.namespace or namespace, subject.selector, variables)
+            return
         key = Key(BY_VERSION[subject.api_version, subject.kind].plural, subject.namespace or namespace, subject.name or "")
         if self._subjects.get((namespace, name), key) != key:
             self.delete(namespace, name)
@@ -58,6 +74,7 @@ class Bindings:
 
     def delete(self, namespace: str, name: str) -> None:
         """Take the variables away from what the subject starts next."""
+        self._selected.pop((namespace, name), None)
         key = self._subjects.pop((namespace, name), None)
         if key:
             self._variables.pop(key, None)
@@ -65,6 +82,14 @@ class Bindings:
 
     async def close(self) -> None:
         """A binding has nothing in flight."""
+
+    def _variables_for(self, resource: str, metadata: Object) -> Variables | None:
+        namespace = metadata.get("namespace") or DEFAULT_NAMESPACE
+        if found := self._variables.get(Key(resource, namespace, metadata["name"])):
+            return found
+        labels = metadata.get("labels") or {}
+        selected = self._selected.values() if resource == JOBS else ()
+        return next((item.variables for item in selected if item.namespace == namespace and item.selector.matches(labels)), None)
 
     def _update(self, key: Key) -> None:
         if key.resource == DEPLOYMENTS:

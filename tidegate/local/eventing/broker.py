@@ -82,7 +82,14 @@ class BrokerRunner:
             await self._applied.wait()
 
     async def partitions(self, topic: EventTopic) -> set[int]:
-        return await (await self._connected()).partitions(topic.name)
+        return await (await self.writer()).partitions(topic.name)
+
+    async def writer(self) -> Writer:
+        """Return the writer of everything in this process that writes events, connected at the first call. Raises KafkaError."""
+        async with self._connecting:
+            if self._writer is None:
+                self._writer = Writer(await asyncio.to_thread(self._cluster.producer, ProducerOptions(block_seconds=_BLOCK_SECONDS)))
+            return self._writer
 
     def written(self) -> Mapping[Address, int]:
         """Return how many events each Broker has accepted, replies included."""
@@ -107,19 +114,13 @@ class BrokerRunner:
             raise Refused(503, f"the topic of the Broker {address.name} is not ready; retry later.", {"Retry-After": "1"})
         return task.result()
 
-    async def _connected(self) -> Writer:
-        async with self._connecting:
-            if self._writer is None:
-                self._writer = Writer(await asyncio.to_thread(self._cluster.producer, ProducerOptions(block_seconds=_BLOCK_SECONDS)))
-            return self._writer
-
     async def _open(self, name: str, address: Address) -> EventTopic:
         """Create the topic unless it exists; try again until Kafka does so."""
         while True:
             try:
                 if self._create_topics:
                     await asyncio.to_thread(self._create, name)
-                writer = await self._connected()
+                writer = await self.writer()
                 await writer.partitions(name)
                 return EventTopic(name, writer)
             except TidegateError as error:

@@ -7,10 +7,10 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from tidegate.local.errors import StartFailed
-from tidegate.local.eventing.job_state import COMPLETE, Pod, State, decide, interrupted, record_exit, wake_at
+from tidegate.local.eventing.job_state import COMPLETE, Pod, State, after, decide, interrupted, record_exit, wake_at
 from tidegate.local.eventing.job_status import Status, status_of
 from tidegate.local.eventing.pod_slots import PodSlots
 from tidegate.local.objects.job import Job
@@ -173,7 +173,7 @@ class JobRun:
 
     def _expires_at(self) -> datetime | None:
         finished, seconds = self.state.finished, self.job.spec.ttl_seconds_after_finished
-        return None if finished is None or seconds is None else finished.since + timedelta(seconds=seconds)
+        return None if finished is None or seconds is None else after(finished.since, seconds)
 
 
 def _pod_metadata(job: Job, pod: Pod, name: str) -> Metadata:

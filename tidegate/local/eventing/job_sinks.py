@@ -10,7 +10,7 @@ from common.errors import InvalidEvent
 from eventing.codecs import json
 from eventing.event import Event
 from functions.runtime.knative.objects import condition
-from tidegate.local.apiserver.resources import RESOURCES
+from tidegate.local.apiserver.resources import RESOURCES, Mutate
 from tidegate.local.apiserver.status_error import StatusError
 from tidegate.local.apiserver.store import Store
 from tidegate.local.eventing.event_job import Run, job_of
@@ -19,6 +19,7 @@ from tidegate.local.eventing.jobs import JOBS, Jobs
 from tidegate.local.eventing.runner import Resolved
 from tidegate.local.objects.eventing import JobSink
 from tidegate.local.objects.manifests import DEFAULT_NAMESPACE
+from tidegate.local.objects.validation import Object
 
 log = logging.getLogger("tidegate.local")
 
@@ -29,12 +30,17 @@ MAX_UNFINISHED = 1000
 _RETRY_AFTER_SECONDS = "5"
 
 
-class JobSinks:
-    """The runner of JobSinks, and the handler of their host."""
+def _unchanged(_: str, item: Object) -> Object:
+    return item
 
-    def __init__(self, store: Store, jobs: Jobs) -> None:
+
+class JobSinks:
+    """The runner of JobSinks, and the handler of their host. `mutate` changes a Job before its admission, as SinkBindings do."""
+
+    def __init__(self, store: Store, jobs: Jobs, mutate: Mutate = _unchanged) -> None:
         self._store = store
         self._jobs = jobs
+        self._mutate = mutate
         self._sinks: dict[tuple[str, str], JobSink] = {}
 
     def apply(self, item: JobSink, context: Resolved) -> None:
@@ -76,7 +82,7 @@ class JobSinks:
         files = self._jobs.files
         try:
             files.save_event(run.namespace, run.job, body)
-            self._store.create(JOBS, RESOURCES[JOBS].admit(job_of(sink, run), None))
+            self._store.create(JOBS, RESOURCES[JOBS].admit(self._mutate(JOBS, job_of(sink, run)), None))
             if not files.has(run.namespace, run.job):
                 raise OSError("the Job was not written")
         except (OSError, StatusError) as problem:

@@ -17,6 +17,10 @@ COMPLETE, SUCCESS_CRITERIA_MET, FAILED, FAILURE_TARGET, SUSPENDED = "Complete", 
 # Kubernetes waits 10 s after the first failure, and up to 10 minutes. Here a person is waiting.
 FIRST_PAUSE = timedelta(seconds=0.5)
 LONGEST_PAUSE = timedelta(seconds=10)
+# The pods that Kubernetes creates at most in one decision. More could not run at once on this machine.
+MOST_ACTIVE = 500
+# A longer time limit is none, and its end might be after the last year of the calendar.
+_LONGEST_SECONDS = 100 * 365 * 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +126,11 @@ def pause(failures: int) -> timedelta:
     return min(FIRST_PAUSE * 2.0 ** min(failures - 1, 32), LONGEST_PAUSE) if failures else timedelta(0)
 
 
+def after(time: datetime, seconds: int) -> datetime:
+    """The end of a time limit."""
+    return time + timedelta(seconds=min(seconds, _LONGEST_SECONDS))
+
+
 def _started(spec: JobSpec, state: State, now: datetime) -> State:
     """Set the start of a Job that is not suspended, and set it again when it is resumed."""
     if spec.suspend:
@@ -147,7 +156,7 @@ def _failure(spec: JobSpec, state: State, now: datetime) -> Condition | None:
 def _deadline(spec: JobSpec, state: State) -> datetime | None:
     if spec.active_deadline_seconds is None or state.started is None or spec.suspend:
         return None
-    return state.started + timedelta(seconds=spec.active_deadline_seconds)
+    return after(state.started, spec.active_deadline_seconds)
 
 
 def _attempt_at(state: State) -> datetime | None:
@@ -183,8 +192,8 @@ def _wanted(spec: JobSpec, state: State) -> int:
     if spec.suspend:
         return 0
     if spec.completions is None:
-        return len(state.active) if state.succeeded else spec.parallelism
-    return max(0, min(spec.completions - state.succeeded, spec.parallelism))
+        return len(state.active) if state.succeeded else min(spec.parallelism, MOST_ACTIVE)
+    return max(0, min(spec.completions - state.succeeded, spec.parallelism, MOST_ACTIVE))
 
 
 def _new_indexes(spec: JobSpec, state: State, count: int) -> list[int | None]:

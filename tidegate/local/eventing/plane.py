@@ -9,7 +9,7 @@ from eventing.kafka.kafka_python.cluster import KafkaCluster
 from eventing.kafka.port import Broker
 from tidegate.local.apiserver.store import Store
 from tidegate.local.eventing import flows
-from tidegate.local.eventing.addressing import BROKERS, INGRESSES, JOB_SINKS, PARALLELS, SEQUENCES, Handler
+from tidegate.local.eventing.addressing import BROKERS, INGRESSES, JOB_SINKS, KAFKA_SINKS, PARALLELS, SEQUENCES, Handler
 from tidegate.local.eventing.api_server_source import ApiServerSources
 from tidegate.local.eventing.bindings import Bind, Bindings
 from tidegate.local.eventing.broker import BrokerRunner
@@ -19,10 +19,14 @@ from tidegate.local.eventing.flows import FlowRunner
 from tidegate.local.eventing.job_files import JobFiles
 from tidegate.local.eventing.job_sinks import JobSinks
 from tidegate.local.eventing.jobs import Jobs
+from tidegate.local.eventing.kafka_sink import KafkaSinkRunner
+from tidegate.local.eventing.kafka_source import KafkaSourceRunner
 from tidegate.local.eventing.ping import Pings
 from tidegate.local.eventing.transport import Post
 from tidegate.local.eventing.trigger import TriggerRunner
 from tidegate.local.processes.launcher import Launcher
+
+KAFKA_SOURCES = "kafkasources"
 
 
 class Eventing:
@@ -47,9 +51,12 @@ class Eventing:
         self.containers = ContainerSources(launcher)
         self.jobs = Jobs(store, launcher, JobFiles(jobs_folder))
         self.pings = Pings(post)
-        job_sinks = JobSinks(store, self.jobs)
+        job_sinks = JobSinks(store, self.jobs, self.bindings.inject)
         self.brokers = BrokerRunner(cluster, self.controller.reporter(BROKERS), create_topics=create_topics)
         self.triggers = TriggerRunner(cluster, self.brokers, post, self.controller.reporter(TRIGGERS))
+        self.kafka_sinks = KafkaSinkRunner(cluster, self.brokers, self.controller.reporter(KAFKA_SINKS), create_topics=create_topics)
+        report = self.controller.reporter(KAFKA_SOURCES)
+        self.kafka_sources = KafkaSourceRunner(cluster, self.brokers, post, report, create_topics=create_topics)
         sequences, parallels = FlowRunner(flows.sequence, post), FlowRunner(flows.parallel, post)
         # Closed in this order: what makes events comes first, what receives them last.
         self.controller.run(
@@ -57,18 +64,28 @@ class Eventing:
                 "apiserversources": ApiServerSources(store, post, api),
                 "containersources": self.containers,
                 "pingsources": self.pings,
+                KAFKA_SOURCES: self.kafka_sources,
                 "sinkbindings": self.bindings,
                 # Before Triggers, which wait for the answers of flows.
                 SEQUENCES: sequences,
                 PARALLELS: parallels,
                 TRIGGERS: self.triggers,
+                KAFKA_SINKS: self.kafka_sinks,
+                # Last of those that write to Kafka, since they share its connection.
                 BROKERS: self.brokers,
                 JOB_SINKS: job_sinks,
                 JOBS: self.jobs,
             }
         )
-        handlers = {BROKERS: self.brokers.handle, JOB_SINKS: job_sinks.handle, SEQUENCES: sequences.handle, PARALLELS: parallels.handle}
-        self.ingresses = _by_host(handlers)
+        self.ingresses = _by_host(
+            {
+                BROKERS: self.brokers.handle,
+                JOB_SINKS: job_sinks.handle,
+                KAFKA_SINKS: self.kafka_sinks.handle,
+                SEQUENCES: sequences.handle,
+                PARALLELS: parallels.handle,
+            }
+        )
 
     def start(self) -> None:
         """Reconcile each change of the store from now on, and run again the Jobs that an earlier end interrupted."""

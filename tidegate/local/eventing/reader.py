@@ -15,7 +15,6 @@ from enum import Enum
 from typing import NamedTuple, TypeVar
 
 from common.errors import InvalidEvent
-from eventing.codecs.kafka import Record
 from eventing.event import Event
 from eventing.kafka.errors import KafkaError
 from eventing.kafka.port import Cluster, CommittedOffset, ConsumedRecord, Consumer, ConsumerOptions, TopicPartition
@@ -24,7 +23,7 @@ from tidegate.local.eventing.recent import Recent
 log = logging.getLogger("tidegate.eventing")
 
 Result = TypeVar("Result")
-Decode = Callable[[Record], Event]
+Decode = Callable[[ConsumedRecord], Event]
 
 # Records that others write are noticed within this time on a broker that answers a fetch late, at once on Apache Kafka.
 _FETCH_SECONDS = 0.25

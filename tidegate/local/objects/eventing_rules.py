@@ -23,7 +23,7 @@ from tidegate.local.objects.eventing import (
     Trigger,
 )
 from tidegate.local.objects.job import Job
-from tidegate.local.objects.resources import Manifest
+from tidegate.local.objects.resources import Manifest, ObjectReference
 from tidegate.local.objects.validation import InvalidObject, Stage, webhook_error
 
 _EXTENSION = re.compile(r"[a-z0-9]+")
@@ -116,10 +116,15 @@ def _check_sink_binding(binding: SinkBinding) -> None:
     subject = binding.spec.subject
     if subject.namespace and binding.metadata.namespace and subject.namespace != binding.metadata.namespace:
         raise webhook_error("spec.subject.namespace", f"invalid value: {subject.namespace}")
-    if subject.kind not in _SUBJECTS or not subject.name:
+    if subject.kind not in _SUBJECTS or not (subject.name or _has_selector(subject)):
         problem = f"is {subject.kind} {subject.name or 'by selector'}, which tidegate up does not bind"
-        remedy = f"name an object of one of the kinds {', '.join(_SUBJECTS)}"
+        remedy = f"name an object of one of the kinds {', '.join(_SUBJECTS)}, or select Jobs"
         raise InvalidObject(Stage.SCHEMA, "spec.subject", problem, remedy=remedy)
+
+
+def _has_selector(subject: ObjectReference) -> bool:
+    # A Job is bound when it is created, whatever its name; the others must be found again when their binding changes.
+    return subject.kind == "Job" and subject.selector is not None
 
 
 def _check_api_server_source(source: ApiServerSource) -> None:

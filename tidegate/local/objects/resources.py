@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 from pydantic import Field
 
 from tidegate.local.objects.podspec import PodSpec, RevisionSpec
@@ -68,9 +71,25 @@ class PodTemplate(StrictModel):
     spec: PodSpec
 
 
+class LabelRequirement(StrictModel):
+    key: str
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    values: list[str] = Field([])
+
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        """Whether labels satisfy it. An absent label satisfies NotIn, as in Kubernetes."""
+        if self.operator in ("Exists", "DoesNotExist"):
+            return (self.key in labels) == (self.operator == "Exists")
+        return (labels.get(self.key) in self.values) == (self.operator == "In")
+
+
 class LabelSelector(StrictModel):
     match_labels: dict[str, str] = Field({})
-    match_expressions: Json = None
+    match_expressions: list[LabelRequirement] = Field([])
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether labels satisfy every requirement; an empty selector has none."""
+        return self.match_labels.items() <= labels.items() and all(item.holds(labels) for item in self.match_expressions)
 
 
 class DeploymentSpec(StrictModel):
@@ -94,7 +113,7 @@ class ObjectReference(StrictModel):
     kind: str
     name: str | None = None
     namespace: str | None = None
-    selector: Json = None
+    selector: LabelSelector | None = None
 
 
 class ConfigMap(Manifest):

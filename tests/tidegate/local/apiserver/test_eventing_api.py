@@ -229,13 +229,12 @@ async def test_watch_shows_when_a_trigger_gets_its_subscriber(custom: kubernetes
     assert await waiting == "http://hello.localhost:8080"
 
 
-async def test_status_can_be_written_by_itself(custom: kubernetes.CustomObjectsApi) -> None:
-    where = ("batch", "v1", "default", "jobs")
-    item = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": {"template": POD, "suspend": True}}
-    await call(custom.create_namespaced_custom_object, *where, item)
-    patched = await call(custom.patch_namespaced_custom_object_status, *where, "j", {"status": {"active": 7}, "spec": {"suspend": False}})
-    assert patched["status"]["active"] == 7
-    assert patched["spec"]["suspend"] is True
+async def test_status_is_written_by_controllers_only(custom: kubernetes.CustomObjectsApi) -> None:
+    await call(custom.create_namespaced_custom_object, *TRIGGERS, {**trigger(), "status": {"subscriberUri": "http://forged"}})
+    seen = await call(custom.patch_namespaced_custom_object, *TRIGGERS, "t", {"status": {"subscriberUri": "http://forged"}})
+    assert seen["status"]["subscriberUri"] == URI["uri"]
+    change = {"status": {"subscriberUri": "http://forged"}}
+    assert (await reason(custom.patch_namespaced_custom_object_status, *TRIGGERS, "t", change))[0] == 405
 
 
 @pytest.mark.parametrize("depth", [200, 900, 5000])

@@ -63,6 +63,42 @@ def test_invalid_object_is_left_to_admission(item: Object) -> None:
     assert bindings.inject("jobs", item) == item
 
 
+def test_jobs_are_bound_by_their_labels() -> None:
+    bindings = Bindings(Store(), lambda name, variables: None)
+    item = binding("Job", "batch/v1", "")
+    selector = {"matchLabels": {"app": "batch"}, "matchExpressions": [{"key": "trial", "operator": "DoesNotExist"}]}
+    item["spec"]["subject"] = {"apiVersion": "batch/v1", "kind": "Job", "selector": selector}
+    bindings.apply(parsed(item), Resolved(sink="http://sink.example"))
+
+    def sink(resource: str = "jobs", namespace: str = "default", **labels: str) -> list[Object]:
+        made = {"metadata": {"name": "j", "namespace": namespace, "labels": labels}, "spec": {"template": {"spec": {"containers": [{}]}}}}
+        found: list[Object] = bindings.inject(resource, made)["spec"]["template"]["spec"]["containers"][0].get("env", [])
+        return found
+
+    assert sink(app="batch") == [{"name": "K_SINK", "value": "http://sink.example"}]
+    assert sink() == sink(app="batch", trial="1") == sink("services", app="batch") == sink(namespace="other", app="batch") == []
+    bindings.delete("default", "binding")
+    assert sink(app="batch") == []
+
+
+async def test_the_job_of_an_event_has_the_sink_of_its_binding(
+    running: Running, root: Path, client: aiohttp.ClientSession, until: Until
+) -> None:
+    command = ["python", "-c", "import os; open('sink', 'w').write(os.environ['K_SINK'])"]
+    pod = {"restartPolicy": "Never", "containers": [{"name": "work", "command": command}]}
+    job = {"metadata": {"labels": {"app": "batch"}}, "spec": {"template": {"spec": pod}}}
+    sink = {"apiVersion": "sinks.knative.dev/v1alpha1", "kind": "JobSink", "metadata": {"name": "work"}, "spec": {"job": job}}
+    reference = {"apiVersion": "sinks.knative.dev/v1alpha1", "kind": "JobSink", "name": "work"}
+    bound = binding("Job", "batch/v1", "", sink={"ref": reference})
+    bound["spec"]["subject"] = {"apiVersion": "batch/v1", "kind": "Job", "selector": {"matchLabels": {"app": "batch"}}}
+    async with running(sink, bound) as here:
+        address = f"http://job-sink.localhost:{here.running.gateway.rpartition(':')[2]}/default/work"
+        headers = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/demo", "ce-type": "t"}
+        async with client.post(address, headers=headers) as answer:
+            assert answer.status == 202
+        await until(lambda: (root / "sink").exists() and (root / "sink").read_text() == address)
+
+
 async def test_bound_service_gets_one_revision_with_its_sink(running: Running, service: Make, client: aiohttp.ClientSession) -> None:
     show = "import http.server, os; H = type('H', (http.server.BaseHTTPRequestHandler,), {'do_GET': lambda self: (self.send_response(200), "
     show += "self.end_headers(), self.wfile.write(('{\"sink\": \"%s\"}' % os.environ['K_SINK']).encode()))}); "

@@ -10,7 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.local.eventing.job_state import COMPLETE, FAILED, LONGEST_PAUSE, State, decide, interrupted, pause, record_exit, wake_at
+from tidegate.local.eventing.job_state import (
+    COMPLETE,
+    FAILED,
+    LONGEST_PAUSE,
+    MOST_ACTIVE,
+    State,
+    after,
+    decide,
+    interrupted,
+    pause,
+    record_exit,
+    wake_at,
+)
 from tidegate.local.objects.job import JobSpec
 from tidegate.local.objects.validation import parse
 
@@ -176,6 +188,15 @@ def test_an_interrupted_job_runs_its_pods_again_and_loses_no_attempt() -> None:
     later = START + timedelta(days=1)
     again = decide(job, state, later)
     assert (again.started, len(again.active), again.finished) == (later, 1, None)
+
+
+def test_numbers_beyond_all_measure_are_bounded() -> None:
+    job = spec(parallelism=10**12, activeDeadlineSeconds=2**63 - 1)
+    state = decide(job, State(), START)
+    assert len(state.active) == MOST_ACTIVE
+    assert wake_at(job, state, START) == after(START, 2**63 - 1)
+    indexed = spec(parallelism=10**12, completions=10**12, completionMode="Indexed")
+    assert [pod.index for pod in decide(indexed, State(), START).active] == list(range(MOST_ACTIVE))
 
 
 def test_a_finished_job_stays_as_it_is() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,20 @@ async def test_pods_run_in_parallel_and_an_indexed_job_runs_each_index(tmp_path:
         status = await cluster.end_of("shards")
         assert {path.name for path in cluster.root.glob("index-*")} == {"index-0", "index-1", "index-2"}
     assert (status["completedIndexes"], status["succeeded"]) == ("0-2", 3)
+
+
+async def test_a_shard_that_is_killed_is_run_again_and_no_other(tmp_path: Path) -> None:
+    program = "import os\nopen('runs', 'a').write(os.environ['JOB_COMPLETION_INDEX'])\n" + WAIT
+    async with job_cluster(tmp_path) as cluster:
+        cluster.create("shards", program, completions=4, parallelism=4, completionMode="Indexed")
+        await cluster.until(lambda: len(pids(cluster.root)) == 4)
+        os.kill(pids(cluster.root)[0], signal.SIGKILL)
+        await cluster.until(lambda: len(pids(cluster.root)) == 5)
+        (cluster.root / "go").touch()
+        status = await cluster.end_of("shards")
+    assert (status["completedIndexes"], status["failed"]) == ("0-3", 1)
+    runs = (cluster.root / "runs").read_text()
+    assert (len(runs), set(runs)) == (5, set("0123"))
 
 
 async def test_a_pod_reads_its_name_labels_and_index_from_its_fields(tmp_path: Path) -> None:

@@ -53,6 +53,14 @@ def job_sink(program: str, name: str = "work", **spec: Any) -> Object:
     return {"apiVersion": "sinks.knative.dev/v1alpha1", "kind": "JobSink", "metadata": {"name": name}, "spec": {"job": job}}
 
 
+def kind(version: str, name: str, item: str) -> Object:
+    return {"apiVersion": version, "kind": name, "metadata": {"name": item}}
+
+
+def is_ready(item: Object) -> bool:
+    return any(found["type"] == "Ready" and found["status"] == "True" for found in item.get("status", {}).get("conditions", []))
+
+
 def event(number: int = 1, type_: str = "t", data: object = None) -> Object:
     return {"specversion": "1.0", "id": str(number), "source": "/demo", "type": type_, "data": data or {"n": number}}
 
@@ -61,8 +69,8 @@ def settings(root: Path, *objects: Object, **others: Any) -> UpSettings:
     return UpSettings(**{"manifests": objects, "port": 0, "state_dir": root / "state", "project_root": root, **others})
 
 
-async def post(client: aiohttp.ClientSession, gateway: str, sent: Object, sink: str = "work") -> int:
-    url = f"http://job-sink.localhost:{gateway.rpartition(':')[2]}/default/{sink}"
+async def post(client: aiohttp.ClientSession, gateway: str, sent: Object, sink: str = "work", host: str = "job-sink") -> int:
+    url = f"http://{host}.localhost:{gateway.rpartition(':')[2]}/default/{sink}"
     headers = {"Content-Type": "application/cloudevents+json"}
     async with client.post(url, data=json.dumps(sent), headers=headers) as answer:
         return answer.status
@@ -180,6 +188,24 @@ async def test_a_ping_source_starts_jobs_by_its_schedule(root: Path, until: Unti
     first = json.loads((root / "events").read_text().splitlines()[0])
     assert (first["type"], first["data"]) == ("dev.knative.sources.ping", {"n": 1})
     assert first["source"] == "/apis/v1/namespaces/default/pingsources/tick"
+
+
+async def test_events_of_a_kafka_sink_reach_a_job_by_a_kafka_source(root: Path, client: aiohttp.ClientSession, until: Until) -> None:
+    (root / "go").touch()
+    kafka = {"bootstrapServers": ["kafka.kafka.svc:9092"]}
+    sink = {**kind("eventing.knative.dev/v1alpha1", "KafkaSink", "out"), "spec": {**kafka, "topic": "orders"}}
+    receiver = {"ref": {"apiVersion": "sinks.knative.dev/v1alpha1", "kind": "JobSink", "name": "work"}}
+    reading = {**kafka, "topics": ["orders"], "initialOffset": "earliest", "sink": receiver}
+    source = {**kind("sources.knative.dev/v1", "KafkaSource", "in"), "spec": reading}
+    async with up(settings(root, source, sink, job_sink(WAIT_AND_COPY))) as here:
+        store = here.controller.store
+        await until(
+            lambda: all(is_ready(store.get(*name)) for name in (("kafkasinks", "out"), ("kafkasources", "in"), ("jobsinks", "work")))
+        )
+        assert await post(client, here.running.gateway, event(), "out", host="kafka-sink-ingress") == 202
+        await until((root / "events").exists)
+    received = json.loads((root / "events").read_text())
+    assert {**event(), "knativekafkaoffset": received["knativekafkaoffset"]}.items() <= received.items()
 
 
 async def test_the_batch_of_the_manifests_is_started_by_an_event(
