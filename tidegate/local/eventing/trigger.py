@@ -155,7 +155,7 @@ class TriggerRunner:
         dispatcher = Dispatcher(reader, ordered=running.source.ordered)
         try:
             partitions = await self._brokers.partitions(topic)
-            await reader.start(partitions, Start.LATEST, dispatcher.dispatch, anew=running.trigger in self._deleted)
+            await reader.start(partitions, Start.LATEST, dispatcher.dispatch, reset=running.trigger in self._deleted)
         except BaseException:
             await reader.close()
             raise

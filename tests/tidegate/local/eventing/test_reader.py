@@ -67,7 +67,7 @@ async def test_group_without_offsets_starts_at_either_end(cluster: FakeCluster) 
     await until(lambda: latest.count == 1)
     await latest.reader.close()
 
-    await earliest.start(Start.EARLIEST, anew=True)
+    await earliest.start(Start.EARLIEST, reset=True)
 
     await until(lambda: earliest.count == 2)
     await earliest.reader.close()

@@ -168,12 +168,12 @@ async def test_event_whose_retries_are_used_up_is_dead_lettered(eventing: Eventi
 
 async def test_dead_letter_without_a_response_has_no_code(eventing: Eventing, sink: StartSink, unused_tcp_port: int) -> None:
     dead = await sink()
-    nobody = f"http://127.0.0.1:{unused_tcp_port}/"
-    eventing.trigger("a", nobody, dead_letter=dead.url, delivery={"deadLetterSink": {"uri": dead.url}})
+    unreachable = f"http://127.0.0.1:{unused_tcp_port}/"
+    eventing.trigger("a", unreachable, dead_letter=dead.url, delivery={"deadLetterSink": {"uri": dead.url}})
     await eventing.ready("a")
     await eventing.send(event(1))
 
-    assert await dead.wait(1) == [event(1).with_attributes(knativeerrordest=nobody)]
+    assert await dead.wait(1) == [event(1).with_attributes(knativeerrordest=unreachable)]
 
 
 async def test_slow_subscriber_is_given_up_after_the_timeout(eventing: Eventing, sink: StartSink) -> None:
