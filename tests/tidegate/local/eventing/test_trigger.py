@@ -62,6 +62,18 @@ async def test_trigger_sees_no_event_from_before_it_was_created(eventing: Eventi
     assert received.ids == ["e2"]
 
 
+async def test_trigger_gets_the_events_from_its_creation_on(eventing: Eventing, sink: StartSink) -> None:
+    received = await sink()
+    for number in range(8):
+        await eventing.send(event(number))
+    eventing.trigger("a", received.url)
+    await eventing.send(event(8), event(9), mode=Mode.BATCH)  # before the Trigger is connected
+
+    await received.wait(2)
+
+    assert sorted(received.ids) == ["e8", "e9"]
+
+
 async def test_each_trigger_gets_the_events_of_its_filter(eventing: Eventing, sink: StartSink) -> None:
     some, every = await sink(), await sink()
     eventing.trigger("a", some.url, filters=[{"prefix": {"type": "com.airline."}}])
@@ -168,12 +180,12 @@ async def test_event_whose_retries_are_used_up_is_dead_lettered(eventing: Eventi
 
 async def test_dead_letter_without_a_response_has_no_code(eventing: Eventing, sink: StartSink, unused_tcp_port: int) -> None:
     dead = await sink()
-    unknown = f"http://127.0.0.1:{unused_tcp_port}/"
-    eventing.trigger("a", unknown, dead_letter=dead.url, delivery={"deadLetterSink": {"uri": dead.url}})
+    unreachable = f"http://127.0.0.1:{unused_tcp_port}/"
+    eventing.trigger("a", unreachable, dead_letter=dead.url, delivery={"deadLetterSink": {"uri": dead.url}})
     await eventing.ready("a")
     await eventing.send(event(1))
 
-    assert await dead.wait(1) == [event(1).with_attributes(knativeerrordest=unknown)]
+    assert await dead.wait(1) == [event(1).with_attributes(knativeerrordest=unreachable)]
 
 
 async def test_slow_subscriber_is_given_up_after_the_timeout(eventing: Eventing, sink: StartSink) -> None:
