@@ -16,7 +16,7 @@ from tidegate.local.controller.controller import Controller
 from tidegate.local.controller.revision import Revision
 from tidegate.local.errors import NoReplica, QueueFull
 from tidegate.local.eventing.addressing import INGRESSES
-from tidegate.local.eventing.transport import SKIPPED, Answer, Post, PostFailed, read_answer
+from tidegate.local.eventing.delivery.transport import SKIPPED, Answer, Post, PostFailed, read_answer
 from tidegate.local.processes.replica import Replica
 
 # The ingresses by their names on a cluster, which no name server here knows.

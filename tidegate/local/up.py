@@ -34,8 +34,8 @@ from tidegate.local.controller.controller import Controller
 from tidegate.local.controller.deployments import Deployments
 from tidegate.local.direct import DirectPost
 from tidegate.local.eventing.cluster_names import at_gateway
+from tidegate.local.eventing.delivery.transport import HttpPost
 from tidegate.local.eventing.plane import Eventing
-from tidegate.local.eventing.transport import HttpPost
 from tidegate.local.gateway import Gateway, drop_malformed_request_logs
 from tidegate.local.objects import manifests
 from tidegate.local.objects.job import Job

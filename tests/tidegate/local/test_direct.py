@@ -13,7 +13,7 @@ import pytest
 from eventing.codecs.http import Message
 from tests.tidegate.local.calls import url
 from tidegate.local.direct import DirectPost
-from tidegate.local.eventing.transport import Answer, HttpPost, PostFailed
+from tidegate.local.eventing.delivery.transport import Answer, HttpPost, PostFailed
 from tidegate.local.up import Up
 
 Make = Callable[..., dict[str, Any]]

@@ -14,12 +14,12 @@ from aiohttp import web
 
 from eventing.event import Event
 from tidegate.local.eventing import ingress
-from tidegate.local.eventing.delivery import DeliveryPolicy
-from tidegate.local.eventing.dispatcher import Stopping
+from tidegate.local.eventing.delivery.policy import DeliveryPolicy
+from tidegate.local.eventing.delivery.subscriber import Delivered, Sleep, Subscriber
+from tidegate.local.eventing.delivery.transport import Post
 from tidegate.local.eventing.ingress import Address, Refused
+from tidegate.local.eventing.kafka.dispatcher import Stopping
 from tidegate.local.eventing.runner import Resolved
-from tidegate.local.eventing.subscriber import Delivered, Sleep, Subscriber
-from tidegate.local.eventing.transport import Post
 from tidegate.local.objects.destinations import destinations
 from tidegate.local.objects.eventing import DeliverySpec, Parallel, Sequence
 from tidegate.local.objects.resources import Manifest

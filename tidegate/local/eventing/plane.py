@@ -10,20 +10,20 @@ from eventing.kafka.port import Broker
 from tidegate.local.apiserver.store import Store
 from tidegate.local.eventing import flows
 from tidegate.local.eventing.addressing import BROKERS, INGRESSES, JOB_SINKS, KAFKA_SINKS, PARALLELS, SEQUENCES, Handler
-from tidegate.local.eventing.api_server_source import ApiServerSources
-from tidegate.local.eventing.bindings import Bind, Bindings
-from tidegate.local.eventing.broker import BrokerRunner
-from tidegate.local.eventing.container_source import ContainerSources
 from tidegate.local.eventing.controller import JOBS, TRIGGERS, EventingController
+from tidegate.local.eventing.delivery.transport import Post
 from tidegate.local.eventing.flows import FlowRunner
-from tidegate.local.eventing.job_files import JobFiles
-from tidegate.local.eventing.job_sinks import JobSinks
-from tidegate.local.eventing.jobs import Jobs
-from tidegate.local.eventing.kafka_sink import KafkaSinkRunner
-from tidegate.local.eventing.kafka_source import KafkaSourceRunner
-from tidegate.local.eventing.ping import Pings
-from tidegate.local.eventing.transport import Post
-from tidegate.local.eventing.trigger import TriggerRunner
+from tidegate.local.eventing.jobs.files import JobFiles
+from tidegate.local.eventing.jobs.jobs import Jobs
+from tidegate.local.eventing.jobs.sinks import JobSinks
+from tidegate.local.eventing.kafka.broker import BrokerRunner
+from tidegate.local.eventing.kafka.sink import KafkaSinkRunner
+from tidegate.local.eventing.kafka.source import KafkaSourceRunner
+from tidegate.local.eventing.kafka.trigger import TriggerRunner
+from tidegate.local.eventing.sources.api_server_source import ApiServerSources
+from tidegate.local.eventing.sources.bindings import Bind, Bindings
+from tidegate.local.eventing.sources.container_source import ContainerSources
+from tidegate.local.eventing.sources.ping import Pings
 from tidegate.local.processes.launcher import Launcher
 
 KAFKA_SOURCES = "kafkasources"

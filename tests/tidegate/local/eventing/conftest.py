@@ -18,10 +18,10 @@ from eventing.codecs.http import Message, Mode
 from eventing.kafka.factory import cluster_of
 from eventing.kafka.port import Broker, Cluster
 from tests.tidegate.local.eventing.harness import BROKER_HOST, Answer, Eventing, Sink, respond
-from tidegate.local.eventing.broker import EXTERNAL_TOPIC, BrokerRunner
+from tidegate.local.eventing.delivery.transport import HttpPost
+from tidegate.local.eventing.kafka.broker import EXTERNAL_TOPIC, BrokerRunner
+from tidegate.local.eventing.kafka.trigger import TriggerRunner
 from tidegate.local.eventing.runner import Condition
-from tidegate.local.eventing.transport import HttpPost
-from tidegate.local.eventing.trigger import TriggerRunner
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from aiohttp import web
 from eventing.codecs import http
 from eventing.codecs.http import Mode
 from eventing.event import Event
-from tidegate.local.eventing.broker import BrokerRunner
+from tidegate.local.eventing.delivery.transport import HttpPost
+from tidegate.local.eventing.kafka.broker import BrokerRunner
+from tidegate.local.eventing.kafka.trigger import TriggerRunner
 from tidegate.local.eventing.runner import Condition, Resolved
-from tidegate.local.eventing.transport import HttpPost
-from tidegate.local.eventing.trigger import TriggerRunner
 from tidegate.local.objects import eventing as objects
 
 NAMESPACE = "default"

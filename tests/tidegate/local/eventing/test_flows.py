@@ -14,9 +14,9 @@ from eventing.codecs import http
 from eventing.codecs.http import Message, Mode
 from eventing.event import Event
 from tidegate.local.eventing import flows
+from tidegate.local.eventing.delivery.transport import Answer
 from tidegate.local.eventing.flows import FlowRunner
 from tidegate.local.eventing.runner import Resolved
-from tidegate.local.eventing.transport import Answer
 from tidegate.local.objects.destinations import destinations
 from tidegate.local.objects.eventing import Parallel, Sequence
 from tidegate.local.objects.resources import Manifest

@@ -1,0 +1,1 @@
+"""Delivery of one event to one address: filters, attempts, replies and dead letters."""

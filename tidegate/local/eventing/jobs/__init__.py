@@ -1,0 +1,1 @@
+"""Jobs as processes, and the JobSinks that start them."""

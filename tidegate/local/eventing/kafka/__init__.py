@@ -1,0 +1,1 @@
+"""What lives in Kafka: Brokers and their Triggers, KafkaSinks and KafkaSources."""

@@ -1,0 +1,194 @@
+"""Reads a topic for one consumer group: from memory what was just written here, everything else from Kafka.
+
+The group holds the committed offsets; its partitions are assigned rather than balanced. Reading starts at once, and
+after a SIGKILL no session has to expire first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from enum import Enum
+from typing import NamedTuple, TypeVar
+
+from common.errors import InvalidEvent
+from eventing.event import Event
+from eventing.kafka.errors import KafkaError
+from eventing.kafka.port import Cluster, CommittedOffset, ConsumedRecord, Consumer, ConsumerOptions, TopicPartition
+from tidegate.local.eventing.kafka.recent import Recent
+
+log = logging.getLogger("tidegate.eventing")
+
+Result = TypeVar("Result")
+Decode = Callable[[ConsumedRecord], Event]
+
+# Records that others write are noticed within this time on a broker that answers a fetch late, at once on Apache Kafka.
+_FETCH_SECONDS = 0.25
+_CALL_SECONDS = 10.0
+_CLOSE_SECONDS = 5.0
+_PAUSE_SECONDS = 1.0
+_MAX_RECORDS = 500
+
+
+class Start(Enum):
+    """An end of a topic."""
+
+    EARLIEST = "earliest"
+    LATEST = "latest"
+
+
+Origin = Start | Mapping[int, int]
+"""Where a group without offsets starts: at an end of the topic, or at offsets by partition."""
+
+
+class Incoming(NamedTuple):
+    """A record that was read; without an event if it is none."""
+
+    partition: TopicPartition
+    offset: int
+    event: Event | None
+
+
+class Reader:
+    """The records of a topic, in the order of each partition, from the group's offsets on.
+
+    Its methods belong to the event loop's thread; the consumer has a thread of its own.
+    """
+
+    def __init__(self, cluster: Cluster, topic: str, group: str, decode: Decode, recent: Recent | None = None) -> None:
+        self._cluster = cluster
+        self._topic = topic
+        self._group = group
+        self._decode = decode
+        self._recent = recent or Recent()
+        self._thread = ThreadPoolExecutor(1, f"reader-{group}")
+        self._consumer: Consumer | None = None
+        self._next: dict[TopicPartition, int] = {}
+        self._fetched: dict[TopicPartition, deque[ConsumedRecord]] = {}
+        self._behind = asyncio.Event()
+        self._fetching: asyncio.Task[None] | None = None
+
+    @property
+    def positions(self) -> Mapping[TopicPartition, int]:
+        """The offset to read next, by partition."""
+        return self._next
+
+    async def start(self, partitions: Collection[int], start: Origin, notify: Callable[[], None], *, reset: bool = False) -> None:
+        """Connect and find the position in each partition. Raises KafkaError or BrokerRefused.
+
+        A partition without a committed offset gets one at once, so that no record is missed after a crash; with `reset`
+        every partition counts as one without. `notify` is called whenever records were fetched.
+        """
+        sources = [TopicPartition(self._topic, number) for number in sorted(partitions)]
+        self._next = await self._run(self._connect, sources, start, reset)
+        self._fetched = {source: deque() for source in sources}
+        self._fetching = asyncio.create_task(self._fetch_repeatedly(notify))
+
+    def read(self, partition: TopicPartition) -> Incoming | None:
+        """Return the next record of a partition, or None if there is none in memory."""
+        fetched, following = self._fetched[partition], self._next[partition]
+        while fetched and fetched[0].offset < following:  # read from memory meanwhile
+            fetched.popleft()
+        if fetched:
+            record = fetched.popleft()
+            return self._advance(Incoming(partition, record.offset, self._decoded(record)))
+        event = self._recent.get(partition.partition, following)
+        if event is not None:
+            return self._advance(Incoming(partition, following, event))
+        if self._recent.end(partition.partition) > following:
+            self._behind.set()
+        return None
+
+    async def commit(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Commit positions of the group. Raises KafkaError."""
+        await self._run(self._client.commit, {source: CommittedOffset(offset) for source, offset in positions.items()}, _CALL_SECONDS)
+
+    async def close(self) -> None:
+        """Stop to fetch, and disconnect."""
+        if self._fetching is not None:
+            self._fetching.cancel()
+        try:
+            if self._consumer is not None:
+                await self._run(self._consumer.close, _CLOSE_SECONDS)
+        except KafkaError as error:
+            log.info("the reader of %s was not closed in order (%s)", self._topic, error)
+        finally:
+            self._thread.shutdown(wait=False)
+
+    @property
+    def _client(self) -> Consumer:
+        if self._consumer is None:
+            raise RuntimeError("the reader was not started.")
+        return self._consumer
+
+    def _advance(self, incoming: Incoming) -> Incoming:
+        self._next[incoming.partition] = incoming.offset + 1
+        return incoming
+
+    def _decoded(self, record: ConsumedRecord) -> Event | None:
+        try:
+            return self._decode(record)
+        except InvalidEvent as error:
+            log.warning("the record at %s/%d/%d is skipped: %s", record.topic, record.partition, record.offset, error)
+            return None
+
+    async def _fetch_repeatedly(self, notify: Callable[[], None]) -> None:
+        """Fetch what is not in memory, at once if it is known that there is something, and else from time to time."""
+        while True:
+            try:
+                await self._fetch(notify)
+                async with asyncio.timeout(_FETCH_SECONDS):
+                    await self._behind.wait()
+            except TimeoutError:
+                pass
+            except KafkaError as error:
+                log.warning("Kafka does not return the records of %s (%s); trying again", self._topic, error)
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _fetch(self, notify: Callable[[], None]) -> None:
+        self._behind.clear()
+        wanted = {source: self._next[source] for source, waiting in self._fetched.items() if not waiting}
+        if not wanted:
+            return
+        found = await self._run(self._poll, wanted)
+        for source, records in found.items():
+            self._fetched[source].extend(records)
+        if found:
+            notify()
+
+    async def _run(self, call: Callable[..., Result], *arguments: object) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+
+    def _connect(self, sources: list[TopicPartition], start: Origin, reset: bool) -> dict[TopicPartition, int]:
+        consumer = self._consumer = self._cluster.consumer(ConsumerOptions(group=self._group, max_poll_records=_MAX_RECORDS))
+        consumer.assign(sources)
+        committed = {} if reset else {source: consumer.committed(source, _CALL_SECONDS) for source in sources}
+        known = {source: found.offset for source, found in committed.items() if found is not None}
+        missing = [source for source in sources if source not in known]
+        if missing:
+            added = _offsets(consumer, missing, start)
+            consumer.commit({source: CommittedOffset(offset) for source, offset in added.items()}, _CALL_SECONDS)
+            known |= added
+        for source, offset in known.items():
+            consumer.seek(source, offset)
+        return known
+
+    def _poll(self, wanted: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Sequence[ConsumedRecord]]:
+        consumer = self._client
+        others = consumer.assignment() - wanted.keys()
+        consumer.pause(others - consumer.paused())
+        consumer.resume(consumer.paused() & wanted.keys())
+        positions = consumer.positions()
+        for source, offset in wanted.items():
+            if positions.get(source) != offset:
+                consumer.seek(source, offset)
+        return consumer.poll(_FETCH_SECONDS)
+
+
+def _offsets(consumer: Consumer, sources: list[TopicPartition], start: Origin) -> dict[TopicPartition, int]:
+    if isinstance(start, Mapping):
+        return {source: start[source.partition] for source in sources}
+    return consumer.end_offsets(sources) if start is Start.LATEST else consumer.beginning_offsets(sources)

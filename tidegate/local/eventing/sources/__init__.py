@@ -1,0 +1,1 @@
+"""Sources of events other than Kafka, and SinkBindings."""
