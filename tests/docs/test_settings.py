@@ -11,7 +11,7 @@ import yaml
 
 from common import logs
 from eventing.kafka.security import Security
-from functions.batch import paths
+from functions.batch.storage import paths
 from functions.batch import settings as batch
 from functions.batch.client import RetryPolicy
 from functions.router.settings import Settings as RouterSettings

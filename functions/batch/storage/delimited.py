@@ -31,7 +31,7 @@ _LAST_ROW = re.compile(_RECORD + rb"\Z")
 _BOM = b"\xef\xbb\xbf"
 # Texts without a number. In a column of strings only an empty field is null: NA is a country and a continent.
 _NULLS = ["", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "-", "#N/A"]
-_COLUMN = re.compile(r"In CSV column #(\d+): (?:CSV conversion error to )?(.*)", re.DOTALL)
+_COLUMN = re.compile(r"In CSV column #(\d+): (?:CSV conversion error to (.*?): )?(.*)", re.DOTALL)
 _COUNT = re.compile(r"Expected (\d+) columns, got (\d+)")
 
 
@@ -164,7 +164,7 @@ def _reason(message: str, names: Sequence[str]) -> str:
     column = _COLUMN.search(message)
     if column:
         name = names[int(column[1])] if int(column[1]) < len(names) else column[1]
-        return f"column {name}: {_first_line(column[2])}"
+        return f"column {name}{f' ({column[2]})' if column[2] else ''}: {_first_line(column[3])}"
     return _first_line(message)
 
 

@@ -12,6 +12,7 @@ from functions.batch.cells import is_text
 from functions.batch.errors import InvalidDataset
 from functions.batch.sizes import decoded_bytes, fixed_bytes, pieces
 from functions.batch.storage.column_values import column_values
+from functions.batch.storage.damage import DAMAGED, damaged
 from functions.batch.storage.pieces import Piece
 from functions.batch.storage.stores import OpenFile
 
@@ -25,8 +26,6 @@ _BOMB_RATIO = 1_000
 _VALUE_BYTES = 8
 # Bytes of a column that are read ahead of a row group too large to be read at once.
 _AHEAD_BYTES = 2**20
-# Exceptions of PyArrow for a damaged file.
-DAMAGED = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError, IndexError, KeyError)
 
 
 class ParquetReader:
@@ -49,7 +48,7 @@ class ParquetReader:
         except InvalidDataset:
             raise
         except DAMAGED as error:
-            raise InvalidDataset(f"{name} is not a Parquet file ({first_line(error)})", remedy="convert it to Parquet") from None
+            raise damaged(name, error, "is not a Parquet file", remedy="convert it to Parquet") from None
         self._memory_bytes = memory_bytes
         # By whether it reads whole row groups at once.
         self._files: dict[bool, Any] = {False: None, True: None}
@@ -63,7 +62,7 @@ class ParquetReader:
                         yield Piece(batch=part, first_row=start, rows=part.num_rows)
                         start += part.num_rows
         except DAMAGED as error:
-            raise InvalidDataset(f"{self._name} is damaged ({first_line(error)})", remedy="write it again") from None
+            raise damaged(self._name, error) from None
 
     def _runs(self, first_row: int) -> Iterator[tuple[list[int], int, bool]]:
         """Yield the row groups that are read together, their first row, and whether they are read at once.
@@ -124,8 +123,3 @@ def _check_sizes(metadata: pq.FileMetaData, nested_values: Sequence[Sequence[int
                 f"row group {number} of {name} decompresses from {file_bytes:,} to {size:,} bytes",
                 remedy="write the file again with smaller row groups, or drop its largest column",
             )
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an exception's text, without its period."""
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
