@@ -17,7 +17,7 @@ from functions.batch.storage.pieces import Piece
 from functions.batch.storage.stores import OpenFile
 
 # Rows of a piece, at most.
-_PIECE_ROWS = 65_536
+_PIECE_ROWS = 16_384
 # Decoded bytes of a piece, which is read in one call.
 PIECE_BYTES = 16 * 2**20
 # A row group with a higher compression ratio and more bytes is meant to exhaust its reader: data has ratios of 2 to 50.
@@ -50,6 +50,8 @@ class ParquetReader:
         except DAMAGED as error:
             raise damaged(name, error, "is not a Parquet file", remedy="convert it to Parquet") from None
         self._memory_bytes = memory_bytes
+        # A request to an object store takes as long as the transfer of a megabyte.
+        self._ahead_bytes = max(_AHEAD_BYTES, memory_bytes // 8 // len(self.schema)) if ahead and len(self.schema) else _AHEAD_BYTES
         # By whether it reads whole row groups at once.
         self._files: dict[bool, Any] = {False: None, True: None}
 
@@ -71,7 +73,7 @@ class ParquetReader:
         """
         run: list[int] = []
         row = start = size = 0
-        most = self._memory_bytes // 8 if self._ahead else 0
+        most = self._memory_bytes // 4 if self._ahead else 0
         for number, (rows, group_size) in enumerate(self._groups):
             if row + rows > first_row:
                 if run and (size <= most) != (size + group_size <= most):
@@ -88,7 +90,7 @@ class ParquetReader:
         if self._files[at_once] is None:
             # A repeated string stays a dictionary: decoded for each row, a kilobyte of file could take gigabytes.
             texts = [field.name for field in self.schema if is_text(field.type) or pa.types.is_binary(field.type)]
-            size = 0 if at_once else _AHEAD_BYTES
+            size = 0 if at_once else self._ahead_bytes
             self._files[at_once] = pq.ParquetFile(self._file, read_dictionary=texts, pre_buffer=at_once, buffer_size=size)
         rows = max(1, min(piece_rows, PIECE_BYTES // self._row_bytes))
         for batch in self._files[at_once].iter_batches(batch_size=rows, row_groups=groups, columns=list(columns)):
