@@ -53,6 +53,8 @@ class ArrowReader:
             self._schema_message = self._bytes(first)
             self._first = first.body + first.message.body_length
             self.schema: pa.Schema = pa.ipc.open_stream(pa.BufferReader(self._schema_message + _END)).schema
+            # Names and metadata are decoded when they are asked for; those that are not UTF-8 would raise later.
+            _ = self.schema.names, [(str(field.type), field.metadata) for field in self.schema]
         except DAMAGED as error:
             raise damaged(name, error, "is not an Arrow file") from None
 
