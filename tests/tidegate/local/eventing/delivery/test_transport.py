@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 
 from eventing.codecs.http import Message
-from tidegate.local.eventing.transport import MAX_ANSWER_BYTES, Answer, HttpPost, PostFailed
+from tidegate.local.eventing.delivery.transport import MAX_ANSWER_BYTES, Answer, HttpPost, PostFailed
 
 EVENT = Message({"ce-id": "1", "content-type": "text/plain"}, b"hello")
 
