@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 
 from aiohttp import web
 
@@ -91,7 +92,15 @@ class BrokerRunner:
         """Return the writer of everything in this process that writes events, connected at the first call. Raises KafkaError."""
         async with self._connecting:
             if self._writer is None:
-                self._writer = Writer(await asyncio.to_thread(self._cluster.producer, ProducerOptions(block_seconds=_BLOCK_SECONDS)))
+                call = asyncio.to_thread(self._cluster.producer, ProducerOptions(block_seconds=_BLOCK_SECONDS))
+                connecting = asyncio.ensure_future(call)
+                try:
+                    self._writer = Writer(await asyncio.shield(connecting))
+                except asyncio.CancelledError:
+                    # The call goes on in its thread, and `close` must close what it returns.
+                    with suppress(KafkaError):
+                        self._writer = Writer(await connecting)
+                    raise
             return self._writer
 
     def written(self) -> Mapping[Address, int]:

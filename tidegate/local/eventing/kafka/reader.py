@@ -111,8 +111,8 @@ class Reader:
         if self._fetching is not None:
             self._fetching.cancel()
         try:
-            if self._consumer is not None:
-                await self._run(self._consumer.close, _CLOSE_SECONDS)
+            # In the thread, after a connection that a cancelled `start` has left to it.
+            await self._run(self._close)
         except KafkaError as error:
             log.info("the reader of %s was not closed in order (%s)", self._topic, error)
         finally:
@@ -175,6 +175,10 @@ class Reader:
         for source, offset in known.items():
             consumer.seek(source, offset)
         return known
+
+    def _close(self) -> None:
+        if self._consumer is not None:
+            self._consumer.close(_CLOSE_SECONDS)
 
     def _poll(self, wanted: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Sequence[ConsumedRecord]]:
         consumer = self._client
