@@ -19,10 +19,7 @@ from eventing.codecs import http
 from eventing.codecs.http import Message, Mode
 from eventing.event import Event
 from tidegate.local.eventing.addressing import BROKERS, INGRESSES
-from tidegate.local.eventing.delivery import (
-    hops,
-    policy,
-)
+from tidegate.local.eventing.delivery import hops, policy
 from tidegate.local.eventing.delivery.policy import DeliveryPolicy
 from tidegate.local.eventing.delivery.transport import Answer, Post, PostFailed
 
