@@ -13,6 +13,8 @@ from functions.batch.paths import SETTING as PATHS
 DEFAULT_PATHS = "/data,/tmp"
 DEFAULT_ROUTER_URL = "http://router.default.svc.cluster.local"
 DEFAULT_EVENT_PATH = "/etc/jobsink-event"
+# MiB that the process needs before it has a row.
+_LEAST_MEMORY = 192
 # No limit makes sense at zero seconds; a millisecond is below any real one.
 _LEAST_SECONDS = 0.001
 
@@ -22,9 +24,9 @@ _LEAST_SECONDS = 0.001
 class Limits:
     """Bounds of a batch: what one request holds, how many run at once, and how long they may take."""
 
-    chunk_rows: int = 1_000
-    """TIDEGATE_BATCH_CHUNK_ROWS of a request: enough that the prediction dominates it, few enough that a start from
-    zero loses little work."""
+    chunk_rows: int = 16_384
+    """TIDEGATE_BATCH_CHUNK_ROWS of a request: enough that the prediction dominates it, few enough that several requests
+    share a function's limit of waiting rows. Requests of JSON, which those with keys are, are also limited in bytes."""
 
     json_bytes: int = 3 * 2**20
     """Bytes of JSON in a request: below the 4 MiB that a model function takes (TIDEGATE_MAX_JSON_BYTES)."""
@@ -33,8 +35,12 @@ class Limits:
     """Bytes of binary tensors in a request: far below the 64 MiB of a body (TIDEGATE_MAX_BODY_BYTES), and read within
     milliseconds."""
 
-    in_flight: int = 4
-    """TIDEGATE_BATCH_IN_FLIGHT, requests: two keep the model busy, more let it scale out."""
+    in_flight: int = 64
+    """TIDEGATE_BATCH_IN_FLIGHT, requests at most: as many are sent as throughput grows with, so that the model scales
+    out, and fewer when it is overloaded."""
+
+    memory_bytes: int = 256 * 2**20
+    """TIDEGATE_BATCH_MEMORY, in MiB: the memory of the whole process, of which the rows in flight get what is left."""
 
     request_timeout_seconds: float = 120.0
     """TIDEGATE_BATCH_REQUEST_TIMEOUT_SECONDS of one request, a start from zero included."""
@@ -59,6 +65,16 @@ class BatchSettings:
 
     limits: Limits
 
+    sink: str | None = None
+    """K_SINK: the URL that the events of the run are posted to; none are without it. A SinkBinding sets it."""
+
+    shard: int | None = None
+    """JOB_COMPLETION_INDEX: the number of this process, from 0, in an Indexed Job."""
+
+    shards: int = 1
+    """TIDEGATE_BATCH_SHARDS: the processes that share a run, which are the completions of an Indexed Job; a request may
+    ask for fewer."""
+
     @classmethod
     def from_env(cls, environ: Environ) -> BatchSettings:
         """Read the settings. Raises InvalidSetting, naming the variable."""
@@ -67,12 +83,16 @@ class BatchSettings:
             router_url=environ.get("TIDEGATE_ROUTER_URL") or cls.router_url,
             event_path=Path(environ.get("K_EVENT_PATH") or cls.event_path),
             folders=_folders(environ),
+            sink=environ.get("K_SINK") or None,
+            shard=integer(environ, "JOB_COMPLETION_INDEX", 0) if environ.get("JOB_COMPLETION_INDEX") else None,
+            shards=integer(environ, "TIDEGATE_BATCH_SHARDS", cls.shards, least=1),
             limits=Limits(
                 chunk_rows=integer(environ, "TIDEGATE_BATCH_CHUNK_ROWS", Limits.chunk_rows, least=1),
                 in_flight=integer(environ, "TIDEGATE_BATCH_IN_FLIGHT", Limits.in_flight, least=1),
                 request_timeout_seconds=number(
                     environ, "TIDEGATE_BATCH_REQUEST_TIMEOUT_SECONDS", Limits.request_timeout_seconds, least=_LEAST_SECONDS
                 ),
+                memory_bytes=2**20 * integer(environ, "TIDEGATE_BATCH_MEMORY", Limits.memory_bytes // 2**20, least=_LEAST_MEMORY),
                 retry=RetryPolicy(total_seconds=retry_seconds),
             ),
         )

@@ -75,7 +75,7 @@ class Entry:
     rows: int
     name: str
     bytes: int
-    sha256: str
+    digest: str
     last: bool
     revisions: Mapping[str, int] = field(default_factory=dict)
     rejects: tuple[RejectedRow, ...] = ()
@@ -121,8 +121,8 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """The digest of the dataset: SHA-256 of the digests of its parts, in their order."""
-        return "sha256:" + hashlib.sha256(b"".join(bytes.fromhex(entry.sha256) for entry in self.entries)).hexdigest()
+        """The digest of the dataset: SHA-256 of the digests of its parts (`sha256:…`), in their order."""
+        return "sha256:" + hashlib.sha256(b"".join(entry.digest.encode() for entry in self.entries)).hexdigest()
 
     @property
     def rows(self) -> int:
