@@ -16,7 +16,7 @@ from functions.batch.request import BatchRequest
 from functions.batch.run import models, rejects
 from functions.batch.run.events import Notifier
 from functions.batch.run.flow import Flow
-from functions.batch.run.gate import Gate
+from functions.batch.run.gate import Gate, Room
 from functions.batch.run.manifest import Header, Manifest
 from functions.batch.run.memory import data_bytes
 from functions.batch.run.opening import check_output, header_of
@@ -141,7 +141,8 @@ class _Run:
         self._resumed, self._rejected = manifest.rows, manifest.rejects
         counted = Rejects([file.name for file in header.files], self._request.max_rejects, manifest.rejects)
         with closing(PartWriter(workspace, schema, counted)) as writer:
-            flow = Flow(scorer.score, writer.write, self._written, memory_bytes=data_bytes(self._limits.memory_bytes))
+            memory = Room(data_bytes(self._limits.memory_bytes))
+            flow = Flow(scorer.score, writer.write, self._written, chunks=self._gate.chunks, bytes=memory)
             reporting = asyncio.create_task(self._report())
             try:
                 await flow.run(self._items(source, manifest))

@@ -23,14 +23,14 @@ class Flow:
     """Moves items from a reader to a writer; the rows among them are scored on the way.
 
     `write` gets each item with its scores, in the order of the reader, and runs in a thread; `written` is called on the
-    event loop after it.
+    event loop after it. The rooms limit what is in memory.
     """
 
-    def __init__(self, score: Callable[[Rows], Awaitable[Scored]], write: Handle, written: Handle, *, memory_bytes: int) -> None:
+    def __init__(self, score: Callable[[Rows], Awaitable[Scored]], write: Handle, written: Handle, *, chunks: Room, bytes: Room) -> None:  # noqa: A002
         self._score = score
         self._write = write
         self._written = written
-        self._room = Room(memory_bytes)
+        self._chunks, self._bytes = chunks, bytes
 
     async def run(self, items: Iterator[Item]) -> None:
         """Move all items. Raises the first error of reader, model or writer, after everything else has stopped."""
@@ -47,7 +47,8 @@ class Flow:
             size, task = 0, None
             if isinstance(item, Rows):
                 size = max(_LEAST_BYTES, _COPIES * decoded_bytes(item.batch))
-                await self._room.take(size)
+                await self._chunks.take(1)
+                await self._bytes.take(size)
                 task = group.create_task(_awaited(self._score(item)))
             ordered.put_nowait((item, size, task))
         ordered.put_nowait(None)
@@ -59,7 +60,8 @@ class Flow:
             await asyncio.to_thread(self._write, item, scored)
             self._written(item, scored)
             if size:
-                self._room.give(size)
+                self._chunks.give(1)
+                self._bytes.give(size)
 
 
 async def _awaited(scored: Awaitable[Scored]) -> Scored:

@@ -49,11 +49,15 @@ class Room:
 
 
 class Gate:
-    """Requests in flight, as many as the window allows."""
+    """Requests in flight, as many as the window allows; and chunks that are read but not written, twice as many.
+
+    More of them would not be scored sooner, but would be scored again after a kill.
+    """
 
     def __init__(self, window: Window) -> None:
         self._window = window
         self._room = Room(window.limit)
+        self.chunks = Room(2 * window.limit)
 
     @property
     def limit(self) -> int:
@@ -82,5 +86,6 @@ class Gate:
             self._resize()
 
     def _resize(self) -> None:
-        self._room.limit = self._window.limit
+        self._room.limit, self.chunks.limit = self._window.limit, 2 * self._window.limit
         self._room.wake()
+        self.chunks.wake()
