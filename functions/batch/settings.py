@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common.environ import Environ, integer, number
-from common.errors import InvalidSetting
+from common.environ import Environ, flag, integer, number
 from functions.batch.client import RetryPolicy
-from functions.batch.storage.paths import SETTING as PATHS
+from functions.batch.storage.policy import SETTING as PATHS
+from functions.batch.storage.policy import Policy
 
 DEFAULT_PATHS = "/data,/tmp"
 DEFAULT_ROUTER_URL = "http://router.default.svc.cluster.local"
@@ -59,9 +59,10 @@ class BatchSettings:
     event_path: Path = Path(DEFAULT_EVENT_PATH)
     """K_EVENT_PATH: the folder in which a Knative JobSink mounts the event."""
 
-    folders: tuple[Path, ...]
-    """TIDEGATE_BATCH_PATHS, comma-separated: input and output are below one of these folders, links resolved. The
-    defaults are the volume of the component nightly-batch, and room for temporary files."""
+    policy: Policy
+    """TIDEGATE_BATCH_PATHS, comma-separated: input and output are below one of these folders or prefixes, links
+    resolved. The defaults are the volume of the component nightly-batch, and room for temporary files.
+    TIDEGATE_BATCH_PRIVATE_ADDRESSES lets names of allowed web servers resolve to addresses of private networks."""
 
     limits: Limits
 
@@ -82,7 +83,9 @@ class BatchSettings:
         return cls(
             router_url=environ.get("TIDEGATE_ROUTER_URL") or cls.router_url,
             event_path=Path(environ.get("K_EVENT_PATH") or cls.event_path),
-            folders=_folders(environ),
+            policy=Policy.from_setting(
+                environ.get(PATHS) or DEFAULT_PATHS, private_addresses=flag(environ, "TIDEGATE_BATCH_PRIVATE_ADDRESSES", False)
+            ),
             sink=environ.get("K_SINK") or None,
             shard=integer(environ, "JOB_COMPLETION_INDEX", 0) if environ.get("JOB_COMPLETION_INDEX") else None,
             shards=integer(environ, "TIDEGATE_BATCH_SHARDS", cls.shards, least=1),
@@ -96,12 +99,3 @@ class BatchSettings:
                 retry=RetryPolicy(total_seconds=retry_seconds),
             ),
         )
-
-
-def _folders(environ: Environ) -> tuple[Path, ...]:
-    setting = environ.get(PATHS) or DEFAULT_PATHS
-    found = tuple(Path(text.strip()) for text in setting.split(",") if text.strip())
-    for folder in found:
-        if not folder.is_absolute() or "\0" in str(folder):
-            raise InvalidSetting(f"{PATHS} has {str(folder)!r}, which is not an absolute path", remedy="write absolute paths")
-    return tuple(folder.resolve() for folder in found)

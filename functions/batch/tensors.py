@@ -179,7 +179,7 @@ def decode(body: bytes, outputs: Sequence[Output], rows: int, *, routed: bool, j
         return [_column(found[item.name], item, rows) for item in wanted]
     except KeyError as error:
         raise BadAnswer(f"the model's response lacks the output {error} of its metadata.") from None
-    except (orjson.JSONDecodeError, TypeError, ValueError, OverflowError, pa.ArrowException) as error:
+    except (orjson.JSONDecodeError, TypeError, ValueError, AttributeError, OverflowError, pa.ArrowException) as error:
         raise BadAnswer(f"the model's response does not match the outputs of its metadata: {_first_line(error)}.") from None
 
 

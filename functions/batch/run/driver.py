@@ -17,7 +17,7 @@ from functions.batch.run import models, rejects
 from functions.batch.run.events import Notifier
 from functions.batch.run.flow import Flow
 from functions.batch.run.gate import Gate, Room
-from functions.batch.run.manifest import Header, Manifest
+from functions.batch.run.manifest import Header, Manifest, ModelInfo
 from functions.batch.run.memory import data_bytes
 from functions.batch.run.opening import check_output, header_of
 from functions.batch.run.parts import PartWriter
@@ -31,11 +31,10 @@ from functions.batch.run.window import Window
 from functions.batch.run.workspace import Workspace, layout_of
 from functions.batch.settings import Limits
 from functions.batch.signature import Signature, inputs_in
-from functions.batch.storage import Policy, Source, open_source, same_place
+from functions.batch.storage import EVERYTHING, Policy, Source, check_distinct, open_source
 from functions.runtime.protocols.routing import REVISION
 
 _DEFAULT_LIMITS = Limits()
-_EVERYTHING = Policy()
 _ONE = Shard()
 _EVENT_SECONDS = 10.0
 
@@ -46,7 +45,7 @@ async def run(
     url: str,
     progress: Callable[[Progress], None] = lambda _: None,
     limits: Limits = _DEFAULT_LIMITS,
-    policy: Policy = _EVERYTHING,
+    policy: Policy = EVERYTHING,
     shard: Shard = _ONE,
     sink: str | None = None,
 ) -> Summary:
@@ -90,8 +89,7 @@ class _Run:
 
     async def execute(self) -> Summary:
         """Score what remains, and publish the output if nothing remains for others."""
-        add = self._request.incremental
-        workspace = await asyncio.to_thread(Workspace, layout_of(self._request.output, add=add), self._policy)
+        workspace = await asyncio.to_thread(self._workspace)
         done = await asyncio.to_thread(check_output, workspace, self._request)
         if done is not None:
             return await self._completed(done)
@@ -99,16 +97,15 @@ class _Run:
             try:
                 signature, model = await models.describe(self._client, self._request.model, self._request.revision)
                 source = await asyncio.to_thread(self._open, signature)
-                with source:
-                    return await self._execute(workspace, source, signature, model)
+                return await self._execute(workspace, source, signature, model)
             except TidegateError:
                 if self._shard.count == 1:
                     await asyncio.to_thread(self._discard_empty, workspace)
                 raise
 
-    async def _execute(self, workspace: Workspace, source: Source, signature: Signature, model: models.ModelInfo) -> Summary:
+    async def _execute(self, workspace: Workspace, source: Source, signature: Signature, model: ModelInfo) -> Summary:
         request = self._request
-        same_place(source, request.output)
+        check_distinct(request.input, source.files, request.output)
         inputs = inputs_in(signature, source.schema, request.key, request.input)
         header = await asyncio.to_thread(header_of, workspace, request, source.files, model)
         names = [file.name for file in header.files]
@@ -121,6 +118,13 @@ class _Run:
         by_revision = await models.by_revision(self._client, request.model, manifest.revisions)
         manifest = await asyncio.to_thread(self._publish, workspace, manifest, schema, by_revision)
         return await self._completed(manifest)
+
+    def _workspace(self) -> Workspace:
+        output = self._request.output
+        workspace = Workspace(layout_of(output), self._policy)
+        if self._request.incremental and not workspace.layout.is_file and workspace.published() is not None:
+            return Workspace(layout_of(output, add=True), self._policy)
+        return workspace
 
     def _open(self, signature: Signature) -> Source:
         request = self._request
@@ -158,7 +162,7 @@ class _Run:
             file = files.get(manifest.header.files[stretch.file].name)
             if file is not None:  # a file of an earlier incremental run may be gone
                 pieces = source.batches(file, stretch.first_row, stretch.rows)
-                yield from items(pieces, stretch, known[stretch.file])
+                yield from items(pieces, stretch, known[stretch.file], self._limits.chunk_rows)
 
     def _written(self, item: Item, scored: Scored | None) -> None:
         if scored is not None and isinstance(item, Rows):
@@ -190,7 +194,7 @@ class _Run:
                 workspace.discard()
                 return published
             rejects.check(manifest.rejects, self._request.max_rejects, f"{manifest.rejects:,} rows were rejected")
-            publish(workspace, manifest, schema, self._policy, models=by_revision)
+            publish(workspace, manifest, schema, models=by_revision)
         return manifest
 
     def _discard_empty(self, workspace: Workspace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
 
 from functions.batch.run.gate import Room
 from functions.batch.run.pieces import Item, Rows
@@ -43,7 +44,7 @@ class Flow:
             raise _first(errors) from None
 
     async def _read(self, items: Iterator[Item], ordered: asyncio.Queue[_Entry], group: asyncio.TaskGroup) -> None:
-        while (item := await asyncio.to_thread(next, items, None)) is not None:
+        while (item := await _in_thread(next, items, None)) is not None:
             size, task = 0, None
             if isinstance(item, Rows):
                 size = max(_LEAST_BYTES, _COPIES * decoded_bytes(item.batch))
@@ -57,11 +58,21 @@ class Flow:
         while (found := await ordered.get()) is not None:
             item, size, task = found
             scored = None if task is None else await task
-            await asyncio.to_thread(self._write, item, scored)
+            await _in_thread(self._write, item, scored)
             self._written(item, scored)
             if size:
                 self._chunks.give(1)
                 self._bytes.give(size)
+
+
+async def _in_thread(work: Callable[..., Any], *arguments: object) -> Any:
+    """Return what a function returns in a thread; a cancellation waits for its end, since others use the same files."""
+    running = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
 
 
 async def _awaited(scored: Awaitable[Scored]) -> Scored:

@@ -50,6 +50,8 @@ class Header:
     revision: str | None
     format: str
     started: str
+    incremental: bool = False
+    """Whether it adds to the parts of an output that is there."""
 
     def to_json(self) -> bytes:
         """Serialize the header."""
@@ -74,7 +76,7 @@ class Entry:
     read: int
     rows: int
     name: str
-    bytes: int
+    size: int
     digest: str
     last: bool
     revisions: Mapping[str, int] = field(default_factory=dict)
@@ -196,7 +198,7 @@ def _document(content: bytes, place: str) -> dict[str, Any]:
 def _header(document: Mapping[str, Any]) -> Header:
     if (document["format_version"], document["part_rows"]) != (FORMAT, PART_ROWS):
         raise ValueError(f"format {document['format_version']} with parts of {document['part_rows']} rows")
-    names: Sequence[str] = ("run", "key", "revision", "format", "started")
+    names: Sequence[str] = ("run", "key", "revision", "format", "started", "incremental")
     model = ModelInfo(**{**document["model"], "versions": tuple(document["model"]["versions"])})
     return Header(model=model, files=tuple(InputFile(**item) for item in document["files"]), **{name: document[name] for name in names})
 

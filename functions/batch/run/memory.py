@@ -6,10 +6,21 @@ import resource
 import sys
 from pathlib import Path
 
+from functions.runtime.memory import return_large_blocks
+
 # For what is not counted by row: decoded pages of the reader, the block that is compressed, the buffers of connections.
 _RESERVE = 48 * 2**20
 # A run goes on with this much, however much the process has taken.
 _LEAST = 16 * 2**20
+
+
+def use_little_memory() -> None:
+    """Return memory to the system as soon as it is free. It is for a process that does nothing else than a batch."""
+    import pyarrow as pa
+
+    return_large_blocks()
+    # PyArrow's own allocator keeps what it has freed.
+    pa.set_memory_pool(pa.system_memory_pool())
 
 
 def data_bytes(total: int) -> int:

@@ -18,7 +18,7 @@ def check_output(workspace: Workspace, request: BatchRequest) -> Manifest | None
     Raises InvalidPath for an output that exists, unless the request replaces it or adds to it.
     """
     published = workspace.published()
-    if published is not None and request.run and published.header.run == request.run:
+    if published is not None and request.run and published.header.run == request.run and workspace.is_complete():
         return published
     if request.incremental and workspace.layout.is_file:
         raise InvalidRequest(
@@ -26,9 +26,7 @@ def check_output(workspace: Workspace, request: BatchRequest) -> Manifest | None
         )
     if request.overwrite or (request.incremental and published is not None):
         return None
-    layout = workspace.layout
-    exists = workspace.target.exists(layout.output) if layout.output else workspace.target.exists(layout.success)
-    if exists:
+    if workspace.output_exists() and (workspace.header() is None or not workspace.layout.in_place):
         raise InvalidPath(f"the output {request.output} exists already", remedy="choose another name, or overwrite it with --overwrite")
     return None
 
@@ -43,6 +41,10 @@ def header_of(workspace: Workspace, request: BatchRequest, files: Sequence[Sourc
     if earlier is not None and earlier.run == request.run:
         _check_same(earlier, found, model, request)
         return earlier
+    published = workspace.published() if workspace.layout.in_place and request.incremental else None
+    if earlier is not None and published is not None and published.header.run == earlier.run:
+        workspace.discard()  # a process was killed when all was done
+        earlier = None
     if earlier is not None and not request.overwrite:
         raise RunConflict(
             f"the output {request.output} belongs to the unfinished run {earlier.run}",
@@ -50,7 +52,6 @@ def header_of(workspace: Workspace, request: BatchRequest, files: Sequence[Sourc
         )
     if earlier is not None:
         workspace.discard()
-    published = workspace.published() if workspace.layout.in_place and request.incremental else None
     header = Header(
         run=request.run,
         model=model,
@@ -59,6 +60,7 @@ def header_of(workspace: Workspace, request: BatchRequest, files: Sequence[Sourc
         revision=request.revision,
         format=workspace.layout.format,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
+        incremental=published is not None,
     )
     workspace.save_header(header)
     return header

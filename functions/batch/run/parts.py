@@ -63,15 +63,14 @@ class PartWriter:
 
     def _end(self, item: End, sink: Sink) -> None:
         self._stack.close()
-        written = sink.written
         entry = Entry(
             file=item.part.file,
             span=item.part.span,
             read=item.read,
-            rows=written.rows,
+            rows=sink.rows,
             name=self._workspace.part_name(item.part),
-            bytes=written.bytes,
-            digest=written.digest,
+            size=sink.bytes,
+            digest=f"sha256:{sink.sha256}",
             last=item.last,
             revisions=dict(sorted(self._revisions.items())),
             rejects=tuple(sorted(self._rejected, key=lambda reject: reject.row)),

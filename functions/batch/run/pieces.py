@@ -43,8 +43,8 @@ class End:
 Item = Rows | Unreadable | End
 
 
-def items(pieces: Iterable[Piece], stretch: Stretch, file_rows: int | None) -> Iterator[Item]:
-    """Cut the pieces of a stretch into parts.
+def items(pieces: Iterable[Piece], stretch: Stretch, file_rows: int | None, chunk_rows: int) -> Iterator[Item]:
+    """Cut the pieces of a stretch into parts, and these into chunks of at most `chunk_rows`.
 
     The end of a part is known when the next one begins: a file of unknown length may end with a full part.
     """
@@ -56,20 +56,21 @@ def items(pieces: Iterable[Piece], stretch: Stretch, file_rows: int | None) -> I
                 yield End(part, PART_ROWS, last=False)
                 part = PartId(part.file, part.span + 1)
             stop = min(end, part.first_row + PART_ROWS)
-            yield from _within(piece, part, begin, stop)
+            yield from _within(piece, part, begin, stop, chunk_rows)
             begin = stop
     yield End(part, end - part.first_row, last=_is_last(part, stretch, file_rows))
 
 
-def _within(piece: Piece, part: PartId, begin: int, stop: int) -> Iterator[Item]:
+def _within(piece: Piece, part: PartId, begin: int, stop: int, chunk_rows: int) -> Iterator[Item]:
     """The rows of a piece from `begin` to before `stop`, and those among them that cannot be read."""
     for reject in piece.rejects:
         if begin <= reject.row < stop:
             yield Unreadable(part, RejectedRow(row=reject.row, position=reject.position, reason=reject.reason))
     numbers = piece.row_numbers().to_numpy()
     low, high = (int(position) for position in np.searchsorted(numbers, (begin, stop)))
-    if high > low:
-        yield Rows(part, piece.batch.slice(low, high - low), numbers[low:high])
+    for start in range(low, high, chunk_rows):
+        end = min(high, start + chunk_rows)
+        yield Rows(part, piece.batch.slice(start, end - start), numbers[start:end])
 
 
 def _is_last(part: PartId, stretch: Stretch, file_rows: int | None) -> bool:

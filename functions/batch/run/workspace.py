@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from functions.batch.errors import InvalidManifest, RunConflict, WriteFailed
+from functions.batch.errors import RunConflict, WriteFailed
 from functions.batch.run import manifest
 from functions.batch.run.manifest import Entry, Header, Manifest, manifest_of
 from functions.batch.run.plan import PartId
@@ -23,114 +23,128 @@ from functions.batch.storage import Policy, Sink, Target, format_of, open_target
 
 _WORK = ".tidegate"
 _STATE = "_tidegate/"
-_HEADER = "run.json"
-_ENTRIES = "entries/"
-# Bytes of a manifest: a row group of a thousand million rows has some megabytes.
-_MAX_BYTES = 1 << 30
+_HEADER = f"{_STATE}run.json"
+_ENTRIES = f"{_STATE}entries/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """The names of a run, relative to the folder or prefix `root`."""
+    """The names of a run."""
 
-    root: str
     output: str
-    """The name of the output; empty if it is `root` itself."""
+    """The location of the output."""
 
-    format: str
-    """The format of the output."""
+    parent: str
+    """The folder or prefix that the output is in."""
+
+    name: str
+    """The name of the output in it."""
+
+    work: str
+    """The location of the parts and of the state."""
 
     is_file: bool
-    work: str
-    """The prefix of the parts and of the state, with a slash at its end, or empty."""
-
-    @property
-    def state(self) -> str:
-        """The prefix of the state."""
-        return self.work + _STATE
-
-    @property
-    def manifest(self) -> str:
-        """The name of the manifest of the complete output."""
-        return f"{self.output}.manifest.json" if self.is_file else self._inside(manifest.NAME)
-
-    @property
-    def rejects(self) -> str:
-        """The name of the file of rejected rows."""
-        return f"{self.output}.rejects.jsonl" if self.is_file else self._inside("_rejects.jsonl")
-
-    @property
-    def success(self) -> str:
-        """The name of the mark of a complete folder."""
-        return self._inside(manifest.SUCCESS)
+    format: str
+    """The format of the output."""
 
     @property
     def in_place(self) -> bool:
         """Whether the parts are written where the output is."""
-        return not self.is_file and self.work == self._inside("")
+        return self.work == self.output
+
+    @property
+    def manifest(self) -> str:
+        """The name of the manifest of the complete output: beside a file, in a folder."""
+        return f"{self.name}.manifest.json" if self.is_file else manifest.NAME
+
+    @property
+    def rejects(self) -> str:
+        """The name of the file of rejected rows."""
+        return f"{self.name}.rejects.jsonl" if self.is_file else "_rejects.jsonl"
 
     @property
     def part_extension(self) -> str:
-        """Parts of a file are Arrow, which is the fastest to write and to read once."""
-        return ".arrow" if self.is_file else {"parquet": ".parquet", "csv": ".csv", "jsonl": ".jsonl", "arrow": ".arrow"}[self.format]
-
-    def _inside(self, name: str) -> str:
-        return f"{self.output}/{name}" if self.output else name
+        """Parts of a file are Arrow streams, which are the fastest to write and to read once."""
+        return ".arrows" if self.is_file else ".parquet"
 
 
 def layout_of(output: str, *, add: bool = False) -> Layout:
     """Return the names of a run for an output; `add` is for a run that adds to a folder that exists."""
     plain = output.rstrip("/") or output
-    found = format_of(plain)
+    parent, slash, name = plain.rpartition("/")
+    found = format_of(name)
     is_file = found is not None
-    parent, _, name = plain.rpartition("/")
-    is_remote = "://" in plain
-    if is_remote and not is_file:
-        return Layout(root=plain, output="", format="parquet", is_file=False, work="")
-    root = parent or ("/" if plain.startswith("/") else ".")
-    work = f"{name}/" if add and not is_file else f"{name}{_WORK}/"
-    return Layout(root=root, output=name, format=found or "parquet", is_file=is_file, work=work)
+    in_place = not is_file and (add or "://" in plain)
+    return Layout(
+        output=plain,
+        parent=parent or slash or ".",
+        name=name,
+        work=plain if in_place else plain + _WORK,
+        is_file=is_file,
+        format=found.name if found else "parquet",
+    )
 
 
 class Workspace:
-    """The parts and the state of a run."""
+    """The parts and the state of a run: `work` has them, `place` gets a file, and `folder` is a complete folder."""
 
     def __init__(self, layout: Layout, policy: Policy) -> None:
         self.layout = layout
-        self.target: Target = open_target(layout.root, policy=policy)
+        self.policy = policy
+        self.work: Target = open_target(layout.work, policy=policy)
+
+    @property
+    def place(self) -> Target:
+        """The folder of the output file and of its manifest, or the output folder."""
+        return open_target(self.layout.parent if self.layout.is_file else self.layout.output, policy=self.policy)
+
+    @property
+    def local_output(self) -> Path | None:
+        """The path of the output, None in an object store."""
+        return None if self.work.path is None else self.work.path.with_name(self.layout.name)
+
+    def output_exists(self) -> bool:
+        """Return whether there is anything at the output, apart from an unfinished run of an incremental one."""
+        if self.local_output is not None:
+            return self.local_output.exists() or self.local_output.is_symlink()
+        return self.place.exists(self.layout.name if self.layout.is_file else manifest.SUCCESS)
 
     def header(self) -> Header | None:
         """Return what the run is, None if it has not begun. Raises InvalidManifest."""
-        name = self.layout.state + _HEADER
-        if not self.target.exists(name):
+        if not self.work.exists(_HEADER):
             return None
-        return manifest.parse_header(self.target.read(name, _MAX_BYTES), self.target.location(name))
+        return manifest.parse_header(self.work.read(_HEADER), self.work.location(_HEADER))
 
     def save_header(self, header: Header) -> None:
         """Write what the run is."""
-        self.target.put_bytes(self.layout.state + _HEADER, header.to_json())
+        self.work.put_bytes(_HEADER, header.to_json())
 
     def manifest(self, header: Header) -> Manifest:
-        """Return the run with its finished parts, in an earlier run of an incremental one too."""
-        prefix = self.layout.state + _ENTRIES
-        entries = [self._entry(name) for name in self.target.list(prefix)]
-        published = self.published() if self.layout.in_place else None
-        return manifest_of(header, [*(published.entries if published else ()), *entries])
+        """Return the run with its finished parts, those of earlier runs that it adds to included."""
+        entries = [manifest.parse_entry(self.work.read(name), self.work.location(name)) for name in self.work.list(_ENTRIES)]
+        earlier = self.published() if header.incremental else None
+        return manifest_of(header, [*(earlier.entries if earlier else ()), *entries])
 
     def has_entries(self) -> bool:
         """Return whether a part is finished."""
-        return bool(self.target.list(self.layout.state + _ENTRIES))
+        return bool(self.work.list(_ENTRIES))
+
+    def is_complete(self) -> bool:
+        """Return whether the output has its last mark; a file has none but its manifest."""
+        return self.layout.is_file or self.place.exists(manifest.SUCCESS)
 
     def published(self) -> Manifest | None:
         """Return the manifest of the complete output, None if there is none."""
-        name = self.layout.manifest
-        if not self.target.exists(name):
+        if self.local_output is not None and not (self.layout.is_file or self.local_output.is_dir()):
             return None
-        return manifest.parse_manifest(self.target.read(name, _MAX_BYTES), self.target.location(name))
+        place = self.place
+        if not place.exists(self.layout.manifest):
+            return None
+        return manifest.parse_manifest(place.read(self.layout.manifest), place.location(self.layout.manifest))
 
     def write_part(self, part: PartId, schema: pa.Schema) -> AbstractContextManager[Sink]:
         """Write the file of a part, which appears when the block succeeds."""
-        return self.target.write(self.layout.work + self.part_name(part), schema)
+        return self.work.write(self.part_name(part), schema)
 
     def part_name(self, part: PartId) -> str:
         """The name of the file of a part."""
@@ -138,19 +152,16 @@ class Workspace:
 
     def save_entry(self, entry: Entry) -> None:
         """Note that a part is finished."""
-        self.target.put_bytes(f"{self.layout.state}{_ENTRIES}{entry.part.name}.json", entry.to_json())
+        self.work.put_bytes(f"{_ENTRIES}{entry.part.name}.json", entry.to_json())
 
     def discard(self) -> None:
-        """Remove the parts and the state of an unfinished run."""
-        self.remove(self.layout.state if self.layout.in_place else self.layout.work)
-
-    def remove(self, prefix: str) -> None:
-        """Remove everything below a prefix, which ends with a slash."""
-        if self.target.can_rename:
-            shutil.rmtree(self.target.location(prefix.rstrip("/")), ignore_errors=True)
+        """Remove the state of an unfinished run, and its parts unless they are in their place."""
+        if self.work.path is not None:
+            path = self.work.path / _STATE if self.layout.in_place else self.work.path
+            shutil.rmtree(path, ignore_errors=True)
             return
-        for name in self.target.list(prefix):
-            self.target.delete(name)
+        for name in self.work.list(_STATE if self.layout.in_place else ""):
+            self.work.delete(name)
 
     @contextmanager
     def lock(self, name: str, *, wait: bool = False) -> Iterator[None]:
@@ -158,10 +169,10 @@ class Workspace:
 
         Raises RunConflict if one is at it, unless `wait`.
         """
-        if not self.target.can_rename:
+        if self.work.path is None:
             yield
             return
-        path = Path(self.target.location(self.layout.state + name))
+        path = self.work.path / _STATE / name
         with _translated(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             file = path.open("a")
@@ -169,16 +180,8 @@ class Workspace:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
-                raise RunConflict(
-                    f"another process works on {self.target.location(self.layout.output)}", remedy="wait until it has ended"
-                ) from None
+                raise RunConflict(f"another process works on {self.layout.output}", remedy="wait until it has ended") from None
             yield
-
-    def _entry(self, name: str) -> Entry:
-        content = self.target.read(name, _MAX_BYTES)
-        if not content:
-            raise InvalidManifest(f"{self.target.location(name)} is empty", remedy="remove it, so that its part is scored again")
-        return manifest.parse_entry(content, self.target.location(name))
 
 
 @contextmanager

@@ -67,6 +67,8 @@ def resolve_output(path: str, allowed: Sequence[Path] | None = None) -> Path:
     try:
         if not resolved.parent.is_dir():
             raise InvalidPath(f"folder {resolved.parent} of the output not found", remedy="create it first")
+        if resolved.exists() and not resolved.is_file():
+            raise InvalidPath(f"the output {path} is not a file", remedy="choose another name")
     except OSError as error:
         raise InvalidPath(f"cannot write {_shown(path)}: {_reason(error)}", remedy="choose another path for the output") from None
     return resolved

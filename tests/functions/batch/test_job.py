@@ -42,7 +42,7 @@ def table(rows: int = ROWS, **columns: Any) -> pa.Table:
 
 @pytest.fixture
 def request_(tmp_path: Path) -> BatchRequest:
-    pq.write_table(table(), tmp_path / "in.parquet", row_group_size=321)
+    pq.write_table(table(), tmp_path / "in.parquet", row_group_size=300)
     return BatchRequest(model="flights", input=str(tmp_path / "in.parquet"), output=str(tmp_path / "out.parquet"))
 
 
