@@ -13,7 +13,6 @@ from pathlib import Path
 from common.environ import Environ
 from common.errors import InvalidSetting
 from common.process import run_process
-from common.redaction import redact_url
 from eventing.codecs import json
 from functions.batch.errors import InvalidRequest
 from functions.batch.job import Progress, Summary, run
@@ -21,6 +20,7 @@ from functions.batch.request import BatchRequest, request_of
 from functions.batch.run.memory import use_little_memory
 from functions.batch.run.plan import Shard
 from functions.batch.settings import BatchSettings
+from functions.batch.storage import locations
 
 _REPORT_SECONDS = 5.0
 
@@ -66,7 +66,7 @@ async def _until_stopped(settings: BatchSettings) -> None:
     if shard is None:
         log.info("there are fewer shards than processes; nothing to do here")
         return
-    log.info("scoring %s with %s into %s", redact_url(request.input), request.model, redact_url(request.output))
+    log.info("scoring %s with %s into %s", locations.parse(request.input), request.model, locations.parse(request.output))
     summary = await run(
         request,
         url=settings.router_url,

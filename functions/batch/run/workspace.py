@@ -19,7 +19,7 @@ from functions.batch.errors import RunConflict, WriteFailed
 from functions.batch.run import manifest
 from functions.batch.run.manifest import Entry, Header, Manifest, manifest_of
 from functions.batch.run.plan import PartId
-from functions.batch.storage import Policy, Sink, Target, format_of, open_target
+from functions.batch.storage import Policy, Sink, Target, format_of, locations, open_target
 
 _WORK = ".tidegate"
 _STATE = "_tidegate/"
@@ -91,6 +91,7 @@ class Workspace:
     def __init__(self, layout: Layout, policy: Policy) -> None:
         self.layout = layout
         self.policy = policy
+        policy.check(locations.parse(layout.output))
         self.work: Target = open_target(layout.work, policy=policy)
 
     @property

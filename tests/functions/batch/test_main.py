@@ -50,7 +50,7 @@ async def test_process_scores_the_file_of_the_mounted_event(tmp_path: Path, url:
     [
         (
             "s3://bucket/key?endpoint_override=http://secret@attacker.example",
-            "the location s3://bucket/key has a query",
+            "the location s3://bucket/key?… has a query",
         ),
         ("/etc/passwd", "/etc/passwd is outside the locations that a batch may use"),
         ("a\0b", "has a NUL character"),
