@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,7 +80,6 @@ class BatchSettings:
     @classmethod
     def from_env(cls, environ: Environ) -> BatchSettings:
         """Read the settings. Raises InvalidSetting, naming the variable."""
-        retry_seconds = number(environ, "TIDEGATE_BATCH_RETRY_SECONDS", RetryPolicy.total_seconds, least=_LEAST_SECONDS)
         return cls(
             router_url=environ.get("TIDEGATE_ROUTER_URL") or cls.router_url,
             event_path=Path(environ.get("K_EVENT_PATH") or cls.event_path),
@@ -89,13 +89,19 @@ class BatchSettings:
             sink=environ.get("K_SINK") or None,
             shard=integer(environ, "JOB_COMPLETION_INDEX", 0) if environ.get("JOB_COMPLETION_INDEX") else None,
             shards=integer(environ, "TIDEGATE_BATCH_SHARDS", cls.shards, least=1),
-            limits=Limits(
-                chunk_rows=integer(environ, "TIDEGATE_BATCH_CHUNK_ROWS", Limits.chunk_rows, least=1),
-                in_flight=integer(environ, "TIDEGATE_BATCH_IN_FLIGHT", Limits.in_flight, least=1),
-                request_timeout_seconds=number(
-                    environ, "TIDEGATE_BATCH_REQUEST_TIMEOUT_SECONDS", Limits.request_timeout_seconds, least=_LEAST_SECONDS
-                ),
-                memory_bytes=2**20 * integer(environ, "TIDEGATE_BATCH_MEMORY", Limits.memory_bytes // 2**20, least=_LEAST_MEMORY),
-                retry=RetryPolicy(total_seconds=retry_seconds),
-            ),
+            limits=limits_from(environ),
         )
+
+
+def limits_from(environ: Environ = os.environ) -> Limits:
+    """Read the limits. Raises InvalidSetting, naming the variable."""
+    retry_seconds = number(environ, "TIDEGATE_BATCH_RETRY_SECONDS", RetryPolicy.total_seconds, least=_LEAST_SECONDS)
+    return Limits(
+        chunk_rows=integer(environ, "TIDEGATE_BATCH_CHUNK_ROWS", Limits.chunk_rows, least=1),
+        in_flight=integer(environ, "TIDEGATE_BATCH_IN_FLIGHT", Limits.in_flight, least=1),
+        request_timeout_seconds=number(
+            environ, "TIDEGATE_BATCH_REQUEST_TIMEOUT_SECONDS", Limits.request_timeout_seconds, least=_LEAST_SECONDS
+        ),
+        memory_bytes=2**20 * integer(environ, "TIDEGATE_BATCH_MEMORY", Limits.memory_bytes // 2**20, least=_LEAST_MEMORY),
+        retry=RetryPolicy(total_seconds=retry_seconds),
+    )

@@ -86,7 +86,9 @@ def _keys(column: pa.Array, name: str, numbers: Numbers) -> list[str]:
         # A row without a key gets one by its index, which is equal in every run.
         return [f"row {_number(numbers, row)}" if text is None else text for row, text in enumerate(cells.keys(column))]
     except InvalidCell as error:
-        raise InvalidDataset(f"row {_number(numbers, error.row)} of the input: the column {name} {error.reason}", remedy=error.remedy) from None
+        raise InvalidDataset(
+            f"row {_number(numbers, error.row)} of the input: the column {name} {error.reason}", remedy=error.remedy
+        ) from None
 
 
 def _cast(column: pa.Array, item: Input, numbers: Numbers) -> pa.Array:

@@ -28,7 +28,7 @@ class Progress:
 class Summary:
     """The result of a batch; `revisions` are the rows by the revision that scored them, as far as it is known."""
 
-    run: str
+    run: str = ""
     rows: int
     seconds: float
     scored: int = 0

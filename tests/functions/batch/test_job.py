@@ -126,7 +126,9 @@ async def test_refused_request_ends_the_job_without_output(request_: BatchReques
         return await score(body)
 
     model.answer = answer
-    with pytest.raises(TooManyRejects, match=r"row 500 of in.parquet cannot be scored: the carrier ZZ is unknown \(status 400\) \(no row may"):
+    with pytest.raises(
+        TooManyRejects, match=r"row 500 of in.parquet cannot be scored: the carrier ZZ is unknown \(status 400\) \(no row may"
+    ):
         await run(request_, url=url, limits=QUICK)
     assert files(request_) == ["in.parquet"]
 
