@@ -35,8 +35,9 @@ def dataset(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def quick(model: Model) -> Model:
-    """The model, which answers in binary without reading the strings, and counts the rows that it was asked for."""
+def quick(model: Model) -> Asked:
+    """The requests to the model, which answers in binary without reading the strings."""
+    asked = Asked()
 
     async def handle(request: web.Request) -> web.Response:
         if request.method == "GET":
@@ -44,14 +45,16 @@ def quick(model: Model) -> Model:
         body = await request.read()
         head = orjson.loads(body[: int(request.headers["Inference-Header-Content-Length"])])
         (tensor,) = (item for item in head["inputs"] if item["name"] == "distance")
-        model.requests.append({"rows": tensor["shape"][0], "key": request.headers.get("Tidegate-Routing-Key")})
-        outputs = [{"name": "late", "datatype": "FP32", "shape": tensor["shape"], "parameters": {"binary_data_size": 4 * tensor["shape"][0]}}]
+        asked.add(tensor["shape"][0], request.headers.get("Tidegate-Routing-Key"))
+        outputs = [
+            {"name": "late", "datatype": "FP32", "shape": tensor["shape"], "parameters": {"binary_data_size": 4 * tensor["shape"][0]}}
+        ]
         answer = orjson.dumps({"outputs": outputs})
         headers = {"Inference-Header-Content-Length": str(len(answer)), "Tidegate-Revision": "flights-00001"}
         return web.Response(body=answer + body[-4 * tensor["shape"][0] :], headers=headers)
 
     model.handler = handle
-    return model
+    return asked
 
 
 METADATA: dict[str, Any] = {
@@ -81,23 +84,43 @@ def manifest_of(output: Path) -> dict[str, Any]:
     return found
 
 
-async def asked(model: Model, count: int) -> None:
-    """Wait until the model was asked so many times."""
-    while len(model.requests) < count:
-        await asyncio.sleep(0.005)
+class Asked:
+    """The requests to a model, for which a test can wait."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+        self.keys: set[str | None] = set()
+        self._wanted = 0
+        self._reached = asyncio.Event()
+
+    def add(self, rows: int, key: str | None) -> None:
+        self.rows.append(rows)
+        self.keys.add(key)
+        if len(self.rows) >= self._wanted:
+            self._reached.set()
+
+    async def more(self, count: int) -> None:
+        """Wait for so many further requests."""
+        self._wanted = len(self.rows) + count
+        self._reached.clear()
+        await self._reached.wait()
 
 
-async def test_killed_run_goes_on_to_the_same_digest(dataset: Path, quick: Model, url: str) -> None:
+def names_of(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+async def test_killed_run_goes_on_to_the_same_digest(dataset: Path, quick: Asked, url: str) -> None:
     whole = BatchRequest(model="flights", input=str(dataset / "in.parquet"), output=str(dataset / "whole"), run="whole")
     expected = await run(whole, url=url)
-    quick.requests.clear()
+    quick.rows.clear()
     event, seeded, kills = mount(dataset, "out"), random.Random(13), 4  # noqa: S311
     for _ in range(kills):
         process = await start(dataset, event, url)
-        await asked(quick, len(quick.requests) + seeded.randint(1, 16))
+        await quick.more(seeded.randint(1, 16))
         process.kill()
         await process.communicate()
-        assert not (dataset / "out").exists()
+        assert "out" not in names_of(dataset)
     process = await start(dataset, event, url)
     _, log = await process.communicate()
     assert process.returncode == 0, log
@@ -105,34 +128,34 @@ async def test_killed_run_goes_on_to_the_same_digest(dataset: Path, quick: Model
     assert (manifest["digest"], manifest["rows"]) == (expected.digest, ROWS)
     # The parts that were in progress at each kill: those of the four chunks that are read but not written.
     in_progress = PART_ROWS + 4 * CHUNK
-    assert sum(item["rows"] for item in quick.requests) <= ROWS + kills * in_progress
+    assert sum(quick.rows) <= ROWS + kills * in_progress
     assert pq.read_table(dataset / "out", columns=["late"])["late"].to_pylist() == list(range(ROWS))
-    asked_rows = len(quick.requests)
+    requests = len(quick.rows)
     again = await start(dataset, event, url)
     assert await again.wait() == 0
-    assert len(quick.requests) == asked_rows
+    assert len(quick.rows) == requests
 
 
-async def test_shards_share_a_run_and_one_is_killed(dataset: Path, quick: Model, url: str) -> None:
+async def test_shards_share_a_run_and_one_is_killed(dataset: Path, quick: Asked, url: str) -> None:
     event = mount(dataset, "out", shards=4)
     shards = [await start(dataset, event, url, JOB_COMPLETION_INDEX=str(index), TIDEGATE_BATCH_SHARDS="4") for index in range(4)]
-    await asked(quick, 6)
+    await quick.more(6)
     shards[2].kill()
     for shard in shards:
         await shard.communicate()
     assert [shard.returncode for shard in shards] == [0, 0, -9, 0]
-    assert not (dataset / "out").exists()
+    assert "out" not in names_of(dataset)
     restarted = await start(dataset, event, url, JOB_COMPLETION_INDEX="2", TIDEGATE_BATCH_SHARDS="4")
     _, log = await restarted.communicate()
     assert restarted.returncode == 0, log
     manifest = manifest_of(dataset / "out")
     assert [part["span"] for part in manifest["parts"]] == list(range(9))
     assert manifest["revisions"] == {"flights-00001": ROWS}
-    assert sorted(path.name for path in dataset.iterdir() if path.name.startswith("out")) == ["out"]
+    assert [name for name in names_of(dataset) if name.startswith("out")] == ["out"]
 
 
-async def test_rows_of_a_part_have_one_routing_key(dataset: Path, quick: Model, url: str) -> None:
+async def test_rows_of_a_part_have_one_routing_key(dataset: Path, quick: Asked, url: str) -> None:
     request = BatchRequest(model="flights", input=str(dataset / "in.parquet"), output=str(dataset / "out"), run="one")
     summary = await run(request, url=url)
-    assert {item["key"] for item in quick.requests} == {f"in.parquet%3A{span}" for span in range(9)}
+    assert quick.keys == {f"in.parquet%3A{span}" for span in range(9)}
     assert summary.revisions == {"flights-00001": ROWS}

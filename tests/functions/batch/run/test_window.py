@@ -15,7 +15,8 @@ def simulate(window: Window, *, servers: int, requests: int, queue: int | None =
 
     Returns the limit after each answer, and the time that all took.
     """
-    now, limits = 0.0, []
+    now = 0.0
+    limits: list[int] = []
     running: list[float] = []  # the times at which answers arrive
     free = [0.0] * servers
     while len(limits) < requests:
