@@ -198,7 +198,7 @@ async def sink_url(sink: Sink) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
 
 
-async def test_completion_is_told_to_the_sink_again_when_the_run_is_asked_again(
+async def test_completion_is_sent_to_the_sink_again_when_the_run_is_asked_again(
     asked: BatchRequest, model: Model, url: str, sink: Sink, sink_url: str
 ) -> None:
     summary = await run(asked, url=url, limits=LIMITS, sink=sink_url)
@@ -210,7 +210,7 @@ async def test_completion_is_told_to_the_sink_again_when_the_run_is_asked_again(
     assert (data["rows"], data["digest"], data["output"]) == (1_000, summary.digest, asked.output)
 
 
-async def test_failure_is_told_to_the_sink(asked: BatchRequest, model: Model, url: str, sink: Sink, sink_url: str) -> None:
+async def test_failure_is_sent_to_the_sink(asked: BatchRequest, model: Model, url: str, sink: Sink, sink_url: str) -> None:
     refuse(model, 7.0)
     with pytest.raises(TooManyRejects):
         await run(asked, url=url, limits=LIMITS, sink=sink_url)
