@@ -9,7 +9,7 @@ from pathlib import Path
 from functions.runtime.memory import return_large_blocks
 
 # For what is not counted by row: decoded pages of the reader, the block that is compressed, the buffers of connections.
-_RESERVE = 48 * 2**20
+_RESERVE = 80 * 2**20
 # A run goes on with this much, however much the process has taken.
 _LEAST = 16 * 2**20
 
