@@ -7,18 +7,20 @@ them several times faster.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pyarrow import types
 
 from functions.batch import cells
 from functions.batch.cells import InvalidCell
 from functions.batch.errors import InvalidDataset
-from functions.batch.signature import Input, Output
+from functions.batch.signature import OUTPUT_TYPES, Input, Output
 from functions.batch.sizes import text_bytes
 from functions.runtime.errors import BadAnswer
 from functions.runtime.protocols.routing import KEYS, REVISION
@@ -45,17 +47,21 @@ class Body(NamedTuple):
         return {"Inference-Header-Content-Length": str(self.json_length), "Content-Type": "application/octet-stream"}
 
 
-def encode(batch: pa.RecordBatch, inputs: Sequence[Input], key: str | None, first_row: int) -> Body:
+# The rows in the file of the rows of a batch: the first one where all follow it, or each.
+Numbers = int | Sequence[int] | NDArray[np.int64]
+
+
+def encode(batch: pa.RecordBatch, inputs: Sequence[Input], key: str | None, numbers: Numbers) -> Body:
     """Return the request for some rows; null and NaN become null, or NaN in binary tensors.
 
-    `first_row` is the index of the first row in the file, from 0. Raises InvalidDataset for a value that the input's
+    `numbers` are the rows in the file, from 0. Raises InvalidDataset for a value that the input's
     datatype cannot hold, and for a key without a canonical string.
     """
-    columns = [_cast(batch.column(item.name), item, first_row) for item in inputs]
+    columns = [_cast(batch.column(item.name), item, numbers) for item in inputs]
     if key is None:
         return _binary(columns, inputs, batch.num_rows)
     tensors = [_json_tensor(item, column) for item, column in zip(inputs, columns, strict=True)]
-    return Body(orjson.dumps({"parameters": {KEYS: _keys(batch.column(key), key, first_row)}, "inputs": tensors}))
+    return Body(orjson.dumps({"parameters": {KEYS: _keys(batch.column(key), key, numbers)}, "inputs": tensors}))
 
 
 def request_bytes(batch: pa.RecordBatch, inputs: Sequence[Input], key: str | None) -> tuple[int, int]:
@@ -71,22 +77,28 @@ def _text_bytes(column: pa.Array) -> int:
     return text_bytes(column) if cells.is_text(plain) else _NUMBER_BYTES * len(column)
 
 
-def _keys(column: pa.Array, name: str, first_row: int) -> list[str]:
+def _number(numbers: Numbers, row: int) -> int:
+    return numbers + row if isinstance(numbers, int) else int(numbers[row])
+
+
+def _keys(column: pa.Array, name: str, numbers: Numbers) -> list[str]:
     try:
         # A row without a key gets one by its index, which is equal in every run.
-        return [f"row {first_row + row}" if text is None else text for row, text in enumerate(cells.keys(column))]
+        return [f"row {_number(numbers, row)}" if text is None else text for row, text in enumerate(cells.keys(column))]
     except InvalidCell as error:
-        raise InvalidDataset(f"row {first_row + error.row} of the input: the column {name} {error.reason}", remedy=error.remedy) from None
+        raise InvalidDataset(
+            f"row {_number(numbers, error.row)} of the input: the column {name} {error.reason}", remedy=error.remedy
+        ) from None
 
 
-def _cast(column: pa.Array, item: Input, first_row: int) -> pa.Array:
+def _cast(column: pa.Array, item: Input, numbers: Numbers) -> pa.Array:
     """Cast a column to the type of its input, with null for NaN. Raises InvalidDataset."""
     if types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if types.is_floating(column.type):
         infinite = pc.is_inf(column)
         if pc.any(infinite).as_py():
-            row = first_row + pc.index(infinite, True).as_py()
+            row = _number(numbers, pc.index(infinite, True).as_py())
             raise InvalidDataset(f"the column {item.name} has an infinite value in row {row}", remedy="make it null, or a number")
         # Integers with gaps are often stored as floats, with NaN for the gaps.
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
@@ -123,7 +135,7 @@ def _binary(columns: Sequence[pa.Array], inputs: Sequence[Input], rows: int) -> 
         parameters = {"binary_data_size": len(content)}
         tensors.append({"name": item.name, "shape": [rows], "datatype": datatype, "parameters": parameters})
         contents.append(content)
-    head = orjson.dumps({"inputs": tensors})
+    head = orjson.dumps({"parameters": {"binary_data_output": True}, "inputs": tensors})
     return Body(b"".join([head, *contents]), len(head)) if contents else Body(head)
 
 
@@ -158,25 +170,65 @@ def _raw(column: pa.Array) -> bytes:
     return bytes(memoryview(column.buffers()[1])[start : start + len(column) * width]) if len(column) else b""
 
 
-def decode(body: bytes, outputs: Sequence[Output], rows: int, *, routed: bool) -> list[pa.Array]:
-    """Return the columns of the outputs, and of the revision of each row if it was routed. Raises BadAnswer."""
+def decode(body: bytes, outputs: Sequence[Output], rows: int, *, routed: bool, json_length: int | None = None) -> list[pa.Array]:
+    """Return the columns of the outputs, and of the revision of each row if it was routed.
+
+    Only the first `json_length` bytes are JSON if binary tensors follow. Raises BadAnswer.
+    """
     wanted = [*outputs, Output(REVISION, "BYTES", 1)] if routed else outputs
     try:
-        found = {tensor["name"]: tensor["data"] for tensor in orjson.loads(body)["outputs"]}
+        found = _tensors(body, len(body) if json_length is None else json_length)
         return [_column(found[item.name], item, rows) for item in wanted]
     except KeyError as error:
         raise BadAnswer(f"the model's response lacks the output {error} of its metadata.") from None
-    except (orjson.JSONDecodeError, TypeError, ValueError, OverflowError, pa.ArrowException) as error:
+    except (orjson.JSONDecodeError, TypeError, ValueError, AttributeError, OverflowError, pa.ArrowException) as error:
         raise BadAnswer(f"the model's response does not match the outputs of its metadata: {_first_line(error)}.") from None
 
 
-def _column(data: list[Any], item: Output, rows: int) -> pa.Array:
+def _tensors(body: bytes, json_length: int) -> dict[str, Any]:
+    """Return the values of each tensor: a list, or an array of binary data. The body is not copied."""
+    content = memoryview(body)
+    position, found = json_length, {}
+    for tensor in orjson.loads(content[:json_length])["outputs"]:
+        size = tensor.get("parameters", {}).get("binary_data_size")
+        if size is None:
+            found[tensor["name"]] = tensor["data"]
+            continue
+        found[tensor["name"]] = _from_binary(tensor["datatype"], content[position : position + size], size)
+        position += size
+    return found
+
+
+def _from_binary(datatype: str, content: memoryview, size: int) -> Any:
+    if len(content) != size:
+        raise ValueError(f"the response has {len(content)} of {size} bytes of a binary tensor")
+    if datatype == "BYTES":
+        return list(_strings(content))
+    if datatype == "BOOL":
+        return pa.Array.from_buffers(pa.uint8(), size, [None, pa.py_buffer(content)]).cast(pa.bool_())
+    type_ = OUTPUT_TYPES[datatype] if datatype != "FP16" else pa.float16()
+    width = type_.bit_width // 8
+    if size % width or datatype == "BF16":
+        raise ValueError(f"{size} bytes of {datatype}")
+    return pa.Array.from_buffers(type_, size // width, [None, pa.py_buffer(content)])
+
+
+def _strings(content: memoryview) -> Iterator[str]:
+    """Yield strings, each of which follows its length in four bytes."""
+    position = 0
+    while position < len(content):
+        begin = position + 4
+        position = begin + int.from_bytes(content[position:begin], "little")
+        yield str(content[begin:position], "utf-8")
+
+
+def _column(data: Any, item: Output, rows: int) -> pa.Array:
     if len(data) != rows * item.width:
         raise BadAnswer(f"the model returned {len(data)} values of the output {item.name} for {rows} rows of {item.width}.")
     type_ = item.field.type
-    if item.width == 1:
-        return pa.array(data, type_)
-    return pa.FixedSizeListArray.from_arrays(pa.array(data, type_.value_type), item.width)
+    values = type_ if item.width == 1 else type_.value_type
+    column = data.cast(values) if isinstance(data, pa.Array) else pa.array(data, values)
+    return column if item.width == 1 else pa.FixedSizeListArray.from_arrays(column, item.width)
 
 
 def _first_line(error: Exception) -> str:
