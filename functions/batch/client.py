@@ -6,9 +6,10 @@ import asyncio
 import io
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 import aiohttp
 import orjson
@@ -54,6 +55,13 @@ class RetryPolicy:
         return retry_after_seconds(retry_after) + backoff(attempt, first=self.first_seconds, longest=self.longest_seconds)
 
 
+class Response(NamedTuple):
+    """A response 200: its decompressed body, and its headers."""
+
+    content: bytes
+    headers: Mapping[str, str]
+
+
 class Client:
     """A client of one router, or of one model function."""
 
@@ -63,9 +71,21 @@ class Client:
         self._retry = retry
 
     async def call(self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] = MappingProxyType({})) -> bytes:
-        """Return the body of a response 200, at most 64 MiB.
+        """Return the body of a response 200, as `exchange` does."""
+        return (await self.exchange(method, path, body, headers)).content
 
-        Raises Refused with the model's reason, BadAnswer for an unreadable body, and Unreachable when the retries end.
+    async def exchange(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        failed: Callable[[int], None] = lambda _: None,
+    ) -> Response:
+        """Return a response 200 with at most 64 MiB.
+
+        `failed` is called with the status of each response that is retried. Raises Refused with the model's reason,
+        BadAnswer for an unreadable body, and Unreachable when the retries end.
         """
         deadline: float | None = None
         attempt = 0
@@ -77,11 +97,12 @@ class Client:
                 async with self._session.request(method, self._url + path, data=data, headers={**_JSON, **headers}) as response:
                     content = await _read(response)
                     if response.status == 200:
-                        return content
+                        return Response(content, response.headers)
                     if not _is_retryable(response.status):
                         raise Refused(f"{_reason_of(content)} (status {response.status}).", response.status)
                     failure = f"status {response.status}: {_reason_of(content)}"
                     retry_after = response.headers.get("Retry-After")
+                    failed(response.status)
             except (aiohttp.ClientError, TimeoutError) as error:
                 failure = redact(str(error)) or "timed out"
             attempt += 1

@@ -23,3 +23,15 @@ class InvalidMetadata(TidegateError):
 
 class WriteFailed(TidegateError):
     """The output cannot be written."""
+
+
+class InvalidManifest(RemediedError):
+    """The manifest of a run is damaged, or belongs to another version of Tidegate."""
+
+
+class RunConflict(RemediedError):
+    """A run cannot begin or go on: its output exists, its input has changed, or another process works on it."""
+
+
+class TooManyRejects(RemediedError):
+    """More rows were rejected than the request allows."""

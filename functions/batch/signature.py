@@ -24,7 +24,8 @@ _ARROW: dict[str, pa.DataType] = {
     **dict.fromkeys(FLOATS, pa.float64()),
     "BYTES": pa.string(),
 }
-_OUTPUT_ARROW = {**_ARROW, **dict.fromkeys(("FP16", "BF16", "FP32"), pa.float32())}
+# Arrow type of a column of the output, by Open Inference datatype.
+OUTPUT_TYPES = {**_ARROW, **dict.fromkeys(("FP16", "BF16", "FP32"), pa.float32())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Output:
     @property
     def field(self) -> pa.Field:
         """The column of the output file."""
-        type_ = _OUTPUT_ARROW[self.datatype]
+        type_ = OUTPUT_TYPES[self.datatype]
         return pa.field(self.name, type_ if self.width == 1 else pa.list_(type_, self.width))
 
 

@@ -7,7 +7,7 @@ them several times faster.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -18,7 +18,7 @@ from pyarrow import types
 from functions.batch import cells
 from functions.batch.cells import InvalidCell
 from functions.batch.errors import InvalidDataset
-from functions.batch.signature import Input, Output
+from functions.batch.signature import OUTPUT_TYPES, Input, Output
 from functions.batch.sizes import text_bytes
 from functions.runtime.errors import BadAnswer
 from functions.runtime.protocols.routing import KEYS, REVISION
@@ -123,7 +123,7 @@ def _binary(columns: Sequence[pa.Array], inputs: Sequence[Input], rows: int) -> 
         parameters = {"binary_data_size": len(content)}
         tensors.append({"name": item.name, "shape": [rows], "datatype": datatype, "parameters": parameters})
         contents.append(content)
-    head = orjson.dumps({"inputs": tensors})
+    head = orjson.dumps({"parameters": {"binary_data_output": True}, "inputs": tensors})
     return Body(b"".join([head, *contents]), len(head)) if contents else Body(head)
 
 
@@ -158,11 +158,14 @@ def _raw(column: pa.Array) -> bytes:
     return bytes(memoryview(column.buffers()[1])[start : start + len(column) * width]) if len(column) else b""
 
 
-def decode(body: bytes, outputs: Sequence[Output], rows: int, *, routed: bool) -> list[pa.Array]:
-    """Return the columns of the outputs, and of the revision of each row if it was routed. Raises BadAnswer."""
+def decode(body: bytes, outputs: Sequence[Output], rows: int, *, routed: bool, json_length: int | None = None) -> list[pa.Array]:
+    """Return the columns of the outputs, and of the revision of each row if it was routed.
+
+    Only the first `json_length` bytes are JSON if binary tensors follow. Raises BadAnswer.
+    """
     wanted = [*outputs, Output(REVISION, "BYTES", 1)] if routed else outputs
     try:
-        found = {tensor["name"]: tensor["data"] for tensor in orjson.loads(body)["outputs"]}
+        found = _tensors(body, len(body) if json_length is None else json_length)
         return [_column(found[item.name], item, rows) for item in wanted]
     except KeyError as error:
         raise BadAnswer(f"the model's response lacks the output {error} of its metadata.") from None
@@ -170,13 +173,50 @@ def decode(body: bytes, outputs: Sequence[Output], rows: int, *, routed: bool) -
         raise BadAnswer(f"the model's response does not match the outputs of its metadata: {_first_line(error)}.") from None
 
 
-def _column(data: list[Any], item: Output, rows: int) -> pa.Array:
+def _tensors(body: bytes, json_length: int) -> dict[str, Any]:
+    """Return the values of each tensor: a list, or an array of binary data. The body is not copied."""
+    content = memoryview(body)
+    position, found = json_length, {}
+    for tensor in orjson.loads(content[:json_length])["outputs"]:
+        size = tensor.get("parameters", {}).get("binary_data_size")
+        if size is None:
+            found[tensor["name"]] = tensor["data"]
+            continue
+        found[tensor["name"]] = _from_binary(tensor["datatype"], content[position : position + size], size)
+        position += size
+    return found
+
+
+def _from_binary(datatype: str, content: memoryview, size: int) -> Any:
+    if len(content) != size:
+        raise ValueError(f"the response has {len(content)} of {size} bytes of a binary tensor")
+    if datatype == "BYTES":
+        return list(_strings(content))
+    if datatype == "BOOL":
+        return pa.Array.from_buffers(pa.uint8(), size, [None, pa.py_buffer(content)]).cast(pa.bool_())
+    type_ = OUTPUT_TYPES[datatype] if datatype != "FP16" else pa.float16()
+    width = type_.bit_width // 8
+    if size % width or datatype == "BF16":
+        raise ValueError(f"{size} bytes of {datatype}")
+    return pa.Array.from_buffers(type_, size // width, [None, pa.py_buffer(content)])
+
+
+def _strings(content: memoryview) -> Iterator[str]:
+    """Yield strings, each of which follows its length in four bytes."""
+    position = 0
+    while position < len(content):
+        begin = position + 4
+        position = begin + int.from_bytes(content[position:begin], "little")
+        yield str(content[begin:position], "utf-8")
+
+
+def _column(data: Any, item: Output, rows: int) -> pa.Array:
     if len(data) != rows * item.width:
         raise BadAnswer(f"the model returned {len(data)} values of the output {item.name} for {rows} rows of {item.width}.")
     type_ = item.field.type
-    if item.width == 1:
-        return pa.array(data, type_)
-    return pa.FixedSizeListArray.from_arrays(pa.array(data, type_.value_type), item.width)
+    values = type_ if item.width == 1 else type_.value_type
+    column = data.cast(values) if isinstance(data, pa.Array) else pa.array(data, values)
+    return column if item.width == 1 else pa.FixedSizeListArray.from_arrays(column, item.width)
 
 
 def _first_line(error: Exception) -> str:
