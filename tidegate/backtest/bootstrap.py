@@ -74,7 +74,8 @@ class Resampler:
 
     def sums(self, values: Floats | None = None) -> Floats:
         """Return the sum of the values, or the number of rows, in each resample."""
-        found: Floats = _draws(self.count) @ np.bincount(self.blocks, values, minlength=self.count)
+        by_block = np.bincount(self.blocks, values, minlength=self.count).astype(np.float64)
+        found: Floats = _draws(self.count).astype(np.float64) @ by_block
         return found
 
     def sums_by_bin(self, bins: NDArray[np.intp], count: int, values: Floats | None = None) -> Floats:

@@ -115,9 +115,7 @@ class Manifest:
     def is_complete(self) -> bool:
         """Whether all parts of all files are finished."""
         finished = self.finished
-        return all(
-            rows is not None and len(finished.get(number, ())) == span_count(rows) for number, rows in enumerate(self.file_rows)
-        )
+        return all(rows is not None and len(finished.get(number, ())) == span_count(rows) for number, rows in enumerate(self.file_rows))
 
     @property
     def digest(self) -> str:

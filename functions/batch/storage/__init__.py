@@ -141,7 +141,13 @@ class Target:
 
 
 def open_source(
-    location: str, *, format: str | None, columns: Sequence[str] | None, filter: str | None, policy: Policy, memory_bytes: int  # noqa: A002
+    location: str,
+    *,
+    format: str | None,
+    columns: Sequence[str] | None,
+    filter: str | None,
+    policy: Policy,
+    memory_bytes: int,  # noqa: A002
 ) -> Source:
     check_path(location, policy.allowed)
     return Source(location, policy)
