@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,11 @@ class Differences:
     """The greatest absolute difference."""
     quantiles: dict[float, float]
     histogram: Histogram
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as a JSON object, without the histogram."""
+        figures = {"rows": self.rows, "equal": self.equal, "mean": self.mean, "mean_absolute": self.mean_absolute, "largest": self.largest}
+        return {**figures, "quantiles": {f"{share:g}": value for share, value in self.quantiles.items()}}
 
 
 def differences(first: Floats, second: Floats) -> Differences:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from tidegate.backtest.bootstrap import Estimate
@@ -30,7 +29,7 @@ def document(found: Backtest) -> dict[str, Any]:
             for pinned, curves in zip((found.first, found.second), analysis.curves, strict=True)
         ],
         "metrics": _metrics(analysis.metrics),
-        "differences": {**asdict(analysis.differences), "quantiles": _texts(analysis.differences.quantiles)},
+        "differences": analysis.differences.to_json(),
         "slices": [
             {
                 "column": item.column,
@@ -112,7 +111,3 @@ def _bin(item: ReliabilityBin) -> dict[str, Any]:
 
 def _estimate(found: Estimate) -> dict[str, Any]:
     return {"value": found.value, "interval": None if found.low is None else [found.low, found.high]}
-
-
-def _texts(quantiles: dict[float, float]) -> dict[str, float]:
-    return {f"{share:g}": value for share, value in quantiles.items()}
