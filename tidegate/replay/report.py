@@ -41,12 +41,11 @@ def _sections(found: Replay) -> Iterator[Markup]:
 def _agreement(found: Replay, agreement: Agreement) -> Iterator[Markup]:
     yield page.table("The scores of both revisions", ["", ""], document.agreement_rows(agreement)[:6], numbers=(1,))
     stable, candidate = agreement.points
-    if all(0 <= scores.min() and scores.max() <= 1 for scores in agreement.points):
-        picture = plots.scatter(
-            "Scores of the same events",
-            Points("", stable, candidate),
-            x="stable",
-            y=f"candidate, {found.candidate.title}",
-            description="Each event as a point: its stable score, and the candidate's. On the diagonal they are equal.",
-        )
-        yield page.figure(picture, f"{len(stable):,} events; on the dotted diagonal both scores are equal.")
+    picture = plots.scatter(
+        "Scores of the same events",
+        Points("", stable, candidate),
+        x="stable",
+        y=f"candidate, {found.candidate.title}",
+        description="Each event as a point: its stable score, and the candidate's. On the diagonal they are equal.",
+    )
+    yield page.figure(picture, f"{len(stable):,} events; on the dotted diagonal both scores are equal.")

@@ -24,7 +24,7 @@ h1 { font-size: 1.6rem; margin-bottom: 0.2rem; } h2 { font-size: 1.2rem; margin-
 .note { color: #555; } ul { padding-left: 1.2rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.92rem; }
-caption { text-align: left; color: #555; padding-bottom: 0.3rem; }
+caption { text-align: left; white-space: nowrap; color: #555; padding-bottom: 0.3rem; }
 th, td { padding: 0.3rem 0.9rem 0.3rem 0; border-bottom: 1px solid #ddd; text-align: left; vertical-align: top; }
 th.number, td.number { text-align: right; white-space: nowrap; }
 td.verdict { font-weight: 600; }

@@ -97,12 +97,15 @@ def bars(title: str, edges: Sequence[float], counts: Sequence[int], *, x: str, y
 
 
 def scatter(title: str, points: Points, *, x: str, y: str, description: str) -> str:
-    """Plot points over the unit square, with its diagonal."""
+    """Plot points over a square with its diagonal; both axes have one range."""
+    low, high = (float(bound(np.concatenate([points.x, points.y]))) for bound in (np.min, np.max))
+    margin = 0.05 * (high - low) or 0.05
+    limits = (low - margin, high + margin)
 
     def draw(axes: Axes) -> None:
-        axes.plot([0, 1], [0, 1], color=NEUTRAL, linewidth=0.8, linestyle=":")
+        axes.plot(limits, limits, color=NEUTRAL, linewidth=0.8, linestyle=":")
         axes.scatter(points.x, points.y, s=6, color=FIRST, alpha=0.5, linewidths=0)
-        axes.set(xlabel=x, ylabel=y, xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        axes.set(xlabel=x, ylabel=y, xlim=limits, ylim=limits, aspect="equal")
 
     return _svg(title, description, draw, height=5.2, width=6.2)
 
