@@ -15,9 +15,9 @@ from common.process import run_process
 from eventing.codecs import json
 from functions.batch.errors import InvalidRequest
 from functions.batch.job import Progress, run
-from functions.batch.paths import check_path
 from functions.batch.request import BatchRequest, request_of
 from functions.batch.settings import BatchSettings
+from functions.batch.storage.paths import check_path
 
 _REPORT_SECONDS = 5.0
 

@@ -10,25 +10,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from functions.batch.cells import is_text
-from functions.batch.column_values import column_values
 from functions.batch.errors import InvalidDataset, InvalidPath, WriteFailed
-from functions.batch.paths import open_input, resolve_output
-from functions.batch.sizes import decoded_bytes, fixed_bytes, pieces
+from functions.batch.sizes import decoded_bytes
+from functions.batch.storage.parquet import ParquetReader, first_line
+from functions.batch.storage.paths import open_input, resolve_output
+from functions.batch.storage.source import DEFAULT_MEMORY_BYTES
 
 # Rows of a row group: large groups are read faster, but are held in memory until they are written.
 _GROUP_ROWS = 65_536
 # Decoded bytes of a row group that wait to be written.
 _GROUP_BYTES = 64 * 2**20
-# Decoded bytes of a piece, which is read in one call.
-_PIECE_BYTES = 16 * 2**20
-# A row group with a higher compression ratio and more bytes is meant to exhaust its reader: data has ratios of 2 to 50.
-_BOMB_RATIO = 1_000
-_BOMB_BYTES = 256 * 2**20
-# Bytes of a nested value, at least: those of an integer or a double.
-_VALUE_BYTES = 8
-# Exceptions of PyArrow for a damaged file.
-DAMAGED = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError, IndexError, KeyError)
 
 
 class Reader:
@@ -38,40 +29,26 @@ class Reader:
     """
 
     def __init__(self, path: str, allowed: Sequence[Path] | None = None) -> None:
-        self._path = path
         self._source = open_input(path, allowed)
         try:
-            plain = pq.ParquetFile(self._source)
-            self.schema: pa.Schema = plain.schema_arrow
-            self.rows: int = plain.metadata.num_rows
-            nested_values = column_values(self._source, path) if _has_nested(self.schema) else []
-            _check_sizes(plain.metadata, nested_values, os.fstat(self._source.fileno()).st_size, path)
-            self._row_bytes = _row_bytes(plain.metadata, nested_values, self.schema)
-            # A repeated string stays a dictionary: decoded for each row, a kilobyte of file could take gigabytes.
-            texts = [field.name for field in self.schema if is_text(field.type) or pa.types.is_binary(field.type)]
-            self._file = pq.ParquetFile(self._source, read_dictionary=texts)
+            size = os.fstat(self._source.fileno()).st_size
+            self._file = ParquetReader(self._source, path, size, memory_bytes=DEFAULT_MEMORY_BYTES)
         except InvalidDataset:
             self._source.close()
             raise
-        except DAMAGED as error:
-            self._source.close()
-            raise InvalidDataset(f"{path} is not a Parquet file ({_first_line(error)})", remedy="convert it to Parquet") from None
+        self.schema: pa.Schema = self._file.schema
+        self.rows: int = self._file.rows or 0
 
     def chunks(self, rows: int) -> Iterator[pa.RecordBatch]:
         """Yield pieces of at most `rows` rows and of bounded bytes, with strings as dictionaries.
 
         Raises InvalidDataset.
         """
-        rows = max(1, min(rows, _PIECE_BYTES // self._row_bytes))
-        try:
-            for batch in self._file.iter_batches(batch_size=rows):
-                yield from pieces(batch, decoded_bytes, _PIECE_BYTES)
-        except DAMAGED as error:
-            raise InvalidDataset(f"{self._path} is damaged ({_first_line(error)})", remedy="write it again") from None
+        for piece in self._file.pieces(self.schema.names, piece_rows=rows):
+            yield piece.batch
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
         self._source.close()
 
 
@@ -115,7 +92,7 @@ class Writer:
         try:
             yield
         except OSError as error:
-            raise WriteFailed(f"cannot write {self._path} ({_first_line(error)})", remedy="choose another path for the output") from None
+            raise WriteFailed(f"cannot write {self._path} ({first_line(error)})", remedy="choose another path for the output") from None
 
 
 @contextlib.contextmanager
@@ -152,37 +129,3 @@ def _cast(column: pa.Array, wanted: pa.DataType) -> pa.Array:
         return column
     plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
     return plain if plain.type == wanted else plain.cast(wanted)
-
-
-def _has_nested(schema: pa.Schema) -> bool:
-    """Return whether a row of the schema can have more than one value of a column."""
-    return any(pa.types.is_nested(field.type) for field in schema)
-
-
-def _row_bytes(metadata: pq.FileMetaData, nested_values: Sequence[Sequence[int]], schema: pa.Schema) -> int:
-    """Return the decoded bytes of a row by the file's metadata: fixed-width values, and nested values on average."""
-    fixed = sum(fixed_bytes(field.type) for field in schema)
-    nested = 0
-    for number, columns in enumerate(nested_values):
-        rows = metadata.row_group(number).num_rows
-        nested = max(nested, sum(max(0, values - rows) for values in columns) * _VALUE_BYTES // max(1, rows))
-    return max(1, fixed + nested)
-
-
-def _check_sizes(metadata: pq.FileMetaData, nested_values: Sequence[Sequence[int]], file_bytes: int, path: str) -> None:
-    """Check the compression ratios of all row groups. Raises InvalidDataset for one that data does not reach.
-
-    Sizes of single columns are not asked for: PyArrow ends the process on damaged metadata of a column.
-    """
-    for number, group in enumerate(map(metadata.row_group, range(metadata.num_row_groups))):
-        values = sum(nested_values[number]) if nested_values else 0
-        size = max(group.total_byte_size, values * _VALUE_BYTES)
-        if size > _BOMB_BYTES and size > _BOMB_RATIO * file_bytes:
-            raise InvalidDataset(
-                f"row group {number} of {path} decompresses from {file_bytes:,} to {size:,} bytes",
-                remedy="write the file again with smaller row groups, or drop its largest column",
-            )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

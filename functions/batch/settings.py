@@ -8,7 +8,7 @@ from pathlib import Path
 from common.environ import Environ, integer, number
 from common.errors import InvalidSetting
 from functions.batch.client import RetryPolicy
-from functions.batch.paths import SETTING as PATHS
+from functions.batch.storage.paths import SETTING as PATHS
 
 DEFAULT_PATHS = "/data,/tmp"
 DEFAULT_ROUTER_URL = "http://router.default.svc.cluster.local"

@@ -31,7 +31,7 @@ def read(path: Path, reading: Reading = PLAIN) -> Iterator[Row]:
 
 def check_file(path: Path) -> None:
     """Check that the path is a file that can be opened. Raises UnreadableFile."""
-    from functions.batch import paths
+    from functions.batch.storage import paths
 
     try:
         paths.open_input(str(path)).close()

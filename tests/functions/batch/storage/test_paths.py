@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from functions.batch.errors import InvalidPath
-from functions.batch.paths import open_input, resolve_output
+from functions.batch.storage.paths import open_input, resolve_output
 
 
 @pytest.fixture

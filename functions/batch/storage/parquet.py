@@ -1,0 +1,131 @@
+"""Parquet in bounded memory: pieces of limited rows and bytes, whatever the file's row groups and compression."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from functions.batch.cells import is_text
+from functions.batch.errors import InvalidDataset
+from functions.batch.sizes import decoded_bytes, fixed_bytes, pieces
+from functions.batch.storage.column_values import column_values
+from functions.batch.storage.pieces import Piece
+from functions.batch.storage.stores import OpenFile
+
+# Rows of a piece, at most.
+_PIECE_ROWS = 65_536
+# Decoded bytes of a piece, which is read in one call.
+PIECE_BYTES = 16 * 2**20
+# A row group with a higher compression ratio and more bytes is meant to exhaust its reader: data has ratios of 2 to 50.
+_BOMB_RATIO = 1_000
+# Bytes of a nested value, at least: those of an integer or a double.
+_VALUE_BYTES = 8
+# Bytes of a column that are read ahead of a row group too large to be read at once.
+_AHEAD_BYTES = 2**20
+# Exceptions of PyArrow for a damaged file.
+DAMAGED = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError, IndexError, KeyError)
+
+
+class ParquetReader:
+    """A reader of an open Parquet file; `ahead` reads whole row groups, which is faster from an object store.
+
+    Raises InvalidDataset.
+    """
+
+    def __init__(self, file: OpenFile, name: str, size: int, *, memory_bytes: int, ahead: bool = False) -> None:
+        self._file, self._name, self._ahead = file, name, ahead
+        try:
+            plain = pq.ParquetFile(file)
+            self.schema: pa.Schema = plain.schema_arrow
+            self.rows: int | None = plain.metadata.num_rows
+            nested_values = column_values(file, size, name) if _has_nested(self.schema) else []
+            _check_sizes(plain.metadata, nested_values, size, name, memory_bytes)
+            self._row_bytes = _row_bytes(plain.metadata, nested_values, self.schema)
+            groups = map(plain.metadata.row_group, range(plain.metadata.num_row_groups))
+            self._groups = [(group.num_rows, group.total_byte_size) for group in groups]
+        except InvalidDataset:
+            raise
+        except DAMAGED as error:
+            raise InvalidDataset(f"{name} is not a Parquet file ({first_line(error)})", remedy="convert it to Parquet") from None
+        self._memory_bytes = memory_bytes
+        # By whether it reads whole row groups at once.
+        self._files: dict[bool, Any] = {False: None, True: None}
+
+    def pieces(self, columns: Sequence[str], first_row: int = 0, *, piece_rows: int = _PIECE_ROWS) -> Iterator[Piece]:
+        """Yield pieces of bounded bytes, with strings as dictionaries; rows of groups before `first_row` are skipped."""
+        try:
+            for groups, start, at_once in self._runs(first_row):
+                for batch in self._batches(groups, columns, at_once, piece_rows):
+                    for part in pieces(batch, decoded_bytes, PIECE_BYTES):
+                        yield Piece(batch=part, first_row=start, rows=part.num_rows)
+                        start += part.num_rows
+        except DAMAGED as error:
+            raise InvalidDataset(f"{self._name} is damaged ({first_line(error)})", remedy="write it again") from None
+
+    def _runs(self, first_row: int) -> Iterator[tuple[list[int], int, bool]]:
+        """Yield the row groups that are read together, their first row, and whether they are read at once.
+
+        Groups before `first_row` are skipped. PyArrow keeps the bytes of all groups that it reads at once.
+        """
+        run: list[int] = []
+        row = start = size = 0
+        most = self._memory_bytes // 8 if self._ahead else 0
+        for number, (rows, group_size) in enumerate(self._groups):
+            if row + rows > first_row:
+                if run and (size <= most) != (size + group_size <= most):
+                    yield run, start, size <= most
+                    run, size = [], 0
+                start = start if run else row
+                run.append(number)
+                size += group_size
+            row += rows
+        if run:
+            yield run, start, size <= most
+
+    def _batches(self, groups: list[int], columns: Sequence[str], at_once: bool, piece_rows: int) -> Iterator[pa.RecordBatch]:
+        if self._files[at_once] is None:
+            # A repeated string stays a dictionary: decoded for each row, a kilobyte of file could take gigabytes.
+            texts = [field.name for field in self.schema if is_text(field.type) or pa.types.is_binary(field.type)]
+            size = 0 if at_once else _AHEAD_BYTES
+            self._files[at_once] = pq.ParquetFile(self._file, read_dictionary=texts, pre_buffer=at_once, buffer_size=size)
+        rows = max(1, min(piece_rows, PIECE_BYTES // self._row_bytes))
+        for batch in self._files[at_once].iter_batches(batch_size=rows, row_groups=groups, columns=list(columns)):
+            yield batch.select(columns)
+
+
+def _has_nested(schema: pa.Schema) -> bool:
+    """Return whether a row of the schema can have more than one value of a column."""
+    return any(pa.types.is_nested(field.type) for field in schema)
+
+
+def _row_bytes(metadata: pq.FileMetaData, nested_values: Sequence[Sequence[int]], schema: pa.Schema) -> int:
+    """Return the decoded bytes of a row by the file's metadata: fixed-width values, and nested values on average."""
+    fixed = sum(fixed_bytes(field.type) for field in schema)
+    nested = 0
+    for number, columns in enumerate(nested_values):
+        rows = metadata.row_group(number).num_rows
+        nested = max(nested, sum(max(0, values - rows) for values in columns) * _VALUE_BYTES // max(1, rows))
+    return max(1, fixed + nested)
+
+
+def _check_sizes(metadata: pq.FileMetaData, nested_values: Sequence[Sequence[int]], file_bytes: int, name: str, memory_bytes: int) -> None:
+    """Check the compression ratios of all row groups. Raises InvalidDataset for one that data does not reach.
+
+    Sizes of single columns are not asked for: PyArrow ends the process on damaged metadata of a column.
+    """
+    for number, group in enumerate(map(metadata.row_group, range(metadata.num_row_groups))):
+        values = sum(nested_values[number]) if nested_values else 0
+        size = max(group.total_byte_size, values * _VALUE_BYTES)
+        if size > memory_bytes and size > _BOMB_RATIO * file_bytes:
+            raise InvalidDataset(
+                f"row group {number} of {name} decompresses from {file_bytes:,} to {size:,} bytes",
+                remedy="write the file again with smaller row groups, or drop its largest column",
+            )
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's text, without its period."""
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

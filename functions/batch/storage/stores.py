@@ -1,0 +1,48 @@
+"""The stores that files lie in: what each kind can do, and which one has a location."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, Any, Protocol
+
+from functions.batch.errors import InvalidPath
+from functions.batch.storage.locations import Location
+from functions.batch.storage.policy import Policy
+
+# A file that is open for reading: a Python file, or one of PyArrow's.
+OpenFile = IO[bytes] | Any
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file in a store; `name` is relative to what was listed."""
+
+    name: str
+    location: Location
+    size: int
+
+
+class Store(Protocol):
+    """A place with files. Errors are InvalidPath, of which each names the location."""
+
+    def stat(self, location: Location) -> Found | None:
+        """Return the file at a location, None when there is a folder, or nothing."""
+
+    def walk(self, location: Location) -> Iterator[Found]:
+        """Yield the files below a folder, in any order."""
+
+    def open(self, location: Location) -> OpenFile:
+        """Open a file for reading, seekable."""
+
+    def version(self, file: OpenFile) -> str:
+        """Return the version of an open file, which changes with its content."""
+
+
+def store_of(location: Location, policy: Policy) -> Store:
+    """Return the store that has a location."""
+    if location.is_local:
+        from functions.batch.storage.local import LocalStore
+
+        return LocalStore(policy)
+    raise InvalidPath(f"{location} is not a local path", remedy="mount the storage")
