@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -18,7 +19,7 @@ from functions.batch.client import Client
 from functions.batch.errors import InvalidDataset
 from functions.batch.settings import Limits
 from functions.batch.sizes import pieces
-from functions.batch.storage import Piece, Policy, Source, open_source
+from functions.batch.storage import EVERYTHING, Piece, Source, open_source
 from tidegate.backtest import outcomes
 from tidegate.backtest.analysis import Analysis, analyse
 from tidegate.backtest.groups import SliceColumn, check_column, cluster_codes
@@ -31,6 +32,7 @@ from tidegate.backtest.scoring import Scorer, inputs_of, score_output
 _MEMORY_BYTES = 64 * 2**20
 # More rows in a request than a batch has: only the latency of a canary's other callers speaks for fewer.
 _LIMITS = Limits(chunk_rows=4_000)
+_NO_TYPES: Mapping[str, pa.DataType] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +78,8 @@ async def run(request: BacktestRequest, *, url: str, progress: Callable[[int, in
     and all rows. Raises TidegateError.
     """
     started = time.monotonic()
-    source = await asyncio.to_thread(_opened, request, None)
-    _check_columns(request, source.schema)
+    schema = (await asyncio.to_thread(_opened, request)).schema
+    _check_columns(request, schema)
     columns = [SliceColumn(name) for name in request.slices]
     count = await asyncio.to_thread(_count, request, columns)
     count.check(request.label, request.input, drop_unknown=request.drop_unknown)
@@ -86,6 +88,7 @@ async def run(request: BacktestRequest, *, url: str, progress: Callable[[int, in
         revisions = [await find(client, request.model, name) for name in (request.first, request.second)]
         first, second = revisions
         check_different(first, second)
+        source = await asyncio.to_thread(_source, request, schema, revisions)
         scorers = [_scorer(client, revision, request, source.schema) for revision in revisions]
         collector = _Collector(request, scorers, columns)
         scored = 0
@@ -130,9 +133,16 @@ def _scorer(client: Client, revision: PinnedRevision, request: BacktestRequest, 
     return Scorer(client, revision, inputs_of(revision.signature, schema, request.input), output, _LIMITS)
 
 
-def _opened(request: BacktestRequest, columns: list[str] | None) -> Source:
+def _opened(request: BacktestRequest, columns: list[str] | None = None, types: Mapping[str, pa.DataType] = _NO_TYPES) -> Source:
     """Open the input; a user's own command may read what the user may."""
-    return open_source(request.input, format=None, columns=columns, filter=None, policy=Policy(), memory_bytes=_MEMORY_BYTES)
+    return open_source(request.input, columns=columns, types=types, policy=EVERYTHING, memory_bytes=_MEMORY_BYTES)
+
+
+def _source(request: BacktestRequest, schema: pa.Schema, revisions: Sequence[PinnedRevision]) -> Source:
+    """Open the columns that are needed, in the types of the models' inputs where the format has none."""
+    types = {item.name: item.type for revision in revisions for item in revision.signature.inputs}
+    needed = {request.label, request.cluster, *request.slices, *types}
+    return _opened(request, [name for name in schema.names if name in needed], types)
 
 
 def _check_columns(request: BacktestRequest, schema: pa.Schema) -> None:

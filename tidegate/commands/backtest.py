@@ -70,6 +70,7 @@ def backtest(
     from tidegate.reporting import page
 
     first, second = pair(revisions)
+    page.check_writable(report)
     request = BacktestRequest(
         model=model,
         first=first,

@@ -82,6 +82,7 @@ def replay(
     from tidegate.replay.window import parse_window
     from tidegate.reporting import page
 
+    page.check_writable(report)
     window = parse_window(first, last, datetime.now(UTC))
     stream = None if output else _stream_of(topic, state_dir)
     request = ReplayRequest(

@@ -68,11 +68,11 @@ class Replay:
 
 
 class _Chunk(NamedTuple):
-    """Some events with their places, and the number of records before them that are none."""
+    """Some events with their places, and the faults of the records among them that are none."""
 
     events: list[Event]
     places: list[Place]
-    invalid: int
+    invalid: list[str]
 
 
 async def run(request: ReplayRequest, cluster: Cluster, *, url: str, progress: Callable[[int], None] = lambda _: None) -> Replay:
@@ -119,8 +119,7 @@ async def _replayed(request: ReplayRequest, reader: _Reader, client: Client, pro
     candidate = Candidate(client, request.model, revision, score)
     async with aclosing(_asked(request, reader, found, candidate)) as chunks:
         async for chunk, replies in chunks:
-            for _ in range(chunk.invalid):
-                tally.add_invalid()
+            tally.add_invalid(chunk.invalid)
             answers = index.find(chunk.events)
             for place, reply, answer in zip(chunk.places, replies, answers, strict=True):
                 tally.add(place, reply, answer)
@@ -128,7 +127,7 @@ async def _replayed(request: ReplayRequest, reader: _Reader, client: Client, pro
     result = tally.result(candidate.call_seconds)
     if not result.events:
         raise NothingToReplay(
-            f"none of the {result.invalid:,} records of {request.topic} {request.window} is a CloudEvent",
+            f"none of the {result.invalid:,} records of {request.topic} {request.window} is a CloudEvent ({result.first_invalid})",
             remedy="name a topic of events, such as one that `tidegate publish` writes",
         )
     return Replay(request=request, candidate=revision, score=score, answers=versions, result=result, seconds=time.monotonic() - started)
@@ -205,17 +204,17 @@ def _chunks(batches: Iterator[list[ConsumedRecord]]) -> Iterator[_Chunk]:
     """Decode records as the stream worker does, in chunks of at most _BATCH events."""
     events: list[Event] = []
     places: list[Place] = []
-    invalid = 0
+    invalid: list[str] = []
     for record in (record for batch in batches for record in batch):
         try:
             event = codec.decode(record)
-        except InvalidEvent:
-            invalid += 1
-            continue
-        events.append(event)
-        places.append(Place(event.id, event.source, record.partition, record.offset, record.timestamp))
-        if len(events) == _BATCH:
+        except InvalidEvent as error:
+            invalid.append(f"partition {record.partition}, offset {record.offset}: {error.message}")
+        else:
+            events.append(event)
+            places.append(Place(event.id, event.source, record.partition, record.offset, record.timestamp))
+        if len(events) == _BATCH or len(invalid) == _BATCH:
             yield _Chunk(events, places, invalid)
-            events, places, invalid = [], [], 0
+            events, places, invalid = [], [], []
     if events or invalid:
         yield _Chunk(events, places, invalid)

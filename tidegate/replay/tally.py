@@ -79,6 +79,9 @@ class Result:
 
     events: int
     invalid: int
+    """Records that are no events."""
+    first_invalid: str
+    """The place and the fault of the first of them."""
     outcomes: dict[tuple[str, str], int]
     """The number of events by what the candidate did and what the stable revision had done."""
     own: int
@@ -100,6 +103,7 @@ class Tally:
         self._threshold = threshold
         self._outcomes: Counter[tuple[str, str]] = Counter()
         self._own = self._invalid = self._serial = 0
+        self._first_invalid = ""
         self._stable, self._candidate = array("d"), array("d")
         self._delays = array("d")
         self._worst: list[tuple[float, int, Worst]] = []
@@ -111,9 +115,10 @@ class Tally:
         """The events so far, without records that are none."""
         return self._serial
 
-    def add_invalid(self) -> None:
-        """Count a record that is no event."""
-        self._invalid += 1
+    def add_invalid(self, reasons: Sequence[str]) -> None:
+        """Count records that are no events, by the reason of each."""
+        self._first_invalid = self._first_invalid or next(iter(reasons), "")
+        self._invalid += len(reasons)
 
     def add(self, place: Place, reply: Reply, answer: Answer) -> None:
         """Count one event."""
@@ -136,6 +141,7 @@ class Tally:
         return Result(
             events=self._serial,
             invalid=self._invalid,
+            first_invalid=self._first_invalid,
             outcomes=dict(self._outcomes),
             own=self._own,
             failed=tuple(self._failed),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from typing import NewType
@@ -83,6 +84,16 @@ def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]], *, n
     return Markup(f'<div class="scroll"><table><caption>{escape(caption)}</caption>{body}</table></div>')
 
 
+def check_writable(path: Path) -> None:
+    """Check that a page can be written, before the work for it. Raises ReportNotWritten."""
+    if path.is_dir():
+        raise _not_written(path, "it is a folder")
+    if not path.parent.is_dir():
+        raise _not_written(path, "its folder does not exist")
+    if not os.access(path.parent, os.W_OK):
+        raise _not_written(path, "its folder is not writable")
+
+
 def write(path: Path, text: str) -> None:
     """Write a page; the file appears when it is complete, and replaces an earlier one. Raises ReportNotWritten."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -90,8 +101,10 @@ def write(path: Path, text: str) -> None:
         part.write_text(text, "utf-8")
         part.replace(path)
     except OSError as error:
-        raise ReportNotWritten(
-            f"cannot write the report {path} ({error.strerror or error})", remedy="name another file with --report"
-        ) from None
-    finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
+        raise _not_written(path, error.strerror or str(error)) from None
+
+
+def _not_written(path: Path, reason: str) -> ReportNotWritten:
+    return ReportNotWritten(f"cannot write the report {path} ({reason})", remedy="name another file with --report")

@@ -7,8 +7,8 @@ print in black and white can be read.
 from __future__ import annotations
 
 import io
-import itertools
 import re
+import zlib
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import NamedTuple
@@ -110,16 +110,9 @@ def scatter(title: str, points: Points, *, x: str, y: str, description: str) -> 
     return _svg(title, description, draw, height=5.2, width=6.2)
 
 
-_numbers = itertools.count(1)
-
-
 def _svg(title: str, description: str, draw: Callable[[Axes], None], *, height: float, width: float = _WIDTH) -> str:
     """Return the picture with a title and a description for screen readers."""
-    # Identifiers are global in a page: the salt makes those of its pictures differ.
-    number = next(_numbers)
-    with mpl.rc_context(
-        {"svg.fonttype": "none", "svg.hashsalt": f"{title} {number}", "font.family": "sans-serif", "axes.spines.top": False}
-    ):
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "tidegate", "font.family": "sans-serif", "axes.spines.top": False}):
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.subplots()
         axes.spines["right"].set_visible(False)
@@ -130,6 +123,9 @@ def _svg(title: str, description: str, draw: Callable[[Axes], None], *, height: 
     text = written.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, count=1, flags=re.DOTALL)
-    labels = f'<title id="title-{number}">{escape(title)}</title><desc id="description-{number}">{escape(description)}</desc>'
+    # Identifiers are global in a page, and a title is unique in it: equal figures give equal pages.
+    prefix = f"p{zlib.crc32(title.encode()):08x}-"
+    text = re.sub(r'((?:\sid|href)="#?|url\(#)', rf"\g<1>{prefix}", text)
+    labels = f'<title id="{prefix}title">{escape(title)}</title><desc id="{prefix}description">{escape(description)}</desc>'
     begin, _, rest = text.partition(">")
-    return f'{begin} role="img" aria-labelledby="title-{number} description-{number}">{labels}{rest}'
+    return f'{begin} role="img" aria-labelledby="{prefix}title {prefix}description">{labels}{rest}'

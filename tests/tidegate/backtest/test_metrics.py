@@ -105,7 +105,7 @@ def test_worse_second_revision_is_named_in_every_metric() -> None:
 
 def test_rows_of_one_cluster_count_once() -> None:
     outcomes, first, second = draw(6, 400)
-    repeated = [np.repeat(values, 10) for values in (outcomes, first, second)]
+    repeated = (np.repeat(outcomes, 10), np.repeat(first, 10), np.repeat(second, 10))
     clusters = np.repeat(np.arange(400, dtype=np.int32), 10)
     once = by_name(compare(outcomes, first, second))["log_loss"].difference
     clustered = by_name(compare(*repeated, clusters))["log_loss"].difference
