@@ -97,8 +97,8 @@ def _parse(text: str | None, option: str, now: datetime) -> Bound:
 def ranges(consumer: Consumer, topic: str, window: Window) -> dict[TopicPartition, Range]:
     """Return the offsets of the window in each partition that has any; none if there is no such topic.
 
-    Where the broker has no index of times, they include records outside of the window. The partitions of the consumer
-    are assigned anew.
+    Where the broker has no index of times, they include records outside of the window. The consumer is assigned
+    other partitions.
     """
     partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for(topic))]
     if not partitions:
