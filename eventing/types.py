@@ -15,7 +15,16 @@ INFERENCE_RESPONSE = "dev.tidegate.inference.response"
 """The body of a response, as sent to the sink of payloads."""
 
 BATCH_REQUESTED = "dev.tidegate.batch.requested"
-"""A request for a batch: {model, input, output, key}."""
+"""A request for a batch: {model, input, output}, and options such as key."""
+
+BATCH_PROGRESSED = "dev.tidegate.batch.progressed"
+"""How far a batch is."""
+
+BATCH_COMPLETED = "dev.tidegate.batch.completed"
+"""The output of a batch is there, with its digest."""
+
+BATCH_FAILED = "dev.tidegate.batch.failed"
+"""A batch ended without an output; its work can be resumed."""
 
 KNATIVE_PING = "dev.knative.sources.ping"
 """The type of every event of a PingSource, whatever its data."""

@@ -68,8 +68,9 @@ def run(arguments: Sequence[str]) -> int:
     given = [item for item in arguments if item != "--debug"] or ["--help"]
     try:
         # Not by main(), which handles interruptions and closed pipes itself.
-        command = typer.main.get_command(app)
-        with command.make_context("tidegate", given) as context:
+        program, application, rest = _application(given)
+        command = typer.main.get_command(application)
+        with command.make_context(program, rest) as context:
             result = command.invoke(context)
         if sys.stdout:
             sys.stdout.flush()  # so that a full disk is noticed here, rather than when the interpreter exits
@@ -108,7 +109,18 @@ def _version() -> None:
 def _command_of(arguments: Sequence[str]) -> str:
     """The command that the arguments begin with, and a space; an empty string if they begin with none."""
     known = {command.name for command in app.registered_commands}
+    if _is_of_batch(arguments):
+        return f"{arguments[0]} {arguments[1]} "
     return f"{arguments[0]} " if arguments and arguments[0] in known else ""
+
+
+def _application(arguments: list[str]) -> tuple[str, typer.Typer, list[str]]:
+    """The name of the program, the application and its arguments: commands of `tidegate batch` have one of their own."""
+    return ("tidegate batch", batch.app, arguments[1:]) if _is_of_batch(arguments) else ("tidegate", app, arguments)
+
+
+def _is_of_batch(arguments: Sequence[str]) -> bool:
+    return len(arguments) > 1 and arguments[0] == "batch" and arguments[1] in batch.SUBCOMMANDS
 
 
 def _fail(sentence: str, debug: bool) -> int:

@@ -24,6 +24,7 @@ class Task:
     ) -> None:
         self._reporter, self._title, self._unit, self._bar = reporter, title, unit, bar
         self.total, self.done, self.note = total, 0, ""
+        self.begun = 0  # what was done before, which does not belong to the rate
         self._started = self._refreshed = time.monotonic()
 
     def advance(self, count: int) -> None:
@@ -38,7 +39,7 @@ class Task:
         self._refreshed = now
         if self._bar:
             progress, task = self._bar
-            progress.update(task, completed=done, detail=self.detail(now))
+            progress.update(task, total=self.total, completed=done, detail=self.detail(now))
         else:
             self._reporter.say(f"  {self._title}: {self.detail(now)}")
 
@@ -46,7 +47,7 @@ class Task:
         """Count, rate and note as text."""
         seconds = max(now - self._started, 1e-3)
         of = f" of {self.total:,}" if self.total is not None else ""
-        return f"{self.done:,}{of} {self._unit}, {self.done / seconds:,.0f}/s{'; ' + self.note if self.note else ''}"
+        return f"{self.done:,}{of} {self._unit}, {(self.done - self.begun) / seconds:,.0f}/s{'; ' + self.note if self.note else ''}"
 
 
 class ProgressReporter:

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pyarrow import types
 
 from functions.batch import cells
@@ -45,17 +47,21 @@ class Body(NamedTuple):
         return {"Inference-Header-Content-Length": str(self.json_length), "Content-Type": "application/octet-stream"}
 
 
-def encode(batch: pa.RecordBatch, inputs: Sequence[Input], key: str | None, first_row: int) -> Body:
+# The rows in the file of the rows of a batch: the first one where all follow it, or each.
+Numbers = int | Sequence[int] | NDArray[np.int64]
+
+
+def encode(batch: pa.RecordBatch, inputs: Sequence[Input], key: str | None, numbers: Numbers) -> Body:
     """Return the request for some rows; null and NaN become null, or NaN in binary tensors.
 
-    `first_row` is the index of the first row in the file, from 0. Raises InvalidDataset for a value that the input's
+    `numbers` are the rows in the file, from 0. Raises InvalidDataset for a value that the input's
     datatype cannot hold, and for a key without a canonical string.
     """
-    columns = [_cast(batch.column(item.name), item, first_row) for item in inputs]
+    columns = [_cast(batch.column(item.name), item, numbers) for item in inputs]
     if key is None:
         return _binary(columns, inputs, batch.num_rows)
     tensors = [_json_tensor(item, column) for item, column in zip(inputs, columns, strict=True)]
-    return Body(orjson.dumps({"parameters": {KEYS: _keys(batch.column(key), key, first_row)}, "inputs": tensors}))
+    return Body(orjson.dumps({"parameters": {KEYS: _keys(batch.column(key), key, numbers)}, "inputs": tensors}))
 
 
 def request_bytes(batch: pa.RecordBatch, inputs: Sequence[Input], key: str | None) -> tuple[int, int]:
@@ -71,22 +77,28 @@ def _text_bytes(column: pa.Array) -> int:
     return text_bytes(column) if cells.is_text(plain) else _NUMBER_BYTES * len(column)
 
 
-def _keys(column: pa.Array, name: str, first_row: int) -> list[str]:
+def _number(numbers: Numbers, row: int) -> int:
+    return numbers + row if isinstance(numbers, int) else int(numbers[row])
+
+
+def _keys(column: pa.Array, name: str, numbers: Numbers) -> list[str]:
     try:
         # A row without a key gets one by its index, which is equal in every run.
-        return [f"row {first_row + row}" if text is None else text for row, text in enumerate(cells.keys(column))]
+        return [f"row {_number(numbers, row)}" if text is None else text for row, text in enumerate(cells.keys(column))]
     except InvalidCell as error:
-        raise InvalidDataset(f"row {first_row + error.row} of the input: the column {name} {error.reason}", remedy=error.remedy) from None
+        raise InvalidDataset(
+            f"row {_number(numbers, error.row)} of the input: the column {name} {error.reason}", remedy=error.remedy
+        ) from None
 
 
-def _cast(column: pa.Array, item: Input, first_row: int) -> pa.Array:
+def _cast(column: pa.Array, item: Input, numbers: Numbers) -> pa.Array:
     """Cast a column to the type of its input, with null for NaN. Raises InvalidDataset."""
     if types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if types.is_floating(column.type):
         infinite = pc.is_inf(column)
         if pc.any(infinite).as_py():
-            row = first_row + pc.index(infinite, True).as_py()
+            row = _number(numbers, pc.index(infinite, True).as_py())
             raise InvalidDataset(f"the column {item.name} has an infinite value in row {row}", remedy="make it null, or a number")
         # Integers with gaps are often stored as floats, with NaN for the gaps.
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
@@ -169,7 +181,7 @@ def decode(body: bytes, outputs: Sequence[Output], rows: int, *, routed: bool, j
         return [_column(found[item.name], item, rows) for item in wanted]
     except KeyError as error:
         raise BadAnswer(f"the model's response lacks the output {error} of its metadata.") from None
-    except (orjson.JSONDecodeError, TypeError, ValueError, OverflowError, pa.ArrowException) as error:
+    except (orjson.JSONDecodeError, TypeError, ValueError, AttributeError, OverflowError, pa.ArrowException) as error:
         raise BadAnswer(f"the model's response does not match the outputs of its metadata: {_first_line(error)}.") from None
 
 

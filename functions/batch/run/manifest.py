@@ -50,6 +50,8 @@ class Header:
     revision: str | None
     format: str
     started: str
+    incremental: bool = False
+    """Whether it adds to the parts of an output that is there."""
 
     def to_json(self) -> bytes:
         """Serialize the header."""
@@ -74,8 +76,8 @@ class Entry:
     read: int
     rows: int
     name: str
-    bytes: int
-    sha256: str
+    size: int
+    digest: str
     last: bool
     revisions: Mapping[str, int] = field(default_factory=dict)
     rejects: tuple[RejectedRow, ...] = ()
@@ -119,8 +121,8 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """The digest of the dataset: SHA-256 of the digests of its parts, in their order."""
-        return "sha256:" + hashlib.sha256(b"".join(bytes.fromhex(entry.sha256) for entry in self.entries)).hexdigest()
+        """The digest of the dataset: SHA-256 of the digests of its parts (`sha256:…`), in their order."""
+        return "sha256:" + hashlib.sha256(b"".join(entry.digest.encode() for entry in self.entries)).hexdigest()
 
     @property
     def rows(self) -> int:
@@ -194,7 +196,7 @@ def _document(content: bytes, place: str) -> dict[str, Any]:
 def _header(document: Mapping[str, Any]) -> Header:
     if (document["format_version"], document["part_rows"]) != (FORMAT, PART_ROWS):
         raise ValueError(f"format {document['format_version']} with parts of {document['part_rows']} rows")
-    names: Sequence[str] = ("run", "key", "revision", "format", "started")
+    names: Sequence[str] = ("run", "key", "revision", "format", "started", "incremental")
     model = ModelInfo(**{**document["model"], "versions": tuple(document["model"]["versions"])})
     return Header(model=model, files=tuple(InputFile(**item) for item in document["files"]), **{name: document[name] for name in names})
 

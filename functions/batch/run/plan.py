@@ -62,7 +62,7 @@ def span_count(rows: int) -> int:
     return max(1, -(-rows // PART_ROWS))
 
 
-def stretches(rows: Sequence[int | None], finished: Mapping[int, set[int]], shard: Shard = Shard()) -> Iterator[Stretch]:  # noqa: B008
+def stretches(rows: Sequence[int | None], finished: Mapping[int, set[int]], shard: Shard = Shard()) -> Iterator[Stretch]:
     """Yield what remains to be read by a shard, in order, with the fewest passes.
 
     `rows` are those of each file, None where they are not known before the end; `finished` are the finished spans by

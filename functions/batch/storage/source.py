@@ -7,19 +7,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from functions.batch.cells import is_text
 from functions.batch.errors import InvalidDataset
-from functions.batch.storage import filters, formats, globs, locations
-from functions.batch.storage.filters import Filter
+from functions.batch.storage import formats, globs, locations
 from functions.batch.storage.formats import Format
 from functions.batch.storage.listing import files_at
 from functions.batch.storage.pieces import Piece, SourceFile
 from functions.batch.storage.policy import Policy
 from functions.batch.storage.readers import OpenedFile, Reading
 from functions.batch.storage.stores import Found, Store, store_of
+
+if TYPE_CHECKING:
+    from functions.batch.storage.filters import Filter
 
 DEFAULT_MEMORY_BYTES = 256 * 2**20
 # Files of an object store whose metadata are read at the same time.
@@ -118,7 +121,11 @@ def open_source(
     `types` are the types of columns in formats that have none; those of other columns follow from the first rows.
     Raises InvalidPath for the location, InvalidDataset for the content, and InvalidRequest for the filter.
     """
-    chosen = filters.parse(filter) if filter else None
+    chosen: Filter | None = None
+    if filter:
+        from functions.batch.storage import filters  # it imports pandas, which takes seconds
+
+        chosen = filters.parse(filter)
     place = locations.parse(location)
     store = store_of(place, policy)
     found, _ = files_at(place, store, policy, formats.named(format) if format else None)

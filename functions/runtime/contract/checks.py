@@ -227,18 +227,35 @@ def _numbers_of(item: Input) -> Callable[[Column], Sequence[float]]:
 
     def convert(column: Column) -> Sequence[float]:
         found = numbers(column)
-        present = found
-        if found is not column or (isinstance(found, array) and found.typecode in "fd" and not are_ordinary(found, found.typecode)):
-            present = [value for value in found if not math.isnan(value)]
-            if len(present) < len(found) and not item.optional:
-                raise NeedsSlowPath
+        present = _present(found, column, item, bounded=bounded)
         if bounded and present and not (least <= min(present) and max(present) <= most):
             raise NeedsSlowPath
-        if is_integer and not all(map(_is_whole, present)):
+        if is_integer and not _are_whole(present):
             raise NeedsSlowPath
         return found
 
     return convert
+
+
+def _present(found: Sequence[float], column: Column, item: Input, *, bounded: bool) -> Sequence[float]:
+    """The numbers without NaN, as far as they have to be checked. Raises NeedsSlowPath for NaN in a required input."""
+    if found is column and not (isinstance(found, array) and found.typecode in "fd" and not are_ordinary(found, found.typecode)):
+        return found
+    if not bounded:
+        # The sum of an infinity and its negative is NaN too; the slow path finds out.
+        if not item.optional and math.isnan(sum(found)):
+            raise NeedsSlowPath
+        return found
+    present = [value for value in found if value == value]
+    if len(present) < len(found) and not item.optional:
+        raise NeedsSlowPath
+    return present
+
+
+def _are_whole(values: Sequence[float]) -> bool:
+    if isinstance(values, array):
+        return values.typecode not in "fd" or all(map(float.is_integer, values))
+    return all(map(_is_whole, values))
 
 
 def _quoted(value: Any) -> str:

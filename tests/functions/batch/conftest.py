@@ -72,8 +72,8 @@ class Model:
     async def _score(self, body: dict[str, Any]) -> web.Response:
         distance = next(item["data"] for item in body["inputs"] if item["name"] == "distance")
         outputs: list[Any] = [{"name": "late", "shape": [len(distance), 1], "datatype": "FP32", "data": [2 * value for value in distance]}]
-        if "parameters" in body:
-            keys = body["parameters"]["routing_keys"]
+        keys = body.get("parameters", {}).get("routing_keys")
+        if keys:
             outputs.append({"name": "revision", "shape": [len(keys)], "datatype": "BYTES", "data": [key[0] for key in keys]})
         return web.json_response({"model_name": "flights", "outputs": outputs})
 

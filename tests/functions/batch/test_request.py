@@ -16,16 +16,22 @@ def event(data: Any, type_: str = BATCH_REQUESTED, **more: str) -> Event:
 
 
 def test_event_describes_a_batch() -> None:
-    assert request_of(event({"model": "m", "input": "i", "output": "o"})) == BatchRequest(model="m", input="i", output="o")
+    assert request_of(event({"model": "m", "input": "i", "output": "o"})) == BatchRequest(model="m", input="i", output="o", run="/test#1")
     assert request_of(event({"model": "m", "input": "i", "output": "o", "key": "k"})) == BatchRequest(
-        model="m", input="i", output="o", key="k"
+        model="m", input="i", output="o", key="k", run="/test#1"
     )
+
+
+def test_event_has_the_options_of_a_batch() -> None:
+    options = {"revision": "m-2", "filter": "x > 1", "format": "csv", "max_rejects": 3, "incremental": True, "shards": 2}
+    asked = request_of(event({"model": "m", "input": "i", "output": "o", "columns": ["a"], **options}))
+    assert asked == BatchRequest(model="m", input="i", output="o", columns=("a",), run="/test#1", **options)
 
 
 def test_dates_in_paths_are_the_day_of_the_event() -> None:
     data = {"model": "m", "input": "in-{yesterday}.parquet", "output": "out-{date}.parquet"}
     asked = event(data, "dev.knative.sources.ping", time="2026-03-01T01:30:00+02:00")
-    assert request_of(asked) == BatchRequest(model="m", input="in-2026-02-27.parquet", output="out-2026-02-28.parquet")
+    assert request_of(asked) == BatchRequest(model="m", input="in-2026-02-27.parquet", output="out-2026-02-28.parquet", run="/test#1")
 
 
 @pytest.mark.parametrize(
@@ -43,7 +49,7 @@ def test_day_is_in_utc_in_any_local_time(monkeypatch: pytest.MonkeyPatch, time: 
         tzset()
         asked = request_of(event({"model": "m", "input": "{yesterday}", "output": "{date}"}, time=time))
     tzset()
-    assert asked == BatchRequest(model="m", input=before, output=day)
+    assert asked == BatchRequest(model="m", input=before, output=day, run="/test#1")
 
 
 @pytest.mark.parametrize(
