@@ -17,7 +17,8 @@ from functions.runtime.errors import BadAnswer
 from tidegate.backtest.revisions import REVISION_HEADER, PinnedRevision
 from tidegate.replay.answers import number
 
-_TOO_LARGE = 413
+# Statuses that one of the events may have caused; any other ends the replay.
+_OF_EVENTS = frozenset({400, 413, 422})
 
 
 class Reply(NamedTuple):
@@ -41,20 +42,23 @@ class Candidate:
         self.call_seconds: list[float] = []
         """The duration of each call, waits between retries included."""
 
-    async def ask(self, events: list[Event]) -> list[Reply]:
-        """Return a reply to each event. Raises as `Client.exchange` does, except for a refusal of the events."""
+    async def ask(self, events: list[bytes]) -> list[Reply]:
+        """Return a reply to each event; events are encoded in the JSON format.
+
+        Raises as `Client.exchange` does, except for a refusal of a single event, which is a reply.
+        """
         if not events:
             return []
         started = time.monotonic()
         try:
-            response = await self._client.exchange("POST", self._path, json.encode_batch(events), self._headers)
+            response = await self._client.exchange("POST", self._path, json.join_batch(events), self._headers)
         except Refused as error:
+            if error.status not in _OF_EVENTS:
+                raise
             if len(events) == 1:
                 return [Reply(float("nan"), self._revision.version, Problem(error.status, "the call was refused", error.message))]
-            if error.status == _TOO_LARGE:
-                half = len(events) // 2
-                return await self.ask(events[:half]) + await self.ask(events[half:])
-            raise
+            half = len(events) // 2
+            return await self.ask(events[:half]) + await self.ask(events[half:])
         self.call_seconds.append(time.monotonic() - started)
         self._revision.check_answered_by(response)
         return self._replies(response.content, len(events))

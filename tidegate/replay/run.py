@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from common.errors import InvalidEvent
 from common.http_client import session
+from eventing.codecs import json
 from eventing.codecs import kafka as codec
 from eventing.event import Event
 from eventing.kafka.port import Cluster, ConsumedRecord, Consumer, TopicPartition
@@ -71,6 +72,7 @@ class _Chunk(NamedTuple):
     """Some events with their places, and the faults of the records among them that are none."""
 
     events: list[Event]
+    encoded: list[bytes]
     places: list[Place]
     invalid: list[str]
 
@@ -187,7 +189,7 @@ async def _asked(
     running: deque[tuple[_Chunk, asyncio.Task[list[Reply]]]] = deque()
     try:
         while (chunk := await reader.do(lambda _: next(chunks, None))) is not None:
-            running.append((chunk, asyncio.create_task(candidate.ask(chunk.events))))
+            running.append((chunk, asyncio.create_task(candidate.ask(chunk.encoded))))
             if len(running) == _LIMITS.in_flight:
                 first, task = running.popleft()
                 yield first, await task
@@ -202,19 +204,19 @@ async def _asked(
 
 def _chunks(batches: Iterator[list[ConsumedRecord]]) -> Iterator[_Chunk]:
     """Decode records as the stream worker does, in chunks of at most _BATCH events."""
-    events: list[Event] = []
-    places: list[Place] = []
-    invalid: list[str] = []
+    chunk = _Chunk([], [], [], [])
     for record in (record for batch in batches for record in batch):
         try:
             event = codec.decode(record)
+            encoded = json.encode(event)
         except InvalidEvent as error:
-            invalid.append(f"partition {record.partition}, offset {record.offset}: {error.message}")
+            chunk.invalid.append(f"partition {record.partition}, offset {record.offset}: {error.message}")
         else:
-            events.append(event)
-            places.append(Place(event.id, event.source, record.partition, record.offset, record.timestamp))
-        if len(events) == _BATCH or len(invalid) == _BATCH:
-            yield _Chunk(events, places, invalid)
-            events, places, invalid = [], [], []
-    if events or invalid:
-        yield _Chunk(events, places, invalid)
+            chunk.events.append(event)
+            chunk.encoded.append(encoded)
+            chunk.places.append(Place(event.id, event.source, record.partition, record.offset, record.timestamp))
+        if len(chunk.events) == _BATCH or len(chunk.invalid) == _BATCH:
+            yield chunk
+            chunk = _Chunk([], [], [], [])
+    if chunk.events or chunk.invalid:
+        yield chunk

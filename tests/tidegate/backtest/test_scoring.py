@@ -180,7 +180,11 @@ def test_output_of_one_number_a_row_is_required() -> None:
         score_output(signature, None, "v1")
 
 
-def events(count: int) -> list[Event]:
+def events(count: int) -> list[bytes]:
+    return [codec.encode(event) for event in _events(count)]
+
+
+def _events(count: int) -> list[Event]:
     return [Event({"specversion": "1.0", "id": str(number), "source": "/s", "type": "t"}, {"x": 0.1}) for number in range(count)]
 
 
@@ -210,6 +214,13 @@ async def test_refused_event_is_a_problem_of_its_own(router: Router, client: Cli
     (reply,) = await one.ask(events(1))
     assert reply.problem is not None
     assert (reply.problem.status, reply.problem.detail) == (413, "too large (status 413).")
+
+
+async def test_refusal_of_the_caller_ends_the_replay(router: Router, client: Client) -> None:
+    one = await candidate(client)
+    router.refuse = refusal(403, "naming a revision is switched off here")
+    with pytest.raises(Refused, match=r"naming a revision is switched off here \(status 403\)"):
+        await one.ask(events(1))
 
 
 @pytest.mark.parametrize(
