@@ -9,6 +9,8 @@ from tidegate.replay.answers import Kind
 from tidegate.replay.run import Replay
 from tidegate.replay.tally import Agreement, FailedEvent, Place, Worst
 
+# Characters of an id in a table.
+_MAX_ID = 80
 WORST_HEAD = ("event", "partition/offset", "stable", "candidate", "difference")
 
 
@@ -73,7 +75,7 @@ def worst_row(item: Worst) -> tuple[str, ...]:
     """Return the cells of WORST_HEAD."""
     place = item.place
     return (
-        place.id,
+        _shortened(place.id),
         f"{place.partition}/{place.offset}",
         f"{item.stable:.4f}",
         f"{item.candidate:.4f}",
@@ -84,7 +86,7 @@ def worst_row(item: Worst) -> tuple[str, ...]:
 def failed_row(item: FailedEvent) -> tuple[str, str, str]:
     """Return the event, what the stable revision had done, and the candidate's reason."""
     stable = {Kind.MISSING: "not answered", Kind.SCORED: "scored", Kind.REJECTED: "dead-lettered"}[item.stable]
-    return item.place.id, stable, item.reason
+    return _shortened(item.place.id), stable, item.reason
 
 
 def latency_rows(found: Replay) -> list[tuple[str, str]]:
@@ -97,6 +99,11 @@ def latency_rows(found: Replay) -> list[tuple[str, str]]:
         if quantiles:
             rows.append((title, ", ".join(f"p{share * 100:g} {value:,.0f} ms" for share, value in quantiles.items())))
     return rows
+
+
+def _shortened(text: str) -> str:
+    """Cut an id for a table; JSON has all of it."""
+    return text if len(text) <= _MAX_ID else f"{text[:_MAX_ID]}…"
 
 
 def _items(found: Agreement) -> list[tuple[float, float]]:
