@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -44,9 +45,13 @@ class Evaluation:
 def evaluate(outcomes: ArrayLike, scores: ArrayLike) -> Evaluation:
     """Evaluate the probabilities of outcomes. Raises ValueError when there are no rows or the lengths differ."""
     bins = calibration(outcomes, scores)
-    rows = sum(item.rows for item in bins)
-    error = sum(item.rows * abs(item.predicted - item.observed) for item in bins) / rows
-    return Evaluation(rows=rows, log_loss=log_loss(outcomes, scores), auc=auc(outcomes, scores), calibration_error=error, bins=bins)
+    return Evaluation(
+        rows=sum(item.rows for item in bins),
+        log_loss=log_loss(outcomes, scores),
+        auc=auc(outcomes, scores),
+        calibration_error=calibration_error(bins),
+        bins=bins,
+    )
 
 
 def log_loss(outcomes: ArrayLike, scores: ArrayLike) -> float:
@@ -54,9 +59,30 @@ def log_loss(outcomes: ArrayLike, scores: ArrayLike) -> float:
 
     Raises ValueError when there are no rows or the lengths differ.
     """
+    return float(np.mean(log_losses(outcomes, scores)))
+
+
+def log_losses(outcomes: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
+    """Return the negative log-likelihood of each row in nats. Raises ValueError as `log_loss` does."""
     true, probability = _pair(outcomes, scores)
     probability = np.clip(probability, _CLIP, 1 - _CLIP)
-    return float(-np.mean(np.where(true, np.log(probability), np.log1p(-probability))))
+    losses: NDArray[np.float64] = -np.where(true, np.log(probability), np.log1p(-probability))
+    return losses
+
+
+def brier_score(outcomes: ArrayLike, scores: ArrayLike) -> float:
+    """Return the mean squared difference of probability and outcome (Brier, 1950).
+
+    Raises ValueError when there are no rows or the lengths differ.
+    """
+    return float(np.mean(squared_errors(outcomes, scores)))
+
+
+def squared_errors(outcomes: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
+    """Return the squared difference of probability and outcome of each row. Raises ValueError as `brier_score` does."""
+    true, probability = _pair(outcomes, scores)
+    errors: NDArray[np.float64] = np.square(probability - true)
+    return errors
 
 
 def auc(outcomes: ArrayLike, scores: ArrayLike) -> float:
@@ -81,10 +107,22 @@ def calibration(outcomes: ArrayLike, scores: ArrayLike, bins: int = 10) -> tuple
     Rows of equal score share a bin, so that there are fewer bins when many scores are equal.
     """
     true, score = _pair(outcomes, scores)
+    place = bins_of(score, bins)
+    members = [place == index for index in range(int(place.max()) + 1)]
+    return tuple(Bin(rows=int(m.sum()), predicted=float(score[m].mean()), observed=float(true[m].mean())) for m in members)
+
+
+def bins_of(scores: ArrayLike, bins: int = 10) -> NDArray[np.intp]:
+    """Return the number of the bin of each score, from 0: bins of equal count, in which equal scores stay together."""
+    score = np.asarray(scores, dtype=np.float64)
     edges = np.unique(np.quantile(score, np.linspace(0, 1, bins + 1)[1:-1]))
-    place = np.searchsorted(edges, score, side="right")
-    members = [place == index for index in range(len(edges) + 1)]
-    return tuple(Bin(rows=int(m.sum()), predicted=float(score[m].mean()), observed=float(true[m].mean())) for m in members if m.any())
+    place: NDArray[np.intp] = np.unique(np.searchsorted(edges, score, side="right"), return_inverse=True)[1]
+    return place
+
+
+def calibration_error(bins: Sequence[Bin]) -> float:
+    """Return the expected calibration error: the mean of |predicted - observed| over the bins, weighted by rows."""
+    return sum(item.rows * abs(item.predicted - item.observed) for item in bins) / sum(item.rows for item in bins)
 
 
 def mean_absolute_error(outcomes: ArrayLike, predictions: ArrayLike) -> float:

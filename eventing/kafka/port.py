@@ -130,6 +130,13 @@ class Consumer(Protocol):
 
     def end_offsets(self, partitions: Collection[TopicPartition], timeout_seconds: float | None = None) -> dict[TopicPartition, int]: ...
 
+    def offsets_for_times(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None]:
+        """Return the first offset of each partition whose record is not older than a time, in milliseconds.
+
+        None where no record is, and for any time if the broker has no index of times, as the embedded one.
+        """
+        ...
+
     def high_water(self, partition: TopicPartition) -> int | None:
         """Return the end of an assigned partition as of its last fetch; None before that."""
         ...

@@ -70,13 +70,17 @@ def departures(month: int) -> list[Departure]:
     ]
 
 
-def to_parquet(month: int, path: Path) -> int:
+def to_parquet(month: int, path: Path, *, outcomes: bool = False) -> int:
     """Write a month as a Parquet file: the id, then the fields of the events, in the types of the contract.
 
-    Returns the number of rows.
+    With `outcomes`, also the columns `late`, null for a diverted flight and an unknown arrival, and `day`: for a
+    backtest, in which all flights of a stormy day go together. Returns the number of rows.
     """
     frame = _month(month)
     schema = pa.schema([("id", pa.string()), *((name, pa.type_for_alias(type_)) for name, type_ in _TYPES.items())])
+    if outcomes:
+        schema = schema.append(pa.field("late", pa.bool_())).append(pa.field("day", pa.string()))
+        frame = frame.assign(day=frame["scheduled_departure"].str[:10])
     pq.write_table(pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False), path)
     return len(frame)
 

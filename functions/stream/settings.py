@@ -99,7 +99,7 @@ class StreamSettings:
             ),
             input=input_,
             output=required(environ, "TIDEGATE_STREAM_OUTPUT"),
-            deadletter=environ.get("TIDEGATE_STREAM_DEADLETTER") or f"{input_}.deadletter",
+            deadletter=environ.get("TIDEGATE_STREAM_DEADLETTER") or deadletter_of(input_),
             group=environ.get("TIDEGATE_STREAM_GROUP") or group_of(input_),
             model=environ.get("TIDEGATE_STREAM_MODEL") or model_of(sink),
             sink=sink,
@@ -151,6 +151,11 @@ def _version(environ: Environ, name: str) -> tuple[int, ...] | None:
         return tuple(int(part) for part in value.split("."))
     except ValueError:
         raise InvalidSetting(f"{name} is {value!r}; it must be a version", remedy="set one such as 2.3") from None
+
+
+def deadletter_of(topic: str) -> str:
+    """Return the default topic for the rejected events of a topic."""
+    return f"{topic}.deadletter"
 
 
 def group_of(topic: str) -> str:

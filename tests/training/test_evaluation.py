@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.evaluation import auc, calibration, evaluate, log_loss, mean_absolute_error
+from training.evaluation import auc, bins_of, brier_score, calibration, evaluate, log_loss, mean_absolute_error
 
 # Few distinct scores, so that ties are common.
 _scored = st.lists(st.tuples(st.booleans(), st.integers(0, 8).map(lambda eighths: eighths / 8)), min_size=1, max_size=60)
@@ -35,6 +35,20 @@ def test_log_loss_equals_its_definition(rows: list[tuple[bool, float]]) -> None:
     clipped = [(late, min(max(score, 1e-15), 1 - 1e-15)) for late, score in rows]
     expected = sum(-math.log(score if late else 1 - score) for late, score in clipped) / len(rows)
     assert log_loss(*_columns(rows)) == pytest.approx(expected, rel=1e-9)
+
+
+@given(_scored)
+def test_brier_score_equals_its_definition(rows: list[tuple[bool, float]]) -> None:
+    expected = sum((score - late) ** 2 for late, score in rows) / len(rows)
+    assert brier_score(*_columns(rows)) == pytest.approx(expected)
+
+
+@given(_scored)
+def test_bins_of_scores_are_those_of_the_calibration(rows: list[tuple[bool, float]]) -> None:
+    outcomes, scores = _columns(rows)
+    places = bins_of(scores).tolist()
+    assert [places.count(number) for number in range(max(places) + 1)] == [item.rows for item in calibration(outcomes, scores)]
+    assert len(set(zip(scores, places, strict=True))) == len(set(scores))
 
 
 def test_certain_wrong_score_has_a_finite_log_loss() -> None:

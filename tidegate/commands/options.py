@@ -75,3 +75,18 @@ def broker_of(found: Running) -> Broker:
     if found.kafka == EMBEDDED:
         return Broker(found.bootstrap_servers, tuple(version) if version else None)
     return Broker(found.bootstrap_servers, tuple(version) if version else None, security())
+
+
+def router(url: str | None, state_dir: Path) -> str:
+    """The router that was named, or that of the running `tidegate up`."""
+    from urllib.parse import urlsplit
+
+    return url or f"http://router.localhost:{urlsplit(running(state_dir).gateway).port}"
+
+
+def pair(revisions: str) -> tuple[str, str]:
+    """Two names that a comma separates. Raises a usage error."""
+    names = [name.strip() for name in revisions.split(",")]
+    if len(names) != 2 or not all(names):
+        raise typer.BadParameter(f"{revisions!r} is not two names; write FIRST,SECOND", param_hint="--revisions")
+    return names[0], names[1]

@@ -75,6 +75,8 @@ class ServiceStatus(TypedDict):
 
 class StreamStatus(TypedDict):
     topic: str
+    output: str
+    deadletter: str
     group: str
     model: str
 

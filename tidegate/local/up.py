@@ -108,7 +108,8 @@ class Up:
             "services": status.services(self.controller),
             "deployments": {name: status.pool(pool) for name, pool in self.deployments.pools.items()},
             "streams": {
-                name: {"topic": item.topic, "group": item.group, "model": item.model} for name, item in self.deployments.streams.items()
+                name: {"topic": item.topic, "output": item.output, "deadletter": item.deadletter, "group": item.group, "model": item.model}
+                for name, item in self.deployments.streams.items()
             },
             "peak_rss_mib": status.peaks(pools),
         }

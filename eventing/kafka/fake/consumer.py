@@ -102,6 +102,10 @@ class FakeConsumer:
         self._log.check_access()
         return {partition: self._log.end(partition) for partition in partitions}
 
+    def offsets_for_times(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None]:
+        self._log.check_access()
+        return {partition: self._log.first_not_before(partition, time_ms) for partition, time_ms in times.items()}
+
     def high_water(self, partition: TopicPartition) -> int | None:
         return self._log.end(partition) if partition in self._positions else None
 

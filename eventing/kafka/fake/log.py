@@ -108,6 +108,11 @@ class Log:
         with self.changed:
             return self._records[partition][offset : offset + most]
 
+    def first_not_before(self, partition: TopicPartition, time_ms: int) -> int | None:
+        """Return the offset of the first record that is not older; None if all are."""
+        with self.changed:
+            return next((record.offset for record in self._records[partition] if record.timestamp >= time_ms), None)
+
     def group(self, name: str) -> Group:
         with self.changed:
             return self._groups.setdefault(name, Group())

@@ -77,6 +77,11 @@ class ConsumerAdapter:
         with translate_errors():
             return _offsets_from_client(self._client.end_offsets(_to_client(partitions), timeout_ms=_milliseconds(timeout_seconds)))
 
+    def offsets_for_times(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None]:
+        with translate_errors():
+            found = self._client.offsets_for_times({ClientPartition(*partition): time for partition, time in times.items()})
+        return {TopicPartition(*partition): None if item is None else int(item.offset) for partition, item in found.items()}
+
     def high_water(self, partition: TopicPartition) -> int | None:
         found = self._client.highwater(ClientPartition(*partition))
         return None if found is None else int(found)

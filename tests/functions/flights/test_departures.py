@@ -147,3 +147,11 @@ def _rows(name: str) -> list[dict[str, str]]:
         with zipfile.ZipFile(folder / f"{name}.csv.zip") as archive:
             text = archive.read(archive.namelist()[0]).decode()
     return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_outcomes_and_days_are_written_for_a_backtest(tmp_path: Path) -> None:
+    assert to_parquet(2, tmp_path / "february.parquet", outcomes=True) == len(departures(2))
+    table = pq.read_table(tmp_path / "february.parquet", columns=["id", "late", "day"])
+    assert table["late"].to_pylist() == [departure.late for departure in departures(2)]
+    assert table["late"].null_count
+    assert set(table["day"].to_pylist()) == {f"2013-02-{day:02}" for day in range(1, 29)}

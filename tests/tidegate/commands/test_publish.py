@@ -113,7 +113,8 @@ artifact: {uri: model.ubj}
 
 async def test_stream_status_names_its_model(tmp_path: Path) -> None:
     async with up(UpSettings(manifests=[yaml.safe_load(STREAM)], port=0, state_dir=tmp_path)) as here:
-        assert here.status()["streams"] == {"stream-price": {"topic": "fruit", "group": "tidegate-fruit", "model": "price"}}
+        topics = {"topic": "fruit", "output": "fruit.scored", "deadletter": "fruit.deadletter"}
+        assert here.status()["streams"] == {"stream-price": {**topics, "group": "tidegate-fruit", "model": "price"}}
 
 
 async def test_cells_are_converted_by_a_card(call: Command, tmp_path: Path) -> None:

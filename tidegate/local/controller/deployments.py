@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from functions.stream.settings import group_of, model_of
+from functions.stream.settings import deadletter_of, group_of, model_of
 from tidegate.local.objects.podspec import PodSpec
 from tidegate.local.objects.resources import Deployment
 from tidegate.local.objects.scaling import Decision
@@ -21,9 +21,11 @@ _GRACE_SECONDS = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """The input topic, consumer group and model of a stream worker."""
+    """The topics, the consumer group and the model of a stream worker."""
 
     topic: str
+    output: str
+    deadletter: str
     group: str
     model: str
 
@@ -91,4 +93,10 @@ def _stream(manifest: Deployment, sink: str | None) -> Stream | None:
     if not topic:
         return None
     model = env.get("TIDEGATE_STREAM_MODEL") or model_of(sink or env.get("K_SINK") or "")
-    return Stream(topic=topic, group=env.get("TIDEGATE_STREAM_GROUP") or group_of(topic), model=model)
+    return Stream(
+        topic=topic,
+        output=env.get("TIDEGATE_STREAM_OUTPUT") or "",
+        deadletter=env.get("TIDEGATE_STREAM_DEADLETTER") or deadletter_of(topic),
+        group=env.get("TIDEGATE_STREAM_GROUP") or group_of(topic),
+        model=model,
+    )

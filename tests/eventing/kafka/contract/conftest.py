@@ -34,6 +34,8 @@ class Clients:
     stack: ExitStack
     commits_while_rebalancing: bool
     """Whether the broker accepts a commit of partitions that are being revoked; librdkafka's mock refuses it."""
+    has_times: bool
+    """Whether the broker finds offsets by time; librdkafka's mock does not."""
 
     def consumer(self, options: ConsumerOptions = DEFAULT_CONSUMER) -> Consumer:
         consumer = self.cluster.consumer(options)
@@ -63,6 +65,6 @@ def clients(request: pytest.FixtureRequest) -> Iterator[Clients]:
         "apache": lambda: _apache(request.getfixturevalue("apache"), topic),
     }
     with ExitStack() as stack:
-        found = Clients(makers[request.param](), topic, f"group-{name}", stack, request.param != "embedded")
+        found = Clients(makers[request.param](), topic, f"group-{name}", stack, request.param != "embedded", request.param != "embedded")
         assert found.producer().partitions_for(topic) == set(range(PARTITIONS))
         yield found

@@ -209,6 +209,18 @@ def test_paused_partition_is_not_read_and_goes_on_where_it_was(clients: Clients)
     assert [(record.partition, record.offset) for record in read(consumer, 10)] == [(0, number) for number in range(10)]
 
 
+def test_time_is_found_by_its_offset(clients: Clients) -> None:
+    publish(clients, 0, 3)
+    first, empty = TopicPartition(clients.topic, 0), TopicPartition(clients.topic, 1)
+    consumer = clients.consumer()
+    consumer.assign([first])
+    times = [record.timestamp for record in read(consumer, 3)]
+    later = times[-1] + 1
+    at_first, at_later = (consumer.offsets_for_times({first: time_ms, empty: time_ms}) for time_ms in (times[0], later))
+    assert at_first == {first: 0 if clients.has_times else None, empty: None}
+    assert at_later == {first: None, empty: None}
+
+
 def test_commit_is_read_with_its_metadata(clients: Clients) -> None:
     first, second = TopicPartition(clients.topic, 0), TopicPartition(clients.topic, 1)
     clients.consumer(ConsumerOptions(group=clients.group)).commit({first: CommittedOffset(3, '{"a": 1}')})

@@ -21,7 +21,7 @@ from functions.batch.request import BatchRequest
 from functions.batch.run.plan import PART_ROWS
 
 if TYPE_CHECKING:
-    from tests.functions.batch.conftest import Model
+    from tests.functions.batch.conftest import FakeModel
 
 ROWS = 8 * PART_ROWS + 1_234
 CHUNK = 8_192
@@ -35,7 +35,7 @@ def dataset(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def quick(model: Model) -> Asked:
+def quick(model: FakeModel) -> Asked:
     """The requests to the model, which answers in binary without reading the strings."""
     asked = Asked()
 

@@ -20,7 +20,7 @@ from functions.batch.request import BatchRequest
 from functions.batch.settings import BatchLimits
 
 if TYPE_CHECKING:
-    from tests.functions.batch.conftest import Model
+    from tests.functions.batch.conftest import FakeModel
 
 LIMITS = BatchLimits(chunk_rows=100, retry=RetryPolicy(total_seconds=2, first_seconds=0.001))
 
@@ -45,7 +45,7 @@ def manifest(request: BatchRequest) -> dict[str, Any]:
     return found
 
 
-def refuse(model: Model, *bad: float) -> None:
+def refuse(model: FakeModel, *bad: float) -> None:
     """Let the model refuse rows with these distances."""
     score = model.answer
 
@@ -58,7 +58,7 @@ def refuse(model: Model, *bad: float) -> None:
     model.answer = answer
 
 
-async def test_rejected_rows_are_left_out_and_written_with_their_reason(asked: BatchRequest, model: Model, url: str) -> None:
+async def test_rejected_rows_are_left_out_and_written_with_their_reason(asked: BatchRequest, model: FakeModel, url: str) -> None:
     refuse(model, 7.0, 555.0)
     summary = await run(replace(asked, max_rejects=2), url=url, limits=LIMITS)
     assert (summary.rows, summary.rejects) == (998, 2)
@@ -71,7 +71,7 @@ async def test_rejected_rows_are_left_out_and_written_with_their_reason(asked: B
 
 
 async def test_run_with_too_many_rejects_fails_and_goes_on_with_a_higher_limit(
-    asked: BatchRequest, tmp_path: Path, model: Model, url: str
+    asked: BatchRequest, tmp_path: Path, model: FakeModel, url: str
 ) -> None:
     refuse(model, 7.0, 555.0)
     with pytest.raises(TooManyRejects, match=r"row 555 of a.parquet cannot be scored: the distance is invalid .*one row may be rejected"):
@@ -90,7 +90,7 @@ async def test_broken_line_of_csv_is_rejected_with_its_line(asked: BatchRequest,
     assert orjson.loads((tmp_path / "out.csv.manifest.json").read_bytes())["files"][0]["rows"] == 16
 
 
-async def test_pinned_revision_is_named_in_each_request(asked: BatchRequest, model: Model, url: str) -> None:
+async def test_pinned_revision_is_named_in_each_request(asked: BatchRequest, model: FakeModel, url: str) -> None:
     named = set()
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -116,7 +116,7 @@ async def test_manifest_names_input_model_and_parts(asked: BatchRequest, url: st
     assert "_SUCCESS" in names_of(asked.output)
 
 
-async def test_incremental_run_scores_only_new_files(asked: BatchRequest, model: Model, url: str) -> None:
+async def test_incremental_run_scores_only_new_files(asked: BatchRequest, model: FakeModel, url: str) -> None:
     await run(replace(asked, incremental=True), url=url, limits=LIMITS)
     before = names_of(asked.output)
     write(Path(asked.input) / "A.parquet", first=5_000, rows=10)
@@ -149,7 +149,7 @@ async def test_replaced_output_has_nothing_of_the_old_one(asked: BatchRequest, u
     assert names_of(Path(asked.output).parent) == ["in", "out"]
 
 
-async def test_unfinished_run_is_not_taken_over_by_another(asked: BatchRequest, model: Model, url: str) -> None:
+async def test_unfinished_run_is_not_taken_over_by_another(asked: BatchRequest, model: FakeModel, url: str) -> None:
     refuse(model, 555.0)
     write(Path(asked.input) / "0.parquet", rows=1)  # so that a part is finished
     with pytest.raises(TooManyRejects):
@@ -199,7 +199,7 @@ async def sink_url(sink: Sink) -> AsyncIterator[str]:
 
 
 async def test_completion_is_sent_to_the_sink_again_when_the_run_is_asked_again(
-    asked: BatchRequest, model: Model, url: str, sink: Sink, sink_url: str
+    asked: BatchRequest, model: FakeModel, url: str, sink: Sink, sink_url: str
 ) -> None:
     summary = await run(asked, url=url, limits=LIMITS, sink=sink_url)
     requests = len(model.requests)
@@ -210,7 +210,7 @@ async def test_completion_is_sent_to_the_sink_again_when_the_run_is_asked_again(
     assert (data["rows"], data["digest"], data["output"]) == (1_000, summary.digest, asked.output)
 
 
-async def test_failure_is_sent_to_the_sink(asked: BatchRequest, model: Model, url: str, sink: Sink, sink_url: str) -> None:
+async def test_failure_is_sent_to_the_sink(asked: BatchRequest, model: FakeModel, url: str, sink: Sink, sink_url: str) -> None:
     refuse(model, 7.0)
     with pytest.raises(TooManyRejects):
         await run(asked, url=url, limits=LIMITS, sink=sink_url)

@@ -17,7 +17,7 @@ from functions.batch.request import BatchRequest
 from functions.batch.run.plan import PART_ROWS
 
 if TYPE_CHECKING:
-    from tests.functions.batch.conftest import Model
+    from tests.functions.batch.conftest import FakeModel
 
 ROWS = PART_ROWS + 10
 
@@ -34,7 +34,7 @@ def dataset(bucket: fs.FileSystem) -> fs.FileSystem:
     return bucket
 
 
-async def test_run_goes_on_in_an_object_store_and_success_is_last(dataset: fs.FileSystem, model: Model, url: str) -> None:
+async def test_run_goes_on_in_an_object_store_and_success_is_last(dataset: fs.FileSystem, model: FakeModel, url: str) -> None:
     score, is_ill = model.answer, True
 
     async def answer(body: dict[str, object]) -> web.Response:
