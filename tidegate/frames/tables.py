@@ -66,11 +66,11 @@ def _is_pandas(data: object) -> bool:
 
 def _column(frame: Any, label: Any) -> pa.Array:
     column = frame[label]
-    if isinstance(column, pa.Array):
-        return column
     try:
-        converted = column if isinstance(column, pa.ChunkedArray) else pa.array(column, from_pandas=True)
-        return converted.combine_chunks() if isinstance(converted, pa.ChunkedArray) else converted
+        converted = column if isinstance(column, pa.Array | pa.ChunkedArray) else pa.array(column, from_pandas=True)
+        whole = converted.combine_chunks() if isinstance(converted, pa.ChunkedArray) else converted
+        # A column without values has any type: pandas gives it that of numbers.
+        return pa.nulls(len(whole)) if whole.null_count == len(whole) else whole
     except (pa.ArrowException, ValueError, TypeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(".")
         raise InvalidFrame(f"the column {label} cannot be read: {reason}", remedy="give all of its values one type") from None
