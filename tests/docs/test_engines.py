@@ -122,12 +122,9 @@ def test_dask_scores_like_a_batch(project: Path, folder: Path) -> None:
 def test_the_batches_of_ray_are_scored_like_a_batch(project: Path, url: str, batch_format: str) -> None:
     """Ray's `map_batches` passes frames of these kinds, and takes any of them."""
     table = pq.read_table(project / "flights.parquet")
-    convert = {
-        "pandas": lambda: table.to_pandas(),
-        "pyarrow": lambda: table,
-        "numpy": lambda: {name: column.to_numpy() for name, column in zip(table.column_names, table.columns, strict=True)},
-    }
-    scored = frames.scorer("flights", url=url)(convert[batch_format]())
+    arrays = {name: column.to_numpy() for name, column in zip(table.column_names, table.columns, strict=True)}
+    batch = {"pandas": table.to_pandas(), "pyarrow": table, "numpy": arrays}[batch_format]
+    scored = frames.scorer("flights", url=url)(batch)
     assert pd.Series(scored["late"]).to_numpy("float32").tobytes() == scores(project / "expected.parquet")
 
 

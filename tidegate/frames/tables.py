@@ -59,7 +59,7 @@ def index_of(frame: Any, row: int) -> str:
 
 
 def _is_pandas(data: object) -> bool:
-    # Data cannot be of a package that nobody has imported.
+    # Data cannot be of a package that is not imported.
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(data, pandas.DataFrame)
 

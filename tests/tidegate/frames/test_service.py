@@ -16,7 +16,7 @@ from aiohttp import web
 from functions.batch.client import RetryPolicy
 from functions.batch.settings import Limits
 from functions.runtime.errors import Unreachable
-from tests.functions.batch.conftest import METADATA, Model, model, url  # noqa: F401 fixtures
+from tests.functions.batch.conftest import METADATA, Model
 from tidegate import frames
 from tidegate.frames.scorer import InvalidScorer, Scorer
 
