@@ -10,7 +10,7 @@ FUNCTION ?= flights
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup engines demo train images pin-base test e2e e2e-lite lint format types docs bench compare loadtest lock clean
+.PHONY: help setup engines demo train images pin-base test e2e e2e-lite lint format types docs bench bench-batch compare loadtest lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z2-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ docs: $(VENV)/.docs ## Build the documentation site, and check its links
 
 bench: $(VENV)/.dev functions/flights/models ## Measure the cold start of the model function
 	$(BIN)/python -m loadtest.coldstart $(ARGS)
+
+bench-batch: $(VENV)/.dev ## Measure a batch of 10 million rows beside plain XGBoost (ARGS="--rows N --kills N")
+	$(BIN)/python -m loadtest.batch $(ARGS)
 
 compare: $(VENV)/.dev ## Compare with MLServer and KServe (installs both; minutes)
 	$(BIN)/python -m loadtest.compare --write docs $(ARGS)

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from functions.batch.errors import InvalidDataset, InvalidPath, WriteFailed
 from functions.batch.sizes import decoded_bytes
-from functions.batch.storage.parquet import ParquetReader, first_line
+from functions.batch.storage.damage import first_line
+from functions.batch.storage.parquet import ParquetReader
 from functions.batch.storage.paths import open_input, resolve_output
 from functions.batch.storage.source import DEFAULT_MEMORY_BYTES
 

@@ -11,9 +11,9 @@ import yaml
 
 from common import logs
 from eventing.kafka.security import Security
-from functions.batch import paths
 from functions.batch import settings as batch
 from functions.batch.client import RetryPolicy
+from functions.batch.storage import policy as paths
 from functions.router.settings import Settings as RouterSettings
 from functions.runtime.observability.settings import ObservabilitySettings
 from functions.runtime.settings import Settings

@@ -62,7 +62,7 @@ def batch(
     """Score a dataset through a model.
 
     The output appears when it is complete, or not at all. Ctrl-C leaves a run that `tidegate batch resume` continues;
-    `tidegate batch list` and `tidegate batch show RUN` tell about runs.
+    `tidegate batch list` and `tidegate batch show RUN` show runs.
     """
     from tidegate import batches
 

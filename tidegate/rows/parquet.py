@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from common.errors import TidegateError
 from functions.batch import cells
 from functions.batch.dataset import Reader
-from functions.batch.storage.parquet import DAMAGED
+from functions.batch.storage.damage import DAMAGED
 from tidegate.rows.row import Reading, Row, UnreadableFile, check_unique
 
 _BATCH_ROWS = 4_096

@@ -43,14 +43,14 @@ class Notifier:
     retry_seconds: float = 60.0
 
     async def progressed(self, mark: str, data: Mapping[str, Any]) -> None:
-        """Tell how far the run is; `mark` makes the id. A sink that does not take it is only logged."""
+        """Report how far the run is; `mark` makes the id. A sink that does not take it is only logged."""
         try:
             await self._send(BATCH_PROGRESSED, f"progressed/{mark}", data, 0.0)
         except TidegateError as error:
             log.warning("the progress was not delivered: %s", error)
 
     async def completed(self, data: Mapping[str, Any]) -> None:
-        """Tell that the output is there. Raises NotDelivered, so that the Job is tried again and sends it then."""
+        """Report that the output is there. Raises NotDelivered, so that the Job is tried again and sends it then."""
         try:
             await self._send(BATCH_COMPLETED, "completed", data, self.retry_seconds)
         except TidegateError as error:
@@ -59,7 +59,7 @@ class Notifier:
             ) from None
 
     async def failed(self, error: TidegateError) -> None:
-        """Tell that the run failed, and why."""
+        """Report that the run failed, and why."""
         try:
             reason = redact(str(error))
             await self._send(BATCH_FAILED, f"failed/{datetime.now(UTC):%Y%m%dT%H%M%S.%f}", {"error": reason}, self.retry_seconds)

@@ -50,7 +50,7 @@ class Flow:
                 size = max(_LEAST_BYTES, _COPIES * decoded_bytes(item.batch))
                 await self._chunks.take(1)
                 await self._bytes.take(size)
-                task = group.create_task(_awaited(self._score(item)))
+                task = group.create_task(_scored(self._score, item))
             ordered.put_nowait((item, size, task))
         ordered.put_nowait(None)
 
@@ -75,8 +75,8 @@ async def _in_thread(work: Callable[..., Any], *arguments: object) -> Any:
         raise
 
 
-async def _awaited(scored: Awaitable[Scored]) -> Scored:
-    return await scored
+async def _scored(score: Callable[[Rows], Awaitable[Scored]], rows: Rows) -> Scored:
+    return await score(rows)
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -16,11 +16,7 @@ _LEAST = 16 * 2**20
 
 def use_little_memory() -> None:
     """Return memory to the system as soon as it is free. It is for a process that does nothing else than a batch."""
-    import pyarrow as pa
-
     return_large_blocks()
-    # PyArrow's own allocator keeps what it has freed.
-    pa.set_memory_pool(pa.system_memory_pool())
 
 
 def data_bytes(total: int) -> int:

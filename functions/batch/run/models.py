@@ -33,7 +33,7 @@ async def describe(client: Client, model: str, revision: str | None) -> tuple[Si
 
 
 async def by_revision(client: Client, model: str, revisions: Iterable[str]) -> dict[str, Any]:
-    """Return what each revision reports, null where the router lets nobody name one."""
+    """Return what each revision reports, null where the router lets no caller name one."""
     found: dict[str, Any] = {}
     for revision in revisions:
         try:

@@ -81,4 +81,4 @@ class PartWriter:
 
 
 class _Unfinished(Exception):
-    """Tells the file of a part that it is not complete."""
+    """The file of a part is not complete."""

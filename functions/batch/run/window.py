@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # An epoch ends after this many finished requests for each one in flight, so that all of them belong to its limit.
-_ROUNDS = 2
+_ROUNDS = 4
 # Throughput has grown if it is this much above that of the limit before.
 _GROWTH = 1.08
 # Epochs at a limit before a higher one is tried again: the model may have been scaled out meanwhile.
-_HOLD_EPOCHS = 6
+_HOLD_EPOCHS = 4
 
 
 @dataclass(slots=True)
@@ -27,6 +27,8 @@ class Window:
     _rows: int = 0
     # The throughput of the lower limit, while a higher one is tried; and that limit.
     _before: float = 0.0
+    # The best throughput of the current limit, while it is held.
+    _best: float = 0.0
     _lower: int = 0
     _hold: int = 0
     # Requests that were in flight at the last cut: their failures do not count again.
@@ -56,17 +58,18 @@ class Window:
             return
         self._spared = self.limit - 1
         self.limit = max(1, self.limit // 2)
-        self._lower, self._hold = 0, _HOLD_EPOCHS
+        self._lower, self._hold, self._best = 0, _HOLD_EPOCHS, 0.0
         self._since, self._finished, self._rows = now, 0, 0
 
     def _end_epoch(self, throughput: float) -> None:
         if self._hold:
             self._hold -= 1
-            self._before = throughput
+            self._best = max(self._best, throughput)
         elif self._lower and throughput < _GROWTH * self._before:
             self.limit, self._lower, self._hold = self._lower, 0, _HOLD_EPOCHS
         else:
-            self._before, self._lower = throughput, self.limit
+            # The best of the epochs at this limit: answers come in waves, so that one epoch may have too few of them.
+            self._before, self._lower, self._best = max(self._best, throughput), self.limit, 0.0
             self.limit = min(self.most, self.limit + max(1, self.limit // 2))
             if self.limit == self._lower:
                 self._lower, self._hold = 0, _HOLD_EPOCHS

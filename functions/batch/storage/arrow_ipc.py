@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from functions.batch.errors import InvalidDataset
 from functions.batch.sizes import decoded_bytes, pieces
+from functions.batch.storage.damage import DAMAGED, damaged
 from functions.batch.storage.messages import DICTIONARY, RECORD_BATCH, SCHEMA, InvalidMessage, Message, parse
-from functions.batch.storage.parquet import DAMAGED, PIECE_BYTES, first_line
+from functions.batch.storage.parquet import PIECE_BYTES
 from functions.batch.storage.pieces import Piece
 from functions.batch.storage.stores import OpenFile
 
@@ -53,7 +54,7 @@ class ArrowReader:
             self._first = first.body + first.message.body_length
             self.schema: pa.Schema = pa.ipc.open_stream(pa.BufferReader(self._schema_message + _END)).schema
         except DAMAGED as error:
-            raise InvalidDataset(f"{name} is not an Arrow file ({first_line(error)})", remedy="write it again") from None
+            raise damaged(name, error, "is not an Arrow file") from None
 
     def pieces(self, columns: Sequence[str], first_row: int = 0) -> Iterator[Piece]:
         """Yield pieces of bounded bytes; batches before `first_row` are not read."""
@@ -71,14 +72,14 @@ class ArrowReader:
         except InvalidDataset:
             raise
         except DAMAGED as error:
-            raise InvalidDataset(f"{self._name} is damaged ({first_line(error)})", remedy="write it again") from None
+            raise damaged(self._name, error) from None
 
     def count(self) -> int:
         """Return the rows by the heads of all messages."""
         try:
             return sum(frame.message.rows for frame in self._frames())
         except InvalidMessage as error:
-            raise InvalidDataset(f"{self._name} is damaged ({error})", remedy="write it again") from None
+            raise damaged(self._name, error) from None
 
     def _frames(self) -> Iterator[_Frame]:
         """Yield the record batches, and keep the dictionaries before each."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from functions.batch.errors import InvalidDataset
+from functions.batch.storage.damage import damaged
 from functions.batch.storage.stores import OpenFile
 
 # A file that decompresses to more, and at a higher ratio, is meant to exhaust its reader: data has ratios of 2 to 50.
@@ -25,8 +26,7 @@ class Decompressed:
         try:
             found: bytes = self._stream.read(size)
         except (OSError, pa.ArrowException, MemoryError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")[:200]
-            raise InvalidDataset(f"{self._name} is damaged ({reason})", remedy="compress it again") from None
+            raise damaged(self._name, error, remedy="compress it again") from None
         self._read += len(found)
         if self._read > self._most:
             raise InvalidDataset(

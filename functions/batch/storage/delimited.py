@@ -22,7 +22,8 @@ from functions.batch.storage.text import BadRows, TextReader
 
 MAX_COLUMNS = 10_000
 
-_FIELD = rb'(?:"(?:[^"]++|"")*+"[^,\r\n]*+|[^",\r\n][^,\r\n]*+)?+'
+# As PyArrow, a field may go on after its closing quote; not one of several lines, whose quote was never closed.
+_FIELD = rb'(?:"(?:[^"\r\n]++|"")*+"[^,\r\n]*+|"(?:[^"]++|"")*+"(?=[,\r\n]|\Z)|[^",\r\n][^,\r\n]*+)?+'
 _RECORD = _FIELD + rb"(?:," + _FIELD + rb")*+"
 _END = rb"(?:\r\n?|\n)"
 _ROW = re.compile(_RECORD + rb"(?:" + _END + rb"|(?<=[^\r\n])\Z)")
@@ -31,7 +32,7 @@ _LAST_ROW = re.compile(_RECORD + rb"\Z")
 _BOM = b"\xef\xbb\xbf"
 # Texts without a number. In a column of strings only an empty field is null: NA is a country and a continent.
 _NULLS = ["", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "-", "#N/A"]
-_COLUMN = re.compile(r"In CSV column #(\d+): (?:CSV conversion error to )?(.*)", re.DOTALL)
+_COLUMN = re.compile(r"In CSV column #(\d+): (?:CSV conversion error to (.*?): )?(.*)", re.DOTALL)
 _COUNT = re.compile(r"Expected (\d+) columns, got (\d+)")
 
 
@@ -72,12 +73,18 @@ class _Csv:
         return len(text) if final and _LAST_ROW.match(text, end) else end
 
     def rows(self, text: bytes, start: int) -> Iterator[bytes]:
-        while found := _ROW.match(text, start):
+        while start < len(text) and (found := _ROW.match(text, start)):
             yield found[0]
             start = found.end()
 
     def is_blank(self, row: bytes) -> bool:
         return not row.strip(b"\r\n")
+
+    def is_complete(self, text: bytes) -> bool:
+        # PyArrow takes a quote that is not closed at the end of its text as closed.
+        start = text.rfind(b"\n", 0, len(text) - 1) + 1
+        found = _ROW.match(text, start)
+        return found is not None and found.end() == len(text)
 
     def is_ambiguous(self, text: bytes) -> bool:
         return b"\r" in text and text.count(b"\r") != text.count(b"\r\n")
@@ -135,7 +142,8 @@ def _check_names(names: Sequence[str], name: str) -> None:
 def _inferred(header: list[str], start: bytes, given: Mapping[str, pa.DataType], name: str) -> pa.Schema:
     """Return the types of the columns by the first rows; bad rows are left out."""
     found = _ROWS.match(start)
-    complete = start[: found.end()] if found and found.end() else start
+    # PyArrow's handler of bad rows prints an exception for one that is not UTF-8.
+    complete = (start[: found.end()] if found and found.end() else start).decode(errors="replace").encode()
     try:
         schema = pacsv.read_csv(
             pa.BufferReader(complete),
@@ -164,7 +172,7 @@ def _reason(message: str, names: Sequence[str]) -> str:
     column = _COLUMN.search(message)
     if column:
         name = names[int(column[1])] if int(column[1]) < len(names) else column[1]
-        return f"column {name}: {_first_line(column[2])}"
+        return f"column {name}{f' ({column[2]})' if column[2] else ''}: {_first_line(column[3])}"
     return _first_line(message)
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import acero
 
 from functions.batch.errors import InvalidDataset, InvalidRequest
 
@@ -40,6 +39,9 @@ class Filter:
 
     def mask(self, batch: pa.RecordBatch) -> pa.Array:
         """Return for each row whether it passes. Raises InvalidDataset when a type cannot be compared."""
+        # Imported here, since it takes 50 MB of memory.
+        from pyarrow import acero
+
         try:
             table = acero.Declaration("table_source", acero.TableSourceNodeOptions(pa.Table.from_batches([batch])))
             project = acero.Declaration("project", acero.ProjectNodeOptions([self.expression], ["mask"]), [table])

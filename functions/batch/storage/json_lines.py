@@ -59,6 +59,9 @@ class _Json:
     def is_blank(self, row: bytes) -> bool:
         return not row.strip(_BLANK)
 
+    def is_complete(self, text: bytes) -> bool:
+        return True
+
     def is_ambiguous(self, text: bytes) -> bool:
         return _TWO.search(text) is not None
 

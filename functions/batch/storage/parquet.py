@@ -12,11 +12,12 @@ from functions.batch.cells import is_text
 from functions.batch.errors import InvalidDataset
 from functions.batch.sizes import decoded_bytes, fixed_bytes, pieces
 from functions.batch.storage.column_values import column_values
+from functions.batch.storage.damage import DAMAGED, damaged
 from functions.batch.storage.pieces import Piece
 from functions.batch.storage.stores import OpenFile
 
 # Rows of a piece, at most.
-_PIECE_ROWS = 65_536
+_PIECE_ROWS = 16_384
 # Decoded bytes of a piece, which is read in one call.
 PIECE_BYTES = 16 * 2**20
 # A row group with a higher compression ratio and more bytes is meant to exhaust its reader: data has ratios of 2 to 50.
@@ -25,8 +26,6 @@ _BOMB_RATIO = 1_000
 _VALUE_BYTES = 8
 # Bytes of a column that are read ahead of a row group too large to be read at once.
 _AHEAD_BYTES = 2**20
-# Exceptions of PyArrow for a damaged file.
-DAMAGED = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError, IndexError, KeyError)
 
 
 class ParquetReader:
@@ -49,8 +48,10 @@ class ParquetReader:
         except InvalidDataset:
             raise
         except DAMAGED as error:
-            raise InvalidDataset(f"{name} is not a Parquet file ({first_line(error)})", remedy="convert it to Parquet") from None
+            raise damaged(name, error, "is not a Parquet file", remedy="convert it to Parquet") from None
         self._memory_bytes = memory_bytes
+        # A request to an object store takes as long as the transfer of a megabyte.
+        self._ahead_bytes = max(_AHEAD_BYTES, memory_bytes // 8 // len(self.schema)) if ahead and len(self.schema) else _AHEAD_BYTES
         # By whether it reads whole row groups at once.
         self._files: dict[bool, Any] = {False: None, True: None}
 
@@ -63,7 +64,7 @@ class ParquetReader:
                         yield Piece(batch=part, first_row=start, rows=part.num_rows)
                         start += part.num_rows
         except DAMAGED as error:
-            raise InvalidDataset(f"{self._name} is damaged ({first_line(error)})", remedy="write it again") from None
+            raise damaged(self._name, error) from None
 
     def _runs(self, first_row: int) -> Iterator[tuple[list[int], int, bool]]:
         """Yield the row groups that are read together, their first row, and whether they are read at once.
@@ -72,7 +73,7 @@ class ParquetReader:
         """
         run: list[int] = []
         row = start = size = 0
-        most = self._memory_bytes // 8 if self._ahead else 0
+        most = self._memory_bytes // 4 if self._ahead else 0
         for number, (rows, group_size) in enumerate(self._groups):
             if row + rows > first_row:
                 if run and (size <= most) != (size + group_size <= most):
@@ -89,7 +90,7 @@ class ParquetReader:
         if self._files[at_once] is None:
             # A repeated string stays a dictionary: decoded for each row, a kilobyte of file could take gigabytes.
             texts = [field.name for field in self.schema if is_text(field.type) or pa.types.is_binary(field.type)]
-            size = 0 if at_once else _AHEAD_BYTES
+            size = 0 if at_once else self._ahead_bytes
             self._files[at_once] = pq.ParquetFile(self._file, read_dictionary=texts, pre_buffer=at_once, buffer_size=size)
         rows = max(1, min(piece_rows, PIECE_BYTES // self._row_bytes))
         for batch in self._files[at_once].iter_batches(batch_size=rows, row_groups=groups, columns=list(columns)):
@@ -124,8 +125,3 @@ def _check_sizes(metadata: pq.FileMetaData, nested_values: Sequence[Sequence[int
                 f"row group {number} of {name} decompresses from {file_bytes:,} to {size:,} bytes",
                 remedy="write the file again with smaller row groups, or drop its largest column",
             )
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an exception's text, without its period."""
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
+from common.environ import Environ, flag
 from common.errors import InvalidSetting
 from common.loopback import is_loopback
 from functions.batch.errors import InvalidPath
 from functions.batch.storage import locations
 from functions.batch.storage.locations import Location
-from functions.runtime.artifacts.addresses import Address
 
 SETTING = "TIDEGATE_BATCH_PATHS"
 
 
-@dataclass(frozen=True, slots=True)
+# Without slots, so that a field's default can be read from the class.
+@dataclass(frozen=True)
 class Policy:
     """Prefixes of the locations that a batch may use; None allows every location, as for a user at a terminal."""
 
@@ -29,6 +30,13 @@ class Policy:
     def from_setting(cls, text: str, *, private_addresses: bool = False) -> Policy:
         """Parse comma-separated absolute paths and URIs. Raises InvalidSetting."""
         return cls(tuple(map(_prefix, filter(None, (part.strip() for part in text.split(","))))), private_addresses)
+
+    @classmethod
+    def from_env(cls, environ: Environ, default: str) -> Policy:
+        """Read TIDEGATE_BATCH_PATHS and TIDEGATE_BATCH_PRIVATE_ADDRESSES. Raises InvalidSetting."""
+        return cls.from_setting(
+            environ.get(SETTING) or default, private_addresses=flag(environ, "TIDEGATE_BATCH_PRIVATE_ADDRESSES", cls.private_addresses)
+        )
 
     @property
     def folders(self) -> tuple[Path, ...] | None:
@@ -80,11 +88,6 @@ def _prefix(text: str) -> Location:
     if found.is_local and not found.path.startswith("/"):
         raise InvalidSetting(f"{SETTING} has {str(found)!r}, which is not an absolute path", remedy="write absolute paths")
     return found
-
-
-def within(address: Address, prefix: Address) -> bool:
-    """Return whether an address is a prefix's or below it."""
-    return address.within(prefix)
 
 
 def _is_ip(host: str) -> bool:

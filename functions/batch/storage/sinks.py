@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
-from typing import BinaryIO
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, BinaryIO
 
 import pyarrow as pa
 
 from functions.batch.storage.encoders import encoder
 from functions.batch.storage.formats import Format
 from functions.batch.storage.groups import Groups
+from functions.batch.storage.names import write_failed
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 
 class Sink:
@@ -19,11 +25,13 @@ class Sink:
     `rows` counts from the start; `bytes` and `sha256` are those of the complete file.
     """
 
-    def __init__(self, file: BinaryIO, kind: Format, schema: pa.Schema, name: str) -> None:
+    def __init__(self, file: BinaryIO, schema: pa.Schema, *, kind: Format, name: str, location: str) -> None:
         self._file = _Hashing(file)
         self._groups = Groups(schema)
-        self._encoder = encoder(kind, pa.PythonFile(self._file, "w"), schema, name)
+        self._location = location
         self.rows = 0
+        with self._translated():
+            self._encoder = encoder(kind, pa.PythonFile(self._file, "w"), schema, name)
 
     @property
     def bytes(self) -> int:
@@ -36,16 +44,18 @@ class Sink:
         return self._file.digest.hexdigest()
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Write rows. Raises OSError, and InvalidDataset for rows that do not have the columns of the schema."""
+        """Write rows. Raises WriteFailed, and InvalidDataset for rows that do not have the columns of the schema."""
         self.rows += batch.num_rows
-        for group in self._groups.add(batch):
-            self._encoder.write(group)
+        with self._translated():
+            for group in self._groups.add(batch):
+                self._encoder.write(group)
 
     def finish(self) -> None:
         """Write the remaining rows and the end of the file."""
-        for group in self._groups.finish():
-            self._encoder.write(group)
-        self._encoder.close()
+        with self._translated():
+            for group in self._groups.finish():
+                self._encoder.write(group)
+            self._encoder.close()
 
     def abandon(self) -> None:
         """Release the encoder of a file that is not completed; nothing more is written."""
@@ -53,11 +63,16 @@ class Sink:
         with suppress(OSError, pa.ArrowException, ValueError):
             self._encoder.close()
 
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise write_failed(self._location, error) from None
 
-class _Hashing:
-    """A file that counts and hashes what is written. PyArrow's writers only append."""
 
-    closed = False
+class _Hashing(io.RawIOBase):
+    """A file that counts and hashes what is written; its owner flushes and closes the file below."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -65,28 +80,18 @@ class _Hashing:
         self.bytes = 0
         self.abandoned = False
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: ReadableBuffer) -> int:
+        view = memoryview(data)
         if not self.abandoned:
             # A buffered file writes all of it, or raises.
-            self._file.write(data)
-            self.digest.update(data)
-            self.bytes += len(data)
-        return len(data)
+            self._file.write(view)
+            self.digest.update(view)
+            self.bytes += view.nbytes
+        return view.nbytes
 
-    def tell(self) -> int:
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Return the position: PyArrow's writers ask for it, and only append."""
         return self.bytes
-
-    def flush(self) -> None:
-        """Leave it to the owner of the file, which flushes once."""
-
-    def close(self) -> None:
-        """Leave it to the owner of the file."""
 
     def writable(self) -> bool:
         return True
-
-    def readable(self) -> bool:
-        return False
-
-    def seekable(self) -> bool:
-        return False

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
-from functions.batch.errors import InvalidPath
 from functions.batch.storage.locations import Location
 from functions.batch.storage.policy import Policy
 
@@ -45,4 +44,10 @@ def store_of(location: Location, policy: Policy) -> Store:
         from functions.batch.storage.local import LocalStore
 
         return LocalStore(policy)
-    raise InvalidPath(f"{location} is not a local path", remedy="mount the storage")
+    if location.is_object:
+        from functions.batch.storage.objects import ObjectStore
+
+        return ObjectStore(location.scheme)
+    from functions.batch.storage.web import WebStore
+
+    return WebStore(policy)

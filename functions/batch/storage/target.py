@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import errno
 import os
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 
-from functions.batch.errors import InvalidPath, WriteFailed
+from functions.batch.errors import InvalidPath
 from functions.batch.storage import formats, locations
 from functions.batch.storage.locations import Location
+from functions.batch.storage.names import MAX_READ_BYTES, checked_name, checked_size, write_failed
 from functions.batch.storage.policy import Policy
 from functions.batch.storage.sinks import Sink
 
 _EXTENSIONS = {"parquet": ".parquet", "csv": ".csv", "jsonl": ".jsonl", "arrow": ".arrow"}
-# Bytes of a file that is read into memory, such as a manifest.
-MAX_READ_BYTES = 64 * 2**20
 _TEMPORARY = ".part"
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Target(Protocol):
@@ -74,7 +71,11 @@ def open_target(
     policy.check(place)
     if place.is_local:
         return LocalTarget(place, policy, extension)
-    raise InvalidPath(f"{place} cannot be written", remedy="write to a folder")
+    if place.is_web:
+        raise InvalidPath(f"{place} cannot be written", remedy="write to a folder or an object store")
+    from functions.batch.storage.objects import ObjectTarget
+
+    return ObjectTarget(place, extension)
 
 
 class LocalTarget:
@@ -100,18 +101,21 @@ class LocalTarget:
 
     @contextmanager
     def write(self, name: str, schema: pa.Schema) -> Iterator[Sink]:
-        with self._appearing(name) as file:
-            sink = Sink(file, formats.required(name, None), schema, name)
+        location = self.location(name)
+        with self._new_file(name) as (file, publish):
+            sink = Sink(file, schema, kind=formats.required(name, None), name=name, location=location)
             try:
                 yield sink
                 sink.finish()
+                publish()
             except BaseException:
                 sink.abandon()
                 raise
 
     def put_bytes(self, name: str, content: bytes) -> None:
-        with self._appearing(name) as file:
+        with self._new_file(name) as (file, publish), self._translated(name):
             file.write(content)
+            publish()
 
     def read(self, name: str) -> bytes:
         try:
@@ -144,20 +148,28 @@ class LocalTarget:
         return path
 
     @contextmanager
-    def _appearing(self, name: str) -> Iterator[BinaryIO]:
-        """Open a temporary file that gets its name when the block succeeds, on the disk and not only in memory."""
+    def _new_file(self, name: str) -> Iterator[tuple[BinaryIO, Callable[[], None]]]:
+        """Open a temporary file, with the function that gives it its name; without that it is removed."""
         path = self._path(name)
         temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}-{os.urandom(4).hex()}{_TEMPORARY}")
         with self._translated(name):
             path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with temporary.open("xb") as file:
-                    yield file
-                    file.flush()
-                    os.fsync(file.fileno())
+            file = temporary.open("xb")
+
+        def publish() -> None:
+            with self._translated(name):
+                file.flush()
+                # On the disk before the name: else a machine that fails could leave a complete name without content.
+                os.fsync(file.fileno())
+                file.close()
                 temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
+
+        try:
+            yield file, publish
+        finally:
+            with suppress(OSError):  # what a full disk did not take
+                file.close()
+            temporary.unlink(missing_ok=True)
 
     @contextmanager
     def _translated(self, name: str) -> Iterator[None]:
@@ -165,25 +177,3 @@ class LocalTarget:
             yield
         except OSError as error:
             raise write_failed(self.location(name), error) from None
-
-
-def checked_name(name: str) -> str:
-    """Return a relative name of a file. Raises InvalidPath for one that leads elsewhere."""
-    if not name or "\0" in name or any(segment in ("", ".", "..") for segment in name.split("/")):
-        raise InvalidPath(f"{name[:200]!r} is not the name of a file in a folder", remedy="use a relative name")
-    return name
-
-
-def checked_size(content: bytes, location: str) -> bytes:
-    """Return the content of a file that was read up to one byte over the limit. Raises InvalidPath."""
-    if len(content) > MAX_READ_BYTES:
-        raise InvalidPath(f"{location} has more than {MAX_READ_BYTES:,} bytes", remedy="check the path")
-    return content
-
-
-def write_failed(location: str, error: OSError) -> WriteFailed:
-    """Return the error of a failed write; a full disk has a remedy of its own."""
-    if error.errno in _FULL:
-        return WriteFailed(f"the disk of {location} is full", remedy="free space, then run it again")
-    reason = (error.strerror or str(error).partition("\n")[0] or type(error).__name__).rstrip(".")
-    return WriteFailed(f"cannot write {location} ({reason})", remedy="choose another path for the output")

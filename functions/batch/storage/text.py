@@ -43,6 +43,9 @@ class Dialect(Protocol):
     def is_blank(self, row: bytes) -> bool:
         """Return whether a row is blank, and does not count."""
 
+    def is_complete(self, text: bytes) -> bool:
+        """Return whether the last of some lines is a row, if all lines before it are."""
+
     def is_ambiguous(self, text: bytes) -> bool:
         """Return whether the parser could take a row of a text for several."""
 
@@ -82,7 +85,12 @@ class TextReader:
         """Return the rows of some lines when each is a good row, as in most files; else None."""
         lines = block.count(b"\n")
         rows = lines + (not block.endswith(b"\n"))
-        if len(block) > MAX_ROW_BYTES or rows > self._group_rows or self._dialect.is_ambiguous(block):
+        if (
+            len(block) > MAX_ROW_BYTES
+            or rows > self._group_rows
+            or self._dialect.is_ambiguous(block)
+            or not self._dialect.is_complete(block)
+        ):
             return None
         batch = self._parsed(block, rows)
         return self._good(batch, lines) if isinstance(batch, pa.RecordBatch) else None

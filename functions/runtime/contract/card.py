@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+import hashlib
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,8 @@ class Card:
     example: dict[str, Any] | None = None
     importance: dict[str, Any] = field(default_factory=dict)
     evaluation: dict[str, Any] = field(default_factory=dict)
+    # The digest of the file that the card was read from; it is not part of it.
+    sha256: str | None = field(default=None, compare=False)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -131,12 +134,13 @@ def parse(document: Any) -> Card:
 def load(path: Path) -> Card:
     """Read a card. Raises InvalidModel, naming the field."""
     try:
-        text = path.read_text("utf-8")
+        content = path.read_bytes()
+        text = content.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         raise InvalidModel(f"cannot read the model card {path}: {reason}", remedy="train the model first, or name another card") from None
     try:
-        return parse(_read(text))
+        return replace(parse(_read(text)), sha256=hashlib.sha256(content).hexdigest())
     except InvalidField as error:
         reason = f"the model card {path} is invalid: {error.reason}"
         raise InvalidModel(reason if error.remedy else f"{reason}.", remedy=error.remedy) from None
@@ -268,7 +272,7 @@ def _check_features(top: Fields, card: Card) -> None:
 def _document(value: Any) -> Any:
     """The value as lists and objects, in the order of the fields."""
     if isinstance(value, (Card, Input, Output, Artifact)):
-        given = {item.name: getattr(value, item.name) for item in fields(value)}
+        given = {item.name: getattr(value, item.name) for item in fields(value) if item.compare}
         # Compared one by one: a bound of 0 equals False, and is not empty.
         return {
             name: _document(found)

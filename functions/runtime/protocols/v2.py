@@ -42,7 +42,8 @@ class Request(NamedTuple):
 def metadata(card: Card, outputs: Outputs, versions: Sequence[str]) -> dict[str, Any]:
     """Return the metadata of a model ("Model Metadata"), with -1 for the number of rows in a shape.
 
-    `artifact_vouched` is whether the card has the digest of the artifact, so that a change of any byte is detected.
+    `artifact_vouched` is whether the card has the digest of the artifact, so that a change of any byte is detected; that
+    digest and the card's own say which model answered.
     """
     return {
         "name": card.name,
@@ -53,7 +54,11 @@ def metadata(card: Card, outputs: Outputs, versions: Sequence[str]) -> dict[str,
             {"name": item.name, "datatype": item.datatype, "shape": [-1, *item.shape], "parameters": _output_parameters(item, card)}
             for item in outputs.all
         ],
-        "parameters": {"artifact_vouched": card.artifact.sha256 is not None},
+        "parameters": {
+            "artifact_vouched": card.artifact.sha256 is not None,
+            **({"artifact_sha256": card.artifact.sha256} if card.artifact.sha256 else {}),
+            **({"card_sha256": card.sha256} if card.sha256 else {}),
+        },
     }
 
 

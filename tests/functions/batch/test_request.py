@@ -23,7 +23,7 @@ def test_event_describes_a_batch() -> None:
 
 
 def test_event_has_the_options_of_a_batch() -> None:
-    options = {"revision": "m-2", "filter": "x > 1", "format": "csv", "max_rejects": 3, "incremental": True, "shards": 2}
+    options: dict[str, Any] = {"revision": "m-2", "filter": "x > 1", "format": "csv", "max_rejects": 3, "incremental": True, "shards": 2}
     asked = request_of(event({"model": "m", "input": "i", "output": "o", "columns": ["a"], **options}))
     assert asked == BatchRequest(model="m", input="i", output="o", columns=("a",), run="/test#1", **options)
 

@@ -133,10 +133,14 @@ def test_an_artifact_without_a_digest_is_logged_with_it(folder: Path, caplog: py
     sha256 = hashlib.sha256((folder / "model.ubj").read_bytes()).hexdigest()
     with_digest = loading.load(folder)
     assert not caplog.records
-    assert v2.metadata(with_digest.card, with_digest.outputs, [])["parameters"] == {"artifact_vouched": True}
+    assert v2.metadata(with_digest.card, with_digest.outputs, [])["parameters"] == {
+        "artifact_vouched": True,
+        "artifact_sha256": sha256,
+        "card_sha256": hashlib.sha256((folder / "model.yaml").read_bytes()).hexdigest(),
+    }
     write_card(folder, artifact={"uri": "model.ubj"})
     without_digest = loading.load(folder)
-    assert v2.metadata(without_digest.card, without_digest.outputs, [])["parameters"] == {"artifact_vouched": False}
+    assert v2.metadata(without_digest.card, without_digest.outputs, [])["parameters"]["artifact_vouched"] is False
     [record] = caplog.records
     assert record.levelno == logging.WARNING
     assert re.search(rf"the artifact .*model\.ubj has no digest: .*; write artifact\.sha256 into its card: {sha256}$", record.message)

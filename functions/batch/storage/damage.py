@@ -1,0 +1,43 @@
+"""Exceptions of PyArrow while a file is read: is the file damaged, or its store out of reach?"""
+
+from __future__ import annotations
+
+import re
+
+import pyarrow as pa
+
+from common.errors import TidegateError
+from common.redaction import redact
+from functions.batch.errors import InvalidDataset, InvalidPath
+
+# Exceptions of PyArrow for a damaged file.
+DAMAGED = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError, IndexError, KeyError)
+
+_MAX_REASON = 200
+_AWS = re.compile(r"AWS Error ([A-Z_]+)")
+_STORE = re.compile(r"AWS Error|google::cloud|GcsFile|Azure|curl", re.IGNORECASE)
+
+
+def damaged(name: str, error: BaseException, fault: str = "is damaged", *, remedy: str = "write it again") -> TidegateError:
+    """Return the error of a file that cannot be read, by the exception that the library raised."""
+    if _STORE.search(str(error)):
+        return unreachable(name, error)
+    return InvalidDataset(f"{name} {fault} ({first_line(error)})", remedy=remedy)
+
+
+def unreachable(name: str, error: BaseException) -> InvalidPath:
+    """Return the error of a store that does not give a file. The library's text may hold keys, and is redacted."""
+    return InvalidPath(f"cannot read {name} ({store_reason(error)})", remedy="check the location, and the credentials of the store")
+
+
+def store_reason(error: BaseException) -> str:
+    """Return the reason that a store gave, in few words."""
+    if isinstance(error, FileNotFoundError):
+        return "not found"
+    found = _AWS.search(str(error))
+    return found[1].lower().replace("_", " ") if found else first_line(error)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's text, without its period and without secrets."""
+    return redact((str(error).splitlines() or [type(error).__name__])[0]).rstrip(".")[:_MAX_REASON]

@@ -1,0 +1,82 @@
+"""PyArrow's file systems of object stores, with endpoint and credentials from the environment, never from a URI.
+
+A URI can be written by anyone who sends an event; the options of PyArrow's own URIs include the host to connect to.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from pyarrow import fs
+
+from common.errors import InvalidSetting
+
+# Google's client retries for 15 minutes unless limited, also without credentials.
+_RETRY = timedelta(seconds=60)
+_TIMEOUT_SECONDS = 30.0
+
+
+def filesystem(scheme: str, bucket: str, environ: Mapping[str, str] = os.environ) -> fs.FileSystem:
+    """Return the file system of a scheme. Raises InvalidSetting when the environment lacks what the store needs."""
+    options = {"s3": _s3, "gs": _gs, "az": _az}[scheme](environ)
+    if scheme == "s3" and not options.get("region") and not options.get("endpoint_override"):
+        options["region"] = _region_of(bucket)
+    return _made(scheme, tuple(sorted(options.items())))
+
+
+@cache
+def _made(scheme: str, options: tuple[tuple[str, Any], ...]) -> fs.FileSystem:
+    kinds: dict[str, Any] = {"s3": fs.S3FileSystem, "gs": fs.GcsFileSystem, "az": fs.AzureFileSystem}
+    return kinds[scheme](**dict(options))
+
+
+@cache
+def _region_of(bucket: str) -> str | None:
+    try:
+        return str(fs.resolve_s3_region(bucket))
+    except OSError:
+        return None
+
+
+def _s3(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the options of S3; the AWS SDK finds credentials by itself, and PyArrow does not look for the endpoint."""
+    return {
+        "endpoint_override": environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or None,
+        "region": environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or None,
+        "request_timeout": _TIMEOUT_SECONDS,
+        "connect_timeout": 10.0,
+        # A small file is one request. Parts of a large one that are sent in the background would be held in memory.
+        "allow_delayed_open": True,
+        "background_writes": False,
+    }
+
+
+def _gs(environ: Mapping[str, str]) -> dict[str, Any]:
+    emulator = environ.get("STORAGE_EMULATOR_HOST")
+    if not emulator:
+        return {"retry_time_limit": _RETRY}
+    parts = urlsplit(emulator if "//" in emulator else f"http://{emulator}")
+    return {"retry_time_limit": _RETRY, "anonymous": True, "endpoint_override": parts.netloc, "scheme": parts.scheme}
+
+
+def _az(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the options of Azure by the variables of its command line; without a key, its SDK finds an identity."""
+    pairs = [part.partition("=") for part in environ.get("AZURE_STORAGE_CONNECTION_STRING", "").split(";") if part]
+    given = {name: value for name, _, value in pairs}
+    account = given.get("AccountName") or environ.get("AZURE_STORAGE_ACCOUNT")
+    if not account:
+        raise InvalidSetting("AZURE_STORAGE_ACCOUNT is not set", remedy="set it to the name of the storage account")
+    options = {
+        "account_name": account,
+        "account_key": given.get("AccountKey") or environ.get("AZURE_STORAGE_KEY"),
+        "sas_token": given.get("SharedAccessSignature") or environ.get("AZURE_STORAGE_SAS_TOKEN"),
+    }
+    if "BlobEndpoint" in given:
+        parts = urlsplit(given["BlobEndpoint"])
+        options |= {"blob_storage_authority": parts.netloc, "blob_storage_scheme": parts.scheme}
+    return {name: value for name, value in options.items() if value}

@@ -1,0 +1,161 @@
+"""Runs that are killed, go on, and are shared by several processes: with real processes, and a model over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from aiohttp import web
+
+from eventing.types import BATCH_REQUESTED
+from functions.batch.job import run
+from functions.batch.request import BatchRequest
+from functions.batch.run.plan import PART_ROWS
+
+if TYPE_CHECKING:
+    from tests.functions.batch.conftest import Model
+
+ROWS = 8 * PART_ROWS + 1_234
+CHUNK = 8_192
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    columns = {"carrier": pa.array(["UA"] * ROWS).dictionary_encode(), "distance": pa.array(range(ROWS), pa.float32())}
+    pq.write_table(pa.table(columns), tmp_path / "in.parquet", row_group_size=50_000)
+    return tmp_path
+
+
+@pytest.fixture
+def quick(model: Model) -> Asked:
+    """The requests to the model, which answers in binary without reading the strings."""
+    asked = Asked()
+
+    async def handle(request: web.Request) -> web.Response:
+        if request.method == "GET":
+            return web.json_response(METADATA)
+        body = await request.read()
+        head = orjson.loads(body[: int(request.headers["Inference-Header-Content-Length"])])
+        (tensor,) = (item for item in head["inputs"] if item["name"] == "distance")
+        asked.add(tensor["shape"][0], request.headers.get("Tidegate-Routing-Key"))
+        outputs = [
+            {"name": "late", "datatype": "FP32", "shape": tensor["shape"], "parameters": {"binary_data_size": 4 * tensor["shape"][0]}}
+        ]
+        answer = orjson.dumps({"outputs": outputs})
+        headers = {"Inference-Header-Content-Length": str(len(answer)), "Tidegate-Revision": "flights-00001"}
+        return web.Response(body=answer + body[-4 * tensor["shape"][0] :], headers=headers)
+
+    model.handler = handle
+    return asked
+
+
+METADATA: dict[str, Any] = {
+    "inputs": [{"name": "carrier", "datatype": "BYTES", "shape": [-1]}, {"name": "distance", "datatype": "FP32", "shape": [-1]}],
+    "outputs": [{"name": "late", "datatype": "FP32", "shape": [-1]}],
+}
+
+
+def mount(folder: Path, output: str, **options: Any) -> Path:
+    """Write an event as a JobSink mounts it."""
+    data = {"model": "flights", "input": str(folder / "in.parquet"), "output": str(folder / output), **options}
+    place = folder / f"event-{output}"
+    place.mkdir()
+    event = {"specversion": "1.0", "id": output, "source": "/t", "type": BATCH_REQUESTED, "data": data}
+    (place / "event").write_bytes(orjson.dumps(event))
+    return place
+
+
+async def start(folder: Path, event: Path, url: str, **more: str) -> asyncio.subprocess.Process:
+    variables = {"K_EVENT_PATH": str(event), "TIDEGATE_ROUTER_URL": url, "TIDEGATE_BATCH_PATHS": str(folder)}
+    environ = {**os.environ, **variables, "TIDEGATE_BATCH_CHUNK_ROWS": str(CHUNK), "TIDEGATE_BATCH_IN_FLIGHT": "2", **more}
+    return await asyncio.create_subprocess_exec(sys.executable, "-m", "functions.batch", env=environ, stderr=asyncio.subprocess.PIPE)
+
+
+def manifest_of(output: Path) -> dict[str, Any]:
+    found: dict[str, Any] = orjson.loads((output / "_manifest.json").read_bytes())
+    return found
+
+
+class Asked:
+    """The requests to a model, for which a test can wait."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+        self.keys: set[str | None] = set()
+        self._wanted = 0
+        self._reached = asyncio.Event()
+
+    def add(self, rows: int, key: str | None) -> None:
+        self.rows.append(rows)
+        self.keys.add(key)
+        if len(self.rows) >= self._wanted:
+            self._reached.set()
+
+    async def more(self, count: int) -> None:
+        """Wait for so many further requests."""
+        self._wanted = len(self.rows) + count
+        self._reached.clear()
+        await self._reached.wait()
+
+
+def names_of(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+async def test_killed_run_goes_on_to_the_same_digest(dataset: Path, quick: Asked, url: str) -> None:
+    whole = BatchRequest(model="flights", input=str(dataset / "in.parquet"), output=str(dataset / "whole"), run="whole")
+    expected = await run(whole, url=url)
+    quick.rows.clear()
+    event, seeded, kills = mount(dataset, "out"), random.Random(13), 4  # noqa: S311
+    for _ in range(kills):
+        process = await start(dataset, event, url)
+        await quick.more(seeded.randint(1, 16))
+        process.kill()
+        await process.communicate()
+        assert "out" not in names_of(dataset)
+    process = await start(dataset, event, url)
+    _, log = await process.communicate()
+    assert process.returncode == 0, log
+    manifest = manifest_of(dataset / "out")
+    assert (manifest["digest"], manifest["rows"]) == (expected.digest, ROWS)
+    # The parts that were in progress at each kill: those of the four chunks that are read but not written.
+    in_progress = PART_ROWS + 4 * CHUNK
+    assert sum(quick.rows) <= ROWS + kills * in_progress
+    assert pq.read_table(dataset / "out", columns=["late"])["late"].to_pylist() == list(range(ROWS))
+    requests = len(quick.rows)
+    again = await start(dataset, event, url)
+    assert await again.wait() == 0
+    assert len(quick.rows) == requests
+
+
+async def test_shards_share_a_run_and_one_is_killed(dataset: Path, quick: Asked, url: str) -> None:
+    event = mount(dataset, "out", shards=4)
+    shards = [await start(dataset, event, url, JOB_COMPLETION_INDEX=str(index), TIDEGATE_BATCH_SHARDS="4") for index in range(4)]
+    await quick.more(6)
+    shards[2].kill()
+    for shard in shards:
+        await shard.communicate()
+    assert [shard.returncode for shard in shards] == [0, 0, -9, 0]
+    assert "out" not in names_of(dataset)
+    restarted = await start(dataset, event, url, JOB_COMPLETION_INDEX="2", TIDEGATE_BATCH_SHARDS="4")
+    _, log = await restarted.communicate()
+    assert restarted.returncode == 0, log
+    manifest = manifest_of(dataset / "out")
+    assert [part["span"] for part in manifest["parts"]] == list(range(9))
+    assert manifest["revisions"] == {"flights-00001": ROWS}
+    assert [name for name in names_of(dataset) if name.startswith("out")] == ["out"]
+
+
+async def test_rows_of_a_part_have_one_routing_key(dataset: Path, quick: Asked, url: str) -> None:
+    request = BatchRequest(model="flights", input=str(dataset / "in.parquet"), output=str(dataset / "out"), run="one")
+    summary = await run(request, url=url)
+    assert quick.keys == {f"in.parquet%3A{span}" for span in range(9)}
+    assert summary.revisions == {"flights-00001": ROWS}
