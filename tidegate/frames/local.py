@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Mapping
 from os import environ
 from pathlib import Path
@@ -32,48 +31,38 @@ class WrongModel(RemediedError):
     """The model at a path is not the one that was asked for."""
 
 
-def card_at(model: str, path: Path, version: str | None) -> Path:
-    """Return the path of the card of a model, in a folder with it or in one of the folders of versions in it.
+def find_card(model: str, path: Path, version: str | None) -> tuple[Path, str]:
+    """Return the path of the card of a model, and its sha256, which covers that of the artifact.
 
-    Raises WrongModel, and InvalidModel for a card that cannot be read.
+    The card is in the folder, or in one of the folders of versions in it. Raises WrongModel, and InvalidModel for a
+    card that cannot be read.
     """
     found = [path] if path.is_file() else [path / CARD_NAME] if (path / CARD_NAME).exists() else []
     found = found or ([folder / CARD_NAME for folder in folders_with_cards(path)] if path.is_dir() else [])
-    matching = [(item, card) for item in found for card in [cards.load(item)] if card.name == model]
-    chosen = [(item, card) for item, card in matching if version in (None, card.version)]
-    if len(chosen) == 1:
-        return _with_digest(*chosen[0])
+    chosen = [(item, card) for item in found for card in [cards.load(item)] if card.name == model and version in (None, card.version)]
     wanted = f"the model {model}{f' {version}' if version else ''}"
-    if chosen:
+    if not chosen:
+        raise WrongModel(f"{wanted} is not at {path}", remedy=f"name the folder of its {CARD_NAME}")
+    if len(chosen) > 1:
         known = ", ".join(str(card.version) for _, card in chosen)
         raise WrongModel(f"{path} has several versions of {wanted} ({known})", remedy="name one by `version`")
-    raise WrongModel(f"{wanted} is not at {path}", remedy=f"name the folder of its {CARD_NAME}")
-
-
-def _with_digest(path: Path, card: Card) -> Path:
-    if card.artifact.sha256 is None:
+    ((item, card),) = chosen
+    if card.artifact.sha256 is None or card.sha256 is None:
         raise WrongModel(
-            f"the card {path} has no digest of its artifact, so workers could score with different models",
+            f"the card {item} has no digest of its artifact, so workers could score with different models",
             remedy="write artifact.sha256 into it",
         )
-    return path.resolve()
-
-
-def digest_of(path: Path) -> str:
-    """Return the sha256 of a card, which holds that of its artifact. Raises WrongModel."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise WrongModel(
-            f"the card {path} cannot be read in this process: {error.strerror}", remedy="put the model where each worker can read it"
-        ) from None
+    return item.resolve(), card.sha256
 
 
 def open_model(path: Path, sha256: str) -> LocalModel:
     """Load the model of a card with this digest. Raises WrongModel and InvalidModel."""
-    if digest_of(path) != sha256:
+    if not path.exists():
+        raise WrongModel(f"the card {path} is not there in this process", remedy="put the model where each worker can read it")
+    loaded = load(path, Policy.from_env(environ))
+    if loaded.card.sha256 != sha256:
         raise WrongModel(f"the card {path} has changed since the scorer was made", remedy="make the scorer again")
-    return LocalModel(load(path, Policy.from_env(environ)))
+    return LocalModel(loaded)
 
 
 class LocalModel:

@@ -25,7 +25,7 @@ from functions.runtime.protocols.routing import REVISION
 from tidegate.frames import schemas, tables
 from tidegate.frames.backends import Artifact, Service
 from tidegate.frames.background import background
-from tidegate.frames.local import card_at, digest_of
+from tidegate.frames.local import find_card
 from tidegate.frames.tables import InvalidFrame
 
 T = TypeVar("T")
@@ -148,8 +148,8 @@ def scorer(
     if path is not None:
         if key or revision:
             raise InvalidScorer("key and revision choose among the revisions of a service", remedy="pass its url, or leave them out")
-        card = card_at(model, Path(path), version)
-        backend: Service | Artifact = Artifact(card=card, sha256=digest_of(card), limits=limits)
+        card, sha256 = find_card(model, Path(path), version)
+        backend: Service | Artifact = Artifact(card=card, sha256=sha256, limits=limits)
     else:
         backend = Service(url=str(url), limits=limits)
     signature = background().run(backend.describe(model, revision, version))
@@ -168,4 +168,5 @@ def _rows_of(frame: Any) -> int:
 
 def _digest(batch: pa.RecordBatch) -> str:
     """Return a digest of the rows: without a key it chooses their revision, also when an engine repeats a task."""
-    return hashlib.blake2b(batch.serialize(), digest_size=16).hexdigest()
+    plain = [column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in batch.columns]
+    return hashlib.blake2b(pa.RecordBatch.from_arrays(plain, batch.schema.names).serialize(), digest_size=16).hexdigest()

@@ -68,7 +68,7 @@ def test_a_worker_without_the_model_says_so(folder: Path) -> None:
     score = frames.scorer("flights", path=folder)
     background.stop()
     shutil.rmtree(folder)
-    with pytest.raises(WrongModel, match=r"cannot be read in this process: No such file or directory; put the model where each worker"):
+    with pytest.raises(WrongModel, match=r"is not there in this process; put the model where each worker can read it\.$"):
         score(flights_frame(1))
 
 

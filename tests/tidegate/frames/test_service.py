@@ -80,6 +80,8 @@ async def test_with_a_key_rows_are_split_and_the_revision_is_a_column(url: str, 
     assert scored.revision.tolist() == ["N", "N", "N"]
     assert model.requests[0]["parameters"]["routing_keys"] == ["N0", "N1", "N2"]
     assert score.spark_schema("tail string") == "tail string, `late` float, `revision` string"
+    meta = await asyncio.to_thread(score.dask_meta, frame(1))
+    assert (list(meta), len(meta), meta.late.dtype) == ([*frame(0), "late", "revision"], 0, np.float32)
 
 
 @pytest.fixture
@@ -112,6 +114,19 @@ async def test_a_repeated_task_goes_to_the_same_revision(url: str, seen: list[we
     await asyncio.to_thread(score, frame(1).assign(distance=7))
     first, again, other = [request.headers["Tidegate-Routing-Key"] for request in seen[1:]]
     assert first == again != other
+
+
+async def test_categories_are_sent_as_strings(url: str, model: Model) -> None:
+    score = await made(url)
+    scored = await asyncio.to_thread(score, frame(2).assign(carrier=pd.Categorical(["UA", "DL"])))
+    assert scored.carrier.dtype == "category"
+    assert model.requests[0]["inputs"][0]["data"] == ["UA", "DL"]
+
+
+async def test_a_column_without_values_has_any_type(url: str, model: Model) -> None:
+    score = await made(url)
+    await asyncio.to_thread(score, frame(2).assign(carrier=np.nan, seats=None))
+    assert [item["data"] for item in model.requests[0]["inputs"]] == [[None, None], [0, 1], [None, None]]
 
 
 async def test_a_busy_model_is_asked_again(url: str, model: Model) -> None:
