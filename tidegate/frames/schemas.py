@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from functions.batch.signature import Output
 
@@ -34,5 +34,5 @@ def with_outputs(schema: Any, outputs: Sequence[Output]) -> Any:
         return f"{schema}, {ddl}"
     from pyspark.sql.types import StructType
 
-    added = StructType.fromDDL(ddl)
-    return StructType([*schema.fields, *cast("StructType", added).fields])
+    added: Any = StructType.fromDDL(ddl)
+    return StructType([*schema.fields, *added.fields])
