@@ -10,12 +10,14 @@ FUNCTION ?= flights
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo train images pin-base test e2e e2e-lite lint format types docs bench bench-batch compare loadtest lock clean
+.PHONY: help setup engines demo train images pin-base test e2e e2e-lite lint format types docs bench bench-batch compare loadtest lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z2-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.dev ## Install everything for development into .venv
+
+engines: $(VENV)/.engines ## Install Spark and Dask for the tests of tidegate.frames (Spark has 430 MB and needs Java)
 
 demo: $(VENV)/.demo ## Run the main job on this machine: flights in, delays out
 	$(BIN)/tidegate demo $(ARGS)
@@ -88,8 +90,9 @@ functions/flights/models: | $(VENV)/.demo
 # Packages are installed again only if the pins or the project's metadata have changed.
 $(VENV)/.demo: requirements/demo.txt
 $(VENV)/.docs: requirements/docs.txt
+$(VENV)/.engines: requirements/engines.txt
 $(VENV)/.dev: constraints.txt
-$(VENV)/.demo $(VENV)/.docs $(VENV)/.dev: pyproject.toml | $(BIN)/pip
+$(VENV)/.demo $(VENV)/.docs $(VENV)/.engines $(VENV)/.dev: pyproject.toml | $(BIN)/pip
 	@echo "Installing the packages of $(filter %.txt,$^) into $(VENV): about a minute, once."
 	@$(PIP) install --quiet --no-deps --require-hashes -r $(filter %.txt,$^)
 	@$(PIP) install --quiet --no-deps --no-build-isolation -e .

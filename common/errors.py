@@ -1,5 +1,9 @@
 """The base class of all errors that a user can act on, and the errors that several parts raise."""
 
+from __future__ import annotations
+
+from typing import Any
+
 
 class TidegateError(Exception):
     """An error that a user can fix.
@@ -12,6 +16,10 @@ class TidegateError(Exception):
         super().__init__(f"{message}; {remedy}." if remedy else message)
         self.message = message
         self.remedy = remedy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By its state, since the arguments of a subclass differ: an error may end in another process than it began in.
+        return _restored, (type(self), self.args, self.__dict__)
 
 
 class RemediedError(TidegateError):
@@ -27,3 +35,9 @@ class InvalidEvent(TidegateError):
 
 class InvalidSetting(RemediedError):
     """An environment variable is missing or has an invalid value."""
+
+
+def _restored(kind: type[TidegateError], arguments: tuple[Any, ...], state: dict[str, Any]) -> TidegateError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(state)
+    return error

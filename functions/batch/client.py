@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import aiohttp
 import orjson
@@ -60,6 +60,16 @@ class Response(NamedTuple):
 
     content: bytes
     headers: Mapping[str, str]
+
+
+class Exchange(Protocol):
+    """Answers requests to models: a client, or a model in this process."""
+
+    async def exchange(
+        self, method: str, path: str, body: bytes | None = ..., headers: Mapping[str, str] = ..., failed: Callable[[int], None] = ...
+    ) -> Response:
+        """Return a response 200, as `Client.exchange` does."""
+        ...
 
 
 class Client:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from functions.batch.client import Client, Refused, Response
+from functions.batch.client import Exchange, Refused, Response
 from functions.batch.errors import InvalidDataset
 from functions.batch.request import BatchRequest
 from functions.batch.run.gate import Gate
@@ -31,6 +31,12 @@ _INVALID = (400, 422)
 _ROUTING_KEY, _REVISION = "Tidegate-Routing-Key", "Tidegate-Revision"
 
 
+def model_path(model: str, version: str | None) -> str:
+    """Return the path of a model, or of one version of it."""
+    path = f"/v2/models/{quote(model, safe='')}"
+    return path if version is None else f"{path}/versions/{quote(version, safe='')}"
+
+
 @dataclass(slots=True)
 class Scored:
     """Scored rows in their order; the rows that were refused; and the number of rows by revision."""
@@ -46,19 +52,20 @@ class Scorer:
     def __init__(
         self,
         request: BatchRequest,
-        client: Client,
+        client: Exchange,
         gate: Gate,
         signature: Signature,
         inputs: Sequence[Input],
         limits: BatchLimits,
         file_names: Sequence[str],
+        version: str | None = None,
     ) -> None:
         self._key = request.key
         self._revision = request.revision
         self._most_rejects = request.max_rejects
         self._client = client
         self._gate = gate
-        self._path = f"/v2/models/{quote(request.model, safe='')}/infer"
+        self._path = f"{model_path(request.model, version)}/infer"
         self._inputs = inputs
         self._outputs = signature.outputs
         self._limits = limits
