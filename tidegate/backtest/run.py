@@ -17,7 +17,7 @@ import pyarrow as pa
 from common.http_client import session
 from functions.batch.client import Client
 from functions.batch.errors import InvalidDataset
-from functions.batch.settings import Limits
+from functions.batch.settings import BatchLimits
 from functions.batch.sizes import pieces
 from functions.batch.storage import EVERYTHING, Piece, Source, open_source
 from tidegate.backtest import outcomes
@@ -31,7 +31,7 @@ from tidegate.backtest.scoring import Scorer, inputs_of, score_output
 # Of rows that are read ahead of the model.
 _MEMORY_BYTES = 64 * 2**20
 # More rows in a request than a batch has: only the latency of a canary's other callers speaks for fewer.
-_LIMITS = Limits(chunk_rows=4_000)
+_LIMITS = BatchLimits(chunk_rows=4_000)
 _NO_TYPES: Mapping[str, pa.DataType] = MappingProxyType({})
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from functions.batch.client import Client, Refused
-from functions.batch.settings import Limits
+from functions.batch.settings import BatchLimits
 from functions.batch.signature import Input, Output, Signature, inputs_in
 from functions.batch.sizes import pieces
 from functions.batch.tensors import decode, encode, request_bytes
@@ -46,7 +46,7 @@ def inputs_of(signature: Signature, schema: pa.Schema, place: str) -> list[Input
 class Scorer:
     """Scores rows by one revision."""
 
-    def __init__(self, client: Client, revision: PinnedRevision, inputs: Sequence[Input], output: Output, limits: Limits) -> None:
+    def __init__(self, client: Client, revision: PinnedRevision, inputs: Sequence[Input], output: Output, limits: BatchLimits) -> None:
         self._client = client
         self._revision = revision
         self._inputs = inputs

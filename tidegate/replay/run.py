@@ -20,7 +20,7 @@ from eventing.codecs import kafka as codec
 from eventing.event import Event
 from eventing.kafka.port import Cluster, ConsumedRecord, Consumer, TopicPartition
 from functions.batch.client import Client
-from functions.batch.settings import Limits
+from functions.batch.settings import BatchLimits
 from tidegate.backtest.errors import SameRevision
 from tidegate.backtest.revisions import REVISION_HEADER, PinnedRevision, find
 from tidegate.backtest.scoring import score_output
@@ -33,7 +33,7 @@ from tidegate.replay.window import Range, Time, Window, oldest, ranges, shown
 
 # Events of a call: as many as the stream worker posts.
 _BATCH = 256
-_LIMITS = Limits()
+_LIMITS = BatchLimits()
 # Clocks of publisher and worker may differ by so much.
 _SLACK_MS = 5 * 60_000
 # Answers later than this after the window are not looked for.

@@ -16,7 +16,7 @@ from common.http_client import session
 from eventing.codecs import json as codec
 from eventing.event import Event
 from functions.batch.client import Client, Refused, RetryPolicy
-from functions.batch.settings import Limits
+from functions.batch.settings import BatchLimits
 from functions.batch.signature import Output, Signature
 from functions.runtime.errors import BadAnswer
 from tidegate.backtest.errors import InvalidScores, RevisionNotFound, SameRevision
@@ -102,7 +102,7 @@ def refusal(status: int, error: str) -> Callable[[str], web.Response]:
 async def scorer(client: Client, **limits: Any) -> Scorer:
     revision = await find(client, "m", "m-00001")
     output = score_output(revision.signature, None, revision.title)
-    return Scorer(client, revision, inputs_of(revision.signature, ROWS.schema, "x.parquet"), output, Limits(**limits))
+    return Scorer(client, revision, inputs_of(revision.signature, ROWS.schema, "x.parquet"), output, BatchLimits(**limits))
 
 
 async def test_label_may_have_the_name_of_the_output(client: Client) -> None:
