@@ -72,7 +72,7 @@ def replay(
     import orjson
     from rich.console import Console
 
-    from eventing.kafka.kafka_python.cluster import KafkaCluster
+    from eventing.kafka.factory import cluster_of
     from functions.stream.settings import deadletter_of
     from tidegate.commands.options import broker, router
     from tidegate.progress import ProgressReporter
@@ -95,7 +95,7 @@ def replay(
         score=score,
         threshold=threshold,
     )
-    cluster = KafkaCluster(broker(bootstrap_servers, state_dir))
+    cluster = cluster_of(broker(bootstrap_servers, state_dir))
     with ProgressReporter().progress(f"replaying {topic}", None, "events") as progress:
         found = asyncio.run(run(request, cluster, url=router(url, state_dir), progress=progress.show))
     page.write(report, html(found))

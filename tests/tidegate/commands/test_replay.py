@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from eventing.codecs.kafka import Message
-from eventing.kafka.kafka_python.cluster import KafkaCluster
+from eventing.kafka.factory import cluster_of
 from eventing.kafka.lag import lag
 from eventing.kafka.port import TopicPartition
 from functions.flights.departures import departures
@@ -27,7 +27,7 @@ TOPIC, OUTPUT, GROUP = "flights.departed", "flights.scored", "tidegate-flights.d
 
 def ends(workbench: Workbench) -> dict[str, int]:
     """The records of each topic of the stream."""
-    consumer = KafkaCluster(workbench.broker).consumer()
+    consumer = cluster_of(workbench.broker).consumer()
     try:
         topics = {
             name: [TopicPartition(name, number) for number in consumer.partitions_for(name)] for name in (OUTPUT, "flights.deadletter")
@@ -48,7 +48,7 @@ def streamed(workbench: Workbench, tidegate: Call, tmp_path_factory: pytest.Temp
     assert done.returncode == 0, done.stderr
 
     def finished(_: object) -> bool:
-        if any(partition.records for partition in lag(KafkaCluster(workbench.broker), GROUP, TOPIC).values()):
+        if any(partition.records for partition in lag(cluster_of(workbench.broker), GROUP, TOPIC).values()):
             return False  # its last commit is still to come
         found = ends(workbench)
         return found.get(OUTPUT, 0) >= EVENTS and found.get("flights.deadletter", 0) >= BROKEN
@@ -69,7 +69,7 @@ def replay(call: Call, streamed: Workbench, tmp_path: Path) -> Call:
 
 
 def test_candidate_is_compared_with_what_was_answered(replay: Call, streamed: Workbench, flights_models: Path, tmp_path: Path) -> None:
-    before, committed = ends(streamed), lag(KafkaCluster(streamed.broker), GROUP, TOPIC)
+    before, committed = ends(streamed), lag(cluster_of(streamed.broker), GROUP, TOPIC)
     done = replay("--json")
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
@@ -86,7 +86,7 @@ def test_candidate_is_compared_with_what_was_answered(replay: Call, streamed: Wo
     assert found["latency_ms"]["candidate_call"]["0.5"] > 0
     assert {item["id"] for item in found["failed"]} == {f"broken-{number}" for number in range(BROKEN)}
     # Nothing was written, and the group of the stream has not moved.
-    assert (ends(streamed), lag(KafkaCluster(streamed.broker), GROUP, TOPIC)) == (before, committed)
+    assert (ends(streamed), lag(cluster_of(streamed.broker), GROUP, TOPIC)) == (before, committed)
     page = (tmp_path / "replay.html").read_text("utf-8")
     assert page.count("<svg") == 2
     assert "Worst cases" in page
@@ -133,7 +133,7 @@ def test_bad_input_is_one_sentence(options: list[str], sentence: str, replay: Ca
 
 
 def test_records_that_are_no_events_are_one_sentence(replay: Call, streamed: Workbench) -> None:
-    producer = KafkaCluster(streamed.broker).producer()
+    producer = cluster_of(streamed.broker).producer()
     producer.send("notes", Message(None, b"{}", [("ce_id", b"1")]))
     producer.flush(30.0)
     producer.close()

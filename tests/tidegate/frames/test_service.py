@@ -16,7 +16,7 @@ from aiohttp import web
 from functions.batch.client import RetryPolicy
 from functions.batch.settings import BatchLimits
 from functions.runtime.errors import Unreachable
-from tests.functions.batch.conftest import METADATA, Model
+from tests.functions.batch.conftest import METADATA, FakeModel
 from tidegate import frames
 from tidegate.frames.scorer import InvalidScorer, Scorer
 
@@ -32,7 +32,7 @@ def frame(rows: int = 10) -> Any:
     return pd.DataFrame({"carrier": ["UA"] * rows, "distance": np.arange(rows), "tail": [f"N{row}" for row in range(rows)]}, index)
 
 
-async def test_a_frame_keeps_columns_and_index_and_gets_the_outputs(url: str, model: Model) -> None:
+async def test_a_frame_keeps_columns_and_index_and_gets_the_outputs(url: str, model: FakeModel) -> None:
     score = await made(url)
     given = frame().assign(photo=[[1, 2]] * 10)
     scored = await asyncio.to_thread(score, given)
@@ -74,7 +74,7 @@ async def test_an_iterator_is_scored_frame_by_frame(url: str) -> None:
     assert [len(item) for item in await asyncio.to_thread(list, scored)] == [1, 2]
 
 
-async def test_with_a_key_rows_are_split_and_the_revision_is_a_column(url: str, model: Model) -> None:
+async def test_with_a_key_rows_are_split_and_the_revision_is_a_column(url: str, model: FakeModel) -> None:
     score = await made(url, key="tail")
     scored = await asyncio.to_thread(score, frame(3))
     assert scored.revision.tolist() == ["N", "N", "N"]
@@ -85,7 +85,7 @@ async def test_with_a_key_rows_are_split_and_the_revision_is_a_column(url: str, 
 
 
 @pytest.fixture
-def seen(model: Model) -> list[web.Request]:
+def seen(model: FakeModel) -> list[web.Request]:
     """The requests, which the model answers with its metadata and its scores."""
     found: list[web.Request] = []
 
@@ -116,27 +116,27 @@ async def test_a_repeated_task_goes_to_the_same_revision(url: str, seen: list[we
     assert first == again != other
 
 
-async def test_categories_are_sent_as_strings(url: str, model: Model) -> None:
+async def test_categories_are_sent_as_strings(url: str, model: FakeModel) -> None:
     score = await made(url)
     scored = await asyncio.to_thread(score, frame(2).assign(carrier=pd.Categorical(["UA", "DL"])))
     assert scored.carrier.dtype == "category"
     assert model.requests[0]["inputs"][0]["data"] == ["UA", "DL"]
 
 
-async def test_a_column_without_values_has_any_type(url: str, model: Model) -> None:
+async def test_a_column_without_values_has_any_type(url: str, model: FakeModel) -> None:
     score = await made(url)
     await asyncio.to_thread(score, frame(2).assign(carrier=np.nan, seats=None))
     assert [item["data"] for item in model.requests[0]["inputs"]] == [[None, None], [0, 1], [None, None]]
 
 
-async def test_a_busy_model_is_asked_again(url: str, model: Model) -> None:
+async def test_a_busy_model_is_asked_again(url: str, model: FakeModel) -> None:
     score = await made(url)
     model.failures = [web.Response(status=status, headers={"Retry-After": "0"}) for status in (503, 429)]
     assert len(await asyncio.to_thread(score, frame())) == 10
     assert model.failures == []
 
 
-async def test_an_outage_is_one_sentence(url: str, model: Model) -> None:
+async def test_an_outage_is_one_sentence(url: str, model: FakeModel) -> None:
     score = await made(url)
     hasty = BatchLimits(retry=RetryPolicy(total_seconds=0.01))
     model.failures = [web.Response(status=503)] * 50
@@ -145,7 +145,7 @@ async def test_an_outage_is_one_sentence(url: str, model: Model) -> None:
         await asyncio.to_thread(impatient, frame())
 
 
-async def test_a_refused_row_is_named_by_position_and_index(url: str, model: Model) -> None:
+async def test_a_refused_row_is_named_by_position_and_index(url: str, model: FakeModel) -> None:
     async def answer(body: dict[str, Any]) -> web.Response:
         distances = next(item["data"] for item in body["inputs"] if item["name"] == "distance")
         if 6 in distances:
@@ -174,7 +174,7 @@ async def test_a_refused_row_is_named_by_position_and_index(url: str, model: Mod
     ],
     ids=["missing", "output", "type", "mixed", "twice", "no frame"],
 )
-async def test_columns_that_do_not_fit_are_one_sentence(url: str, change: Callable[[Any], Any], sentence: str, model: Model) -> None:
+async def test_columns_that_do_not_fit_are_one_sentence(url: str, change: Callable[[Any], Any], sentence: str, model: FakeModel) -> None:
     score = await made(url)
     with pytest.raises(frames.InvalidFrame, match=f"^{sentence}"):
         await asyncio.to_thread(score, change(frame()))

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from eventing.codecs.kafka import Message
+from eventing.kafka.factory import cluster_of
 from eventing.kafka.fake.cluster import FakeCluster
-from eventing.kafka.kafka_python.cluster import KafkaCluster
 from eventing.kafka.port import Cluster, TopicPartition
 from tidegate.replay.errors import InvalidWindow
 from tidegate.replay.reading import read
@@ -57,7 +57,7 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
     if request.param == "fake":
         return FakeCluster(partitions=2)
     broker: Broker = request.getfixturevalue("broker")
-    return KafkaCluster(broker)
+    return cluster_of(broker)
 
 
 @pytest.fixture
