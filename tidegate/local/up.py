@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +24,7 @@ from eventing.kafka.security import PLAINTEXT, Security
 from tidegate.local import state, status
 from tidegate.local.apiserver import access, kubeconfig
 from tidegate.local.apiserver.api import application
+from tidegate.local.apiserver.config_maps import ConfigMaps
 from tidegate.local.apiserver.resources import RESOURCES, apply
 from tidegate.local.apiserver.status_error import StatusError
 from tidegate.local.apiserver.store import Store, now
@@ -46,8 +47,6 @@ from tidegate.local.processes.orphan_reaper import OrphanReaper
 from tidegate.objects import InvalidManifest
 
 log = logging.getLogger("tidegate.local")
-
-ConfigMaps = Mapping[str, Mapping[str, str]]
 
 _LOOPBACK = "127.0.0.1"
 _HOSTS_WITH_LOOPBACK = (_LOOPBACK, "localhost", "0.0.0.0", "::", "[::]")  # noqa: S104 for a comparison
@@ -136,18 +135,20 @@ async def up(settings: UpSettings) -> AsyncIterator[Up]:
         kafka = await stack.enter_async_context(reachable(settings.bootstrap_servers, settings.security))
         token = access.new_token()
         running = _running(settings, kafka, gateway_sockets[-1], api_socket, token)
-        launcher = _launcher(settings, _config_maps(documents), running, kafka, stack.enter_context(OrphanReaper()))
-        domain = f"localhost:{gateway_sockets[0].getsockname()[1]}"
+        store = Store()
+        launcher = _launcher(settings, ConfigMaps(store), running, kafka, stack.enter_context(OrphanReaper()))
+        port = gateway_sockets[0].getsockname()[1]
+        domain = f"localhost:{port}"
         client = await stack.enter_async_context(http_client.session(timeout_seconds=None, raw=True))
-        controller = Controller(Store(), launcher, domain)
+        controller = Controller(store, launcher, domain)
         controller.start()
         deployments = Deployments(manifests.of_kind(Deployment, documents), launcher)
         eventing = Eventing(
             controller.store,
-            port=gateway_sockets[0].getsockname()[1],
+            port=port,
             kafka=kafka.broker,
             create_topics=kafka.name != EMBEDDED,
-            post=DirectPost(controller, client, HttpPost(client)),
+            post=DirectPost(controller, client, HttpPost(client), port),
             launcher=launcher,
             jobs_folder=settings.state_dir.resolve() / "jobs",
             bind_deployment=deployments.bind,
@@ -249,12 +250,10 @@ def _launcher(settings: UpSettings, config_maps: ConfigMaps, running: state.Runn
     return Launcher(root=root, logs=logs, reaper=reaper, common=common, config_maps=config_maps, rewrite=rewrite)
 
 
-def _config_maps(documents: Sequence[ParsedDocument]) -> ConfigMaps:
-    return {config_map.metadata.name or "": config_map.data for config_map in manifests.of_kind(ConfigMap, documents)}
-
-
 def _apply(documents: Sequence[ParsedDocument], here: Up) -> None:
-    for document, model in ((parsed.document, parsed.model) for parsed in documents):
+    # A process that is started at once reads its ConfigMaps.
+    for parsed in sorted(documents, key=lambda parsed: not isinstance(parsed.model, ConfigMap)):
+        document, model = parsed.document, parsed.model
         kind = BY_VERSION[model.api_version, model.kind]
         if kind.served:
             if isinstance(model, Job):

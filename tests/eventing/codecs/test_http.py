@@ -148,3 +148,10 @@ def test_raw_utf_8_header_is_decoded(value: str) -> None:
     assert subject_of("x" + sent) == "x" + value
     escaped = sent.replace("\\", "\\\\").replace('"', '\\"')
     assert subject_of(f'"x{escaped}"') == "x" + value
+
+
+@given(attributes, st.binary(min_size=1))
+def test_verbatim_event_has_the_data_of_the_message(attributes: dict[str, str | int | bool], data: bytes) -> None:
+    event = Event({**attributes, "datacontenttype": "application/json"}, data)
+    (back,) = http.decode(http.encode([event], Mode.BINARY), Mode.BINARY, verbatim=True)
+    assert back == Event({name: to_text(value) for name, value in event.attributes.items()}, data)

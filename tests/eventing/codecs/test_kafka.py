@@ -154,3 +154,28 @@ def test_value_that_only_mentions_a_specversion_is_data(value: bytes) -> None:
 
 def test_content_type_takes_precedence_over_the_value() -> None:
     assert kafka.decode(Record(None, json.encode(EVENT), [("content-type", b"application/json")])).type == "dev.knative.kafka.event"
+
+
+@given(attributes, st.none() | st.binary())
+def test_verbatim_event_has_the_data_of_the_record(attributes: dict[str, str | int | bool], data: bytes | None) -> None:
+    event = Event({**attributes, "datacontenttype": "application/json"}, data)
+    message = kafka.encode(event)
+    back = kafka.decode_verbatim(Record(message.key, message.value, list(message.headers)))
+    assert back == Event({name: to_text(value) for name, value in event.attributes.items()}, data)
+
+
+@given(attributes)
+def test_verbatim_event_may_be_structured(attributes: dict[str, str | int | bool]) -> None:
+    attributes.pop("data", None)
+    event = Event(attributes, {"a": 1})
+    assert kafka.decode_verbatim(Record(b"key", json.encode(event), [("content-type", b"application/cloudevents+json")])) == event
+
+
+@pytest.mark.parametrize(
+    "record",
+    [Record(), Record(b"key", b"{}", [("content-type", b"application/json")]), Record(None, b"{", [("ce_id", b"1")])],
+    ids=["empty", "json", "incomplete"],
+)
+def test_verbatim_event_needs_the_attributes_of_an_event(record: Record) -> None:
+    with pytest.raises(InvalidEvent, match="the event has no"):
+        kafka.decode_verbatim(record)

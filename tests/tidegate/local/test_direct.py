@@ -29,7 +29,7 @@ async def nowhere(url: str, message: Message) -> Answer:
 
 async def test_event_starts_the_service_and_reaches_it(running: Running, service: Make, client: aiohttp.ClientSession) -> None:
     async with running(service(version="7")) as here:
-        post = DirectPost(here.controller, client, nowhere)
+        post = DirectPost(here.controller, client, nowhere, 1)
 
         answer = await post(url(here, "/a%2Fb?c=%20d"), EVENT)
 
@@ -46,7 +46,7 @@ async def test_event_starts_the_service_and_reaches_it(running: Running, service
 
 async def test_host_of_no_service_is_left_to_http(running: Running, service: Make, client: aiohttp.ClientSession) -> None:
     async with running(service()) as here:
-        post = DirectPost(here.controller, client, HttpPost(client))
+        post = DirectPost(here.controller, client, HttpPost(client), 1)
 
         answer = await post(url(here, host="other.localhost"), EVENT)
 
@@ -56,7 +56,7 @@ async def test_host_of_no_service_is_left_to_http(running: Running, service: Mak
 
 async def test_service_that_cannot_start_answers_503(running: Running, service: Make, client: aiohttp.ClientSession) -> None:
     async with running(service(command=["python", "missing.py"])) as here:
-        answer = await DirectPost(here.controller, client, nowhere)(url(here), EVENT)
+        answer = await DirectPost(here.controller, client, nowhere, 1)(url(here), EVENT)
 
         assert answer.status == 503
         assert b"missing.py" in answer.body
@@ -64,7 +64,7 @@ async def test_service_that_cannot_start_answers_503(running: Running, service: 
 
 async def test_service_that_is_late_answers_504(running: Running, service: Make, client: aiohttp.ClientSession) -> None:
     async with running(service(timeoutSeconds=1)) as here:
-        answer = await DirectPost(here.controller, client, nowhere)(url(here, "/sleep"), EVENT)
+        answer = await DirectPost(here.controller, client, nowhere, 1)(url(here, "/sleep"), EVENT)
 
         assert answer.status == 504
         assert answer.body == b"request timeout: hello-00001 did not answer within 1 s."
@@ -74,9 +74,19 @@ async def test_replica_that_dies_fails_the_attempt_and_the_next_one_reaches_anot
     running: Running, service: Make, client: aiohttp.ClientSession, until: Until
 ) -> None:
     async with running(service()) as here:
-        post = DirectPost(here.controller, client, nowhere)
+        post = DirectPost(here.controller, client, nowhere, 1)
         with pytest.raises(PostFailed):
             await post(url(here, "/die"), EVENT)
         await until(lambda: here.status()["services"]["hello"]["revisions"][0]["crashes"] == 1)
 
         assert (await post(url(here), EVENT)).status == 200
+
+
+async def test_ingress_has_the_clusters_name(running: Running, service: Make, client: aiohttp.ClientSession) -> None:
+    async with running(service()) as here:
+        post = DirectPost(here.controller, client, HttpPost(client), int(url(here).rpartition(":")[2].rstrip("/")))
+
+        answer = await post("http://kafka-broker-ingress.knative-eventing.svc.cluster.local/default/b", EVENT)
+
+        assert answer.status == 404
+        assert b"no Broker has the path /default/b" in answer.body

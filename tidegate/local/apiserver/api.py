@@ -18,6 +18,7 @@ from tidegate.local.apiserver.requests import json_response
 from tidegate.local.apiserver.resources import RESOURCES, Mutate
 from tidegate.local.apiserver.status_error import StatusError
 from tidegate.local.apiserver.store import Store
+from tidegate.local.objects.kinds import api_root
 
 _BODY_LIMIT = 3 << 20  # etcd's own is 1.5 MiB
 
@@ -31,7 +32,7 @@ def application(store: Store, token: str, mutate: Mutate) -> web.Application:
     app.add_routes([*discovery(), *openapi()])
     for resource in RESOURCES.values():
         for version in resource.kind.api_versions:
-            _add_routes(app.router, f"/apis/{version}", Handlers(store, resource, version, mutate))
+            _add_routes(app.router, api_root(version), Handlers(store, resource, version, mutate))
     return app
 
 

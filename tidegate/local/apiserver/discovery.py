@@ -8,25 +8,24 @@ from typing import Any
 from aiohttp import web
 
 from tidegate.local.apiserver.resources import RESOURCES, Resource
+from tidegate.local.objects.kinds import api_root
 
 _KUBERNETES = "1.34"
 
 
 def discovery() -> list[web.RouteDef]:
     """The routes of the discovery documents."""
-    groups = {resource.kind.group: _group(resource.kind.group) for resource in RESOURCES.values()}
+    groups = {resource.kind.group: _group(resource.kind.group) for resource in RESOURCES.values() if resource.kind.group}
     documents: dict[str, dict[str, Any]] = {
         "/version": {"major": "1", "minor": "34", "gitVersion": f"v{_KUBERNETES}.0+tidegate", "platform": "tidegate/up"},
-        "/api": {"kind": "APIVersions", "versions": [], "serverAddressByClientCIDRs": []},
-        # Kubernetes' core group has none of the kinds, but clients ask for it.
-        "/api/v1": {"kind": "APIResourceList", "groupVersion": "v1", "resources": []},
+        "/api": {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []},
         "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": list(groups.values())},
         **{f"/apis/{name}": {"kind": "APIGroup", "apiVersion": "v1", **group} for name, group in groups.items()},
     }
     for version in sorted({version for resource in RESOURCES.values() for version in resource.kind.api_versions}):
         found = [resource for resource in RESOURCES.values() if version in resource.kind.api_versions]
         names = [entry for resource in found for entry in _resources(resource)]
-        documents[f"/apis/{version}"] = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": names}
+        documents[api_root(version)] = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": names}
     return [web.get(path, _constant(document)) for path, document in documents.items()]
 
 
@@ -53,7 +52,7 @@ def _resources(resource: Resource) -> list[dict[str, Any]]:
         "categories": list(kind.categories),
     }
     status = {"name": f"{kind.plural}/status", "singularName": "", "namespaced": True, "kind": kind.kind, "verbs": ["get"]}
-    return [whole, status]
+    return [whole, status] if kind.has_status else [whole]
 
 
 def _constant(document: dict[str, Any]) -> Any:

@@ -18,7 +18,8 @@ _PATCHES: dict[str, Callable[[Any, Any], Any]] = {
     "application/merge-patch+json": patch.merge,
     "application/json-patch+json": patch.apply,
 }
-# Kubernetes' own kinds are patched by this type. It differs from a merge patch only for lists that a Job must not change.
+# Kubernetes' own kinds are patched by this type. It differs from a merge patch only for lists of objects with a name,
+# which a Job must not change.
 _STRATEGIC = "application/strategic-merge-patch+json"
 
 
@@ -88,7 +89,7 @@ class Handlers:
         return self._store.get(self._plural, request.match_info["name"], request.match_info["namespace"])
 
     async def _patched(self, request: web.Request) -> Any:
-        accepted = {**_PATCHES, _STRATEGIC: patch.merge} if self.resource.kind.group == "batch" else _PATCHES
+        accepted = {**_PATCHES, _STRATEGIC: patch.merge} if self.resource.kind.is_kubernetes else _PATCHES
         change = accepted.get(request.content_type)
         if change is None:
             message = f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from tidegate.local.apiserver.resources import RESOURCES
-from tidegate.local.objects.kinds import Kind
+from tidegate.local.objects.kinds import Kind, api_root
 
 # Fields are always validated strictly, and dry runs change nothing.
 _PARAMETERS = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in ("dryRun", "fieldValidation")]
@@ -21,13 +21,14 @@ def openapi() -> list[web.RouteDef]:
     by_version: dict[str, dict[str, Any]] = {}
     for resource in RESOURCES.values():
         for api_version in resource.kind.api_versions:
-            path = f"/apis/{api_version}/namespaces/{{namespace}}/{resource.kind.plural}/{{name}}"
+            path = f"{api_root(api_version)}/namespaces/{{namespace}}/{resource.kind.plural}/{{name}}"
             by_version.setdefault(api_version, {})[path] = {"patch": _operation(resource.kind, api_version)}
-    index = {"paths": {f"apis/{version}": {"serverRelativeURL": f"/openapi/v3/apis/{version}"} for version in by_version}}
+    roots = {version: api_root(version).removeprefix("/") for version in by_version}
+    index = {"paths": {root: {"serverRelativeURL": f"/openapi/v3/{root}"} for root in roots.values()}}
     routes = [web.get("/openapi/v3", _constant(index))]
     for version, paths in by_version.items():
         document = {"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": "v1"}, "paths": paths}
-        routes.append(web.get(f"/openapi/v3/apis/{version}", _constant(document)))
+        routes.append(web.get(f"/openapi/v3/{roots[version]}", _constant(document)))
     return routes
 
 

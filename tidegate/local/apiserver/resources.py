@@ -12,7 +12,7 @@ from tidegate.local.apiserver.status_error import StatusError, webhook_denied
 from tidegate.local.apiserver.store import Store
 from tidegate.local.objects import rules
 from tidegate.local.objects.eventing import BROKER_CLASS
-from tidegate.local.objects.kinds import SUPPORTED, Kind
+from tidegate.local.objects.kinds import CONFIG_MAPS, SUPPORTED, Kind
 from tidegate.local.objects.manifests import DEFAULT_NAMESPACE
 from tidegate.local.objects.validation import InvalidObject, Object, without_nulls
 
@@ -62,9 +62,11 @@ def _admission_of(kind: Kind) -> Callable[[Object, Object | None], Object]:
 
 def _with_defaults(kind: Kind, item: Object) -> Object:
     metadata = {"namespace": DEFAULT_NAMESPACE, **item["metadata"]}
-    spec = {**_DEFAULTS.get(kind.plural, {}), **item.get("spec", {})}
     # The preferred version is stored; a client gets the version that it asks for.
-    admitted: Object = {**item, "apiVersion": kind.api_versions[0], "metadata": metadata, "spec": spec}
+    admitted: Object = {**item, "apiVersion": kind.api_versions[0], "metadata": metadata}
+    if "spec" not in kind.model.model_fields:
+        return admitted
+    spec = admitted["spec"] = {**_DEFAULTS.get(kind.plural, {}), **item.get("spec", {})}
     if kind.plural == "brokers":
         metadata["annotations"] = {BROKER_CLASS: "Kafka", **metadata.get("annotations", {})}
     if kind.plural == "triggers" and spec.get("broker"):
@@ -85,8 +87,15 @@ def _check_immutable(kind: Kind, item: Object, old: Object) -> None:
     if kind.plural == "brokers" and item["metadata"]["annotations"][BROKER_CLASS] != old["metadata"]["annotations"][BROKER_CLASS]:
         raise StatusError.bad_request(f"{webhook_denied(kind)} Immutable annotations changed (-old +new): annotations")
     if kind.plural == "jobs" and item["spec"].get("template") != old["spec"].get("template"):
-        message = f'Job.batch "{item["metadata"]["name"]}" is invalid: spec.template: field is immutable'
-        raise StatusError(422, "Invalid", message, name=item["metadata"]["name"], group=kind.group, kind=kind.kind)
+        raise _invalid(kind, item, "spec.template: field is immutable")
+    if kind.plural == CONFIG_MAPS and old.get("immutable") and any(item.get(f) != old.get(f) for f in ("data", "binaryData", "immutable")):
+        raise _invalid(kind, item, "data: Forbidden: field is immutable when `immutable` is set")
+
+
+def _invalid(kind: Kind, item: Object, problem: str) -> StatusError:
+    name = item["metadata"]["name"]
+    qualified = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
+    return StatusError(422, "Invalid", f'{qualified} "{name}" is invalid: {problem}', name=name, group=kind.group, kind=kind.kind)
 
 
 _DEFAULTS: Mapping[str, Object] = {

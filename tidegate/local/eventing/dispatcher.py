@@ -21,6 +21,10 @@ MAX_IN_FLIGHT = 99
 _COMMIT_SECONDS = 1.0
 
 
+class Interrupted(Exception):
+    """A wait before a retry is over early: the target has changed, or the dispatcher is closed."""
+
+
 class Stopping(Exception):
     """The dispatcher is closed: an event that waits for a retry stays unfinished, for the next start."""
 
@@ -51,7 +55,8 @@ class Dispatcher:
         self._committed: dict[TopicPartition, int] = {}
         self._busy: set[TopicPartition] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._stopping = asyncio.Event()
+        self._stopping = False
+        self._interrupt = asyncio.Event()
         self._committing: asyncio.Task[None] | None = None
 
     @property
@@ -66,13 +71,14 @@ class Dispatcher:
         self.dispatch()
 
     def set_target(self, target: Target | None) -> None:
-        """Deliver to another target from now on; without one, wait."""
+        """Deliver to another target from now on, also what waits for a retry; without one, wait."""
         self._target = target
+        self._interrupt_waits()
         self.dispatch()
 
     def dispatch(self) -> None:
         """Start as many deliveries as there are records and room for, in turn of each partition."""
-        if self._target is None or self._stopping.is_set():
+        if self._target is None or self._stopping:
             return
         waiting = list(self._progress)
         while waiting:
@@ -80,12 +86,20 @@ class Dispatcher:
 
     async def close(self) -> None:
         """Wait for the attempts in flight, and commit."""
-        self._stopping.set()
+        self._stopping = True
+        self._interrupt_waits()
         if self._tasks:
             await asyncio.wait(self._tasks)
         if self._committing is not None:
             self._committing.cancel()
             await self._commit()
+
+    def kill(self) -> None:
+        """Give up the attempts in flight; their events stay unfinished."""
+        self._stopping = True
+        self._interrupt_waits()
+        for task in self._tasks:
+            task.cancel()
 
     def _has_room(self, source: TopicPartition) -> bool:
         return source not in self._busy if self._ordered else len(self._tasks) < MAX_IN_FLIGHT
@@ -106,8 +120,23 @@ class Dispatcher:
         return True
 
     async def _deliver(self, incoming: Incoming, event: Event, target: Target) -> None:
-        await target.deliver(event, self._sleep)
+        while True:
+            try:
+                await target.deliver(event, self._sleep)
+                break
+            except Interrupted:
+                target = await self._next_target()
+                if not target.accepts(event):
+                    break
         self._progress[incoming.partition].finish(incoming.offset)
+
+    async def _next_target(self) -> Target:
+        """Wait until there is a target. Raises Stopping."""
+        while not self._stopping and self._target is None:
+            await self._interrupt.wait()
+        if self._stopping or self._target is None:
+            raise Stopping
+        return self._target
 
     def _finished(self, incoming: Incoming, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -119,10 +148,14 @@ class Dispatcher:
     async def _sleep(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
-                await self._stopping.wait()
+                await self._interrupt.wait()
         except TimeoutError:
             return
-        raise Stopping
+        raise Interrupted
+
+    def _interrupt_waits(self) -> None:
+        self._interrupt.set()
+        self._interrupt = asyncio.Event()
 
     async def _commit_repeatedly(self) -> None:
         while True:

@@ -148,7 +148,7 @@ class KafkaSourceRunner:
         reader = Reader(self._cluster, topic, reading.group, partial(event_of, source=path, key_type=reading.key_type))
         dispatcher = Dispatcher(reader, ordered=reading.ordered)
         try:
-            await reader.start(await self._partitions(topic), reading.start, dispatcher.dispatch, anew=address in self._deleted)
+            await reader.start(await self._partitions(topic), reading.start, dispatcher.dispatch, reset=address in self._deleted)
         except BaseException:
             await reader.close()
             raise

@@ -97,7 +97,8 @@ class Eventing:
         await self.controller.close()
 
     def kill(self) -> None:
-        """Kill every process at once."""
+        """Kill every process at once, and give up the events in flight."""
+        self.triggers.kill()
         self.jobs.kill()
         self.containers.kill()
 

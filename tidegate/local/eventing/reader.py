@@ -72,14 +72,14 @@ class Reader:
         """The offset to read next, by partition."""
         return self._next
 
-    async def start(self, partitions: set[int], start: Start, notify: Callable[[], None], *, anew: bool = False) -> None:
+    async def start(self, partitions: set[int], start: Start, notify: Callable[[], None], *, reset: bool = False) -> None:
         """Connect and find the position in each partition. Raises KafkaError or BrokerRefused.
 
-        A partition without a committed offset gets one at once, so that no record is missed after a crash; with `anew`
+        A partition without a committed offset gets one at once, so that no record is missed after a crash; with `reset`
         every partition counts as one without. `notify` is called whenever records were fetched.
         """
         sources = [TopicPartition(self._topic, number) for number in sorted(partitions)]
-        self._next = await self._run(self._connect, sources, start, anew)
+        self._next = await self._run(self._connect, sources, start, reset)
         self._fetched = {source: deque() for source in sources}
         self._fetching = asyncio.create_task(self._fetch_repeatedly(notify))
 
@@ -158,10 +158,10 @@ class Reader:
     async def _run(self, call: Callable[..., Result], *arguments: object) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
 
-    def _connect(self, sources: list[TopicPartition], start: Start, anew: bool) -> dict[TopicPartition, int]:
+    def _connect(self, sources: list[TopicPartition], start: Start, reset: bool) -> dict[TopicPartition, int]:
         consumer = self._consumer = self._cluster.consumer(ConsumerOptions(group=self._group, max_poll_records=_MAX_RECORDS))
         consumer.assign(sources)
-        committed = {} if anew else {source: consumer.committed(source, _CALL_SECONDS) for source in sources}
+        committed = {} if reset else {source: consumer.committed(source, _CALL_SECONDS) for source in sources}
         known = {source: found.offset for source, found in committed.items() if found is not None}
         missing = [source for source in sources if source not in known]
         if missing:

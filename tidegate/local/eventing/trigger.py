@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
+from weakref import WeakSet
 
 from common.errors import TidegateError
 from eventing.codecs import kafka
@@ -72,6 +73,7 @@ class TriggerRunner:
         self._running: dict[Address, _Running] = {}
         self._stopping: dict[Address, asyncio.Task[None]] = {}
         self._deleted: set[Address] = set()
+        self._all: WeakSet[_Running] = WeakSet()
 
     def apply(self, item: Trigger, context: Resolved) -> None:
         """Run a Trigger; while its subscriber or dead letter sink has no address, it waits."""
@@ -82,6 +84,7 @@ class TriggerRunner:
             if running is not None:
                 self._stop(trigger, running)
             running = self._running[trigger] = _Running(trigger, source)
+            self._all.add(running)
             running.start(self._run(running, self._stopping.get(trigger)))
         running.set_target(self._target(item, context, running))
 
@@ -97,6 +100,12 @@ class TriggerRunner:
             self._stop(trigger, running)
         self._running.clear()
         await asyncio.gather(*self._stopping.values())
+
+    def kill(self) -> None:
+        """Give up the events in flight: they are delivered after the next start."""
+        for running in self._all:
+            if running.dispatcher is not None:
+                running.dispatcher.kill()
 
     def counts(self) -> Mapping[Address, Counts]:
         """Return the counts of each Trigger."""
@@ -146,7 +155,7 @@ class TriggerRunner:
         dispatcher = Dispatcher(reader, ordered=running.source.ordered)
         try:
             partitions = await self._brokers.partitions(topic)
-            await reader.start(partitions, Start.LATEST, dispatcher.dispatch, anew=running.trigger in self._deleted)
+            await reader.start(partitions, Start.LATEST, dispatcher.dispatch, reset=running.trigger in self._deleted)
         except BaseException:
             await reader.close()
             raise

@@ -10,7 +10,10 @@ from tidegate.local.objects.job import Job
 from tidegate.local.objects.resources import Manifest
 from tidegate.local.objects.validation import Object
 
+CONFIG_MAPS = "configmaps"
 _KNATIVE = ("all", "knative")
+# Kubernetes' own groups. Clients patch their kinds in another way than custom resources.
+_KUBERNETES = ("", "apps", "batch", "rbac.authorization.k8s.io")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,15 @@ class Kind:
     def api_versions(self) -> tuple[str, ...]:
         """The values of `apiVersion`, such as `serving.knative.dev/v1`."""
         return tuple(f"{self.group}/{version}" if self.group else version for version in self.versions)
+
+    @property
+    def has_status(self) -> bool:
+        return "status" in self.model.model_fields
+
+    @property
+    def is_kubernetes(self) -> bool:
+        """Whether it is one of Kubernetes' own kinds, and no custom resource."""
+        return self.group in _KUBERNETES
 
     @property
     def qualified(self) -> str:
@@ -71,10 +83,10 @@ SUPPORTED = (
     _kind(_FLOWS, "v1", "parallels", eventing.Parallel, category="flows"),
     _kind("batch", "v1", "jobs", Job),
     _kind("apps", "v1", "deployments", resources.Deployment, "deploy", served=False),
-    _kind("", "v1", "configmaps", resources.ConfigMap, "cm", served=False),
-    _kind("", "v1", "serviceaccounts", resources.ServiceAccount, "sa", served=False),
-    _kind(_RBAC, "v1", "roles", resources.Role, served=False),
-    _kind(_RBAC, "v1", "rolebindings", resources.RoleBinding, served=False),
+    _kind("", "v1", CONFIG_MAPS, resources.ConfigMap, "cm"),
+    _kind("", "v1", "serviceaccounts", resources.ServiceAccount, "sa"),
+    _kind(_RBAC, "v1", "roles", resources.Role),
+    _kind(_RBAC, "v1", "rolebindings", resources.RoleBinding),
 )
 
 INGRESS_NAMES = {
@@ -85,6 +97,12 @@ INGRESS_NAMES = {
     "parallels": "parallel-ingress",
 }
 """By resource: the name in the host that answers for all of its objects, which no Knative Service can have."""
+
+
+def api_root(api_version: str) -> str:
+    """The path of a group's version in the API: `/api/v1` for Kubernetes' core group, `/apis/batch/v1` for another."""
+    return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+
 
 BY_PLURAL = {kind.plural: kind for kind in SUPPORTED}
 BY_VERSION = {(version, kind.kind): kind for kind in SUPPORTED for version in kind.api_versions}

@@ -7,7 +7,7 @@ import re
 from tidegate.local.objects import container_rules, eventing_rules, scaling
 from tidegate.local.objects.kinds import BY_VERSION, INGRESS_NAMES, KINDS
 from tidegate.local.objects.podspec import RevisionSpec
-from tidegate.local.objects.resources import Deployment, KnativeService, Manifest, TrafficTarget
+from tidegate.local.objects.resources import Deployment, KnativeService, Manifest, Role, RoleBinding, TrafficTarget
 from tidegate.local.objects.scaling import Scaling
 from tidegate.local.objects.validation import InvalidObject, Object, Stage, nearest, parse, webhook_error
 
@@ -32,7 +32,8 @@ def parse_manifest(value: Object) -> Manifest:
     manifest = parse(model, value)
     if not manifest.metadata.name:
         raise InvalidObject(Stage.SCHEMA, "metadata.name", "is missing", remedy="add it")
-    if BY_VERSION[manifest.api_version, manifest.kind].served:
+    kind = BY_VERSION[manifest.api_version, manifest.kind]
+    if kind.served and not isinstance(manifest, Role | RoleBinding):  # their names may have a colon
         _check_names(manifest)
     if isinstance(manifest, KnativeService):
         _check_service(manifest)

@@ -16,6 +16,7 @@ from kubernetes import config, watch
 
 from tests.tidegate.local.calls import call, fails
 from tidegate.local.apiserver.api import application
+from tidegate.local.apiserver.config_maps import ConfigMaps
 from tidegate.local.apiserver.store import Store
 from tidegate.local.eventing.controller import EventingController
 from tidegate.local.up import Up
@@ -198,6 +199,27 @@ async def test_template_of_a_job_is_immutable(connection: kubernetes.ApiClient) 
     change = {"spec": {"template": {"metadata": {"labels": {"a": "b"}}}}}
     status, _, message = await reason(jobs.patch_namespaced_job, "j", "default", change)
     assert (status, message) == (422, 'Job.batch "j" is invalid: spec.template: field is immutable')
+
+
+async def test_config_map_is_created_and_changed_until_it_is_immutable(connection: kubernetes.ApiClient, store: Store) -> None:
+    core = kubernetes.CoreV1Api(connection)
+    item = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"a": "1", "b": "2"}}
+    await call(core.create_namespaced_config_map, "default", item)
+    found = ConfigMaps(store)
+    assert dict(found) == {"settings": {"a": "1", "b": "2"}}
+    await call(core.patch_namespaced_config_map, "settings", "default", {"data": {"a": None, "c": "3"}, "immutable": True})
+    assert found["settings"] == {"b": "2", "c": "3"}
+    assert [item.metadata.name for item in (await call(core.list_namespaced_config_map, "default")).items] == ["settings"]
+    status, _, message = await reason(core.patch_namespaced_config_map, "settings", "default", {"data": {"b": "4"}})
+    assert (status, message[:33]) == (422, 'ConfigMap "settings" is invalid: ')
+    await call(core.delete_namespaced_config_map, "settings", "default")
+    assert len(found) == 0
+
+
+async def test_role_may_have_a_colon_in_its_name(connection: kubernetes.ApiClient) -> None:
+    roles = kubernetes.RbacAuthorizationV1Api(connection)
+    item = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "system:router"}, "rules": []}
+    assert (await call(roles.create_namespaced_role, "default", item)).metadata.name == "system:router"
 
 
 async def test_names_are_by_namespace_except_for_services(custom: kubernetes.CustomObjectsApi, service: Make) -> None:

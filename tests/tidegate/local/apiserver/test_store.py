@@ -107,3 +107,19 @@ def test_subscriber_gets_each_change_until_it_ends_its_subscription() -> None:
     end()
     store.delete("things", "a")
     assert len(changes) == 1
+
+
+def test_name_can_be_in_several_namespaces_unless_it_is_a_host() -> None:
+    store = Store()
+    for namespace in ("default", "other"):
+        store.create("things", {**thing(), "metadata": {"name": "a", "namespace": namespace}})
+    assert [item["metadata"]["namespace"] for item in store.list("things")] == ["default", "other"]
+    assert len(store.list("things", "other")) == 1
+    store.update_status("things", "a", {"ok": True}, "other")
+    assert "status" not in store.get("things", "a", "default")
+    store.delete("things", "a", "default")
+    assert store.find("things", "a", "default") is None
+    assert store.find("things", "a") is not None
+    store.create("services", thing())
+    with pytest.raises(StatusError, match="already exists"):
+        store.create("services", {**thing(), "metadata": {"name": "a", "namespace": "other"}})

@@ -14,6 +14,8 @@ import pytest
 from eventing.codecs import http
 from eventing.codecs.http import Mode
 from eventing.event import Event
+from eventing.kafka.kafka_python.cluster import KafkaCluster
+from eventing.kafka.port import Broker, ConsumedRecord, TopicPartition
 from functions.runtime.knative.objects import condition
 from tests.conftest import ROOT
 from tests.tidegate.local.calls import url
@@ -22,7 +24,8 @@ from tidegate.local.up import Up, UpSettings, up
 
 Object = dict[str, Any]
 Until = Callable[[Callable[[], Any]], Awaitable[None]]
-FILES = ("base", "components/kafka-broker/broker.yaml", "components/kafka-broker/sinks.yaml", "components/kafka-broker/triggers.yaml")
+BROKER = "components/kafka-broker"
+FILES = ("base", f"{BROKER}/broker.yaml", f"{BROKER}/sinks.yaml", f"{BROKER}/triggers.yaml", "components/nightly-batch/source.yaml")
 FLIGHT = {
     "carrier": "UA",
     "origin": "EWR",
@@ -110,7 +113,45 @@ async def test_event_goes_to_the_model_and_its_reply_to_another_trigger(
     assert all(revision.pool.counts.starts == 1 for revision in here.controller.revisions.values())
 
 
-async def test_event_that_cannot_be_scored_goes_to_the_dead_letter_sink(
+async def first_of(here: Up, topic: str) -> ConsumedRecord:
+    """The first record of a topic, as soon as there is one."""
+    running = here.running
+    version = tuple(running.kafka_api_version) if running.kafka_api_version else None
+
+    def read() -> ConsumedRecord:
+        consumer = KafkaCluster(Broker(running.bootstrap_servers, version)).consumer()
+        try:
+            consumer.assign([TopicPartition(topic, number) for number in consumer.partitions_for(topic)])
+            for _ in range(300):
+                for found in consumer.poll(0.1).values():
+                    return found[0]
+            raise TimeoutError(f"the topic {topic} has no record")
+        finally:
+            consumer.close()
+
+    return await asyncio.to_thread(read)
+
+
+async def test_manifests_are_ready_unchanged(here: Up, until: Until) -> None:
+    store = here.controller.store
+    resources = ("brokers", "triggers", "kafkasinks", "jobsinks", "pingsources", "services")
+    found = [(resource, item["metadata"]["name"]) for resource in resources for item in store.list(resource)]
+    assert {resource for resource, _ in found} == set(resources)
+    await until(lambda: all(is_ready(here, resource, name) for resource, name in found))
+
+
+async def test_scores_and_dead_letters_reach_their_topics(here: Up, client: aiohttp.ClientSession, until: Until) -> None:
+    await until(lambda: is_ready(here, "triggers", "flights-departed") and is_ready(here, "triggers", "flights-scored"))
+    assert await send(here, client, FLIGHT) == 202
+    scored = await first_of(here, "flights.scored")
+    assert dict(scored.headers)["ce_type"] == b"dev.tidegate.inference.completed"
+    assert await send(here, client, {**FLIGHT, "carrier": 7}) == 202
+    dead = dict((await first_of(here, "flights.deadletter")).headers)
+    assert dead["ce_type"] == b"com.example.flight.departed"
+    assert (dead["ce_knativeerrordest"] or b"").endswith(b"/models/flights")
+
+
+async def test_event_that_cannot_be_scored_goes_to_the_dead_letter_sink_of_its_trigger(
     here: Up, client: aiohttp.ClientSession, records: Path, until: Until
 ) -> None:
     here.apply(recorder(records))

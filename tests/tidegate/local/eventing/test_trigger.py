@@ -168,12 +168,12 @@ async def test_event_whose_retries_are_used_up_is_dead_lettered(eventing: Eventi
 
 async def test_dead_letter_without_a_response_has_no_code(eventing: Eventing, sink: StartSink, unused_tcp_port: int) -> None:
     dead = await sink()
-    nobody = f"http://127.0.0.1:{unused_tcp_port}/"
-    eventing.trigger("a", nobody, dead_letter=dead.url, delivery={"deadLetterSink": {"uri": dead.url}})
+    unreachable = f"http://127.0.0.1:{unused_tcp_port}/"
+    eventing.trigger("a", unreachable, dead_letter=dead.url, delivery={"deadLetterSink": {"uri": dead.url}})
     await eventing.ready("a")
     await eventing.send(event(1))
 
-    assert await dead.wait(1) == [event(1).with_attributes(knativeerrordest=nobody)]
+    assert await dead.wait(1) == [event(1).with_attributes(knativeerrordest=unreachable)]
 
 
 async def test_slow_subscriber_is_given_up_after_the_timeout(eventing: Eventing, sink: StartSink) -> None:
@@ -474,3 +474,46 @@ async def test_change_of_the_order_continues_where_it_was(eventing: Eventing, si
 
     await received.wait(2)
     assert received.ids == ["e1", "e2"]
+
+
+async def test_kill_gives_up_the_attempts_in_flight(eventing: Eventing, sink: StartSink) -> None:
+    go = asyncio.Event()
+
+    async def wait(_: Event) -> web.Response:
+        await go.wait()
+        return respond()
+
+    received = await sink(wait)
+    eventing.trigger("a", received.url)
+    await eventing.ready("a")
+    await eventing.send(event(1))
+    await received.wait(1)
+    closing = asyncio.create_task(eventing.triggers.close())
+    await asyncio.sleep(0)
+
+    eventing.triggers.kill()
+
+    await closing
+    go.set()
+    eventing.trigger("a", received.url)
+    await received.wait(2)
+    assert received.ids == ["e1", "e1"]
+
+
+async def test_changed_subscriber_gets_the_event_that_waits_for_a_retry(eventing: Eventing, sink: StartSink) -> None:
+    async def fail(_: Event) -> web.Response:
+        return respond(status=503)
+
+    broken, repaired = await sink(fail), await sink()
+    eventing.trigger("a", broken.url, order="ordered", delivery={"retry": 5, "backoffDelay": "PT1H"})
+    await eventing.ready("a")
+    await eventing.send(event(1, partitionkey="k"))
+    await eventing.send(event(2, partitionkey="k"))
+    await broken.wait(1)
+    await until(lambda: counts(eventing).retries == 1)
+
+    eventing.trigger("a", None, order="ordered")
+    eventing.trigger("a", repaired.url, order="ordered")
+
+    await repaired.wait(2)
+    assert (broken.ids, repaired.ids) == (["e1"], ["e1", "e2"])

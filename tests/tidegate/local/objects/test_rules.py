@@ -57,6 +57,7 @@ def test_typical_manifest_is_accepted(service: Make) -> None:
         (("spec", "template", "spec", "timeoutSeconds"), 601, "expected 0 <= 601 <= 600"),
         (("metadata", "name"), "Hello_1", "a lowercase RFC 1123 subdomain consists of"),
         (("metadata", "name"), "hello.1", "not a DNS 1035 label"),
+        (("metadata", "name"), "broker-ingress", "whose host receives events in tidegate up; choose another name."),
         (("metadata", "annotations"), {"autoscaling.knative.dev/min-scale": "1"}, 'must be put under "spec.template.metadata.annotations"'),
     ],
 )
