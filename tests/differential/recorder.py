@@ -1,7 +1,7 @@
 """A subscriber that keeps the events it receives, and answers as the end of its path says.
 
 POST …/answer/STATUS        is answered with this status
-POST …/fail/TIMES/STATUS    likewise, as many times for each event; then it is accepted
+POST …/fail/TIMES/STATUS    also, as many times for each event; then it is accepted
 POST …/reply/TYPE           is answered with an event of this type
 POST …/text                 is answered with a text that is no event
 GET /ids/PATH               has the ids of the attempts at this path, in their order
@@ -26,7 +26,7 @@ received: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
 class Recorder(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def do_POST(self) -> None:  # noqa: N802 for http.server
+    def do_POST(self) -> None:
         body = self.sent().decode()
         headers = {name.lower(): value for name, value in self.headers.items()}
         attributes = {name.removeprefix("ce-"): value for name, value in headers.items() if name.startswith("ce-")}
@@ -46,7 +46,7 @@ class Recorder(BaseHTTPRequestHandler):
         else:
             self.respond(204)
 
-    def do_GET(self) -> None:  # noqa: N802 for http.server
+    def do_GET(self) -> None:
         _, view, path = self.path.split("/", 2)
         attempts = received[f"/{path}"]
         events = list({attempt.get("id"): attempt for attempt in reversed(attempts)}.values())[::-1]
@@ -77,4 +77,5 @@ class Recorder(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    ThreadingHTTPServer((os.environ.get("TIDEGATE_HOST", "0.0.0.0"), int(os.environ["PORT"])), Recorder).serve_forever()
+    host = os.environ.get("TIDEGATE_HOST", "0.0.0.0")  # noqa: S104 a pod is reached by its own address
+    ThreadingHTTPServer((host, int(os.environ["PORT"])), Recorder).serve_forever()

@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from tidegate.local.objects.eventing import Destination
 from tidegate.local.objects.validation import webhook_error
 
-
 P = TypeVar("P", bound=BaseModel)
+
+_ABSOLUTE = "Absolute URI is not allowed when Ref or [apiVersion, kind, name] is present"
 
 
 def destinations(model: BaseModel) -> Iterator[tuple[str, Destination]]:
@@ -51,7 +52,7 @@ def _check(destination: Destination, path: str) -> None:
         return
     absolute = _is_absolute(destination.uri)
     if destination.ref is not None and absolute:
-        raise webhook_error(f"{path}.ref, {path}.uri, {path}[apiVersion, kind, name]", "Absolute URI is not allowed when Ref or [apiVersion, kind, name] is present")
+        raise webhook_error(f"{path}.ref, {path}.uri, {path}[apiVersion, kind, name]", _ABSOLUTE)
     if destination.ref is None and not absolute:
         problem = "Relative URI is not allowed when Ref and [apiVersion, kind, name] is absent"
         raise webhook_error(f"{path}.uri", f"invalid value: {problem}")
