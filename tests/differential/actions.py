@@ -1,4 +1,4 @@
-"""The actions of a step on a side, by the step's key: `request`, `create`, `patch`, `delete`, `read`, `zero`."""
+"""The actions of a step on a side, by the step's key: `request`, `probe`, `create`, `patch`, `delete`, `read`, `columns`, `zero`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from tests.differential.sides import GROUPS, Side
 
 # Longest is the way of a service to zero.
 _TIMEOUT_SECONDS = 120.0
+# Between two probes: a lost one is sent again.
+_PROBE_SECONDS = 2.0
 
 
 def until(check: Callable[[], str | None]) -> None:
@@ -47,6 +49,30 @@ def request(side: Side, wanted: Object, expected: Object) -> None:
     else:
         wrong = send()
         assert not wrong, wrong
+
+
+def probe(side: Side, wanted: Object, expected: Object) -> None:
+    """Send `events` to an `address` until each of the recorder's `paths` has received one.
+
+    On a cluster the parts that deliver events learn of a Trigger some time after it is ready.
+    """
+    service, missing = wanted.get("service", "recorder"), set(wanted["paths"])
+
+    def send() -> str | None:
+        for event in wanted["events"]:
+            headers = {"ce-specversion": "1.0", "ce-id": "probe", "ce-source": "/probe", **event}
+            answer(side, {"address": wanted["address"], "headers": headers, "text": ""})
+        end = time.monotonic() + _PROBE_SECONDS
+        while missing and time.monotonic() < end:
+            missing.difference_update([path for path in missing if _probed(side, service, path)])
+        return f"nothing has arrived at {sorted(missing)}" if missing else None
+
+    assert expected == {"arrived": True}
+    until(send)
+
+
+def _probed(side: Side, service: str, path: str) -> bool:
+    return answer(side, {"service": service, "path": f"/probes/{path}"}).body not in (b"0", b"")
 
 
 def create(side: Side, items: Object | list[Object], expected: Object) -> None:
@@ -113,6 +139,12 @@ def status_of(item: Object) -> Object:
     return {**status, "conditions": {kind: {key: text for key, text in one.items() if text} for kind, one in conditions.items()}}
 
 
+def columns(side: Side, resources: list[str], expected: Object) -> None:
+    """Compare the columns by which `kubectl get` shows resources."""
+    wrong = difference(expected, {resource: side.columns(resource) for resource in resources})
+    assert not wrong, wrong
+
+
 def zero(side: Side, services: list[str], expected: Object) -> None:
     """Wait for the numbers of replicas of services."""
     until(lambda: difference(expected, {"replicas": [side.replicas(name) for name in services]}))
@@ -120,9 +152,11 @@ def zero(side: Side, services: list[str], expected: Object) -> None:
 
 ACTIONS: dict[str, Callable[[Side, Any, Object], None]] = {
     "request": request,
+    "probe": probe,
     "create": create,
     "patch": patch,
     "delete": delete,
     "read": read,
+    "columns": columns,
     "zero": zero,
 }

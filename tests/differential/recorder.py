@@ -7,6 +7,7 @@ POST …/text                 is answered with a text that is no event
 GET /ids/PATH               has the ids of the attempts at this path, in their order
 GET /events/PATH            has the events themselves: the first one of each id
 GET /first/PATH             has the first event
+GET /probes/PATH            has the number of events with the id `probe`, which are accepted and have no other effect
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Attributes = dict[str, str]
 
 received: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+probes: Counter[str] = Counter()
 
 
 class Recorder(BaseHTTPRequestHandler):
@@ -30,6 +32,10 @@ class Recorder(BaseHTTPRequestHandler):
         body = self.sent().decode()
         headers = {name.lower(): value for name, value in self.headers.items()}
         attributes = {name.removeprefix("ce-"): value for name, value in headers.items() if name.startswith("ce-")}
+        if attributes.get("id") == "probe":
+            probes[self.path] += 1
+            self.respond(204)
+            return
         attempts = received[self.path]
         kind = headers.get("content-type")
         attempts.append({**attributes, "data": json.loads(body) if body and "json" in str(kind) else body, "content-type": kind})
@@ -50,7 +56,12 @@ class Recorder(BaseHTTPRequestHandler):
         _, view, path = self.path.split("/", 2)
         attempts = received[f"/{path}"]
         events = list({attempt.get("id"): attempt for attempt in reversed(attempts)}.values())[::-1]
-        views = {"ids": [attempt.get("id") for attempt in attempts], "events": events, "first": events[0] if events else {}}
+        views: dict[str, Any] = {
+            "ids": [attempt.get("id") for attempt in attempts],
+            "events": events,
+            "first": events[0] if events else {},
+            "probes": probes[f"/{path}"],
+        }
         self.respond(200, json.dumps(views[view]).encode(), {"content-type": "application/json"})
 
     def respond(self, status: int, body: bytes = b"", headers: Attributes | None = None) -> None:

@@ -44,6 +44,7 @@ GROUPS = {
     "jobs": ("batch", "v1"),
 }
 """Group and version of each resource of the scenarios."""
+_TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 # Enough for a busy machine.
 _START_SECONDS = 60.0
 
@@ -85,6 +86,15 @@ class Side:
         """An object. Raises ApiException."""
         found: Object = self.api.get_namespaced_custom_object(*GROUPS[resource], self.namespace, resource, name)
         return found
+
+    def columns(self, resource: str) -> list[str]:
+        """The columns that `kubectl get` shows; in brackets those of `-o wide`."""
+        group, version = GROUPS[resource]
+        client = self.api.api_client
+        path = f"/apis/{group}/{version}/namespaces/{self.namespace}/{resource}"
+        wanted = client.param_serialize("GET", path, header_params={"Accept": _TABLE}, auth_settings=["BearerToken"])
+        definitions = json.loads(client.call_api(*wanted).read())["columnDefinitions"]
+        return [f"({found['name']})" if found["priority"] else found["name"] for found in definitions]
 
     def create(self, item: Object) -> None:
         """Create an object. Raises ApiException."""
