@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 
 from aiohttp import web
 
 from common.errors import InvalidEvent, TidegateError
 from eventing.event import Event
 from eventing.kafka.errors import KafkaError, RecordTooLarge
-from eventing.kafka.port import Cluster, ProducerOptions
+from eventing.kafka.port import Cluster, ProducerOptions, TopicPartition
 from tidegate.local.eventing import hops, ingress
 from tidegate.local.eventing.ingress import Address, Refused
 from tidegate.local.eventing.runner import Condition, Report, Resolved
@@ -81,14 +82,24 @@ class BrokerRunner:
             self._applied.clear()
             await self._applied.wait()
 
-    async def partitions(self, topic: EventTopic) -> set[int]:
-        return await (await self.writer()).partitions(topic.name)
+    def ends(self, namespace: str, name: str) -> Mapping[int, int] | None:
+        """Return the ends of a Broker's topic, by partition; None before the topic is there."""
+        task = self._brokers.get(Address(namespace, name))
+        return dict(task.result().ends) if task and task.done() and not task.cancelled() else None
 
     async def writer(self) -> Writer:
         """Return the writer of everything in this process that writes events, connected at the first call. Raises KafkaError."""
         async with self._connecting:
             if self._writer is None:
-                self._writer = Writer(await asyncio.to_thread(self._cluster.producer, ProducerOptions(block_seconds=_BLOCK_SECONDS)))
+                call = asyncio.to_thread(self._cluster.producer, ProducerOptions(block_seconds=_BLOCK_SECONDS))
+                connecting = asyncio.ensure_future(call)
+                try:
+                    self._writer = Writer(await asyncio.shield(connecting))
+                except asyncio.CancelledError:
+                    # The call goes on in its thread, and `close` must close what it returns.
+                    with suppress(KafkaError):
+                        self._writer = Writer(await connecting)
+                    raise
             return self._writer
 
     def written(self) -> Mapping[Address, int]:
@@ -121,8 +132,7 @@ class BrokerRunner:
                 if self._create_topics:
                     await asyncio.to_thread(self._create, name)
                 writer = await self.writer()
-                await writer.partitions(name)
-                return EventTopic(name, writer)
+                return EventTopic(name, writer, await asyncio.to_thread(self._ends, name, await writer.partitions(name)))
             except TidegateError as error:
                 failed = Condition(type=TOPIC_READY, status="False", reason=f"Failed to create topic: {name}", message=str(error))
                 self._report(*address, failed)
@@ -135,6 +145,14 @@ class BrokerRunner:
             admin.create_topic(name, _PARTITIONS)
         finally:
             admin.close()
+
+    def _ends(self, name: str, partitions: Collection[int]) -> dict[int, int]:
+        consumer = self._cluster.consumer()
+        try:
+            found = consumer.end_offsets([TopicPartition(name, number) for number in partitions], _BLOCK_SECONDS)
+        finally:
+            consumer.close()
+        return {source.partition: offset for source, offset in found.items()}
 
     def _opened(self, address: Address, task: asyncio.Task[EventTopic]) -> None:
         if not task.cancelled():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from typing import NamedTuple, TypeVar
@@ -34,10 +34,14 @@ _MAX_RECORDS = 500
 
 
 class Start(Enum):
-    """Where a group without offsets starts."""
+    """An end of a topic."""
 
     EARLIEST = "earliest"
     LATEST = "latest"
+
+
+Origin = Start | Mapping[int, int]
+"""Where a group without offsets starts: at an end of the topic, or at offsets by partition."""
 
 
 class Incoming(NamedTuple):
@@ -72,7 +76,7 @@ class Reader:
         """The offset to read next, by partition."""
         return self._next
 
-    async def start(self, partitions: set[int], start: Start, notify: Callable[[], None], *, reset: bool = False) -> None:
+    async def start(self, partitions: Collection[int], start: Origin, notify: Callable[[], None], *, reset: bool = False) -> None:
         """Connect and find the position in each partition. Raises KafkaError or BrokerRefused.
 
         A partition without a committed offset gets one at once, so that no record is missed after a crash; with `reset`
@@ -107,8 +111,8 @@ class Reader:
         if self._fetching is not None:
             self._fetching.cancel()
         try:
-            if self._consumer is not None:
-                await self._run(self._consumer.close, _CLOSE_SECONDS)
+            # In the thread, after a connection that a cancelled `start` has left to it.
+            await self._run(self._close)
         except KafkaError as error:
             log.info("the reader of %s was not closed in order (%s)", self._topic, error)
         finally:
@@ -158,20 +162,23 @@ class Reader:
     async def _run(self, call: Callable[..., Result], *arguments: object) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
 
-    def _connect(self, sources: list[TopicPartition], start: Start, reset: bool) -> dict[TopicPartition, int]:
+    def _connect(self, sources: list[TopicPartition], start: Origin, reset: bool) -> dict[TopicPartition, int]:
         consumer = self._consumer = self._cluster.consumer(ConsumerOptions(group=self._group, max_poll_records=_MAX_RECORDS))
         consumer.assign(sources)
         committed = {} if reset else {source: consumer.committed(source, _CALL_SECONDS) for source in sources}
         known = {source: found.offset for source, found in committed.items() if found is not None}
         missing = [source for source in sources if source not in known]
         if missing:
-            offsets = consumer.end_offsets if start is Start.LATEST else consumer.beginning_offsets
-            added = offsets(missing)
+            added = _offsets(consumer, missing, start)
             consumer.commit({source: CommittedOffset(offset) for source, offset in added.items()}, _CALL_SECONDS)
             known |= added
         for source, offset in known.items():
             consumer.seek(source, offset)
         return known
+
+    def _close(self) -> None:
+        if self._consumer is not None:
+            self._consumer.close(_CLOSE_SECONDS)
 
     def _poll(self, wanted: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Sequence[ConsumedRecord]]:
         consumer = self._client
@@ -183,3 +190,9 @@ class Reader:
             if positions.get(source) != offset:
                 consumer.seek(source, offset)
         return consumer.poll(_FETCH_SECONDS)
+
+
+def _offsets(consumer: Consumer, sources: list[TopicPartition], start: Origin) -> dict[TopicPartition, int]:
+    if isinstance(start, Mapping):
+        return {source: start[source.partition] for source in sources}
+    return consumer.end_offsets(sources) if start is Start.LATEST else consumer.beginning_offsets(sources)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from eventing.codecs import kafka
@@ -18,9 +18,13 @@ _OVERHEAD_BYTES = 1024
 class EventTopic:
     """A topic of events. `recent` has those that were written here."""
 
-    def __init__(self, name: str, writer: Writer) -> None:
+    def __init__(self, name: str, writer: Writer, ends: Mapping[int, int]) -> None:
+        """`ends` are the offsets after the last record of each partition, now."""
         self.name = name
         self.recent = Recent()
+        self.opened_at: Mapping[int, int] = dict(ends)
+        self.ends = dict(ends)
+        """The ends now, as far as they are known: other writers may have gone beyond."""
         self.written = 0
         self._writer = writer
         self._readers: list[Callable[[], None]] = []
@@ -44,6 +48,7 @@ class EventTopic:
     def _written(self, event: Event, size: int, position: Position) -> None:
         self.written += 1
         if position.offset >= 0:  # -1 where the broker does not report it
+            self.ends[position.partition] = position.offset + 1
             self.recent.add(*position, event, size)
         if self._readers and not self._scheduled:
             self._scheduled = True

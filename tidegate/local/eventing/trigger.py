@@ -18,7 +18,7 @@ from tidegate.local.eventing.delivery import DeliveryPolicy
 from tidegate.local.eventing.dispatcher import Dispatcher
 from tidegate.local.eventing.filters import Filter, compile_filters
 from tidegate.local.eventing.ingress import Address
-from tidegate.local.eventing.reader import Reader, Start
+from tidegate.local.eventing.reader import Reader
 from tidegate.local.eventing.runner import Condition, Report, Resolved
 from tidegate.local.eventing.subscriber import Counts, Delivered, Sleep, Subscriber
 from tidegate.local.eventing.topic import EventTopic
@@ -83,7 +83,7 @@ class TriggerRunner:
         if running is None or running.source != source:
             if running is not None:
                 self._stop(trigger, running)
-            running = self._running[trigger] = _Running(trigger, source)
+            running = self._running[trigger] = _Running(trigger, source, self._brokers.ends(*source.broker))
             self._all.add(running)
             running.start(self._run(running, self._stopping.get(trigger)))
         running.set_target(self._target(item, context, running))
@@ -154,8 +154,8 @@ class TriggerRunner:
         reader = Reader(self._cluster, topic.name, group_of(running.trigger), kafka.decode_verbatim, topic.recent)
         dispatcher = Dispatcher(reader, ordered=running.source.ordered)
         try:
-            partitions = await self._brokers.partitions(topic)
-            await reader.start(partitions, Start.LATEST, dispatcher.dispatch, reset=running.trigger in self._deleted)
+            start = running.created_at or topic.opened_at
+            await reader.start(topic.opened_at, start, dispatcher.dispatch, reset=running.trigger in self._deleted)
         except BaseException:
             await reader.close()
             raise
@@ -166,9 +166,14 @@ class TriggerRunner:
 class _Running:
     """One Trigger from its first application to its deletion, or to a change of what it reads."""
 
-    def __init__(self, trigger: Address, source: _Source) -> None:
+    def __init__(self, trigger: Address, source: _Source, created_at: Mapping[int, int] | None) -> None:
+        """`created_at` are the ends of the Broker's topic now, by partition, or None if it is not there yet.
+
+        A Trigger gets the events from its creation on, although it takes a while to connect.
+        """
         self.trigger = trigger
         self.source = source
+        self.created_at = created_at
         self.counts = Counts()
         self.dispatcher: Dispatcher | None = None
         self._reader: Reader | None = None

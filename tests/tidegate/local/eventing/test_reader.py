@@ -98,7 +98,7 @@ async def test_reader_continues_at_the_committed_offsets(cluster: FakeCluster) -
 
 
 async def test_what_memory_has_dropped_is_fetched(cluster: FakeCluster) -> None:
-    topic = EventTopic(TOPIC, Writer(cluster.producer()))
+    topic = EventTopic(TOPIC, Writer(cluster.producer()), {0: 0, 1: 0})
     topic.recent = Recent(max_records=2)
     reading = await Reading(cluster, topic.recent).start()
     for number in range(20):
@@ -142,7 +142,7 @@ def test_records_of_all_writers_are_read_once_and_in_order(writes: list[tuple[bo
     async def run() -> None:
         cluster = FakeCluster()
         cluster.create_topic(TOPIC, 2)
-        topic = EventTopic(TOPIC, Writer(cluster.producer()))
+        topic = EventTopic(TOPIC, Writer(cluster.producer()), {0: 0, 1: 0})
         topic.recent = Recent(max_records=kept)
         reading = await Reading(cluster, topic.recent).start()
         for number, (own, key, read) in enumerate(writes):

@@ -62,6 +62,18 @@ async def test_trigger_sees_no_event_from_before_it_was_created(eventing: Eventi
     assert received.ids == ["e2"]
 
 
+async def test_trigger_gets_the_events_from_its_creation_on(eventing: Eventing, sink: StartSink) -> None:
+    received = await sink()
+    for number in range(8):
+        await eventing.send(event(number))
+    eventing.trigger("a", received.url)
+    await eventing.send(event(8), event(9), mode=Mode.BATCH)  # before the Trigger is connected
+
+    await received.wait(2)
+
+    assert sorted(received.ids) == ["e8", "e9"]
+
+
 async def test_each_trigger_gets_the_events_of_its_filter(eventing: Eventing, sink: StartSink) -> None:
     some, every = await sink(), await sink()
     eventing.trigger("a", some.url, filters=[{"prefix": {"type": "com.airline."}}])
