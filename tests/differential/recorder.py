@@ -4,8 +4,8 @@ POST …/answer/STATUS        is answered with this status
 POST …/fail/TIMES/STATUS    also, as many times for each event; then it is accepted
 POST …/reply/TYPE           is answered with an event of this type
 POST …/text                 is answered with a text that is no event
-GET /ids/PATH               has the ids of the attempts at this path, in their order
-GET /events/PATH            has the events themselves: the first one of each id
+GET /ids/PATH               has the ids of the attempts at this path, sorted
+GET /events/PATH            has the events themselves, sorted by id: the first attempt of each
 GET /first/PATH             has the first event
 GET /probes/PATH            has the number of events with the id `probe`, which are accepted and have no other effect
 """
@@ -55,11 +55,12 @@ class Recorder(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         _, view, path = self.path.split("/", 2)
         attempts = received[f"/{path}"]
-        events = list({attempt.get("id"): attempt for attempt in reversed(attempts)}.values())[::-1]
+        # A Broker keeps no order between events.
+        events = sorted({attempt.get("id"): attempt for attempt in reversed(attempts)}.values(), key=lambda event: str(event.get("id")))
         views: dict[str, Any] = {
-            "ids": [attempt.get("id") for attempt in attempts],
+            "ids": sorted((attempt.get("id") for attempt in attempts), key=str),
             "events": events,
-            "first": events[0] if events else {},
+            "first": attempts[0] if attempts else {},
             "probes": probes[f"/{path}"],
         }
         self.respond(200, json.dumps(views[view]).encode(), {"content-type": "application/json"})
