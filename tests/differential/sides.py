@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from kubernetes import client as kubernetes
 from kubernetes import config
@@ -29,7 +31,20 @@ Kubectl = Callable[..., str]
 CONNECT: Callable[..., Any] = config.new_client_from_config
 
 ROOT = Path(__file__).parents[2]
-_SERVICES = ("serving.knative.dev", "v1")
+GROUPS = {
+    "services": ("serving.knative.dev", "v1"),
+    "revisions": ("serving.knative.dev", "v1"),
+    "brokers": ("eventing.knative.dev", "v1"),
+    "triggers": ("eventing.knative.dev", "v1"),
+    "jobsinks": ("sinks.knative.dev", "v1alpha1"),
+    "pingsources": ("sources.knative.dev", "v1"),
+    "sinkbindings": ("sources.knative.dev", "v1"),
+    "sequences": ("flows.knative.dev", "v1"),
+    "parallels": ("flows.knative.dev", "v1"),
+    "jobs": ("batch", "v1"),
+}
+"""Group and version of each resource of the scenarios."""
+_TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 # Enough for a busy machine.
 _START_SECONDS = 60.0
 
@@ -55,7 +70,7 @@ class Side:
     """A side.
 
     `domain` follows a service's name in its host; `images` replace the images by name; `replicas` counts those of a
-    service.
+    service. `connect` returns host and port for the URL of an object's address, which may be one inside the cluster.
     """
 
     name: str
@@ -65,6 +80,27 @@ class Side:
     images: Mapping[str, str]
     api: Api
     replicas: Callable[[str], int]
+    connect: Callable[[str], tuple[str, int]]
+
+    def get(self, resource: str, name: str) -> Object:
+        """An object. Raises ApiException."""
+        found: Object = self.api.get_namespaced_custom_object(*GROUPS[resource], self.namespace, resource, name)
+        return found
+
+    def columns(self, resource: str) -> list[str]:
+        """The columns that `kubectl get` shows; in brackets those of `-o wide`."""
+        group, version = GROUPS[resource]
+        client = self.api.api_client
+        path = f"/apis/{group}/{version}/namespaces/{self.namespace}/{resource}"
+        wanted = client.param_serialize("GET", path, header_params={"Accept": _TABLE}, auth_settings=["BearerToken"])
+        definitions = json.loads(client.call_api(*wanted).read())["columnDefinitions"]
+        return [f"({found['name']})" if found["priority"] else found["name"] for found in definitions]
+
+    def create(self, item: Object) -> None:
+        """Create an object. Raises ApiException."""
+        resource = f"{item['kind'].lower()}s"
+        where = (*GROUPS[resource], self.namespace, resource)
+        self.api.create_namespaced_custom_object(*where, item, field_validation="Strict")
 
 
 @contextmanager
@@ -77,9 +113,18 @@ def local(folder: Path, namespace: str) -> Iterator[Side]:
     try:
         running = _announced(folder, process)
         with CONNECT(running.kubeconfig) as connection:
-            host, _, port = running.gateway.removeprefix("http://").partition(":")
+            gateway = _endpoint(running.gateway.removeprefix("http://"))
             api = kubernetes.CustomObjectsApi(connection)
-            yield Side("local", namespace, (host, int(port)), _domain(api, namespace), {}, api, lambda name: _processes(running, name))
+            yield Side(
+                name="local",
+                namespace=namespace,
+                ingress=gateway,
+                domain=_domain(api, namespace),
+                images={},
+                api=api,
+                replicas=lambda name: _processes(running, name),
+                connect=lambda _: gateway,
+            )
     finally:
         process.terminate()
         process.wait(_START_SECONDS)
@@ -100,10 +145,29 @@ def cluster(folder: Path, namespace: str, kubectl: Kubectl) -> Iterator[Side]:
         with ExitStack() as stack:
             ingress = os.environ.get("E2E_INGRESS") or stack.enter_context(here.forwarded("kourier-system", "kourier"))
             api = kubernetes.CustomObjectsApi(stack.enter_context(CONNECT(os.environ["KUBECONFIG"])))
-            host, _, port = ingress.partition(":")
-            yield Side("cluster", namespace, (host, int(port)), _domain(api, namespace), tags, api, lambda name: len(here.pods(name)))
+            yield Side(
+                name="cluster",
+                namespace=namespace,
+                ingress=_endpoint(ingress),
+                domain=_domain(api, namespace),
+                images=tags,
+                api=api,
+                replicas=lambda name: len(here.pods(name)),
+                connect=cache(lambda url: _endpoint(stack.enter_context(here.forwarded(*_service_at(url))))),
+            )
     finally:
         kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+def _endpoint(address: str) -> tuple[str, int]:
+    host, _, port = address.partition(":")
+    return host, int(port)
+
+
+def _service_at(url: str) -> tuple[str, str]:
+    """Namespace and name of the Kubernetes Service of a URL inside a cluster."""
+    name, namespace, *_ = str(urlsplit(url).hostname).split(".")
+    return namespace, name
 
 
 def _kustomized(folder: Path, namespace: str, tags: Mapping[str, str]) -> str:
@@ -132,7 +196,7 @@ def _announced(folder: Path, process: subprocess.Popen[bytes]) -> state.Running:
 
 
 def _domain(api: Api, namespace: str) -> str:
-    router: Object = api.get_namespaced_custom_object(*_SERVICES, namespace, "services", "router")
+    router: Object = api.get_namespaced_custom_object(*GROUPS["services"], namespace, "services", "router")
     url: str = router["status"]["url"]
     return url.removeprefix("http://router.")
 

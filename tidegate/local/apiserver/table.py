@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from functions.runtime.knative.objects import condition
+from tidegate.local.objects.eventing import BROKER_CLASS
 from tidegate.local.objects.validation import Object
 
 Cell = Callable[[Object], Any]
@@ -23,14 +24,15 @@ def is_wanted(request: web.Request) -> bool:
 
 def of(plural: str, items: Iterable[Object]) -> Object:
     """A table with one row for each object of the resource."""
-    columns = {"Name": _field("metadata", "name"), **_COLUMNS.get(plural, {}), "Age": _age}
+    columns = {"Name": _field("metadata", "name"), **_COLUMNS.get(plural, _AGE)}
     definitions = [_definition(name) for name in columns]
     rows = [{"cells": [cell(item) for cell in columns.values()], "object": _partial(item)} for item in items]
     return {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {}, "columnDefinitions": definitions, "rows": rows}
 
 
 def _definition(name: str) -> Object:
-    return {"name": name, "type": "string", "format": "name" if name == "Name" else "", "description": "", "priority": 0}
+    format_, priority = "name" if name == "Name" else "", int(name in _WIDE)
+    return {"name": name, "type": "string", "format": format_, "description": "", "priority": priority}
 
 
 def _partial(item: Object) -> Object:
@@ -66,15 +68,18 @@ def _job_status(job: Object) -> str:
 
 def _duration(job: Object) -> str | None:
     status = job.get("status") or {}
-    start, end = status.get("startTime"), status.get("completionTime")
-    if not start or not end:
-        return None
-    return human((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
+    start = status.get("startTime")
+    return _between(start, status.get("completionTime")) if start else None
 
 
 def _age(item: Object) -> str:
-    created = datetime.fromisoformat(item["metadata"]["creationTimestamp"])
-    return human((datetime.now(UTC) - created).total_seconds())
+    return _between(item["metadata"]["creationTimestamp"])
+
+
+def _between(start: str, end: str | None = None) -> str:
+    """The duration between two times, or until now."""
+    last = datetime.fromisoformat(end) if end else datetime.now(UTC)
+    return human((last - datetime.fromisoformat(start)).total_seconds())
 
 
 def human(seconds: float) -> str:
@@ -89,8 +94,12 @@ def human(seconds: float) -> str:
     return f"{whole}s"
 
 
+# kubectl shows these by `-o wide`.
+_WIDE = frozenset({"Class"})
+_AGE = {"Age": _age}
 _URL = {"URL": _field("status", "address", "url")}
 _READY = {"Ready": _condition("Ready", "status"), "Reason": _condition("Ready", "reason")}
+_SINCE = {**_AGE, **_READY}
 _SINK = {"Sink": _field("status", "sinkUri")}
 _COLUMNS: Mapping[str, Mapping[str, Cell]] = {
     "services": {
@@ -106,16 +115,16 @@ _COLUMNS: Mapping[str, Mapping[str, Cell]] = {
         "Actual Replicas": _field("status", "actualReplicas"),
         "Desired Replicas": _field("status", "desiredReplicas"),
     },
-    "brokers": {**_URL, **_READY},
-    "triggers": {"Broker": _field("spec", "broker"), "Subscriber_URI": _field("status", "subscriberUri"), **_READY},
-    "kafkasinks": {**_URL, **_READY},
-    "jobsinks": {**_URL, **_READY},
-    "pingsources": {**_SINK, "Schedule": _field("spec", "schedule"), **_READY},
-    "kafkasources": {"Topics": lambda item: ",".join(item["spec"].get("topics", ())), **_SINK, **_READY},
-    "sinkbindings": {**_SINK, **_READY},
-    "apiserversources": {**_SINK, **_READY},
-    "containersources": {**_SINK, **_READY},
-    "sequences": {**_URL, **_READY},
-    "parallels": {**_URL, **_READY},
-    "jobs": {"Status": _job_status, "Completions": _completions, "Duration": _duration},
+    "brokers": {**_URL, **_SINCE, "Class": _field("metadata", "annotations", BROKER_CLASS)},
+    "triggers": {"Broker": _field("spec", "broker"), "Subscriber_URI": _field("status", "subscriberUri"), **_SINCE},
+    "kafkasinks": {**_URL, **_SINCE},
+    "jobsinks": {**_URL, **_SINCE},
+    "pingsources": {**_SINK, "Schedule": _field("spec", "schedule"), **_SINCE},
+    "kafkasources": {"Topics": lambda item: ",".join(item["spec"].get("topics", ())), **_SINK, **_READY, **_AGE},
+    "sinkbindings": {**_SINK, **_SINCE},
+    "apiserversources": {**_SINK, **_SINCE},
+    "containersources": {**_SINK, **_SINCE},
+    "sequences": {**_URL, **_SINCE},
+    "parallels": {**_URL, **_SINCE},
+    "jobs": {"Status": _job_status, "Completions": _completions, "Duration": _duration, **_AGE},
 }

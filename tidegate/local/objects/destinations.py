@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel
@@ -10,11 +11,20 @@ from pydantic import BaseModel
 from tidegate.local.objects.eventing import Destination
 from tidegate.local.objects.validation import webhook_error
 
+P = TypeVar("P", bound=BaseModel)
 
-def destinations(model: BaseModel, path: str = "") -> Iterator[tuple[str, Destination]]:
+_ABSOLUTE = "Absolute URI is not allowed when Ref or [apiVersion, kind, name] is present"
+
+
+def destinations(model: BaseModel) -> Iterator[tuple[str, Destination]]:
     """Each destination of an object with its path, such as `spec.delivery.deadLetterSink`."""
+    return parts(model, Destination)
+
+
+def parts(model: BaseModel, kind: type[P], path: str = "") -> Iterator[tuple[str, P]]:
+    """Each part of an object that is of a kind, with its path."""
     for name, field in type(model).model_fields.items():
-        yield from _in(getattr(model, name), f"{path}.{field.alias or name}" if path else field.alias or name)
+        yield from _in(getattr(model, name), kind, f"{path}.{field.alias or name}" if path else field.alias or name)
 
 
 def check(model: BaseModel) -> None:
@@ -23,14 +33,14 @@ def check(model: BaseModel) -> None:
         _check(destination, path)
 
 
-def _in(value: object, path: str) -> Iterator[tuple[str, Destination]]:
-    if isinstance(value, Destination):
+def _in(value: object, kind: type[P], path: str) -> Iterator[tuple[str, P]]:
+    if isinstance(value, kind):
         yield path, value
     if isinstance(value, BaseModel):
-        yield from destinations(value, path)
+        yield from parts(value, kind, path)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _in(item, f"{path}[{index}]")
+            yield from _in(item, kind, f"{path}[{index}]")
 
 
 def _check(destination: Destination, path: str) -> None:
@@ -42,7 +52,7 @@ def _check(destination: Destination, path: str) -> None:
         return
     absolute = _is_absolute(destination.uri)
     if destination.ref is not None and absolute:
-        raise webhook_error(f"{path}.ref, {path}.uri", "Absolute URI is not allowed when Ref or [apiVersion, kind, name] is present")
+        raise webhook_error(f"{path}.ref, {path}.uri, {path}[apiVersion, kind, name]", _ABSOLUTE)
     if destination.ref is None and not absolute:
         problem = "Relative URI is not allowed when Ref and [apiVersion, kind, name] is absent"
         raise webhook_error(f"{path}.uri", f"invalid value: {problem}")

@@ -18,11 +18,5 @@ def seconds(text: str) -> float:
     """Seconds of a duration such as `PT0.5S`. Raises ValueError for any other text."""
     match = _PERIOD.fullmatch(text) if len(text) <= _LONGEST else None
     if match is None or not any(match.groups()):
-        raise ValueError(f"is {text[:_LONGEST]!r}, which is no duration of ISO 8601; write one such as PT0.5S")
+        raise ValueError(f"{text[:_LONGEST]!r} is no duration of ISO 8601, such as PT0.5S")
     return sum(float(number.replace(",", ".")) * unit for number, unit in zip(match.groups(), _SECONDS, strict=True) if number)
-
-
-def check(text: str) -> str:
-    """Return the duration unchanged. Raises ValueError if it is none."""
-    seconds(text)
-    return text

@@ -11,7 +11,7 @@ from tidegate.local.objects.validation import InvalidObject, Stage, webhook_erro
 _ATTRIBUTE = re.compile(r"[a-z][a-z0-9]*")
 # Deeper filters are a mistake, and evaluation is recursive.
 _DEEPEST = 32
-_SEVERAL = "expected exactly one, got multiple dialects: a filter has one of exact, prefix, suffix, all, any and not"
+_SEVERAL = "multiple dialects found, filters can have only one dialect set"
 
 
 def check(spec: TriggerSpec, path: str = "spec") -> None:

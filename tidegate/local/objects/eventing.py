@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from tidegate.local.objects import durations
 from tidegate.local.objects.job import JobTemplate
 from tidegate.local.objects.resources import LabelSelector, Manifest, ObjectReference, PodTemplate
 from tidegate.local.objects.validation import Json, StrictModel
@@ -18,9 +17,6 @@ BROKER_CLASS = "eventing.knative.dev/broker.class"
 DELIVERY_ORDER = "kafka.eventing.knative.dev/delivery.order"
 """The annotation of a Trigger with the value `ordered` or `unordered` (the default)."""
 
-Duration = Annotated[str, AfterValidator(durations.check)]
-"""A duration in ISO 8601's notation, such as `PT0.5S`."""
-
 
 class Destination(StrictModel):
     """A receiver of events: an object with an address, an absolute URI, or a URI relative to the object's."""
@@ -31,16 +27,23 @@ class Destination(StrictModel):
     audience: str | None = None
 
 
+# As the webhook of a cluster does, the rules report it by its fields.
+_MISSING = Destination.model_validate({})
+
+
 class DeliverySpec(StrictModel):
-    """How often an event is sent, how long an attempt may take, and where it goes after the last one."""
+    """How often an event is sent, how long an attempt may take, and where it goes after the last one.
+
+    Times are durations of ISO 8601, such as `PT0.5S`.
+    """
 
     dead_letter_sink: Destination | None = None
-    retry: int | None = Field(None, ge=0)
-    backoff_policy: Literal["linear", "exponential"] | None = None
-    backoff_delay: Duration | None = None
-    timeout: Duration | None = None
-    retry_after_max: Duration | None = None
-    format: Literal["json", "binary"] | None = None
+    retry: int | None = None
+    backoff_policy: str | None = None
+    backoff_delay: str | None = None
+    timeout: str | None = None
+    retry_after_max: str | None = None
+    format: str | None = None
 
 
 class CloudEventOverrides(StrictModel):
@@ -85,7 +88,7 @@ class TriggerSpec(StrictModel):
     broker_ref: BrokerReference | None = None
     filter: TriggerFilter | None = None
     filters: list[EventFilter] = Field([])
-    subscriber: Destination
+    subscriber: Destination = _MISSING
     delivery: DeliverySpec | None = None
 
 
@@ -97,7 +100,7 @@ class Trigger(Manifest):
 class SourceSpec(StrictModel):
     """The fields that all sources have."""
 
-    sink: Destination
+    sink: Destination = _MISSING
     ce_overrides: CloudEventOverrides | None = None
 
 
@@ -209,7 +212,7 @@ class SequenceStep(Destination):
 
 
 class SequenceSpec(StrictModel):
-    steps: list[SequenceStep] = Field(min_length=1)
+    steps: list[SequenceStep] = Field([])
     channel_template: ChannelTemplate | None = None
     reply: Destination | None = None
 
@@ -221,13 +224,13 @@ class Sequence(Manifest):
 
 class ParallelBranch(StrictModel):
     filter: Destination | None = None
-    subscriber: Destination
+    subscriber: Destination = _MISSING
     reply: Destination | None = None
     delivery: DeliverySpec | None = None
 
 
 class ParallelSpec(StrictModel):
-    branches: list[ParallelBranch] = Field(min_length=1)
+    branches: list[ParallelBranch] = Field([])
     channel_template: ChannelTemplate | None = None
     reply: Destination | None = None
 

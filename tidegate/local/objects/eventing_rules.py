@@ -9,15 +9,16 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tidegate.local.objects import container_rules, cron, destinations, durations, event_filters, job_rules, kinds
+from tidegate.local.objects import container_rules, cron, delivery_rules, destinations, event_filters, job_rules, kinds
 from tidegate.local.objects.eventing import (
     DELIVERY_ORDER,
     ApiServerSource,
     Broker,
     ContainerSource,
-    DeliverySpec,
     JobSink,
+    Parallel,
     PingSource,
+    Sequence,
     SinkBinding,
     SourceSpec,
     Trigger,
@@ -33,10 +34,10 @@ _SUBJECTS = ("Deployment", "Job", "Service")
 def check(model: Manifest) -> None:
     """Raise InvalidObject for the first violation of a rule of the object's kind."""
     destinations.check(model)
+    delivery_rules.check(model)
     spec = getattr(model, "spec", None)
     if isinstance(spec, SourceSpec):
         _check_overrides(spec)
-    _check_delivery(getattr(spec, "delivery", None), "spec.delivery")
     for kind, rule in _RULES.items():
         if isinstance(model, kind):
             rule(model)
@@ -47,15 +48,6 @@ def _check_overrides(spec: SourceSpec) -> None:
         if not _EXTENSION.fullmatch(name):
             details = "CloudEvents attribute names consist of lower-case letters and digits"
             raise webhook_error("spec.ceOverrides.extensions", f'invalid key name "{name}"', details)
-
-
-def _check_delivery(delivery: DeliverySpec | None, path: str) -> None:
-    if delivery is None:
-        return
-    if delivery.timeout is not None and durations.seconds(delivery.timeout) == 0:
-        raise webhook_error(f"{path}.timeout", f"invalid value: {delivery.timeout}")
-    if delivery.retry_after_max is not None:
-        raise webhook_error(f"{path}.retryAfterMax", "must not set the field(s)")
 
 
 def _check_broker(broker: Broker) -> None:
@@ -81,7 +73,7 @@ def _check_ping_source(source: PingSource) -> None:
     try:
         cron.parse(spec.schedule, spec.timezone)
     except cron.InvalidSchedule as error:
-        raise webhook_error(f"spec.{error.field}", f"invalid value: {error}") from None
+        raise webhook_error(f"spec.{error.field}", f"invalid value: {error.message}", error.remedy) from None
     if spec.data and spec.data_base64:
         raise webhook_error("spec.data, spec.dataBase64", "expected exactly one, got both")
     text: str | bytes = spec.data
@@ -90,7 +82,7 @@ def _check_ping_source(source: PingSource) -> None:
         try:
             text = base64.b64decode(spec.data_base64, validate=True)
         except binascii.Error as error:
-            raise webhook_error(field, f"invalid value: {error}") from None
+            raise webhook_error(field, f"invalid value: {error}", "want Base64") from None
     if text and spec.content_type == "application/json":
         _check_json_object(text, field)
 
@@ -138,6 +130,16 @@ def _check_api_server_source(source: ApiServerSource) -> None:
         raise webhook_error("spec.filters", "Filters is not empty but the NewAPIServerFilters feature is disabled.")
 
 
+def _check_sequence(sequence: Sequence) -> None:
+    if not sequence.spec.steps:
+        raise webhook_error("spec.steps", "missing field(s)")
+
+
+def _check_parallel(parallel: Parallel) -> None:
+    if not parallel.spec.branches:
+        raise webhook_error("spec.branches", "missing field(s)")
+
+
 def _check_container_source(source: ContainerSource) -> None:
     container_rules.check_container(source.spec.template.spec, "spec.template.spec")
 
@@ -151,4 +153,6 @@ _RULES: Mapping[type[Manifest], Callable[[Any], None]] = {
     SinkBinding: _check_sink_binding,
     ApiServerSource: _check_api_server_source,
     ContainerSource: _check_container_source,
+    Sequence: _check_sequence,
+    Parallel: _check_parallel,
 }

@@ -104,6 +104,8 @@ def _to_invalid_object(model: type[BaseModel], detail: ErrorDetails) -> InvalidO
         return InvalidObject(Stage.DECODING, field, f"is an unknown field; {_hint(model, location)}")
     if kind == "missing":
         return InvalidObject(Stage.SCHEMA, field, "is missing", remedy="add it")
+    if kind in ("too_short", "string_too_short"):
+        return InvalidObject(Stage.SCHEMA, field, "is empty", remedy="add at least one item" if kind == "too_short" else "write a value")
     if kind == "value_error":
         error: InvalidObject | ValueError = detail["ctx"]["error"]
         return InvalidObject(Stage.SCHEMA, field, str(error))

@@ -40,7 +40,7 @@ def test_trigger_shows_broker_subscriber_and_reason() -> None:
     ("spec", "status", "shown"),
     [
         ({"parallelism": 1}, None, ("Running", "0/1", None)),
-        ({"completions": 4}, {"succeeded": 2, "startTime": "2026-01-01T00:00:00Z"}, ("Running", "2/4", None)),
+        ({"completions": 4}, {"succeeded": 2}, ("Running", "2/4", None)),
         (
             {"completions": 1},
             {
@@ -58,3 +58,12 @@ def test_trigger_shows_broker_subscriber_and_reason() -> None:
 def test_job_shows_how_far_it_is(spec: Object, status: Object | None, shown: tuple[str, str, str | None]) -> None:
     found = cells("jobs", thing(spec, status))
     assert (found["Status"], found["Completions"], found["Duration"]) == shown
+
+
+def test_job_that_runs_shows_its_duration_so_far() -> None:
+    assert cells("jobs", thing({}, {"startTime": "2026-01-01T00:00:00Z"}))["Duration"].endswith("d")
+
+
+def test_class_of_a_broker_is_shown_on_request() -> None:
+    (column,) = (found for found in table.of("brokers", [])["columnDefinitions"] if found["name"] == "Class")
+    assert column["priority"] == 1

@@ -30,7 +30,7 @@ def nested(depth: int) -> dict[str, Any]:
         ),
         (
             {"filters": [{"exact": {"type": "t"}, "prefix": {"type": "t"}}]},
-            "expected exactly one, got multiple dialects: a filter has one of exact, prefix, suffix, all, any and not: spec.filters[0].",
+            "multiple dialects found, filters can have only one dialect set: spec.filters[0].",
         ),
         (
             {"filters": [{"not": {"suffix": {"dataVersion": "1"}}}]},
