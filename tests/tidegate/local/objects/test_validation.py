@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from tidegate.local.objects.eventing import KafkaSink
 from tidegate.local.objects.resources import KnativeService
 from tidegate.local.objects.validation import InvalidObject, Object, Stage, parse, path_of
 
@@ -36,6 +37,15 @@ def test_number_for_a_string_is_refused_with_its_path() -> None:
 def test_string_for_an_integer_is_refused() -> None:
     with pytest.raises(InvalidObject, match=r"containerPort is '8080': it must be an integer"):
         parse(KnativeService, broken(ports=[{"containerPort": "8080"}]))
+
+
+def test_empty_list_and_empty_text_have_a_remedy() -> None:
+    item = broken()
+    item["spec"]["template"]["spec"]["containers"] = []
+    with pytest.raises(InvalidObject, match=r"spec\.template\.spec\.containers is empty; add at least one item\."):
+        parse(KnativeService, item)
+    with pytest.raises(InvalidObject, match=r"spec\.topic is empty; write a value\."):
+        parse(KafkaSink, {"apiVersion": "v", "kind": "KafkaSink", "metadata": {}, "spec": {"topic": "", "bootstrapServers": ["k"]}})
 
 
 def test_null_is_an_absent_field() -> None:
