@@ -19,7 +19,7 @@ import typer
 
 from common.errors import TidegateError
 from common.redaction import redact
-from tidegate.commands import batch, demo, doctor, init, publish, serve, status, tail, up
+from tidegate.commands import batch, demo, doctor, init, publish, send, serve, status, tail, up
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -46,6 +46,7 @@ app.command("init")(init.init)
 app.command("demo")(demo.demo)
 app.command("batch")(batch.batch)
 app.command("publish")(publish.publish)
+app.command("send")(send.send)
 app.command("tail")(tail.tail)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
