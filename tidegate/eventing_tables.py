@@ -41,11 +41,21 @@ def _receivers(receivers: Sequence[ReceiverStatus]) -> Table:
 
 
 def _triggers(triggers: Sequence[TriggerStatus]) -> Table:
-    table = table_of("trigger", "broker", "ready", "delivered", "retries", "dead letters", "lost", "filtered", "subscriber")
+    table = table_of("trigger", "broker", "ready", "events", "subscriber")
     for item in triggers:
-        counts = (item["delivered"], item["retries"], item["dead_lettered"], item["lost"], item["filtered"])
-        table.add_row(item["name"], item["broker"], _ready(item), *map(_count, counts), item["subscriber"])
+        table.add_row(item["name"], item["broker"], _ready(item), _outcomes(item), item["subscriber"])
     return table
+
+
+def _outcomes(item: TriggerStatus) -> str:
+    counts = {
+        "delivered": item["delivered"],
+        "retries": item["retries"],
+        "dead-lettered": item["dead_lettered"],
+        "lost": item["lost"],
+        "filtered": item["filtered"],
+    }
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "-"
 
 
 def _sources(sources: Sequence[SourceStatus]) -> Table:

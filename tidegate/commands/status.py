@@ -95,7 +95,7 @@ def _show(document: Status, lags: dict[str, dict[str, Any]]) -> None:
 
     from tidegate import eventing_tables
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     console.print(f"gateway {document['gateway']}   Kafka {document['bootstrap_servers']} ({document['kafka']})", soft_wrap=True)
     console.print(_services(document))
     console.print(_workers(document, lags))

@@ -14,7 +14,7 @@ RESOURCES = ("brokers", "services", "jobsinks", "kafkasinks", "sequences", "para
 """The resources whose objects accept events, those that are chosen most often first."""
 
 _KINDS = {name: BY_PLURAL[resource] for resource in RESOURCES for name in (BY_PLURAL[resource].singular, *BY_PLURAL[resource].short_names)}
-_NONE = "there is no Broker, Service or sink"
+_START = "start `tidegate up` with manifests that have one"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ def _only_broker(known: Sequence[Receiver]) -> Receiver:
         raise UnknownReceiver(f"there are {len(brokers)} Brokers", remedy=f"choose one by {choices}")
     names = ", ".join(map(str, known))
     if not names:
-        raise UnknownReceiver(_NONE, remedy="start `tidegate up` with manifests that have one")
+        raise UnknownReceiver("there is no Broker, Service or sink", remedy=_START)
     raise UnknownReceiver("there is no Broker, and --to names no other receiver", remedy=f"choose one by --to: {names}")
 
 
@@ -99,7 +99,7 @@ def _unknown(wanted: _Wanted, known: Sequence[Receiver]) -> UnknownReceiver:
     if meant:
         return UnknownReceiver(message, remedy=f"use the {' or the '.join(meant)}")
     names = ", ".join(map(str, known))
-    return UnknownReceiver(message, remedy=f"use one of these: {names}" if names else f"{_NONE} here")
+    return UnknownReceiver(message, remedy=f"use one of these: {names}" if names else _START)
 
 
 def _exact(receiver: Receiver, known: Sequence[Receiver]) -> str:

@@ -29,6 +29,8 @@ from tidegate.sending.receivers import BROKER, JOB_SINK, Receiver
 # A start from zero takes some of it even if nothing else is waited for.
 _LEAST_ANSWER_SECONDS = 30.0
 _POLL_SECONDS = 0.05
+# Receivers that answer 503 until their topic in Kafka is there, a moment after their creation.
+_WITH_TOPIC = (BROKER, "KafkaSink")
 # Triggers whose replies feed each other make ever more events.
 _MAX_EVENTS = 20
 
@@ -57,10 +59,15 @@ class Sender:
         return replace(course, steps=await self._follow(receiver, event, since)) if receiver.kind == BROKER else course
 
     async def _post(self, receiver: Receiver, url: str, message: Message) -> Answer:
-        seconds = max(_LEAST_ANSWER_SECONDS, self.wait)
+        """Post the event; again if the receiver's topic is not ready yet. Raises Unreachable."""
+        seconds, end = max(_LEAST_ANSWER_SECONDS, self.wait), time.monotonic() + self.wait
         try:
             async with asyncio.timeout(seconds):
-                return await HttpPost(self.client)(url, message)
+                answer = await HttpPost(self.client)(url, message)
+                while receiver.kind in _WITH_TOPIC and answer.status == 503 and time.monotonic() < end:
+                    await asyncio.sleep(_POLL_SECONDS)
+                    answer = await HttpPost(self.client)(url, message)
+                return answer
         except PostFailed as error:
             raise Unreachable(f"the {receiver} cannot be reached at {url}: {error}", remedy="`tidegate status` shows its state") from None
         except TimeoutError:
