@@ -31,7 +31,7 @@ _LEAST_ANSWER_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 # Receivers that answer 503 until their topic in Kafka is there, a moment after their creation.
 _WITH_TOPIC = (BROKER, "KafkaSink")
-# Triggers whose replies feed each other make ever more events.
+# Triggers whose replies feed each other have no end.
 _MAX_EVENTS = 20
 
 T = TypeVar("T")

@@ -171,7 +171,7 @@ async def test_data_comes_from_a_file_or_standard_input(call: Command, tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--to", "evnts"], "no receiver is named evnts; use the Broker events."),
+        (["--to", "event"], "no receiver is named event; use the Broker events."),
         (["--to", "ksvc:x"], "no Service is named x; use one of these: Broker events, Service fn, JobSink broken, JobSink work."),
     ],
     ids=["near", "kind"],
@@ -209,3 +209,11 @@ async def test_page_of_the_gateway_lists_addresses_that_accept_events(here: Up) 
             page = await response.text()
     assert addresses.keys() == {"events", "work", "broken"}
     assert all(address in page for address in addresses.values())
+
+
+async def test_wait_is_bounded_and_names_what_has_not_finished(call: Command, here: Up) -> None:
+    here.apply(job_sink("import time; time.sleep(600)", "slow"))
+    done = await call("send", "go", "--to", "slow", "--wait", "0.2")
+    assert done.returncode == 0
+    assert "tidegate: after 0.2 s, the Job slow-" in done.stderr
+    assert "had not finished; see `tidegate status`." in done.stderr
