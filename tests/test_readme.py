@@ -56,7 +56,7 @@ def test_events_start_work(tmp_path: Path, flights_models: Path) -> None:
     assert "Trigger scored: delivered to http://job-sink." in printed
     assert "started the Job archive-" in printed
     assert "accepted by the JobSink archive: 202" in printed
-    assert '"late": 0.08' in printed or '"late":0.08' in printed
+    assert '"late":0.08' in printed.replace(" ", "")
     assert "1 delivered, 1 filtered" in printed
     assert "Traceback" not in printed
 
