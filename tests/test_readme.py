@@ -48,6 +48,19 @@ def test_local_run_works(tmp_path: Path, flights_models: Path) -> None:
     assert "Traceback" not in printed
 
 
+def test_events_start_work(tmp_path: Path, flights_models: Path) -> None:
+    printed = run(script(section("Triggers: events that start work"), tmp_path), ROOT, tmp_path)
+    assert "accepted by the Broker events: 202" in printed
+    assert "Trigger departed: delivered to http://router." in printed
+    assert "replied dev.tidegate.inference.completed" in printed
+    assert "Trigger scored: delivered to http://job-sink." in printed
+    assert "started the Job archive-" in printed
+    assert "accepted by the JobSink archive: 202" in printed
+    assert '"late":0.08' in printed.replace(" ", "")
+    assert "1 delivered, 1 filtered" in printed
+    assert "Traceback" not in printed
+
+
 def test_table_lists_every_command() -> None:
     listed = re.findall(r"^\| `tidegate (\w+)", section("Commands"), re.MULTILINE)
     assert listed == [command.name for command in app.registered_commands]

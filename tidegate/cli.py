@@ -19,7 +19,7 @@ import typer
 
 from common.errors import TidegateError
 from common.redaction import redact
-from tidegate.commands import backtest, batch, demo, doctor, init, publish, replay, serve, status, tail, up
+from tidegate.commands import backtest, batch, demo, doctor, init, publish, replay, send, serve, status, tail, up
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -48,6 +48,7 @@ app.command("batch")(batch.batch)
 app.command("backtest")(backtest.backtest)
 app.command("publish")(publish.publish)
 app.command("replay")(replay.replay)
+app.command("send")(send.send)
 app.command("tail")(tail.tail)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)

@@ -1,4 +1,4 @@
-"""`tidegate status`: running processes, the reasons for their number, and the lag of the streams."""
+"""`tidegate status`: running processes, the reasons for their number, the lag of the streams, and what moves events."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ def status(
     state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
-    """Show running processes and the lag of streams.
+    """Show running processes, the lag of streams, and what moves events.
 
-    For each service its revisions, traffic and replicas, and the reason for their number.
+    For each service its revisions, traffic and replicas, and the reason for their number; Brokers, Triggers, sources,
+    sinks and Jobs with their counts.
     """
     import orjson
 
@@ -92,23 +93,20 @@ def read_lags(found: Running, document: Status) -> dict[str, dict[str, Any]]:
 def _show(document: Status, lags: dict[str, dict[str, Any]]) -> None:
     from rich.console import Console
 
-    console = Console(highlight=False)
+    from tidegate import eventing_tables
+
+    console = Console(highlight=False, markup=False)
     console.print(f"gateway {document['gateway']}   Kafka {document['bootstrap_servers']} ({document['kafka']})", soft_wrap=True)
     console.print(_services(document))
     console.print(_workers(document, lags))
-
-
-def _table(*columns: str) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, title_justify="left")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
+    for table in eventing_tables.tables(document["eventing"]):
+        console.print(table)
 
 
 def _services(document: Status) -> Table:
-    table = _table("service", "revision", "traffic", "tags", "replicas", "why", "p50 / p99 ms")
+    from tidegate.eventing_tables import table_of
+
+    table = table_of("service", "revision", "traffic", "tags", "replicas", "why", "p50 / p99 ms")
     for name, service in document["services"].items():
         if not service["ready"]:
             table.add_row(name, "", "", "", "not ready", service["message"], "")
@@ -124,7 +122,9 @@ def _replicas_and_why(revision: RevisionStatus) -> tuple[str, str, str]:
 
 
 def _workers(document: Status, lags: dict[str, dict[str, Any]]) -> Table:
-    table = _table("worker", "replicas", "why", "reads", "lag")
+    from tidegate.eventing_tables import table_of
+
+    table = table_of("worker", "replicas", "why", "reads", "lag")
     for name, worker in document["deployments"].items():
         lag = lags.get(name)
         reads = (lag["topic"], f"{lag['records']:,} records") if lag else ("", "")

@@ -1,4 +1,4 @@
-"""The gateway's own page: the running services, as HTML or JSON.
+"""The gateway's own page: the running services and the addresses that accept events, as HTML or JSON.
 
 It shows names, traffic and counts to every client of the gateway and is read only; changes need the token of the API.
 """
@@ -11,6 +11,7 @@ from aiohttp import web
 
 from tidegate.local import status
 from tidegate.local.controller.controller import Controller
+from tidegate.local.eventing.overview import Receiver, receivers
 
 
 def page(controller: Controller, request: web.BaseRequest) -> web.Response:
@@ -23,20 +24,29 @@ def page(controller: Controller, request: web.BaseRequest) -> web.Response:
         return web.json_response(
             {"error": f"method {request.method} not allowed for /; send GET."}, status=405, headers={"Allow": "GET, HEAD"}
         )
-    services = status.services(controller)
+    services, accepting = status.services(controller), receivers(controller.store)
     if "text/html" in request.headers.get("Accept", ""):
-        return web.Response(text=_html(services), content_type="text/html")
-    return web.json_response({"services": services})
+        return web.Response(text=_html(services, accepting), content_type="text/html")
+    return web.json_response({"services": services, "receivers": accepting})
 
 
-def _html(services: dict[str, status.ServiceStatus]) -> str:
+def _html(services: dict[str, status.ServiceStatus], accepting: list[Receiver]) -> str:
     rows = "".join(_row(name, service, revision) for name, service in services.items() for revision in service["revisions"])
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><title>tidegate</title>"
         "<style>body{font-family:sans-serif;margin:2em}td,th{padding:.3em 1em;text-align:left}</style>"
         "<h1>tidegate</h1><table><tr><th>service<th>revision<th>traffic<th>tags<th>replicas<th>why</tr>"
-        f"{rows}</table></html>"
+        f"{rows}</table>{_receivers(accepting)}</html>"
     )
+
+
+def _receivers(found: list[Receiver]) -> str:
+    """The addresses that accept events. They are no links, since a browser cannot send an event."""
+    if not found:
+        return ""
+    cells = ((item["kind"], item["namespace"], item["name"], item["address"], "yes" if item["ready"] else item["reason"]) for item in found)
+    rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}' for cell in row)}</tr>" for row in cells)
+    return f"<h2>events</h2><table><tr><th>kind<th>namespace<th>name<th>address<th>ready</tr>{rows}</table>"
 
 
 def _row(name: str, service: status.ServiceStatus, revision: status.RevisionStatus) -> str:

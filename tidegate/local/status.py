@@ -8,6 +8,7 @@ from functions.runtime.knative.objects import SERVICES, condition
 from tidegate.local.controller.controller import Controller
 from tidegate.local.controller.revision import Revision
 from tidegate.local.controller.routes import route_of
+from tidegate.local.eventing.overview import EventingStatus
 from tidegate.local.objects.validation import Object
 from tidegate.local.processes.pool import Pool
 from tidegate.local.processes.replica import Replica
@@ -94,6 +95,7 @@ class Status(TypedDict):
     services: dict[str, ServiceStatus]
     deployments: dict[str, PoolStatus]
     streams: dict[str, StreamStatus]
+    eventing: EventingStatus
     peak_rss_mib: dict[str, float]
 
 

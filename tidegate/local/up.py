@@ -35,6 +35,7 @@ from tidegate.local.controller.deployments import Deployments
 from tidegate.local.direct import DirectPost
 from tidegate.local.eventing.cluster_names import at_gateway
 from tidegate.local.eventing.delivery.transport import HttpPost
+from tidegate.local.eventing.overview import overview
 from tidegate.local.eventing.plane import Eventing
 from tidegate.local.gateway import Gateway, drop_malformed_request_logs
 from tidegate.local.objects import manifests
@@ -111,6 +112,7 @@ class Up:
                 name: {"topic": item.topic, "output": item.output, "deadletter": item.deadletter, "group": item.group, "model": item.model}
                 for name, item in self.deployments.streams.items()
             },
+            "eventing": overview(self.controller.store, self.eventing),
             "peak_rss_mib": status.peaks(pools),
         }
 
@@ -220,8 +222,13 @@ def _api(here: Up, token: str) -> web.AppRunner:
     async def show(_: web.Request) -> web.Response:
         return web.json_response(here.status())
 
+    async def deliveries(request: web.Request) -> web.Response:
+        found = here.eventing.triggers.deliveries.of(request.query.get("source", ""), request.query.get("id", ""))
+        return web.json_response({"deliveries": [delivery.document() for delivery in found]})
+
     app = application(here.controller.store, token, here.eventing.bindings.inject)
     app.router.add_get("/tidegate/status", show)
+    app.router.add_get("/tidegate/deliveries", deliveries)
     return web.AppRunner(app, access_log=None, shutdown_timeout=_WATCH_CLOSE_SECONDS, handler_cancellation=True)
 
 

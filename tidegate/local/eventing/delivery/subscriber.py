@@ -20,6 +20,7 @@ from eventing.codecs.http import Message, Mode
 from eventing.event import Event
 from tidegate.local.eventing.addressing import BROKERS, INGRESSES
 from tidegate.local.eventing.delivery import hops, policy
+from tidegate.local.eventing.delivery.deliveries import Delivery
 from tidegate.local.eventing.delivery.policy import DeliveryPolicy
 from tidegate.local.eventing.delivery.transport import Answer, Post, PostFailed
 
@@ -77,9 +78,12 @@ class Subscriber:
     """Without it replies are ignored, and any 2xx status means success."""
     counts: Counts = field(default_factory=Counts)
 
-    async def deliver(self, event: Event, sleep: Sleep = asyncio.sleep) -> Delivered:
-        """Deliver an event for good. What `sleep` raises during a wait before a retry is passed on."""
-        failure = await self._send(event, self.url, sleep)
+    async def deliver(self, event: Event, sleep: Sleep = asyncio.sleep, course: Delivery | None = None) -> Delivered:
+        """Deliver an event for good. What `sleep` raises during a wait before a retry is passed on.
+
+        `course` follows the attempts at the subscriber.
+        """
+        failure = await self._send(event, self.url, sleep, course)
         if failure is None:
             self.counts.delivered += 1
             return Delivered.SUBSCRIBER
@@ -93,14 +97,16 @@ class Subscriber:
         self.counts.lost += 1
         return Delivered.LOST
 
-    async def _send(self, event: Event, url: str, sleep: Sleep) -> Failure | None:
+    async def _send(self, event: Event, url: str, sleep: Sleep, course: Delivery | None = None) -> Failure | None:
         """Send an event until it is accepted, refused for good, or out of retries."""
         try:
             message = self._message(event, url)
         except TidegateError as error:  # no valid message, or too many hops
             return Failure(str(error))
         for retry in count(1):
-            failure, outcome = await self._attempt(event, url, message)
+            failure, outcome = await self._attempt(event, url, message, course)
+            if course is not None:
+                course.attempts, course.cause = retry, failure.cause if failure else ""
             if outcome is not Outcome.RETRY or retry > self.policy.retries:
                 return failure
             self.counts.retries += 1
@@ -112,7 +118,7 @@ class Subscriber:
         message = http.encode([sent], Mode.STRUCTURED if self.policy.structured else Mode.BINARY)
         return Message({**message.headers, "prefer": "reply", "kn-namespace": self.namespace}, message.body)
 
-    async def _attempt(self, event: Event, url: str, message: Message) -> tuple[Failure | None, Outcome]:
+    async def _attempt(self, event: Event, url: str, message: Message, course: Delivery | None) -> tuple[Failure | None, Outcome]:
         try:
             async with asyncio.timeout(self.policy.timeout_seconds):
                 answer = await self.post(url, message)
@@ -121,12 +127,14 @@ class Subscriber:
         except TimeoutError:
             return Failure(f"{url} did not answer within {self.policy.timeout_seconds:g} s"), Outcome.RETRY
         outcome = policy.outcome(answer.status)
+        if course is not None:
+            course.status = answer.status
         if outcome is not Outcome.DONE:
             return Failure(f"{url} answered {answer.status}", answer), outcome
-        cause = await self._take_up(event, answer)
+        cause = await self._take_up(event, answer, course)
         return (None, Outcome.DONE) if cause is None else (Failure(f"{url} answered {answer.status}: {cause}"), Outcome.DEAD_LETTER)
 
-    async def _take_up(self, event: Event, answer: Answer) -> str | None:
+    async def _take_up(self, event: Event, answer: Answer, course: Delivery | None) -> str | None:
         """Take up the reply in a response of success, if it has one. Return the reason if that fails."""
         if self.reply is None:
             return None
@@ -135,6 +143,8 @@ class Subscriber:
             if found is not None:
                 await self.reply(found, event)
                 self.counts.replies += 1
+                if course is not None:
+                    course.replied(found)
         except TidegateError as error:
             return str(error)
         return None

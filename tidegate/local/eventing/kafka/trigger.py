@@ -13,6 +13,7 @@ from eventing.codecs import kafka
 from eventing.event import Event
 from eventing.kafka.port import Cluster
 from tidegate.local.eventing.delivery import hops
+from tidegate.local.eventing.delivery.deliveries import FILTERED, Deliveries, Delivery
 from tidegate.local.eventing.delivery.filters import Filter, compile_filters
 from tidegate.local.eventing.delivery.policy import DeliveryPolicy
 from tidegate.local.eventing.delivery.subscriber import Counts, Delivered, Sleep, Subscriber
@@ -47,19 +48,29 @@ class _Target:
     trigger: Address
     filter: Filter
     subscriber: Subscriber
+    deliveries: Deliveries
 
     def accepts(self, event: Event) -> bool:
         passes = self.filter(hops.without(event))
         if not passes:
             self.subscriber.counts.filtered += 1
+            self._begin(event).finish(FILTERED)
         return passes
 
     async def deliver(self, event: Event, sleep: Sleep) -> None:
-        delivered = await self.subscriber.deliver(event, sleep)
+        course = self._begin(event)
+        delivered = await self.subscriber.deliver(event, sleep, course)
         if delivered is Delivered.SUBSCRIBER:
+            course.finish(delivered.value)
             return
         name, cause = self.trigger.name, self.subscriber.counts.last_failure
+        course.finish(delivered.value, cause)
         log.warning("Trigger %s: the event %s of %s is %s: %s", name, event.id, event.source, delivered.value, cause)
+
+    def _begin(self, event: Event) -> Delivery:
+        course = Delivery(namespace=self.trigger.namespace, trigger=self.trigger.name, subscriber=self.subscriber.url)
+        self.deliveries.add(event, course)
+        return course
 
 
 class TriggerRunner:
@@ -70,6 +81,7 @@ class TriggerRunner:
         self._brokers = brokers
         self._post = post
         self._report = report
+        self.deliveries = Deliveries()
         self._running: dict[Address, _Running] = {}
         self._stopping: dict[Address, asyncio.Task[None]] = {}
         self._deleted: set[Address] = set()
@@ -128,7 +140,7 @@ class TriggerRunner:
             reply=running.reply,
             counts=running.counts,
         )
-        return _Target(running.trigger, compile_filters(item.spec), subscriber)
+        return _Target(running.trigger, compile_filters(item.spec), subscriber, self.deliveries)
 
     def _stop(self, trigger: Address, running: _Running) -> None:
         self._stopping[trigger] = asyncio.create_task(running.stop(self._stopping.get(trigger)))

@@ -529,3 +529,25 @@ async def test_changed_subscriber_gets_the_event_that_waits_for_a_retry(eventing
 
     await repaired.wait(2)
     assert (broken.ids, repaired.ids) == (["e1"], ["e1", "e2"])
+
+
+async def test_course_of_an_event_is_kept_with_its_attempts_and_its_outcome(eventing: Eventing, sink: StartSink) -> None:
+    async def answer(received: Event) -> web.Response:
+        return respond(status=503) if received.id == "e1" else respond(event(9, type="reply", id="r"))
+
+    received, dead = await sink(answer), await sink()
+    eventing.trigger("a", received.url, dead_letter=dead.url, delivery={**RETRIES, "deadLetterSink": {"uri": dead.url}})
+    eventing.trigger("b", received.url, filters=[{"exact": {"type": "none"}}])
+    await eventing.ready("a", "b")
+    await eventing.send(event(1))
+    await eventing.send(event(2))
+    deliveries = eventing.triggers.deliveries
+    await until(lambda: len(deliveries.of("/test", "e1")) == len(deliveries.of("/test", "e2")) == 2)
+    await until(lambda: all(found.seconds is not None for id_ in ("e1", "e2") for found in deliveries.of("/test", id_)))
+
+    courses = {(id_, found.trigger): found for id_ in ("e1", "e2") for found in deliveries.of("/test", id_)}
+    failed, replied = courses["e1", "a"], courses["e2", "a"]
+    assert (failed.outcome, failed.attempts, failed.status, failed.cause) == ("dead-lettered", 4, 503, f"{received.url} answered 503")
+    assert (replied.outcome, replied.status, replied.cause) == ("delivered", 200, "")
+    assert replied.reply == {"source": "/test", "id": "r", "type": "reply"}
+    assert [courses[id_, "b"].outcome for id_ in ("e1", "e2")] == ["filtered", "filtered"]
