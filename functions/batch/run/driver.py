@@ -31,7 +31,7 @@ from functions.batch.run.window import Window
 from functions.batch.run.workspace import Workspace, layout_of
 from functions.batch.settings import BatchLimits
 from functions.batch.signature import Signature, inputs_in
-from functions.batch.storage import EVERYTHING, Policy, Source, check_distinct, open_source
+from functions.batch.storage import EVERYTHING, Policy, Source, check_distinct, find_source, open_source
 from functions.runtime.protocols.routing import REVISION
 
 _DEFAULT_LIMITS = BatchLimits()
@@ -95,6 +95,8 @@ class _Run:
             return await self._completed(done)
         with workspace.lock(f"lock-{self._shard.index}"):
             try:
+                # Before the model, which may have to start.
+                await asyncio.to_thread(find_source, self._request.input, format=self._request.format, policy=self._policy)
                 signature, model = await models.describe(self._client, self._request.model, self._request.revision)
                 source = await asyncio.to_thread(self._open, signature)
                 return await self._execute(workspace, source, signature, model)

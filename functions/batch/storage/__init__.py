@@ -5,7 +5,7 @@ from functions.batch.storage.formats import format_of
 from functions.batch.storage.pieces import Piece, Reject, SourceFile
 from functions.batch.storage.policy import EVERYTHING, Policy
 from functions.batch.storage.sinks import Sink
-from functions.batch.storage.source import Source, open_source
+from functions.batch.storage.source import Source, find_source, open_source
 from functions.batch.storage.target import Target, open_target
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "SourceFile",
     "Target",
     "check_distinct",
+    "find_source",
     "format_of",
     "open_source",
     "open_target",

@@ -106,6 +106,14 @@ class Source:
         return batch
 
 
+def find_source(location: str, *, format: str | None = None, policy: Policy) -> tuple[list[Found], Store]:  # noqa: A002
+    """List the files of a dataset without opening them. Raises InvalidPath and InvalidDataset."""
+    place = locations.parse(location)
+    store = store_of(place, policy)
+    found, _ = files_at(place, store, policy, formats.named(format) if format else None)
+    return found, store
+
+
 def open_source(
     location: str,
     *,
@@ -126,14 +134,12 @@ def open_source(
         from functions.batch.storage import filters  # it imports pandas, which takes seconds
 
         chosen = filters.parse(filter)
-    place = locations.parse(location)
-    store = store_of(place, policy)
-    found, _ = files_at(place, store, policy, formats.named(format) if format else None)
+    found, store = find_source(location, format=format, policy=policy)
     kinds = [formats.required(file.name, format) for file in found]
     reading = Reading(memory_bytes=memory_bytes, types=types)
     first = _opened(found[0], kinds[0], store, reading)
     reading = replace(reading, schema=first.schema)
-    with ThreadPoolExecutor(1 if place.is_local else _CONCURRENT) as pool:
+    with ThreadPoolExecutor(1 if locations.parse(location).is_local else _CONCURRENT) as pool:
         rest = list(pool.map(lambda file, kind: _opened(file, kind, store, reading), found[1:], kinds[1:]))
     for file in rest:
         _check_same(file, first)
