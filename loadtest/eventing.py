@@ -27,7 +27,7 @@ from common.errors import TidegateError
 from loadtest.local_gateway import local_gateway
 from loadtest.summary import quantile
 
-_TYPE = "dev.tidegate.loadtest"
+_TYPE = "com.example.loadtest"
 _MANIFESTS = """
 apiVersion: eventing.knative.dev/v1
 kind: Broker

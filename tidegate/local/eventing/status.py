@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from eventing.types import KNATIVE_KAFKA_RECORD, KNATIVE_PING
 from functions.runtime.knative import objects
 from tidegate.local.apiserver import conditions
 from tidegate.local.eventing import addressing
@@ -162,7 +163,7 @@ def inherited(broker: Object) -> str | None:
 
 def _ping_source(view: View) -> _Status:
     source = f"/apis/v1/namespaces/{view.namespace}/pingsources/{view.name}"
-    fields = {**_uri("sinkUri", view, SINK), "ceAttributes": [{"type": "dev.knative.sources.ping", "source": source}]}
+    fields = {**_uri("sinkUri", view, SINK), "ceAttributes": [{"type": KNATIVE_PING, "source": source}]}
     return _Status(fields=fields, conditions=[_sink_provided(view), Condition(type="Deployed"), _NO_IDENTITY])
 
 
@@ -172,7 +173,7 @@ def _kafka_source(view: View) -> _Status:
     selector = f"eventing.knative.dev/source=kafka-source-controller,eventing.knative.dev/sourceName={view.name}"
     fields = {
         **_uri("sinkUri", view, SINK),
-        "ceAttributes": [{"type": "dev.knative.kafka.event", "source": f"{source}#{topic}"} for topic in view.model.spec.topics],
+        "ceAttributes": [{"type": KNATIVE_KAFKA_RECORD, "source": f"{source}#{topic}"} for topic in view.model.spec.topics],
         "consumers": view.model.spec.consumers,
         "selector": selector,
     }

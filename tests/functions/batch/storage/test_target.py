@@ -155,6 +155,7 @@ for name in ("a.parquet", "a.csv.gz", "a.jsonl", "a.arrow"):
                 sink.write(batch)
     except Exception as error:
         print(type(error).__name__, error)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({resource.RLIM_INFINITY}, {resource.RLIM_INFINITY}))  # for coverage's data
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
