@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from functions.batch.dataset import Reader, atomic
+from functions.batch.dataset import Reader
 from functions.batch.errors import InvalidDataset
 from functions.batch.sizes import decoded_bytes
+from functions.batch.storage import EVERYTHING, open_target
 
 MIB = 2**20
 ROWS = 4_000
@@ -95,9 +96,9 @@ def test_copy_has_the_types_and_values_of_its_original(type_: pa.DataType, tmp_p
     table = pa.table({"x": pa.array(values.get(str(type_).partition("<")[0], plain), type_)})
     pq.write_table(table, tmp_path / "in.parquet")
     reader = Reader(str(tmp_path / "in.parquet"))
-    with atomic(tmp_path / "out.parquet", reader.schema) as writer:
+    with open_target(str(tmp_path), policy=EVERYTHING).write("out.parquet", reader.schema) as sink:
         for piece in reader.chunks(2):
-            writer.write(piece)
+            sink.write(piece)
     reader.close()
     original, copy = pq.read_table(tmp_path / "in.parquet"), pq.read_table(tmp_path / "out.parquet")
     assert copy.schema == original.schema
