@@ -85,11 +85,7 @@ class FlowRunner(Generic[M]):
         raise Stopping
 
     def _flow_of(self, request: web.BaseRequest) -> Flow:
-        address = ingress.address_of(request)
-        if address is None or address not in self._flows:
-            known = ", ".join(f"/{found.namespace}/{found.name}" for found in sorted(self._flows)) or "none"
-            raise Refused(404, f"nothing has the path {request.path[:200]}; known paths: {known}.")
-        flow = self._flows[address]
+        address, flow = ingress.find(request, self._flows, none="nothing")
         if flow is None:
             raise Refused(503, f"a destination of {address.name} has no address yet; retry later.", {"Retry-After": "1"})
         if len(self._in_flight) >= _MOST_IN_FLIGHT:

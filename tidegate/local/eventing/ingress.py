@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from aiohttp import web
 
@@ -15,6 +15,8 @@ from eventing.event import Event
 
 # A batch of events may be larger than one event, which Kafka limits to 1 MiB by default.
 MAX_BODY_BYTES = 8 << 20
+T = TypeVar("T")
+
 _PATH = re.compile(r"/([a-z0-9][-a-z0-9.]{0,252})/([a-z0-9][-a-z0-9.]{0,252})/?")
 
 
@@ -37,6 +39,15 @@ def address_of(request: web.BaseRequest) -> Address | None:
     """Return the object that a request is for, or None if its path names none."""
     found = _PATH.fullmatch(request.path)
     return Address(*found.groups()) if found else None
+
+
+def find(request: web.BaseRequest, objects: Mapping[Address, T], *, none: str) -> tuple[Address, T]:
+    """Return the object that a request is for. Raises Refused with 404; `none` is its subject, such as "no Broker"."""
+    address = address_of(request)
+    if address is None or address not in objects:
+        known = ", ".join(f"/{found.namespace}/{found.name}" for found in sorted(objects)) or "none"
+        raise Refused(404, f"{none} has the path {request.path[:200]}; known paths: {known}.")
+    return address, objects[address]
 
 
 async def events_of(request: web.BaseRequest) -> list[Event]:

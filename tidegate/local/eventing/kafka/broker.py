@@ -117,11 +117,7 @@ class BrokerRunner:
         return web.Response(status=202)
 
     def _topic_of(self, request: web.BaseRequest) -> EventTopic:
-        address = ingress.address_of(request)
-        task = self._brokers.get(address) if address else None
-        if address is None or task is None:
-            known = ", ".join(f"/{found.namespace}/{found.name}" for found in sorted(self._brokers)) or "none"
-            raise Refused(404, f"no Broker has the path {request.path[:200]}; known paths: {known}.")
+        address, task = ingress.find(request, self._brokers, none="no Broker")
         if not task.done():
             raise Refused(503, f"the topic of the Broker {address.name} is not ready; retry later.", {"Retry-After": "1"})
         return task.result()

@@ -95,11 +95,7 @@ class KafkaSinkRunner:
         return web.Response(status=202)
 
     def _sink_of(self, request: web.BaseRequest) -> _Sink:
-        address = ingress.address_of(request)
-        sink = self._sinks.get(address) if address else None
-        if address is None or sink is None:
-            known = ", ".join(f"/{found.namespace}/{found.name}" for found in sorted(self._sinks)) or "none"
-            raise Refused(404, f"no KafkaSink has the path {request.path[:200]}; known paths: {known}.")
+        address, sink = ingress.find(request, self._sinks, none="no KafkaSink")
         if not sink.ready:
             raise Refused(503, f"the topic {sink.topic} of the KafkaSink {address.name} is not there; retry later.", {"Retry-After": "1"})
         return sink
