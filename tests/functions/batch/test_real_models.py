@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
-from os import environ
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +17,7 @@ from functions.batch.job import run
 from functions.batch.request import BatchRequest
 from functions.batch.signature import inputs_in, parse
 from functions.batch.tensors import Body, decode, encode
+from tests.fixtures.frames import served
 
 WIDE = 300
 
@@ -40,15 +37,8 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def function(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a function that serves the test's model."""
     model: Path = request.getfixturevalue(request.param) if isinstance(request.param, str) else request.param
-    variables = {**environ, "TIDEGATE_MODEL": str(model), "PORT": "0", "TIDEGATE_HOST": "127.0.0.1"}
-    with subprocess.Popen([sys.executable, "-m", "functions.flights"], env=variables, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        try:
-            # The first line may be the warning of a missing digest.
-            found = next(filter(None, (re.search(r"on port (\d+)", line) for line in process.stderr)))
-            yield f"http://127.0.0.1:{found[1]}"
-        finally:
-            process.terminate()
+    with served(model) as url:
+        yield url
 
 
 @pytest.fixture
