@@ -147,7 +147,7 @@ async def test_job_sink_shows_its_job_until_its_end(call: Command, here: Up) -> 
     found = await sent(call, "go", "--to", "work", "--data", "null")
     assert found["job"]["outcome"] == "Complete"
     assert here.controller.store.get("jobs", found["job"]["name"])["status"]["succeeded"] == 1
-    assert "/namespaces/default/name/work/sources/" in found["job"]["location"]
+    assert f"/namespaces/default/name/{SINK_REF['ref']['name']}/sources/" in found["job"]["location"]
     done = await call("send", "go", "--to", "broken", "--id", "1")
     assert done.returncode == 1
     assert "has failed" in done.stderr

@@ -29,26 +29,26 @@ from tidegate.local.objects.validation import parse
 # Appends the event to a file, one a line.
 COPY = "import os; open('events', 'a').write(open(os.environ['K_EVENT_PATH'] + '/event').read() + '\\n')"
 EVENT = {"specversion": "1.0", "id": "1", "source": "/demo", "type": "t", "datacontenttype": "application/json", "data": {"n": 1}}
-JOB = "work-7a1c7d88ddf1bdd3ff122512e0fa3ade"
-LOCATION = "/namespaces/default/name/work/sources/%2Fdemo/ids/1"
+JOB = "score-7a1c7d88ddf1bdd3ff122512e0fa3ade"
+LOCATION = "/namespaces/default/name/score/sources/%2Fdemo/ids/1"
 
 
 @dataclass
 class Ingress:
-    """A JobSink `work`, and calls of it."""
+    """A JobSink `score`, and calls of it."""
 
     cluster: JobCluster
     sinks: JobSinks
     client: aiohttp.ClientSession
     url: str
 
-    def make(self, program: str, name: str = "work", **spec: Any) -> None:
-        container = {"name": "work", "command": ["python", "-c", program]}
+    def make(self, program: str, name: str = "score", **spec: Any) -> None:
+        container = {"name": "score", "command": ["python", "-c", program]}
         job = {"spec": {**spec, "template": {"spec": {"restartPolicy": "Never", "containers": [container]}}}}
         item = {"apiVersion": "sinks.knative.dev/v1alpha1", "kind": "JobSink", "metadata": {"name": name}, "spec": {"job": job}}
         self.sinks.apply(parse(JobSink, item), Resolved())
 
-    async def post(self, event: dict[str, Any], path: str = "/default/work") -> tuple[int, str | None]:
+    async def post(self, event: dict[str, Any], path: str = "/default/score") -> tuple[int, str | None]:
         headers = {"Content-Type": "application/cloudevents+json"}
         async with self.client.post(self.url + path, data=json.dumps(event), headers=headers) as answer:
             return answer.status, answer.headers.get("Location")
@@ -75,12 +75,12 @@ async def test_an_event_starts_a_job_that_reads_it(ingress: Ingress) -> None:
     assert outcome(await ingress.cluster.end_of(JOB)) == "CompletionsReached"
     assert json.loads((ingress.cluster.root / "events").read_text()) == EVENT
     labels = ingress.cluster.store.get(JOBS, JOB)["metadata"]["labels"]
-    assert labels["sinks.knative.dev/job-sink-name"] == "work"
+    assert labels["sinks.knative.dev/job-sink-name"] == "score"
 
 
 async def test_an_event_in_binary_mode_is_mounted_in_json(ingress: Ingress) -> None:
     headers = {f"ce-{name}": str(EVENT[name]) for name in ("specversion", "id", "source", "type")} | {"Content-Type": "application/json"}
-    async with ingress.client.post(f"{ingress.url}/default/work/", data=b'{"n": 1}', headers=headers) as answer:
+    async with ingress.client.post(f"{ingress.url}/default/score/", data=b'{"n": 1}', headers=headers) as answer:
         assert answer.status == 202
     await ingress.cluster.end_of(JOB)
     assert json.loads((ingress.cluster.root / "events").read_text()) == EVENT
@@ -124,13 +124,13 @@ async def test_the_location_answers_what_became_of_the_job(ingress: Ingress) -> 
     [
         ("/default/nowhere", json.dumps(EVENT), "application/cloudevents+json", 400),
         ("/default", json.dumps(EVENT), "application/cloudevents+json", 400),
-        ("/default/work/more", json.dumps(EVENT), "application/cloudevents+json", 400),
-        ("/..%2fetc/work", json.dumps(EVENT), "application/cloudevents+json", 400),
-        ("/default/work", "{}", "application/json", 400),
-        ("/default/work", '{"specversion": "1.0"}', "application/cloudevents+json", 400),
-        ("/default/work", json.dumps([EVENT, EVENT]), "application/cloudevents-batch+json", 400),
-        ("/default/work", "[]", "application/cloudevents-batch+json", 400),
-        ("/default/work", json.dumps({**EVENT, "data": "x" * MAX_EVENT_BYTES}), "application/cloudevents+json", 413),
+        ("/default/score/more", json.dumps(EVENT), "application/cloudevents+json", 400),
+        ("/..%2fetc/score", json.dumps(EVENT), "application/cloudevents+json", 400),
+        ("/default/score", "{}", "application/json", 400),
+        ("/default/score", '{"specversion": "1.0"}', "application/cloudevents+json", 400),
+        ("/default/score", json.dumps([EVENT, EVENT]), "application/cloudevents-batch+json", 400),
+        ("/default/score", "[]", "application/cloudevents-batch+json", 400),
+        ("/default/score", json.dumps({**EVENT, "data": "x" * MAX_EVENT_BYTES}), "application/cloudevents+json", 413),
     ],
     ids=["no-sink", "no-name", "longer", "traversal", "no-event", "no-attributes", "two", "none", "large"],
 )
@@ -146,19 +146,19 @@ async def test_what_is_no_single_event_for_a_sink_starts_nothing(
 
 async def test_data_that_is_not_the_json_it_claims_to_be_starts_nothing(ingress: Ingress) -> None:
     headers = {f"ce-{name}": str(EVENT[name]) for name in ("specversion", "id", "source", "type")} | {"Content-Type": "application/json"}
-    async with ingress.client.post(f"{ingress.url}/default/work", data=b'{"n": ', headers=headers) as answer:
+    async with ingress.client.post(f"{ingress.url}/default/score", data=b'{"n": ', headers=headers) as answer:
         assert (answer.status, await answer.json()) == (400, {"error": ANY})
     assert ingress.cluster.store.list(JOBS) == []
 
 
 async def test_another_method_is_a_bad_request(ingress: Ingress) -> None:
-    async with ingress.client.put(f"{ingress.url}/default/work") as answer:
+    async with ingress.client.put(f"{ingress.url}/default/score") as answer:
         assert answer.status == 400
 
 
 async def test_a_deleted_sink_accepts_nothing_and_keeps_its_jobs(ingress: Ingress) -> None:
     await ingress.post(EVENT)
-    ingress.sinks.delete("default", "work")
+    ingress.sinks.delete("default", "score")
     assert (await ingress.post({**EVENT, "id": "2"}))[0] == 400
     assert outcome(await ingress.cluster.end_of(JOB)) == "CompletionsReached"
 
