@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from common.errors import RemediedError
+from tidegate.local.state import is_alive
 
 _FOLDER = "batches"
 RUNNING, COMPLETE, FAILED, STOPPED, KILLED = "running", "complete", "failed", "stopped", "killed"
@@ -38,7 +39,7 @@ class Record:
     @property
     def current_state(self) -> str:
         """The state; `killed` for a run whose process has ended without a word."""
-        return KILLED if self.state == RUNNING and not _is_alive(self.pid) else self.state
+        return KILLED if self.state == RUNNING and not is_alive(self.pid) else self.state
 
 
 def new(request: Mapping[str, Any], url: str) -> Record:
@@ -88,13 +89,3 @@ def unfinished(state_dir: Path) -> Record:
     if not found:
         raise UnknownRun(f"no unfinished batch was started here ({state_dir})", remedy="name its folder with --state-dir")
     return found[-1]
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tidegate.commands.options import DEFAULT_STATE_DIR, AsJson, StateDir
+from tidegate.commands.options import DEFAULT_STATE_DIR, AsJson, StateDir, router
 
 if TYPE_CHECKING:
     from tidegate.batches import Record
@@ -79,7 +79,7 @@ def batch(
         "incremental": incremental,
         "overwrite": overwrite,
     }
-    _run(batches.new(asked, _router(url, state_dir)), state_dir, as_json)
+    _run(batches.new(asked, router(url, state_dir)), state_dir, as_json)
 
 
 @app.command()
@@ -99,7 +99,7 @@ def resume(
     if max_rejects is not None:
         record = replace(record, request={**record.request, "max_rejects": max_rejects})
     if url or not record.url:
-        record = replace(record, url=_router(url, state_dir))
+        record = replace(record, url=router(url, state_dir))
     _run(record, state_dir, as_json)
 
 
@@ -138,14 +138,6 @@ def show(
     for name, value in shown.items():
         if value not in (None, "", {}, False):
             print(f"{name:<16}{value}")
-
-
-def _router(url: str | None, state_dir: Path) -> str:
-    from urllib.parse import urlsplit
-
-    from tidegate.commands.options import running
-
-    return url or f"http://router.localhost:{urlsplit(running(state_dir).gateway).port}"
 
 
 def _run(record: Record, state_dir: Path, as_json: bool) -> None:

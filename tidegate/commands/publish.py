@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from common.errors import TidegateError
-from tidegate.commands.options import DEFAULT_STATE_DIR, AsJson, BootstrapServers, StateDir
+from tidegate.commands.options import DEFAULT_STATE_DIR, AsJson, BootstrapServers, StateDir, router
 
 if TYPE_CHECKING:
     from tidegate.contract import Contract
@@ -147,17 +147,9 @@ def _contract(model: str | None, fed: str | None, url: str | None, state_dir: Pa
     if model is not None and contract.is_card(model):
         return contract.of_card(Path(model))
     try:
-        return contract.of_model(model or fed or "", url or _router(state_dir))
+        return contract.of_model(model or fed or "", router(url, state_dir))
     except TidegateError as error:
         if model is not None:
             raise
         print(f"tidegate: the inputs of {fed} are unknown, so cells are converted by their form: {error}", file=sys.stderr)
         return None
-
-
-def _router(state_dir: Path) -> str:
-    from urllib.parse import urlsplit
-
-    from tidegate.commands.options import running
-
-    return f"http://router.localhost:{urlsplit(running(state_dir).gateway).port}"
