@@ -31,7 +31,7 @@ from functions.batch.run.window import Window
 from functions.batch.run.workspace import Workspace, layout_of
 from functions.batch.settings import BatchLimits
 from functions.batch.signature import Signature, inputs_in
-from functions.batch.storage import EVERYTHING, Policy, Source, check_distinct, find_source, open_source
+from functions.batch.storage import EVERYTHING, Listing, Policy, Source, check_distinct, find_source, open_source
 from functions.runtime.protocols.routing import REVISION
 
 _DEFAULT_LIMITS = BatchLimits()
@@ -96,9 +96,9 @@ class _Run:
         with workspace.lock(f"lock-{self._shard.index}"):
             try:
                 # Before the model, which may have to start.
-                await asyncio.to_thread(find_source, self._request.input, format=self._request.format, policy=self._policy)
+                listing = await asyncio.to_thread(find_source, self._request.input, format=self._request.format, policy=self._policy)
                 signature, model = await models.describe(self._client, self._request.model, self._request.revision)
-                source = await asyncio.to_thread(self._open, signature)
+                source = await asyncio.to_thread(self._open, signature, listing)
                 return await self._execute(workspace, source, signature, model)
             except TidegateError:
                 if self._shard.count == 1:
@@ -128,7 +128,7 @@ class _Run:
             return Workspace(layout_of(output, add=True), self._policy)
         return workspace
 
-    def _open(self, signature: Signature) -> Source:
+    def _open(self, signature: Signature, listing: Listing) -> Source:
         request = self._request
         return open_source(
             request.input,
@@ -138,6 +138,7 @@ class _Run:
             types={item.name: item.type for item in signature.inputs},
             policy=self._policy,
             memory_bytes=self._limits.memory_bytes,
+            listing=listing,
         )
 
     async def _score(self, workspace: Workspace, header: Header, source: Source, schema: pa.Schema, scorer: Scorer) -> None:

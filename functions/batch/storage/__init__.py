@@ -5,11 +5,12 @@ from functions.batch.storage.formats import format_of
 from functions.batch.storage.pieces import Piece, Reject, SourceFile
 from functions.batch.storage.policy import EVERYTHING, Policy
 from functions.batch.storage.sinks import Sink
-from functions.batch.storage.source import Source, find_source, open_source
+from functions.batch.storage.source import Listing, Source, find_source, open_source
 from functions.batch.storage.target import Target, open_target
 
 __all__ = [
     "EVERYTHING",
+    "Listing",
     "Piece",
     "Policy",
     "Reject",

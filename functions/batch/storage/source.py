@@ -106,7 +106,11 @@ class Source:
         return batch
 
 
-def find_source(location: str, *, format: str | None = None, policy: Policy) -> tuple[list[Found], Store]:  # noqa: A002
+Listing = tuple[list[Found], Store]
+"""The files of a dataset, and where they are."""
+
+
+def find_source(location: str, *, format: str | None = None, policy: Policy) -> Listing:  # noqa: A002
     """List the files of a dataset without opening them. Raises InvalidPath and InvalidDataset."""
     place = locations.parse(location)
     store = store_of(place, policy)
@@ -123,8 +127,9 @@ def open_source(
     types: Mapping[str, pa.DataType] = _NO_TYPES,
     policy: Policy,
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
+    listing: Listing | None = None,
 ) -> Source:
-    """Open a dataset: list its files, and read the metadata of each.
+    """Open a dataset: list its files, unless `find_source` has done so, and read the metadata of each.
 
     `types` are the types of columns in formats that have none; those of other columns follow from the first rows.
     Raises InvalidPath for the location, InvalidDataset for the content, and InvalidRequest for the filter.
@@ -134,7 +139,7 @@ def open_source(
         from functions.batch.storage import filters  # it imports pandas, which takes seconds
 
         chosen = filters.parse(filter)
-    found, store = find_source(location, format=format, policy=policy)
+    found, store = listing or find_source(location, format=format, policy=policy)
     kinds = [formats.required(file.name, format) for file in found]
     reading = Reading(memory_bytes=memory_bytes, types=types)
     first = _opened(found[0], kinds[0], store, reading)
