@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import resource
 import shutil
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import orjson
 
@@ -25,6 +25,17 @@ from loadtest.compare.processes import Process, free_port, running
 
 _READY = b"GET /v2/health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n"
 _PLAIN_BAR, _JSON_BAR = 0.6, 4.0
+# Runs the command, and writes its peak memory in KiB as the last line of standard error. The maximum that getrusage has
+# for a child includes that of its parent, which has made the dataset.
+_MEASURED = """
+import sys
+from tidegate.cli import run
+status = run(sys.argv[1:])
+print(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0], file=sys.stderr)
+sys.exit(status)
+"""
+# The most seconds from the start of a batch to its kill.
+_LONGEST_SECONDS = 6.0
 
 
 def main() -> int:
@@ -46,16 +57,17 @@ def main() -> int:
             json_rows = min(given.json_rows, given.rows)
             json.append(json_rows / _printed("json_requests", str(port), str(source), str(json_rows)))
             batch.append(_batch(source, Path(work), function, given.rows))
-        digests = _with_kills(source, Path(work), function, given.kills) if given.kills else None
+        longest = max(0.5, min(_LONGEST_SECONDS, median(item["seconds"] for item in batch)))
+        killed = _with_kills(source, Path(work), function, given.kills, longest) if given.kills else None
     rates = [item["rows"] / item["seconds"] for item in batch]
     ratio, gain = median(rates) / median(plain), median(rates) / median(json)
     _print(given.rows, [("plain XGBoost", plain), ("JSON, 1,000 rows a request", json), ("tidegate batch", rates)])
     print(f"\n{ratio:.2f} of plain XGBoost (bar {_PLAIN_BAR}); {gain:.1f} times JSON (bar {_JSON_BAR:g})")
     print(f"peak memory of the driver: {max(item['peak'] for item in batch) / 2**20:.0f} MiB")
-    if digests is not None:
-        same = digests["digest"] == batch[0]["digest"]
-        again = digests["scored"] - given.rows
-        print(f"{given.kills} kills: {'the same' if same else 'ANOTHER'} digest, {again:,} rows scored again")
+    if killed is not None:
+        digests, runs, scored = killed
+        same = digests == {batch[0]["digest"]}
+        print(f"{given.kills} kills: {'the same' if same else 'ANOTHER'} digest, {scored - runs * given.rows:,} rows scored again")
         if not same:
             return 1
     return int(given.strict and (ratio < _PLAIN_BAR or gain < _JSON_BAR))
@@ -66,7 +78,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--json-rows", type=int, default=300_000, help="rows for JSON requests, whose rate does not depend on them")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--kills", type=int, default=0, help="SIGKILLs of the driver in one more run")
+    parser.add_argument("--kills", type=int, default=0, help="SIGKILLs of the driver in further runs")
     parser.add_argument("--strict", action="store_true", help="fail if a bar is missed")
     parser.add_argument("--folder", type=Path, default=Path("loadtest/results/batch"))
     return parser.parse_args()
@@ -77,53 +89,65 @@ def _printed(module: str, *arguments: str) -> float:
     return float(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)  # noqa: S603
 
 
-def _command(*arguments: str, state: Path) -> list[str]:
-    return [sys.executable, "-m", "tidegate", "batch", *arguments, "--json", "--state-dir", str(state)]
+def _command(*arguments: str, state: Path, program: tuple[str, ...] = ("-m", "tidegate")) -> list[str]:
+    return [sys.executable, *program, "batch", *arguments, "--json", "--state-dir", str(state)]
 
 
-def _batch(source: Path, work: Path, function: Process, rows: int) -> dict[str, float]:
-    """Run a batch from the start of the process to its end; return its rows, seconds, digest and peak memory."""
+def _batch(source: Path, work: Path, function: Process, rows: int) -> dict[str, Any]:
+    """Run a batch from the start of the process to its end; return its seconds, digest and peak memory in bytes."""
     output = work / "out"
     shutil.rmtree(output, ignore_errors=True)
     began = time.perf_counter()
-    command = _command(str(source), str(output), "--model", NAME, "--url", f"http://127.0.0.1:{function.port}", state=work / "state")
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # noqa: S603
-    assert process.stdout is not None  # noqa: S101
-    printed = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    arguments = (str(source), str(output), "--model", NAME, "--url", f"http://127.0.0.1:{function.port}")
+    command = _command(*arguments, state=work / "state", program=("-c", _MEASURED))
+    done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603
     seconds = time.perf_counter() - began
-    if process.returncode:
-        raise SystemExit(f"the batch failed with exit status {process.returncode}")
-    result = orjson.loads(printed)
+    if done.returncode:
+        raise SystemExit(f"the batch failed with exit status {done.returncode}: {done.stderr.decode()}")
+    result = orjson.loads(done.stdout)
     if result["rows"] != rows:
         raise SystemExit(f"the batch has {result['rows']} of {rows} rows")
-    return {"rows": rows, "seconds": seconds, "digest": result["digest"], "peak": _peak(usage)}
+    return {"rows": rows, "seconds": seconds, "digest": result["digest"], "peak": 1024 * int(done.stderr.split()[-1])}
 
 
-def _peak(usage: resource.struct_rusage) -> float:
-    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+def _with_kills(source: Path, work: Path, function: Process, kills: int, longest: float) -> tuple[set[str], int, int]:
+    """Kill batches at random points, so often in all; return their digests, their number, and the rows that were scored.
 
-
-def _with_kills(source: Path, work: Path, function: Process, kills: int) -> dict[str, int]:
-    """Kill a batch at random points, so often; return its digest and the rows that the function scored."""
-    output, state = work / "killed", work / "killed-state"
-    command = _command(str(source), str(output), "--model", NAME, "--url", f"http://127.0.0.1:{function.port}", state=state)
+    `longest` is the most seconds before a kill. A batch that ends before its kill is followed by another one.
+    """
     before = _predicted(function)
+    digests, runs = set(), 0
+    while kills or not runs:
+        digest, kills = _killed_run(source, work, function, kills, longest)
+        digests.add(digest)
+        runs += 1
+    return digests, runs, _predicted(function) - before
+
+
+def _killed_run(source: Path, work: Path, function: Process, kills: int, longest: float) -> tuple[str, int]:
+    """Run a batch to its end with at most so many kills; return its digest and the kills that are left."""
+    output, state = work / "killed", work / "killed-state"
+    for folder in (output, state):
+        shutil.rmtree(folder, ignore_errors=True)
+    command = _command(str(source), str(output), "--model", NAME, "--url", f"http://127.0.0.1:{function.port}", state=state)
     while True:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # noqa: S603
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # noqa: S603
         if kills:
             try:
-                process.wait(timeout=random.uniform(0.5, 6.0))  # noqa: S311
+                process.wait(timeout=random.uniform(0.3, longest))  # noqa: S311
             except subprocess.TimeoutExpired:
                 process.kill()
                 kills -= 1
-        printed, _ = process.communicate()
+        printed, said = process.communicate()
         if process.returncode == 0:
-            return {"digest": orjson.loads(printed)["digest"], "scored": _predicted(function) - before}
+            return orjson.loads(printed)["digest"], kills
         if process.returncode > 0:
-            raise SystemExit("a killed batch cannot be resumed")
-        if list(state.glob("batches/*.json")):  # else it was killed before it had begun
+            raise SystemExit(f"a killed batch cannot be resumed: {said.decode()}")
+        records = list(state.glob("batches/*.json"))
+        if records:  # else it was killed before it had begun
+            record = orjson.loads(records[0].read_bytes())
+            if record["state"] == "complete":  # killed after its work, before its process had ended
+                return record["result"]["digest"], kills
             command = _command_resume(function, state)
 
 
