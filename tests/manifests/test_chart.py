@@ -70,6 +70,7 @@ COMPONENTS = {
             }
         },
     ),
+    "batch-events": Same(_enabled("kafkaBroker", "batchEvents"), ("kafka-broker", "batch-events")),
     "event-policy": Same(_enabled("nightlyBatch", "eventPolicy"), ("nightly-batch", "event-policy")),
     "kafka-address": Same(
         {**_enabled("kafkaBroker", "kafkaSource", "streamKeda"), "kafka": {"servers": BROKERS}},
@@ -100,7 +101,7 @@ COMPONENTS = {
 ORDER = sorted(COMPONENTS.keys() - {"without-stream"}, key=lambda name: (name == "kafka-address", name == "canary", name))
 ALL = Same(
     {
-        **_enabled("kafkaBroker", "kafkaSource", "kafkaSaslTls", "streamKeda", "networkPolicy", "nightlyBatch"),
+        **_enabled("kafkaBroker", "kafkaSource", "kafkaSaslTls", "streamKeda", "networkPolicy", "nightlyBatch", "batchEvents"),
         **_enabled(
             "podDisruptionBudget", "privateService", "serviceMonitor", "warmReplica", "writableTmp", "eventPolicy", "kafkaSingleNode"
         ),

@@ -92,6 +92,18 @@ def test_triggers_connect_broker_router_and_topic(build: Build) -> None:
     assert ("KafkaSink", delivery["deadLetterSink"]["ref"]["name"]) in objects
 
 
+def test_event_of_the_broker_starts_a_batch_job_which_sends_its_events_to_the_broker(build: Build) -> None:
+    objects = build("kafka-broker", "batch-events")
+    trigger, binding = objects[("Trigger", "batch-requested")]["spec"], objects[("SinkBinding", "batch-events")]["spec"]
+    subscriber, sink = trigger["subscriber"]["ref"], binding["sink"]["ref"]
+    assert (trigger["broker"], sink["name"]) == ("tidegate", "tidegate")
+    for ref in (subscriber, sink):
+        assert objects[(ref["kind"], ref["name"])]["apiVersion"] == ref["apiVersion"]
+    # The Jobs of the JobSink have the labels that the binding selects.
+    labels = objects[("JobSink", "batch")]["spec"]["job"]["metadata"]["labels"]
+    assert binding["subject"]["selector"]["matchLabels"].items() <= labels.items()
+
+
 def test_kafka_source_sends_to_the_broker(build: Build) -> None:
     objects = build("kafka-broker", "kafka-source")
     sink = objects[("KafkaSource", "flights-departed")]["spec"]["sink"]["ref"]
