@@ -47,8 +47,11 @@ def dead_letters(reasons: Mapping[str, str], collected: Collected) -> Check:
     return Check("broken events are dead letters with a reason", kept, observed)
 
 
-def equal(name: str, served: Iterable[float], offline: Iterable[float]) -> Check:
-    """Served and offline scores are equal to the bit, since float32 passes through JSON and Parquet without loss."""
+def equal(name: str, served: Iterable[object], offline: Iterable[object]) -> Check:
+    """Served and offline scores are equal to the bit, since float32 passes through JSON and Parquet without loss.
+
+    They may be pairs with the revision.
+    """
     pairs = list(zip(served, offline, strict=True))
     different = sum(1 for a, b in pairs if a != b)
     return Check(name, bool(pairs) and not different, f"{len(pairs) - different:,} of {len(pairs):,}, to the bit")

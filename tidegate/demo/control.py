@@ -9,6 +9,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Any
+
+import orjson
 
 from common.errors import TidegateError
 from eventing.kafka.port import Broker
@@ -65,12 +68,22 @@ class Workbench:
         """The status document of `tidegate status --json`. Adds its processes to `pids`."""
         status = read_status(self.running)
         self.pids |= {replica["pid"] for _, replica in replicas(status)}
+        self.pids |= {pod["pid"] for job in status["eventing"]["jobs"] for pod in job["pods"]}
         return status
 
     def pid_of(self, name: str) -> int | None:
         """The busiest ready process of a service or a deployment; None if there is none."""
         ready = [replica for owner, replica in replicas(self.status()) if owner == name and replica["state"] == "ready"]
         return max(ready, key=lambda replica: replica["in_flight"])["pid"] if ready else None
+
+    def command(self, *words: str) -> dict[str, Any]:
+        """Run a `tidegate` command beside it. Returns what it prints as JSON. Raises DemoFailed."""
+        command = [sys.executable, "-P", "-m", "tidegate", *words, "--state-dir", str(self.state_dir), "--json"]
+        process = subprocess.run(command, env=modules.environment(), stdout=subprocess.PIPE, check=False)  # noqa: S603 our own command
+        if process.returncode != 0:
+            raise DemoFailed(f"`tidegate {words[0]}` failed; see the lines above for the reason.")
+        found: dict[str, Any] = orjson.loads(process.stdout)
+        return found
 
     def stop(self) -> int:
         """Stop it by Ctrl-C's signal. Returns its exit status."""

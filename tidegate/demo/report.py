@@ -56,6 +56,8 @@ def _figures(report: Report) -> list[tuple[str, str]]:
         ("cold start of the model function", f"p50 {_ms(cold['p50'])}, max {_ms(cold['max'])}"),
         ("batch", f"{report['batch_rows']:,} rows, {report['batch_rows_per_second']:,.0f} a second"),
     ]
+    if tested := report.get("backtest"):
+        lines.append(("backtest", f"{tested['rows']:,} rows by both versions in {tested['seconds']:.1f} s"))
     for version, quality in report["versions"].items():
         lines.append(
             (f"{version} on {quality['events']:,} known outcomes", f"log loss {quality['log_loss']:.4f}, AUC {quality['auc']:.4f}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from functions.runtime.knative.objects import SERVICES, SERVING_GROUP, SERVING_VERSION, condition
 from tidegate.demo.control import DemoFailed, Workbench
+from tidegate.demo.objects import connect
 from tidegate.local.objects.manifests import DEFAULT_NAMESPACE
 from tidegate.progress import ProgressReporter
 
@@ -46,13 +47,9 @@ class KnativeServices:
     """Knative Services by the official Kubernetes client, as on any cluster."""
 
     def __init__(self, kubeconfig: Path) -> None:
-        # The package has types for a part of itself only.
-        from kubernetes import client, config, watch
+        from kubernetes import client, watch
 
-        configuration: Any = client.Configuration()
-        config.load_kube_config(str(kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
-        configuration.proxy = None  # a proxy of the environment does not lead back to this machine
-        self._client: Any = client.ApiClient(configuration)
+        self._client = connect(kubeconfig)
         self._api: Any = client.CustomObjectsApi(self._client)
         self._watch: Any = watch.Watch
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -11,11 +12,16 @@ from pathlib import Path
 from functions.flights.departures import departures
 from functions.runtime.artifacts import modules
 from tidegate.demo import report
+from tidegate.demo.backtests import compare_versions
+from tidegate.demo.batches import score_batch
 from tidegate.demo.checks import Check
 from tidegate.demo.control import DemoFailed, Workbench
 from tidegate.demo.offline import Offline
+from tidegate.demo.results import Results
 from tidegate.demo.rollout import CANARY, MODEL, MODELS, STABLE, roll_out
-from tidegate.demo.stages import Results, call_by_http, score_batch, score_stream
+from tidegate.demo.stages import call_by_http, score_stream
+from tidegate.demo.triggered import score_by_events
+from tidegate.local import state
 from tidegate.local.state import is_alive
 from tidegate.local.status import Status
 from tidegate.progress import ProgressReporter
@@ -40,6 +46,11 @@ class DemoSettings:
     train: bool = True
 
     @property
+    def files(self) -> Path:
+        """The folder of what batches read and write; absolute, as a Job's request names it."""
+        return self.state_dir.resolve() / "files"
+
+    @property
     def report(self) -> Path:
         return self.state_dir / "report.json"
 
@@ -57,12 +68,15 @@ def run(settings: DemoSettings, reporter: ProgressReporter) -> tuple[report.Repo
         _train(reporter)
     month = departures(STREAM_MONTH)[: settings.events]
     offline = Offline(MODELS, [STABLE, CANARY])
+    _forget_jobs(settings.state_dir)
     reporter.step("Starting `tidegate up`: the manifests as processes, everything at zero")
     with Workbench(settings.state_dir, MANIFESTS, settings.bootstrap_servers) as workbench:
         results.report["kafka"] = workbench.running.kafka
         roll_out(workbench, reporter)
         score_stream(workbench, month, offline, settings.kill, results, reporter)
-        score_batch(workbench, settings.state_dir, offline, results, reporter)
+        december = score_batch(workbench, settings.files, offline, results, reporter)
+        score_by_events(workbench, december, results, reporter)
+        compare_versions(workbench, settings.files, results, reporter)
         call_by_http(workbench, month[0], offline, results, reporter)
         _wait_for_zero(workbench, results, reporter)
         reporter.step("Stopping `tidegate up` by Ctrl-C")
@@ -74,6 +88,12 @@ def run(settings: DemoSettings, reporter: ProgressReporter) -> tuple[report.Repo
     results.report["checks"] = [{"name": check.name, "kept": check.kept, "seen": check.observed} for check in results.checks]
     report.write(results.report, settings.report)
     return results.report, results.checks
+
+
+def _forget_jobs(state_dir: Path) -> None:
+    """Remove the Jobs of an earlier demo: those that it did not finish would run again, beside those of this one."""
+    if state.read(state_dir) is None:
+        shutil.rmtree(state_dir / "jobs", ignore_errors=True)
 
 
 def _train(reporter: ProgressReporter) -> None:

@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import orjson
-
 from eventing.event import Event
-from functions.flights.departures import Departure, to_parquet
-from functions.runtime.artifacts import modules
+from functions.flights.departures import Departure
 from functions.runtime.contract import card as cards
 from tidegate.demo import calls, checks, report
 from tidegate.demo.broken import broken
 from tidegate.demo.checks import Check
 from tidegate.demo.collector import Collected
-from tidegate.demo.control import DemoFailed, Workbench
+from tidegate.demo.control import Workbench
 from tidegate.demo.offline import Offline
+from tidegate.demo.results import Results
 from tidegate.demo.rollout import CANARY, MODEL, MODELS, STABLE, WEIGHT
 from tidegate.demo.streaming import Streamed, stream
 from tidegate.progress import ProgressReporter
 from training.evaluation import auc, log_loss
 
-BATCH_MONTH = 12
 BROKEN = 20
-
-
-@dataclass(slots=True)
-class Results:
-    """The checks and figures of all steps."""
-
-    checks: list[Check] = field(default_factory=list)
-    report: dict[str, Any] = field(default_factory=dict)
 
 
 def to_event(departure: Departure) -> Event:
@@ -118,37 +103,6 @@ def _quality(month: Sequence[Departure], collected: Collected) -> dict[str, dict
             outcomes, scores = zip(*pairs, strict=True)
             quality[version] = {"events": len(pairs), "log_loss": log_loss(outcomes, scores), "auc": auc(outcomes, scores)}
     return quality
-
-
-def score_batch(workbench: Workbench, folder: Path, offline: Offline, results: Results, reporter: ProgressReporter) -> None:
-    import pyarrow.parquet as pq
-
-    reporter.step("Scoring December 2013 as a batch, from one Parquet file into another")
-    source, target = folder / "december.parquet", folder / "december-scored.parquet"
-    rows = to_parquet(BATCH_MONTH, source)
-    target.unlink(missing_ok=True)
-    command = [sys.executable, "-P", "-m", "tidegate", "batch", str(source), str(target), "--model", MODEL, "--key", "tailnum"]
-    command += ["--state-dir", str(workbench.state_dir), "--json"]
-    process = subprocess.run(command, env=modules.environment(), stdout=subprocess.PIPE, check=False)  # noqa: S603 our own command
-    if process.returncode != 0:
-        raise DemoFailed("the batch job failed; see the lines above for the reason.")
-    summary = orjson.loads(process.stdout)
-    table = pq.read_table(target)
-    revisions, scores = table["revision"].to_pylist(), table["late"].to_pylist()
-    records = [{name: value for name, value in row.items() if value is not None} for row in pq.read_table(source).to_pylist()]
-    names = dict(zip(sorted(set(revisions)), (STABLE, CANARY), strict=False))
-    served: list[float] = []
-    expected: list[float] = []
-    for revision, version in names.items():
-        mine = [index for index, name in enumerate(revisions) if name == revision]
-        served += [scores[index] for index in mine]
-        expected += offline.scores(version, [records[index] for index in mine]).tolist()
-    results.checks.append(Check("batch: every row is scored", table.num_rows == rows == len(served), f"{table.num_rows:,} of {rows:,}"))
-    results.checks.append(checks.equal("batch: scores equal offline scores", served, expected))
-    arms = checks.by_key((record["tailnum"], names[revision]) for record, revision in zip(records, revisions, strict=True))
-    results.checks += checks.canary("batch", arms, CANARY, WEIGHT)
-    results.report["batch_rows"] = rows
-    results.report["batch_rows_per_second"] = round(rows / summary["seconds"], 1)
 
 
 def call_by_http(workbench: Workbench, departure: Departure, offline: Offline, results: Results, reporter: ProgressReporter) -> None:

@@ -12,6 +12,7 @@ from tidegate.local.eventing.controller import JOBS, TRIGGERS
 from tidegate.local.eventing.delivery.subscriber import Counts
 from tidegate.local.eventing.ingress import Address
 from tidegate.local.eventing.jobs.event_job import NAME_LABEL
+from tidegate.local.eventing.jobs.jobs import Jobs
 from tidegate.local.eventing.plane import Eventing
 from tidegate.local.eventing.resolution import broker_of
 from tidegate.local.objects.eventing import Trigger
@@ -69,6 +70,13 @@ class SourceStatus(Named):
     next: str | None
 
 
+class PodStatus(TypedDict):
+    """A pod of a Job that runs, as a process. Its log has the pod's name."""
+
+    name: str
+    pid: int
+
+
 class JobStatus(TypedDict):
     """A Job. `state` is the condition that ended or suspended it, or "Running"; `sink` is the JobSink that made it."""
 
@@ -81,6 +89,7 @@ class JobStatus(TypedDict):
     state: str
     reason: str
     created: str
+    pods: list[PodStatus]
 
 
 class EventingStatus(TypedDict):
@@ -100,7 +109,7 @@ def overview(store: Store, eventing: Eventing) -> EventingStatus:
         "receivers": [_with_events(item, events) for item in receivers(store)],
         "triggers": [_trigger(item, counts.get(_address(item), Counts())) for item in store.list(TRIGGERS)],
         "sources": [_source(resource, item, eventing) for resource in _SOURCES for item in store.list(resource)],
-        "jobs": [_job(item) for item in store.list(JOBS)],
+        "jobs": [_job(item, eventing.jobs) for item in store.list(JOBS)],
     }
 
 
@@ -152,7 +161,7 @@ def _progress(resource: str, address: Address, eventing: Eventing) -> tuple[int 
     return None, None, None
 
 
-def _job(item: Object) -> JobStatus:
+def _job(item: Object, jobs: Jobs) -> JobStatus:
     status, metadata = item.get("status") or {}, item["metadata"]
     held = (condition(item, type_) or {} for type_ in ("Failed", "Complete", "Suspended"))
     found = next((one for one in held if one.get("status") == "True"), {})
@@ -166,6 +175,7 @@ def _job(item: Object) -> JobStatus:
         "state": found.get("type", "Running"),
         "reason": found.get("message") or "",
         "created": metadata.get("creationTimestamp", ""),
+        "pods": [{"name": name, "pid": pid} for name, pid in jobs.pids(metadata["namespace"], metadata["name"]).items()],
     }
 
 

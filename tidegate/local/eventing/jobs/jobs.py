@@ -38,6 +38,11 @@ class Jobs:
         """The number of Jobs that are not complete and have not failed."""
         return sum(run.state.finished is None for run in self._runs.values())
 
+    def pids(self, namespace: str, name: str) -> dict[str, int]:
+        """The process of each pod of a Job that runs, by the pod's name."""
+        run = self._runs.get((namespace, name))
+        return run.pids if run else {}
+
     def restore(self) -> None:
         """Put the Jobs of earlier runs of `tidegate up` back into the store. Those that were interrupted run again."""
         for item in self.files.load():

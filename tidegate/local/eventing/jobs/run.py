@@ -61,6 +61,11 @@ class JobRun:
         """The names of all pods since `tidegate up` was started, which are also those of their logs."""
         return self._pods
 
+    @property
+    def pids(self) -> dict[str, int]:
+        """The process of each pod that runs, by the pod's name."""
+        return {process.launch.name: process.pid for process in self._processes.values()}
+
     def sync(self) -> None:
         """Decide, let the processes follow, and publish the status if it has changed."""
         if self._closing:
