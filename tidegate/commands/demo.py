@@ -1,4 +1,4 @@
-"""`tidegate demo`: stream, batch and canary on real data, with checks of the results."""
+"""`tidegate demo`: stream, batches, canary and backtest on real data, with checks of the results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def demo(
     state_dir: Annotated[
         Path,
         typer.Option(
-            "--state-dir", envvar="TIDEGATE_DEMO_STATE_DIR", help="The folder for the report, the logs and the files of the batch."
+            "--state-dir", envvar="TIDEGATE_DEMO_STATE_DIR", help="The folder for the report, the logs and the files of the batches."
         ),
     ] = Path(".tidegate/demo"),
     events: Annotated[
@@ -42,11 +42,11 @@ def demo(
     ] = True,
     as_json: AsJson = False,
 ) -> int:
-    """Run stream, batch and canary on real data, and check the results.
+    """Run stream, batches, canary and backtest on real data, and check the results.
 
-    It trains two models on real flights, streams a month of departures through a canary, scores another month as a
-    batch, and checks all results. The exit status is 1 if a check fails: a lost or duplicate event, a wrong score, a
-    process left behind.
+    It trains two models on real flights, streams a month of departures through a canary, scores another month by
+    batches that a command, an event and a schedule start, and checks all results. The exit status is 1 if a check
+    fails: a lost or duplicate event, a wrong score, a process left behind.
     """
     import sys
 

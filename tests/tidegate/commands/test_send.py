@@ -15,6 +15,7 @@ import pytest
 from common import http_client
 from functions.runtime.knative.objects import condition
 from tests.tidegate.local.eventing.jobs.test_up import job_sink
+from tidegate.local.state import is_alive
 from tidegate.local.up import Up, UpSettings, up
 
 Tidegate = Callable[..., subprocess.CompletedProcess[str]]
@@ -217,3 +218,7 @@ async def test_wait_is_bounded_and_names_what_has_not_finished(call: Command, he
     assert done.returncode == 0
     assert "tidegate: after 0.2 s, the Job slow-" in done.stderr
     assert "had not finished; see `tidegate status`." in done.stderr
+    (job,) = json.loads((await call("status", "--json")).stdout)["eventing"]["jobs"]
+    (pod,) = job["pods"]
+    assert pod["name"].startswith(f"{job['name']}-")
+    assert is_alive(pod["pid"])

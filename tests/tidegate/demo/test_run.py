@@ -12,6 +12,8 @@ Tidegate = Callable[..., subprocess.CompletedProcess[str]]
 
 VICTIMS = ("flights", "router", "stream-flights")
 FIGURES = {
+    "backtest",
+    "batch_by_event",
     "batch_rows",
     "batch_rows_per_second",
     "canary_share_of_keys",
@@ -41,6 +43,8 @@ def test_no_event_is_lost_or_duplicated_when_each_part_is_killed(tidegate: Tideg
     assert (report["events_in"], report["scored"], report["dead_lettered"], report["lost"], report["duplicated"]) == (9020, 9000, 20, 0, 0)
     assert report["killed"] == list(VICTIMS)
     assert all(check["kept"] for check in report["checks"])
+    assert report["batch_by_event"]["attempts"] == 2
+    assert (tmp_path / "backtest.html").read_text().startswith("<!DOCTYPE html>")
     assert {"v1", "v2"} == report["versions"].keys()
     log = (tmp_path / "up.log").read_text()
     assert log.count("was killed by SIGKILL; restarting") == len(VICTIMS)
