@@ -120,7 +120,7 @@ def list_(state_dir: StateDir = DEFAULT_STATE_DIR, as_json: AsJson = False) -> N
 
 @app.command()
 def show(
-    run: Annotated[str, typer.Argument(help="The run, its beginning or its output.")],
+    run: Annotated[str, typer.Argument(help="The run or its beginning; or its output, also of a run by a Job.")],
     state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
@@ -130,8 +130,15 @@ def show(
     from functions.batch.run import inspection
     from tidegate import batches
 
-    record = batches.find(state_dir, run)
-    shown = {**_shown(record), **inspection.state_of(record.request["output"], record.run)}
+    try:
+        record = batches.find(state_dir, run)
+    except batches.UnknownRun:
+        # A Job has no record here, but its output has a manifest.
+        shown = inspection.state_of(run, None)
+        if not shown:
+            raise
+    else:
+        shown = {**_shown(record), **inspection.state_of(record.request["output"], record.run)}
     if as_json:
         print(orjson.dumps(shown).decode())
         return

@@ -76,7 +76,8 @@ def send(
     course = asyncio.run(_send(running(state_dir), event, to, wait))
     print(orjson.dumps(courses.as_document(course), option=orjson.OPT_INDENT_2).decode() if as_json else courses.as_text(course))
     if failure := course.failure():
-        raise EventFailed(f"{failure.rstrip('.')}.")
+        logs = f"; its logs are {state_dir}/log/{course.job.name}-*.log" if course.job else ""
+        raise EventFailed(f"{failure.rstrip('.')}{logs}.")
     if wait and (unfinished := course.unfinished()):
         print(f"tidegate: after {wait:g} s, {' and '.join(unfinished)} had not finished; see `tidegate status`.", file=sys.stderr)
 

@@ -9,6 +9,7 @@ import pytest
 from common.errors import TidegateError
 from functions.batch import job
 from functions.batch.request import BatchRequest
+from functions.batch.run.manifest import Entry, Header, InputFile, ModelInfo, manifest_of
 from tidegate.cli import run
 
 
@@ -58,6 +59,20 @@ def test_interrupted_run_is_named_with_the_command_that_continues_it(
     state = ["--state-dir", str(tmp_path)]
     assert run(["batch", "in.parquet", str(tmp_path / "out"), "--model", "flights", "--url", "http://x", *state]) == 130
     assert f"`tidegate batch resume {started.requests[0].run}` goes on with it" in capsys.readouterr().err
+
+
+def test_run_of_a_job_is_shown_by_its_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output, state = tmp_path / "out", ["--state-dir", str(tmp_path / "state")]
+    assert run(["batch", "show", str(output), *state]) == 1
+    assert f"no batch {output} was started here" in capsys.readouterr().err
+    file = InputFile(name="in.parquet", size=1, version="1", rows=5)
+    header = Header(run="/me#1", model=ModelInfo(name="m"), files=(file,), key=None, revision=None, format="parquet", started="now")
+    entry = Entry(file=0, span=0, read=5, rows=5, name="part-00000-00000.parquet", size=1, digest="sha256:1", last=True)
+    output.mkdir()
+    (output / "_manifest.json").write_bytes(manifest_of(header, [entry]).to_json())
+    assert run(["batch", "show", str(output), "--json", *state]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["run"], found["complete"], found["rows"], found["parts"]) == ("/me#1", True, 5, 1)
 
 
 @pytest.mark.parametrize("command", ["resume", "list", "show"])

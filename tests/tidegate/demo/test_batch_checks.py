@@ -7,6 +7,7 @@ from typing import Any
 
 from tidegate.demo import batch_checks
 from tidegate.demo.batch_checks import Done
+from tidegate.demo.checks import Check
 from tidegate.demo.december import December, Output
 
 DUE = datetime(2026, 11, 27, 2, 30, tzinfo=UTC)
@@ -14,7 +15,7 @@ LEFT = Done(parts=5, rows=50)
 DATA = {"run": "/me#1", "digest": "sha256:0123456789", "rows": 110}
 
 
-def broken(*found: batch_checks.Check) -> list[str]:
+def broken(*found: Check) -> list[str]:
     return [check.name for check in found if not check.kept]
 
 
