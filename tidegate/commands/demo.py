@@ -54,6 +54,7 @@ def demo(
     from rich.console import Console
 
     from tidegate.demo import report
+    from tidegate.demo.control import interrupt_by_signals
     from tidegate.demo.run import DemoSettings, run
     from tidegate.progress import ProgressReporter
 
@@ -64,6 +65,7 @@ def demo(
         kill=tuple(part.value for part in kill or ()),
         train=train,
     )
+    interrupt_by_signals()
     found, checks = run(settings, ProgressReporter())
     if as_json:
         print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())

@@ -31,6 +31,16 @@ class DemoFailed(TidegateError):
     """A step of the demo could not be completed."""
 
 
+def interrupt_by_signals() -> None:
+    """Let SIGTERM and the end of the terminal do what Ctrl-C does: `tidegate up` has a session of its own.
+
+    A signal that is ignored, as by nohup, stays so.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+
+
 class Workbench:
     """A context manager that starts a `tidegate up`, and stops it by Ctrl-C's signal."""
 

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
+
+from tidegate.local import state
 
 Tidegate = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -48,6 +54,20 @@ def test_no_event_is_lost_or_duplicated_when_each_part_is_killed(tidegate: Tideg
     assert {"v1", "v2"} == report["versions"].keys()
     log = (tmp_path / "up.log").read_text()
     assert log.count("was killed by SIGKILL; restarting") == len(VICTIMS)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_the_demo_and_everything_that_it_started(number: signal.Signals, flights_models: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tidegate", "demo", "--no-train", "--events", "100", "--state-dir", str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as demo:
+        assert demo.stderr
+        assert any(line.startswith("Rolling out") for line in demo.stderr)
+        found = state.read(tmp_path)
+        demo.send_signal(number)
+        assert demo.stderr.read().endswith("tidegate: interrupted\n")
+    assert demo.returncode == 130
+    assert found is not None
+    assert not state.is_alive(found.pid)
 
 
 def test_demo_outside_of_the_repository_is_refused(tidegate: Tidegate, tmp_path: Path) -> None:
