@@ -180,7 +180,8 @@ class _Runs:
         self.outcome.most_again += {DRIVER: again, JOB: again, UP: again + resent}.get(part, drivers * resent)
         for output in (self._driver_output, *self._requested):
             if output is not None:
-                self._finished[output] = _finished(output) or self._finished.get(output, {})
+                # The file that was seen first: if a later one has its name, the part was written again.
+                self._finished[output] = _finished(output) | self._finished.get(output, {})
 
     def _begin(self) -> None:
         self._driver_output = self._new_output("command")

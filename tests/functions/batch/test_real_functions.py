@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 
-import aiohttp
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -100,7 +99,9 @@ async def statuses(url: str) -> set[str]:
         return set(re.findall(r'tidegate_requests_total\{code="(\d+)"', await answer.text()))
 
 
-@pytest.mark.parametrize("variables", [{"TIDEGATE_MAX_WAITING_REQUESTS": "1"}, {"TIDEGATE_MAX_WAITING_ROWS": "2500"}], ids=["requests", "rows"])
+@pytest.mark.parametrize(
+    "variables", [{"TIDEGATE_MAX_WAITING_REQUESTS": "1"}, {"TIDEGATE_MAX_WAITING_ROWS": "2500"}], ids=["requests", "rows"]
+)
 async def test_function_with_too_little_room_gets_fewer_requests_at_once(data: Path, tmp_path: Path, variables: dict[str, str]) -> None:
     seen: list[Progress] = []
     output = str(tmp_path / "out")

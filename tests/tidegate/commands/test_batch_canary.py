@@ -46,7 +46,7 @@ async def url(workbench: Workbench, halves: dict[str, str]) -> str:
     """The URL of the router, which knows the traffic."""
     found = router(None, workbench.state_dir)
     async with session(timeout_seconds=30) as client, asyncio.timeout(30):
-        while await _percents(client, found) != dict.fromkeys(halves.values(), 50):
+        while await _percents(client, found) != dict.fromkeys(halves.values(), 50):  # noqa: ASYNC110 the router sends no event
             await asyncio.sleep(0.05)
     return found
 
@@ -89,7 +89,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def test_keys_are_split_and_each_has_one_revision(url: str, halves: dict[str, str], sink: Sink, dataset: Path) -> None:
-    async def scored(name: str, **options: str) -> pd.DataFrame:
+    async def scored(name: str, **options: Any) -> pd.DataFrame:
         output = dataset.with_name(f"{name}.parquet")
         request = BatchRequest(model=MODEL, input=str(dataset), output=str(output), run=name, **options)
         await run(request, url=url, limits=LIMITS, sink=sink.url)
@@ -100,8 +100,8 @@ async def test_keys_are_split_and_each_has_one_revision(url: str, halves: dict[s
     assert told == split["revision"].value_counts().to_dict()
     assert set(told) == set(halves.values())
     assert sink.data["rows"] == sum(told.values()) == ROWS
-    # A fair split of 300 keys leaves this range once in 10^9 runs; the keys are always the same.
-    assert 0.3 * ROWS < min(told.values())
+    # The assignment depends on keys and names alone, so that each run has the same split.
+    assert min(told.values()) > 0.3 * ROWS
     assert split.groupby("tailnum")["revision"].nunique().eq(1).all()
     output = split.columns[-2]
     alone = {halves[tag]: (await scored(tag, revision=tag))[output] for tag in halves}
