@@ -26,7 +26,7 @@ from loadtest.compare.processes import free_port, running
 from loadtest.compare.servers import MLSERVER_PACKAGES, mlserver_environ
 
 TITLE = "mlserver infer"
-_LINE_ROWS, _WORKERS, _LINES_AT_ONCE = 1_000, 4, 1
+_LINE_ROWS, _WORKERS, _LINES_AT_ONCE = 1_000, 4, 4
 _TOLERANCE = 1e-6
 _READY = b"GET /v2/health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
