@@ -67,7 +67,7 @@ docs: $(VENV)/.docs ## Build the documentation site, and check its links
 bench: $(VENV)/.dev functions/flights/models ## Measure the cold start of the model function
 	$(BIN)/python -m loadtest.coldstart $(ARGS)
 
-bench-batch: $(VENV)/.dev ## Measure a batch of 10 million rows beside plain XGBoost (ARGS="--rows N --kills N")
+bench-batch: $(VENV)/.dev ## Measure a batch of 10 million rows beside plain XGBoost (ARGS="--rows N --kills N --zero N --mlserver N")
 	$(BIN)/python -m loadtest.batch $(ARGS)
 
 compare: $(VENV)/.dev ## Compare with MLServer and KServe (installs both; minutes)

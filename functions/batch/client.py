@@ -25,6 +25,7 @@ _MAX_RESPONSE_BYTES = 64 * 2**20
 _REASON_LENGTH = 500
 # zlib detects gzip (RFC 1952) and its own format (RFC 1950), which HTTP calls deflate.
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
+_UNAVAILABLE = 503
 _JSON = {"Content-Type": "application/json"}
 
 
@@ -94,8 +95,9 @@ class Client:
     ) -> Response:
         """Return a response 200 with at most 64 MiB.
 
-        `failed` is called with the status of each response that is retried. Raises Refused with the model's reason,
-        BadAnswer for an unreadable body, and Unreachable when the retries end.
+        `failed` is called with the status of each response that is retried: 503 for a connection that was refused or
+        closed, as a gateway would answer it. Raises Refused with the model's reason, BadAnswer for an unreadable body,
+        and Unreachable when the retries end.
         """
         deadline: float | None = None
         attempt = 0
@@ -115,6 +117,8 @@ class Client:
                     failed(response.status)
             except (aiohttp.ClientError, TimeoutError) as error:
                 failure = redact(str(error)) or "timed out"
+                if isinstance(error, aiohttp.ClientConnectionError):
+                    failed(_UNAVAILABLE)
             attempt += 1
             wait = self._retry.wait(attempt, retry_after)
             deadline = deadline or time.monotonic() + self._retry.total_seconds

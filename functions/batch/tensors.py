@@ -57,10 +57,9 @@ def encode(batch: pa.RecordBatch, inputs: Sequence[Input], key: str | None, numb
     `numbers` are the rows in the file, from 0. Raises InvalidDataset for a value that the input's
     datatype cannot hold, and for a key without a canonical string.
     """
-    columns = [_cast(batch.column(item.name), item, numbers) for item in inputs]
     if key is None:
-        return _binary(columns, inputs, batch.num_rows)
-    tensors = [_json_tensor(item, column) for item, column in zip(inputs, columns, strict=True)]
+        return _binary(batch, inputs, numbers)
+    tensors = [_json_tensor(item, _cast(batch.column(item.name), item, numbers)) for item in inputs]
     return Body(orjson.dumps({"parameters": {KEYS: _keys(batch.column(key), key, numbers)}, "inputs": tensors}))
 
 
@@ -98,8 +97,7 @@ def _cast(column: pa.Array, item: Input, numbers: Numbers) -> pa.Array:
     if types.is_floating(column.type):
         infinite = pc.is_inf(column)
         if pc.any(infinite).as_py():
-            row = _number(numbers, pc.index(infinite, True).as_py())
-            raise InvalidDataset(f"the column {item.name} has an infinite value in row {row}", remedy="make it null, or a number")
+            raise _infinite(item, _number(numbers, pc.index(infinite, True).as_py()))
         # Integers with gaps are often stored as floats, with NaN for the gaps.
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
         if item.datatype.startswith("FP") and types.is_float32(column.type):
@@ -113,6 +111,10 @@ def _cast(column: pa.Array, item: Input, numbers: Numbers) -> pa.Array:
         ) from None
 
 
+def _infinite(item: Input, row: int) -> InvalidDataset:
+    return InvalidDataset(f"the column {item.name} has an infinite value in row {row}", remedy="make it null, or a number")
+
+
 def _json_tensor(item: Input, column: pa.Array) -> dict[str, Any]:
     return {"name": item.name, "shape": [len(column)], "datatype": item.datatype, "data": _listed(item, column)}
 
@@ -124,22 +126,36 @@ def _listed(item: Input, column: pa.Array) -> list[Any]:
         raise InvalidDataset(f"the column {item.name} has a string that is not UTF-8", remedy="write the file again in UTF-8") from None
 
 
-def _binary(columns: Sequence[pa.Array], inputs: Sequence[Input], rows: int) -> Body:
+def _binary(batch: pa.RecordBatch, inputs: Sequence[Input], numbers: Numbers) -> Body:
     tensors, contents = [], []
-    for item, column in zip(inputs, columns, strict=True):
-        found = _binary_data(item, column)
-        if found is None:  # binary tensors have no null except NaN
-            tensors.append(_json_tensor(item, column))
-            continue
-        datatype, content = found
+    for item in inputs:
+        column = batch.column(item.name)
+        if item.datatype.startswith("FP") and types.is_float32(column.type):
+            datatype, content = "FP32", _floats(column, item, numbers)
+        else:
+            column = _cast(column, item, numbers)
+            found = _binary_data(item, column)
+            if found is None:  # binary tensors have no null except NaN
+                tensors.append(_json_tensor(item, column))
+                continue
+            datatype, content = found
         parameters = {"binary_data_size": len(content)}
-        tensors.append({"name": item.name, "shape": [rows], "datatype": datatype, "parameters": parameters})
+        tensors.append({"name": item.name, "shape": [batch.num_rows], "datatype": datatype, "parameters": parameters})
         contents.append(content)
     head = orjson.dumps({"parameters": {"binary_data_output": True}, "inputs": tensors})
     return Body(b"".join([head, *contents]), len(head)) if contents else Body(head)
 
 
-def _binary_data(item: Input, column: pa.Array) -> tuple[str, bytes] | None:
+def _floats(column: pa.Array, item: Input, numbers: Numbers) -> memoryview:
+    """Return the bytes of floats, NaN for null: what `_cast` and `_binary_data` do, in a third of the time."""
+    values = column.to_numpy(zero_copy_only=False)
+    infinite = np.isinf(values)
+    if infinite.any():
+        raise _infinite(item, _number(numbers, int(infinite.argmax())))
+    return memoryview(values).cast("B") if len(values) else memoryview(b"")
+
+
+def _binary_data(item: Input, column: pa.Array) -> tuple[str, memoryview] | None:
     """Return the datatype and the bytes of a tensor, or None when it cannot be binary.
 
     Doubles stay doubles for any precision of the input, so that the model rounds them as it rounds numbers in JSON.
@@ -163,11 +179,11 @@ def _is_exact(column: pa.Array) -> bool:
     return bounds["min"] is None or max(-bounds["min"], bounds["max"]) <= _MAX_EXACT
 
 
-def _raw(column: pa.Array) -> bytes:
-    """Return the values as in memory, which is little-endian on all platforms of PyArrow."""
+def _raw(column: pa.Array) -> memoryview:
+    """Return the values as in memory, which is little-endian on all platforms of PyArrow, without a copy."""
     width = column.type.bit_width // 8
     start = column.offset * width
-    return bytes(memoryview(column.buffers()[1])[start : start + len(column) * width]) if len(column) else b""
+    return memoryview(column.buffers()[1])[start : start + len(column) * width] if len(column) else memoryview(b"")
 
 
 def decode(body: bytes, outputs: Sequence[Output], rows: int, *, routed: bool, json_length: int | None = None) -> list[pa.Array]:

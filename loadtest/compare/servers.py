@@ -15,6 +15,7 @@ from loadtest.compare.wire import scores
 
 _JSON_INSTEAD = "does not support binary tensors over HTTP; measured with JSON instead"
 OURS, PEER = "tidegate", "mlserver"
+MLSERVER_PACKAGES = ("mlserver", "mlserver-xgboost")
 _TOLERANCE = 1e-6
 
 
@@ -72,11 +73,16 @@ def _function(trained: Trained, port: int) -> dict[str, str]:
     return {"TIDEGATE_MODEL": str(trained.folder), "TIDEGATE_HOST": "127.0.0.1", "PORT": str(port)}
 
 
-def _mlserver(trained: Trained, port: int) -> dict[str, str]:
+def mlserver_environ(port: int) -> dict[str, str]:
+    """The environment of an MLServer that listens on this machine alone."""
     ports = {"GRPC": free_port(), "METRICS": free_port()}
     return {"MLSERVER_HOST": "127.0.0.1", "MLSERVER_HTTP_PORT": str(port)} | {
         f"MLSERVER_{name}_PORT": str(at) for name, at in ports.items()
     }
+
+
+def _mlserver(trained: Trained, port: int) -> dict[str, str]:
+    return mlserver_environ(port)
 
 
 def _mlserver_command(python: Path, trained: Trained, port: int) -> list[str]:
@@ -99,8 +105,8 @@ SERVERS = (
     Server(
         PEER,
         "MLServer",
-        ("mlserver", "mlserver-xgboost"),
-        ("mlserver", "mlserver-xgboost", "xgboost", "uvicorn", "uvloop", "httptools", "fastapi"),
+        MLSERVER_PACKAGES,
+        (*MLSERVER_PACKAGES, "xgboost", "uvicorn", "uvloop", "httptools", "fastapi"),
         (
             StartMethod(_mlserver_command, _mlserver),
             StartMethod(

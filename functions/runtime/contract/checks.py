@@ -32,6 +32,13 @@ def _below(limit: int) -> bytes:
 # may be too large.
 _ORDINARY = {("f", "f"): _below(0x7F), ("d", "d"): _below(0x7F), ("d", "f"): _below(0x47), ("f", "d"): _below(0x7F)}
 _TOP = {typecode: slice(size - 1 if sys.byteorder == "little" else 0, None, size) for typecode, size in (("f", 4), ("d", 8))}
+# The upper two bytes of each value, and the bytes of infinity there (IEEE 754-2019, section 3.4): 7F80 or FF80 in single
+# precision, 7FF0 or FFF0 in double precision.
+_UPPER = {
+    typecode: (_TOP[typecode], slice(size - 2 if sys.byteorder == "little" else 1, None, size)) for typecode, size in (("f", 4), ("d", 8))
+}
+_IS_HIGHEST = bytes(byte & 0x7F == 0x7F for byte in range(256))
+_IS_NEXT = {typecode: bytes(byte == infinity for byte in range(256)) for typecode, infinity in (("f", 0x80), ("d", 0xF0))}
 _NUMBERS = frozenset({float, int})
 _NUMBERS_AND_NULL = frozenset({float, int, NoneType})
 
@@ -113,6 +120,16 @@ def are_ordinary(values: array[float], typecode: str) -> bool:
     if len(values) <= SLICE:
         return not values.tobytes()[top].translate(None, ordinary)
     return all(are_ordinary(part, typecode) for part in slices(values))
+
+
+def may_be_infinite(values: array[float]) -> bool:
+    """Whether a value has the upper two bytes of infinity: those of NaN are others, unless it carries a payload.
+
+    The bytes of all values become one integer each, whose bitwise AND compares them at once.
+    """
+    content, (top, next_) = values.tobytes(), _UPPER[values.typecode]
+    exponents, others = content[top].translate(_IS_HIGHEST), content[next_].translate(_IS_NEXT[values.typecode])
+    return bool(int.from_bytes(exponents, "little") & int.from_bytes(others, "little"))
 
 
 def name_of(value: Any) -> str:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.runtime.contract.checks import SLICE, are_ordinary
+from functions.runtime.contract.checks import SLICE, are_ordinary, may_be_infinite
 
 PRECISIONS = (("f", "f"), ("d", "f"), ("d", "d"), ("f", "d"))
 EDGES = (1e38, 3.4e38, 3.4028234663852886e38, -0.0, 0.0, 1e-45, -1e-40, 2.0**100, 1.0, math.nan, math.inf, -math.inf)
@@ -35,3 +35,16 @@ def test_a_value_that_is_not_ordinary_is_found_at_any_place(sent: str, taken: st
     for value in (math.nan, math.inf, -math.inf, *too_large):
         for place in {0, count // 2, min(count, SLICE) - 1, count - 1}:
             assert not are_ordinary(usual[:place] + array(sent, [value]) + usual[place + 1 :], taken)
+
+
+@given(st.sampled_from("fd"), st.data())
+def test_no_infinity_is_overlooked(typecode: str, data: st.DataObject) -> None:
+    found = array(typecode, data.draw(st.lists(st.floats(width=32 if typecode == "f" else 64) | st.sampled_from((math.inf, -math.inf)))))
+    if any(map(math.isinf, found)):
+        assert may_be_infinite(found)
+
+
+@given(st.sampled_from("fd"), st.data())
+def test_missing_values_and_the_largest_numbers_are_no_infinity(typecode: str, data: st.DataObject) -> None:
+    numbers = st.floats(width=32 if typecode == "f" else 64, allow_infinity=False, allow_nan=False) | st.sampled_from(EDGES[:9])
+    assert not may_be_infinite(array(typecode, data.draw(st.lists(numbers | st.just(math.nan)))))
