@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from functions.batch.errors import RunConflict, WriteFailed
+from functions.batch.errors import RunConflict
 from functions.batch.run import manifest
 from functions.batch.run.manifest import Entry, Header, Manifest, manifest_of
 from functions.batch.run.plan import PartId
 from functions.batch.storage import Policy, Sink, Target, format_of, locations, open_target
+from functions.batch.storage.names import write_failed
 
 _WORK = ".tidegate"
 _STATE = "_tidegate/"
@@ -196,4 +197,4 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WriteFailed(f"cannot write {path}: {error.strerror or error}", remedy="choose another path for the output") from None
+        raise write_failed(str(path), error) from None
