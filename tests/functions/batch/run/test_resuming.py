@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import re
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -154,6 +155,38 @@ async def test_shards_share_a_run_and_one_is_killed(dataset: Path, quick: Asked,
     assert [part["span"] for part in manifest["parts"]] == list(range(9))
     assert manifest["revisions"] == {"flights-00001": ROWS}
     assert [name for name in names_of(dataset) if name.startswith("out")] == ["out"]
+
+
+async def tidegate(folder: Path, *arguments: str) -> asyncio.subprocess.Process:
+    command = [sys.executable, "-m", "tidegate", "batch", *arguments, "--state-dir", str(folder / "state")]
+    environ = {**os.environ, "TIDEGATE_BATCH_CHUNK_ROWS": str(CHUNK), "TIDEGATE_BATCH_IN_FLIGHT": "2"}
+    return await asyncio.create_subprocess_exec(*command, env=environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+
+
+async def test_command_shares_a_run_among_processes_and_goes_on_with_them(dataset: Path, quick: Asked, url: str) -> None:
+    whole = await run(BatchRequest(model="flights", input=str(dataset / "in.parquet"), output=str(dataset / "whole"), run="whole"), url=url)
+    options = ["--model", "flights", "--shards", "3", "--url", url]
+    command = await tidegate(dataset, str(dataset / "in.parquet"), str(dataset / "out"), *options)
+    await quick.more(3)
+    command.send_signal(signal.SIGINT)
+    _, log = await command.communicate()
+    assert command.returncode == 130, log
+    assert b"`tidegate batch resume" in log
+    assert b"Traceback" not in log
+    resumed = await tidegate(dataset, "resume", "--json")
+    printed, log = await resumed.communicate()
+    assert resumed.returncode == 0, log
+    assert (orjson.loads(printed)["digest"], orjson.loads(printed)["rows"]) == (whole.digest, ROWS)
+    assert [name for name in names_of(dataset) if name.startswith("out")] == ["out"]
+    assert [name for name in names_of(dataset / "out") if not name.startswith("part-")] == ["_SUCCESS", "_manifest.json"]
+
+
+async def test_error_of_a_shard_is_one_sentence(dataset: Path, quick: Asked, url: str) -> None:
+    options = ["--model", "flights", "--shards", "3", "--url", url, "--columns", "carrier"]
+    command = await tidegate(dataset, str(dataset / "in.parquet"), str(dataset / "out"), *options)
+    _, log = await command.communicate()
+    assert command.returncode == 1
+    assert re.fullmatch(r"tidegate: \S*in.parquet lacks the column distance.*\n", log.decode()), log
 
 
 # A disk of so many bytes, in a mount namespace that ends with the script. It is enlarged when it is full.
