@@ -10,7 +10,7 @@ FUNCTION ?= flights
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup engines demo train images pin-base test e2e e2e-lite lint format types docs bench bench-batch compare loadtest lock clean
+.PHONY: help setup engines azurite demo train images pin-base test e2e e2e-lite lint format types docs bench bench-batch compare loadtest lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z2-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,8 @@ help: ## List the targets
 setup: $(VENV)/.dev ## Install everything for development into .venv
 
 engines: $(VENV)/.engines ## Install Spark and Dask for the tests of tidegate.frames (Spark has 430 MB and needs Java)
+
+azurite: $(VENV)/.azurite ## Install the server of Azure Blob Storage for tests of batches (190 MB; needs Node.js and npm)
 
 demo: $(VENV)/.demo ## Run the main job on this machine: flights in, delays out
 	$(BIN)/tidegate demo $(ARGS)
@@ -96,6 +98,14 @@ $(VENV)/.demo $(VENV)/.docs $(VENV)/.engines $(VENV)/.dev: pyproject.toml | $(BI
 	@echo "Installing the packages of $(filter %.txt,$^) into $(VENV): about a minute, once."
 	@$(PIP) install --quiet --no-deps --require-hashes -r $(filter %.txt,$^)
 	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Not installed into the tree: linters and images would find it there.
+$(VENV)/.azurite: requirements/azurite/package.json requirements/azurite/package-lock.json | $(BIN)/pip
+	@echo "Installing Azurite into $(VENV)/azurite: half a minute, once."
+	@mkdir -p $(VENV)/azurite
+	@cp $^ $(VENV)/azurite
+	@npm ci --prefix $(VENV)/azurite --omit=optional --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 $(BIN)/pip:

@@ -69,7 +69,7 @@ def test_run_without_an_api_server_lists_the_skipped_steps(ci: Run) -> None:
     assert ci.targets == STEPS
     summary = done.stdout.partition("== total:")[2]
     assert "left out: make e2e-lite: there is no API server; set KUBECONFIG, or install kind" in summary
-    assert "left out: tests that need chromium curl helm java kubectl mvn openssl: not on the PATH" in summary
+    assert "left out: tests that need chromium curl helm java kubectl mvn npm openssl: not on the PATH" in summary
 
 
 @pytest.mark.parametrize("target", STEPS)
@@ -81,11 +81,11 @@ def test_failing_step_ends_the_run(ci: Run, target: str) -> None:
 
 def test_existing_cluster_is_used_and_not_deleted(ci: Run) -> None:
     ci.environ["KUBECONFIG"] = str(ci.root / "kubeconfig")
-    for tool in ("kubectl", "kind", "docker", "go"):
+    for tool in ("kubectl", "kind", "docker", "go", "npm"):
         ci.program(tool)
     done = ci("bash", ".ci/run")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert ci.targets == ["lint", "types", "docs", "engines", "test", "e2e-lite", "demo", "bench"]
+    assert ci.targets == ["lint", "types", "docs", "engines", "azurite", "test", "e2e-lite", "demo", "bench"]
     assert not [line for line in ci.log if line.startswith(("kind", "kubectl"))]
     assert "make e2e-lite" not in done.stdout.partition("== total:")[2]
 
@@ -170,7 +170,7 @@ def _steps(text: str) -> set[str]:
 def test_workflow_and_script_run_the_same_steps() -> None:
     script = (ROOT / ".ci/run").read_text("utf-8")
     script_steps = _steps("\n".join(re.findall(r"step (make .*)", script)))
-    assert script_steps == {*STEPS, "e2e-lite"}
+    assert script_steps == {*STEPS, "azurite", "e2e-lite"}
     assert _steps(WORKFLOW) == script_steps | {"setup", "train", "e2e"}
 
 

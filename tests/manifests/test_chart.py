@@ -92,6 +92,7 @@ COMPONENTS = {
     "pod-disruption-budget": Same(_enabled("podDisruptionBudget"), ("pod-disruption-budget",)),
     "private-service": Same(_enabled("privateService"), ("private-service",)),
     "service-monitor": Same(_enabled("serviceMonitor"), ("service-monitor",)),
+    "sharded-batch": Same(_enabled("shardedBatch"), ("sharded-batch",)),
     "stream-keda": Same(_enabled("streamKeda"), ("stream-keda",)),
     "warm-replica": Same(_enabled("warmReplica"), ("warm-replica",)),
     "without-stream": Same({"streams": {"flights": None}}, ("without-stream",)),
@@ -101,7 +102,8 @@ COMPONENTS = {
 ORDER = sorted(COMPONENTS.keys() - {"without-stream"}, key=lambda name: (name == "kafka-address", name == "canary", name))
 ALL = Same(
     {
-        **_enabled("kafkaBroker", "kafkaSource", "kafkaSaslTls", "streamKeda", "networkPolicy", "nightlyBatch", "batchEvents"),
+        **_enabled("kafkaBroker", "kafkaSource", "kafkaSaslTls", "streamKeda", "networkPolicy"),
+        **_enabled("nightlyBatch", "shardedBatch", "batchEvents"),
         **_enabled(
             "podDisruptionBudget", "privateService", "serviceMonitor", "warmReplica", "writableTmp", "eventPolicy", "kafkaSingleNode"
         ),

@@ -288,6 +288,15 @@ def test_nightly_event_starts_a_job_with_the_data_volume(build: Build) -> None:
     assert '"input": "/data/' in source["data"]
 
 
+def test_sharded_batch_is_an_indexed_job_whose_pods_know_their_number(build: Build) -> None:
+    assert changed(build(), build("sharded-batch")) == {("JobSink", "batch")}
+    sink = build("nightly-batch", "sharded-batch")[("JobSink", "batch")]
+    job = sink["spec"]["job"]["spec"]
+    assert job["completionMode"] == "Indexed"
+    assert str(job["completions"]) == str(job["parallelism"]) == environment(sink)["TIDEGATE_BATCH_SHARDS"]
+    assert job["backoffLimit"] == 3 * job["completions"]
+
+
 def test_object_storage_sets_the_artifact_location_and_card(build: Build) -> None:
     objects = build("object-storage", values=ARTIFACTS, files=["flights-card"])
     service = objects[("Service", "flights")]

@@ -54,6 +54,9 @@ def batch(
     incremental: Annotated[
         bool, typer.Option("--incremental", envvar="TIDEGATE_INCREMENTAL", help="Add the files that the output does not have yet.")
     ] = False,
+    shards: Annotated[
+        int, typer.Option("--shards", envvar="TIDEGATE_SHARDS", min=1, help="Processes that share the work; each takes a core and memory.")
+    ] = 1,
     url: Url = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", envvar="TIDEGATE_OVERWRITE", help="Replace an output that exists.")] = False,
     state_dir: StateDir = DEFAULT_STATE_DIR,
@@ -78,6 +81,7 @@ def batch(
         "max_rejects": max_rejects,
         "incremental": incremental,
         "overwrite": overwrite,
+        "shards": shards,
     }
     _run(batches.new(asked, router(url, state_dir)), state_dir, as_json)
 
@@ -158,7 +162,7 @@ def _run(record: Record, state_dir: Path, as_json: bool) -> None:
     from functions.batch.request import BatchRequest
     from functions.batch.run.memory import use_little_memory
     from functions.batch.settings import limits_from
-    from tidegate import batches
+    from tidegate import batch_shards, batches
     from tidegate.batch_progress import shown_progress
 
     asked = {**record.request, "columns": tuple(record.request["columns"]) if record.request.get("columns") else None}
@@ -167,7 +171,10 @@ def _run(record: Record, state_dir: Path, as_json: bool) -> None:
     batches.save(state_dir, record)
     try:
         with shown_progress(Path(request.input).name or request.input) as progress:
-            summary = asyncio.run(job.run(request, url=record.url, progress=progress, limits=limits_from()))
+            if request.shards and request.shards > 1:
+                summary = batch_shards.run(request, request.shards, record.url, limits_from(), progress)
+            else:
+                summary = asyncio.run(job.run(request, url=record.url, progress=progress, limits=limits_from()))
     except KeyboardInterrupt:
         batches.save(state_dir, replace(record, state=batches.STOPPED))
         print(f"tidegate: stopped; `tidegate batch resume {record.run}` goes on with it.", file=sys.stderr)

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from functions.batch.errors import RunConflict, WriteFailed
+from functions.batch.errors import RunConflict
 from functions.batch.run import manifest
 from functions.batch.run.manifest import Entry, Header, Manifest, manifest_of
 from functions.batch.run.plan import PartId
 from functions.batch.storage import Policy, Sink, Target, format_of, locations, open_target
+from functions.batch.storage.names import write_failed
 
 _WORK = ".tidegate"
 _STATE = "_tidegate/"
@@ -112,9 +113,8 @@ class Workspace:
 
     def header(self) -> Header | None:
         """Return what the run is, None if it has not begun. Raises InvalidManifest."""
-        if not self.work.exists(_HEADER):
-            return None
-        return manifest.parse_header(self.work.read(_HEADER), self.work.location(_HEADER))
+        content = _content(self.work, _HEADER)
+        return manifest.parse_header(content, self.work.location(_HEADER)) if content else None
 
     def save_header(self, header: Header) -> None:
         """Write what the run is."""
@@ -122,7 +122,8 @@ class Workspace:
 
     def manifest(self, header: Header) -> Manifest:
         """Return the run with its finished parts, those of earlier runs that it adds to included."""
-        entries = [manifest.parse_entry(self.work.read(name), self.work.location(name)) for name in self.work.list(_ENTRIES)]
+        contents = {name: self.work.read(name) for name in self.work.list(_ENTRIES)}
+        entries = [manifest.parse_entry(content, self.work.location(name)) for name, content in contents.items() if content]
         earlier = self.published() if header.incremental else None
         return manifest_of(header, [*(earlier.entries if earlier else ()), *entries])
 
@@ -138,10 +139,8 @@ class Workspace:
         """Return the manifest of the complete output, None if there is none."""
         if self.local_output is not None and not (self.layout.is_file or self.local_output.is_dir()):
             return None
-        place = self.place
-        if not place.exists(self.layout.manifest):
-            return None
-        return manifest.parse_manifest(place.read(self.layout.manifest), place.location(self.layout.manifest))
+        content = _content(self.place, self.layout.manifest)
+        return manifest.parse_manifest(content, self.place.location(self.layout.manifest)) if content else None
 
     def write_part(self, part: PartId, schema: pa.Schema) -> AbstractContextManager[Sink]:
         """Write the file of a part, which appears when the block succeeds."""
@@ -185,9 +184,17 @@ class Workspace:
             yield
 
 
+def _content(target: Target, name: str) -> bytes:
+    """Return the content of a file, empty if there is none.
+
+    An object in Azure is empty from the beginning of its upload, and stays so when the process is killed.
+    """
+    return target.read(name) if target.exists(name) else b""
+
+
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WriteFailed(f"cannot write {path}: {error.strerror or error}", remedy="choose another path for the output") from None
+        raise write_failed(str(path), error) from None

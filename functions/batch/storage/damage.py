@@ -14,7 +14,14 @@ from functions.batch.errors import InvalidDataset, InvalidPath
 DAMAGED = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError, IndexError, KeyError)
 
 _MAX_REASON = 200
-_AWS = re.compile(r"AWS Error ([A-Z_]+)")
+# The reason in the texts of each store, as a name in capital letters, snake case or camel case.
+_REASONS = (
+    re.compile(r"AWS Error ([A-Z_]+)"),
+    re.compile(r"google::cloud::Status\(([A-Z_]+)"),
+    re.compile(r"Azure Error: \[(\w+)\]"),
+)
+# Azure's SDK got no response: the reason follows instead, after a URL that may hold a token.
+_NO_RESPONSE = re.compile(r"Azure Error: \[\] (.+)")
 _STORE = re.compile(r"AWS Error|google::cloud|GcsFile|Azure|curl", re.IGNORECASE)
 
 
@@ -32,10 +39,19 @@ def unreachable(name: str, error: BaseException) -> InvalidPath:
 
 def store_reason(error: BaseException) -> str:
     """Return the reason that a store gave, in few words."""
-    if isinstance(error, FileNotFoundError):
+    text = str(error)
+    if isinstance(error, FileNotFoundError) or text.startswith("No such file or directory"):
         return "not found"
-    found = _AWS.search(str(error))
-    return found[1].lower().replace("_", " ") if found else first_line(error)
+    found = next(filter(None, (pattern.search(text) for pattern in _REASONS)), None)
+    if found:
+        return _words(found[1])
+    no_response = _NO_RESPONSE.search(text)
+    return first_line(ConnectionError(no_response[1]) if no_response else error)
+
+
+def _words(name: str) -> str:
+    """Return a name such as NOT_FOUND or ContainerNotFound as words."""
+    return name.lower().replace("_", " ") if name.isupper() else re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
 
 
 def first_line(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pyarrow import fs
 
-from common.errors import InvalidSetting
+from functions.batch.storage import azure
 
 # Google's client retries for 15 minutes unless limited, also without credentials.
 _RETRY = timedelta(seconds=60)
@@ -23,7 +23,7 @@ _TIMEOUT_SECONDS = 30.0
 
 def filesystem(scheme: str, bucket: str, environ: Mapping[str, str] = os.environ) -> fs.FileSystem:
     """Return the file system of a scheme. Raises InvalidSetting when the environment lacks what the store needs."""
-    options = {"s3": _s3, "gs": _gs, "az": _az}[scheme](environ)
+    options = {"s3": _s3, "gs": _gs, "az": azure.options}[scheme](environ)
     if scheme == "s3" and not options.get("region") and not options.get("endpoint_override"):
         options["region"] = _region_of(bucket)
     return _made(scheme, tuple(sorted(options.items())))
@@ -57,26 +57,11 @@ def _s3(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _gs(environ: Mapping[str, str]) -> dict[str, Any]:
-    emulator = environ.get("STORAGE_EMULATOR_HOST")
-    if not emulator:
-        return {"retry_time_limit": _RETRY}
-    parts = urlsplit(emulator if "//" in emulator else f"http://{emulator}")
-    return {"retry_time_limit": _RETRY, "anonymous": True, "endpoint_override": parts.netloc, "scheme": parts.scheme}
-
-
-def _az(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return the options of Azure by the variables of its command line; without a key, its SDK finds an identity."""
-    pairs = [part.partition("=") for part in environ.get("AZURE_STORAGE_CONNECTION_STRING", "").split(";") if part]
-    given = {name: value for name, _, value in pairs}
-    account = given.get("AccountName") or environ.get("AZURE_STORAGE_ACCOUNT")
-    if not account:
-        raise InvalidSetting("AZURE_STORAGE_ACCOUNT is not set", remedy="set it to the name of the storage account")
-    options = {
-        "account_name": account,
-        "account_key": given.get("AccountKey") or environ.get("AZURE_STORAGE_KEY"),
-        "sas_token": given.get("SharedAccessSignature") or environ.get("AZURE_STORAGE_SAS_TOKEN"),
-    }
-    if "BlobEndpoint" in given:
-        parts = urlsplit(given["BlobEndpoint"])
-        options |= {"blob_storage_authority": parts.netloc, "blob_storage_scheme": parts.scheme}
-    return {name: value for name, value in options.items() if value}
+    """Return the options of Google Cloud Storage; its SDK finds credentials by itself, and an emulator takes none."""
+    emulator, private = environ.get("STORAGE_EMULATOR_HOST"), environ.get("CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE")
+    options: dict[str, Any] = {"retry_time_limit": _RETRY}
+    endpoint = emulator or private
+    if endpoint:
+        parts = urlsplit(endpoint if "//" in endpoint else f"http://{endpoint}")
+        options |= {"endpoint_override": parts.netloc, "scheme": parts.scheme}
+    return {**options, "anonymous": True} if emulator else options

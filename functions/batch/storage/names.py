@@ -28,6 +28,8 @@ def checked_size(content: bytes, location: str) -> bytes:
 def write_failed(location: str, error: OSError) -> WriteFailed:
     """Return the error of a failed write; a full disk has a remedy of its own."""
     if error.errno in _FULL:
-        return WriteFailed(f"the disk of {location} is full", remedy="free space, then run it again")
+        return WriteFailed(
+            f"the disk of {location} is full", remedy="free space, then go on by `tidegate batch resume`, or by the next attempt of the Job"
+        )
     reason = (error.strerror or str(error).partition("\n")[0] or type(error).__name__).rstrip(".")
     return WriteFailed(f"cannot write {location} ({reason})", remedy="choose another path for the output")

@@ -55,9 +55,11 @@ class ObjectStore:
             return _files(location).open_input_file(location.path)
 
     def version(self, file: Any) -> str:
-        """Return the ETag of an open object, or what the store has in its place."""
+        """Return the generation of an open object, its ETag, or what the store has in its place."""
         found = {name.lower(): value.decode() for name, value in (file.metadata() or {}).items()}
-        tag = found.get("etag") or found.get("generation") or found.get("last-modified", "")
+        if "generation" in found:  # in Google's store, where the ETag changes with the metadata too
+            return f"generation:{found['generation']}"
+        tag = found.get("etag") or found.get("last-modified", "")
         return f"etag:{tag.strip(chr(34))}"
 
 

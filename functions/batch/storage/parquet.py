@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 from functions.batch.cells import is_text
 from functions.batch.errors import InvalidDataset
 from functions.batch.sizes import decoded_bytes, fixed_bytes, pieces
-from functions.batch.storage.column_values import column_values
+from functions.batch.storage.column_chunks import ColumnChunk, column_chunks
 from functions.batch.storage.damage import DAMAGED, damaged
+from functions.batch.storage.pages import page_headers
 from functions.batch.storage.pieces import Piece
 from functions.batch.storage.stores import OpenFile
 
@@ -22,6 +23,8 @@ _PIECE_ROWS = 16_384
 PIECE_BYTES = 16 * 2**20
 # A row group with a higher compression ratio and more bytes is meant to exhaust its reader: data has ratios of 2 to 50.
 _BOMB_RATIO = 1_000
+# Bytes of a page that writers aim at.
+_USUAL_PAGE_BYTES = 2**20
 # Bytes of a nested value, at least: those of an integer or a double.
 _VALUE_BYTES = 8
 # Bytes of a column that are read ahead of a row group too large to be read at once.
@@ -35,12 +38,14 @@ class ParquetReader:
     """
 
     def __init__(self, file: OpenFile, name: str, size: int, *, memory_bytes: int, ahead: bool = False) -> None:
-        self._file, self._name, self._ahead = file, name, ahead
+        self._file, self._name, self._size, self._ahead = file, name, size, ahead
+        self._memory_bytes = memory_bytes
         try:
             plain = pq.ParquetFile(file)
             self.schema: pa.Schema = plain.schema_arrow
             self.rows: int | None = plain.metadata.num_rows
-            nested_values = column_values(file, size, name) if _has_nested(self.schema) else []
+            self._chunks = column_chunks(file, size, name) if _has_nested(self.schema) else []
+            nested_values = [[column.values for column in group] for group in self._chunks]
             _check_sizes(plain.metadata, nested_values, size, name, memory_bytes)
             self._row_bytes = _row_bytes(plain.metadata, nested_values, self.schema)
             groups = map(plain.metadata.row_group, range(plain.metadata.num_row_groups))
@@ -49,7 +54,6 @@ class ParquetReader:
             raise
         except DAMAGED as error:
             raise damaged(name, error, "is not a Parquet file", remedy="convert it to Parquet") from None
-        self._memory_bytes = memory_bytes
         # A request to an object store takes as long as the transfer of a megabyte.
         self._ahead_bytes = max(_AHEAD_BYTES, memory_bytes // 8 // len(self.schema)) if ahead and len(self.schema) else _AHEAD_BYTES
         # By whether it reads whole row groups at once.
@@ -58,13 +62,46 @@ class ParquetReader:
     def pieces(self, columns: Sequence[str], first_row: int = 0, *, piece_rows: int = _PIECE_ROWS) -> Iterator[Piece]:
         """Yield pieces of bounded bytes, with strings as dictionaries; rows of groups before `first_row` are skipped."""
         try:
+            self._check_pages(columns)
             for groups, start, at_once in self._runs(first_row):
                 for batch in self._batches(groups, columns, at_once, piece_rows):
                     for part in pieces(batch, decoded_bytes, PIECE_BYTES):
                         yield Piece(batch=part, first_row=start, rows=part.num_rows)
                         start += part.num_rows
+        except InvalidDataset:
+            raise
         except DAMAGED as error:
             raise damaged(self._name, error) from None
+
+    def _check_pages(self, columns: Sequence[str]) -> None:
+        """Check the pages that are held at the same time, one of each column. Raises InvalidDataset.
+
+        Row groups below the limit cannot have a page above it.
+        """
+        memory = max(self._memory_bytes, 4 * _USUAL_PAGE_BYTES)
+        most = memory // 4
+        if all(size <= most for _, size in self._groups):
+            return
+        self._chunks = self._chunks or column_chunks(self._file, self._size, self._name)
+        for number, group in enumerate(self._chunks):
+            sizes = {column.path: self._page_bytes(column, most) for column in group if _is_read(column.path, columns)}
+            largest = max(sizes, key=sizes.__getitem__, default="")
+            if sizes and sizes[largest] > most:
+                self._refuse(f"a page of the column {largest} in row group {number}", sizes[largest], 4 * sizes[largest])
+            if sum(sizes.values()) > memory:
+                self._refuse(f"one page of each column in row group {number}", sum(sizes.values()), sum(sizes.values()))
+
+    def _page_bytes(self, column: ColumnChunk, most: int) -> int:
+        """Return the bytes of the largest page; those of a column below the limit are estimated."""
+        if column.decompressed <= most:
+            return min(column.decompressed, _USUAL_PAGE_BYTES)
+        return max((header.decompressed for header in page_headers(self._file, column.start, column.size)), default=0)
+
+    def _refuse(self, what: str, size: int, needed: int) -> None:
+        raise InvalidDataset(
+            f"{what} of {self._name} decompresses to {size:,} bytes at once, too much for a memory of {self._memory_bytes // 2**20} MiB",
+            remedy=f"write the file again with smaller pages, leave the column out, or set TIDEGATE_BATCH_MEMORY to {-(-needed // 2**20)}",
+        )
 
     def _runs(self, first_row: int) -> Iterator[tuple[list[int], int, bool]]:
         """Yield the row groups that are read together, their first row, and whether they are read at once.
@@ -95,6 +132,11 @@ class ParquetReader:
         rows = max(1, min(piece_rows, PIECE_BYTES // self._row_bytes))
         for batch in self._files[at_once].iter_batches(batch_size=rows, row_groups=groups, columns=list(columns)):
             yield batch.select(columns)
+
+
+def _is_read(path: str, columns: Sequence[str]) -> bool:
+    """Return whether a column of the file, perhaps inside a nested one, is among those that are read."""
+    return any(path == name or path.startswith(f"{name}.") for name in columns)
 
 
 def _has_nested(schema: pa.Schema) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,7 @@ from functions.batch.run.plan import PART_ROWS
 if TYPE_CHECKING:
     from tests.functions.batch.conftest import FakeModel
 
+ROOT = Path(__file__).parents[4]
 ROWS = 8 * PART_ROWS + 1_234
 CHUNK = 8_192
 
@@ -152,6 +155,85 @@ async def test_shards_share_a_run_and_one_is_killed(dataset: Path, quick: Asked,
     assert [part["span"] for part in manifest["parts"]] == list(range(9))
     assert manifest["revisions"] == {"flights-00001": ROWS}
     assert [name for name in names_of(dataset) if name.startswith("out")] == ["out"]
+
+
+async def tidegate(folder: Path, *arguments: str) -> asyncio.subprocess.Process:
+    command = [sys.executable, "-m", "tidegate", "batch", *arguments, "--state-dir", str(folder / "state")]
+    environ = {**os.environ, "TIDEGATE_BATCH_CHUNK_ROWS": str(CHUNK), "TIDEGATE_BATCH_IN_FLIGHT": "2"}
+    return await asyncio.create_subprocess_exec(*command, env=environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+
+
+async def test_command_shares_a_run_among_processes_and_goes_on_with_them(dataset: Path, quick: Asked, url: str) -> None:
+    whole = await run(BatchRequest(model="flights", input=str(dataset / "in.parquet"), output=str(dataset / "whole"), run="whole"), url=url)
+    options = ["--model", "flights", "--shards", "3", "--url", url]
+    command = await tidegate(dataset, str(dataset / "in.parquet"), str(dataset / "out"), *options)
+    await quick.more(3)
+    command.send_signal(signal.SIGINT)
+    _, log = await command.communicate()
+    assert command.returncode == 130, log
+    assert b"`tidegate batch resume" in log
+    assert b"Traceback" not in log
+    resumed = await tidegate(dataset, "resume", "--json")
+    printed, log = await resumed.communicate()
+    assert resumed.returncode == 0, log
+    assert (orjson.loads(printed)["digest"], orjson.loads(printed)["rows"]) == (whole.digest, ROWS)
+    assert [name for name in names_of(dataset) if name.startswith("out")] == ["out"]
+    assert [name for name in names_of(dataset / "out") if not name.startswith("part-")] == ["_SUCCESS", "_manifest.json"]
+
+
+async def test_error_of_a_shard_is_one_sentence(dataset: Path, quick: Asked, url: str) -> None:
+    options = ["--model", "flights", "--shards", "3", "--url", url, "--columns", "carrier"]
+    command = await tidegate(dataset, str(dataset / "in.parquet"), str(dataset / "out"), *options)
+    _, log = await command.communicate()
+    assert command.returncode == 1
+    assert re.fullmatch(r"tidegate: \S*in.parquet lacks the column distance.*\n", log.decode()), log
+
+
+# A disk of so many bytes, in a mount namespace that ends with the script. It is enlarged when it is full.
+FULL_DISK = """
+mount -t tmpfs -o size="$1" tmpfs disk
+"$2" -m tidegate batch in.parquet "disk/$3" --model flights --url "$4" --state-dir state && exit 1
+ls -A disk >left
+mount -o remount,size=64m disk
+"$2" -m tidegate batch resume --state-dir state && ls -A disk >complete && "$2" -m tidegate batch show "disk/$3" --state-dir state --json
+"""
+
+
+async def on_small_disk(folder: Path, size: str, output: str, url: str) -> tuple[int | None, str, str]:
+    """Score on a small disk, and go on when it is larger; return the exit status, and what was printed."""
+    (folder / "disk").mkdir()
+    script = ["sh", "-c", FULL_DISK, "sh", size, sys.executable, output, url]
+    options = ["--mount"] if os.geteuid() == 0 else ["--mount", "--map-root-user"]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "TIDEGATE_BATCH_CHUNK_ROWS": str(CHUNK)}
+    started = await asyncio.create_subprocess_exec(
+        "unshare", *options, *script, cwd=folder, env=environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    printed, log = await started.communicate()
+    return started.returncode, printed.decode(), log.decode()
+
+
+@pytest.mark.parametrize(
+    ("output", "size", "full"),
+    [("out", "2m", r"disk/out\.tidegate/\S+"), ("out.parquet", "8m", r"disk/out\.parquet")],
+    ids=["while a part is written", "while the file is assembled"],
+)
+async def test_run_goes_on_when_a_full_disk_has_space(dataset: Path, quick: Asked, url: str, output: str, size: str, full: str) -> None:
+    whole = await run(BatchRequest(model="flights", input=str(dataset / "in.parquet"), output=str(dataset / "whole"), run="whole"), url=url)
+    quick.rows.clear()
+    status, printed, log = await on_small_disk(dataset, size, output, url)
+    if status and "unshare failed" in log:
+        pytest.skip("a disk cannot be mounted: run as root, or allow user namespaces.")
+    assert status == 0, log
+    assert re.search(rf"^tidegate: the disk of \S*{full} is full; free space, then go on by `tidegate batch resume`", log, re.MULTILINE), (
+        log
+    )
+    assert (dataset / "left").read_text().split() == [f"{output}.tidegate"]
+    assert (dataset / "complete").read_text().split() == sorted({output, f"{output}.manifest.json"} if "." in output else {output})
+    shown = orjson.loads(printed.splitlines()[-1])
+    assert (shown["rows"], shown["complete"]) == (ROWS, True)
+    assert sum(quick.rows) < 2 * ROWS
+    if "." not in output:
+        assert shown["digest"] == whole.digest
 
 
 async def test_rows_of_a_part_have_one_routing_key(dataset: Path, quick: Asked, url: str) -> None:

@@ -1,71 +1,72 @@
-"""Object stores, on a server that speaks the protocol of S3."""
+"""Object stores, on servers that speak the protocols of S3, Google Cloud Storage and Azure Blob Storage."""
 
 from __future__ import annotations
+
+import re
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pyarrow import fs
 
 from functions.batch.errors import InvalidDataset, InvalidPath, WriteFailed
-from functions.batch.storage import EVERYTHING, Policy, Target, open_source, open_target
-from tests.functions.batch.storage.conftest import BUCKET
+from functions.batch.storage import EVERYTHING, Policy, Target, filesystems, open_source, open_target
+from tests.functions.batch.storage import servers
 from tests.functions.batch.storage.datasets import opened, rejects_of, rows_of
+from tests.functions.batch.storage.servers import BUCKET, Bucket
 
 TABLE = pa.table({"id": list(range(1_000)), "carrier": ["UA", "DL"] * 500})
 
 
-def target(prefix: str = "out") -> Target:
-    return open_target(f"s3://{BUCKET}/{prefix}", policy=EVERYTHING)
-
-
-def put(store: fs.FileSystem, key: str, content: bytes) -> None:
-    with store.open_output_stream(f"{BUCKET}/{key}", compression=None) as stream:
-        stream.write(content)
+def target(bucket: Bucket, prefix: str = "out") -> Target:
+    return open_target(bucket.uri(prefix), policy=EVERYTHING)
 
 
 @pytest.mark.parametrize("extension", [".parquet", ".csv", ".jsonl.gz", ".arrow", ".arrows"])
-def test_each_format_gives_back_what_was_written(extension: str, bucket: fs.FileSystem) -> None:
-    with target().write(f"a{extension}", TABLE.schema) as sink:
+def test_each_format_gives_back_what_was_written(extension: str, bucket: Bucket) -> None:
+    with target(bucket).write(f"a{extension}", TABLE.schema) as sink:
         sink.write(TABLE.to_batches()[0])
-    source = opened(f"s3://{BUCKET}/out/a{extension}")
+    source = opened(bucket.uri(f"out/a{extension}"))
     assert rows_of(source) == TABLE.to_pylist()
     assert rows_of(source, 500, 2) == TABLE.slice(500, 2).to_pylist()
     (file,) = source.files
-    assert (file.name, file.location, file.size) == (f"a{extension}", f"s3://{BUCKET}/out/a{extension}", sink.bytes)
+    assert (file.name, file.location, file.size) == (f"a{extension}", bucket.uri(f"out/a{extension}"), sink.bytes)
 
 
-def test_version_of_an_object_changes_with_its_content(bucket: fs.FileSystem) -> None:
+def test_version_of_an_object_changes_with_its_content(bucket: Bucket) -> None:
     versions = []
     for content in (b"a\n1\n", b"a\n2\n", b"a\n1\n"):
-        put(bucket, "a.csv", content)
-        versions.append(opened(f"s3://{BUCKET}/a.csv").files[0].version)
-    assert versions[0].startswith("etag:")
-    assert versions[0] == versions[2] != versions[1]
+        bucket.put("a.csv", content)
+        versions.append(opened(bucket.uri("a.csv")).files[0].version)
+    assert all(re.fullmatch(r"(etag|generation):.+", version) for version in versions)
+    assert versions[0] != versions[1]
+    assert opened(bucket.uri("a.csv")).files[0].version == versions[2]
 
 
-def test_prefix_is_one_dataset_with_partitions(bucket: fs.FileSystem) -> None:
+def test_prefix_is_one_dataset_with_partitions(bucket: Bucket) -> None:
     for month in (1, 2):
-        with target(f"in/month={month}").write("a.parquet", TABLE.schema) as sink:
+        with target(bucket, f"in/month={month}").write("a.parquet", TABLE.schema) as sink:
             sink.write(TABLE.to_batches()[0].slice(month, 1))
-    put(bucket, "in/_SUCCESS", b"")
-    put(bucket, "in-2/a.csv", b"")
+    bucket.put("in/_SUCCESS", b"")
+    bucket.put("in-2/a.csv", b"")
     expected = [{"id": 1, "carrier": "DL", "month": 1}, {"id": 2, "carrier": "UA", "month": 2}]
-    assert rows_of(opened(f"s3://{BUCKET}/in")) == expected
-    assert rows_of(opened(f"s3://{BUCKET}/in/")) == expected
-    assert rows_of(opened(f"s3://{BUCKET}/in/*=2/*.parquet", columns=["id"])) == [{"id": 2}]
+    assert rows_of(opened(bucket.uri("in"))) == expected
+    assert rows_of(opened(bucket.uri("in/"))) == expected
+    assert rows_of(opened(bucket.uri("in/*=2/*.parquet"), columns=["id"])) == [{"id": 2}]
 
 
-def test_large_row_groups_are_read_in_parts(bucket: fs.FileSystem) -> None:
-    with bucket.open_output_stream(f"{BUCKET}/a.parquet") as stream:
+def test_large_row_groups_are_read_in_parts(bucket: Bucket) -> None:
+    with bucket.files.open_output_stream(f"{BUCKET}/a.parquet") as stream:
         pq.write_table(TABLE, stream, row_group_size=300)
     for memory_bytes in (1_000, 2**28):
-        assert rows_of(opened(f"s3://{BUCKET}/a.parquet", memory_bytes=memory_bytes), 299, 400) == TABLE.slice(299, 400).to_pylist()
+        assert rows_of(opened(bucket.uri("a.parquet"), memory_bytes=memory_bytes), 299, 400) == TABLE.slice(299, 400).to_pylist()
 
 
-def test_broken_row_is_a_reject(bucket: fs.FileSystem) -> None:
-    put(bucket, "a.csv", b"a,b\n1,2\n3\n5,6\n")
-    source = opened(f"s3://{BUCKET}/a.csv")
+def test_broken_row_is_a_reject(bucket: Bucket) -> None:
+    bucket.put("a.csv", b"a,b\n1,2\n3\n5,6\n")
+    source = opened(bucket.uri("a.csv"))
     assert rows_of(source) == [{"a": 1, "b": 2}, {"a": 5, "b": 6}]
     assert rejects_of(source)[0].position == "line 3"
 
@@ -76,15 +77,15 @@ def interrupted(out: Target) -> None:
         raise ConnectionError("the router")
 
 
-def test_object_appears_only_when_it_is_complete(bucket: fs.FileSystem) -> None:
-    out = target()
+def test_object_appears_only_when_it_is_complete(bucket: Bucket) -> None:
+    out = target(bucket)
     with pytest.raises(ConnectionError, match="the router"):
         interrupted(out)
     assert out.list() == []
 
 
-def test_objects_are_listed_renamed_and_deleted(bucket: fs.FileSystem) -> None:
-    out = target()
+def test_objects_are_listed_renamed_and_deleted(bucket: Bucket) -> None:
+    out = target(bucket)
     assert (out.list(), out.is_local, out.path) == ([], False, None)
     for name in ["b", "parts/2", "parts/1"]:
         out.put_bytes(name, name.encode())
@@ -95,13 +96,13 @@ def test_objects_are_listed_renamed_and_deleted(bucket: fs.FileSystem) -> None:
     out.delete("parts/2")
     assert (out.list(), out.exists("c/d"), out.exists("parts/1")) == (["b", "c/d"], True, False)
     assert out.read("c/d") == b"parts/1"
-    with pytest.raises(InvalidPath, match=r"cannot read s3://.*/out/parts/1 \(not found\); check the location, and the credentials"):
+    with pytest.raises(InvalidPath, match=r"cannot read \w+://.*/out/parts/1 \(not found\); check the location, and the credentials"):
         out.read("parts/1")
 
 
-def test_bytes_are_those_of_a_local_file(bucket: fs.FileSystem, tmp_path: object) -> None:
+def test_bytes_are_those_of_a_local_file(bucket: Bucket, tmp_path: object) -> None:
     found = []
-    for place in (target(), open_target(str(tmp_path), policy=EVERYTHING)):
+    for place in (target(bucket), open_target(str(tmp_path), policy=EVERYTHING)):
         with place.write("a.csv.gz", TABLE.schema) as sink:
             sink.write(TABLE.to_batches()[0])
         place.put_bytes("b.json.gz", b"as it is")
@@ -110,42 +111,79 @@ def test_bytes_are_those_of_a_local_file(bucket: fs.FileSystem, tmp_path: object
 
 
 @pytest.mark.parametrize(
-    ("location", "sentence"),
+    ("key", "sentence"),
     [
-        (f"s3://{BUCKET}/no.csv", "cannot read s3://flights-data/no.csv .not found.; check the location"),
-        (f"s3://{BUCKET}/no/*.csv", "cannot read s3://flights-data/no .not found."),
-        ("s3://no-such-bucket/a.csv", "cannot read s3://no-such-bucket/a.csv .(no such bucket|not found)."),
-        (f"s3://{BUCKET}", "has no files of a known format"),
+        ("no.csv", "cannot read {uri}/no.csv .not found.; check the location"),
+        ("no/*.csv", "cannot read {uri}/no .not found."),
+        ("", "has no files of a known format"),
     ],
 )
-def test_missing_object_is_one_sentence(location: str, sentence: str, bucket: fs.FileSystem) -> None:
-    put(bucket, "notes.txt", b"")
-    with pytest.raises((InvalidPath, InvalidDataset), match=sentence):
-        opened(location)
+def test_missing_object_is_one_sentence(key: str, sentence: str, bucket: Bucket) -> None:
+    bucket.put("notes.txt", b"")
+    with pytest.raises((InvalidPath, InvalidDataset), match=sentence.format(uri=bucket.uri())):
+        opened(bucket.uri(key))
 
 
-def test_bucket_that_is_not_there_cannot_be_written(bucket: fs.FileSystem) -> None:
-    out = open_target("s3://no-such-bucket/out", policy=EVERYTHING)
+def test_bucket_that_is_not_there_is_one_sentence(bucket: Bucket) -> None:
+    missing = f"{bucket.scheme}://no-such-bucket"
+    with pytest.raises(InvalidPath, match=rf"cannot read {missing}/a.csv \((no such bucket|not found)\); check the location"):
+        opened(f"{missing}/a.csv")
+    out = open_target(f"{missing}/out", policy=EVERYTHING)
+    assert out.list() == []
     with (
-        pytest.raises(WriteFailed, match=r"cannot write s3://no-such-bucket/out/a.csv \(no such bucket\); check the location"),
+        pytest.raises(WriteFailed, match=rf"cannot write {missing}/out/a.csv \({bucket.missing}\); check the location"),
         out.write("a.csv", TABLE.schema),
     ):
         pass
 
 
-def test_store_out_of_reach_is_no_damaged_file(bucket: fs.FileSystem, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(bucket, "a.parquet", b"PAR1 no")
+def test_damaged_file_is_not_a_store_out_of_reach(bucket: Bucket) -> None:
+    bucket.put("a.parquet", b"PAR1 no")
     with pytest.raises(InvalidDataset, match=r"a.parquet is not a Parquet file"):
-        opened(f"s3://{BUCKET}/a.parquet")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    with pytest.raises(InvalidPath, match=r"cannot read s3://flights-data/a.parquet \(network connection\)"):
-        opened(f"s3://{BUCKET}/a.parquet")
+        opened(bucket.uri("a.parquet"))
 
 
-def test_prefix_outside_the_policy_is_refused(bucket: fs.FileSystem) -> None:
-    put(bucket, "in/a.csv", b"a\n1\n")
-    policy = Policy.from_setting(f"s3://{BUCKET}/in")
-    assert len(open_source(f"s3://{BUCKET}/in/*.csv", policy=policy).files) == 1
-    for location in (f"s3://{BUCKET}/other/a.csv", f"s3://{BUCKET}/in-2/a.csv", f"s3://{BUCKET}/*/a.csv", f"s3://{BUCKET}"):
-        with pytest.raises(InvalidPath, match=r"outside the locations that a batch may use \(s3://flights-data/in\)"):
+class _Denial(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(403)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815 the names that the base class looks for
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 the name of the base class
+        pass
+
+
+@pytest.mark.parametrize(("scheme", "reason"), [("s3", "access denied"), ("gs", "permission denied"), ("az", "403 Forbidden")])
+def test_store_that_denies_access_is_one_sentence(scheme: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Denial) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        denying = f"http://127.0.0.1:{server.server_port}"
+        for name, value in servers.environ_of(scheme, f"{denying}/{servers.AZURE_ACCOUNT}" if scheme == "az" else denying).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(InvalidPath, match=rf"^cannot read {scheme}://b/a.csv \({reason}\); check the location, and the credentials"):
+            opened(f"{scheme}://b/a.csv")
+        with pytest.raises(WriteFailed, match=rf"^cannot write {scheme}://b/_SUCCESS \({reason}\); check"):
+            open_target(f"{scheme}://b", policy=EVERYTHING).put_bytes("_SUCCESS", b"")
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "reason"), [("s3", "network connection"), ("gs", "unavailable"), ("az", "Fail to get a new connection.*")]
+)
+def test_store_out_of_reach_is_one_sentence(scheme: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filesystems, "_RETRY", timedelta(seconds=1))
+    for name, value in servers.environ_of(scheme, "http://127.0.0.1:9" + f"/{servers.AZURE_ACCOUNT}" * (scheme == "az")).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidPath, match=rf"^cannot read {scheme}://b/a.parquet \({reason}\); check the location"):
+        opened(f"{scheme}://b/a.parquet")
+
+
+def test_prefix_outside_the_policy_is_refused(bucket: Bucket) -> None:
+    bucket.put("in/a.csv", b"a\n1\n")
+    policy = Policy.from_setting(bucket.uri("in"))
+    assert len(open_source(bucket.uri("in/*.csv"), policy=policy).files) == 1
+    for location in (bucket.uri("other/a.csv"), bucket.uri("in-2/a.csv"), bucket.uri("*/a.csv"), bucket.uri()):
+        with pytest.raises(InvalidPath, match=r"outside the locations that a batch may use \(\w+://flights-data/in\)"):
             open_source(location, policy=policy)

@@ -170,7 +170,9 @@ def test_full_disk_has_its_own_remedy() -> None:
 
     error = write_failed("/data/out", OSError(28, "No space left on device"))
     assert isinstance(error, WriteFailed)
-    assert str(error) == "the disk of /data/out is full; free space, then run it again."
+    assert (
+        str(error) == "the disk of /data/out is full; free space, then go on by `tidegate batch resume`, or by the next attempt of the Job."
+    )
 
 
 def test_written_file_is_a_source(tmp_path: Path) -> None:

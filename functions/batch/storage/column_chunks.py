@@ -1,4 +1,4 @@
-"""The numbers of values in the columns of a Parquet file, read by a child process.
+"""The columns of the row groups of a Parquet file: values, place and size, read by a child process.
 
 PyArrow 26 ends the process with SIGABRT on damaged metadata of a column ("Definition level histogram size mismatch"),
 instead of raising an exception. Everything else in a file raises.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,8 +25,18 @@ _TAIL_BYTES = 8
 _MAX_FOOTER_BYTES = 128 * 2**20
 
 
-def column_values(source: OpenFile, size: int, name: str) -> list[list[int]]:
-    """Return the number of values of each column in each row group. Raises InvalidDataset for damaged metadata."""
+class ColumnChunk(NamedTuple):
+    """A column in a row group: its path in the schema, its values, and where its bytes are in the file."""
+
+    path: str
+    values: int
+    start: int
+    size: int
+    decompressed: int
+
+
+def column_chunks(source: OpenFile, size: int, name: str) -> list[list[ColumnChunk]]:
+    """Return the columns of each row group. Raises InvalidDataset for damaged metadata."""
     command = [sys.executable, "-P", "-m", __name__]
     try:
         done = subprocess.run(  # noqa: S603
@@ -35,8 +46,7 @@ def column_values(source: OpenFile, size: int, name: str) -> list[list[int]]:
         done = None
     if done is None or done.returncode:
         raise InvalidDataset(f"{name} is damaged (the metadata of a column cannot be read)", remedy="write it again")
-    found: list[list[int]] = json.loads(done.stdout)
-    return found
+    return [[ColumnChunk(*column) for column in group] for group in json.loads(done.stdout)]
 
 
 def _footer(source: OpenFile, size: int) -> bytes:
@@ -48,10 +58,15 @@ def _footer(source: OpenFile, size: int) -> bytes:
 
 
 def main() -> None:
-    """Print the numbers of values as JSON, one list per row group."""
+    """Print the columns as JSON, one list per row group."""
     metadata = pq.ParquetFile(pa.BufferReader(sys.stdin.buffer.read())).metadata
     groups = map(metadata.row_group, range(metadata.num_row_groups))
-    print(json.dumps([[group.column(index).num_values for index in range(group.num_columns)] for group in groups]))
+    print(json.dumps([[_chunk(group.column(index)) for index in range(group.num_columns)] for group in groups]))
+
+
+def _chunk(column: pq.ColumnChunkMetaData) -> ColumnChunk:
+    start = min(offset for offset in (column.dictionary_page_offset, column.data_page_offset) if offset is not None)
+    return ColumnChunk(column.path_in_schema, column.num_values, start, column.total_compressed_size, column.total_uncompressed_size)
 
 
 if __name__ == "__main__":
