@@ -41,7 +41,7 @@ FIGURES = {
 def test_no_event_is_lost_or_duplicated_when_each_part_is_killed(tidegate: Tidegate, flights_models: Path, tmp_path: Path) -> None:
     kills = [word for name in VICTIMS for word in ("--kill", name)]
 
-    done = tidegate("demo", "--no-train", "--events", "9000", "--state-dir", str(tmp_path), *kills)
+    done = tidegate("demo", "--no-train", "--events", "9000", "--state-dir", str(tmp_path), *kills, timeout=600)
 
     assert done.returncode == 0, done.stdout + done.stderr + (tmp_path / "up.log").read_text()
     report = json.loads((tmp_path / "report.json").read_text())
