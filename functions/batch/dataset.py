@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
 import pyarrow as pa
 
@@ -15,13 +14,13 @@ from functions.batch.storage.source import DEFAULT_MEMORY_BYTES
 
 
 class Reader:
-    """A reader of a Parquet file below one of the `allowed` folders; None allows all.
+    """A reader of a local Parquet file.
 
     Raises InvalidPath for the path, and InvalidDataset for the content.
     """
 
-    def __init__(self, path: str, allowed: Sequence[Path] | None = None) -> None:
-        self._source = open_input(path, allowed)
+    def __init__(self, path: str) -> None:
+        self._source = open_input(path)
         try:
             size = os.fstat(self._source.fileno()).st_size
             self._file = ParquetReader(self._source, path, size, memory_bytes=DEFAULT_MEMORY_BYTES)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from common.errors import RemediedError, TidegateError
+from common.redaction import redact
+
+_MAX_REASON = 200
 
 
 class InvalidRequest(TidegateError):
@@ -35,3 +38,8 @@ class RunConflict(RemediedError):
 
 class TooManyRejects(RemediedError):
     """More rows were rejected than the request allows."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's text, without its period and without secrets."""
+    return redact((str(error).splitlines() or [type(error).__name__])[0]).rstrip(".")[:_MAX_REASON]

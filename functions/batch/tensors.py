@@ -19,7 +19,7 @@ from pyarrow import types
 
 from functions.batch import cells
 from functions.batch.cells import InvalidCell
-from functions.batch.errors import InvalidDataset
+from functions.batch.errors import InvalidDataset, first_line
 from functions.batch.signature import OUTPUT_TYPES, Input, Output
 from functions.batch.sizes import text_bytes
 from functions.runtime.errors import BadAnswer
@@ -105,7 +105,7 @@ def _cast(column: pa.Array, item: Input, numbers: Numbers) -> pa.Array:
     try:
         return column.cast(item.type)
     except pa.ArrowException as error:
-        reason = _first_line(error).rstrip(".")
+        reason = first_line(error)
         raise InvalidDataset(
             f"the column {item.name} has a value that is not {item.datatype} ({reason})", remedy="convert the column"
         ) from None
@@ -198,7 +198,7 @@ def decode(body: bytes, outputs: Sequence[Output], rows: int, *, routed: bool, j
     except KeyError as error:
         raise BadAnswer(f"the model's response lacks the output {error} of its metadata.") from None
     except (orjson.JSONDecodeError, TypeError, ValueError, AttributeError, OverflowError, pa.ArrowException) as error:
-        raise BadAnswer(f"the model's response does not match the outputs of its metadata: {_first_line(error)}.") from None
+        raise BadAnswer(f"the model's response does not match the outputs of its metadata: {first_line(error)}.") from None
 
 
 def _tensors(body: bytes, json_length: int) -> dict[str, Any]:
@@ -245,7 +245,3 @@ def _column(data: Any, item: Output, rows: int) -> pa.Array:
     values = type_ if item.width == 1 else type_.value_type
     column = data.cast(values) if isinstance(data, pa.Array) else pa.array(data, values)
     return column if item.width == 1 else pa.FixedSizeListArray.from_arrays(column, item.width)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from functions.batch.errors import InvalidManifest
+from functions.batch.errors import InvalidManifest, first_line
 from functions.batch.run.plan import PART_ROWS, PartId, span_count
 
 FORMAT = 1
@@ -206,5 +206,5 @@ def _entry(document: Mapping[str, Any]) -> Entry:
 
 
 def _invalid(place: str, error: Exception) -> InvalidManifest:
-    reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    reason = first_line(error)
     return InvalidManifest(f"{place} is not a manifest of a batch ({reason})", remedy="start again with --overwrite")

@@ -7,13 +7,11 @@ import re
 import pyarrow as pa
 
 from common.errors import TidegateError
-from common.redaction import redact
-from functions.batch.errors import InvalidDataset, InvalidPath
+from functions.batch.errors import InvalidDataset, InvalidPath, first_line
 
 # Exceptions of PyArrow for a damaged file.
 DAMAGED = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError, IndexError, KeyError)
 
-_MAX_REASON = 200
 # The reason in the texts of each store, as a name in capital letters, snake case or camel case.
 _REASONS = (
     re.compile(r"AWS Error ([A-Z_]+)"),
@@ -52,8 +50,3 @@ def store_reason(error: BaseException) -> str:
 def _words(name: str) -> str:
     """Return a name such as NOT_FOUND or ContainerNotFound as words."""
     return name.lower().replace("_", " ") if name.isupper() else re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an exception's text, without its period and without secrets."""
-    return redact((str(error).splitlines() or [type(error).__name__])[0]).rstrip(".")[:_MAX_REASON]

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from functions.batch.errors import InvalidDataset, InvalidRequest
+from functions.batch.errors import InvalidDataset, InvalidRequest, first_line
 
 # Longer filters are not written by people, and Python's parser limits the depth.
 _MAX_LENGTH = 2_000
@@ -47,7 +47,7 @@ class Filter:
             project = acero.Declaration("project", acero.ProjectNodeOptions([self.expression], ["mask"]), [table])
             found = project.to_table(use_threads=False)
         except (pa.ArrowException, NotImplementedError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            reason = first_line(error)
             raise InvalidDataset(
                 f"the filter {self.text!r} does not fit the columns ({reason})", remedy="compare values of one type"
             ) from None

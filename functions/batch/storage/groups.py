@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from functions.batch.errors import InvalidDataset
+from functions.batch.errors import InvalidDataset, first_line
 from functions.batch.sizes import row_bytes
 
 # Rows of a group: large groups are read faster, but are held in memory until they are written.
@@ -60,7 +60,7 @@ def _cast_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         columns = [_cast(column, field.type) for column, field in zip(batch.columns, schema, strict=True)]
         return pa.RecordBatch.from_arrays(columns, schema=schema)
     except (pa.ArrowException, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        reason = first_line(error)
         raise InvalidDataset(f"rows do not have the columns of the output ({reason})", remedy="report this as a bug") from None
 
 

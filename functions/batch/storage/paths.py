@@ -1,4 +1,4 @@
-"""Paths that a batch may read and write: local files, below the allowed folders if there are any.
+"""Paths that a batch may read: local files, below the allowed folders if there are any.
 
 A path is never treated as a URI: PyArrow would connect to the host that it names, with the credentials of the process.
 """
@@ -30,14 +30,6 @@ _KINDS = {
 }
 
 
-def check_path(path: str, allowed: Sequence[Path] | None = None) -> None:
-    """Check that a path is local and allowed.
-
-    Raises InvalidPath for a URI, whose secrets are not repeated, and for a path outside the allowed folders.
-    """
-    _resolved(path, allowed)
-
-
 def open_input(path: str, allowed: Sequence[Path] | None = None) -> BinaryIO:
     """Open a regular file for reading.
 
@@ -56,22 +48,6 @@ def open_input(path: str, allowed: Sequence[Path] | None = None) -> BinaryIO:
         os.close(descriptor)
         raise _not_regular(path, kind)
     return os.fdopen(descriptor, "rb")
-
-
-def resolve_output(path: str, allowed: Sequence[Path] | None = None) -> Path:
-    """Return the resolved path of a file that may be written.
-
-    Raises InvalidPath when its folder does not exist, the path is not a regular file, or it is not allowed.
-    """
-    resolved = _resolved(path, allowed)
-    try:
-        if not resolved.parent.is_dir():
-            raise InvalidPath(f"folder {resolved.parent} of the output not found", remedy="create it first")
-        if resolved.exists() and not resolved.is_file():
-            raise InvalidPath(f"the output {path} is not a file", remedy="choose another name")
-    except OSError as error:
-        raise InvalidPath(f"cannot write {_shown(path)}: {_reason(error)}", remedy="choose another path for the output") from None
-    return resolved
 
 
 def _resolved(path: str, allowed: Sequence[Path] | None) -> Path:

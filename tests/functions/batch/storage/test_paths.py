@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from functions.batch.errors import InvalidPath
-from functions.batch.storage.paths import open_input, resolve_output
+from functions.batch.storage.paths import open_input
 
 
 @pytest.fixture
@@ -32,17 +32,15 @@ def data(tmp_path: Path) -> Path:
     ],
 )
 def test_uri_is_refused_without_its_secrets(path: str) -> None:
-    for use in (open_input, resolve_output):
-        with pytest.raises(InvalidPath, match=r"URI of the scheme .*; a batch reads and writes local files; mount the storage") as caught:
-            use(path)
-        assert "secret" not in str(caught.value)
-        assert "endpoint" not in str(caught.value)
+    with pytest.raises(InvalidPath, match=r"URI of the scheme .*; a batch reads and writes local files; mount the storage") as caught:
+        open_input(path)
+    assert "secret" not in str(caught.value)
+    assert "endpoint" not in str(caught.value)
 
 
 def test_file_below_an_allowed_folder_is_opened(data: Path) -> None:
     with open_input(str(data / "in"), [data]) as file:
         assert file.read() == b"in"
-    assert resolve_output(str(data / "out"), [data]) == data / "out"
 
 
 def test_path_out_of_the_allowed_folders_is_refused(data: Path) -> None:
@@ -51,9 +49,8 @@ def test_path_out_of_the_allowed_folders_is_refused(data: Path) -> None:
     sibling = data.parent / "data-other"
     sibling.mkdir()
     for path in [data.parent / "secret", data / ".." / "secret", data / "link", data / "folder" / "secret", sibling / "in"]:
-        for use in (open_input, resolve_output):
-            with pytest.raises(InvalidPath, match=r"outside the folders that a batch may use .*; set TIDEGATE_BATCH_PATHS to allow others"):
-                use(str(path), [data])
+        with pytest.raises(InvalidPath, match=r"outside the folders that a batch may use .*; set TIDEGATE_BATCH_PATHS to allow others"):
+            open_input(str(path), [data])
 
 
 def test_every_path_is_refused_without_allowed_folders(data: Path) -> None:
@@ -70,9 +67,6 @@ def test_kind_of_a_special_file_is_named(data: Path, monkeypatch: pytest.MonkeyP
         for path, what in named.items():
             with pytest.raises(InvalidPath, match=what):
                 open_input(path)
-        for path in named:
-            with pytest.raises(InvalidPath, match="is not a file; choose another name"):
-                resolve_output(path)
 
 
 @pytest.mark.parametrize(
@@ -87,10 +81,3 @@ def test_kind_of_a_special_file_is_named(data: Path, monkeypatch: pytest.MonkeyP
 def test_unusable_path_is_refused(path: str, sentence: str) -> None:
     with pytest.raises(InvalidPath, match=sentence):
         open_input(path)
-
-
-def test_output_without_a_folder_is_refused(data: Path) -> None:
-    with pytest.raises(InvalidPath, match=r"folder .*/no of the output not found; create it first"):
-        resolve_output(str(data / "no" / "out"), [data])
-    with pytest.raises(InvalidPath, match="File name too long"):
-        resolve_output(str(data / ("x" * 300)), [data])
