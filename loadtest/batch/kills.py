@@ -21,15 +21,14 @@ from typing import Any
 
 import orjson
 
-from functions.batch.run.plan import PART_ROWS
-from functions.batch.settings import BatchLimits
 from loadtest.batch.data import NAME
 from loadtest.batch.local import ROUTER, Local, LocalFailed, kill
 
 DRIVER, FUNCTION, JOB, UP = "driver", "function", "job", "up"
 PARTS = (DRIVER, FUNCTION, ROUTER, JOB, UP)
-# Requests in flight, of which the rows that a kill costs depend. A machine has few cores.
-_IN_FLIGHT = 4
+# Rows of a part (docs/batch.md); rows of a request, and requests in flight, as they are set here. The rows that a kill
+# costs depend on them.
+_PART_ROWS, _CHUNK_ROWS, _IN_FLIGHT = 65_536, 16_384, 4
 _TICK_SECONDS = 0.05
 # The least time from the moment a part is there to its kill: some are killed while they start.
 _SOONEST_SECONDS = 0.05
@@ -91,7 +90,7 @@ def order_of(parts: Sequence[str], kills: int, draw: random.Random) -> list[str]
 
 def variables() -> dict[str, str]:
     """The settings of both drivers."""
-    return {"TIDEGATE_BATCH_IN_FLIGHT": str(_IN_FLIGHT)}
+    return {"TIDEGATE_BATCH_IN_FLIGHT": str(_IN_FLIGHT), "TIDEGATE_BATCH_CHUNK_ROWS": str(_CHUNK_ROWS)}
 
 
 class _Runs:
@@ -174,8 +173,8 @@ class _Runs:
 
     def _note(self, part: str) -> None:
         """Note which parts of the dataset are finished, and how many rows may be scored again."""
-        chunk = BatchLimits.chunk_rows
-        resent, again = _IN_FLIGHT * chunk, PART_ROWS + 2 * _IN_FLIGHT * chunk
+        resent = _IN_FLIGHT * _CHUNK_ROWS
+        again = _PART_ROWS + 2 * resent
         drivers = 1 + self._by_events
         self.outcome.most_again += {DRIVER: again, JOB: again, UP: again + resent}.get(part, drivers * resent)
         for output in (self._driver_output, *self._requested):

@@ -22,7 +22,6 @@ import yaml
 from common.errors import TidegateError
 from eventing.types import BATCH_REQUESTED
 from loadtest.batch.data import NAME
-from tidegate.local import state
 
 ROUTER = "router"
 _BASE = Path("manifests/base")
@@ -70,7 +69,7 @@ class Local:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)  # noqa: S603
         deadline = time.monotonic() + _START_SECONDS
-        while (found := state.read(self._state)) is None or found.pid != self._process.pid:
+        while self._announced() != self._process.pid:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise LocalFailed("`tidegate up` did not start", remedy=f"see {self._log}")
             time.sleep(_TICK_SECONDS)
@@ -113,6 +112,13 @@ class Local:
                 status = connection.getresponse().status
             if status != 202:  # the sink is not ready yet
                 time.sleep(_TICK_SECONDS)
+
+    def _announced(self) -> int | None:
+        """The process that accepts requests, by its state file; a killed one leaves its own."""
+        try:
+            return int(orjson.loads((self._state / "up.json").read_bytes())["pid"])
+        except (OSError, ValueError, KeyError):  # not there yet, or not complete
+            return None
 
     def _children(self) -> Iterator[tuple[int, dict[str, str]]]:
         for folder in Path("/proc").glob("[0-9]*"):

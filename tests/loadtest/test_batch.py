@@ -14,7 +14,22 @@ from loadtest.batch.kills import PARTS, order_of
 
 
 def test_measurement_compares_a_batch_and_kills_every_part(tmp_path: Path) -> None:
-    options = ["--rows", "70000", "--json-rows", "2000", "--rounds", "1", "--kills", "5", "--zero", "1", "--folder", str(tmp_path)]
+    options = [
+        "--rows",
+        "70000",
+        "--json-rows",
+        "2000",
+        "--rounds",
+        "1",
+        "--kills",
+        "5",
+        "--pause",
+        "1",
+        "--zero",
+        "1",
+        "--folder",
+        str(tmp_path),
+    ]
     done = subprocess.run([sys.executable, "-m", "loadtest.batch", *options], capture_output=True, text=True, check=False, env=os.environ)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "| tidegate batch |" in done.stdout

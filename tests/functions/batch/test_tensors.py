@@ -42,4 +42,4 @@ def test_the_first_infinite_value_is_refused_with_its_row(
 
 
 def _metadata() -> bytes:
-    return orjson.dumps({**METADATA, "inputs": METADATA["inputs"][:2]})  # type: ignore[index]
+    return orjson.dumps({**METADATA, "inputs": METADATA["inputs"][:2]})

@@ -96,12 +96,12 @@ async def test_keys_are_split_and_each_has_one_revision(url: str, halves: dict[s
         return pd.read_parquet(output)
 
     split = await scored("split", key="tailnum")
-    told = sink.data["revisions"]
-    assert told == split["revision"].value_counts().to_dict()
-    assert set(told) == set(halves.values())
-    assert sink.data["rows"] == sum(told.values()) == ROWS
+    counts = sink.data["revisions"]
+    assert counts == split["revision"].value_counts().to_dict()
+    assert set(counts) == set(halves.values())
+    assert sink.data["rows"] == sum(counts.values()) == ROWS
     # The assignment depends on keys and names alone, so that each run has the same split.
-    assert min(told.values()) > 0.3 * ROWS
+    assert min(counts.values()) > 0.3 * ROWS
     assert split.groupby("tailnum")["revision"].nunique().eq(1).all()
     output = split.columns[-2]
     alone = {halves[tag]: (await scored(tag, revision=tag))[output] for tag in halves}
