@@ -24,9 +24,12 @@ log = logging.getLogger("tidegate.eventing")
 
 Result = TypeVar("Result")
 Decode = Callable[[ConsumedRecord], Event]
+_Records = Mapping[TopicPartition, Sequence[ConsumedRecord]]
 
 # Records that others write are noticed within this time on a broker that answers a fetch late, at once on Apache Kafka.
 _FETCH_SECONDS = 0.25
+# Partitions that were added to a topic are noticed within this time. In Knative it is 10 min.
+_METADATA_SECONDS = 10.0
 _CALL_SECONDS = 10.0
 _CLOSE_SECONDS = 5.0
 _PAUSE_SECONDS = 1.0
@@ -80,7 +83,8 @@ class Reader:
         """Connect and find the position in each partition. Raises KafkaError or BrokerRefused.
 
         A partition without a committed offset gets one at once, so that no record is missed after a crash; with `reset`
-        every partition counts as one without. `notify` is called whenever records were fetched.
+        every partition counts as one without. A partition that is added later is read from its first record. `notify` is
+        called whenever records were fetched.
         """
         sources = [TopicPartition(self._topic, number) for number in sorted(partitions)]
         self._next = await self._run(self._connect, sources, start, reset)
@@ -153,35 +157,50 @@ class Reader:
         wanted = {source: self._next[source] for source, waiting in self._fetched.items() if not waiting}
         if not wanted:
             return
-        found = await self._run(self._poll, wanted)
+        added, found = await self._run(self._poll, wanted)
+        self._next |= added
+        self._fetched |= {source: deque() for source in added}
         for source, records in found.items():
             self._fetched[source].extend(records)
-        if found:
+        if found or added:
             notify()
 
     async def _run(self, call: Callable[..., Result], *arguments: object) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
 
     def _connect(self, sources: list[TopicPartition], start: Origin, reset: bool) -> dict[TopicPartition, int]:
-        consumer = self._consumer = self._cluster.consumer(ConsumerOptions(group=self._group, max_poll_records=_MAX_RECORDS))
+        options = ConsumerOptions(group=self._group, max_poll_records=_MAX_RECORDS, metadata_max_age_seconds=_METADATA_SECONDS)
+        consumer = self._consumer = self._cluster.consumer(options)
         consumer.assign(sources)
-        committed = {} if reset else {source: consumer.committed(source, _CALL_SECONDS) for source in sources}
-        known = {source: found.offset for source, found in committed.items() if found is not None}
-        missing = [source for source in sources if source not in known]
-        if missing:
-            added = _offsets(consumer, missing, start)
-            consumer.commit({source: CommittedOffset(offset) for source, offset in added.items()}, _CALL_SECONDS)
-            known |= added
-        for source, offset in known.items():
+        committed = {} if reset else _committed(consumer, sources)
+        # Partitions are numbered in the order in which they are added: these were, while nothing read the topic.
+        later = [source for source in sources if committed and source > max(committed)]
+        missing = [source for source in sources if source not in committed and source not in later]
+        found = committed | _begin(consumer, missing, start) | _begin(consumer, later, Start.EARLIEST)
+        for source, offset in found.items():
             consumer.seek(source, offset)
-        return known
+        return found
+
+    def _add_partitions(self, consumer: Consumer) -> dict[TopicPartition, int]:
+        """Read new partitions of the topic as well, as far as the consumer knows of them, and return their positions."""
+        numbers = consumer.partitions_for(self._topic)
+        new = [source for number in sorted(numbers) if (source := TopicPartition(self._topic, number)) not in self._fetched]
+        if not new:
+            return {}
+        log.info("the topic %s has new partitions: %s", self._topic, ", ".join(str(source.partition) for source in new))
+        consumer.assign([*self._fetched, *new])
+        committed = _committed(consumer, new)
+        return committed | _begin(consumer, [source for source in new if source not in committed], Start.EARLIEST)
 
     def _close(self) -> None:
         if self._consumer is not None:
             self._consumer.close(_CLOSE_SECONDS)
 
-    def _poll(self, wanted: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Sequence[ConsumedRecord]]:
+    def _poll(self, wanted: Mapping[TopicPartition, int]) -> tuple[dict[TopicPartition, int], _Records]:
+        """Return the positions of partitions that were added, and the next records."""
         consumer = self._client
+        added = self._add_partitions(consumer)
+        wanted = {**wanted, **added}
         others = consumer.assignment() - wanted.keys()
         consumer.pause(others - consumer.paused())
         consumer.resume(consumer.paused() & wanted.keys())
@@ -189,7 +208,20 @@ class Reader:
         for source, offset in wanted.items():
             if positions.get(source) != offset:
                 consumer.seek(source, offset)
-        return consumer.poll(_FETCH_SECONDS)
+        return added, consumer.poll(_FETCH_SECONDS)
+
+
+def _committed(consumer: Consumer, sources: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+    found = {source: consumer.committed(source, _CALL_SECONDS) for source in sources}
+    return {source: committed.offset for source, committed in found.items() if committed is not None}
+
+
+def _begin(consumer: Consumer, sources: list[TopicPartition], start: Origin) -> dict[TopicPartition, int]:
+    """Commit and return the position at which the group begins to read these partitions."""
+    offsets = _offsets(consumer, sources, start) if sources else {}
+    if offsets:
+        consumer.commit({source: CommittedOffset(offset) for source, offset in offsets.items()}, _CALL_SECONDS)
+    return offsets
 
 
 def _offsets(consumer: Consumer, sources: list[TopicPartition], start: Origin) -> dict[TopicPartition, int]:

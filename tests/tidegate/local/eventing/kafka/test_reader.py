@@ -122,6 +122,34 @@ async def test_reader_goes_on_when_kafka_is_back(cluster: FakeCluster, monkeypat
     await reading.reader.close()
 
 
+async def test_partition_that_is_added_is_read_from_its_first_record(cluster: FakeCluster) -> None:
+    reading = await Reading(cluster).start(Start.LATEST)
+    cluster.create_topic(TOPIC, 4)
+    publish(cluster, event(1), partition=3)
+
+    await until(lambda: reading.count == 1)
+    await reading.commit()
+    publish(cluster, event(2), partition=3)
+
+    restarted = Reading(cluster)
+    await restarted.reader.start(range(4), Start.LATEST, restarted.read)
+    await until(lambda: restarted.count == 1)
+    assert restarted.found == {3: [event(2)]}
+    await restarted.reader.close()
+
+
+async def test_partition_that_was_added_while_nothing_read_is_read_from_its_first_record(cluster: FakeCluster) -> None:
+    await (await Reading(cluster).start(Start.LATEST)).commit()
+    cluster.create_topic(TOPIC, 3)
+    publish(cluster, event(1), partition=2)
+
+    restarted = Reading(cluster)
+    await restarted.reader.start(range(3), Start.LATEST, restarted.read)
+
+    await until(lambda: restarted.count == 1)
+    await restarted.reader.close()
+
+
 async def test_record_that_is_no_event_is_skipped_with_a_warning(cluster: FakeCluster, caplog: pytest.LogCaptureFixture) -> None:
     cluster.producer().send(TOPIC, kafka.Message(None, b"text", []), 0)
     publish(cluster, event(1), partition=0)
