@@ -1,13 +1,15 @@
 """Reads a topic for one consumer group: from memory what was just written here, everything else from Kafka.
 
 The group holds the committed offsets; its partitions are assigned rather than balanced. Reading starts at once, and
-after a SIGKILL no session has to expire first.
+after a SIGKILL no session has to expire first. Two processes with one group therefore both read everything, which each
+notices by the commits of the other.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +23,9 @@ from eventing.kafka.port import Cluster, CommittedOffset, ConsumedRecord, Consum
 from tidegate.local.eventing.kafka.recent import Recent
 
 log = logging.getLogger("tidegate.eventing")
+
+# What this process writes beside the offsets that it commits.
+_PROCESS = f"tidegate up {uuid.uuid4().hex}"
 
 Result = TypeVar("Result")
 Decode = Callable[[ConsumedRecord], Event]
@@ -71,6 +76,9 @@ class Reader:
         self._consumer: Consumer | None = None
         self._next: dict[TopicPartition, int] = {}
         self._fetched: dict[TopicPartition, deque[ConsumedRecord]] = {}
+        self._process = _PROCESS
+        self._writers: dict[TopicPartition, str] = {}
+        self._shared = False
         self._behind = asyncio.Event()
         self._fetching: asyncio.Task[None] | None = None
 
@@ -108,7 +116,7 @@ class Reader:
 
     async def commit(self, positions: Mapping[TopicPartition, int]) -> None:
         """Commit positions of the group. Raises KafkaError."""
-        await self._run(self._client.commit, {source: CommittedOffset(offset) for source, offset in positions.items()}, _CALL_SECONDS)
+        await self._run(self._commit, positions)
 
     async def close(self) -> None:
         """Stop to fetch, and disconnect."""
@@ -172,11 +180,11 @@ class Reader:
         options = ConsumerOptions(group=self._group, max_poll_records=_MAX_RECORDS, metadata_max_age_seconds=_METADATA_SECONDS)
         consumer = self._consumer = self._cluster.consumer(options)
         consumer.assign(sources)
-        committed = {} if reset else _committed(consumer, sources)
+        committed = {} if reset else self._committed(consumer, sources)
         # Partitions are numbered in the order in which they are added: these were, while nothing read the topic.
         later = [source for source in sources if committed and source > max(committed)]
         missing = [source for source in sources if source not in committed and source not in later]
-        found = committed | _begin(consumer, missing, start) | _begin(consumer, later, Start.EARLIEST)
+        found = committed | self._begin(consumer, missing, start) | self._begin(consumer, later, Start.EARLIEST)
         for source, offset in found.items():
             consumer.seek(source, offset)
         return found
@@ -189,8 +197,39 @@ class Reader:
             return {}
         log.info("the topic %s has new partitions: %s", self._topic, ", ".join(str(source.partition) for source in new))
         consumer.assign([*self._fetched, *new])
-        committed = _committed(consumer, new)
-        return committed | _begin(consumer, [source for source in new if source not in committed], Start.EARLIEST)
+        committed = self._committed(consumer, new)
+        return committed | self._begin(consumer, [source for source in new if source not in committed], Start.EARLIEST)
+
+    def _committed(self, consumer: Consumer, sources: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        found = {source: committed for source in sources if (committed := consumer.committed(source, _CALL_SECONDS))}
+        self._writers |= {source: committed.metadata for source, committed in found.items()}
+        return {source: committed.offset for source, committed in found.items()}
+
+    def _begin(self, consumer: Consumer, sources: list[TopicPartition], start: Origin) -> dict[TopicPartition, int]:
+        """Commit and return the positions at which the group begins to read these partitions."""
+        offsets = _offsets(consumer, sources, start) if sources else {}
+        if offsets:
+            self._write(consumer, offsets)
+        return offsets
+
+    def _commit(self, positions: Mapping[TopicPartition, int]) -> None:
+        consumer = self._client
+        if not self._shared:
+            source = next(iter(positions))
+            found = consumer.committed(source, _CALL_SECONDS)
+            self._shared = found is not None and found.metadata != self._writers.get(source)
+            if self._shared:
+                log.warning(
+                    "another process commits the offsets of the group %s, and so delivers the events of %s too; "
+                    "stop it, or start this one with another Kafka (--bootstrap-servers).",
+                    self._group,
+                    self._topic,
+                )
+        self._write(consumer, positions)
+
+    def _write(self, consumer: Consumer, positions: Mapping[TopicPartition, int]) -> None:
+        consumer.commit({source: CommittedOffset(offset, self._process) for source, offset in positions.items()}, _CALL_SECONDS)
+        self._writers |= dict.fromkeys(positions, self._process)
 
     def _close(self) -> None:
         if self._consumer is not None:
@@ -209,19 +248,6 @@ class Reader:
             if positions.get(source) != offset:
                 consumer.seek(source, offset)
         return added, consumer.poll(_FETCH_SECONDS)
-
-
-def _committed(consumer: Consumer, sources: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-    found = {source: consumer.committed(source, _CALL_SECONDS) for source in sources}
-    return {source: committed.offset for source, committed in found.items() if committed is not None}
-
-
-def _begin(consumer: Consumer, sources: list[TopicPartition], start: Origin) -> dict[TopicPartition, int]:
-    """Commit and return the position at which the group begins to read these partitions."""
-    offsets = _offsets(consumer, sources, start) if sources else {}
-    if offsets:
-        consumer.commit({source: CommittedOffset(offset) for source, offset in offsets.items()}, _CALL_SECONDS)
-    return offsets
 
 
 def _offsets(consumer: Consumer, sources: list[TopicPartition], start: Origin) -> dict[TopicPartition, int]:

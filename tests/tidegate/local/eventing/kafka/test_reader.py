@@ -150,6 +150,40 @@ async def test_partition_that_was_added_while_nothing_read_is_read_from_its_firs
     await restarted.reader.close()
 
 
+async def test_two_processes_with_one_group_notice_each_other(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def read_and_commit(reading: Reading, count: int) -> None:
+        await until(lambda: reading.count == count)
+        await reading.reader.commit(reading.reader.positions)
+
+    ours = await Reading(cluster).start()
+    monkeypatch.setattr("tidegate.local.eventing.kafka.reader._PROCESS", "another")
+    theirs = await Reading(cluster).start()
+    for number in (1, 2, 3):
+        publish(cluster, event(number))
+        await read_and_commit(ours, number)
+        await read_and_commit(theirs, number)
+
+    warning = "another process commits the offsets of the group group, and so delivers the events of events too; stop it, or"
+    assert [warning in record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [True, True]
+    await ours.reader.close()
+    await theirs.reader.close()
+
+
+async def test_process_after_another_one_is_no_second_one(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for process in ("first", "second"):
+        monkeypatch.setattr("tidegate.local.eventing.kafka.reader._PROCESS", process)
+        publish(cluster, event(1))
+        reading = await Reading(cluster).start()
+        await until(lambda: reading.count == 1)  # noqa: B023 awaited at once
+        await reading.commit()
+
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
 async def test_record_that_is_no_event_is_skipped_with_a_warning(cluster: FakeCluster, caplog: pytest.LogCaptureFixture) -> None:
     cluster.producer().send(TOPIC, kafka.Message(None, b"text", []), 0)
     publish(cluster, event(1), partition=0)
