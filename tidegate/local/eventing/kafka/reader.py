@@ -31,6 +31,8 @@ Result = TypeVar("Result")
 Decode = Callable[[ConsumedRecord], Event]
 _Records = Mapping[TopicPartition, Sequence[ConsumedRecord]]
 
+# Attributes that say where an event was read, as Knative's data plane adds them (`CloudEventOverridesMutator`).
+PARTITION, OFFSET = "knativekafkapartition", "knativekafkaoffset"
 # Records that others write are noticed within this time on a broker that answers a fetch late, at once on Apache Kafka.
 _FETCH_SECONDS = 0.25
 # Partitions that were added to a topic are noticed within this time. In Knative it is 10 min.
@@ -106,10 +108,10 @@ class Reader:
             fetched.popleft()
         if fetched:
             record = fetched.popleft()
-            return self._advance(Incoming(partition, record.offset, self._decoded(record)))
+            return self._read(partition, record.offset, self._decoded(record))
         event = self._recent.get(partition.partition, following)
         if event is not None:
-            return self._advance(Incoming(partition, following, event))
+            return self._read(partition, following, event)
         if self._recent.end(partition.partition) > following:
             self._behind.set()
         return None
@@ -136,9 +138,9 @@ class Reader:
             raise RuntimeError("the reader was not started.")
         return self._consumer
 
-    def _advance(self, incoming: Incoming) -> Incoming:
-        self._next[incoming.partition] = incoming.offset + 1
-        return incoming
+    def _read(self, source: TopicPartition, offset: int, event: Event | None) -> Incoming:
+        self._next[source] = offset + 1
+        return Incoming(source, offset, event and event.with_attributes(**{PARTITION: source.partition, OFFSET: offset}))
 
     def _decoded(self, record: ConsumedRecord) -> Event | None:
         try:

@@ -14,7 +14,7 @@ from eventing.codecs import kafka
 from eventing.kafka.factory import cluster_of
 from eventing.kafka.port import Broker, Cluster
 from tests.tidegate.local.eventing.harness import Eventing, Sink, event
-from tidegate.local.eventing.kafka.broker import EXTERNAL_TOPIC
+from tidegate.local.objects.eventing import EXTERNAL_TOPIC
 
 if TYPE_CHECKING:
     from tests.fixtures.apache import Apache

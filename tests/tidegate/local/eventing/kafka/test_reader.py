@@ -11,7 +11,7 @@ from eventing.codecs import kafka
 from eventing.event import Event
 from eventing.kafka.fake.cluster import FakeCluster
 from eventing.kafka.port import TopicPartition
-from tests.tidegate.local.eventing.harness import event, until
+from tests.tidegate.local.eventing.harness import as_sent, event, until
 from tidegate.local.eventing.kafka.reader import Reader, Start
 from tidegate.local.eventing.kafka.recent import Recent
 from tidegate.local.eventing.kafka.topic import EventTopic
@@ -34,7 +34,7 @@ class Reading:
     def read(self) -> None:
         for source in list(self.reader.positions):
             while incoming := self.reader.read(source):
-                self.found.setdefault(source.partition, []).append(incoming.event)
+                self.found.setdefault(source.partition, []).append(incoming.event and as_sent(incoming.event)[0])
 
     @property
     def count(self) -> int:
