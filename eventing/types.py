@@ -26,6 +26,27 @@ BATCH_COMPLETED = "dev.tidegate.batch.completed"
 BATCH_FAILED = "dev.tidegate.batch.failed"
 """A batch ended without an output; its work can be resumed."""
 
+OUTCOME_OBSERVED = "dev.tidegate.outcome.observed"
+"""What a router observed of the arms of a model in a second (eventing/outcome.py)."""
+
+ROLLOUT_STARTED = "dev.tidegate.rollout.started"
+"""A rollout began."""
+
+ROLLOUT_ADVANCED = "dev.tidegate.rollout.advanced"
+"""The canary got its next share, with the evidence for it."""
+
+ROLLOUT_HELD = "dev.tidegate.rollout.held"
+"""The canary keeps its share until a person decides, with the reason."""
+
+ROLLOUT_PROMOTED = "dev.tidegate.rollout.promoted"
+"""The canary has all traffic: it is the stable revision now."""
+
+ROLLOUT_ROLLED_BACK = "dev.tidegate.rollout.rolledback"
+"""The canary has no traffic any more, with the evidence against it."""
+
+ROLLOUT_INCONCLUSIVE = "dev.tidegate.rollout.inconclusive"
+"""A rollout reached its deadline without a decision."""
+
 KNATIVE_PING = "dev.knative.sources.ping"
 """The type of every event of a PingSource, whatever its data."""
 
