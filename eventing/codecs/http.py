@@ -115,7 +115,9 @@ def _bytes(value: str) -> bytes:
 def _to_binary(event: Event) -> Message:
     headers = {f"ce-{name}": quote(to_text(value), safe=_SAFE) for name, value in event.attributes.items() if name != "datacontenttype"}
     body = event.payload()
-    content_type = event.get("datacontenttype") or ("application/json" if body is not None else None)
+    # Data that is a value is JSON; of bytes without a type nothing is known.
+    is_value = body is not None and not isinstance(event.data, bytes)
+    content_type = event.get("datacontenttype") or ("application/json" if is_value else None)
     if content_type is not None:
         headers["content-type"] = content_type
     return Message(headers, body or b"")

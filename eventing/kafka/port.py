@@ -230,6 +230,8 @@ class ConsumerOptions:
     session_timeout_seconds: float | None = None
     max_poll_interval_seconds: float | None = None
     max_poll_records: int | None = None
+    metadata_max_age_seconds: float | None = None
+    """How soon it is noticed that a topic has more partitions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

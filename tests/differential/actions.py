@@ -1,4 +1,6 @@
-"""The actions of a step on a side, by the step's key: `request`, `probe`, `create`, `patch`, `delete`, `read`, `columns`, `zero`."""
+"""The actions of a step on a side, by the step's key: `request`, `probe`, `create`, `patch`, `delete`, `read`, `columns`, `zero`, and
+those of records.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +13,12 @@ from kubernetes import client as kubernetes
 
 from tests.differential.calls import answer
 from tests.differential.comparison import OTHERS, Object, difference, expected_parts
+from tests.differential.records import produce, records, topics
 from tests.differential.sides import GROUPS, Side
+from tests.differential.waiting import until
 
-# Longest is the way of a service to zero.
-_TIMEOUT_SECONDS = 120.0
 # Between two probes: a lost one is sent again.
 _PROBE_SECONDS = 2.0
-
-
-def until(check: Callable[[], str | None]) -> None:
-    """Poll until nothing differs, since an ingress and the end of a pod send no event."""
-    end = time.monotonic() + _TIMEOUT_SECONDS
-    while found := check():
-        assert time.monotonic() < end, found
-        time.sleep(0.1)
 
 
 def request(side: Side, wanted: Object, expected: Object) -> None:
@@ -159,4 +153,7 @@ ACTIONS: dict[str, Callable[[Side, Any, Object], None]] = {
     "read": read,
     "columns": columns,
     "zero": zero,
+    "topics": topics,
+    "produce": produce,
+    "records": records,
 }

@@ -5,6 +5,8 @@ POST …/fail/TIMES/STATUS    also, as many times for each event; then it is acc
 POST …/reply/TYPE           is answered with an event of this type
 POST …/text                 is answered with a text that is no event
 GET /ids/PATH               has the ids of the attempts at this path, sorted
+GET /order/PATH             has them in the order of arrival, as one string
+GET /more/COUNT/PATH        has whether there were more attempts than that
 GET /events/PATH            has the events themselves, sorted by id: the first attempt of each
 GET /first/PATH             has the first event
 GET /probes/PATH            has the number of events with the id `probe`, which are accepted and have no other effect
@@ -54,11 +56,14 @@ class Recorder(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         _, view, path = self.path.split("/", 2)
+        limit, path = path.split("/", 1) if view == "more" else ("0", path)
         attempts = received[f"/{path}"]
         # A Broker keeps no order between events.
         events = sorted({attempt.get("id"): attempt for attempt in reversed(attempts)}.values(), key=lambda event: str(event.get("id")))
         views: dict[str, Any] = {
             "ids": sorted((attempt.get("id") for attempt in attempts), key=str),
+            "order": " ".join(str(attempt.get("id")) for attempt in attempts),
+            "more": len(attempts) > int(limit),
             "events": events,
             "first": attempts[0] if attempts else {},
             "probes": probes[f"/{path}"],

@@ -18,9 +18,11 @@ from urllib.parse import urlsplit
 from kubernetes import client as kubernetes
 from kubernetes import config
 
+from eventing.kafka.port import Broker
 from tests.e2e.cluster import PART, Cluster
 from tests.e2e.deployment import images_of
 from tidegate import kustomize
+from tidegate.commands.options import broker_of
 from tidegate.commands.status import read_status
 from tidegate.local import state
 
@@ -36,6 +38,8 @@ GROUPS = {
     "revisions": ("serving.knative.dev", "v1"),
     "brokers": ("eventing.knative.dev", "v1"),
     "triggers": ("eventing.knative.dev", "v1"),
+    "kafkasinks": ("eventing.knative.dev", "v1alpha1"),
+    "kafkasources": ("sources.knative.dev", "v1"),
     "jobsinks": ("sinks.knative.dev", "v1alpha1"),
     "pingsources": ("sources.knative.dev", "v1"),
     "sinkbindings": ("sources.knative.dev", "v1"),
@@ -71,6 +75,7 @@ class Side:
 
     `domain` follows a service's name in its host; `images` replace the images by name; `replicas` counts those of a
     service. `connect` returns host and port for the URL of an object's address, which may be one inside the cluster.
+    `kafka` is None for a cluster without E2E_KAFKA.
     """
 
     name: str
@@ -81,6 +86,7 @@ class Side:
     api: Api
     replicas: Callable[[str], int]
     connect: Callable[[str], tuple[str, int]]
+    kafka: Broker | None
 
     def get(self, resource: str, name: str) -> Object:
         """An object. Raises ApiException."""
@@ -124,6 +130,7 @@ def local(folder: Path, namespace: str) -> Iterator[Side]:
                 api=api,
                 replicas=lambda name: _processes(running, name),
                 connect=lambda _: gateway,
+                kafka=broker_of(running),
             )
     finally:
         process.terminate()
@@ -145,6 +152,7 @@ def cluster(folder: Path, namespace: str, kubectl: Kubectl) -> Iterator[Side]:
         with ExitStack() as stack:
             ingress = os.environ.get("E2E_INGRESS") or stack.enter_context(here.forwarded("kourier-system", "kourier"))
             api = kubernetes.CustomObjectsApi(stack.enter_context(CONNECT(os.environ["KUBECONFIG"])))
+            servers = os.environ.get("E2E_KAFKA")
             yield Side(
                 name="cluster",
                 namespace=namespace,
@@ -154,6 +162,7 @@ def cluster(folder: Path, namespace: str, kubectl: Kubectl) -> Iterator[Side]:
                 api=api,
                 replicas=lambda name: len(here.pods(name)),
                 connect=cache(lambda url: _endpoint(stack.enter_context(here.forwarded(*_service_at(url))))),
+                kafka=Broker(servers) if servers else None,
             )
     finally:
         kubectl("delete", "namespace", namespace, "--wait=false")

@@ -16,7 +16,8 @@ from tests.differential.comparison import Object
 from tests.differential.sides import Side
 
 _FOLDER = Path(__file__).parent
-SCENARIOS = ("scenario.yaml", "eventing.yaml")
+SCENARIOS = ("scenario.yaml", "eventing.yaml", "kafka.yaml")
+_KAFKA_REFUSED = 'admission webhook "validation.webhook.kafka.eventing.knative.dev" denied the request: validation failed:'
 _REFUSED = 'admission webhook "validation.webhook.{}.knative.dev" denied the request: validation failed:'
 
 
@@ -37,8 +38,8 @@ def take(side: Side, step: Object) -> None:
 def filled(value: Any, side: Side) -> Any:
     """Replace what has another value on each side, and what is too long for each step.
 
-    These are `<domain>`, `<namespace>` and `<image NAME>` of the side, `<program NAME>` by the text of a module beside
-    this one, and `<refused>` and `<eventing refused>` by the beginnings of a webhook's messages.
+    These are `<domain>`, `<namespace>`, `<image NAME>` and the `<kafka>` of the side, `<program NAME>` by the text of a module beside
+    this one, and `<refused>`, `<eventing refused>` and `<kafka refused>` by the beginnings of a webhook's messages.
     """
     if isinstance(value, dict):
         return {filled(key, side): filled(item, side) for key, item in value.items()}
@@ -47,6 +48,8 @@ def filled(value: Any, side: Side) -> Any:
     if not isinstance(value, str):
         return value
     text = value.replace("<domain>", side.domain).replace("<namespace>", side.namespace)
+    text = text.replace("<kafka>", side.kafka.bootstrap_servers if side.kafka else "")
     text = text.replace("<refused>", _REFUSED.format("serving")).replace("<eventing refused>", _REFUSED.format("eventing"))
+    text = text.replace("<kafka refused>", _KAFKA_REFUSED)
     text = re.sub(r"<program (\w+)>", lambda match: (_FOLDER / f"{match[1]}.py").read_text("utf-8"), text)
     return re.sub(r"<image (\w+)>", lambda match: side.images.get(match[1], match[1]), text)

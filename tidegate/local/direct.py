@@ -15,19 +15,16 @@ from tidegate.local.controller.call import call
 from tidegate.local.controller.controller import Controller
 from tidegate.local.controller.revision import Revision
 from tidegate.local.errors import NoReplica, QueueFull
-from tidegate.local.eventing.addressing import INGRESSES
+from tidegate.local.eventing.cluster_names import at_gateway
 from tidegate.local.eventing.delivery.transport import SKIPPED, Answer, Post, PostFailed, read_answer
 from tidegate.local.processes.replica import Replica
-
-# The ingresses by their names on a cluster, which no name server here knows.
-_INGRESSES = {name: hosts[0] for hosts in INGRESSES.values() for name in hosts[1:]}
 
 
 class DirectPost:
     """A `Post` to a replica, chosen as the gateway does; other URLs are posted to by `other`.
 
-    A service that has no replica, or is late, answers as it does through the gateway. `port` is the gateway's, at which
-    its ingresses are.
+    A service that has no replica, or is late, answers as it does through the gateway. `port` is the gateway's: URLs of a
+    cluster's Services are those of the gateway.
     """
 
     def __init__(self, controller: Controller, client: aiohttp.ClientSession, other: Post, port: int) -> None:
@@ -37,19 +34,16 @@ class DirectPost:
         self._port = port
 
     async def __call__(self, url: str, message: Message) -> Answer:
+        url = at_gateway(url, self._port)
         target = urlsplit(url)
         route = self._controller.table.find(target.netloc) if target.scheme == "http" else None
         revision = self._controller.revisions.get(route.choose()) if route else None
         if revision is None:
-            return await self._other(self._reachable(url, target), message)
+            return await self._other(url, message)
         started = time.perf_counter()
         answer = await self._call(revision, target, message)
         revision.latencies.add((time.perf_counter() - started) * 1000)
         return answer
-
-    def _reachable(self, url: str, target: SplitResult) -> str:
-        own = _INGRESSES.get(target.hostname or "")
-        return url if own is None else target._replace(scheme="http", netloc=f"{own}:{self._port}").geturl()
 
     async def _call(self, revision: Revision, target: SplitResult, message: Message) -> Answer:
         limit = revision.plan.timeout

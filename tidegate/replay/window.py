@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -126,19 +125,11 @@ def _offsets(consumer: Consumer, whole: dict[TopicPartition, Range], bound: Boun
     if isinstance(bound, Offset):
         return dict.fromkeys(whole, bound.offset)
     found = consumer.offsets_for_times(dict.fromkeys(whole, bound.ms))
-    return dict(_known(consumer, whole, bound.ms, found.items()))
-
-
-def _known(
-    consumer: Consumer, whole: dict[TopicPartition, Range], ms: int, found: Iterable[tuple[TopicPartition, int | None]]
-) -> Iterable[tuple[TopicPartition, int]]:
-    for partition, offset in found:
-        begin, end = whole[partition]
-        if offset is not None:
-            yield partition, offset
-        elif begin < end and _time_at(consumer, partition, end - 1) < ms:
-            yield partition, end
-        # Otherwise the broker has no index of times: the records' own times decide.
+    late = [partition for partition, offset in found.items() if offset is None]
+    # A broker without an index of times has no offset for any time: the records' own times decide.
+    indexed = {partition for partition, offset in consumer.offsets_for_times(dict.fromkeys(late, 0)).items() if offset is not None}
+    ends = {partition: whole[partition].end for partition in late if partition in indexed}
+    return {partition: offset for partition, offset in found.items() if offset is not None} | ends
 
 
 def _time_at(consumer: Consumer, partition: TopicPartition, offset: int) -> int:

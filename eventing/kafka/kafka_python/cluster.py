@@ -40,6 +40,7 @@ class KafkaCluster:
             "heartbeat_interval_ms": _milliseconds(options.session_timeout_seconds and options.session_timeout_seconds / 4),
             "max_poll_interval_ms": _milliseconds(options.max_poll_interval_seconds),
             "max_poll_records": options.max_poll_records,
+            "metadata_max_age_ms": _milliseconds(options.metadata_max_age_seconds),
         }
         client = self._connect(KafkaConsumer, {**_NO_METRICS, "enable_auto_commit": False, "auto_offset_reset": "earliest", **_set(given)})
         fetcher.correct(client)

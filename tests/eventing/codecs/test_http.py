@@ -155,3 +155,9 @@ def test_verbatim_event_has_the_data_of_the_message(attributes: dict[str, str | 
     event = Event({**attributes, "datacontenttype": "application/json"}, data)
     (back,) = http.decode(http.encode([event], Mode.BINARY), Mode.BINARY, verbatim=True)
     assert back == Event({name: to_text(value) for name, value in event.attributes.items()}, data)
+
+
+def test_bytes_without_a_type_are_not_declared_to_be_json() -> None:
+    attributes = {"specversion": "1.0", "id": "1", "source": "/a", "type": "t"}
+    assert "content-type" not in http.encode([Event(attributes, b"hello")], Mode.BINARY).headers
+    assert http.encode([Event(attributes, {"a": 1})], Mode.BINARY).headers["content-type"] == "application/json"

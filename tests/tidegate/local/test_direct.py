@@ -82,11 +82,21 @@ async def test_replica_that_dies_fails_the_attempt_and_the_next_one_reaches_anot
         assert (await post(url(here), EVENT)).status == 200
 
 
-async def test_ingress_has_the_clusters_name(running: Running, service: Make, client: aiohttp.ClientSession) -> None:
+@pytest.mark.parametrize(
+    ("host", "status", "content"),
+    [
+        ("hello.default.svc.cluster.local", 200, b'"path": "/default/b"'),
+        ("kafka-broker-ingress.knative-eventing.svc.cluster.local", 404, b"no Broker has the path /default/b"),
+        ("missing.default.svc.cluster.local", 404, b"no service has the host missing.localhost"),
+    ],
+    ids=["service", "ingress", "unknown"],
+)
+async def test_name_of_a_cluster_is_that_of_the_gateway(
+    running: Running, service: Make, client: aiohttp.ClientSession, host: str, status: int, content: bytes
+) -> None:
     async with running(service()) as here:
         post = DirectPost(here.controller, client, HttpPost(client), int(url(here).rpartition(":")[2].rstrip("/")))
 
-        answer = await post("http://kafka-broker-ingress.knative-eventing.svc.cluster.local/default/b", EVENT)
+        answer = await post(f"http://{host}/default/b", EVENT)
 
-        assert answer.status == 404
-        assert b"no Broker has the path /default/b" in answer.body
+        assert (answer.status, content in answer.body) == (status, True)

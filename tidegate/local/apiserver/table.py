@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -97,6 +98,14 @@ def human(seconds: float) -> str:
 # kubectl shows these by `-o wide`.
 _WIDE = frozenset({"Class"})
 _AGE = {"Age": _age}
+
+
+def _list(*path: str) -> Cell:
+    """A list as an API server prints it."""
+    found = _field(*path)
+    return lambda item: json.dumps(found(item) or [], separators=(",", ":"))
+
+
 _URL = {"URL": _field("status", "address", "url")}
 _READY = {"Ready": _condition("Ready", "status"), "Reason": _condition("Ready", "reason")}
 _SINCE = {**_AGE, **_READY}
@@ -120,7 +129,7 @@ _COLUMNS: Mapping[str, Mapping[str, Cell]] = {
     "kafkasinks": {**_URL, **_SINCE},
     "jobsinks": {**_URL, **_SINCE},
     "pingsources": {**_SINK, "Schedule": _field("spec", "schedule"), **_SINCE},
-    "kafkasources": {"Topics": lambda item: ",".join(item["spec"].get("topics", ())), **_SINK, **_READY, **_AGE},
+    "kafkasources": {"Topics": _list("spec", "topics"), "BootstrapServers": _list("spec", "bootstrapServers"), **_READY, **_AGE},
     "sinkbindings": {**_SINK, **_SINCE},
     "apiserversources": {**_SINK, **_SINCE},
     "containersources": {**_SINK, **_SINCE},

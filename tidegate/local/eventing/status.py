@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from eventing.types import KNATIVE_KAFKA_RECORD, KNATIVE_PING
+from eventing.types import KNATIVE_PING
 from functions.runtime.knative import objects
 from tidegate.local.apiserver import conditions
 from tidegate.local.eventing import addressing
 from tidegate.local.eventing.resolution import Resolution, broker_of
 from tidegate.local.eventing.runner import Condition
-from tidegate.local.objects.eventing import DELIVERY_ORDER, KafkaSource, Trigger
+from tidegate.local.objects.eventing import DELIVERY_ORDER, EXTERNAL_TOPIC, KafkaSource, Trigger
 from tidegate.local.objects.resources import Manifest
 from tidegate.local.objects.validation import Object
 
@@ -91,7 +91,8 @@ def _ready(found: Iterable[Condition]) -> Condition:
 
 def _broker(view: View) -> _Status:
     dead_letter = _uri("deadLetterSinkUri", view, DEAD_LETTER)
-    fields = {**_address(view), **dead_letter, "annotations": {"kafka.topic": f"knative-broker-{view.namespace}-{view.name}"}}
+    topic = view.model.metadata.annotations.get(EXTERNAL_TOPIC) or f"knative-broker-{view.namespace}-{view.name}"
+    fields = {**_address(view), **dead_letter, "annotations": {"default.topic": topic}}
     found = _receiver()
     if problem := view.resolution.problems.get(DEAD_LETTER):
         reason = f"failed to resolve Spec.Delivery.DeadLetterSink: {problem.message}"
@@ -169,11 +170,9 @@ def _ping_source(view: View) -> _Status:
 
 def _kafka_source(view: View) -> _Status:
     assert isinstance(view.model, KafkaSource)  # noqa: S101 for mypy
-    source = f"/apis/v1/namespaces/{view.namespace}/kafkasources/{view.name}"
     selector = f"eventing.knative.dev/source=kafka-source-controller,eventing.knative.dev/sourceName={view.name}"
     fields = {
         **_uri("sinkUri", view, SINK),
-        "ceAttributes": [{"type": KNATIVE_KAFKA_RECORD, "source": f"{source}#{topic}"} for topic in view.model.spec.topics],
         "consumers": view.model.spec.consumers,
         "selector": selector,
     }

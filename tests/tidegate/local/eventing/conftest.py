@@ -19,9 +19,10 @@ from eventing.kafka.factory import cluster_of
 from eventing.kafka.port import Broker, Cluster
 from tests.tidegate.local.eventing.harness import BROKER_HOST, Answer, Eventing, Sink, respond
 from tidegate.local.eventing.delivery.transport import HttpPost
-from tidegate.local.eventing.kafka.broker import EXTERNAL_TOPIC, BrokerRunner
+from tidegate.local.eventing.kafka.broker import BrokerRunner
 from tidegate.local.eventing.kafka.trigger import TriggerRunner
 from tidegate.local.eventing.runner import Condition
+from tidegate.local.objects.eventing import EXTERNAL_TOPIC
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aiohttp import web
@@ -35,6 +35,13 @@ def respond(reply: Event | None = None, *, status: int = 200) -> web.Response:
         return web.Response(status=204 if status == 200 else status)
     message = http.encode([reply], Mode.BINARY)
     return web.Response(status=status, headers=message.headers, body=message.body)
+
+
+def as_sent(*received: Event) -> list[Event]:
+    """The events without the attributes that say where they were read."""
+    added = {"knativekafkapartition", "knativekafkaoffset"}
+    assert all(added <= found.attributes.keys() for found in received)
+    return [replace(found, attributes={name: value for name, value in found.attributes.items() if name not in added}) for found in received]
 
 
 @dataclass

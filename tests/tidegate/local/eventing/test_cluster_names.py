@@ -16,8 +16,9 @@ from tidegate.local.eventing.cluster_names import at_gateway
             "http://broker-ingress.localhost:8080/default/b",
         ),
         ("http://job-sink.knative-eventing.svc/default/batch", "http://job-sink.localhost:8080/default/batch"),
+        ("http://job-sink.knative-eventing:80/default/batch", "http://job-sink.localhost:8080/default/batch"),
     ],
-    ids=["service", "short", "path", "broker", "job-sink"],
+    ids=["service", "short", "path", "broker", "job-sink", "shortest"],
 )
 def test_the_url_of_a_service_in_a_cluster_becomes_that_of_the_gateway(value: str, expected: str) -> None:
     assert at_gateway(value, 8080) == expected
@@ -28,6 +29,7 @@ def test_the_url_of_a_service_in_a_cluster_becomes_that_of_the_gateway(value: st
     [
         "",
         "http://example.com",
+        "http://router.default",
         "https://router.default.svc.cluster.local",
         "http://router.default.svc.cluster.local:9000",
         "http://router.default.svc.cluster.local.example.com",

@@ -7,6 +7,7 @@ import pytest
 from functions.runtime.knative.objects import condition
 from tidegate.local.apiserver.store import Store
 from tidegate.local.eventing.controller import EventingController
+from tidegate.local.objects.eventing import EXTERNAL_TOPIC
 
 Object = dict[str, Any]
 SINK = {"uri": "http://sink.example"}
@@ -16,11 +17,13 @@ SUBJECT = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "worker"}
 RESOURCES = [{"apiVersion": "serving.knative.dev/v1", "kind": "Service"}]
 
 
-def reconciled(resource: str, version: str, kind: str, spec: Object) -> Object:
+def reconciled(resource: str, version: str, kind: str, spec: Object, annotations: Object | None = None) -> Object:
     """The object after its controller, without any runner."""
     store = Store()
     EventingController(store, 8080).start()
-    store.create(resource, {"apiVersion": version, "kind": kind, "metadata": {"name": "it"}, "spec": spec})
+    store.create(
+        resource, {"apiVersion": version, "kind": kind, "metadata": {"name": "it", "annotations": annotations or {}}, "spec": spec}
+    )
     return store.get(resource, "it")
 
 
@@ -110,9 +113,13 @@ def test_kafka_source_reports_a_missing_sink_by_its_consumer_group() -> None:
     spec = {"sink": MISSING, "topics": ["a", "b"], "bootstrapServers": ["k:9092"]}
     item = reconciled("kafkasources", "sources.knative.dev/v1", "KafkaSource", spec)
     assert types(item) == {"ConsumerGroup": "False", "Ready": "False", "SinkProvided": "Unknown"}
-    assert [found["source"] for found in item["status"]["ceAttributes"]] == [
-        f"/apis/v1/namespaces/default/kafkasources/it#{topic}" for topic in ("a", "b")
-    ]
+    assert item["status"]["selector"] == "eventing.knative.dev/source=kafka-source-controller,eventing.knative.dev/sourceName=it"
+
+
+@pytest.mark.parametrize(("external", "topic"), [({}, "knative-broker-default-it"), ({EXTERNAL_TOPIC: "flights"}, "flights")])
+def test_broker_names_its_topic(external: dict[str, str], topic: str) -> None:
+    item = reconciled("brokers", "eventing.knative.dev/v1", "Broker", {}, external)
+    assert item["status"]["annotations"] == {"default.topic": topic}
 
 
 def test_flow_names_the_destination_without_an_address() -> None:

@@ -19,12 +19,11 @@ from tidegate.local.eventing.ingress import Address, Refused
 from tidegate.local.eventing.kafka.topic import EventTopic
 from tidegate.local.eventing.kafka.writer import Writer
 from tidegate.local.eventing.runner import Condition, Report, Resolved
-from tidegate.local.objects.eventing import Broker
+from tidegate.local.objects.eventing import EXTERNAL_TOPIC, Broker
 
 log = logging.getLogger("tidegate.eventing")
 
 TOPIC_READY = "TopicReady"
-EXTERNAL_TOPIC = "kafka.eventing.knative.dev/external.topic"
 # `default.topic.partitions` of Knative's ConfigMap kafka-broker-config.
 _PARTITIONS = 10
 _PAUSE_SECONDS = 2.0

@@ -64,9 +64,7 @@ class Dispatcher:
         return len(self._tasks)
 
     def start(self) -> None:
-        """Take up the positions of the reader, which has been started."""
-        self._committed = dict(self._reader.positions)
-        self._progress = {source: Progress(offset) for source, offset in self._committed.items()}
+        """Deliver from the positions of the reader on, which has been started."""
         self._committing = asyncio.create_task(self._commit_repeatedly())
         self.dispatch()
 
@@ -80,6 +78,7 @@ class Dispatcher:
         """Start as many deliveries as there are records and room for, in turn of each partition."""
         if self._target is None or self._stopping:
             return
+        self._take_up_partitions()
         waiting = list(self._progress)
         while waiting:
             waiting = [source for source in waiting if self._has_room(source) and self._dispatch_next(source, self._target)]
@@ -100,6 +99,13 @@ class Dispatcher:
         self._interrupt_waits()
         for task in self._tasks:
             task.cancel()
+
+    def _take_up_partitions(self) -> None:
+        """Follow the progress of partitions that the reader has added, at the start all of them."""
+        if len(self._progress) < len(self._reader.positions):
+            added = {source: offset for source, offset in self._reader.positions.items() if source not in self._progress}
+            self._committed |= added
+            self._progress |= {source: Progress(offset) for source, offset in added.items()}
 
     def _has_room(self, source: TopicPartition) -> bool:
         return source not in self._busy if self._ordered else len(self._tasks) < MAX_IN_FLIGHT

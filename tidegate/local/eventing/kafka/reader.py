@@ -1,13 +1,15 @@
 """Reads a topic for one consumer group: from memory what was just written here, everything else from Kafka.
 
 The group holds the committed offsets; its partitions are assigned rather than balanced. Reading starts at once, and
-after a SIGKILL no session has to expire first.
+after a SIGKILL no session has to expire first. Two processes with one group therefore both read everything, which each
+notices by the commits of the other.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,11 +24,19 @@ from tidegate.local.eventing.kafka.recent import Recent
 
 log = logging.getLogger("tidegate.eventing")
 
+# What this process writes beside the offsets that it commits.
+_PROCESS = f"tidegate up {uuid.uuid4().hex}"
+
 Result = TypeVar("Result")
 Decode = Callable[[ConsumedRecord], Event]
+_Records = Mapping[TopicPartition, Sequence[ConsumedRecord]]
 
+# Attributes that say where an event was read, as Knative's data plane adds them (`CloudEventOverridesMutator`).
+PARTITION, OFFSET = "knativekafkapartition", "knativekafkaoffset"
 # Records that others write are noticed within this time on a broker that answers a fetch late, at once on Apache Kafka.
 _FETCH_SECONDS = 0.25
+# Partitions that were added to a topic are noticed within this time. In Knative it is 10 min.
+_METADATA_SECONDS = 10.0
 _CALL_SECONDS = 10.0
 _CLOSE_SECONDS = 5.0
 _PAUSE_SECONDS = 1.0
@@ -68,6 +78,9 @@ class Reader:
         self._consumer: Consumer | None = None
         self._next: dict[TopicPartition, int] = {}
         self._fetched: dict[TopicPartition, deque[ConsumedRecord]] = {}
+        self._process = _PROCESS
+        self._writers: dict[TopicPartition, str] = {}
+        self._shared = False
         self._behind = asyncio.Event()
         self._fetching: asyncio.Task[None] | None = None
 
@@ -80,7 +93,8 @@ class Reader:
         """Connect and find the position in each partition. Raises KafkaError or BrokerRefused.
 
         A partition without a committed offset gets one at once, so that no record is missed after a crash; with `reset`
-        every partition counts as one without. `notify` is called whenever records were fetched.
+        every partition counts as one without. A partition that is added later is read from its first record. `notify` is
+        called whenever records were fetched.
         """
         sources = [TopicPartition(self._topic, number) for number in sorted(partitions)]
         self._next = await self._run(self._connect, sources, start, reset)
@@ -94,17 +108,17 @@ class Reader:
             fetched.popleft()
         if fetched:
             record = fetched.popleft()
-            return self._advance(Incoming(partition, record.offset, self._decoded(record)))
+            return self._read(partition, record.offset, self._decoded(record))
         event = self._recent.get(partition.partition, following)
         if event is not None:
-            return self._advance(Incoming(partition, following, event))
+            return self._read(partition, following, event)
         if self._recent.end(partition.partition) > following:
             self._behind.set()
         return None
 
     async def commit(self, positions: Mapping[TopicPartition, int]) -> None:
         """Commit positions of the group. Raises KafkaError."""
-        await self._run(self._client.commit, {source: CommittedOffset(offset) for source, offset in positions.items()}, _CALL_SECONDS)
+        await self._run(self._commit, positions)
 
     async def close(self) -> None:
         """Stop to fetch, and disconnect."""
@@ -124,9 +138,9 @@ class Reader:
             raise RuntimeError("the reader was not started.")
         return self._consumer
 
-    def _advance(self, incoming: Incoming) -> Incoming:
-        self._next[incoming.partition] = incoming.offset + 1
-        return incoming
+    def _read(self, source: TopicPartition, offset: int, event: Event | None) -> Incoming:
+        self._next[source] = offset + 1
+        return Incoming(source, offset, event and event.with_attributes(**{PARTITION: source.partition, OFFSET: offset}))
 
     def _decoded(self, record: ConsumedRecord) -> Event | None:
         try:
@@ -153,35 +167,81 @@ class Reader:
         wanted = {source: self._next[source] for source, waiting in self._fetched.items() if not waiting}
         if not wanted:
             return
-        found = await self._run(self._poll, wanted)
+        added, found = await self._run(self._poll, wanted)
+        self._next |= added
+        self._fetched |= {source: deque() for source in added}
         for source, records in found.items():
             self._fetched[source].extend(records)
-        if found:
+        if found or added:
             notify()
 
     async def _run(self, call: Callable[..., Result], *arguments: object) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
 
     def _connect(self, sources: list[TopicPartition], start: Origin, reset: bool) -> dict[TopicPartition, int]:
-        consumer = self._consumer = self._cluster.consumer(ConsumerOptions(group=self._group, max_poll_records=_MAX_RECORDS))
+        options = ConsumerOptions(group=self._group, max_poll_records=_MAX_RECORDS, metadata_max_age_seconds=_METADATA_SECONDS)
+        consumer = self._consumer = self._cluster.consumer(options)
         consumer.assign(sources)
-        committed = {} if reset else {source: consumer.committed(source, _CALL_SECONDS) for source in sources}
-        known = {source: found.offset for source, found in committed.items() if found is not None}
-        missing = [source for source in sources if source not in known]
-        if missing:
-            added = _offsets(consumer, missing, start)
-            consumer.commit({source: CommittedOffset(offset) for source, offset in added.items()}, _CALL_SECONDS)
-            known |= added
-        for source, offset in known.items():
+        committed = {} if reset else self._committed(consumer, sources)
+        # Partitions are numbered in the order in which they are added: these were, while nothing read the topic.
+        later = [source for source in sources if committed and source > max(committed)]
+        missing = [source for source in sources if source not in committed and source not in later]
+        found = committed | self._begin(consumer, missing, start) | self._begin(consumer, later, Start.EARLIEST)
+        for source, offset in found.items():
             consumer.seek(source, offset)
-        return known
+        return found
+
+    def _add_partitions(self, consumer: Consumer) -> dict[TopicPartition, int]:
+        """Read new partitions of the topic as well, as far as the consumer knows of them, and return their positions."""
+        numbers = consumer.partitions_for(self._topic)
+        new = [source for number in sorted(numbers) if (source := TopicPartition(self._topic, number)) not in self._fetched]
+        if not new:
+            return {}
+        log.info("the topic %s has new partitions: %s", self._topic, ", ".join(str(source.partition) for source in new))
+        consumer.assign([*self._fetched, *new])
+        committed = self._committed(consumer, new)
+        return committed | self._begin(consumer, [source for source in new if source not in committed], Start.EARLIEST)
+
+    def _committed(self, consumer: Consumer, sources: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        found = {source: committed for source in sources if (committed := consumer.committed(source, _CALL_SECONDS))}
+        self._writers |= {source: committed.metadata for source, committed in found.items()}
+        return {source: committed.offset for source, committed in found.items()}
+
+    def _begin(self, consumer: Consumer, sources: list[TopicPartition], start: Origin) -> dict[TopicPartition, int]:
+        """Commit and return the positions at which the group begins to read these partitions."""
+        offsets = _offsets(consumer, sources, start) if sources else {}
+        if offsets:
+            self._write(consumer, offsets)
+        return offsets
+
+    def _commit(self, positions: Mapping[TopicPartition, int]) -> None:
+        consumer = self._client
+        if not self._shared:
+            source = next(iter(positions))
+            found = consumer.committed(source, _CALL_SECONDS)
+            self._shared = found is not None and found.metadata != self._writers.get(source)
+            if self._shared:
+                log.warning(
+                    "another process commits the offsets of the group %s, and so delivers the events of %s too; "
+                    "stop it, or start this one with another Kafka (--bootstrap-servers).",
+                    self._group,
+                    self._topic,
+                )
+        self._write(consumer, positions)
+
+    def _write(self, consumer: Consumer, positions: Mapping[TopicPartition, int]) -> None:
+        consumer.commit({source: CommittedOffset(offset, self._process) for source, offset in positions.items()}, _CALL_SECONDS)
+        self._writers |= dict.fromkeys(positions, self._process)
 
     def _close(self) -> None:
         if self._consumer is not None:
             self._consumer.close(_CLOSE_SECONDS)
 
-    def _poll(self, wanted: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Sequence[ConsumedRecord]]:
+    def _poll(self, wanted: Mapping[TopicPartition, int]) -> tuple[dict[TopicPartition, int], _Records]:
+        """Return the positions of partitions that were added, and the next records."""
         consumer = self._client
+        added = self._add_partitions(consumer)
+        wanted = {**wanted, **added}
         others = consumer.assignment() - wanted.keys()
         consumer.pause(others - consumer.paused())
         consumer.resume(consumer.paused() & wanted.keys())
@@ -189,7 +249,7 @@ class Reader:
         for source, offset in wanted.items():
             if positions.get(source) != offset:
                 consumer.seek(source, offset)
-        return consumer.poll(_FETCH_SECONDS)
+        return added, consumer.poll(_FETCH_SECONDS)
 
 
 def _offsets(consumer: Consumer, sources: list[TopicPartition], start: Origin) -> dict[TopicPartition, int]:

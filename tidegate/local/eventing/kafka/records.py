@@ -17,7 +17,6 @@ from eventing.types import KNATIVE_KAFKA_RECORD
 KEY_TYPE = "kafkasources.sources.knative.dev/key-type"
 """The label of a KafkaSource that says how a record's key is read: `string` (the default), `int`, `float`, `byte-array`."""
 
-PARTITION, OFFSET = "knativekafkapartition", "knativekafkaoffset"
 _CONTENT_TYPE = "content-type"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -28,10 +27,9 @@ def event_of(record: ConsumedRecord, *, source: str, key_type: str = "string") -
     Raises InvalidEvent for such a record whose key or headers are no attributes.
     """
     try:
-        event = kafka.decode_verbatim(record)
+        return kafka.decode_verbatim(record)
     except InvalidEvent:
-        event = _wrapped(record, source, key_type)
-    return event.with_attributes(**{PARTITION: record.partition, OFFSET: record.offset})
+        return _wrapped(record, source, key_type)
 
 
 def _wrapped(record: ConsumedRecord, source: str, key_type: str) -> Event:

@@ -15,7 +15,7 @@ from eventing.codecs.http import Mode
 from eventing.event import Event
 from eventing.kafka.errors import BrokerUnreachable
 from eventing.kafka.fake.cluster import FakeCluster
-from tests.tidegate.local.eventing.harness import Eventing, Sink, event, until
+from tests.tidegate.local.eventing.harness import Eventing, Sink, as_sent, event, until
 from tidegate.local.eventing.delivery.hops import TTL
 from tidegate.local.eventing.ingress import MAX_BODY_BYTES, Address
 from tidegate.local.eventing.kafka.broker import BrokerRunner
@@ -50,7 +50,7 @@ async def test_event_without_data_is_accepted(eventing: Eventing, sink: StartSin
 
     await eventing.send(sent)
 
-    assert await received.wait(1) == [sent]
+    assert as_sent(*await received.wait(1)) == [sent]
 
 
 async def bodies(size: int) -> AsyncIterator[bytes]:

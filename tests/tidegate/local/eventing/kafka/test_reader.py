@@ -11,7 +11,7 @@ from eventing.codecs import kafka
 from eventing.event import Event
 from eventing.kafka.fake.cluster import FakeCluster
 from eventing.kafka.port import TopicPartition
-from tests.tidegate.local.eventing.harness import event, until
+from tests.tidegate.local.eventing.harness import as_sent, event, until
 from tidegate.local.eventing.kafka.reader import Reader, Start
 from tidegate.local.eventing.kafka.recent import Recent
 from tidegate.local.eventing.kafka.topic import EventTopic
@@ -34,7 +34,7 @@ class Reading:
     def read(self) -> None:
         for source in list(self.reader.positions):
             while incoming := self.reader.read(source):
-                self.found.setdefault(source.partition, []).append(incoming.event)
+                self.found.setdefault(source.partition, []).append(incoming.event and as_sent(incoming.event)[0])
 
     @property
     def count(self) -> int:
@@ -120,6 +120,68 @@ async def test_reader_goes_on_when_kafka_is_back(cluster: FakeCluster, monkeypat
 
     await until(lambda: reading.count == 1)
     await reading.reader.close()
+
+
+async def test_partition_that_is_added_is_read_from_its_first_record(cluster: FakeCluster) -> None:
+    reading = await Reading(cluster).start(Start.LATEST)
+    cluster.create_topic(TOPIC, 4)
+    publish(cluster, event(1), partition=3)
+
+    await until(lambda: reading.count == 1)
+    await reading.commit()
+    publish(cluster, event(2), partition=3)
+
+    restarted = Reading(cluster)
+    await restarted.reader.start(range(4), Start.LATEST, restarted.read)
+    await until(lambda: restarted.count == 1)
+    assert restarted.found == {3: [event(2)]}
+    await restarted.reader.close()
+
+
+async def test_partition_that_was_added_while_nothing_read_is_read_from_its_first_record(cluster: FakeCluster) -> None:
+    await (await Reading(cluster).start(Start.LATEST)).commit()
+    cluster.create_topic(TOPIC, 3)
+    publish(cluster, event(1), partition=2)
+
+    restarted = Reading(cluster)
+    await restarted.reader.start(range(3), Start.LATEST, restarted.read)
+
+    await until(lambda: restarted.count == 1)
+    await restarted.reader.close()
+
+
+async def test_two_processes_with_one_group_notice_each_other(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def read_and_commit(reading: Reading, count: int) -> None:
+        await until(lambda: reading.count == count)
+        await reading.reader.commit(reading.reader.positions)
+
+    ours = await Reading(cluster).start()
+    monkeypatch.setattr("tidegate.local.eventing.kafka.reader._PROCESS", "another")
+    theirs = await Reading(cluster).start()
+    for number in (1, 2, 3):
+        publish(cluster, event(number))
+        await read_and_commit(ours, number)
+        await read_and_commit(theirs, number)
+
+    warning = "another process commits the offsets of the group group, and so delivers the events of events too; stop it, or"
+    assert [warning in record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [True, True]
+    await ours.reader.close()
+    await theirs.reader.close()
+
+
+async def test_process_after_another_one_is_no_second_one(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for process in ("first", "second"):
+        monkeypatch.setattr("tidegate.local.eventing.kafka.reader._PROCESS", process)
+        publish(cluster, event(1))
+        reading = await Reading(cluster).start()
+        await until(lambda: reading.count == 1)  # noqa: B023 awaited at once
+        await reading.commit()
+
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
 async def test_record_that_is_no_event_is_skipped_with_a_warning(cluster: FakeCluster, caplog: pytest.LogCaptureFixture) -> None:
