@@ -12,10 +12,9 @@ from functions.router.outcomes.mirror import Mirror, Request
 from functions.router.outcomes.observer import Observer
 from functions.router.outcomes.sample import Draw
 from functions.router.outcomes.window import Observed, Pair, Window
+from functions.runtime.http.asgi import COLD
 from functions.runtime.knative.traffic import Arm, RoutedModel
 
-# Of a model function's first replies: the request may have waited for the start of the process.
-COLD = b"tidegate-cold"
 # A streamed reply is kept up to this size, to see which events of a batch failed; and all of them together.
 _MOST_STREAMED_BYTES = 4 * 2**20
 _MOST_KEPT_BYTES = 16 * 2**20

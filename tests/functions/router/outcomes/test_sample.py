@@ -23,7 +23,7 @@ def sampled(requests: list[tuple[int, int]], numbers: list[float], most: int) ->
 
 
 def drawn(seed: int, count: int) -> list[float]:
-    random = Random(seed)
+    random = Random(seed)  # noqa: S311 not for secrets
     return [random.random() for _ in range(count)]
 
 

@@ -83,7 +83,7 @@ def test_a_bad_key_is_listed_once_in_a_rollout(windows: list[list[Observed]]) ->
 
 
 def test_the_smallest_digests_of_all_arms_are_listed() -> None:
-    random = Random(1)
+    random = Random(1)  # noqa: S311 not for secrets
     digests = random.sample(range(3_000), 3_000)
     calls = [call(random.choice(["m-1", "m-2"]), digest, status=random.choice([400, 500])) for digest in digests]
     found = [digest for arm in ended(calls).arms for digests in arm.bad_keys.values() for digest in digests]
