@@ -62,10 +62,16 @@ def _hash(salt: bytes, key: bytes) -> int:
     return int.from_bytes(blake2b(salt + b"\0" + key, digest_size=8).digest(), "big")
 
 
-def choose(model: RoutedModel, override: str | None, key: bytes | None) -> Assigned:
-    """The arm of the override, else of the key, else a random one by the percentages. Raises InvalidInput."""
+def choose(model: RoutedModel, override: str | None, key: bytes | None, *, counted: bool = True) -> Assigned:
+    """The arm of the override, else of the key, else a random one by the percentages.
+
+    Unless it is `counted`, a request that only one arm can answer has no items: its key is not hashed. Raises
+    InvalidInput.
+    """
     if override:
         return Assigned(model.named(override), (None,))
+    if not counted and not model.canaries and model.shadow is None:
+        return Assigned(model.stable)
     return assign(model.split, model.salt, os.urandom(8) if key is None else key)
 
 

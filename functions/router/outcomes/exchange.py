@@ -41,11 +41,14 @@ class Exchanges:
         self.mirror = mirror
         self.kept_bytes = 0
 
-    def begin(self, model: RoutedModel, assigned: Assigned, draw: Draw, request: Request) -> Exchange | None:
-        """The exchange of a request for a prediction that is assigned by the split or by its sender."""
+    def begin(self, model: RoutedModel, assigned: Assigned, request: Request, draw: Draw | None = None) -> Exchange | None:
+        """The exchange of a request for a prediction that is assigned by the split or by its sender.
+
+        `draw` is that of the whole request, if this is a part of it.
+        """
         if not assigned.items or request.method != "POST" or (self.observer is None and model.shadow is None):
             return None
-        return Exchange(self, model, assigned, draw, request)
+        return Exchange(self, model, assigned, Draw.of(len(assigned.items)) if draw is None else draw, request)
 
 
 class Exchange:

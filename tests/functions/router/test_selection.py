@@ -21,7 +21,7 @@ EVENT = {"source": "/s", "id": "1", "subject": "N1"}
 
 
 def selector(*, allow_override: bool = True) -> ArmSelector:
-    return ArmSelector(Versions(cast("Dispatcher", None), 1), allow_override=allow_override)
+    return ArmSelector(Versions(cast("Dispatcher", None), 1), allow_override=allow_override, counted=True)
 
 
 def call(method: str = "POST", **headers: str) -> Call:

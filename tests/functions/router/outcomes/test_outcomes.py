@@ -247,7 +247,7 @@ async def test_what_says_nothing_about_an_arm_counts_as_nothing(
         await ask(client, url, ["N1"], x_status=status)
     # Callers that disconnect before their request is complete.
     async with asyncio.timeout(10):
-        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        _, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
         writer.write(b"POST %b HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n{" % INFER.encode())
         writer.close()
         await writer.wait_closed()

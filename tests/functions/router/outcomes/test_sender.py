@@ -75,7 +75,7 @@ async def test_the_oldest_events_are_dropped_when_too_many_wait(start_server: St
     assert [body.lstrip("0") for body in receiver.accepted] == ["6"]
 
 
-async def test_an_event_that_is_dropped_while_it_is_sent_is_not_missed_later(start_server: StartServer) -> None:
+async def test_an_event_that_is_being_sent_is_not_dropped(start_server: StartServer) -> None:
     arrived, release = asyncio.Event(), asyncio.Event()
     accepted: list[bytes] = []
 
@@ -92,7 +92,7 @@ async def test_an_event_that_is_dropped_while_it_is_sent_is_not_missed_later(sta
         sender.put(event(2))
         release.set()
         await sender.flush(20)
-    assert accepted == [b"0", b"1", b"2"]
+    assert accepted == [b"0", b"2"]
 
 
 async def test_a_sink_that_is_not_there_is_waited_for_only_so_long(caplog: pytest.LogCaptureFixture) -> None:
