@@ -37,8 +37,8 @@ def assign(arms: Sequence[Arm], salt: bytes, key: bytes) -> Assigned:
     60%.
     """
     hashed = _hash(salt, key)
-    # The low 32 bits do not depend on the arm: two arms are told apart by the high bits, since a percentage is a whole
-    # number, and three or more by other hashes.
+    # The low 32 bits do not depend on the arm: the high bits decide between two arms, since percentages are whole
+    # numbers, and other hashes between three or more.
     digest = (hashed & _DIGEST,)
     if len(arms) == 1:
         return Assigned(arms[0], digest)

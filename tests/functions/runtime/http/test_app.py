@@ -297,7 +297,7 @@ async def test_percent_encoded_header_is_decoded_and_an_invalid_one_is_named(cli
 async def test_the_replies_of_a_new_process_are_marked(booster: xgb.Booster, start_function: Callable[..., str], tmp_path: Path) -> None:
     path = tmp_path / "little.ubj"
     booster.save_model(path)
-    row = orjson.dumps({"inputs": [tensor("a", [1, len(NAMES)], [0.5] * len(NAMES))]})
+    row = orjson.dumps({"inputs": [tensor("input", [1, 5], [0.5] * 5)]})
     marks = []
     async with aiohttp.ClientSession(base_url=start_function(path)) as client:
         async with client.get("/v2/health/ready") as response:
