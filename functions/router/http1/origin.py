@@ -1,0 +1,50 @@
+"""The server of a URL, and the head of a request to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+_PORT = 80
+# Methods whose requests have a meaning for a body (RFC 9110, section 8.6): without one they say so.
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
+
+class InvalidHead(ValueError):
+    """A header or the target has a line break, and would become another header, or another request."""
+
+
+class Origin(NamedTuple):
+    """A host and a port, the `authority` that the Host header names, and the path that its targets begin with."""
+
+    host: str
+    port: int
+    authority: bytes
+    path: bytes
+
+
+@lru_cache(4096)
+def origin_of(url: str) -> Origin:
+    """Return the origin of a URL with the scheme http."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    shown = f"[{host}]" if ":" in host else host
+    port = parts.port or _PORT
+    authority = shown if port == _PORT else f"{shown}:{port}"
+    return Origin(host, port, authority.encode("idna" if not authority.isascii() else "ascii"), parts.path.encode())
+
+
+def head_of(origin: Origin, method: str, target: str, headers: Iterable[tuple[bytes, bytes]], length: int) -> bytes:
+    """Return the head of a request with a body of `length` bytes. Raises InvalidHead."""
+    lines = [b"%b %b%b HTTP/1.1\r\nhost: %b" % (method.encode(), origin.path, target.encode("latin-1"), origin.authority)]
+    lines += [name + b": " + value for name, value in headers]
+    if length or method in _WITH_BODY:
+        lines.append(b"content-length: %d" % length)
+    lines.append(b"\r\n")
+    head = b"\r\n".join(lines)
+    # The first line has one break more than the others, and the last one is a break: equal numbers but for those.
+    if head.count(b"\n") != len(lines) + 1 or head.count(b"\r") != len(lines) + 1:
+        raise InvalidHead
+    return head
