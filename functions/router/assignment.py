@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -13,6 +13,7 @@ from functions.runtime.knative.traffic import Arm, RoutedModel
 
 # In order of precedence: an explicit routing key, the key of the Kafka record, the subject of the event.
 _KEY_ATTRIBUTES = ("routingkey", "partitionkey", "subject")
+_HASH_BYTES = 8
 
 
 def assign(arms: Sequence[Arm], salt: bytes, key: bytes) -> Arm:
@@ -21,13 +22,27 @@ def assign(arms: Sequence[Arm], salt: bytes, key: bytes) -> Arm:
     Their order, not their percentages, decides which one is the canary: a key in the canary at 5% is still in it at
     60%.
     """
+    return assigner(arms, salt)(key)
+
+
+def assigner(arms: Sequence[Arm], salt: bytes) -> Callable[[bytes], Arm]:
+    """The assignment of many keys, for which what they have in common is computed once."""
     if len(arms) == 1:
-        return arms[0]
-    if len(arms) == 2:
-        stable, canary = arms
-        threshold = canary.percent * 2**64 // (stable.percent + canary.percent)
-        return canary if _hash(salt, key) < threshold else stable
-    return min(arms, key=lambda arm: _distance(arm, salt, key))
+        only = arms[0]
+        return lambda _: only
+    if len(arms) > 2:
+        return lambda key: min(arms, key=lambda arm: _distance(arm, salt, key))
+    stable, canary = arms
+    # Digests are compared as the big-endian integers that they are.
+    threshold = (canary.percent * 2**64 // (stable.percent + canary.percent)).to_bytes(_HASH_BYTES, "big")
+    salted = blake2b(salt + b"\0", digest_size=_HASH_BYTES)
+
+    def arm_of(key: bytes) -> Arm:
+        digest = salted.copy()
+        digest.update(key)
+        return canary if digest.digest() < threshold else stable
+
+    return arm_of
 
 
 def _distance(arm: Arm, salt: bytes, key: bytes) -> float:
@@ -40,13 +55,15 @@ def _distance(arm: Arm, salt: bytes, key: bytes) -> float:
 
 
 def _hash(salt: bytes, key: bytes) -> int:
-    return int.from_bytes(blake2b(salt + b"\0" + key, digest_size=8).digest(), "big")
+    return int.from_bytes(blake2b(salt + b"\0" + key, digest_size=_HASH_BYTES).digest(), "big")
 
 
 def choose(model: RoutedModel, override: str | None, key: bytes | None) -> Arm:
     """The arm of the override, else of the key, else a random one by the percentages. Raises InvalidInput."""
     if override:
         return model.named(override)
+    if not model.canaries:
+        return model.stable
     return assign(model.split, model.salt, os.urandom(8) if key is None else key)
 
 
@@ -55,5 +72,5 @@ def event_key(attributes: Mapping[str, Any]) -> bytes:
     for name in _KEY_ATTRIBUTES:
         value = attributes.get(name)
         if value is not None and value != "":
-            return to_text(value).encode()
+            return (value if type(value) is str else to_text(value)).encode()
     return f"{attributes['source']}\0{attributes['id']}".encode()

@@ -46,15 +46,20 @@ def share(positions: Sequence[int], take: Callable[[], bytes], known: Callable[[
 def positions_by_arm(arms: Sequence[Arm]) -> dict[Arm, list[int]]:
     """From the arm of each item to the ascending positions of each arm's items; no arm is without items."""
     positions: dict[Arm, list[int]] = {}
+    # By identity, since the hash of an arm is that of all of its fields.
+    lists: dict[int, list[int]] = {}
     for position, arm in enumerate(arms):
-        positions.setdefault(arm, []).append(position)
+        found = lists.get(id(arm))
+        if found is None:
+            found = lists[id(arm)] = positions.setdefault(arm, [])
+        found.append(position)
     return positions
 
 
 def in_order(parts: Iterable[tuple[Sequence[int], Sequence[T]]]) -> list[T]:
     """The items of all parts in the order of their positions, which together are 0 to n - 1."""
     placed = {position: item for positions, items in parts for position, item in zip(positions, items, strict=True)}
-    return [placed[position] for position in range(len(placed))]
+    return list(map(placed.__getitem__, range(len(placed))))
 
 
 def dump(part: Any) -> bytes:

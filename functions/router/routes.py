@@ -14,7 +14,7 @@ from eventing.codecs import http
 from eventing.codecs.http import Message, Mode
 from eventing.reply import PROBLEM_MEDIA_TYPE
 from functions.router import batches, tensors
-from functions.router.assignment import choose
+from functions.router.assignment import assigner
 from functions.router.call import Call, contains, require_json_tensors
 from functions.router.dispatch import Dispatcher
 from functions.router.headers import without_encodings
@@ -107,7 +107,7 @@ class Routes:
 
     async def _batch(self, call: Call, model: RoutedModel, body: bytes, content: bytes) -> Reply | Joined:
         """Split a batch by arm; `content` is the body without its encoding."""
-        shares = await call.offload(len(content), _split_batch, content, lambda item: self._selector.for_event(model, item))
+        shares = await call.offload(len(content), _split_batch, content, self._selector.for_events(model))
         if not isinstance(shares, dict):
             return await self._dispatcher.forward(call, model, shares or model.stable, body)
         parts = await self._dispatcher.fan_out(call, model, shares, _as_problem)
@@ -138,8 +138,9 @@ def _split_rows(body: bytes, model: RoutedModel, override: str | None, candidate
     message = tensors.parse(body)
     if message is None:
         return None
-    arms = [choose(model, override, key) for key in tensors.keys_of(message)]
-    if candidates is not None and override is None:
+    keys = tensors.keys_of(message)
+    arms = [model.named(override)] * len(keys) if override else list(map(assigner(model.split, model.salt), keys))
+    if candidates is not None and not override:
         arms = [arm if arm in candidates else candidates[0] for arm in arms]
     return {arm: share(rows, partial(tensors.take, message, rows)) for arm, rows in positions_by_arm(arms).items()}
 

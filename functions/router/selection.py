@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from functions.router.assignment import choose, event_key
+from functions.router.assignment import assigner, choose, event_key
 from functions.router.call import Call
 from functions.router.versions import Versions
 from functions.runtime.errors import NotAllowed
@@ -57,8 +57,17 @@ class ArmSelector:
 
     def for_event(self, model: RoutedModel, attributes: Mapping[str, Any]) -> Arm:
         """The arm of an event, by its attributes. Raises InvalidInput and NotAllowed."""
-        override = attributes.get(OVERRIDE_ATTRIBUTE) or None
-        return choose(model, override if override is None else self._checked(override), event_key(attributes))
+        return self.for_events(model)(attributes)
+
+    def for_events(self, model: RoutedModel) -> Callable[[Mapping[str, Any]], Arm]:
+        """The arm of each of many events, by its attributes; it raises InvalidInput and NotAllowed."""
+        arm_of_key = assigner(model.split, model.salt)
+
+        def arm_of(attributes: Mapping[str, Any]) -> Arm:
+            override = attributes.get(OVERRIDE_ATTRIBUTE)
+            return choose(model, self._checked(override), None) if override else arm_of_key(event_key(attributes))
+
+        return arm_of
 
     def override(self, call: Call) -> str | None:
         """The revision or tag that a request names in its headers. Raises NotAllowed."""

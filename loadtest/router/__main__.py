@@ -72,7 +72,9 @@ def running_all(model: Path, log: Path) -> Iterator[Setup]:
     with ExitStack() as stack:
         ports = [free_port() for _ in range(3)]
         function = stack.enter_context(
-            running([sys.executable, "-m", "functions.flights"], {"TIDEGATE_MODEL": str(model), "PORT": str(ports[0])}, ports[0], infer, log)
+            running(
+                [sys.executable, "-m", "functions.flights"], {"TIDEGATE_MODEL": str(model), "PORT": str(ports[0])}, ports[0], infer, log
+            )
         )
         stack.enter_context(running([sys.executable, "-m", "loadtest.router.upstream", str(ports[1])], {}, ports[1], infer, log))
         services = [
