@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Callable
 from time import monotonic
 from typing import cast
@@ -34,10 +35,15 @@ class Connection(asyncio.Protocol):
         self._drained: asyncio.Future[None] | None = None
         self._paused = False
         self._is_sending = False
+        self._unread: select.poll | None = None
         self.is_open = False
         self.is_used = False
         self.idle_since = 0.0
         self.deadline = 0.0
+
+    def is_kept(self) -> bool:
+        """Whether an idle connection is still open, as far as the system knows, which may know more than the loop."""
+        return self.is_open and not (self._unread and self._unread.poll(0))
 
     @property
     def has_begun(self) -> bool:
@@ -87,6 +93,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self.is_open = True
+        if hasattr(select, "poll"):  # Windows has none
+            self._unread = select.poll()
+            self._unread.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         reply, reader = self._reply, self._reader
@@ -109,6 +118,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_open = False
         self._fail(ConnectionBroken(str(exc) if exc else "the server disconnected"))
+        self._reader.close()
         self._lost(self)
 
     def pause_writing(self) -> None:
@@ -147,9 +157,12 @@ class Connection(asyncio.Protocol):
             else:
                 self.close()
         elif reader.buffered and (reader.length is None or reader.length > WHOLE_BYTES):
-            if reply.receive(reader) > _HIGH_BYTES and not self._paused:
-                self._paused = True
-                self._transport.pause_reading()
+            self._pause(reply.receive(reader))
+
+    def _pause(self, waiting: int) -> None:
+        if waiting > _HIGH_BYTES and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
 
     def _fail(self, error: CallFailed | TimeoutError) -> None:
         reply, self._reply = self._reply, None

@@ -73,7 +73,7 @@ class Pool:
         idle = self._idle.get(origin)
         while idle:
             connection = idle.pop()
-            if connection.is_open and monotonic() - connection.idle_since < _IDLE_SECONDS:
+            if monotonic() - connection.idle_since < _IDLE_SECONDS and connection.is_kept():
                 return connection
             connection.close()
         return None

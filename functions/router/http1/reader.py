@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from functions.router.http1.errors import MalformedReply
@@ -26,7 +24,8 @@ class ReplyReader:
 
     def __init__(self) -> None:
         self.begin("GET")
-        self._new_parser()
+        self._fault = ""
+        self._parser = HttpResponseParser(self)
 
     def begin(self, method: str) -> None:
         """Expect the reply to a request of this method."""
@@ -77,6 +76,10 @@ class ReplyReader:
         chunks, self._chunks, self.buffered = self._chunks, [], 0
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
+    def close(self) -> None:
+        """Drop the parser, which refers to its reader: without the cycle, the memory is free at once."""
+        del self._parser
+
     # Callbacks of the parser.
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.status:  # trailers are not headers (RFC 9110, section 6.5.1)
@@ -92,11 +95,11 @@ class ReplyReader:
             return
         self.status = status
         chunked = self._framing()
-        self.reusable = cast("bool", self._parser.should_keep_alive())
+        self.reusable = self._parser.should_keep_alive()
         if self._is_head or status in _BODILESS:
             self.complete = True
             # This one would now read a body, of which the method and the status say that there is none.
-            self._new_parser()
+            self._parser = HttpResponseParser(self)
         else:
             self._until_end = not chunked and self.length is None
 
@@ -130,7 +133,3 @@ class ReplyReader:
         if chunked and self.length is not None:
             self._fault = "both Content-Length and Transfer-Encoding"
         return chunked
-
-    def _new_parser(self) -> None:
-        self._fault = ""
-        self._parser = HttpResponseParser(self)

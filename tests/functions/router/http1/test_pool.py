@@ -1,0 +1,349 @@
+"""Calls over real sockets, to servers that close, stall, send too much and never end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from functions.router.http1 import pool as pools
+from functions.router.http1.connection import Body
+from functions.router.http1.errors import ConnectionBroken, ConnectTimedOut, MalformedReply, NotConnected
+from functions.router.http1.origin import origin_of
+
+if TYPE_CHECKING:
+    from functions.router.http1.pool import Pool
+    from tests.functions.router.http1.conftest import StartPeer
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
+MIB = 2**20
+
+
+async def call(pool: Pool, url: str, method: str = "POST", body: bytes = b"x", seconds: float = 20.0) -> Body:
+    return await pool.call(origin_of(url), method, "/a?b=c", [(b"x-own", b"1")], body, monotonic() + seconds)
+
+
+async def whole(reply: Body) -> bytes:
+    found = []
+    while chunk := await reply.next():
+        found.append(chunk)
+    return b"".join(found)
+
+
+async def request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """The head and the body of the next request."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = head.partition(b"content-length: ")[2].partition(b"\r\n")[0]
+    return head, await reader.readexactly(int(length or b"0"))
+
+
+async def test_a_connection_is_kept_whatever_the_replies(pool: Pool, start_peer: StartPeer) -> None:
+    replies = {
+        "POST": OK,
+        "GET": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nx-trailer: 1\r\n\r\n",
+        "HEAD": b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n",
+        "PUT": b"HTTP/1.1 100 Continue\r\n\r\n" + OK,
+        "DELETE": b"HTTP/1.1 204 No Content\r\n\r\n",
+        "PATCH": b"HTTP/1.1 304 Not Modified\r\ncontent-length: 9\r\n\r\n",
+    }
+    heads: list[list[bytes]] = []
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append([])
+        while True:
+            head, _ = await request(reader)
+            heads[-1].append(head)
+            writer.write(replies[head.split(b" ")[0].decode()])
+
+    url = await start_peer(speak)
+    found = {method: await whole(await call(pool, url, method, b"" if method == "GET" else b"x")) for method in [*replies, "POST"]}
+    assert found == {"POST": b"{}", "GET": b"{}", "HEAD": b"", "PUT": b"{}", "DELETE": b"", "PATCH": b""}
+    assert len(heads) == 1
+    authority = url.removeprefix("http://").encode()
+    assert heads[0][0] == b"POST /a?b=c HTTP/1.1\r\nhost: %b\r\nx-own: 1\r\ncontent-length: 1\r\n\r\n" % authority
+    assert heads[0][1] == b"GET /a?b=c HTTP/1.1\r\nhost: %b\r\nx-own: 1\r\n\r\n" % authority
+
+
+@pytest.mark.parametrize(("method", "is_repeated"), [("GET", True), ("HEAD", True), ("DELETE", True), ("POST", False), ("PATCH", False)])
+async def test_a_kept_connection_that_is_closed_without_a_reply(
+    method: str, is_repeated: bool, pool: Pool, start_peer: StartPeer
+) -> None:
+    seen = []
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head, _ = await request(reader)
+            seen.append(head)
+            if len(seen) == 2:  # the first one on a kept connection
+                return
+            writer.write(OK if method != "HEAD" else OK[:-2])
+
+    url = await start_peer(speak)
+    await call(pool, url, method)
+    if is_repeated:
+        assert (await call(pool, url, method)).status == 200
+    else:
+        with pytest.raises(ConnectionBroken):
+            await call(pool, url, method)
+    assert len(seen) == (3 if is_repeated else 2)
+
+
+@pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200", OK[:-1]])
+async def test_a_call_on_a_new_connection_is_sent_once(beginning: bytes, pool: Pool, start_peer: StartPeer) -> None:
+    seen = []
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await request(reader))
+        writer.write(beginning)
+
+    url = await start_peer(speak)
+    with pytest.raises(ConnectionBroken):
+        await whole(await call(pool, url, "GET"))
+    assert len(seen) == 1
+
+
+async def test_a_connection_that_the_server_has_closed_is_not_used(pool: Pool, start_peer: StartPeer) -> None:
+    closed = asyncio.Event()
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        writer.write(OK)
+        writer.close()
+        await writer.wait_closed()
+        closed.set()
+
+    url = await start_peer(speak)
+    for _ in range(3):
+        assert await whole(await call(pool, url)) == b"{}"
+        await closed.wait()
+        closed.clear()
+
+
+async def test_an_old_connection_is_not_used(pool: Pool, start_peer: StartPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "_IDLE_SECONDS", 0.0)
+    connections = []
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        while True:
+            await request(reader)
+            writer.write(OK)
+
+    url = await start_peer(speak)
+    for _ in range(2):
+        await call(pool, url)
+    assert len(connections) == 2
+
+
+async def test_idle_connections_are_closed(pool: Pool, start_peer: StartPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "_SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr(pools, "_IDLE_SECONDS", 0.05)
+    ended = asyncio.Event()
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        writer.write(OK)
+        assert await reader.read() == b""
+        ended.set()
+
+    await call(pool, await start_peer(speak))
+    await asyncio.wait_for(ended.wait(), 20)
+
+
+async def test_idle_connections_are_bounded(pool: Pool, start_peer: StartPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "_MOST_IDLE", 2)
+    arrived = asyncio.Semaphore(0)
+    go_on = asyncio.Event()
+    ended = []
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        arrived.release()
+        await go_on.wait()
+        writer.write(OK)
+        await reader.read()
+        ended.append(writer)
+
+    url = await start_peer(speak)
+    calls = [asyncio.create_task(call(pool, url)) for _ in range(5)]
+    for _ in calls:
+        await arrived.acquire()
+    go_on.set()
+    await asyncio.gather(*calls)
+    while len(ended) < 3:
+        await asyncio.sleep(0)
+    assert len(ended) == 3
+
+
+async def test_a_refused_connection_has_sent_nothing(pool: Pool) -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        with pytest.raises(NotConnected, match=r"127\.0\.0\.1"):
+            await call(pool, f"http://flights.localhost:{held.getsockname()[1]}")
+
+
+async def test_all_addresses_of_a_name_are_tried(pool: Pool, start_peer: StartPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head, _ = await request(reader)
+        assert b"\r\nhost: flights.models.svc:" in head
+        writer.write(OK)
+
+    async def getaddrinfo(*_: Any, **__: Any) -> Any:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in ("127.0.0.2", "127.0.0.1")]
+
+    port = (await start_peer(speak)).rpartition(":")[2]
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    assert (await call(pool, f"http://flights.models.svc:{port}")).status == 200
+
+
+async def test_a_connection_that_is_not_accepted_times_out(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_: Any, **__: Any) -> Any:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(pools, "_CONNECT_SECONDS", 0.02)
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", never)
+    with pytest.raises(ConnectTimedOut):
+        await call(pool, "http://127.0.0.1:1")
+    with pytest.raises(TimeoutError):
+        await call(pool, "http://127.0.0.1:1", seconds=0.01)
+
+
+@pytest.mark.parametrize("drip", [b"", b"H", b"HTTP/1.1 200 OK\r\ncontent-length: 9999999\r\n\r\n"])
+async def test_a_call_ends_at_its_deadline(drip: bytes, pool: Pool, start_peer: StartPeer) -> None:
+    ended = asyncio.Event()
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        writer.write(drip)
+        with contextlib.suppress(ConnectionError):
+            while drip and not reader.at_eof():
+                writer.write(b"a")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+            await reader.read()
+        ended.set()
+
+    with pytest.raises((TimeoutError, MalformedReply)):
+        await whole(await call(pool, await start_peer(speak), seconds=0.3))
+    await asyncio.wait_for(ended.wait(), 20)
+
+
+async def test_a_reply_that_nobody_reads_stops_its_server(pool: Pool, start_peer: StartPeer) -> None:
+    size = 64 * MIB
+    sent = 0
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size)
+        while sent < size:
+            writer.write(b"x" * MIB)
+            sent += MIB
+            await writer.drain()
+        await reader.read()
+
+    reply = await call(pool, await start_peer(speak))
+    connection = reply._connection
+    while connection._transport.is_reading():
+        await asyncio.sleep(0)
+    assert reply._size < MIB
+    assert sent < size
+    total = 0
+    while chunk := await reply.next():
+        assert len(chunk) < MIB
+        total += len(chunk)
+    assert total == size
+
+
+async def test_a_large_request_is_sent_as_it_is_read(pool: Pool, start_peer: StartPeer) -> None:
+    body = bytes(range(256)) * (64 * MIB // 256)
+    began, go_on = asyncio.Event(), asyncio.Event()
+    found = []
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        began.set()
+        await go_on.wait()
+        found.append((await request(reader))[1])
+        writer.write(OK)
+
+    calling = asyncio.create_task(call(pool, await start_peer(speak), body=body))
+    await began.wait()
+    (connection,) = pool._busy
+    while connection._drained is None:
+        await asyncio.sleep(0)
+    assert connection._transport.get_write_buffer_size() < MIB
+    go_on.set()
+    assert await whole(await calling) == b"{}"
+    assert found[0] == body
+
+
+async def test_a_request_that_is_refused_early_is_not_sent_to_its_end(pool: Pool, start_peer: StartPeer) -> None:
+    refusal = b"HTTP/1.1 413 Too Large\r\ncontent-length: 5\r\n\r\nlarge"
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(refusal)
+        await writer.drain()
+        await reader.read(10 * MIB)
+        await asyncio.Event().wait()
+
+    url = await start_peer(speak)
+    reply = await call(pool, url, body=b"x" * 200 * MIB)
+    assert (reply.status, await whole(reply)) == (413, b"large")
+    assert not pool._idle, "the connection cannot carry another request"
+
+
+async def test_a_call_that_is_given_up_closes_its_connection(pool: Pool, start_peer: StartPeer) -> None:
+    arrived, ended = asyncio.Event(), asyncio.Event()
+
+    async def speak(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await request(reader)
+        arrived.set()
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        ended.set()
+
+    calling = asyncio.create_task(call(pool, await start_peer(speak)))
+    await arrived.wait()
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    await asyncio.wait_for(ended.wait(), 20)
+
+
+async def test_a_call_that_is_given_up_after_its_reply_leaves_the_connection_to_others(pool: Pool, start_peer: StartPeer) -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await request(reader)
+            writer.write(OK)
+
+    url = await start_peer(speak)
+    await call(pool, url)
+    calling = asyncio.create_task(call(pool, url))
+    while not pool._busy:
+        await asyncio.sleep(0)
+    while pool._busy:  # until the reply has arrived, of which the task does not know yet
+        await asyncio.sleep(0)
+    calling.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await calling
+    ((connection,),) = pool._idle.values()
+    assert connection.is_open
+    assert await whole(await call(pool, url)) == b"{}"
+
+
+@pytest.mark.parametrize("surplus", [OK, b"x", b"HTTP/1.1 500 No\r\n"])
+async def test_a_reply_that_nobody_asked_for_reaches_no_other_call(surplus: bytes, pool: Pool, start_peer: StartPeer) -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await request(reader)
+            writer.write(OK + surplus)
+
+    url = await start_peer(speak)
+    for _ in range(3):
+        assert await whole(await call(pool, url)) == b"{}"
+        assert not pool._idle
