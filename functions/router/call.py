@@ -10,7 +10,8 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from functions.router.compression import Decompressed, decompress
-from functions.runtime.errors import InvalidInput, TooLarge
+from functions.router.reply import CompleteReply
+from functions.runtime.errors import TooLarge
 from functions.runtime.http.asgi import Receive, Scope, read_body
 from functions.runtime.inference.budget import Budget
 from functions.runtime.inference.limits import OFF_LOOP_BYTES
@@ -89,10 +90,9 @@ class Call:
         self.hold(len(found.content))
         return found
 
-    def json_length(self, body: bytes) -> int:
-        """The bytes of the body that are JSON: all of them, unless binary tensors follow."""
-        value = self.headers.get(JSON_LENGTH, b"")
-        return min(int(value), len(body)) if value.isdigit() and len(value) <= 18 else len(body)
+    def json_length(self, body: bytes) -> int | None:
+        """The bytes of the body that are JSON if binary tensors follow."""
+        return json_length(self.headers.get(JSON_LENGTH), body)
 
     async def read_json(self, body: bytes) -> bytes:
         """The whole body without its encoding, to be parsed here. Raises as `decompressed` and `check_json` do."""
@@ -113,15 +113,22 @@ class Call:
         """
         check_json(body, len(body) if length is None else length, self.limits.json_bytes, remedy="send several requests")
 
-    def check_reply(self, body: bytes) -> None:
+    def check_reply(self, reply: CompleteReply) -> None:
         """Raise TooLarge for a reply that is too long to be parsed here: fewer rows have a shorter one."""
-        check_json(body, len(body), self.limits.json_bytes, what="answer", remedy="send fewer rows at once")
+        length = json_length(reply.header(JSON_LENGTH), reply.body)
+        length = len(reply.body) if length is None else length
+        check_json(reply.body, length, self.limits.json_bytes, what="answer", remedy="send fewer rows at once")
 
     async def offload(self, size: int, work: Callable[..., T], *arguments: Any) -> T:
         """Work on `size` bytes: at once if they are few, otherwise in another thread."""
         if size < OFF_LOOP_BYTES:
             return work(*arguments)
         return await asyncio.get_running_loop().run_in_executor(self.threads, work, *arguments)
+
+
+def json_length(header: bytes | None, body: bytes) -> int | None:
+    """The bytes of a body that are JSON, by the header that says so; None for a body that is JSON as a whole."""
+    return min(int(header), len(body)) if header is not None and header.isdigit() and len(header) <= 18 else None
 
 
 async def contains(body: bytes, needle: bytes, length: int) -> bool:
@@ -136,9 +143,3 @@ async def contains(body: bytes, needle: bytes, length: int) -> bool:
             return True
         await asyncio.sleep(0)
     return False
-
-
-def require_json_tensors(call: Call, what: str) -> None:
-    """Raise InvalidInput for a request with binary tensors, which are not parsed here; `what` needs JSON tensors."""
-    if JSON_LENGTH in call.headers:
-        raise InvalidInput(f"{what} need JSON tensors, not binary ones", remedy="send the tensors' data as JSON")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 
 from common.errors import TidegateError
-from functions.router.call import Call
+from functions.router.call import JSON_LENGTH, Call
 from functions.router.headers import RawHeaders, forwarded, without_encodings
 from functions.router.metrics import Metrics
 from functions.router.parts import Part, Share
@@ -52,7 +52,8 @@ class Dispatcher:
         An error becomes the reply that `failed` makes.
         """
         call.hold(sum(len(share.body) for share in shares.values()))
-        headers = without_encodings(call.scope["headers"])
+        # Without the length of the JSON part, which is another one for each arm.
+        headers = [header for header in without_encodings(call.scope["headers"]) if header[0] != JSON_LENGTH]
         return await asyncio.gather(*(self._part(call, model, arm, share, headers, failed) for arm, share in shares.items()))
 
     async def _part(
@@ -67,9 +68,11 @@ class Dispatcher:
         try:
             if share.error is not None:
                 raise share.error
+            if share.json_length is not None:
+                headers = [*headers, (JSON_LENGTH, b"%d" % share.json_length)]
             reply = await self.call(model.name, arm, call.method, call.target, headers, share.body)
             complete = await reply.read(call.limits.json_bytes, call.hold)
-            call.check_reply(complete.body)
+            call.check_reply(complete)
             return Part(reply.arm, share.positions, complete, share.body)
         except TidegateError as error:
             return Part(arm, share.positions, failed(error), share.body)

@@ -28,11 +28,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The body to send to one arm. With an `error` it cannot be sent, and `body` has what is known of its items."""
+    """The body to send to one arm, and the length of its JSON part if binary tensors follow.
+
+    With an `error` it cannot be sent, and `body` has what is known of its items.
+    """
 
     positions: Sequence[int]
     body: bytes
     error: TidegateError | None = None
+    json_length: int | None = None
 
 
 def share(positions: Sequence[int], take: Callable[[], bytes], known: Callable[[], bytes] = bytes) -> Share:

@@ -15,7 +15,7 @@ from eventing.codecs.http import Message, Mode
 from eventing.reply import PROBLEM_MEDIA_TYPE
 from functions.router import batches, tensors
 from functions.router.assignment import assigner
-from functions.router.call import Call, contains, require_json_tensors
+from functions.router.call import JSON_LENGTH, Call, contains
 from functions.router.dispatch import Dispatcher
 from functions.router.headers import without_encodings
 from functions.router.parts import Part, Share, positions_by_arm, share
@@ -26,10 +26,10 @@ from functions.router.table import Table
 from functions.router.versions import Versions, with_versions
 from functions.runtime.errors import not_a_cloudevent, problem_of, sentence_of, status_of
 from functions.runtime.knative.traffic import Arm, RoutedModel
-from functions.runtime.protocols.routing import KEYS as ROUTING_KEYS
 
 _NEEDLE = OVERRIDE_ATTRIBUTE.encode()
 _JSON = [(b"content-type", b"application/json")]
+_BINARY = [(b"content-type", b"application/octet-stream")]
 
 Shares = dict[Arm, Share]
 # A reply that was put together, and the revisions that it is from.
@@ -68,21 +68,22 @@ class Routes:
         content = (await call.decompressed(body, call.limits.json_bytes)).content if call.encoding else body
         length = call.json_length(content)
         shares = None
-        if await contains(content, tensors.NEEDLE, length):
+        if await contains(content, tensors.NEEDLE, len(content) if length is None else length):
             content = await call.read_json(body) if call.encoding else content
+            length = call.json_length(content)
             call.check_json(content, length)
             override = self._selector.override(call)
             candidates = await self._selector.candidates(model, request.version)
-            shares = await call.offload(length, _split_rows, content[:length], model, override, candidates)
+            shares = await call.offload(len(content), _split_rows, content, length, model, override, candidates)
         if shares is None:
             return await self._forward(call, request, model, body)
-        require_json_tensors(call, ROUTING_KEYS)
         parts = await self._dispatcher.fan_out(call, model, shares, _as_error)
         for part in parts:
             if not part.reply.ok:
                 return part.reply, [part.arm.revision]
         joined = await call.offload(_size(parts), tensors.join, parts)
-        return CompleteReply(200, _JSON, joined), _revisions(parts)
+        headers = _JSON if joined.json_length is None else [*_BINARY, (JSON_LENGTH, b"%d" % joined.json_length)]
+        return CompleteReply(200, headers, joined.content), _revisions(parts)
 
     async def _events(self, call: Call, model: RoutedModel) -> Reply | Joined:
         """A CloudEvent goes to its arm; the events of a batch go to the arm of each."""
@@ -130,19 +131,30 @@ class Routes:
         return (complete if merged is None else CompleteReply(complete.status, complete.headers, merged)), [reply.arm.revision]
 
 
-def _split_rows(body: bytes, model: RoutedModel, override: str | None, candidates: Sequence[Arm] | None) -> Shares | None:
+def _split_rows(
+    body: bytes, length: int | None, model: RoutedModel, override: str | None, candidates: Sequence[Arm] | None
+) -> Shares | None:
     """A body with its rows for each arm; None when the request has no keys.
 
-    If there are candidates, the first of them gets the rows of an arm that is not among them.
+    `length` is that of the JSON part if binary tensors follow. If there are candidates, the first of them gets the rows
+    of an arm that is not among them.
     """
-    message = tensors.parse(body)
+    message = tensors.parse(body, length)
     if message is None:
         return None
     keys = tensors.keys_of(message)
     arms = [model.named(override)] * len(keys) if override else list(map(assigner(model.split, model.salt), keys))
     if candidates is not None and not override:
         arms = [arm if arm in candidates else candidates[0] for arm in arms]
-    return {arm: share(rows, partial(tensors.take, message, rows)) for arm, rows in positions_by_arm(arms).items()}
+    return {arm: _share_of_rows(message, rows) for arm, rows in positions_by_arm(arms).items()}
+
+
+def _share_of_rows(message: tensors.Keyed, rows: Sequence[int]) -> Share:
+    try:
+        body = tensors.take(message, rows)
+    except TidegateError as error:
+        return Share(rows, b"", error)
+    return Share(rows, body.content, json_length=body.json_length)
 
 
 def _split_batch(body: bytes, arm_of: Callable[[Mapping[str, Any]], Arm]) -> Shares | Arm | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,11 @@ async def request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     return head, await reader.readexactly(int(length or b"0"))
 
 
+async def until(holds: Callable[[], object]) -> None:
+    while not holds():  # noqa: ASYNC110 the state of a connection has no event
+        await asyncio.sleep(0)
+
+
 async def test_a_connection_is_kept_whatever_the_replies(pool: Pool, start_peer: StartPeer) -> None:
     replies = {
         "POST": OK,
@@ -69,9 +75,7 @@ async def test_a_connection_is_kept_whatever_the_replies(pool: Pool, start_peer:
 
 
 @pytest.mark.parametrize(("method", "is_repeated"), [("GET", True), ("HEAD", True), ("DELETE", True), ("POST", False), ("PATCH", False)])
-async def test_a_kept_connection_that_is_closed_without_a_reply(
-    method: str, is_repeated: bool, pool: Pool, start_peer: StartPeer
-) -> None:
+async def test_a_kept_connection_that_is_closed_without_a_reply(method: str, is_repeated: bool, pool: Pool, start_peer: StartPeer) -> None:
     seen = []
 
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -174,9 +178,8 @@ async def test_idle_connections_are_bounded(pool: Pool, start_peer: StartPeer, m
         await arrived.acquire()
     go_on.set()
     await asyncio.gather(*calls)
-    while len(ended) < 3:
-        await asyncio.sleep(0)
-    assert len(ended) == 3
+    await until(lambda: len(ended) == 3)
+    assert [len(idle) for idle in pool._idle.values()] == [2]
 
 
 async def test_a_refused_connection_has_sent_nothing(pool: Pool) -> None:
@@ -248,8 +251,7 @@ async def test_a_reply_that_nobody_reads_stops_its_server(pool: Pool, start_peer
 
     reply = await call(pool, await start_peer(speak))
     connection = reply._connection
-    while connection._transport.is_reading():
-        await asyncio.sleep(0)
+    await until(lambda: not connection._transport.is_reading())
     assert reply._size < MIB
     assert sent < size
     total = 0
@@ -273,8 +275,7 @@ async def test_a_large_request_is_sent_as_it_is_read(pool: Pool, start_peer: Sta
     calling = asyncio.create_task(call(pool, await start_peer(speak), body=body))
     await began.wait()
     (connection,) = pool._busy
-    while connection._drained is None:
-        await asyncio.sleep(0)
+    await until(lambda: connection._drained)
     assert connection._transport.get_write_buffer_size() < MIB
     go_on.set()
     assert await whole(await calling) == b"{}"
@@ -324,10 +325,8 @@ async def test_a_call_that_is_given_up_after_its_reply_leaves_the_connection_to_
     url = await start_peer(speak)
     await call(pool, url)
     calling = asyncio.create_task(call(pool, url))
-    while not pool._busy:
-        await asyncio.sleep(0)
-    while pool._busy:  # until the reply has arrived, of which the task does not know yet
-        await asyncio.sleep(0)
+    await until(lambda: pool._busy)
+    await until(lambda: not pool._busy)  # the reply has arrived, of which the task does not know yet
     calling.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await calling

@@ -44,7 +44,9 @@ def replies(draw: st.DrawFn) -> Sent:
     headers = draw(st.lists(st.tuples(NAMES, VALUES), max_size=4))
     body = draw(st.binary(max_size=60))
     framing = draw(st.sampled_from(["length", "chunked", "end"]))
-    interim = draw(st.lists(st.sampled_from([b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nlink: <a>\r\n\r\n"]), max_size=2))
+    interim = draw(
+        st.lists(st.sampled_from([b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nlink: <a>\r\n\r\n"]), max_size=2)
+    )
     if framing == "length":
         headers = [*headers, (b"Content-Length", b"%d" % len(body))]
     elif framing == "chunked":
@@ -126,9 +128,13 @@ def test_bytes_after_a_reply_end_the_connection_but_not_the_reply(sent: Sent, mo
 def test_a_malformed_reply_is_refused(data: bytes, size: int) -> None:
     reader = ReplyReader()
     reader.begin("POST")
-    with pytest.raises(MalformedReply):
+
+    def feed_all() -> None:
         for start in range(0, len(data), size):
             reader.feed(data[start : start + size])
+
+    with pytest.raises(MalformedReply):
+        feed_all()
 
 
 @pytest.mark.parametrize(
