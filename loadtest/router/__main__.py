@@ -85,7 +85,7 @@ def running_all(model: Path, log: Path) -> Iterator[Setup]:
         api = stack.enter_context(platform(services))
         environ = {"PORT": str(ports[2]), "TIDEGATE_HOST": "127.0.0.1", "TIDEGATE_KUBERNETES_API": api}
         router = stack.enter_context(running([sys.executable, "-m", "functions.router"], environ, ports[2], infer, log))
-        _pin(router.pid)
+        stack.enter_context(_pinned(router.pid))
         yield Setup(function, router)
 
 
@@ -135,12 +135,17 @@ def _run(wanted: Load) -> Figures:
     return figures
 
 
-def _pin(pid: int) -> None:
+@contextmanager
+def _pinned(pid: int) -> Iterator[None]:
     """Give a process one core, and this one, with the load generators that it starts, the others."""
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) > 1:
         os.sched_setaffinity(pid, cores[:1])
         os.sched_setaffinity(0, cores[1:])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def _path(model: str) -> str:
@@ -155,8 +160,7 @@ def _batch(model: str) -> bytes:
     data = {tensor["name"]: tensor["data"][0] for tensor in orjson.loads(_row())["inputs"]}
     event = {"specversion": "1.0", "source": "/loadtest", "type": "departed", "data": data}
     events = [{**event, "id": str(number), "partitionkey": f"k{number}"} for number in range(_EVENTS)]
-    # A comma after a line break, as the stream worker writes it.
-    return request(f"/models/{model}", b"[" + b"\n,".join(map(orjson.dumps, events)) + b"]", _BATCH)
+    return request(f"/models/{model}", orjson.dumps(events), _BATCH)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def answer(body: bytes) -> bytes:
         }
         for event in orjson.loads(body)
     ]
-    return _response(_BATCH, b"[" + b"\n,".join(map(orjson.dumps, replies)) + b"]")
+    return _response(_BATCH, orjson.dumps(replies))
 
 
 def _response(media_type: bytes, body: bytes) -> bytes:
