@@ -6,9 +6,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from functions.router.headers import RawHeaders
+from functions.router.http1.connection import Body
 from functions.router.http1.errors import CallFailed
 from functions.runtime.errors import BadAnswer, TooLarge, Unreachable
 from functions.runtime.http.asgi import Receive, Send
@@ -56,16 +56,6 @@ class CompleteReply:
             await send({"type": "http.response.body", "body": b""})
 
 
-class Rest(Protocol):
-    """The rest of a body, as it arrives."""
-
-    async def next(self) -> bytes:
-        """Return the next bytes, none at the end. Raises CallFailed and TimeoutError."""
-
-    def close(self) -> None:
-        """Give it up: the connection is closed unless the body is complete."""
-
-
 class Reply:
     """The status and headers of a reply, and its body, which can be read or sent once.
 
@@ -79,7 +69,7 @@ class Reply:
         headers: RawHeaders,
         begun: bytes,
         arm: Arm,
-        rest: Rest | None = None,
+        rest: Body | None = None,
         length: int | None = None,
         *,
         is_head: bool = False,
@@ -150,7 +140,7 @@ class Reply:
             disconnected.cancel()
             self.close()
 
-    async def _next(self, rest: Rest) -> bytes:
+    async def _next(self, rest: Body) -> bytes:
         """The next chunk of the body, empty at its end. Raises Unreachable."""
         try:
             return await rest.next()

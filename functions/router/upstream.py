@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from http import HTTPStatus
 from time import monotonic
-from typing import Protocol, Self
+from typing import Self
 
 from common.errors import TidegateError
 from common.http_client import NO_HOST
 from functions.router.headers import RawHeaders, forwarded
+from functions.router.http1.connection import Body
 from functions.router.http1.errors import CallFailed, ConnectTimedOut, MalformedReply, NotConnected
 from functions.router.http1.origin import InvalidHead, origin_of
 from functions.router.http1.pool import Pool
-from functions.router.reply import Reply, Rest
-from functions.router.secure import SecureClient
+from functions.router.reply import Reply
 from functions.runtime.errors import BadAnswer, InvalidInput, RouteNotReady, TimedOut, Unreachable
 from functions.runtime.knative.traffic import Arm
 
@@ -30,26 +30,15 @@ _NO_HOST = NO_HOST.encode()
 _MESSAGE_BYTES = 4_096
 
 
-class Response(Rest, Protocol):
-    """A reply as a client returns it: with the beginning of its body, or all of it if it `is_whole`."""
-
-    status: int
-    headers: RawHeaders
-    length: int | None
-    is_whole: bool
-
-
 class Upstream:
     """The connections to revisions; a context manager that closes them."""
 
     async def __aenter__(self) -> Self:
         self._pool = Pool()
-        self._secure = SecureClient()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._pool.close()
-        await self._secure.close()
 
     async def call(self, arm: Arm, method: str, target: str, headers: RawHeaders, body: bytes, seconds: float) -> Reply:
         """Call a revision; the reply has its status and headers.
@@ -59,11 +48,7 @@ class Upstream:
         for a reply that is not HTTP.
         """
         try:
-            response: Response
-            if arm.url.startswith("https:"):
-                response = await self._secure.call(arm.url, method, target, headers, body, seconds)
-            else:
-                response = await self._pool.call(origin_of(arm.url), method, target, headers, body, monotonic() + seconds)
+            response = await self._pool.call(origin_of(arm.url), method, target, headers, body, monotonic() + seconds)
             return await _reply(response, arm, method)
         except (CallFailed, TimeoutError) as error:
             raise translated(error, arm) from None
@@ -71,7 +56,7 @@ class Upstream:
             raise InvalidInput("the path or a header has a line break", remedy="send it without") from None
 
 
-async def _reply(response: Response, arm: Arm, method: str) -> Reply:
+async def _reply(response: Body, arm: Arm, method: str) -> Reply:
     """The reply of a revision. Raises the domain error for a reply of the platform in its place."""
     status, is_head, rest = response.status, method == "HEAD", None if response.is_whole else response
     try:

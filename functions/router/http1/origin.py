@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-_PORT = 80
+_PORTS = {"http": 80, "https": 443}
 # Methods whose requests have a meaning for a body (RFC 9110, section 8.6): without one they say so.
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
@@ -23,17 +23,19 @@ class Origin(NamedTuple):
     port: int
     authority: bytes
     path: bytes
+    is_secure: bool
 
 
 @lru_cache(4096)
 def origin_of(url: str) -> Origin:
-    """Return the origin of a URL with the scheme http."""
+    """Return the origin of a URL, whose scheme is https or http."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     shown = f"[{host}]" if ":" in host else host
-    port = parts.port or _PORT
-    authority = shown if port == _PORT else f"{shown}:{port}"
-    return Origin(host, port, authority.encode("idna" if not authority.isascii() else "ascii"), parts.path.encode())
+    default = _PORTS["https" if parts.scheme == "https" else "http"]
+    port = parts.port or default
+    authority = shown if port == default else f"{shown}:{port}"
+    return Origin(host, port, authority.encode("ascii" if authority.isascii() else "idna"), parts.path.encode(), parts.scheme == "https")
 
 
 def head_of(origin: Origin, method: str, target: str, headers: Iterable[tuple[bytes, bytes]], length: int) -> bytes:

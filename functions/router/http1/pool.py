@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
+import ssl
+from functools import cache, partial
 from math import inf
 from time import monotonic
 
@@ -31,6 +32,8 @@ class Pool:
         self._busy: set[Connection] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_at = inf
+        # Made for the first server that needs it, since reading the system's certificates takes milliseconds.
+        self._tls = cache(ssl.create_default_context)
 
     async def call(
         self, origin: Origin, method: str, target: str, headers: list[tuple[bytes, bytes]], body: bytes, deadline: float
@@ -79,7 +82,10 @@ class Pool:
         return None
 
     async def _connect(self, origin: Origin, deadline: float) -> Connection:
-        """Connect to the first address that accepts. Raises NotConnected, and TimeoutError at the deadline."""
+        """Connect to the first address that accepts.
+
+        Raises NotConnected, ConnectionBroken without a TLS session, and TimeoutError at the deadline.
+        """
         limit = monotonic() + _CONNECT_SECONDS
         try:
             async with asyncio.timeout(max(min(limit, deadline) - monotonic(), 0.0)):
@@ -93,11 +99,18 @@ class Pool:
     async def _first(self, origin: Origin) -> Connection:
         failed: OSError | None = None
         addresses = await self._names.addresses(origin.host)
+        tls, name = (self._tls(), origin.host) if origin.is_secure else (None, None)
         for address in addresses:
             try:
                 _, connection = await asyncio.get_running_loop().create_connection(
-                    lambda: Connection(partial(self._release, origin), self._busy.discard), address, origin.port
+                    lambda: Connection(partial(self._release, origin), self._busy.discard),
+                    address,
+                    origin.port,
+                    ssl=tls,
+                    server_hostname=name,
                 )
+            except ssl.SSLError as error:
+                raise ConnectionBroken(f"TLS: {error.reason or error}") from None
             except OSError as error:
                 failed = error
             else:

@@ -12,11 +12,13 @@ from functions.router.http1.origin import InvalidHead, head_of, origin_of
         ("http://V1-flights.localhost:8080", "v1-flights.localhost", 8080, b"v1-flights.localhost:8080"),
         ("http://flights.example.com:80", "flights.example.com", 80, b"flights.example.com"),
         ("http://[::1]:8080", "::1", 8080, b"[::1]:8080"),
+        ("https://flights.example.com", "flights.example.com", 443, b"flights.example.com"),
+        ("https://flights.example.com:80", "flights.example.com", 80, b"flights.example.com:80"),
         ("http://user:secret@flights:8080", "flights", 8080, b"flights:8080"),
     ],
 )
 def test_a_url_names_a_host_and_a_port(url: str, host: str, port: int, authority: bytes) -> None:
-    assert origin_of(url)[:3] == (host, port, authority)
+    assert origin_of(url) == (host, port, authority, b"", url.startswith("https:"))
 
 
 def test_a_head_says_how_long_the_body_is() -> None:

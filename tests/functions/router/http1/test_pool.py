@@ -5,19 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from functions.router.http1 import pool as pools
 from functions.router.http1.connection import Body
 from functions.router.http1.errors import ConnectionBroken, ConnectTimedOut, MalformedReply, NotConnected
 from functions.router.http1.origin import origin_of
+from functions.router.http1.pool import Pool
 
 if TYPE_CHECKING:
-    from functions.router.http1.pool import Pool
     from tests.functions.router.http1.conftest import StartPeer
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
@@ -35,7 +43,7 @@ async def whole(reply: Body) -> bytes:
     return b"".join(found)
 
 
-async def request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+async def exchange(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     """The head and the body of the next request."""
     head = await reader.readuntil(b"\r\n\r\n")
     length = head.partition(b"content-length: ")[2].partition(b"\r\n")[0]
@@ -61,7 +69,7 @@ async def test_a_connection_is_kept_whatever_the_replies(pool: Pool, start_peer:
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         heads.append([])
         while True:
-            head, _ = await request(reader)
+            head, _ = await exchange(reader)
             heads[-1].append(head)
             writer.write(replies[head.split(b" ")[0].decode()])
 
@@ -80,7 +88,7 @@ async def test_a_kept_connection_that_is_closed_without_a_reply(method: str, is_
 
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            head, _ = await request(reader)
+            head, _ = await exchange(reader)
             seen.append(head)
             if len(seen) == 2:  # the first one on a kept connection
                 return
@@ -101,7 +109,7 @@ async def test_a_call_on_a_new_connection_is_sent_once(beginning: bytes, pool: P
     seen = []
 
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        seen.append(await request(reader))
+        seen.append(await exchange(reader))
         writer.write(beginning)
 
     url = await start_peer(speak)
@@ -114,7 +122,7 @@ async def test_a_connection_that_the_server_has_closed_is_not_used(pool: Pool, s
     closed = asyncio.Event()
 
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await request(reader)
+        await exchange(reader)
         writer.write(OK)
         writer.close()
         await writer.wait_closed()
@@ -134,7 +142,7 @@ async def test_an_old_connection_is_not_used(pool: Pool, start_peer: StartPeer, 
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connections.append(writer)
         while True:
-            await request(reader)
+            await exchange(reader)
             writer.write(OK)
 
     url = await start_peer(speak)
@@ -149,7 +157,7 @@ async def test_idle_connections_are_closed(pool: Pool, start_peer: StartPeer, mo
     ended = asyncio.Event()
 
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await request(reader)
+        await exchange(reader)
         writer.write(OK)
         assert await reader.read() == b""
         ended.set()
@@ -165,7 +173,7 @@ async def test_idle_connections_are_bounded(pool: Pool, start_peer: StartPeer, m
     ended = []
 
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await request(reader)
+        await exchange(reader)
         arrived.release()
         await go_on.wait()
         writer.write(OK)
@@ -191,7 +199,7 @@ async def test_a_refused_connection_has_sent_nothing(pool: Pool) -> None:
 
 async def test_all_addresses_of_a_name_are_tried(pool: Pool, start_peer: StartPeer, monkeypatch: pytest.MonkeyPatch) -> None:
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head, _ = await request(reader)
+        head, _ = await exchange(reader)
         assert b"\r\nhost: flights.models.svc:" in head
         writer.write(OK)
 
@@ -220,7 +228,7 @@ async def test_a_call_ends_at_its_deadline(drip: bytes, pool: Pool, start_peer: 
     ended = asyncio.Event()
 
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await request(reader)
+        await exchange(reader)
         writer.write(drip)
         with contextlib.suppress(ConnectionError):
             while drip and not reader.at_eof():
@@ -241,7 +249,7 @@ async def test_a_reply_that_nobody_reads_stops_its_server(pool: Pool, start_peer
 
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal sent
-        await request(reader)
+        await exchange(reader)
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size)
         while sent < size:
             writer.write(b"x" * MIB)
@@ -269,7 +277,7 @@ async def test_a_large_request_is_sent_as_it_is_read(pool: Pool, start_peer: Sta
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         began.set()
         await go_on.wait()
-        found.append((await request(reader))[1])
+        found.append((await exchange(reader))[1])
         writer.write(OK)
 
     calling = asyncio.create_task(call(pool, await start_peer(speak), body=body))
@@ -302,7 +310,7 @@ async def test_a_call_that_is_given_up_closes_its_connection(pool: Pool, start_p
     arrived, ended = asyncio.Event(), asyncio.Event()
 
     async def speak(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-        await request(reader)
+        await exchange(reader)
         arrived.set()
         with contextlib.suppress(ConnectionError):
             await reader.read()
@@ -319,7 +327,7 @@ async def test_a_call_that_is_given_up_closes_its_connection(pool: Pool, start_p
 async def test_a_call_that_is_given_up_after_its_reply_leaves_the_connection_to_others(pool: Pool, start_peer: StartPeer) -> None:
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            await request(reader)
+            await exchange(reader)
             writer.write(OK)
 
     url = await start_peer(speak)
@@ -339,10 +347,51 @@ async def test_a_call_that_is_given_up_after_its_reply_leaves_the_connection_to_
 async def test_a_reply_that_nobody_asked_for_reaches_no_other_call(surplus: bytes, pool: Pool, start_peer: StartPeer) -> None:
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            await request(reader)
+            await exchange(reader)
             writer.write(OK + surplus)
 
     url = await start_peer(speak)
     for _ in range(3):
         assert await whole(await call(pool, url)) == b"{}"
         assert not pool._idle
+
+
+async def test_a_server_of_https_is_verified(
+    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("flights.localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path / "certificate.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(file)
+    heads = []
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while not reader.at_eof():
+            with contextlib.suppress(asyncio.IncompleteReadError):
+                heads.append((await exchange(reader))[0])
+                writer.write(OK)
+        writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0, ssl=tls)
+    request.addfinalizer(server.close)
+    port = server.sockets[0].getsockname()[1]
+    with pytest.raises(ConnectionBroken, match="TLS: CERTIFICATE_VERIFY_FAILED"):
+        await call(pool, f"https://flights.localhost:{port}")
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    trusting = Pool()
+    for _ in range(2):
+        assert await whole(await call(trusting, f"https://flights.localhost:{port}")) == b"{}"
+    with pytest.raises(ConnectionBroken, match="TLS"):
+        await call(trusting, f"https://other.localhost:{port}")
+    assert [head.splitlines()[1] for head in heads] == [b"host: flights.localhost:%d" % port] * 2
+    await trusting.close()
