@@ -9,6 +9,7 @@ from time import monotonic
 from common.errors import TidegateError
 from functions.router.call import JSON_LENGTH, Call
 from functions.router.headers import RawHeaders, forwarded, without_encodings
+from functions.router.http1.upload import Content, Upload
 from functions.router.metrics import Metrics
 from functions.router.parts import Part, Share
 from functions.router.reply import CompleteReply, Reply
@@ -36,7 +37,7 @@ class Dispatcher:
         self._request_seconds = request_seconds
         self._retry_seconds = min(retry_seconds, request_seconds)
 
-    async def forward(self, call: Call, model: RoutedModel, arm: Arm, body: bytes, target: str | None = None) -> Reply:
+    async def forward(self, call: Call, model: RoutedModel, arm: Arm, body: Content, target: str | None = None) -> Reply:
         """Forward a request to one arm, with its headers; `target` replaces its path and query.
 
         Raises as `call` does.
@@ -77,13 +78,14 @@ class Dispatcher:
         except TidegateError as error:
             return Part(arm, share.positions, failed(error), share.body)
 
-    async def call(self, model: str, arm: Arm, method: str, target: str, headers: RawHeaders, body: bytes = b"") -> Reply:
+    async def call(self, model: str, arm: Arm, method: str, target: str, headers: RawHeaders, body: Content = b"") -> Reply:
         """Call an arm; the reply names the arm that it is from.
 
         The ingress learns of a tag a moment before or after the router does, and a container that has ended refuses
         connections until it is started again. Such a call has reached no container, so it is retried, with the arms of
-        that time. After any other failure it may have been executed, and its logs and metrics would count twice: that
-        retry is the caller's decision. Raises as `Upstream.call` does.
+        that time, unless its body was sent as it arrived, and is gone. After any other failure it may have been
+        executed, and its logs and metrics would count twice: that retry is the caller's decision. Raises as
+        `Upstream.call` does.
         """
         began = monotonic()
         attempt = 0
@@ -93,13 +95,13 @@ class Dispatcher:
                 return await self._once(model, arm, method, target, headers, body, began + self._request_seconds - monotonic())
             except RouteNotReady:
                 pause = min(_BACKOFF_SECONDS * attempt, _LONGEST_BACKOFF_SECONDS)
-                if monotonic() + pause - began > self._retry_seconds:
+                if monotonic() + pause - began > self._retry_seconds or (isinstance(body, Upload) and body.is_sent):
                     raise
                 await asyncio.sleep(pause)
                 self._metrics.retried(model)
                 arm = (await self._table.find(model)).successor(arm)
 
-    async def _once(self, model: str, arm: Arm, method: str, target: str, headers: RawHeaders, body: bytes, seconds: float) -> Reply:
+    async def _once(self, model: str, arm: Arm, method: str, target: str, headers: RawHeaders, body: Content, seconds: float) -> Reply:
         began, status = monotonic(), 0
         try:
             reply = await self._upstream.call(arm, method, target, headers, body, max(seconds, _LEAST_SECONDS))

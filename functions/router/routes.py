@@ -15,9 +15,10 @@ from eventing.codecs.http import Message, Mode
 from eventing.reply import PROBLEM_MEDIA_TYPE
 from functions.router import batches, tensors
 from functions.router.assignment import assigner
-from functions.router.call import JSON_LENGTH, Call, contains
+from functions.router.call import JSON_LENGTH, Call, contains, json_length
 from functions.router.dispatch import Dispatcher
 from functions.router.headers import without_encodings
+from functions.router.http1.upload import Content, Upload
 from functions.router.parts import Part, Share, positions_by_arm, share
 from functions.router.paths import Kind, ModelRequest
 from functions.router.reply import CompleteReply, Reply
@@ -54,17 +55,19 @@ class Routes:
             return await self._events(call, model)
         if request.kind is Kind.METADATA and call.method == "GET" and len(model.arms) > 1 and OVERRIDE not in call.headers:
             return await self._metadata(call, request, model)
-        body = await call.body()
+        body = await call.incoming()
         target = "/openapi.json" if request.kind is Kind.OPENAPI else None
         return await self._forward(call, request, model, body, target)
 
-    async def _forward(self, call: Call, request: ModelRequest, model: RoutedModel, body: bytes, target: str | None = None) -> Reply:
+    async def _forward(self, call: Call, request: ModelRequest, model: RoutedModel, body: Content, target: str | None = None) -> Reply:
         arm = await self._selector.for_request(call, model, request.version)
         return await self._dispatcher.forward(call, model, arm, body, target)
 
     async def _infer(self, call: Call, request: ModelRequest, model: RoutedModel) -> Reply | Joined:
         """Open Inference: the request goes to one arm, unless `parameters.routing_keys` has a key for each row."""
-        body = await call.body()
+        body = await self._tensors(call)
+        if isinstance(body, Upload):
+            return await self._forward(call, request, model, body)
         content = (await call.decompressed(body, call.limits.json_bytes)).content if call.encoding else body
         length = call.json_length(content)
         shares = None
@@ -85,19 +88,32 @@ class Routes:
         headers = _JSON if joined.json_length is None else [*_BINARY, (JSON_LENGTH, b"%d" % joined.json_length)]
         return CompleteReply(200, headers, joined.content), _revisions(parts)
 
+    async def _tensors(self, call: Call) -> Content:
+        """The body of an Open Inference request: of binary tensors without routing keys, only the JSON part is read."""
+        if JSON_LENGTH not in call.headers or call.encoding:
+            return await call.body()
+        body = await call.incoming()
+        if isinstance(body, bytes):
+            return body
+        length = json_length(call.headers[JSON_LENGTH], body.length)
+        if length is None or length > call.limits.json_bytes:
+            return await call.whole(body)
+        call.hold(length)
+        return await call.whole(body) if await contains(await body.begin(length), tensors.NEEDLE, length) else body
+
     async def _events(self, call: Call, model: RoutedModel) -> Reply | Joined:
         """A CloudEvent goes to its arm; the events of a batch go to the arm of each."""
-        body = await call.body()
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in call.headers.items()}
         mode = http.mode_of(headers)
         if mode is None:
             raise not_a_cloudevent()
         if OVERRIDE in call.headers or KEY in call.headers:
-            return await self._dispatcher.forward(call, model, self._selector.by_headers(call, model), body)
+            return await self._dispatcher.forward(call, model, self._selector.by_headers(call, model), await call.incoming())
         if mode is Mode.BINARY:
             # All attributes are in the headers; the arm checks the data.
             (event,) = http.decode(Message(headers, b""), mode)
-            return await self._dispatcher.forward(call, model, self._selector.for_event(model, event.attributes), body)
+            return await self._dispatcher.forward(call, model, self._selector.for_event(model, event.attributes), await call.incoming())
+        body = await call.body()
         if not model.canaries and not call.encoding and not await contains(body, _NEEDLE, len(body)):
             return await self._dispatcher.forward(call, model, model.stable, body)
         content = await call.read_json(body)

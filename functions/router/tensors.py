@@ -191,7 +191,7 @@ class _Reply:
 def _parsed(part: Part) -> _Reply:
     """The reply to a part. Raises BadAnswer."""
     revision, count, body = part.arm.revision, len(part.positions), part.reply.body
-    length = json_length(part.reply.header(JSON_LENGTH), body)
+    length = json_length(part.reply.header(JSON_LENGTH), len(body))
     try:
         reply = orjson.loads(body if length is None else body[:length])
         take = _taker(memoryview(body)[len(body) if length is None else length :])

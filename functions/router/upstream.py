@@ -14,6 +14,7 @@ from functions.router.http1.connection import Body
 from functions.router.http1.errors import CallFailed, ConnectTimedOut, MalformedReply, NotConnected
 from functions.router.http1.origin import InvalidHead, origin_of
 from functions.router.http1.pool import Pool
+from functions.router.http1.upload import Content
 from functions.router.reply import Reply
 from functions.runtime.errors import BadAnswer, InvalidInput, RouteNotReady, TimedOut, Unreachable
 from functions.runtime.knative.traffic import Arm
@@ -40,7 +41,7 @@ class Upstream:
     async def __aexit__(self, *_: object) -> None:
         await self._pool.close()
 
-    async def call(self, arm: Arm, method: str, target: str, headers: RawHeaders, body: bytes, seconds: float) -> Reply:
+    async def call(self, arm: Arm, method: str, target: str, headers: RawHeaders, body: Content, seconds: float) -> Reply:
         """Call a revision; the reply has its status and headers.
 
         `target` is path and query, encoded; `seconds` limits the whole call, the body of the reply included. Raises

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import cast
 
 from functions.router.http1.errors import CallFailed, ConnectionBroken, MalformedReply
 from functions.router.http1.reader import ReplyReader
+from functions.router.http1.upload import Content, Upload
 
 # A reply up to this size is read whole, which saves its reader from waiting twice.
 WHOLE_BYTES = 64 * 1024
@@ -50,20 +51,22 @@ class Connection(asyncio.Protocol):
         """Whether a byte of the reply has arrived."""
         return self._reader.has_begun
 
-    async def exchange(self, method: str, head: bytes, body: bytes, deadline: float) -> Body:
+    async def exchange(self, method: str, head: bytes, body: Content, deadline: float) -> Body:
         """Send a request; returns its reply as soon as its head and the beginning of its body have arrived.
 
-        Raises ConnectionBroken, MalformedReply and TimeoutError.
+        Raises ConnectionBroken, MalformedReply and TimeoutError, and what the rest of an upload raises.
         """
         self._reader.begin(method)
         self.deadline = deadline
         reply = self._reply = Body(self)
         try:
-            if len(body) <= _PART_BYTES:
+            if isinstance(body, Upload):
+                await self._send(head, body.next, reply)
+            elif len(body) > _PART_BYTES:
+                await self._send(head, _parts(body), reply)
+            else:
                 self._transport.write(head + body if body else head)
                 await reply.begun
-            else:
-                await self._send(head, body, reply)
         except BaseException:
             if self._reply is reply:  # otherwise the connection may already carry another call
                 self.abort()
@@ -129,20 +132,30 @@ class Connection(asyncio.Protocol):
         if drained is not None and not drained.done():
             drained.set_result(None)
 
-    async def _send(self, head: bytes, body: bytes, reply: Body) -> None:
+    async def _send(self, head: bytes, part: Callable[[], Awaitable[bytes | memoryview]], reply: Body) -> None:
         """Send a large body, until the reply begins: a server may refuse a body before it has read it."""
         self._is_sending = True
         self._transport.write(head)
-        view = memoryview(body)
-        for start in range(0, len(view), _PART_BYTES):
-            if reply.begun.done() or not self.is_open:
+        while self._is_sending:
+            sending = asyncio.ensure_future(self._send_part(part))
+            try:
+                await asyncio.wait((sending, reply.begun), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                if not sending.done():
+                    sending.cancel()
+            if reply.begun.done():
                 break
-            self._transport.write(view[start : start + _PART_BYTES])
-            if self._drained is not None:
-                await asyncio.wait((self._drained, reply.begun), return_when=asyncio.FIRST_COMPLETED)
-        else:
-            self._is_sending = False
+            self._is_sending = sending.result()
         await reply.begun
+
+    async def _send_part(self, part: Callable[[], Awaitable[bytes | memoryview]]) -> bool:
+        """Send the next part of a body, and wait until the server has read enough; returns whether there was one."""
+        data = await part()
+        if data:
+            self._transport.write(data)
+            if self._drained is not None:
+                await self._drained
+        return bool(data)
 
     def _progress(self, reply: Body) -> None:
         reader = self._reader
@@ -245,3 +258,15 @@ class Body:
     def _wake(self) -> None:
         if self._more is not None and not self._more.done():
             self._more.set_result(None)
+
+
+def _parts(body: bytes) -> Callable[[], Awaitable[memoryview]]:
+    """A function that returns the next part of a body, an empty one at its end."""
+    rest = memoryview(body)
+
+    async def next_part() -> memoryview:
+        nonlocal rest
+        part, rest = rest[:_PART_BYTES], rest[_PART_BYTES:]
+        return part
+
+    return next_part

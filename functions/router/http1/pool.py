@@ -12,6 +12,7 @@ from functions.router.http1.connection import Body, Connection
 from functions.router.http1.errors import ConnectionBroken, ConnectTimedOut, NotConnected
 from functions.router.http1.names import Names
 from functions.router.http1.origin import Origin, head_of
+from functions.router.http1.upload import Content, Upload, length_of
 
 _CONNECT_SECONDS = 10.0
 # uvicorn closes a connection that is idle for 5 s; closing first avoids writing into one that is being closed.
@@ -36,14 +37,14 @@ class Pool:
         self._tls = cache(ssl.create_default_context)
 
     async def call(
-        self, origin: Origin, method: str, target: str, headers: list[tuple[bytes, bytes]], body: bytes, deadline: float
+        self, origin: Origin, method: str, target: str, headers: list[tuple[bytes, bytes]], body: Content, deadline: float
     ) -> Body:
         """Send a request; returns its reply as soon as its head and the beginning of its body have arrived.
 
         The deadline, on the monotonic clock, is that of the whole call, the rest of its body included. Raises
         NotConnected when nothing was sent, ConnectionBroken, MalformedReply, TimeoutError and InvalidHead.
         """
-        head = head_of(origin, method, target, headers, len(body))
+        head = head_of(origin, method, target, headers, length_of(body))
         connection = self._take(origin)
         if connection is None:
             connection = await self._connect(origin, deadline)
@@ -52,7 +53,7 @@ class Pool:
         except ConnectionBroken:
             # The server may have closed a kept connection before the request arrived, which cannot be told from a
             # server that fails while it executes it.
-            if not connection.is_used or method not in _IDEMPOTENT or connection.has_begun:
+            if not connection.is_used or method not in _IDEMPOTENT or connection.has_begun or isinstance(body, Upload):
                 raise
         return await self._exchange(await self._connect(origin, deadline), method, head, body, deadline)
 
@@ -65,7 +66,7 @@ class Pool:
         self._idle.clear()
         await asyncio.sleep(0)  # the loop closes them in its next round
 
-    async def _exchange(self, connection: Connection, method: str, head: bytes, body: bytes, deadline: float) -> Body:
+    async def _exchange(self, connection: Connection, method: str, head: bytes, body: Content, deadline: float) -> Body:
         self._busy.add(connection)
         if deadline < self._wakes_at:
             self._wake_at(min(deadline, monotonic() + _SWEEP_SECONDS))
