@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from functions.router.compression import Decompressed, decompress
+from functions.router.headers import RawHeaders
 from functions.router.http1.upload import Content, Upload
 from functions.router.reply import CompleteReply
 from functions.runtime.errors import ClientGone, TooLarge
@@ -141,6 +142,10 @@ class Call:
         A request that is forwarded unchanged meets the limits of its model instead.
         """
         check_json(body, len(body) if length is None else length, self.limits.json_bytes, remedy="send several requests")
+
+    def reply_limit(self, headers: RawHeaders) -> int:
+        """The bytes that a reply to be joined may have: only JSON is parsed."""
+        return self.limits.body_bytes if any(name == JSON_LENGTH for name, _ in headers) else self.limits.json_bytes
 
     def check_reply(self, reply: CompleteReply) -> None:
         """Raise TooLarge for a reply that is too long to be parsed here: fewer rows have a shorter one."""

@@ -72,7 +72,7 @@ class Dispatcher:
             if share.json_length is not None:
                 headers = [*headers, (JSON_LENGTH, b"%d" % share.json_length)]
             reply = await self.call(model.name, arm, call.method, call.target, headers, share.body)
-            complete = await reply.read(call.limits.json_bytes, call.hold)
+            complete = await reply.read(call.reply_limit(reply.headers), call.hold)
             call.check_reply(complete)
             return Part(reply.arm, share.positions, complete, share.body)
         except TidegateError as error:
