@@ -30,7 +30,7 @@ def platform(services: list[dict[str, Any]]) -> Iterator[str]:
         def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("content-type", "application/json")
-            if "watch=" in self.path:  # nothing ever changes
+            if "watch=" in self.path:  # nothing changes
                 self.end_headers()
                 self.wfile.flush()
                 ended.wait()

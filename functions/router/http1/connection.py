@@ -102,7 +102,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         reply, reader = self._reply, self._reader
-        if reply is None:  # nobody has asked
+        if reply is None:  # there is no request
             self.close()
             return
         try:

@@ -1,4 +1,4 @@
-"""Failures of a call, told apart by how far it came. A call that ran out of time is a TimeoutError."""
+"""Failures of a call, by how far it came. A call that ran out of time is a TimeoutError."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from common.loopback import is_loopback
 from functions.router.http1.errors import NotConnected
 
 _LOOPBACK = ("127.0.0.1",)
-# A Service's name is resolved to another address only when the Service is made anew.
+# A Service's name is resolved to another address only when the Service is made again.
 _KEPT_SECONDS = 10.0
 _MOST = 4096
 

@@ -51,7 +51,7 @@ class Pool:
         try:
             return await self._exchange(connection, method, head, body, deadline)
         except ConnectionBroken:
-            # The server may have closed a kept connection before the request arrived, which cannot be told from a
+            # The server may have closed a kept connection before the request arrived, which cannot be distinguished from a
             # server that fails while it executes it.
             if not connection.is_used or method not in _IDEMPOTENT or connection.has_begun or isinstance(body, Upload):
                 raise

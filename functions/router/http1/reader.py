@@ -116,7 +116,7 @@ class ReplyReader:
             self.complete = True
 
     def on_message_begin(self) -> None:
-        if self.complete:  # nobody asked for a second reply
+        if self.complete:  # no request asked for a second reply
             self.reusable = False
 
     def _framing(self) -> bool:

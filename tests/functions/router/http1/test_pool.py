@@ -243,7 +243,7 @@ async def test_a_call_ends_at_its_deadline(drip: bytes, pool: Pool, start_peer: 
     await asyncio.wait_for(ended.wait(), 20)
 
 
-async def test_a_reply_that_nobody_reads_stops_its_server(pool: Pool, start_peer: StartPeer) -> None:
+async def test_a_reply_that_is_not_read_stops_its_server(pool: Pool, start_peer: StartPeer) -> None:
     size = 64 * MIB
     sent = 0
 
@@ -344,7 +344,7 @@ async def test_a_call_that_is_given_up_after_its_reply_leaves_the_connection_to_
 
 
 @pytest.mark.parametrize("surplus", [OK, b"x", b"HTTP/1.1 500 No\r\n"])
-async def test_a_reply_that_nobody_asked_for_reaches_no_other_call(surplus: bytes, pool: Pool, start_peer: StartPeer) -> None:
+async def test_an_unrequested_reply_reaches_no_other_call(surplus: bytes, pool: Pool, start_peer: StartPeer) -> None:
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             await exchange(reader)
