@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -13,10 +13,9 @@ from functions.runtime.knative.traffic import Arm, RoutedModel
 
 # In order of precedence: an explicit routing key, the key of the Kafka record, the subject of the event.
 _KEY_ATTRIBUTES = ("routingkey", "partitionkey", "subject")
-
-
-# The bits of a key's hash that name it in the outcomes of an arm.
-_DIGEST = 2**32 - 1
+_HASH_BYTES = 8
+# Of those, the last that name a key in the outcomes of an arm.
+_DIGEST_BYTES = 4
 
 
 class Assigned(NamedTuple):
@@ -36,17 +35,26 @@ def assign(arms: Sequence[Arm], salt: bytes, key: bytes) -> Assigned:
     Their order, not their percentages, decides which one is the canary: a key in the canary at 5% is still in it at
     60%.
     """
-    hashed = _hash(salt, key)
-    # The low 32 bits do not depend on the arm: the high bits decide between two arms, since percentages are whole
-    # numbers, and other hashes between three or more.
-    digest = (hashed & _DIGEST,)
-    if len(arms) == 1:
-        return Assigned(arms[0], digest)
-    if len(arms) == 2:
-        stable, canary = arms
-        threshold = canary.percent * 2**64 // (stable.percent + canary.percent)
-        return Assigned(canary if hashed < threshold else stable, digest)
-    return Assigned(min(arms, key=lambda arm: _distance(arm, salt, key)), digest)
+    return assigner(arms, salt)(key)
+
+
+def assigner(arms: Sequence[Arm], salt: bytes) -> Callable[[bytes], Assigned]:
+    """The assignment of many keys, for which what they have in common is computed once."""
+    salted = blake2b(salt + b"\0", digest_size=_HASH_BYTES)
+    stable, canary = arms[0], arms[-1]
+    # Digests are compared as the big-endian integers that they are; with one arm, all of them are above.
+    threshold = (canary.percent * 2**64 // (stable.percent + canary.percent) if len(arms) > 1 else 0).to_bytes(_HASH_BYTES, "big")
+
+    def assigned(key: bytes) -> Assigned:
+        hashed = salted.copy()
+        hashed.update(key)
+        digest = hashed.digest()
+        arm = min(arms, key=lambda arm: _distance(arm, salt, key)) if len(arms) > 2 else canary if digest < threshold else stable
+        # The last bits do not depend on the arm: the first ones decide between two arms, since percentages are whole
+        # numbers, and other hashes between three or more.
+        return Assigned(arm, (int.from_bytes(digest[_HASH_BYTES - _DIGEST_BYTES :], "big"),))
+
+    return assigned
 
 
 def _distance(arm: Arm, salt: bytes, key: bytes) -> float:
@@ -59,7 +67,7 @@ def _distance(arm: Arm, salt: bytes, key: bytes) -> float:
 
 
 def _hash(salt: bytes, key: bytes) -> int:
-    return int.from_bytes(blake2b(salt + b"\0" + key, digest_size=8).digest(), "big")
+    return int.from_bytes(blake2b(salt + b"\0" + key, digest_size=_HASH_BYTES).digest(), "big")
 
 
 def choose(model: RoutedModel, override: str | None, key: bytes | None, *, counted: bool = True) -> Assigned:
@@ -80,5 +88,5 @@ def event_key(attributes: Mapping[str, Any]) -> bytes:
     for name in _KEY_ATTRIBUTES:
         value = attributes.get(name)
         if value is not None and value != "":
-            return to_text(value).encode()
+            return (value if type(value) is str else to_text(value)).encode()
     return f"{attributes['source']}\0{attributes['id']}".encode()

@@ -13,8 +13,9 @@ from typing import TypeVar
 
 from common.errors import TidegateError
 from functions.router.assignment import Assigned
-from functions.router.call import Call
+from functions.router.call import JSON_LENGTH, Call
 from functions.router.headers import RawHeaders, forwarded, without_encodings
+from functions.router.http1.upload import Content, Upload
 from functions.router.metrics import Metrics
 from functions.router.outcomes.exchange import Answer, Exchange, Exchanges
 from functions.router.outcomes.mirror import Request
@@ -62,7 +63,7 @@ class Dispatcher:
         self._request_seconds = request_seconds
         self._retry_seconds = min(retry_seconds, request_seconds)
 
-    async def forward(self, call: Call, model: RoutedModel, assigned: Assigned, body: bytes, target: str | None = None) -> Reply:
+    async def forward(self, call: Call, model: RoutedModel, assigned: Assigned, body: Content, target: str | None = None) -> Reply:
         """Forward a request to one arm, with its headers; `target` replaces its path and query.
 
         Raises as `call` does.
@@ -72,7 +73,7 @@ class Dispatcher:
         exchange = self._exchanges.begin(model, assigned, request)
         if exchange is None and assigned.arm is model.stable:  # there is nothing to do but to forward it
             return await self.call(model.name, model.stable, *request)
-        return await self._answer(model, assigned, exchange, partial(self._reply, model, request))
+        return await self._answer(model, assigned, exchange, request, partial(self._reply, model, request))
 
     async def fan_out(
         self, call: Call, model: RoutedModel, shares: Mapping[Arm, Share], failed: Callable[[TidegateError], CompleteReply]
@@ -82,7 +83,8 @@ class Dispatcher:
         An error becomes the reply that `failed` makes.
         """
         call.hold(sum(len(share.body) for share in shares.values()))
-        headers = without_encodings(call.scope["headers"])
+        # Without the length of the JSON part, which is another one for each arm.
+        headers = [header for header in without_encodings(call.scope["headers"]) if header[0] != JSON_LENGTH]
         draw = Draw.of(sum(len(share.items) for share in shares.values()))
         return await asyncio.gather(*(self._part(call, model, arm, share, headers, draw, failed) for arm, share in shares.items()))
 
@@ -99,22 +101,24 @@ class Dispatcher:
         try:
             if share.error is not None:
                 raise share.error
+            if share.json_length is not None:
+                headers = [*headers, (JSON_LENGTH, b"%d" % share.json_length)]
             assigned, request = Assigned(arm, share.items), Request(call.method, call.target, headers, share.body)
             exchange = self._exchanges.begin(model, assigned, request, draw)
-            return await self._answer(model, assigned, exchange, partial(self._read_part, call, model, request, share))
+            return await self._answer(model, assigned, exchange, request, partial(self._read_part, call, model, request, share))
         except TidegateError as error:
             return Part(arm, share.positions, failed(error), share.body)
 
     async def _read_part(self, call: Call, model: RoutedModel, request: Request, share: Share, arm: Arm, until: float) -> Part:
         reply = await self._reply(model, request, arm, until)
-        complete = await reply.read(call.limits.json_bytes, call.hold)
-        call.check_reply(complete.body)
+        complete = await reply.read(call.reply_limit(reply.headers), call.hold)
+        call.check_reply(complete)
         return Part(reply.arm, share.positions, complete, share.body)
 
     def _reply(self, model: RoutedModel, request: Request, arm: Arm, until: float) -> Awaitable[Reply]:
         return self.call(model.name, arm, *request, until=until)
 
-    async def _answer(self, model: RoutedModel, assigned: Assigned, exchange: Exchange | None, ask: Ask[A]) -> A:
+    async def _answer(self, model: RoutedModel, assigned: Assigned, exchange: Exchange | None, request: Request, ask: Ask[A]) -> A:
         """The answer of the assigned arm; that of the stable one if it is a canary and fails.
 
         A prediction has no effect but its answer, so that it is safe to ask for it twice. The failure counts for the
@@ -126,10 +130,10 @@ class Dispatcher:
         except _FAILURES as error:
             if exchange is not None:
                 exchange.failed(status_of(error))
-            if not _has_substitute(model, assigned) or monotonic() >= until:
+            if not _has_substitute(model, assigned, request) or monotonic() >= until:
                 raise
         else:
-            substituted = answer.status >= 500 and _has_substitute(model, assigned) and monotonic() < until
+            substituted = answer.status >= 500 and _has_substitute(model, assigned, request) and monotonic() < until
             if exchange is not None and exchange.answered(answer, discarded=substituted) and isinstance(answer, Reply):
                 answer.watch = exchange
             if not substituted:
@@ -140,14 +144,15 @@ class Dispatcher:
         return await ask(model.stable, until)
 
     async def call(
-        self, model: str, arm: Arm, method: str, target: str, headers: RawHeaders, body: bytes = b"", *, until: float | None = None
+        self, model: str, arm: Arm, method: str, target: str, headers: RawHeaders, body: Content = b"", *, until: float | None = None
     ) -> Reply:
         """Call an arm; the reply names the arm that it is from. `until` is the time of its end on the monotonic clock.
 
         The ingress learns of a tag a moment before or after the router does, and a container that has ended refuses
         connections until it is started again. Such a call has reached no container, so it is retried, with the arms of
-        that time. After any other failure it may have been executed, and its logs and metrics would count twice: that
-        retry is the caller's decision. Raises as `Upstream.call` does.
+        that time, unless its body was sent as it arrived, and is gone. After any other failure it may have been
+        executed, and its logs and metrics would count twice: that retry is the caller's decision. Raises as
+        `Upstream.call` does.
         """
         began = monotonic()
         until = began + self._request_seconds if until is None else until
@@ -159,13 +164,13 @@ class Dispatcher:
                 return await self._once(model, arm, method, target, headers, body, until - monotonic())
             except RouteNotReady:
                 pause = min(_BACKOFF_SECONDS * attempt, _LONGEST_BACKOFF_SECONDS)
-                if monotonic() + pause > retried_until:
+                if monotonic() + pause > retried_until or _is_gone(body):
                     raise
                 await asyncio.sleep(pause)
                 self._metrics.retried(model)
                 arm = (await self._table.find(model)).successor(arm)
 
-    async def _once(self, model: str, arm: Arm, method: str, target: str, headers: RawHeaders, body: bytes, seconds: float) -> Reply:
+    async def _once(self, model: str, arm: Arm, method: str, target: str, headers: RawHeaders, body: Content, seconds: float) -> Reply:
         began, status = monotonic(), 0
         try:
             reply = await self._upstream.call(arm, method, target, headers, body, max(seconds, _LEAST_SECONDS))
@@ -175,6 +180,12 @@ class Dispatcher:
             self._metrics.called(model, arm.revision, status, monotonic() - began)
 
 
-def _has_substitute(model: RoutedModel, assigned: Assigned) -> bool:
+def _has_substitute(model: RoutedModel, assigned: Assigned, request: Request) -> bool:
     """Whether the stable revision may answer instead: for a canary that was drawn, not named by the sender."""
-    return assigned.arm.revision != model.stable.revision and bool(assigned.items) and None not in assigned.items
+    drawn = bool(assigned.items) and None not in assigned.items
+    return assigned.arm.revision != model.stable.revision and drawn and not _is_gone(request.body)
+
+
+def _is_gone(body: Content) -> bool:
+    """Whether a body was sent as it arrived, so that it cannot be sent again."""
+    return isinstance(body, Upload) and body.is_sent

@@ -70,5 +70,8 @@ class Metrics:
         self.gauges.append(Gauge(name, description, read))
 
 
+_CLASSES = ("none", *(f"{first}xx" for first in range(1, 6)))
+
+
 def _class(status: int) -> str:
-    return f"{status // 100}xx" if status else "none"
+    return _CLASSES[status // 100]

@@ -44,15 +44,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The body to send to one arm. With an `error` it cannot be sent, and `body` has what is known of its items.
+    """The body to send to one arm, and the length of its JSON part if binary tensors follow.
 
-    `items` are those of `Assigned`.
+    With an `error` it cannot be sent, and `body` has what is known of its items. `items` are those of `Assigned`.
     """
 
     positions: Sequence[int]
     items: tuple[int | None, ...]
     body: bytes
     error: TidegateError | None = None
+    json_length: int | None = None
 
 
 def share(positions: Sequence[int], items: Sequence[int | None], take: Callable[[], bytes], known: Callable[[], bytes] = bytes) -> Share:
@@ -70,15 +71,20 @@ def share(positions: Sequence[int], items: Sequence[int | None], take: Callable[
 def positions_by_arm(arms: Sequence[Arm]) -> dict[Arm, list[int]]:
     """From the arm of each item to the ascending positions of each arm's items; no arm is without items."""
     positions: dict[Arm, list[int]] = {}
+    # By identity, since the hash of an arm is that of all of its fields.
+    lists: dict[int, list[int]] = {}
     for position, arm in enumerate(arms):
-        positions.setdefault(arm, []).append(position)
+        found = lists.get(id(arm))
+        if found is None:
+            found = lists[id(arm)] = positions.setdefault(arm, [])
+        found.append(position)
     return positions
 
 
 def in_order(parts: Iterable[tuple[Sequence[int], Sequence[T]]]) -> list[T]:
     """The items of all parts in the order of their positions, which together are 0 to n - 1."""
     placed = {position: item for positions, items in parts for position, item in zip(positions, items, strict=True)}
-    return [placed[position] for position in range(len(placed))]
+    return list(map(placed.__getitem__, range(len(placed))))
 
 
 def dump(part: Any) -> bytes:

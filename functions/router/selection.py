@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from functions.router.assignment import Assigned, choose, event_key
+from functions.router.assignment import Assigned, assigner, choose, event_key
 from functions.router.call import Call
 from functions.router.versions import Versions
 from functions.runtime.errors import NotAllowed
@@ -64,9 +64,17 @@ class ArmSelector:
 
     def for_event(self, model: RoutedModel, attributes: Mapping[str, Any]) -> Assigned:
         """The arm of an event, by its attributes. Raises InvalidInput and NotAllowed."""
-        override = attributes.get(OVERRIDE_ATTRIBUTE) or None
-        override = override if override is None else self._checked(override)
-        return choose(model, override, event_key(attributes), counted=self._counted)
+        return self.for_events(model)(attributes)
+
+    def for_events(self, model: RoutedModel) -> Callable[[Mapping[str, Any]], Assigned]:
+        """The arm of each of many events, by its attributes; it raises InvalidInput and NotAllowed."""
+        assign = assigner(model.split, model.salt)
+
+        def assigned(attributes: Mapping[str, Any]) -> Assigned:
+            override = attributes.get(OVERRIDE_ATTRIBUTE)
+            return choose(model, self._checked(override), None) if override else assign(event_key(attributes))
+
+        return assigned
 
     def at_random(self, model: RoutedModel) -> Assigned:
         """The arm of a request whose keys are not read, by the percentages."""

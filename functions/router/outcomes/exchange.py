@@ -140,8 +140,15 @@ class Exchange:
 
     def _finish(self, body: bytes | None) -> None:
         self._count(body)
-        if self._model.shadow is not None and body is not None and 200 <= self._status < 300 and None not in self._assigned.items:
+        if self._model.shadow is not None and body is not None and self._is_copied():
             self._copy(body)
+
+    def _is_copied(self) -> bool:
+        """Whether the shadow gets a copy.
+
+        Not of what was forced, since its sender has asked for one revision, nor of a body that was sent as it arrived.
+        """
+        return 200 <= self._status < 300 and None not in self._assigned.items and isinstance(self._request.body, bytes)
 
     def _count(self, body: bytes | None) -> None:
         if self._observed is not None:
@@ -150,7 +157,7 @@ class Exchange:
             self._observed.window(self._model).add(call)
 
     def _copy(self, body: bytes) -> None:
-        """Send a copy to the shadow. What was forced is not copied: its sender has asked for one revision."""
+        """Send a copy to the shadow."""
         sent = self._exchanges.mirror.send(self._model, self._request, lambda answer: self._compare(body, answer))
         if not sent and self._observed is not None:
             self._observed.window(self._model).drop(len(self._assigned.items))

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from common.errors import TidegateError
 from functions.router.headers import RawHeaders
+from functions.router.http1.upload import Content, length_of
 from functions.router.metrics import Metrics
 from functions.router.reply import REVISION
 from functions.router.upstream import Upstream
@@ -31,7 +32,7 @@ class Request(NamedTuple):
     method: str
     target: str
     headers: RawHeaders
-    body: bytes
+    body: Content
 
 
 class Mirror:
@@ -49,13 +50,13 @@ class Mirror:
 
         `done` is called with the body of a successful reply, or None.
         """
-        if len(self._tasks) >= _MOST_IN_FLIGHT or self._bytes + len(request.body) > _MOST_BYTES or self._busy():
+        if len(self._tasks) >= _MOST_IN_FLIGHT or self._bytes + length_of(request.body) > _MOST_BYTES or self._busy():
             self._metrics.shadowed(model.name, "dropped")
             return False
         task = asyncio.create_task(self._copy(model, request, done))
-        self._bytes += len(request.body)
+        self._bytes += length_of(request.body)
         self._tasks.add(task)
-        task.add_done_callback(lambda task: self._ended(task, len(request.body)))
+        task.add_done_callback(lambda task: self._ended(task, length_of(request.body)))
         return True
 
     async def close(self) -> None:

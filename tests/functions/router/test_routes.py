@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+from array import array
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -11,7 +13,7 @@ from aiohttp import web
 
 from common.http_client import session
 from eventing.codecs.json import BATCH_MEDIA_TYPE, MEDIA_TYPE
-from tests.functions.router.flights import KEYS, echo, owner, respond, score, service
+from tests.functions.router.flights import INFER, KEYS, echo, owner, respond, score, service
 
 if TYPE_CHECKING:
     from tests.functions.router.conftest import StartRouter, StartServer
@@ -170,6 +172,38 @@ async def test_rows_are_split_by_their_keys_and_joined_in_order(
         "late": [2 * n for n in range(len(KEYS))],
         "revision": [f"flights-{owner(entry, key)}" for key in KEYS],
     }
+
+
+async def test_binary_rows_are_split_by_their_keys_and_joined_in_order(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
+) -> None:
+    async def double(request: web.Request) -> web.StreamResponse:
+        body, length = await request.read(), int(request.headers["Inference-Header-Content-Length"])
+        head = orjson.loads(body[:length])
+        assert head["parameters"] == {"binary_data_output": True}
+        (tensor,) = head["inputs"]
+        assert len(body) - length == tensor["parameters"]["binary_data_size"] == 4 * tensor["shape"][0]
+        outputs = array("f", [2 * value for value in array("f", body[length:])]).tobytes()
+        head = orjson.dumps({"model_name": "flights", "outputs": [{**tensor, "name": "late"}]})
+        return web.Response(body=head + outputs, headers={"Inference-Header-Content-Length": str(len(head))})
+
+    entry = service(await start_server(double), ("v1", 50), ("v2", 50))
+    url = await start_router(entry)
+    values = array("f", [float(n) for n in range(len(KEYS))]).tobytes()
+    column = {"name": "x", "shape": [len(KEYS)], "datatype": "FP32", "parameters": {"binary_data_size": len(values)}}
+    head = orjson.dumps({"parameters": {"routing_keys": KEYS, "binary_data_output": True}, "inputs": [column]})
+    for body, headers in ((head + values, {}), (gzip.compress(head + values), {"Content-Encoding": "gzip"})):
+        sent = {**headers, "Inference-Header-Content-Length": str(len(head))}
+        async with client.post(url + INFER, data=body, headers=sent) as answer:
+            assert answer.status == 200
+            found, length = await answer.read(), int(answer.headers["Inference-Header-Content-Length"])
+        late, revisions = orjson.loads(found[:length])["outputs"]
+        assert late == {**column, "name": "late"}
+        assert array("f", found[length:]).tolist() == [2.0 * n for n in range(len(KEYS))]
+        assert revisions["data"] == [f"flights-{owner(entry, key)}" for key in KEYS]
+    async with client.post(url + INFER, data=head + values[1:], headers={"Inference-Header-Content-Length": str(len(head))}) as answer:
+        assert answer.status == 400
+        assert "input x has 799 bytes, but its shape requires 800" in await answer.text()
 
 
 async def test_rows_that_one_revision_refuses_are_refused(
