@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from functools import partial
 from ipaddress import ip_address
 from time import monotonic
 
@@ -35,7 +36,7 @@ class Names:
         task = self._pending.get(host)
         if task is None:
             task = self._pending[host] = asyncio.create_task(self._resolve(host))
-            task.add_done_callback(lambda _: self._pending.pop(host, None))
+            task.add_done_callback(partial(self._done, host))
         try:
             return await asyncio.shield(task)  # it goes on for the others when one is cancelled
         except OSError as error:
@@ -46,6 +47,11 @@ class Names:
     def forget(self, host: str) -> None:
         """Resolve a host again at the next call: none of its addresses accepts connections."""
         self._known.pop(host, None)
+
+    def _done(self, host: str, task: asyncio.Task[tuple[str, ...]]) -> None:
+        self._pending.pop(host, None)
+        if not task.cancelled():
+            task.exception()  # retrieved here, since all who waited may have given up
 
     async def _resolve(self, host: str) -> tuple[str, ...]:
         # As bytes, since a string imports the codec for international names, which takes milliseconds.

@@ -11,17 +11,17 @@ from functions.router.http1.names import Names
 
 
 @pytest.fixture
-def looked_up(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+async def looked_up(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The names that the system was asked for; all have one address but `unknown`."""
     names: list[Any] = []
 
-    def getaddrinfo(host: Any, *_: Any, **__: Any) -> Any:
+    async def getaddrinfo(host: Any, *_: Any, **__: Any) -> Any:
         names.append(host)
         if host == b"unknown":
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.7", 0))] * 2
 
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
     return names
 
 
