@@ -16,8 +16,10 @@ from functions.runtime.http.asgi import COLD
 from functions.runtime.knative.traffic import Arm, RoutedModel
 
 _COLD = (COLD, b"1")
-# A streamed reply is kept up to this size, to see which events of a batch failed; and all of them together.
-_MOST_STREAMED_BYTES = 4 * 2**20
+# A streamed reply is kept up to this size: of a single request, for its score; of a batch, to see which events failed.
+# The last limit is for all of them together.
+_MOST_SINGLE_BYTES = 64 * 1024
+_MOST_BATCH_BYTES = 4 * 2**20
 _MOST_KEPT_BYTES = 16 * 2**20
 
 
@@ -70,6 +72,7 @@ class Exchange:
         "_observed",
         "_request",
         "_seconds",
+        "_size",
         "_status",
     )
 
@@ -84,8 +87,8 @@ class Exchange:
         self._request = request
         self._began = monotonic()
         self._chunks: list[bytes] = []
-        # Of a single request no streamed reply is kept: a large one has nothing to be read.
-        self._keeps = draw.items > 1
+        self._size = 0
+        self._keeps = True
 
     def failed(self, status: int) -> None:
         """The call failed without a reply; `status` is what the caller gets for it."""
@@ -111,8 +114,10 @@ class Exchange:
         if not self._keeps:
             return
         self._chunks.append(chunk)
+        self._size += len(chunk)
         self._exchanges.kept_bytes += len(chunk)
-        if sum(map(len, self._chunks)) > _MOST_STREAMED_BYTES or self._exchanges.kept_bytes > _MOST_KEPT_BYTES:
+        most = _MOST_BATCH_BYTES if self._draw.items > 1 else _MOST_SINGLE_BYTES
+        if self._size > most or self._exchanges.kept_bytes > _MOST_KEPT_BYTES:
             self._forget()
 
     def end(self, *, complete: bool, broken: bool = False) -> None:
@@ -124,8 +129,8 @@ class Exchange:
         self._finish(body)
 
     def _forget(self) -> None:
-        self._exchanges.kept_bytes -= sum(map(len, self._chunks))
-        self._chunks = []
+        self._exchanges.kept_bytes -= self._size
+        self._chunks, self._size = [], 0
         self._keeps = False
 
     def _replied(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:

@@ -14,7 +14,6 @@ from functions.router.http1.upload import Content, length_of
 from functions.router.metrics import Metrics
 from functions.router.reply import REVISION
 from functions.router.upstream import Upstream
-from functions.runtime.errors import TooLarge
 from functions.runtime.knative.traffic import RoutedModel
 
 SHADOW = b"tidegate-shadow"
@@ -80,7 +79,7 @@ class Mirror:
             reply = await self._upstream.call(arm, request.method, request.target, _copied(request.headers), request.body, _SECONDS)
             status = reply.status
             complete = await reply.read(_MOST_REPLY_BYTES, lambda _: None)
-        except (TidegateError, TooLarge):
+        except TidegateError:
             return None
         finally:
             self._metrics.called(model.name, arm.revision, status, monotonic() - began)
