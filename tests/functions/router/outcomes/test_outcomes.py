@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 from hashlib import blake2b
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -133,6 +134,29 @@ async def test_a_canary_that_cannot_be_called_is_an_error_that_no_caller_sees(
     count = len([key for key in keys if owner(entry, key) == "v2"])
     assert (arms["flights-v2"].requests, arms["flights-v2"].errors) == (count, count)
     assert (arms["flights-v1"].requests, arms["flights-v1"].errors) == (len(keys) - count, 0)
+
+
+async def test_a_body_that_was_sent_as_it_arrived_is_not_sent_again(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession, sink: Sink
+) -> None:
+    hosts = []
+
+    async def canary_fails(request: web.Request) -> web.StreamResponse:
+        hosts.append(request.host.partition("-")[0])
+        async for _ in request.content.iter_any():
+            pass
+        return web.Response(status=500 if request.host.startswith("v2") else 200)
+
+    entry = service(await start_server(canary_fails), ("v1", 50), ("v2", 50), ("shadow", 0))
+    url = await start_router(entry, sink=sink.url)
+    stable, canary = keys_of(entry, "v1")[0], keys_of(entry, "v2")[0]
+    for key, status in ((stable, 200), (canary, 500)):
+        headers = {"Tidegate-Routing-Key": key}
+        async with client.post(f"{url}/v1/models/flights:predict", data=BytesIO(b"x" * 2_000_000), headers=headers) as reply:
+            assert reply.status == status
+    arms = await sink.until_requests(2)
+    assert hosts == ["v1", "v2"], "and the shadow gets no copy"
+    assert [(arm.requests, arm.errors) for arm in arms.values()] == [(1, 0), (1, 1)]
 
 
 async def test_a_part_of_a_batch_is_answered_by_the_stable_revision(
