@@ -76,9 +76,13 @@ def session(*, timeout_seconds: float | None, connections: int = 0, raw: bool = 
 def end_to_end(headers: Iterable[tuple[AnyStr, AnyStr]]) -> list[tuple[AnyStr, AnyStr]]:
     """Return the end-to-end headers, unchanged and in order. Names and values are all bytes (ASGI) or all strings."""
     named = [(_lower(pair[0]), pair) for pair in headers]
-    listed = (_lower(value).split(",") for name, (_, value) in named if name == "connection")
-    dropped = HOP_BY_HOP.union(option for options in listed for option in map(str.strip, options) if _is_hop_by_hop(option))
+    dropped = HOP_BY_HOP.union(options_of(_lower(value) for name, (_, value) in named if name == "connection"))
     return [pair for name, pair in named if name not in dropped]
+
+
+def options_of(values: Iterable[str]) -> set[str]:
+    """Return the headers that a proxy drops because the values of `Connection`, in lower case, name them."""
+    return {option for value in values for option in map(str.strip, value.split(",")) if _is_hop_by_hop(option)}
 
 
 def _is_hop_by_hop(option: str) -> bool:

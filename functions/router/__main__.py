@@ -21,6 +21,9 @@ from functions.runtime.memory import return_large_blocks
 
 log = logging.getLogger("tidegate.router")
 
+# The parser takes about this for a batch of 256 events.
+_PARSED_BYTES = 4 * 1024 * 1024
+
 
 def main(environ: Mapping[str, str] = os.environ) -> int:
     """Serve until SIGTERM.
@@ -36,7 +39,7 @@ def _run(environ: Mapping[str, str]) -> int:
     listener = listen(settings.port, settings.host)
     log.info("routing the models of namespace %s (%s) on port %d", access.namespace, redact_url(access.url), listener.getsockname()[1])
     app = with_cors(build(settings, access), settings.cors_origins)
-    return_large_blocks()
+    return_large_blocks(_PARSED_BYTES)
     # A parser makes a million objects at once, and the garbage collector would stop everything to traverse them again
     # and again.
     gc.freeze()

@@ -4,30 +4,57 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 from eventing.event import to_text
 from functions.runtime.knative.traffic import Arm, RoutedModel
 
 # In order of precedence: an explicit routing key, the key of the Kafka record, the subject of the event.
 _KEY_ATTRIBUTES = ("routingkey", "partitionkey", "subject")
+_HASH_BYTES = 8
+# Of those, the last that name a key in the outcomes of an arm.
+_DIGEST_BYTES = 4
 
 
-def assign(arms: Sequence[Arm], salt: bytes, key: bytes) -> Arm:
+class Assigned(NamedTuple):
+    """What one arm gets: an item for a request, and for each event or row of a batch, in their order.
+
+    An item is the digest of its key, or None if its sender named the arm or a version. Requests that belong to no
+    split have no items, such as those that only read.
+    """
+
+    arm: Arm
+    items: tuple[int | None, ...] = ()
+
+
+def assign(arms: Sequence[Arm], salt: bytes, key: bytes) -> Assigned:
     """The arm of a key. `arms` are the stable one, then the canaries, each with a percentage above 0.
 
     Their order, not their percentages, decides which one is the canary: a key in the canary at 5% is still in it at
     60%.
     """
-    if len(arms) == 1:
-        return arms[0]
-    if len(arms) == 2:
-        stable, canary = arms
-        threshold = canary.percent * 2**64 // (stable.percent + canary.percent)
-        return canary if _hash(salt, key) < threshold else stable
-    return min(arms, key=lambda arm: _distance(arm, salt, key))
+    return assigner(arms, salt)(key)
+
+
+def assigner(arms: Sequence[Arm], salt: bytes) -> Callable[[bytes], Assigned]:
+    """The assignment of many keys, for which what they have in common is computed once."""
+    salted = blake2b(salt + b"\0", digest_size=_HASH_BYTES)
+    stable, canary = arms[0], arms[-1]
+    # Digests are compared as the big-endian integers that they are; with one arm, all of them are above.
+    threshold = (canary.percent * 2**64 // (stable.percent + canary.percent) if len(arms) > 1 else 0).to_bytes(_HASH_BYTES, "big")
+
+    def assigned(key: bytes) -> Assigned:
+        hashed = salted.copy()
+        hashed.update(key)
+        digest = hashed.digest()
+        arm = min(arms, key=lambda arm: _distance(arm, salt, key)) if len(arms) > 2 else canary if digest < threshold else stable
+        # The last bits do not depend on the arm: the first ones decide between two arms, since percentages are whole
+        # numbers, and other hashes between three or more.
+        return Assigned(arm, (int.from_bytes(digest[_HASH_BYTES - _DIGEST_BYTES :], "big"),))
+
+    return assigned
 
 
 def _distance(arm: Arm, salt: bytes, key: bytes) -> float:
@@ -40,13 +67,19 @@ def _distance(arm: Arm, salt: bytes, key: bytes) -> float:
 
 
 def _hash(salt: bytes, key: bytes) -> int:
-    return int.from_bytes(blake2b(salt + b"\0" + key, digest_size=8).digest(), "big")
+    return int.from_bytes(blake2b(salt + b"\0" + key, digest_size=_HASH_BYTES).digest(), "big")
 
 
-def choose(model: RoutedModel, override: str | None, key: bytes | None) -> Arm:
-    """The arm of the override, else of the key, else a random one by the percentages. Raises InvalidInput."""
+def choose(model: RoutedModel, override: str | None, key: bytes | None, *, counted: bool = True) -> Assigned:
+    """The arm of the override, else of the key, else a random one by the percentages.
+
+    Unless it is `counted`, a request that only one arm can answer has no items: its key is not hashed. Raises
+    InvalidInput.
+    """
     if override:
-        return model.named(override)
+        return Assigned(model.named(override), (None,))
+    if not counted and not model.canaries and model.shadow is None:
+        return Assigned(model.stable)
     return assign(model.split, model.salt, os.urandom(8) if key is None else key)
 
 
@@ -55,5 +88,5 @@ def event_key(attributes: Mapping[str, Any]) -> bytes:
     for name in _KEY_ATTRIBUTES:
         value = attributes.get(name)
         if value is not None and value != "":
-            return to_text(value).encode()
+            return (value if type(value) is str else to_text(value)).encode()
     return f"{attributes['source']}\0{attributes['id']}".encode()

@@ -32,7 +32,8 @@ def parse(body: bytes) -> list[Item]:
     if not isinstance(items, list):
         raise InvalidEvent("a batch of events must be a JSON array.")
     for index, item in enumerate(items):
-        if not isinstance(item, dict) or not _is_string(item.get("id")) or not _is_string(item.get("source")):
+        # By their types, which is several times faster than by a function for each; the parser makes no subclasses.
+        if type(item) is not dict or not item.get("id") or not item.get("source") or not type(item["id"]) is type(item["source"]) is str:
             raise InvalidEvent(f"event {index} of the batch must be an object with an id and a source, which must be strings.")
     return items
 
@@ -104,7 +105,3 @@ def _array(body: bytes) -> list[Any] | None:
     except orjson.JSONDecodeError:
         return None
     return value if isinstance(value, list) else None
-
-
-def _is_string(value: Any) -> bool:
-    return isinstance(value, str) and value != ""

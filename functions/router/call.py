@@ -10,7 +10,10 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from functions.router.compression import Decompressed, decompress
-from functions.runtime.errors import InvalidInput, TooLarge
+from functions.router.headers import RawHeaders
+from functions.router.http1.upload import Content, Upload
+from functions.router.reply import CompleteReply
+from functions.runtime.errors import ClientGone, TooLarge
 from functions.runtime.http.asgi import Receive, Scope, read_body
 from functions.runtime.inference.budget import Budget
 from functions.runtime.inference.limits import OFF_LOOP_BYTES
@@ -20,6 +23,8 @@ T = TypeVar("T")
 
 # A search through this much takes less than a millisecond.
 _SEARCHED_BYTES = 1024 * 1024
+# From this size on a body is not held in memory if it need not be read. A smaller one can be sent again.
+UPLOADED_BYTES = 1024 * 1024
 JSON_LENGTH = b"inference-header-content-length"
 
 
@@ -64,6 +69,32 @@ class Call:
         self.held += len(content)
         return content
 
+    async def incoming(self) -> Content:
+        """The body of a request whose arm is known without it: a large one is sent as it arrives.
+
+        Raises as `body` does; an upload raises ClientGone.
+        """
+        declared = self.headers.get(b"content-length", b"")
+        length = int(declared) if declared.isdigit() and len(declared) <= 18 else 0
+        if not UPLOADED_BYTES < length <= self.limits.body_bytes:
+            return await self.body()
+        return Upload(length, b"", self._next)
+
+    async def whole(self, upload: Upload) -> bytes:
+        """The body of an upload after all. Raises Overloaded and ClientGone."""
+        self.hold(upload.length)
+        return await upload.begin(upload.length)
+
+    async def _next(self) -> bytes:
+        """The next bytes of the body."""
+        while True:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            chunk: bytes = message.get("body", b"")
+            if chunk:
+                return chunk
+
     def hold(self, size: int) -> None:
         """Take more bytes from the budget, until the request is answered. Raises Overloaded."""
         self.budget.take(size, self.held)
@@ -89,10 +120,9 @@ class Call:
         self.hold(len(found.content))
         return found
 
-    def json_length(self, body: bytes) -> int:
-        """The bytes of the body that are JSON: all of them, unless binary tensors follow."""
-        value = self.headers.get(JSON_LENGTH, b"")
-        return min(int(value), len(body)) if value.isdigit() and len(value) <= 18 else len(body)
+    def json_length(self, body: bytes) -> int | None:
+        """The bytes of the body that are JSON if binary tensors follow."""
+        return json_length(self.headers.get(JSON_LENGTH), len(body))
 
     async def read_json(self, body: bytes) -> bytes:
         """The whole body without its encoding, to be parsed here. Raises as `decompressed` and `check_json` do."""
@@ -113,15 +143,26 @@ class Call:
         """
         check_json(body, len(body) if length is None else length, self.limits.json_bytes, remedy="send several requests")
 
-    def check_reply(self, body: bytes) -> None:
+    def reply_limit(self, headers: RawHeaders) -> int:
+        """The bytes that a reply to be joined may have: only JSON is parsed."""
+        return self.limits.body_bytes if any(name == JSON_LENGTH for name, _ in headers) else self.limits.json_bytes
+
+    def check_reply(self, reply: CompleteReply) -> None:
         """Raise TooLarge for a reply that is too long to be parsed here: fewer rows have a shorter one."""
-        check_json(body, len(body), self.limits.json_bytes, what="answer", remedy="send fewer rows at once")
+        length = json_length(reply.header(JSON_LENGTH), len(reply.body))
+        length = len(reply.body) if length is None else length
+        check_json(reply.body, length, self.limits.json_bytes, what="answer", remedy="send fewer rows at once")
 
     async def offload(self, size: int, work: Callable[..., T], *arguments: Any) -> T:
         """Work on `size` bytes: at once if they are few, otherwise in another thread."""
         if size < OFF_LOOP_BYTES:
             return work(*arguments)
         return await asyncio.get_running_loop().run_in_executor(self.threads, work, *arguments)
+
+
+def json_length(header: bytes | None, size: int) -> int | None:
+    """The bytes that are JSON in a body of this size, by the header that says so; None if all are."""
+    return min(int(header), size) if header is not None and header.isdigit() and len(header) <= 18 else None
 
 
 async def contains(body: bytes, needle: bytes, length: int) -> bool:
@@ -136,9 +177,3 @@ async def contains(body: bytes, needle: bytes, length: int) -> bool:
             return True
         await asyncio.sleep(0)
     return False
-
-
-def require_json_tensors(call: Call, what: str) -> None:
-    """Raise InvalidInput for a request with binary tensors, which are not parsed here; `what` needs JSON tensors."""
-    if JSON_LENGTH in call.headers:
-        raise InvalidInput(f"{what} need JSON tensors, not binary ones", remedy="send the tensors' data as JSON")

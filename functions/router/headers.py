@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
-from common.http_client import end_to_end
+from common.http_client import HOP_BY_HOP, options_of
 
 RawHeaders = list[tuple[bytes, bytes]]
 
-# Written for each message.
-_OWN = frozenset({b"host", b"content-length"})
+# Written for each message, or by the router only: the mark of a copy for a shadow.
+_OWN = frozenset({b"host", b"content-length", b"tidegate-shadow"})
 # Headers by which a caller could pretend to be another, or reach another place than the checked path and host. Of the
 # headers of proxies, `x-forwarded-for` and `x-forwarded-proto` remain: they name the caller in logs, and the ingress
 # adds to them.
@@ -22,12 +23,35 @@ _STEERING = frozenset(
 # choose another revision.
 _PLATFORM = (b"k-proxy-", b"k-network-", b"k-passthrough-", b"knative-", b"x-envoy-")
 _ENCODINGS = (b"accept-encoding", b"content-encoding")
+_CONNECTION = b"connection"
+_SHORT = 64
 
 
 def forwarded(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
     """The headers of a message that go to the other side, names in lower case."""
-    lower = ((name.lower(), value) for name, value in end_to_end(headers))
-    return [(name, value) for name, value in lower if name not in _OWN and name not in _STEERING and not name.startswith(_PLATFORM)]
+    found: RawHeaders = []
+    options: list[str] | None = None
+    for name, value in headers:
+        known = _known(name) if len(name) <= _SHORT else _passed(name)
+        if known:
+            found.append((known, value))
+        elif len(name) == len(_CONNECTION) and name.lower() == _CONNECTION:
+            options = [*(options or ()), value.decode("latin-1").lower()]
+    if options:
+        dropped = {option.encode("latin-1") for option in options_of(options)}
+        return [(name, value) for name, value in found if name not in dropped]
+    return found
+
+
+def _passed(name: bytes) -> bytes:
+    """The name in lower case if headers of it are forwarded, otherwise nothing."""
+    name = name.lower()
+    is_dropped = name in _OWN or name in _STEERING or name.startswith(_PLATFORM) or name.decode("latin-1") in HOP_BY_HOP
+    return b"" if is_dropped else name
+
+
+# Names repeat. Long ones are not kept, so that callers who invent names take no memory.
+_known = lru_cache(1024)(_passed)
 
 
 def without_encodings(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from functools import lru_cache
 from typing import NamedTuple
 
 from functions.runtime.errors import InvalidInput
@@ -39,6 +40,7 @@ _MODEL = re.compile(
 )
 # Segments as the next server may read them: it may decode them first, and may take a backslash for a slash.
 _DOTS = re.compile(rb"(?:\A|/)(?:\.|%2[eE]){1,2}(?:/|;|\Z)")
+_SHORT = 128
 _HIDDEN = re.compile(rb"(?i)\\|%(?:2f|5c|00)")
 
 
@@ -59,6 +61,10 @@ def without_slash(path: str) -> str:
 
 def find(path: str) -> ModelRequest | None:
     """Parse a decoded path without a trailing slash; None when it is not that of a model."""
+    return _known(path) if len(path) <= _SHORT else _find(path)
+
+
+def _find(path: str) -> ModelRequest | None:
     found = _MODEL.fullmatch(path)
     if found is None:
         return None
@@ -74,3 +80,7 @@ def find(path: str) -> ModelRequest | None:
     if verb or versions or rest not in (None, "/openapi.json"):
         return None
     return ModelRequest(Kind.OPENAPI, model, None, _GET) if rest else ModelRequest(Kind.EVENTS, model, None, _POST)
+
+
+# Paths repeat. Long ones are not kept, so that callers who invent paths take no memory.
+_known = lru_cache(1024)(_find)

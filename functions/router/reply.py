@@ -6,10 +6,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-import aiohttp
+from typing import Protocol
 
 from functions.router.headers import RawHeaders
+from functions.router.http1.connection import Body
+from functions.router.http1.errors import CallFailed
 from functions.runtime.errors import BadAnswer, TooLarge, Unreachable
 from functions.runtime.http.asgi import Receive, Send
 from functions.runtime.knative.traffic import Arm
@@ -56,10 +57,18 @@ class CompleteReply:
             await send({"type": "http.response.body", "body": b""})
 
 
+class Watch(Protocol):
+    """Sees a reply while it is streamed."""
+
+    def chunk(self, chunk: bytes) -> None: ...
+    def end(self, *, complete: bool, broken: bool = False) -> None: ...
+
+
 class Reply:
     """The status and headers of a reply, and its body, which can be read or sent once.
 
-    `begun` is the part of the body that has arrived: all of it where `response` is None.
+    `begun` is the part of the body that has arrived: all of it where `rest` is None. `length` is that of the
+    Content-Length.
     """
 
     def __init__(
@@ -68,8 +77,8 @@ class Reply:
         headers: RawHeaders,
         begun: bytes,
         arm: Arm,
-        response: aiohttp.ClientResponse | None = None,
-        declared: bytes | None = None,
+        rest: Body | None = None,
+        length: int | None = None,
         *,
         is_head: bool = False,
     ) -> None:
@@ -77,14 +86,20 @@ class Reply:
         self.headers = headers
         self.arm = arm
         self._begun = begun
-        self._response = response
-        self._declared = declared
+        self._rest = rest
+        self._declared = None if length is None else b"%d" % length
         self._is_head = is_head
+        self.watch: Watch | None = None
+
+    @property
+    def content(self) -> bytes | None:
+        """The body if it has arrived with the head; None if it is streamed."""
+        return self._begun if self._rest is None else None
 
     def close(self) -> None:
         """Close the connection unless the body is complete."""
-        if self._response is not None:
-            self._response.close()
+        if self._rest is not None:
+            self._rest.close()
 
     async def read(self, limit: int, hold: Callable[[int], None]) -> CompleteReply:
         """Read the whole body, of at most `limit` bytes, which `hold` takes from a budget.
@@ -105,7 +120,7 @@ class Reply:
                     )
                 hold(len(chunk))
                 chunks.append(chunk)
-                chunk = b"" if self._response is None else await self._next(self._response)
+                chunk = b"" if self._rest is None else await self._next(self._rest)
         except BaseException:
             self.close()
             raise
@@ -117,7 +132,7 @@ class Reply:
         A reply that breaks off is not completed, so that the caller does not take a part for the whole.
         """
         revision = self.arm.revision
-        if self._response is None:
+        if self._rest is None:
             complete = CompleteReply(self.status, self.headers, self._begun)
             await complete.send(send, (revision,), length=self._declared if self._is_head else None)
             return
@@ -125,25 +140,32 @@ class Reply:
         if self._declared is not None:
             headers.append((b"content-length", self._declared))
         disconnected = asyncio.ensure_future(_disconnect(receive))
+        is_complete = is_broken = False
         try:
             await send({"type": "http.response.start", "status": self.status, "headers": headers})
             chunk = self._begun
             while chunk and not disconnected.done():
+                if self.watch is not None:
+                    self.watch.chunk(chunk)
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                chunk = await self._next(self._response)
+                chunk = await self._next(self._rest)
             if not disconnected.done():
+                is_complete = True
                 await send({"type": "http.response.body", "body": b""})
         except Unreachable as error:
+            is_broken = True
             log.warning("the reply of revision %s was cut off: %s", revision, error)
         finally:
             disconnected.cancel()
             self.close()
+            if self.watch is not None:
+                self.watch.end(complete=is_complete, broken=is_broken)
 
-    async def _next(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _next(self, rest: Body) -> bytes:
         """The next chunk of the body, empty at its end. Raises Unreachable."""
         try:
-            return await response.content.readany()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return await rest.next()
+        except (CallFailed, TimeoutError) as error:
             why = str(error) or type(error).__name__
             raise Unreachable(f"the reply of revision {self.arm.revision} broke off ({why})", remedy="retry") from None
 

@@ -14,10 +14,11 @@ from eventing.codecs import http
 from eventing.codecs.http import Message, Mode
 from eventing.reply import PROBLEM_MEDIA_TYPE
 from functions.router import batches, tensors
-from functions.router.assignment import choose
-from functions.router.call import Call, contains, require_json_tensors
+from functions.router.assignment import Assigned, assigner
+from functions.router.call import JSON_LENGTH, Call, contains, json_length
 from functions.router.dispatch import Dispatcher
 from functions.router.headers import without_encodings
+from functions.router.http1.upload import Content, Upload
 from functions.router.parts import Part, Share, positions_by_arm, share
 from functions.router.paths import Kind, ModelRequest
 from functions.router.reply import CompleteReply, Reply
@@ -26,10 +27,10 @@ from functions.router.table import Table
 from functions.router.versions import Versions, with_versions
 from functions.runtime.errors import not_a_cloudevent, problem_of, sentence_of, status_of
 from functions.runtime.knative.traffic import Arm, RoutedModel
-from functions.runtime.protocols.routing import KEYS as ROUTING_KEYS
 
 _NEEDLE = OVERRIDE_ATTRIBUTE.encode()
 _JSON = [(b"content-type", b"application/json")]
+_BINARY = [(b"content-type", b"application/octet-stream")]
 
 Shares = dict[Arm, Share]
 # A reply that was put together, and the revisions that it is from.
@@ -54,51 +55,68 @@ class Routes:
             return await self._events(call, model)
         if request.kind is Kind.METADATA and call.method == "GET" and len(model.arms) > 1 and OVERRIDE not in call.headers:
             return await self._metadata(call, request, model)
-        body = await call.body()
+        body = await call.incoming()
         target = "/openapi.json" if request.kind is Kind.OPENAPI else None
         return await self._forward(call, request, model, body, target)
 
-    async def _forward(self, call: Call, request: ModelRequest, model: RoutedModel, body: bytes, target: str | None = None) -> Reply:
-        arm = await self._selector.for_request(call, model, request.version)
-        return await self._dispatcher.forward(call, model, arm, body, target)
+    async def _forward(self, call: Call, request: ModelRequest, model: RoutedModel, body: Content, target: str | None = None) -> Reply:
+        assigned = await self._selector.for_request(call, model, request.version)
+        return await self._dispatcher.forward(call, model, assigned, body, target)
 
     async def _infer(self, call: Call, request: ModelRequest, model: RoutedModel) -> Reply | Joined:
         """Open Inference: the request goes to one arm, unless `parameters.routing_keys` has a key for each row."""
-        body = await call.body()
+        body = await self._tensors(call)
+        if isinstance(body, Upload):
+            return await self._forward(call, request, model, body)
         content = (await call.decompressed(body, call.limits.json_bytes)).content if call.encoding else body
         length = call.json_length(content)
         shares = None
-        if await contains(content, tensors.NEEDLE, length):
+        if await contains(content, tensors.NEEDLE, len(content) if length is None else length):
             content = await call.read_json(body) if call.encoding else content
+            length = call.json_length(content)
             call.check_json(content, length)
             override = self._selector.override(call)
             candidates = await self._selector.candidates(model, request.version)
-            shares = await call.offload(length, _split_rows, content[:length], model, override, candidates)
+            shares = await call.offload(len(content), _split_rows, content, length, model, override, candidates)
         if shares is None:
             return await self._forward(call, request, model, body)
-        require_json_tensors(call, ROUTING_KEYS)
         parts = await self._dispatcher.fan_out(call, model, shares, _as_error)
         for part in parts:
             if not part.reply.ok:
                 return part.reply, [part.arm.revision]
         joined = await call.offload(_size(parts), tensors.join, parts)
-        return CompleteReply(200, _JSON, joined), _revisions(parts)
+        headers = _JSON if joined.json_length is None else [*_BINARY, (JSON_LENGTH, b"%d" % joined.json_length)]
+        return CompleteReply(200, headers, joined.content), _revisions(parts)
+
+    async def _tensors(self, call: Call) -> Content:
+        """The body of an Open Inference request: of binary tensors without routing keys, only the JSON part is read."""
+        if JSON_LENGTH not in call.headers or call.encoding:
+            return await call.body()
+        body = await call.incoming()
+        if isinstance(body, bytes):
+            return body
+        length = json_length(call.headers[JSON_LENGTH], body.length)
+        if length is None or length > call.limits.json_bytes:
+            return await call.whole(body)
+        call.hold(length)
+        return await call.whole(body) if await contains(await body.begin(length), tensors.NEEDLE, length) else body
 
     async def _events(self, call: Call, model: RoutedModel) -> Reply | Joined:
         """A CloudEvent goes to its arm; the events of a batch go to the arm of each."""
-        body = await call.body()
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in call.headers.items()}
         mode = http.mode_of(headers)
         if mode is None:
             raise not_a_cloudevent()
         if OVERRIDE in call.headers or KEY in call.headers:
-            return await self._dispatcher.forward(call, model, self._selector.by_headers(call, model), body)
+            return await self._dispatcher.forward(call, model, self._selector.by_headers(call, model), await call.incoming())
         if mode is Mode.BINARY:
             # All attributes are in the headers; the arm checks the data.
             (event,) = http.decode(Message(headers, b""), mode)
-            return await self._dispatcher.forward(call, model, self._selector.for_event(model, event.attributes), body)
-        if not model.canaries and not call.encoding and not await contains(body, _NEEDLE, len(body)):
-            return await self._dispatcher.forward(call, model, model.stable, body)
+            return await self._dispatcher.forward(call, model, self._selector.for_event(model, event.attributes), await call.incoming())
+        body = await call.body()
+        if not model.canaries and model.shadow is None and not call.encoding and not await contains(body, _NEEDLE, len(body)):
+            # There is nothing to split or to compare: a batch counts as one request.
+            return await self._dispatcher.forward(call, model, self._selector.at_random(model), body)
         content = await call.read_json(body)
         if mode is Mode.BATCH:
             return await self._batch(call, model, body, content)
@@ -107,9 +125,9 @@ class Routes:
 
     async def _batch(self, call: Call, model: RoutedModel, body: bytes, content: bytes) -> Reply | Joined:
         """Split a batch by arm; `content` is the body without its encoding."""
-        shares = await call.offload(len(content), _split_batch, content, lambda item: self._selector.for_event(model, item))
+        shares = await call.offload(len(content), _split_batch, content, self._selector.for_events(model))
         if not isinstance(shares, dict):
-            return await self._dispatcher.forward(call, model, shares or model.stable, body)
+            return await self._dispatcher.forward(call, model, shares or Assigned(model.stable), body)
         parts = await self._dispatcher.fan_out(call, model, shares, _as_problem)
         refused = batches.refusal(parts)
         if refused is not None:
@@ -119,41 +137,62 @@ class Routes:
 
     async def _metadata(self, call: Call, request: ModelRequest, model: RoutedModel) -> Reply | Joined:
         """An arm's metadata, with the versions of all arms."""
-        arm = await self._selector.for_request(call, model, request.version)
+        assigned = await self._selector.for_request(call, model, request.version)
         headers = without_encodings(call.scope["headers"])
         listed, reply = await asyncio.gather(
             self._versions.listed(model, self._selector.reachable(model)),
-            self._dispatcher.call(model.name, arm, "GET", call.target, headers),
+            self._dispatcher.call(model.name, assigned.arm, "GET", call.target, headers),
         )
         complete = await reply.read(call.limits.json_bytes, call.hold)
         merged = with_versions(complete.body, listed) if complete.ok else None
         return (complete if merged is None else CompleteReply(complete.status, complete.headers, merged)), [reply.arm.revision]
 
 
-def _split_rows(body: bytes, model: RoutedModel, override: str | None, candidates: Sequence[Arm] | None) -> Shares | None:
+def _split_rows(
+    body: bytes, length: int | None, model: RoutedModel, override: str | None, candidates: Sequence[Arm] | None
+) -> Shares | None:
     """A body with its rows for each arm; None when the request has no keys.
 
-    If there are candidates, the first of them gets the rows of an arm that is not among them.
+    `length` is that of the JSON part if binary tensors follow. If there are candidates, the first of them gets the rows
+    of an arm that is not among them.
     """
-    message = tensors.parse(body)
+    message = tensors.parse(body, length)
     if message is None:
         return None
-    arms = [choose(model, override, key) for key in tensors.keys_of(message)]
-    if candidates is not None and override is None:
-        arms = [arm if arm in candidates else candidates[0] for arm in arms]
-    return {arm: share(rows, partial(tensors.take, message, rows)) for arm, rows in positions_by_arm(arms).items()}
+    keys = tensors.keys_of(message)
+    assigned = [Assigned(model.named(override), (None,))] * len(keys) if override else list(map(assigner(model.split, model.salt), keys))
+    arms, items = [one.arm for one in assigned], _items(assigned)
+    if candidates is not None:
+        arms = arms if override else [arm if arm in candidates else candidates[0] for arm in arms]
+        items = [None] * len(arms)  # the version decides, not the split
+    return {arm: _share_of_rows(message, rows, items) for arm, rows in positions_by_arm(arms).items()}
 
 
-def _split_batch(body: bytes, arm_of: Callable[[Mapping[str, Any]], Arm]) -> Shares | Arm | None:
+def _share_of_rows(message: tensors.Keyed, rows: Sequence[int], items: Sequence[int | None]) -> Share:
+    own = tuple([items[row] for row in rows])
+    try:
+        body = tensors.take(message, rows)
+    except TidegateError as error:
+        return Share(rows, own, b"", error)
+    return Share(rows, own, body.content, json_length=body.json_length)
+
+
+def _split_batch(body: bytes, assign: Callable[[Mapping[str, Any]], Assigned]) -> Shares | Assigned | None:
     """A body with its events for each arm; or the only arm, for which the body is not split; None without events."""
-    items = batches.parse(body)
-    positions = positions_by_arm([arm_of(item) for item in items])
+    events = batches.parse(body)
+    assigned = [assign(event) for event in events]
+    items, positions = _items(assigned), positions_by_arm([one.arm for one in assigned])
     if len(positions) <= 1:
-        return next(iter(positions), None)
+        return Assigned(assigned[0].arm, tuple(items)) if assigned else None
     return {
-        arm: share(found, partial(batches.take, items, found), partial(batches.without_data, items, found))
+        arm: share(found, items, partial(batches.take, events, found), partial(batches.without_data, events, found))
         for arm, found in positions.items()
     }
+
+
+def _items(assigned: Sequence[Assigned]) -> list[int | None]:
+    """The item of each event or row; None also for one that is not counted."""
+    return [one.items[0] if one.items else None for one in assigned]
 
 
 def _size(parts: Sequence[Part]) -> int:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from http import HTTPStatus
+from time import monotonic
 from typing import Self
 
-import aiohttp
-from multidict import CIMultiDict
-from yarl import URL
-
 from common.errors import TidegateError
-from common.http_client import NO_HOST, session
+from common.http_client import NO_HOST
 from functions.router.headers import RawHeaders, forwarded
+from functions.router.http1.connection import Body
+from functions.router.http1.errors import CallFailed, ConnectTimedOut, MalformedReply, NotConnected
+from functions.router.http1.origin import InvalidHead, origin_of
+from functions.router.http1.pool import Pool
+from functions.router.http1.upload import Content
 from functions.router.reply import Reply
-from functions.runtime.errors import BadAnswer, RouteNotReady, TimedOut, Unreachable
+from functions.runtime.errors import BadAnswer, InvalidInput, RouteNotReady, TimedOut, Unreachable
 from functions.runtime.knative.traffic import Arm
 
 _PLATFORM_STATUSES = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
@@ -25,13 +26,8 @@ _PLATFORM_STATUSES = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVA
 _NEVER_SENT = re.compile(
     r"\A(?:dial tcp\b|timed out dialing|no healthy upstream)|reset reason: (?:(?:remote|local) )?connection (?:failure|timeout)\b"
 )
-_AUTOMATIC = frozenset({"Accept", "Accept-Encoding", "Content-Type", "User-Agent"})
 _RETRY = "retry, and check its pods if this persists"
-_CONNECT_SECONDS = 10.0
-# A reply up to this size is read whole: one write instead of a stream of chunks.
-_WHOLE_BYTES = 64 * 1024
-# A body above this size is written in chunks, as the revision reads it.
-_CHUNK_BYTES = 256 * 1024
+_NO_HOST = NO_HOST.encode()
 _MESSAGE_BYTES = 4_096
 
 
@@ -39,71 +35,52 @@ class Upstream:
     """The connections to revisions; a context manager that closes them."""
 
     async def __aenter__(self) -> Self:
-        self._session = session(timeout_seconds=None, raw=True)
+        self._pool = Pool()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
+        await self._pool.close()
 
-    async def call(self, arm: Arm, method: str, target: str, headers: RawHeaders, body: bytes, seconds: float) -> Reply:
+    async def call(self, arm: Arm, method: str, target: str, headers: RawHeaders, body: Content, seconds: float) -> Reply:
         """Call a revision; the reply has its status and headers.
 
         `target` is path and query, encoded; `seconds` limits the whole call, the body of the reply included. Raises
         RouteNotReady when the request has reached no container, Unreachable without a reply, TimedOut, and BadAnswer
         for a reply that is not HTTP.
         """
-        url = URL(arm.url + target, encoded=True)
-        sent = CIMultiDict((name.decode("latin-1"), value.decode(errors="surrogateescape")) for name, value in headers)
-        data: bytes | AsyncIterator[bytes | memoryview] | None = body or None
-        if len(body) > _CHUNK_BYTES:
-            data = _chunks(body)
-            sent["Content-Length"] = str(len(body))
         try:
-            response = await self._session.request(
-                method,
-                url,
-                headers=sent,
-                data=data,
-                allow_redirects=False,
-                skip_auto_headers=_AUTOMATIC,
-                timeout=aiohttp.ClientTimeout(total=seconds, connect=_CONNECT_SECONDS),
-            )
+            response = await self._pool.call(origin_of(arm.url), method, target, headers, body, monotonic() + seconds)
             return await _reply(response, arm, method)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (CallFailed, TimeoutError) as error:
             raise translated(error, arm) from None
+        except InvalidHead:
+            raise InvalidInput("the path or a header has a line break", remedy="send it without") from None
 
 
-async def _reply(response: aiohttp.ClientResponse, arm: Arm, method: str) -> Reply:
-    """The reply of a revision.
-
-    Raises the domain error for a reply of the platform in its place, and BadAnswer for an invalid status.
-    """
-    whole = True
+async def _reply(response: Body, arm: Arm, method: str) -> Reply:
+    """The reply of a revision. Raises the domain error for a reply of the platform in its place."""
+    status, is_head, rest = response.status, method == "HEAD", None if response.is_whole else response
     try:
-        if not 200 <= response.status < 600:
-            raise BadAnswer(
-                f"revision {arm.revision} responded with status {response.status}, which is not a final status of HTTP",
-                remedy="see its log",
-            )
-        length = response.content_length
-        if method == "HEAD" or (length is not None and length <= _WHOLE_BYTES) or response.content.at_eof():
-            content = await response.read()
-        else:
-            whole = False
-            content = await response.content.readany()
-        if response.status == HTTPStatus.NOT_FOUND and method != "HEAD" and (not content or NO_HOST in response.headers):
+        content = await response.next()
+        if status == HTTPStatus.NOT_FOUND and not is_head and (not content or _value(response.headers, _NO_HOST) is not None):
             # From the ingress, not from a model function: it takes a moment to learn the host of a tag. Envoy sends no
             # body.
             raise RouteNotReady(f"revision {arm.revision} at {arm.url} is not routable yet", remedy="retry")
-        if response.status in _PLATFORM_STATUSES and response.content_type == "text/plain":
-            raise _platform_error(response.status, content[:_MESSAGE_BYTES], arm)
+        if status in _PLATFORM_STATUSES and _is_plain(response.headers):
+            raise _platform_error(status, content[:_MESSAGE_BYTES], arm)
     except BaseException:
         response.close()
         raise
-    declared = next((value for name, value in response.raw_headers if name.lower() == b"content-length"), None)
-    return Reply(
-        response.status, forwarded(response.raw_headers), content, arm, None if whole else response, declared, is_head=method == "HEAD"
-    )
+    return Reply(status, forwarded(response.headers), content, arm, rest, response.length, is_head=is_head)
+
+
+def _is_plain(headers: RawHeaders) -> bool:
+    return (_value(headers, b"content-type") or b"").partition(b";")[0].strip().lower() == b"text/plain"
+
+
+def _value(headers: RawHeaders, wanted: bytes) -> bytes | None:
+    """The value of a header as it was received; `wanted` is in lower case."""
+    return next((value for name, value in headers if name.lower() == wanted), None)
 
 
 def _platform_error(status: int, content: bytes, arm: Arm) -> TidegateError:
@@ -118,20 +95,14 @@ def _platform_error(status: int, content: bytes, arm: Arm) -> TidegateError:
     return Unreachable(f"revision {arm.revision} is unreachable ({message})", remedy=_RETRY)
 
 
-def translated(error: Exception, arm: Arm) -> TidegateError:
-    """The domain error of a failed connection to a revision."""
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
+def translated(error: CallFailed | TimeoutError, arm: Arm) -> TidegateError:
+    """The domain error of a failed call of a revision."""
+    if isinstance(error, ConnectTimedOut):
         return RouteNotReady(f"the connection to revision {arm.revision} at {arm.url} timed out", remedy="retry")
     if isinstance(error, TimeoutError):
         return TimedOut(f"revision {arm.revision} timed out", remedy="send less at once, or raise TIDEGATE_REQUEST_SECONDS of the router")
-    if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError):
+    if isinstance(error, NotConnected):
         return RouteNotReady(f"revision {arm.revision} at {arm.url} refuses connections ({error})", remedy="retry")
-    if isinstance(error, aiohttp.ClientResponseError):
-        return BadAnswer(f"revision {arm.revision} did not reply in HTTP/1.1 ({error.message})", remedy="see its log")
+    if isinstance(error, MalformedReply):
+        return BadAnswer(f"revision {arm.revision} did not reply in HTTP/1.1 ({error})", remedy="see its log")
     return Unreachable(f"revision {arm.revision} at {arm.url} is unreachable ({error})", remedy="retry")
-
-
-async def _chunks(body: bytes) -> AsyncIterator[memoryview]:
-    view = memoryview(body)
-    for start in range(0, len(view), _CHUNK_BYTES):
-        yield view[start : start + _CHUNK_BYTES]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+from array import array
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -11,7 +13,7 @@ from aiohttp import web
 
 from common.http_client import session
 from eventing.codecs.json import BATCH_MEDIA_TYPE, MEDIA_TYPE
-from tests.functions.router.flights import KEYS, echo, owner, respond, score, service
+from tests.functions.router.flights import INFER, KEYS, echo, owner, respond, score, service
 
 if TYPE_CHECKING:
     from tests.functions.router.conftest import StartRouter, StartServer
@@ -109,11 +111,11 @@ async def test_a_batch_is_split_by_key_and_joined_in_order(
     assert set(answer.headers["Tidegate-Revision"].split(", ")) == {"flights-v1", "flights-v2"}
 
 
-async def test_events_of_a_failing_revision_get_failures(
+async def test_events_of_a_failing_stable_revision_get_failures(
     start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
 ) -> None:
     async def half(request: web.Request) -> web.StreamResponse:
-        return web.json_response({"error": "starting"}, status=503) if request.host.startswith("v2") else await score(request)
+        return web.json_response({"error": "starting"}, status=503) if request.host.startswith("v1") else await score(request)
 
     entry = service(await start_server(half), ("v1", 50), ("v2", 50))
     url = await start_router(entry)
@@ -122,8 +124,8 @@ async def test_events_of_a_failing_revision_get_failures(
         assert answer.status == 200
         replies = await answer.json(content_type=BATCH_MEDIA_TYPE)
     for event, reply in zip(events, replies, strict=True):
-        if owner(entry, event["subject"]) == "v1":
-            assert reply["data"] == ["v1", event["id"]]
+        if owner(entry, event["subject"]) == "v2":
+            assert reply["data"] == ["v2", event["id"]]
         else:
             assert (reply["type"], reply["causationid"]) == ("dev.tidegate.inference.failed", event["id"])
             assert reply["data"]["status"] == 503
@@ -172,6 +174,38 @@ async def test_rows_are_split_by_their_keys_and_joined_in_order(
     }
 
 
+async def test_binary_rows_are_split_by_their_keys_and_joined_in_order(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
+) -> None:
+    async def double(request: web.Request) -> web.StreamResponse:
+        body, length = await request.read(), int(request.headers["Inference-Header-Content-Length"])
+        head = orjson.loads(body[:length])
+        assert head["parameters"] == {"binary_data_output": True}
+        (tensor,) = head["inputs"]
+        assert len(body) - length == tensor["parameters"]["binary_data_size"] == 4 * tensor["shape"][0]
+        outputs = array("f", [2 * value for value in array("f", body[length:])]).tobytes()
+        head = orjson.dumps({"model_name": "flights", "outputs": [{**tensor, "name": "late"}]})
+        return web.Response(body=head + outputs, headers={"Inference-Header-Content-Length": str(len(head))})
+
+    entry = service(await start_server(double), ("v1", 50), ("v2", 50))
+    url = await start_router(entry)
+    values = array("f", [float(n) for n in range(len(KEYS))]).tobytes()
+    column = {"name": "x", "shape": [len(KEYS)], "datatype": "FP32", "parameters": {"binary_data_size": len(values)}}
+    head = orjson.dumps({"parameters": {"routing_keys": KEYS, "binary_data_output": True}, "inputs": [column]})
+    for body, headers in ((head + values, {}), (gzip.compress(head + values), {"Content-Encoding": "gzip"})):
+        sent = {**headers, "Inference-Header-Content-Length": str(len(head))}
+        async with client.post(url + INFER, data=body, headers=sent) as answer:
+            assert answer.status == 200
+            found, length = await answer.read(), int(answer.headers["Inference-Header-Content-Length"])
+        late, revisions = orjson.loads(found[:length])["outputs"]
+        assert late == {**column, "name": "late"}
+        assert array("f", found[length:]).tolist() == [2.0 * n for n in range(len(KEYS))]
+        assert revisions["data"] == [f"flights-{owner(entry, key)}" for key in KEYS]
+    async with client.post(url + INFER, data=head + values[1:], headers={"Inference-Header-Content-Length": str(len(head))}) as answer:
+        assert answer.status == 400
+        assert "input x has 799 bytes, but its shape requires 800" in await answer.text()
+
+
 async def test_rows_that_one_revision_refuses_are_refused(
     start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
 ) -> None:
@@ -213,11 +247,11 @@ async def test_a_key_in_the_header_applies_to_a_whole_batch(
             assert answer.headers["Tidegate-Revision"] == f"flights-{owner(entry, key)}"
 
 
-async def test_an_unreachable_arm_fails_its_events_and_the_whole_tensor(
+async def test_an_unreachable_stable_arm_fails_its_events_and_the_whole_tensor(
     start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
 ) -> None:
     async def cut(request: web.Request) -> web.StreamResponse:
-        if request.host.startswith("v2"):
+        if request.host.startswith("v1"):
             assert request.transport is not None
             request.transport.abort()
         return await score(request)
@@ -228,12 +262,12 @@ async def test_an_unreachable_arm_fails_its_events_and_the_whole_tensor(
     async with client.post(f"{url}/models/flights", data=orjson.dumps(events), headers={"content-type": BATCH_MEDIA_TYPE}) as answer:
         replies = await answer.json(content_type=BATCH_MEDIA_TYPE)
     failed = [reply["causationid"] for reply in replies if reply["type"] == "dev.tidegate.inference.failed"]
-    assert failed == [key for key in KEYS if owner(entry, key) == "v2"]
+    assert failed == [key for key in KEYS if owner(entry, key) == "v1"]
     column = {"name": "x", "shape": [len(KEYS)], "datatype": "FP32", "data": KEYS}
     body = {"id": "7", "parameters": {"routing_keys": KEYS}, "inputs": [column]}
     async with client.post(f"{url}/v2/models/flights/infer", data=orjson.dumps(body)) as answer:
         assert answer.status == 503
-        assert "revision flights-v2" in (await answer.json())["error"]
+        assert "revision flights-v1" in (await answer.json())["error"]
 
 
 async def test_a_reply_that_cannot_be_joined_is_502(
@@ -247,6 +281,18 @@ async def test_a_reply_that_cannot_be_joined_is_502(
     length = {"Inference-Header-Content-Length": str(len(body))}
     async with client.post(f"{url}/v2/models/flights/infer", data=body + b"123", headers=length) as answer:
         assert answer.status == 400
+
+
+async def test_some_events_of_a_batch_name_a_revision_without_a_percentage(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
+) -> None:
+    url = await start_router(service(await start_server(score), ("v1", 100), ("v2", 0)))
+    events = [{"specversion": "1.0", "id": str(n), "source": "/s", "type": "t"} for n in range(4)]
+    for event in events[1:3]:
+        event["tidegaterevision"] = "v2"
+    async with client.post(f"{url}/models/flights", data=orjson.dumps(events), headers={"content-type": BATCH_MEDIA_TYPE}) as answer:
+        replies = await answer.json(content_type=BATCH_MEDIA_TYPE)
+    assert [reply["data"] for reply in replies] == [["v1", "0"], ["v2", "1"], ["v2", "2"], ["v1", "3"]]
 
 
 async def test_a_request_that_is_not_an_event_is_refused(start_router: StartRouter, client: aiohttp.ClientSession) -> None:
