@@ -1,0 +1,116 @@
+"""What outcomes add to the state of a rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from eventing.distinct import Distinct
+from eventing.outcome import MOST_KEYS, ArmOutcome, Outcome
+from functions.rollout.policy import Policy, Tolerance
+from functions.rollout.routers import Ignored
+from functions.rollout.state import MOST_COUNT, State
+
+LONGEST_GAP_SECONDS = 300.0
+"""As much of the time between two looks is counted. Outcomes come every second while there is traffic."""
+_FUTURE_SECONDS = 3_600.0
+
+
+def observe(state: State, outcomes: Iterable[Outcome], policy: Policy, now: float) -> State:
+    """The state after these outcomes. An outcome that was applied before, or is not about this rollout, is only counted.
+
+    A rollout that is over does not change.
+    """
+    if not state.running:
+        return state
+    gap = min(max(now - state.clock, 0.0), LONGEST_GAP_SECONDS)
+    state = replace(state, clock=now, elapsed=state.elapsed + gap, step_elapsed=state.step_elapsed + gap)
+    for outcome in outcomes:
+        reason = _reason_to_ignore(state, outcome, now)
+        if reason is None:
+            state = _add(state, outcome, policy)
+        else:
+            count = min(state.ignored[reason] + 1, MOST_COUNT)
+            state = replace(state, ignored={**state.ignored, reason: count})
+    return state
+
+
+def _reason_to_ignore(state: State, outcome: Outcome, now: float) -> Ignored | None:
+    if outcome.model != state.model or outcome.rollout != state.rollout:
+        return Ignored.FOREIGN
+    if outcome.started < state.started:
+        return Ignored.EARLY
+    if outcome.started > now + _FUTURE_SECONDS:
+        return Ignored.FUTURE
+    return state.routers.check(outcome.router, outcome.sequence, outcome.started)
+
+
+def _add(state: State, outcome: Outcome, policy: Policy) -> State:
+    """The state after an outcome that counts. Arms other than the canary are compared with it together."""
+    routers = state.routers.add(outcome.router, outcome.sequence, outcome.started)
+    canary = next((arm for arm in outcome.arms if arm.revision == state.canary), None)
+    stable = next((arm for arm in outcome.arms if arm.revision == state.stable), None)
+    state = replace(state, routers=routers)
+    if stable is not None:
+        state = replace(state, stable_counts=state.stable_counts.add(stable), stable_keys=_union(state.stable_keys, stable.keys))
+    if canary is None:
+        return state
+    state = _expose(state, canary, outcome)
+    rest = [arm for arm in outcome.arms if arm is not canary and arm.percent]
+    total = canary.percent + sum(arm.percent for arm in rest)
+    weight = canary.percent / total if total else 0.0
+    return replace(
+        state,
+        comparisons={
+            name: comparison.observe(
+                canary.bad_keys.get(name, ()),
+                [key for arm in rest for key in arm.bad_keys.get(name, ())],
+                weight=weight,
+                tolerated=_tolerated(policy, name),
+            )
+            for name, comparison in state.comparisons.items()
+        },
+        drift=state.drift.observe(
+            _scores([canary]), _scores(rest), _scores([arm for arm in rest if arm.revision == state.stable]), weight=weight
+        ),
+    )
+
+
+def _expose(state: State, canary: ArmOutcome, outcome: Outcome) -> State:
+    """The counts of what the canary had, for the policy's minimum and for promotion."""
+    errors = canary.bad_keys.get("errors", ())
+    failed = Distinct()
+    failed.merge(state.failed_keys)
+    for digest in errors:
+        failed.add(digest)
+    listed = sum(len(keys) for arm in outcome.arms for keys in arm.bad_keys.values())
+    unlisted = max(canary.errors - len(errors), 0) if listed >= MOST_KEYS else 0
+    return replace(
+        state,
+        canary_counts=state.canary_counts.add(canary),
+        canary_keys=_union(state.canary_keys, canary.keys),
+        step_keys=_union(state.step_keys, canary.keys) if canary.percent == state.percent else state.step_keys,
+        failed_keys=failed if errors else state.failed_keys,
+        unlisted=min(state.unlisted + unlisted, MOST_COUNT),
+    )
+
+
+def _scores(arms: Iterable[ArmOutcome]) -> dict[int, float]:
+    """The first score of each key."""
+    scores: dict[int, float] = {}
+    for arm in arms:
+        for digest, score in zip(arm.score_keys, arm.scores, strict=False):
+            scores.setdefault(digest, score)
+    return scores
+
+
+def _union(left: Distinct, right: Distinct) -> Distinct:
+    union = Distinct()
+    union.merge(left)
+    union.merge(right)
+    return union
+
+
+def _tolerated(policy: Policy, name: str) -> float:
+    tolerance: Tolerance | None = getattr(policy.metrics, name)
+    return 1.0 if tolerance is None else tolerance.tolerated_ratio
