@@ -20,7 +20,7 @@ def decide(state: State, policy: Policy, now: float) -> Decision:
         return Decision(
             kind=Kind.NONE, sentence=f"The rollout is over: it was {state.phase.value.replace('-', ' ')}.", percent=state.percent, at=now
         )
-    harm = _harm(state, policy)
+    harm = harm_of(state, policy)
     decision = (
         _roll_back(state, policy, harm)
         or _promote(state, policy, now, harm)
@@ -51,7 +51,7 @@ def apply(state: State, decision: Decision) -> State:
 
 
 @dataclass(frozen=True, slots=True)
-class _Harm:
+class Harm:
     """All that counts towards a roll-back: the mean of the e-values, and the metric that says most."""
 
     e_value: float
@@ -69,13 +69,14 @@ def evidence(state: State, policy: Policy) -> dict[str, float]:
     return e_values
 
 
-def _harm(state: State, policy: Policy) -> _Harm:
+def harm_of(state: State, policy: Policy) -> Harm:
+    """The evidence for a roll-back."""
     held = _holding_metrics(policy)
     e_values = {name: value for name, value in evidence(state, policy).items() if name not in held}
     mean = average(e_values.values())
     # Half way, in powers of ten, to a roll-back: not enough for one, too much for a larger share.
     suspicious = mean >= 1 / math.sqrt(policy.alpha)
-    return _Harm(mean, max(e_values, key=e_values.__getitem__, default=""), suspicious)
+    return Harm(mean, max(e_values, key=e_values.__getitem__, default=""), suspicious)
 
 
 def _holding_metrics(policy: Policy) -> set[str]:
@@ -83,7 +84,7 @@ def _holding_metrics(policy: Policy) -> set[str]:
     return {name for name, metric in metrics.items() if metric is not None and metric.then == "hold"}
 
 
-def _roll_back(state: State, policy: Policy, harm: _Harm) -> Decision | None:
+def _roll_back(state: State, policy: Policy, harm: Harm) -> Decision | None:
     threshold = 1 / policy.alpha
     if harm.e_value < threshold:
         return None
@@ -100,7 +101,7 @@ def _roll_back(state: State, policy: Policy, harm: _Harm) -> Decision | None:
     )
 
 
-def _promote(state: State, policy: Policy, now: float, harm: _Harm) -> Decision | None:
+def _promote(state: State, policy: Policy, now: float, harm: Harm) -> Decision | None:
     """Promotion after the last step, if nothing is missing."""
     if state.phase is not Phase.RUNNING or policy.next_step(state.percent) != 100:
         return None
@@ -116,13 +117,13 @@ def _promote(state: State, policy: Policy, now: float, harm: _Harm) -> Decision 
         f"({counts['failed']} of at least {counts['keys']} keys did), and nothing speaks against it.",
         percent=100,
         metric="errors",
-        e_value=_safety(state, policy.maximum_errors),
+        e_value=safety_of(state, policy.maximum_errors),
         threshold=1 / policy.beta,
         counts=counts,
     )
 
 
-def _deadline(state: State, policy: Policy, now: float, harm: _Harm) -> Decision | None:
+def _deadline(state: State, policy: Policy, now: float, harm: Harm) -> Decision | None:
     if state.phase is Phase.INCONCLUSIVE:
         sentence = f"{state.canary} keeps {state.percent}%: the deadline has passed, and a person has to decide."
         return Decision(kind=Kind.HOLD, sentence=sentence, percent=state.percent, metric="deadline")
@@ -160,7 +161,7 @@ def _incomplete(state: State, policy: Policy) -> Decision | None:
     )
 
 
-def _held(state: State, policy: Policy, now: float, harm: _Harm) -> Decision | None:
+def _held(state: State, policy: Policy, now: float, harm: Harm) -> Decision | None:
     """The reason why a complete step does not end."""
     e_values = evidence(state, policy)
     for metric in sorted(_holding_metrics(policy)):
@@ -176,10 +177,10 @@ def _held(state: State, policy: Policy, now: float, harm: _Harm) -> Decision | N
     following = policy.next_step(state.percent)
     if following is None:
         return _hold(state, "steps", "this is the last step, and a person has to decide")
-    if following == 100 and policy.maximum_errors is not None and _safety(state, policy.maximum_errors) < 1 / policy.beta:
+    if following == 100 and policy.maximum_errors is not None and safety_of(state, policy.maximum_errors) < 1 / policy.beta:
         keys, failed = state.exposed_keys, state.failed
         reason = f"{failed} of at least {keys} keys with an error do not show yet that fewer than {policy.maximum_errors:.2%} get one"
-        safety = _safety(state, policy.maximum_errors)
+        safety = safety_of(state, policy.maximum_errors)
         return _hold(state, "errors", reason, safety, 1 / policy.beta, {"keys": keys, "failed": failed})
     return None
 
@@ -221,5 +222,6 @@ def _advance(state: State, policy: Policy) -> Decision:
     )
 
 
-def _safety(state: State, bound: float) -> float:
+def safety_of(state: State, bound: float) -> float:
+    """The evidence that fewer keys than this share get an error from the canary."""
     return evidence_below(state.failed, state.exposed_keys, bound=bound)

@@ -73,7 +73,6 @@ class ArmCounts:
     latencies: tuple[int, ...] = (0,) * (len(LATENCIES) + 1)
 
     def add(self, arm: ArmOutcome) -> ArmCounts:
-        latencies = [*arm.latencies[: len(self.latencies)], *[0] * (len(self.latencies) - len(arm.latencies))]
         return ArmCounts(
             requests=_sum(self.requests, arm.requests),
             errors=_sum(self.errors, arm.errors),
@@ -81,7 +80,7 @@ class ArmCounts:
             slow=_sum(self.slow, arm.slow),
             cold=_sum(self.cold, arm.cold),
             forced=_sum(self.forced, arm.forced),
-            latencies=tuple(map(_sum, self.latencies, latencies)),
+            latencies=tuple(map(_sum, self.latencies, arm.latencies)) if len(arm.latencies) == len(self.latencies) else self.latencies,
         )
 
 
