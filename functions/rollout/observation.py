@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from eventing.distinct import Distinct
-from eventing.outcome import MOST_KEYS, ArmOutcome, Outcome
+from eventing.outcome import MOST_KEYS, ArmOutcome, Outcome, ShadowOutcome
+from functions.rollout.evidence.proportion import Disagreement
 from functions.rollout.policy import Policy, Tolerance
 from functions.rollout.routers import Ignored
 from functions.rollout.state import MOST_COUNT, State
@@ -57,6 +58,8 @@ def _add(state: State, outcome: Outcome, policy: Policy) -> State:
     if canary is not None:
         rest = [arm for arm in outcome.arms if arm is not canary and arm.percent]
         changes |= _exposure(state, canary, outcome) | _evidence(state, policy, canary, rest)
+    if outcome.shadow is not None and outcome.shadow.revision == state.canary:
+        changes["disagreement"] = _compare(state.disagreement, outcome.shadow)
     return replace(state, **changes)
 
 
@@ -90,6 +93,11 @@ def _evidence(state: State, policy: Policy, canary: ArmOutcome, rest: Sequence[A
     return {"comparisons": comparisons, "drift": state.drift.observe(_scores([canary]), _scores(rest), _scores(stable), weight=weight)}
 
 
+def _compare(disagreement: Disagreement, shadow: ShadowOutcome) -> Disagreement:
+    agreeing = [digest for digest, differs in shadow.keys if not differs]
+    return disagreement.observe(agreeing, [digest for digest, differs in shadow.keys if differs])
+
+
 def _scores(arms: Iterable[ArmOutcome]) -> dict[int, float]:
     """The first score of each key."""
     scores: dict[int, float] = {}
@@ -102,17 +110,18 @@ def _scores(arms: Iterable[ArmOutcome]) -> dict[int, float]:
 def _union(left: Distinct, right: Distinct) -> Distinct:
     if right == _NOTHING:
         return left
-    union = Distinct()
-    union.merge(left)
+    union = left.copy()
     union.merge(right)
     return union
 
 
 def _with(keys: Distinct, digests: Sequence[int]) -> Distinct:
-    more = Distinct()
+    if not digests:
+        return keys
+    more = keys.copy()
     for digest in digests:
         more.add(digest)
-    return _union(keys, more)
+    return more
 
 
 def _tolerated(policy: Policy, name: str) -> float:

@@ -50,6 +50,8 @@ class Decision:
     """For a person: what is done and why."""
     percent: int
     """The canary's percentage after it."""
+    phase: Phase = Phase.RUNNING
+    """Of the rollout after it."""
     metric: str = ""
     """What the decision is about: `errors`, `rejections`, `slow`, `drift`, `disagreement`, or a rule of the policy."""
     e_value: float = 1.0
@@ -88,7 +90,7 @@ class ArmCounts:
 class State:
     """A rollout from its start to its end.
 
-    Time is counted while somebody looks: `elapsed` grows by the time since the last look, and by a few minutes at most.
+    Time is counted while the function looks: `elapsed` grows by the time since the last look, and by a few minutes at most.
     So a clock that jumps ends no step and no rollout.
     """
 
@@ -99,7 +101,7 @@ class State:
     """The name of the revision, like `canary`."""
     canary: str
     percent: int
-    """The canary's percentage that the current step asks for."""
+    """The canary's percentage that the current step asks for. At 0 it is a shadow: it gets copies of requests."""
     started: float
     clock: float
     """The time of the last look."""
@@ -137,7 +139,7 @@ class State:
 
     @property
     def exposed_keys_of_step(self) -> int:
-        return lower(self.step_keys)
+        return lower(self.step_keys) if self.percent else self.disagreement.pairs
 
     @property
     def failed(self) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 
 from loadtest.rollout import scenarios, usual
 from loadtest.rollout.intervals import upper_bound
-from loadtest.rollout.simulation import Look, Scenario, detected, drift, harm, highest, safety
+from loadtest.rollout.simulation import ERRORS_ONLY, Look, Scenario, detected, drift, harm, highest, safety
 
 SEED = 20_261_127
 _BOUNDS = (0.01, 0.05)
@@ -52,11 +52,9 @@ def _rate(highests: Sequence[float], bound: float) -> str:
 
 
 def _detection(pool: Pool, runs: int) -> None:
-    print(
-        f"\nRequests until the canary is rolled back, of {runs:,} rollouts: 20% of the keys, 1% of errors in the stable revision, alpha 1%.\n"
-    )
+    print(f"\nRequests until a roll-back at alpha 1%, of {runs:,} rollouts with 20% of the keys; the stable revision has 1% of errors.\n")
     print("| errors of the canary | policy | median | 90% of rollouts | never |\n|---|---|---|---|---|")
-    policies = (("errors only", scenarios.ERRORS_ONLY), ("default", scenarios.DEFAULT_POLICY))
+    policies = (("errors only", ERRORS_ONLY), ("default", scenarios.DEFAULT_POLICY))
     for number, scenario in enumerate(scenarios.DETECTION):
         for name, policy in policies:
             found = scenarios.with_policy(scenario, policy)
@@ -83,7 +81,7 @@ def _usual_rule(runs: int) -> None:
     for rate in (0.001, 0.005, 0.01, 0.02):
         for checks in (10, 20, 30, 60):
             shares = [
-                usual.rolled_back(runs=runs, checks=checks, requests=50, rate=rate, limit=0.01, in_a_row=in_a_row, random=random)
+                usual.share_rolled_back(runs=runs, checks=checks, requests=50, rate=rate, limit=0.01, in_a_row=in_a_row, random=random)
                 for in_a_row in (False, True)
             ]
             print(f"| {rate:.1%} | {checks} | {' | '.join(f'{share:.1%}' for share in shares)} |")

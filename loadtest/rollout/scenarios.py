@@ -32,14 +32,19 @@ EQUAL_ARMS = (
         traffic=_traffic(**_STICKY, requests=150, metrics=_BAD, scores=True),
         policy=_ALL_METRICS,
     ),
-    Scenario(name="ramp; thinning, with 2,700 keys that have errors", traffic=_traffic(rate=0.3)),
+    Scenario(name="ramp; thinning, with 2,700 keys that have errors", traffic=_traffic(rate=0.3, windows=20, requests=450)),
     Scenario(
         name="ramp; three routers, 30% of outcomes delivered again, disorder, and a restart every third window",
-        traffic=_traffic(**_STICKY, routers=3, windows=20),
+        traffic=_traffic(**_STICKY, routers=3, windows=12, requests=600),
         duplicates=0.3,
         restart=3,
     ),
-    Scenario(name="steps by the function's own decisions", traffic=_traffic(**_STICKY, sketches=True), policy=_BY_DECISIONS, ramp=()),
+    Scenario(
+        name="steps by the function's own decisions",
+        traffic=_traffic(**_STICKY, requests=200, sketches=True),
+        policy=_BY_DECISIONS,
+        ramp=(),
+    ),
 )
 
 DRIFT = Scenario(
@@ -57,7 +62,7 @@ AS_IF_INDEPENDENT = Scenario(name="for comparison: each error counted, not each 
 
 PROMOTION = Scenario(
     name="a canary that fails exactly as many keys as it must stay below",
-    traffic=_traffic(requests=100, rate=0.01, sketches=True),
+    traffic=_traffic(requests=100, windows=20, rate=0.01, sketches=True),
     policy=ERRORS_ONLY.model_copy(update={"maximum_errors": 0.01}),
     ramp=(50,),
 )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,16 @@ class Traffic:
     """Report each request under a digest of its own, as if requests with one key were independent."""
 
 
+class _Bad(NamedTuple):
+    """A request with a bad outcome in at least one arm."""
+
+    metric: str
+    digest: int
+    position: float
+    draw: float
+    router: int
+
+
 class Run:
     """One random course of the traffic. Keys, times and outcomes do not depend on how it is split, if the ratio is 1."""
 
@@ -58,23 +68,27 @@ class Run:
         named = random.integers(0, 2**32, count, dtype=np.uint64)[keys]
         self._digests = random.integers(0, 2**32, shape, dtype=np.uint64) if traffic.every_request else named
         self._positions = random.random(count)[keys]  # below the canary's weight: in the canary
-        factors = random.gamma(traffic.spread, 1 / traffic.spread, count)[keys] if traffic.spread else np.ones(shape)
-        trend = np.linspace(1.0, traffic.growth, traffic.windows)[:, None]
-        self._rates = traffic.rate * factors * trend
+        self._routers = random.integers(0, traffic.routers, shape)
+        self._scores = random.normal(0, 1, count)[keys] + random.normal(0, 0.3, shape) if traffic.scores else None
+        factors = random.gamma(traffic.spread, 1 / traffic.spread, count)[keys] if traffic.spread else 1.0
+        rates = traffic.rate * factors * np.linspace(1.0, traffic.growth, traffic.windows)[:, None]
+        self._bad: list[list[_Bad]] = [[] for _ in range(traffic.windows)]
         # One cause for all metrics, in part: they depend on each other.
         common = random.random(shape)
-        self._draws = {
-            name: np.where(random.random(shape) < 0.5, common, random.random(shape)) if len(traffic.metrics) > 1 else common
-            for name in traffic.metrics
-        }
-        self._router = random.integers(0, traffic.routers, shape)
-        self._scores = random.normal(0, 1, count)[keys] + random.normal(0, 0.3, shape) if traffic.scores else None
+        for name in traffic.metrics:
+            draws = np.where(random.random(shape) < 0.5, common, random.random(shape)) if len(traffic.metrics) > 1 else common
+            self._collect(name, draws / rates)
+
+    def _collect(self, metric: str, draws: NDArray[np.float64]) -> None:
+        """Keep the requests that are bad in either arm: those whose draw, in units of the key's rate, is small enough."""
+        where = np.nonzero(draws < max(self._traffic.ratio, 1.0))
+        columns = (self._digests[where], self._positions[where], draws[where], self._routers[where])
+        for window, *fields in zip(where[0].tolist(), *(column.tolist() for column in columns), strict=True):
+            self._bad[window].append(_Bad(metric, *fields))
 
     def outcomes(self, window: int, percent: int) -> Iterator[Outcome]:
         """What each router reports of a window in which the canary had this percentage."""
-        canary = self._positions[window] < percent / 100
         for router in range(self._traffic.routers):
-            here = self._router[window] == router
             yield Outcome(
                 router=f"router-{router}",
                 model=MODEL,
@@ -82,34 +96,38 @@ class Run:
                 rollout=ROLLOUT,
                 started=float(window + 1),
                 seconds=1.0,
-                arms=[
-                    self._arm(STABLE, window, 100 - percent, here & ~canary, 1.0),
-                    self._arm(CANARY, window, percent, here & canary, self._traffic.ratio),
-                ],
+                arms=[self._arm(STABLE, window, router, percent), self._arm(CANARY, window, router, percent)],
             )
 
-    def _arm(self, revision: str, window: int, percent: int, mask: NDArray[np.bool_], ratio: float) -> ArmOutcome:
-        digests = self._digests[window][mask]
-        limits = self._rates[window][mask] * ratio
-        bad = {name: digests[draws[window][mask] < limits] for name, draws in self._draws.items()}
-        more: dict[str, Any] = {}
-        if self._scores is not None:
-            shift = self._traffic.shift if revision == CANARY else 0.0
-            more = {"scores": (self._scores[window][mask] + shift).tolist(), "score_keys": digests.tolist()}
-        if self._traffic.sketches:
-            more["keys"] = _sketch(digests)
+    def _arm(self, revision: str, window: int, router: int, percent: int) -> ArmOutcome:
+        canary, weight = revision == CANARY, percent / 100
+        limit = self._traffic.ratio if canary else 1.0
+        bad: dict[str, list[int]] = {name: [] for name in self._traffic.metrics}
+        for item in self._bad[window]:
+            if (item.position < weight) is canary and item.draw < limit and item.router == router:
+                bad[item.metric].append(item.digest)
         return ArmOutcome(
             revision=revision,
-            percent=percent,
-            requests=len(digests),
-            bad_keys={name: np.unique(keys).tolist() for name, keys in bad.items()},
-            **_totals(bad),
-            **more,
+            percent=percent if canary else 100 - percent,
+            bad_keys={name: list(dict.fromkeys(digests)) for name, digests in bad.items()},
+            errors=len(bad.get("errors", ())),
+            **self._of_all_requests(window, router, weight, canary=canary),
         )
 
-
-def _totals(bad: Mapping[str, NDArray[np.uint64]]) -> dict[str, Any]:
-    return {name: len(keys) for name, keys in bad.items()}
+    def _of_all_requests(self, window: int, router: int, weight: float, *, canary: bool) -> dict[str, Any]:
+        if not self._traffic.sketches and self._scores is None:
+            return {}
+        mask = ((self._positions[window] < weight) == canary) & (self._routers[window] == router)
+        digests = self._digests[window][mask].tolist()
+        fields: dict[str, Any] = {"requests": len(digests)}
+        if self._scores is not None:
+            shift = self._traffic.shift if canary else 0.0
+            fields |= {"scores": (self._scores[window][mask] + shift).tolist(), "score_keys": digests}
+        if self._traffic.sketches:
+            fields["keys"] = Distinct()
+            for digest in digests:
+                fields["keys"].add(digest)
+        return fields
 
 
 def _keys(traffic: Traffic, random: np.random.Generator) -> NDArray[np.int64]:
@@ -124,10 +142,3 @@ def _zipf(keys: int, tail: float) -> NDArray[np.float64]:
     weights = np.arange(1, keys + 1, dtype=np.float64) ** -tail
     cumulative: NDArray[np.float64] = np.cumsum(weights / weights.sum())
     return cumulative
-
-
-def _sketch(digests: NDArray[np.uint64]) -> Distinct:
-    sketch = Distinct()
-    for digest in digests.tolist():
-        sketch.add(digest)
-    return sketch
