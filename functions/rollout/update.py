@@ -15,8 +15,6 @@ from functions.rollout.service import adopt, annotate, move, rollout_of
 from functions.rollout.state import Decision, Kind, State
 
 _ATTEMPTS = 5
-# What changes with the clock alone, which is not worth a write.
-_CLOCK = {"clock": 0.0, "elapsed": 0.0, "step_elapsed": 0.0}
 
 
 class Conflict(Exception):
@@ -49,7 +47,7 @@ def update(services: Services, model: str, outcomes: Sequence[Outcome], now: flo
         observed = observe(adopted, outcomes, policy, now)
         decision = decide(observed, policy, now)
         after = apply(observed, decision)
-        if replace(after, **_CLOCK) == replace(before, **_CLOCK) and not _is_due(before, now):
+        if _timeless(after) == _timeless(before) and not _is_due(before, now):
             return after, ()
         try:
             services.patch(model, move(service, after) if _moves(observed, decision) else annotate(service, after))
@@ -65,6 +63,11 @@ def _policy(service: Mapping[str, Any]) -> Policy:
         return policy_of(service["metadata"].get("annotations"))
     except InvalidPolicy:
         return Policy(paused=True)
+
+
+def _timeless(state: State) -> State:
+    """The state without what changes with the clock alone, which is not worth a write."""
+    return replace(state, clock=0.0, elapsed=0.0, step_elapsed=0.0)
 
 
 def _is_due(state: State, now: float) -> bool:

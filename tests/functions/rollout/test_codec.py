@@ -74,6 +74,9 @@ def test_a_state_survives_its_text(state: State) -> None:
     assert len(text.encode()) <= MOST_BYTES
 
 
+LARGEST_COUNTS = ArmCounts(MOST_COUNT, MOST_COUNT, MOST_COUNT, MOST_COUNT, MOST_COUNT, MOST_COUNT, (MOST_COUNT,) * 18)
+
+
 def test_the_largest_state_is_below_its_bound() -> None:
     draw = random.Random(1)  # noqa: S311 not for secrets
     full = Sample().admit(draw.sample(range(2**32), MOST_DIGESTS))[0]
@@ -96,8 +99,8 @@ def test_the_largest_state_is_below_its_bound() -> None:
         ),
         disagreement=Disagreement(MOST_COUNT, MOST_COUNT, full),
         unlisted=MOST_COUNT,
-        stable_counts=ArmCounts(*[MOST_COUNT] * 6, latencies=(MOST_COUNT,) * 18),
-        canary_counts=ArmCounts(*[MOST_COUNT] * 6, latencies=(MOST_COUNT,) * 18),
+        stable_counts=LARGEST_COUNTS,
+        canary_counts=LARGEST_COUNTS,
         routers=routers,
         ignored=dict.fromkeys(Ignored, MOST_COUNT),
         decisions=(Decision(kind=Kind.INCONCLUSIVE, sentence="\u0001" * 512, percent=100, counts={"others": MOST_COUNT}),) * MOST_DECISIONS,

@@ -31,8 +31,8 @@ def bad(**logs: float) -> dict[str, Comparison]:
     return {name: evidence(logs.get(name, 0.0)) for name in ("errors", "rejections", "slow")}
 
 
-def decided(state: State, text: str = "", now: float = NOW, **annotations: str) -> Decision:
-    return decide(state, a_policy(text, **annotations), now)
+def decided(state: State, text: str = "") -> Decision:
+    return decide(state, a_policy(text), NOW)
 
 
 def test_a_complete_step_is_followed_by_the_next() -> None:
@@ -100,7 +100,7 @@ def test_the_average_of_all_metrics_decides_on_a_roll_back(logs: dict[str, float
 
 
 def test_slow_responses_count_where_there_is_an_slo() -> None:
-    decision = decided(a_complete_step(comparisons=bad(slow=6.0)), **{"tidegate.dev/latency-slo": "1s"})
+    decision = decide(a_complete_step(comparisons=bad(slow=6.0)), a_policy(**{"tidegate.dev/latency-slo": "1s"}), NOW)
 
     assert (decision.kind, decision.metric) == (Kind.ROLL_BACK, "slow")
     assert decision.counts == {"canary": 9, "others": 5}
