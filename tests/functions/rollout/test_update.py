@@ -1,72 +1,21 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pytest
 
 from functions.rollout.announcement import decided, started
 from functions.rollout.errors import Contended
 from functions.rollout.policy import POLICY
-from functions.rollout.service import begin, move, rollout_of
-from functions.rollout.state import Decision, Kind, Phase, State
-from functions.rollout.update import Conflict, update
-from tests.functions.rollout.examples import CANARY, STABLE, STARTED, a_policy, an_outcome
+from functions.rollout.state import Decision, Kind, Phase
+from functions.rollout.update import update
+from tests.functions.rollout.cluster import FakeCluster
+from tests.functions.rollout.examples import CANARY, STABLE, STARTED
 
 ALARM = range(0, 2**32, 2**26)  # 64 keys with errors, all of the canary
 
 
-class Cluster:
-    """One Knative Service, with a user who changes it `rivals` times just before it is written."""
-
-    def __init__(self, rivals: int = 0) -> None:
-        split = [{"revisionName": STABLE, "percent": 100, "tag": "stable"}]
-        status = {"latestCreatedRevisionName": CANARY, "latestReadyRevisionName": CANARY, "traffic": split}
-        self.service: dict[str, Any] = {
-            "metadata": {"name": "flights", "resourceVersion": "1", "annotations": {}},
-            "spec": {"traffic": split},
-            "status": status,
-        }
-        self.patches: list[Mapping[str, Any]] = []
-        self._rivals = 0
-        self.begun = begin(self.service, a_policy(), STARTED)
-        self.patch("flights", move(self.service, self.begun))
-        self._rivals = rivals
-
-    def get(self, name: str) -> Mapping[str, Any] | None:
-        return self.service if name == "flights" else None
-
-    def patch(self, name: str, body: Mapping[str, Any]) -> None:
-        if self._rivals:
-            self._rivals -= 1
-            self.service = self.service | {"metadata": self.service["metadata"] | {"resourceVersion": f"rival-{self._rivals}"}}
-        metadata = self.service["metadata"]
-        if body["metadata"]["resourceVersion"] != metadata["resourceVersion"]:
-            raise Conflict
-        self.patches.append(body)
-        metadata = metadata | {
-            "resourceVersion": f"{len(self.patches)}",
-            "annotations": metadata["annotations"] | body["metadata"]["annotations"],
-        }
-        self.service = self.service | {"metadata": metadata, "spec": self.service["spec"] | body.get("spec", {})}
-
-    @property
-    def state(self) -> State:
-        state = rollout_of(self.service)
-        assert state is not None
-        return state
-
-    @property
-    def split(self) -> dict[str, int]:
-        return {entry["revisionName"]: entry["percent"] for entry in self.service["spec"]["traffic"]}
-
-    def outcome(self, sequence: int = 1, **fields: Any) -> Any:
-        return an_outcome(sequence, percent=5, rollout=self.begun.rollout, **fields)
-
-
 @pytest.mark.parametrize("rivals", [0, 3])
 def test_a_bad_canary_loses_its_traffic_in_the_same_write_as_its_state(rivals: int) -> None:
-    cluster = Cluster(rivals)
+    cluster = FakeCluster(rivals)
     state, decisions = update(cluster, "flights", [cluster.outcome(canary=list(ALARM))], STARTED + 5)
 
     assert cluster.split == {STABLE: 100}
@@ -78,7 +27,7 @@ def test_a_bad_canary_loses_its_traffic_in_the_same_write_as_its_state(rivals: i
 
 
 def test_outcomes_are_written_once_and_without_a_change_of_traffic() -> None:
-    cluster = Cluster()
+    cluster = FakeCluster()
     outcomes = [cluster.outcome(stable=[1])]
     assert update(cluster, "flights", outcomes, STARTED + 5)[1] == []
     assert cluster.state.comparisons["errors"].rest == 1
@@ -92,7 +41,7 @@ def test_outcomes_are_written_once_and_without_a_change_of_traffic() -> None:
 
 
 def test_a_service_that_changes_all_the_time_is_left_for_later() -> None:
-    cluster = Cluster(rivals=10)
+    cluster = FakeCluster(rivals=10)
 
     with pytest.raises(Contended, match="the Knative Service flights changes all the time; deliver the outcomes again later"):
         update(cluster, "flights", [cluster.outcome(canary=list(ALARM))], STARTED + 5)
@@ -100,7 +49,7 @@ def test_a_service_that_changes_all_the_time_is_left_for_later() -> None:
 
 
 def test_what_a_user_changes_is_adopted_and_stays() -> None:
-    cluster = Cluster()
+    cluster = FakeCluster()
     cluster.service["spec"]["traffic"] = [{"revisionName": CANARY, "percent": 100}]
     state, decisions = update(cluster, "flights", [cluster.outcome(stable=[1])], STARTED + 5)
 
@@ -110,7 +59,7 @@ def test_what_a_user_changes_is_adopted_and_stays() -> None:
 
 
 def test_a_policy_that_cannot_be_read_pauses_and_still_rolls_back() -> None:
-    cluster = Cluster()
+    cluster = FakeCluster()
     cluster.service["metadata"]["annotations"][POLICY] = "steps: many"
     update(cluster, "flights", [cluster.outcome(1, stable=[1])], STARTED + 5)
     assert cluster.split == {STABLE: 95, CANARY: 5}
@@ -120,7 +69,7 @@ def test_a_policy_that_cannot_be_read_pauses_and_still_rolls_back() -> None:
 
 
 def test_a_model_without_a_rollout_has_nothing_to_update() -> None:
-    cluster = Cluster()
+    cluster = FakeCluster()
     cluster.service["metadata"]["annotations"].clear()
 
     assert update(cluster, "flights", [cluster.outcome()], STARTED) == (None, ())
@@ -128,7 +77,7 @@ def test_a_model_without_a_rollout_has_nothing_to_update() -> None:
 
 
 def test_a_decision_is_an_event_with_its_evidence_and_the_same_id_each_time() -> None:
-    cluster = Cluster()
+    cluster = FakeCluster()
     state, (decision,) = update(cluster, "flights", [cluster.outcome(canary=list(ALARM))], STARTED + 5)
     assert state is not None
     event = decided(state, decision)
@@ -143,6 +92,6 @@ def test_a_decision_is_an_event_with_its_evidence_and_the_same_id_each_time() ->
 
 @pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.NONE])
 def test_each_kind_of_decision_has_its_event(kind: Kind) -> None:
-    event = decided(Cluster().begun, Decision(kind=kind, sentence="because.", percent=5))
+    event = decided(FakeCluster().begun, Decision(kind=kind, sentence="because.", percent=5))
 
     assert event.type.startswith("dev.tidegate.rollout.")
