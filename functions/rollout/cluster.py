@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
@@ -31,7 +31,7 @@ class Cluster:
 
     def __init__(self, access: Access) -> None:
         self._namespace = access.namespace
-        configuration = client.Configuration(host=access.url)
+        configuration: Any = client.Configuration(host=access.url)
         configuration.retries = False
         if access.account is not None:
             configuration.ssl_ca_cert = str(access.account / "ca.crt")
@@ -46,7 +46,7 @@ class Cluster:
         self._core = client.CoreV1Api(self._client)
 
     def close(self) -> None:
-        self._client.close()
+        self._client.close()  # type: ignore[no-untyped-call]
 
     def names(self) -> Sequence[str]:
         """The Services of the namespace. Raises ClusterUnavailable."""
@@ -94,7 +94,7 @@ class Cluster:
             "count": 1,
         }
         try:
-            self._core.create_namespaced_event(self._namespace, event, _request_timeout=_TIMEOUT_SECONDS)
+            self._core.create_namespaced_event(self._namespace, cast("Any", event), _request_timeout=_TIMEOUT_SECONDS)
         except (ApiException, HTTPError, OSError) as error:
             raise _unavailable(error) from error
 
