@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from eventing.types import KNATIVE_PING, OUTCOME_OBSERVED
 from functions.rollout.announcement import decided
 from functions.rollout.cluster import ClusterUnavailable
 from functions.rollout.errors import Contended, InvalidState
+from functions.rollout.sink import Sink
 from functions.rollout.state import Decision, State
 from functions.rollout.turns import Turns
 from functions.rollout.update import Services, update
@@ -41,11 +43,8 @@ class RecordingServices(Services, Protocol):
         """Make a decision an Event of the Service."""
 
 
-Announce = Callable[[Event], Awaitable[None]]
-
-
-def build(services: RecordingServices, announce: Announce | None = None, clock: Callable[[], float] = time.time) -> FastAPI:
-    """The application. `announce` sends an event to the sink; what it raises is logged.
+def build(services: RecordingServices, sink: Sink | None = None, clock: Callable[[], float] = time.time) -> FastAPI:
+    """The application, with the sink of decisions.
 
     It answers 2xx after the outcome is written into the Service, so that one that was not is delivered again.
     """
@@ -55,11 +54,16 @@ def build(services: RecordingServices, announce: Announce | None = None, clock: 
         for decision in decisions:
             assert state is not None  # noqa: S101 a decision is one of a rollout
             log.info("%s: %s", model, decision.sentence)
-            await _publish(services, announce, state, decision)
+            await _publish(services, sink, state, decision)
 
     turns = Turns(turn)
 
-    app = FastAPI(title="Tidegate rollouts", openapi_url=None)
+    @asynccontextmanager
+    async def connected(_: FastAPI) -> AsyncIterator[None]:
+        async with sink or nullcontext():
+            yield
+
+    app = FastAPI(title="Tidegate rollouts", openapi_url=None, lifespan=connected)
 
     @app.post("/")
     async def receive(request: Request) -> Response:
@@ -93,11 +97,11 @@ async def _event_of(request: Request) -> Event:
     return event
 
 
-async def _publish(services: RecordingServices, announce: Announce | None, state: State, decision: Decision) -> None:
+async def _publish(services: RecordingServices, sink: Sink | None, state: State, decision: Decision) -> None:
     """Report a decision. It has been carried out by now, so nothing that fails here may make it fail."""
     steps: list[Callable[[], Awaitable[None]]] = [partial(asyncio.to_thread, services.record, state, decision)]
-    if announce is not None:
-        steps.append(partial(announce, decided(state, decision)))
+    if sink is not None:
+        steps.append(partial(sink.post, decided(state, decision)))
     for step in steps:
         try:
             await step()
