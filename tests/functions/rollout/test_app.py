@@ -109,8 +109,8 @@ def test_a_service_that_changes_all_the_time_is_a_reason_to_retry() -> None:
     assert answer.status_code == 503
 
 
-def test_a_decision_stands_although_it_cannot_be_reported(cluster: FakeCluster) -> None:
-    cluster.record = refuse  # type: ignore[method-assign]
+def test_a_decision_stands_although_it_cannot_be_reported(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "record", refuse)
     with TestClient(build(cluster, Sink("http://127.0.0.1:9"), clock=lambda: STARTED + 100)) as client:
         assert post(client, cluster.outcome(canary=ALARM).to_event()).status_code == 204
         assert client.get("/readyz").status_code == client.get("/livez").status_code == 200
