@@ -55,6 +55,8 @@ class ArmOutcome:
     latencies: Sequence[int] = ()
     scores: Sequence[float] = ()
     """Scores of a sample of the replies, the same for all arms."""
+    score_keys: Sequence[int] = ()
+    """The digests of the keys of `scores`, in their order. Scores without a key are not compared."""
     bad_keys: Mapping[str, Sequence[int]] = field(default_factory=dict)
     """The digests of the keys with at least one bad outcome, by the name of it (BAD_OUTCOMES)."""
 
@@ -166,6 +168,7 @@ def _arm_to_json(arm: ArmOutcome) -> dict[str, Any]:
         "keys": arm.keys.to_text(),
         "latencies": list(arm.latencies),
         "scores": list(arm.scores),
+        "score_keys": list(arm.score_keys),
         "bad_keys": {name: list(keys) for name, keys in arm.bad_keys.items()},
     }
 
@@ -217,6 +220,7 @@ def _arm(index: int, value: object) -> ArmOutcome:
         keys=Distinct.from_text(read.text("keys")),
         latencies=read.counts("latencies", 64),
         scores=read.numbers("scores", MOST_SCORES),
+        score_keys=read.counts("score_keys", MOST_SCORES, most=2**32 - 1) if "score_keys" in value else (),
         bad_keys={name: keys.counts(name, MOST_KEYS, most=2**32 - 1) for name in bad_keys},
     )
 

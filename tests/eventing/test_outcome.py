@@ -38,6 +38,7 @@ ARMS = st.builds(
     keys=st.lists(DIGESTS).map(sketch),
     latencies=st.lists(COUNTS, max_size=18),
     scores=st.lists(st.floats(-1e9, 1e9), max_size=8),
+    score_keys=st.lists(DIGESTS, max_size=8),
     bad_keys=st.dictionaries(st.sampled_from(BAD_OUTCOMES), st.lists(DIGESTS, max_size=8)),
 )
 SHADOWS = st.builds(
@@ -101,6 +102,7 @@ SHADOW = {"revision": "flights-00003", "pairs": 0, "disagreements": 0, "dropped"
         ({}, {"keys": "AAAA"}, "the sketch of distinct keys is not base64 of 256 registers"),
         ({}, {"keys": "é"}, "the sketch of distinct keys is not base64 of 256 registers"),
         ({}, {"scores": [None]}, "scores of arm 1 of the outcome must be an array of numbers"),
+        ({}, {"score_keys": [2**32]}, "score_keys of arm 1 of the outcome must be an array of integers from 0 to 4294967295"),
         ({}, {"bad_keys": {"other": []}}, "must be an object with keys among errors, rejections, slow"),
         (
             {},

@@ -159,7 +159,8 @@ class Window:
                 forced=tally.forced,
                 keys=tally.keys,
                 latencies=tally.latencies.counts,
-                scores=scores.get(revision, ()),
+                scores=[score for _, score in scores.get(revision, ())],
+                score_keys=[digest for digest, _ in scores.get(revision, ())],
                 bad_keys=listed.get(revision, {}),
             )
             for revision, tally in tallies
@@ -191,11 +192,12 @@ class Window:
             if kind is not None and item is not None:
                 self._count_bad(kind, call.revision, [item])
 
-    def _scores(self) -> dict[str, list[float]]:
-        found: dict[str, list[float]] = {}
+    def _scores(self) -> dict[str, list[tuple[int, float]]]:
+        """The sampled scores of each revision, each with the digest of its key."""
+        found: dict[str, list[tuple[int, float]]] = {}
         for reply in self._sample.replies():
             numbers = scores_of(reply.body, len(reply.items))
-            scores = [several[0] for item, several in zip(reply.items, numbers, strict=True) if several and item is not None]
+            scores = [(item, several[0]) for item, several in zip(reply.items, numbers, strict=True) if several and item is not None]
             found.setdefault(reply.revision, []).extend(scores)
         return found
 

@@ -1,0 +1,21 @@
+"""Errors of the rollout function."""
+
+from __future__ import annotations
+
+from common.errors import RemediedError
+
+
+class InvalidPolicy(RemediedError):
+    """An annotation of a rollout has a value that makes no sense. The message starts with annotation and field."""
+
+
+class InvalidState(RemediedError):
+    """The annotation with a rollout's state was not written by this program."""
+
+
+class NotPossible(RemediedError):
+    """A rollout cannot do this with the Knative Service as it is."""
+
+
+class Contended(RemediedError):
+    """The Knative Service changed at each attempt to write to it."""
