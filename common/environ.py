@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from common.errors import InvalidSetting
+from common.redaction import redact_url
 
 Environ = Mapping[str, str]
 
@@ -52,6 +53,25 @@ def one_of(environ: Environ, name: str, default: str, choices: Collection[str]) 
     if value not in choices:
         raise InvalidSetting(f"{name} is {value!r}", remedy=f"set one of {', '.join(choices)}")
     return value
+
+
+def url(environ: Environ, name: str) -> str | None:
+    """Return an HTTP URL; None when the variable is missing or empty. Raises InvalidSetting."""
+    value = environ.get(name)
+    if value and not is_url(value):
+        raise InvalidSetting(f"{name} is {redact_url(value)!r}", remedy="set an http or https URL, such as http://sink.example.com/path")
+    return value or None
+
+
+def is_url(value: str) -> bool:
+    """Return whether a value is an absolute HTTP URL."""
+    from urllib.parse import urlsplit  # here, since a model function starts without it
+
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def flag(environ: Environ, name: str, default: bool) -> bool:

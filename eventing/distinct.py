@@ -37,6 +37,11 @@ class Distinct:
         if rank > self._registers[index]:
             self._registers[index] = rank
 
+    def copy(self) -> Distinct:
+        sketch = Distinct()
+        sketch._registers = bytearray(self._registers)
+        return sketch
+
     def merge(self, other: Distinct) -> None:
         """Add every hash of another sketch."""
         self._registers = bytearray(map(max, self._registers, other._registers))

@@ -24,6 +24,9 @@ MOST_ARMS = 16
 MOST_KEYS = 1_024
 """Keys of an event, of all arms and lists together."""
 MOST_SCORES = 256
+"""Scores of an event, of all arms together."""
+MOST_PAIRS = 256
+"""Keys, and differences, of an event's comparison with the shadow."""
 
 BAD_OUTCOMES = ("errors", "rejections", "slow")
 """What can be wrong with a request: the arm failed; it refused what the caller sent; it took longer than the SLO."""
@@ -33,8 +36,10 @@ BAD_OUTCOMES = ("errors", "rejections", "slow")
 class ArmOutcome:
     """An arm in one window.
 
-    Requests are those of the split: without those that named the revision (`forced`). A request counts as `cold` if it
-    waited for a start from zero; its latency is not in `latencies`, nor is it slow. Counts of latencies are by
+    Requests are those of the split: without those that named the revision or a version (`forced`). Each event of a
+    batch, and each row with a key of its own, is a request. A request counts as `cold` if it waited for a start; its
+    latency is not in `latencies`, nor is it slow. Neither is that of a batch: an arm's part of it is as large as its
+    percentage, so that parts cannot be compared. Counts of latencies are by
     `functions.runtime.observability.histogram.LATENCIES`.
     """
 
@@ -57,6 +62,25 @@ class ArmOutcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowOutcome:
+    """The revision that got copies of requests, compared with the revisions that answered the callers.
+
+    A pair is a request, or an event of a batch, that both answered. Requests count as `dropped` if no copy was sent,
+    to spare the callers, and as `failed` if the shadow did not answer.
+    """
+
+    revision: str
+    pairs: int = 0
+    disagreements: int = 0
+    dropped: int = 0
+    failed: int = 0
+    differences: Sequence[float] = ()
+    """The shadow's score minus the caller's, of a sample of the pairs."""
+    keys: Sequence[tuple[int, bool]] = ()
+    """The digests of keys, each with whether its first pair of the rollout disagreed; the smallest digests."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """The arms of a model in one window of a router, in which the split did not change.
 
@@ -72,6 +96,7 @@ class Outcome:
     started: float
     seconds: float
     arms: Sequence[ArmOutcome]
+    shadow: ShadowOutcome | None = None
 
     def to_event(self) -> Event:
         """The event. Its id is the same in each attempt to deliver it."""
@@ -104,6 +129,7 @@ def from_event(event: Event) -> Outcome:
         started=read.number("started"),
         seconds=read.number("seconds"),
         arms=[_arm(index, arm) for index, arm in enumerate(arms)],
+        shadow=None if data.get("shadow") is None else _shadow(data["shadow"]),
     )
     if not outcome.arms or len({arm.revision for arm in outcome.arms}) != len(outcome.arms):
         raise InvalidEvent("the outcome must have at least one arm, and each revision once.")
@@ -125,6 +151,7 @@ def _to_json(outcome: Outcome) -> dict[str, Any]:
         "started": outcome.started,
         "seconds": outcome.seconds,
         "arms": [_arm_to_json(arm) for arm in outcome.arms],
+        **({} if outcome.shadow is None else {"shadow": _shadow_to_json(outcome.shadow)}),
     }
 
 
@@ -144,6 +171,33 @@ def _arm_to_json(arm: ArmOutcome) -> dict[str, Any]:
         "score_keys": list(arm.score_keys),
         "bad_keys": {name: list(keys) for name, keys in arm.bad_keys.items()},
     }
+
+
+def _shadow_to_json(shadow: ShadowOutcome) -> dict[str, Any]:
+    return {
+        "revision": shadow.revision,
+        "pairs": shadow.pairs,
+        "disagreements": shadow.disagreements,
+        "dropped": shadow.dropped,
+        "failed": shadow.failed,
+        "differences": list(shadow.differences),
+        "keys": [list(pair) for pair in shadow.keys],
+    }
+
+
+def _shadow(value: object) -> ShadowOutcome:
+    if not isinstance(value, dict):
+        raise InvalidEvent("the shadow of the outcome must be an object.")
+    read = _Reader("the shadow of the outcome", value)
+    return ShadowOutcome(
+        revision=read.text("revision"),
+        pairs=read.count("pairs"),
+        disagreements=read.count("disagreements"),
+        dropped=read.count("dropped"),
+        failed=read.count("failed"),
+        differences=read.numbers("differences", MOST_PAIRS),
+        keys=read.flagged("keys", MOST_PAIRS),
+    )
 
 
 def _arm(index: int, value: object) -> ArmOutcome:
@@ -214,9 +268,19 @@ class _Reader:
             raise self._invalid(name, "an array of numbers")
         return [float(value) for value in values]
 
+    def flagged(self, name: str, longest: int) -> list[tuple[int, bool]]:
+        pairs = self.array(name, longest)
+        if not all(isinstance(pair, list) and len(pair) == 2 and _is_digest(pair[0]) and isinstance(pair[1], bool) for pair in pairs):
+            raise self._invalid(name, "an array of pairs of a digest of 32 bits and a boolean")
+        return [(digest, flag) for digest, flag in pairs]
+
     def _invalid(self, name: str, expected: str) -> InvalidEvent:
         return InvalidEvent(f"{name} of {self.what} must be {expected}.")
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e300
+
+
+def _is_digest(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**32

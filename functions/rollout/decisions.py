@@ -20,7 +20,7 @@ def decide(state: State, policy: Policy, now: float) -> Decision:
         return Decision(
             kind=Kind.NONE, sentence=f"The rollout is over: it was {state.phase.value.replace('-', ' ')}.", percent=state.percent, at=now
         )
-    harm = _harm(state, policy)
+    harm = harm_of(state, policy)
     decision = (
         _roll_back(state, policy, harm)
         or _promote(state, policy, now, harm)
@@ -36,22 +36,18 @@ def apply(state: State, decision: Decision) -> State:
     """The state after a decision was carried out. One like the last one is not remembered again."""
     last = state.decisions[-1] if state.decisions else None
     repeated = last is not None and (last.kind, last.metric, last.percent) == (decision.kind, decision.metric, decision.percent)
-    if decision.kind is Kind.NONE or repeated:
+    if decision.kind is Kind.NONE or (repeated and decision.percent == state.percent):
         return state
     state = replace(state, decisions=(*state.decisions, decision)[-MOST_DECISIONS:])
     if decision.kind is Kind.HOLD:
         return state
     if decision.percent != state.percent:
         state = replace(state, percent=decision.percent, step_elapsed=0.0, step_keys=Distinct())
-    if decision.percent == 0:
-        return replace(state, phase=Phase.ROLLED_BACK)
-    if decision.percent == 100:
-        return replace(state, phase=Phase.PROMOTED)
-    return replace(state, phase=Phase.INCONCLUSIVE) if decision.kind is Kind.INCONCLUSIVE else state
+    return replace(state, phase=decision.phase)
 
 
 @dataclass(frozen=True, slots=True)
-class _Harm:
+class Harm:
     """All that counts towards a roll-back: the mean of the e-values, and the metric that says most."""
 
     e_value: float
@@ -69,13 +65,14 @@ def evidence(state: State, policy: Policy) -> dict[str, float]:
     return e_values
 
 
-def _harm(state: State, policy: Policy) -> _Harm:
+def harm_of(state: State, policy: Policy) -> Harm:
+    """The evidence for a roll-back."""
     held = _holding_metrics(policy)
     e_values = {name: value for name, value in evidence(state, policy).items() if name not in held}
     mean = average(e_values.values())
     # Half way, in powers of ten, to a roll-back: not enough for one, too much for a larger share.
     suspicious = mean >= 1 / math.sqrt(policy.alpha)
-    return _Harm(mean, max(e_values, key=e_values.__getitem__, default=""), suspicious)
+    return Harm(mean, max(e_values, key=e_values.__getitem__, default=""), suspicious)
 
 
 def _holding_metrics(policy: Policy) -> set[str]:
@@ -83,7 +80,7 @@ def _holding_metrics(policy: Policy) -> set[str]:
     return {name for name, metric in metrics.items() if metric is not None and metric.then == "hold"}
 
 
-def _roll_back(state: State, policy: Policy, harm: _Harm) -> Decision | None:
+def _roll_back(state: State, policy: Policy, harm: Harm) -> Decision | None:
     threshold = 1 / policy.alpha
     if harm.e_value < threshold:
         return None
@@ -93,6 +90,7 @@ def _roll_back(state: State, policy: Policy, harm: _Harm) -> Decision | None:
         sentence=f"{state.canary} is rolled back: {finding(state, harm.metric, counts)}. "
         f"The evidence is {number(harm.e_value)}; {number(threshold)} is enough.",
         percent=0,
+        phase=Phase.ROLLED_BACK,
         metric=harm.metric,
         e_value=harm.e_value,
         threshold=threshold,
@@ -100,7 +98,7 @@ def _roll_back(state: State, policy: Policy, harm: _Harm) -> Decision | None:
     )
 
 
-def _promote(state: State, policy: Policy, now: float, harm: _Harm) -> Decision | None:
+def _promote(state: State, policy: Policy, now: float, harm: Harm) -> Decision | None:
     """Promotion after the last step, if nothing is missing."""
     if state.phase is not Phase.RUNNING or policy.next_step(state.percent) != 100:
         return None
@@ -109,36 +107,41 @@ def _promote(state: State, policy: Policy, now: float, harm: _Harm) -> Decision 
     counts = {"keys": state.exposed_keys, "failed": state.failed}
     if policy.maximum_errors is None:
         sentence = f"{state.canary} is promoted: all steps are complete, and nothing speaks against it."
-        return Decision(kind=Kind.PROMOTE, sentence=sentence, percent=100, metric="steps", counts=counts)
+        return Decision(kind=Kind.PROMOTE, sentence=sentence, percent=100, phase=Phase.PROMOTED, metric="steps", counts=counts)
     return Decision(
         kind=Kind.PROMOTE,
         sentence=f"{state.canary} is promoted: fewer than {policy.maximum_errors:.2%} of keys get an error from it "
         f"({counts['failed']} of at least {counts['keys']} keys did), and nothing speaks against it.",
         percent=100,
+        phase=Phase.PROMOTED,
         metric="errors",
-        e_value=_safety(state, policy.maximum_errors),
+        e_value=safety_of(state, policy.maximum_errors),
         threshold=1 / policy.beta,
         counts=counts,
     )
 
 
-def _deadline(state: State, policy: Policy, now: float, harm: _Harm) -> Decision | None:
+def _deadline(state: State, policy: Policy, now: float, harm: Harm) -> Decision | None:
     if state.phase is Phase.INCONCLUSIVE:
-        sentence = f"{state.canary} keeps {state.percent}%: the deadline has passed, and a person has to decide."
+        sentence = f"{state.canary} keeps {_share(state.percent)}: the deadline has passed, and a person has to decide."
         return Decision(kind=Kind.HOLD, sentence=sentence, percent=state.percent, metric="deadline")
     if state.elapsed < policy.deadline:
         return None
     then = policy.at_deadline
     if then == "promote" and (harm.suspicious or _waiting(state, policy, now)):
         then = "hold"
-    percent = {"hold": state.percent, "roll-back": 0, "promote": 100}[then]
-    done = {"hold": f"keeps {state.percent}%", "roll-back": "is rolled back", "promote": "is promoted"}[then]
+    percent, phase, done = {
+        "hold": (state.percent, Phase.INCONCLUSIVE, f"keeps {_share(state.percent)}"),
+        "roll-back": (0, Phase.ROLLED_BACK, "is rolled back"),
+        "promote": (100, Phase.PROMOTED, "is promoted"),
+    }[then]
     keys = state.exposed_keys
     had = f"It had at least {keys} keys" if keys else "It had no traffic"
     return Decision(
         kind=Kind.INCONCLUSIVE,
         sentence=f"{state.canary} {done}: the rollout has reached its deadline without a decision. {had}.",
         percent=percent,
+        phase=phase,
         metric="deadline",
         e_value=harm.e_value,
         threshold=1 / policy.alpha,
@@ -152,7 +155,7 @@ def _incomplete(state: State, policy: Policy) -> Decision | None:
         return None
     return Decision(
         kind=Kind.NONE,
-        sentence=f"{state.canary} has {state.percent}% for {seconds:.0f} of {policy.minimum_duration:.0f} s, "
+        sentence=f"{state.canary} has {_share(state.percent)} for {seconds:.0f} of {policy.minimum_duration:.0f} s, "
         f"with at least {keys} of {policy.minimum_keys} keys.",
         percent=state.percent,
         metric="step",
@@ -160,7 +163,7 @@ def _incomplete(state: State, policy: Policy) -> Decision | None:
     )
 
 
-def _held(state: State, policy: Policy, now: float, harm: _Harm) -> Decision | None:
+def _held(state: State, policy: Policy, now: float, harm: Harm) -> Decision | None:
     """The reason why a complete step does not end."""
     e_values = evidence(state, policy)
     for metric in sorted(_holding_metrics(policy)):
@@ -176,10 +179,10 @@ def _held(state: State, policy: Policy, now: float, harm: _Harm) -> Decision | N
     following = policy.next_step(state.percent)
     if following is None:
         return _hold(state, "steps", "this is the last step, and a person has to decide")
-    if following == 100 and policy.maximum_errors is not None and _safety(state, policy.maximum_errors) < 1 / policy.beta:
+    if following == 100 and policy.maximum_errors is not None and safety_of(state, policy.maximum_errors) < 1 / policy.beta:
         keys, failed = state.exposed_keys, state.failed
         reason = f"{failed} of at least {keys} keys with an error do not show yet that fewer than {policy.maximum_errors:.2%} get one"
-        safety = _safety(state, policy.maximum_errors)
+        safety = safety_of(state, policy.maximum_errors)
         return _hold(state, "errors", reason, safety, 1 / policy.beta, {"keys": keys, "failed": failed})
     return None
 
@@ -200,7 +203,7 @@ def _hold(
 ) -> Decision:
     return Decision(
         kind=Kind.HOLD,
-        sentence=f"{state.canary} keeps {state.percent}%: {reason}.",
+        sentence=f"{state.canary} keeps {_share(state.percent)}: {reason}.",
         percent=state.percent,
         metric=metric,
         e_value=e_value,
@@ -214,12 +217,17 @@ def _advance(state: State, policy: Policy) -> Decision:
     keys = state.exposed_keys_of_step
     return Decision(
         kind=Kind.ADVANCE,
-        sentence=f"{state.canary} gets {percent}%: it had at least {keys} keys at {state.percent}%, and nothing speaks against it.",
+        sentence=f"{state.canary} gets {percent}%: nothing speaks against it after at least {keys} keys with {_share(state.percent)}.",
         percent=percent,
         metric="step",
         counts={"keys": keys},
     )
 
 
-def _safety(state: State, bound: float) -> float:
+def safety_of(state: State, bound: float) -> float:
+    """The evidence that fewer keys than this share get an error from the canary."""
     return evidence_below(state.failed, state.exposed_keys, bound=bound)
+
+
+def _share(percent: int) -> str:
+    return f"{percent}%" if percent else "copies of requests"

@@ -15,12 +15,10 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from functions.rollout.errors import InvalidPolicy
+from functions.runtime.knative.traffic import LATENCY_SLO
 
 POLICY = "tidegate.dev/rollout-policy"
 """The annotation with the policy, as YAML or JSON. Every field has a default."""
-LATENCY_SLO = "tidegate.dev/latency-slo"
-"""The annotation with the time that a response may take, such as `250ms`: slower ones are slow. The router reads it too."""
-
 _MOST_CHARACTERS = 8_192
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d)")
@@ -140,23 +138,24 @@ class Hours(_Model):
 class Policy(_Model):
     """How a canary gets traffic, and what it has to show for it."""
 
-    steps: tuple[Annotated[int, Field(ge=1, le=100)], ...] = (5, 20, 50, 100)
-    """The canary's percentages. The step to 100 promotes it; without it, a person does."""
+    steps: tuple[Annotated[int, Field(ge=0, le=100)], ...] = (5, 20, 50, 100)
+    """The canary's percentages. At 0 it is a shadow, which gets copies of requests. The step to
+    100 promotes it; without it, a person does."""
     minimum_keys: int = Field(default=100, ge=1, le=1_000_000_000)
     """Keys of the canary, at least, before a step ends: an estimate that is rather too low."""
     minimum_duration: Duration = 600.0
     """Seconds of a step, at least."""
     metrics: Metrics = Metrics()
     alpha: float = Field(default=0.01, gt=0, le=0.5)
-    """The probability, at most, that a canary as good as the others is ever rolled back."""
+    """The probability, at most, that a canary as good as the others is rolled back at any time."""
     beta: float = Field(default=0.05, gt=0, le=0.5)
-    """The probability, at most, that a canary that fails more keys than `maximum_errors` is ever promoted."""
+    """The probability, at most, that a canary that fails more keys than `maximum_errors` is promoted at any time."""
     maximum_errors: float | None = Field(default=0.05, gt=0, lt=1)
     """The share of keys with an error that a canary has to be shown to stay below; `null` promotes without."""
     deadline: Duration = 86_400.0
     """Seconds until a rollout without a decision is inconclusive."""
     at_deadline: Literal["hold", "roll-back", "promote"] = "hold"
-    pause_at: tuple[Annotated[int, Field(ge=1, le=99)], ...] = ()
+    pause_at: tuple[Annotated[int, Field(ge=0, le=99)], ...] = ()
     """Percentages at which the canary stays until a person approves of more."""
     paused: bool = False
     """The canary gets no more traffic for now; it is still rolled back if it fails."""

@@ -14,9 +14,9 @@ from functions.rollout.codec import STATE, decode, encode
 from functions.rollout.decisions import apply
 from functions.rollout.errors import NotPossible
 from functions.rollout.policy import Policy
-from functions.rollout.state import Decision, Kind, State, start
+from functions.rollout.state import Decision, Kind, Phase, State, start
 from functions.runtime.knative.objects import traffic_targets
-from functions.runtime.knative.traffic import ROLLOUT
+from functions.runtime.knative.traffic import ROLLOUT, SHADOW_TAG
 
 STABLE_TAG, CANARY_TAG = "stable", "canary"
 
@@ -48,7 +48,7 @@ def begin(service: Mapping[str, Any], policy: Policy, now: float, *, canary: str
 
 
 def annotate(service: Mapping[str, Any], state: State) -> dict[str, Any]:
-    """The merge patch that writes the state, unless somebody has changed the Service since it was read."""
+    """The merge patch that writes the state, unless the Service was changed since it was read."""
     annotations = {STATE: encode(state), ROLLOUT: state.rollout}
     return {"metadata": {"resourceVersion": service["metadata"]["resourceVersion"], "annotations": annotations}}
 
@@ -60,19 +60,25 @@ def move(service: Mapping[str, Any], state: State) -> dict[str, Any]:
 
 def traffic_of(service: Mapping[str, Any], state: State) -> list[dict[str, Any]]:
     """The traffic block: stable revision first. Tags of others that have no percentage stay."""
-    split = [(state.stable, 100 - state.percent), (state.canary, state.percent)]
-    tags = [STABLE_TAG, CANARY_TAG] if state.running else [STABLE_TAG]
-    ours = [(revision, percent) for revision, percent in split if percent]
-    others = [
+    canary_tag = CANARY_TAG if state.percent else SHADOW_TAG
+    if state.running:
+        ours = [_target(state.stable, 100 - state.percent, STABLE_TAG), _target(state.canary, state.percent, canary_tag)]
+    else:
+        ours = [_target(state.canary if state.phase is Phase.PROMOTED else state.stable, 100, STABLE_TAG)]
+    taken = {STABLE_TAG, CANARY_TAG, *(target["tag"] for target in ours)}
+    return ours + [
         entry
         for entry in service["spec"].get("traffic") or []
-        if entry.get("tag") and not entry.get("percent") and entry["tag"] not in (STABLE_TAG, CANARY_TAG)
+        if entry.get("tag") and not entry.get("percent") and entry["tag"] not in taken and not _was_shadow(entry, state)
     ]
-    entries = [
-        {"revisionName": revision, "latestRevision": False, "percent": percent, "tag": tag}
-        for (revision, percent), tag in zip(ours, tags, strict=True)
-    ]
-    return entries + others
+
+
+def _target(revision: str, percent: int, tag: str) -> dict[str, Any]:
+    return {"revisionName": revision, "latestRevision": False, "percent": percent, "tag": tag}
+
+
+def _was_shadow(entry: Mapping[str, Any], state: State) -> bool:
+    return entry["tag"] == SHADOW_TAG and entry.get("revisionName") == state.canary
 
 
 def adopt(service: Mapping[str, Any], state: State, now: float) -> State:
@@ -82,15 +88,16 @@ def adopt(service: Mapping[str, Any], state: State, now: float) -> State:
     over. Write the state by `annotate`, so that their traffic stays.
     """
     split = _split(service["spec"].get("traffic"), service)
-    if not state.running or not split or split == {state.stable: 100 - state.percent, state.canary: state.percent}:
-        return state
     third = sorted(split.keys() - {state.stable, state.canary})
     percent = 0 if third else split.get(state.canary, 0)
-    kind = {0: Kind.ROLL_BACK, 100: Kind.PROMOTE}.get(percent, Kind.ADVANCE)
-    sentence = f"Somebody gave {percent}% to {state.canary}."
+    if not state.running or not split or (percent == state.percent and not third):
+        return state
+    ends = {0: (Kind.ROLL_BACK, Phase.ROLLED_BACK), 100: (Kind.PROMOTE, Phase.PROMOTED)}
+    kind, phase = ends.get(percent, (Kind.ADVANCE, state.phase))
+    sentence = f"A user gave {percent}% to {state.canary}."
     if third:
-        sentence = f"The rollout of {state.canary} is over: somebody gave traffic to {', '.join(third)[:200]}."
-    return apply(state, Decision(kind=kind, sentence=sentence, percent=percent, metric="manual", at=now))
+        sentence = f"The rollout of {state.canary} is over: a user gave traffic to {', '.join(third)[:200]}."
+    return apply(state, Decision(kind=kind, sentence=sentence, percent=percent, phase=phase, metric="manual", at=now))
 
 
 def _only_revision(name: str, service: Mapping[str, Any]) -> str:

@@ -50,6 +50,8 @@ class Decision:
     """For a person: what is done and why."""
     percent: int
     """The canary's percentage after it."""
+    phase: Phase = Phase.RUNNING
+    """Of the rollout after it."""
     metric: str = ""
     """What the decision is about: `errors`, `rejections`, `slow`, `drift`, `disagreement`, or a rule of the policy."""
     e_value: float = 1.0
@@ -73,7 +75,6 @@ class ArmCounts:
     latencies: tuple[int, ...] = (0,) * (len(LATENCIES) + 1)
 
     def add(self, arm: ArmOutcome) -> ArmCounts:
-        latencies = [*arm.latencies[: len(self.latencies)], *[0] * (len(self.latencies) - len(arm.latencies))]
         return ArmCounts(
             requests=_sum(self.requests, arm.requests),
             errors=_sum(self.errors, arm.errors),
@@ -81,7 +82,7 @@ class ArmCounts:
             slow=_sum(self.slow, arm.slow),
             cold=_sum(self.cold, arm.cold),
             forced=_sum(self.forced, arm.forced),
-            latencies=tuple(map(_sum, self.latencies, latencies)),
+            latencies=tuple(map(_sum, self.latencies, arm.latencies)) if len(arm.latencies) == len(self.latencies) else self.latencies,
         )
 
 
@@ -89,7 +90,7 @@ class ArmCounts:
 class State:
     """A rollout from its start to its end.
 
-    Time is counted while somebody looks: `elapsed` grows by the time since the last look, and by a few minutes at most.
+    Time is counted while the function looks: `elapsed` grows by the time since the last look, and by a few minutes at most.
     So a clock that jumps ends no step and no rollout.
     """
 
@@ -100,7 +101,7 @@ class State:
     """The name of the revision, like `canary`."""
     canary: str
     percent: int
-    """The canary's percentage that the current step asks for."""
+    """The canary's percentage that the current step asks for. At 0 it is a shadow: it gets copies of requests."""
     started: float
     clock: float
     """The time of the last look."""
@@ -138,7 +139,7 @@ class State:
 
     @property
     def exposed_keys_of_step(self) -> int:
-        return lower(self.step_keys)
+        return lower(self.step_keys) if self.percent else self.disagreement.pairs
 
     @property
     def failed(self) -> int:

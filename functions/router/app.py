@@ -16,6 +16,10 @@ from functions.router.call import Call, RouterLimits
 from functions.router.dispatch import Dispatcher
 from functions.router.information import Handler, Information
 from functions.router.metrics import Metrics
+from functions.router.outcomes.exchange import Exchanges
+from functions.router.outcomes.mirror import Mirror
+from functions.router.outcomes.observer import Observer
+from functions.router.outcomes.sender import Sender
 from functions.router.paths import Kind, ModelRequest
 from functions.router.reply import Reply
 from functions.router.routes import Joined, Routes
@@ -54,10 +58,15 @@ class App:
         self._metrics = Metrics()
         self._table = Table(settings.first_view_seconds)
         self._upstream = Upstream()
+        self._sender = Sender(settings.sink, self._metrics) if settings.sink is not None else None
+        self._observer = Observer(self._threads, self._sender.put) if self._sender is not None else None
+        self._mirror = Mirror(self._upstream, self._metrics, self._is_busy)
+        self._flush_seconds = settings.flush_seconds
         dispatcher = Dispatcher(
             self._table,
             self._upstream,
             self._metrics,
+            Exchanges(self._observer, self._mirror),
             request_seconds=settings.request_seconds,
             retry_seconds=settings.retry_seconds,
         )
@@ -146,6 +155,10 @@ class App:
         """The model as a label of metrics: empty for a name that a caller has invented."""
         return request.model if request.model in self._table.models else ""
 
+    def _is_busy(self) -> bool:
+        """Whether there is little room for anything but the requests of callers."""
+        return 2 * self._in_flight > self._limits.requests or 2 * self._budget.used > self._limits.bodies_bytes
+
     def _add_gauges(self) -> None:
         gauge = self._metrics.gauge
         gauge("tidegate_router_requests_in_flight", "Requests in flight.", lambda: self._in_flight)
@@ -156,17 +169,31 @@ class App:
             "Seconds since the last response of the Kubernetes API about models; there is one every few minutes at least.",
             lambda: self._table.age_seconds,
         )
+        sender = self._sender
+        if sender is not None:
+            gauge("tidegate_router_outcomes_queued", "Outcome events that wait for the sink.", lambda: sender.queued)
 
     @contextlib.asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
         async with self._upstream, session(timeout_seconds=None) as api:
             client = Client(self._access, api, on_response=self._table.touch)
             watching = asyncio.create_task(self._table.follow(partial(client.watch, SERVICES, SELECTOR)))
-            yield
+            async with self._observing():
+                yield
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watching
         self._threads.shutdown()
+
+    @contextlib.asynccontextmanager
+    async def _observing(self) -> AsyncIterator[None]:
+        """Send outcomes; at the end, those of the last requests too."""
+        async with contextlib.nullcontext() if self._sender is None else self._sender:
+            yield
+            await self._mirror.close()
+            if self._observer is not None and self._sender is not None:
+                await self._observer.close()
+                await self._sender.flush(self._flush_seconds)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         """The lifespan of ASGI: start before the first request, stop after the last."""

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 from eventing.event import to_text
 from functions.runtime.knative.traffic import Arm, RoutedModel
@@ -15,19 +15,38 @@ from functions.runtime.knative.traffic import Arm, RoutedModel
 _KEY_ATTRIBUTES = ("routingkey", "partitionkey", "subject")
 
 
-def assign(arms: Sequence[Arm], salt: bytes, key: bytes) -> Arm:
+# The bits of a key's hash that name it in the outcomes of an arm.
+_DIGEST = 2**32 - 1
+
+
+class Assigned(NamedTuple):
+    """What one arm gets: an item for a request, and for each event or row of a batch, in their order.
+
+    An item is the digest of its key, or None if its sender named the arm or a version. Requests that belong to no
+    split have no items, such as those that only read.
+    """
+
+    arm: Arm
+    items: tuple[int | None, ...] = ()
+
+
+def assign(arms: Sequence[Arm], salt: bytes, key: bytes) -> Assigned:
     """The arm of a key. `arms` are the stable one, then the canaries, each with a percentage above 0.
 
     Their order, not their percentages, decides which one is the canary: a key in the canary at 5% is still in it at
     60%.
     """
+    hashed = _hash(salt, key)
+    # The low 32 bits do not depend on the arm: two arms are told apart by the high bits, since a percentage is a whole
+    # number, and three or more by other hashes.
+    digest = (hashed & _DIGEST,)
     if len(arms) == 1:
-        return arms[0]
+        return Assigned(arms[0], digest)
     if len(arms) == 2:
         stable, canary = arms
         threshold = canary.percent * 2**64 // (stable.percent + canary.percent)
-        return canary if _hash(salt, key) < threshold else stable
-    return min(arms, key=lambda arm: _distance(arm, salt, key))
+        return Assigned(canary if hashed < threshold else stable, digest)
+    return Assigned(min(arms, key=lambda arm: _distance(arm, salt, key)), digest)
 
 
 def _distance(arm: Arm, salt: bytes, key: bytes) -> float:
@@ -43,10 +62,10 @@ def _hash(salt: bytes, key: bytes) -> int:
     return int.from_bytes(blake2b(salt + b"\0" + key, digest_size=8).digest(), "big")
 
 
-def choose(model: RoutedModel, override: str | None, key: bytes | None) -> Arm:
+def choose(model: RoutedModel, override: str | None, key: bytes | None) -> Assigned:
     """The arm of the override, else of the key, else a random one by the percentages. Raises InvalidInput."""
     if override:
-        return model.named(override)
+        return Assigned(model.named(override), (None,))
     return assign(model.split, model.salt, os.urandom(8) if key is None else key)
 
 

@@ -1,48 +1,76 @@
-"""Calls to the arms of a model: forwarded to one, or fanned out to several; retried while they reach no container."""
+"""Calls to the arms of a model: forwarded to one, or fanned out to several.
+
+They are retried while they reach no container. What a canary fails to answer, the stable revision answers.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from time import monotonic
+from typing import TypeVar
 
 from common.errors import TidegateError
+from functions.router.assignment import Assigned
 from functions.router.call import Call
 from functions.router.headers import RawHeaders, forwarded, without_encodings
 from functions.router.metrics import Metrics
+from functions.router.outcomes.exchange import Answer, Exchange, Exchanges
+from functions.router.outcomes.mirror import Request
+from functions.router.outcomes.sample import Draw
 from functions.router.parts import Part, Share
 from functions.router.reply import CompleteReply, Reply
 from functions.router.table import Table
 from functions.router.upstream import Upstream
-from functions.runtime.errors import RouteNotReady
+from functions.runtime.errors import BadAnswer, RouteNotReady, TimedOut, Unreachable, status_of
 from functions.runtime.knative.traffic import Arm, RoutedModel
 
 # The back-off grows by this with each attempt, up to the longest.
 _BACKOFF_SECONDS = 0.05
 _LONGEST_BACKOFF_SECONDS = 0.5
 _LEAST_SECONDS = 0.001
+# The errors that are the revision's: it cannot be called, or does not answer, or not in HTTP.
+_FAILURES = (RouteNotReady, Unreachable, TimedOut, BadAnswer)
+
+A = TypeVar("A", bound=Answer)
+# Asks one arm, until a time of the monotonic clock.
+Ask = Callable[[Arm, float], Awaitable[A]]
 
 
 class Dispatcher:
     """Sends requests to arms.
 
-    `request_seconds` limits a call with its retries, `retry_seconds` the retries of a call that reaches no container.
+    `request_seconds` limits a call with its retries and that of the stable revision in place of a canary's,
+    `retry_seconds` the retries of a call that reaches no container.
     """
 
-    def __init__(self, table: Table, upstream: Upstream, metrics: Metrics, *, request_seconds: float, retry_seconds: float) -> None:
+    def __init__(
+        self,
+        table: Table,
+        upstream: Upstream,
+        metrics: Metrics,
+        exchanges: Exchanges,
+        *,
+        request_seconds: float,
+        retry_seconds: float,
+    ) -> None:
         self._table = table
         self._upstream = upstream
         self._metrics = metrics
+        self._exchanges = exchanges
         self._request_seconds = request_seconds
         self._retry_seconds = min(retry_seconds, request_seconds)
 
-    async def forward(self, call: Call, model: RoutedModel, arm: Arm, body: bytes, target: str | None = None) -> Reply:
+    async def forward(self, call: Call, model: RoutedModel, assigned: Assigned, body: bytes, target: str | None = None) -> Reply:
         """Forward a request to one arm, with its headers; `target` replaces its path and query.
 
         Raises as `call` does.
         """
         headers = forwarded(call.scope["headers"])
-        return await self.call(model.name, arm, call.method, call.target if target is None else target, headers, body)
+        request = Request(call.method, call.target if target is None else target, headers, body)
+        exchange = self._exchanges.begin(model, assigned, Draw.of(len(assigned.items)), request)
+        return await self._answer(model, assigned, exchange, partial(self._reply, model, request))
 
     async def fan_out(
         self, call: Call, model: RoutedModel, shares: Mapping[Arm, Share], failed: Callable[[TidegateError], CompleteReply]
@@ -53,7 +81,8 @@ class Dispatcher:
         """
         call.hold(sum(len(share.body) for share in shares.values()))
         headers = without_encodings(call.scope["headers"])
-        return await asyncio.gather(*(self._part(call, model, arm, share, headers, failed) for arm, share in shares.items()))
+        draw = Draw.of(sum(len(share.items) for share in shares.values()))
+        return await asyncio.gather(*(self._part(call, model, arm, share, headers, draw, failed) for arm, share in shares.items()))
 
     async def _part(
         self,
@@ -62,20 +91,56 @@ class Dispatcher:
         arm: Arm,
         share: Share,
         headers: RawHeaders,
+        draw: Draw,
         failed: Callable[[TidegateError], CompleteReply],
     ) -> Part:
         try:
             if share.error is not None:
                 raise share.error
-            reply = await self.call(model.name, arm, call.method, call.target, headers, share.body)
-            complete = await reply.read(call.limits.json_bytes, call.hold)
-            call.check_reply(complete.body)
-            return Part(reply.arm, share.positions, complete, share.body)
+            assigned, request = Assigned(arm, share.items), Request(call.method, call.target, headers, share.body)
+            exchange = self._exchanges.begin(model, assigned, draw, request)
+            return await self._answer(model, assigned, exchange, partial(self._read_part, call, model, request, share))
         except TidegateError as error:
             return Part(arm, share.positions, failed(error), share.body)
 
-    async def call(self, model: str, arm: Arm, method: str, target: str, headers: RawHeaders, body: bytes = b"") -> Reply:
-        """Call an arm; the reply names the arm that it is from.
+    async def _read_part(self, call: Call, model: RoutedModel, request: Request, share: Share, arm: Arm, until: float) -> Part:
+        reply = await self._reply(model, request, arm, until)
+        complete = await reply.read(call.limits.json_bytes, call.hold)
+        call.check_reply(complete.body)
+        return Part(reply.arm, share.positions, complete, share.body)
+
+    async def _reply(self, model: RoutedModel, request: Request, arm: Arm, until: float) -> Reply:
+        return await self.call(model.name, arm, *request, until=until)
+
+    async def _answer(self, model: RoutedModel, assigned: Assigned, exchange: Exchange | None, ask: Ask[A]) -> A:
+        """The answer of the assigned arm; that of the stable one if it is a canary and fails.
+
+        A prediction has no effect but its answer, so that it is safe to ask for it twice. The failure counts for the
+        canary, and the answer for none: its arm was not drawn.
+        """
+        until = monotonic() + self._request_seconds
+        try:
+            answer = await ask(assigned.arm, until)
+        except _FAILURES as error:
+            if exchange is not None:
+                exchange.failed(status_of(error))
+            if not _has_substitute(model, assigned) or monotonic() >= until:
+                raise
+        else:
+            substituted = answer.status >= 500 and _has_substitute(model, assigned) and monotonic() < until
+            if exchange is not None and exchange.answered(answer, discarded=substituted) and isinstance(answer, Reply):
+                answer.watch = exchange
+            if not substituted:
+                return answer
+            if isinstance(answer, Reply):
+                answer.close()
+        self._metrics.failed_over(model.name)
+        return await ask(model.stable, until)
+
+    async def call(
+        self, model: str, arm: Arm, method: str, target: str, headers: RawHeaders, body: bytes = b"", *, until: float | None = None
+    ) -> Reply:
+        """Call an arm; the reply names the arm that it is from. `until` is the time of its end on the monotonic clock.
 
         The ingress learns of a tag a moment before or after the router does, and a container that has ended refuses
         connections until it is started again. Such a call has reached no container, so it is retried, with the arms of
@@ -83,14 +148,16 @@ class Dispatcher:
         retry is the caller's decision. Raises as `Upstream.call` does.
         """
         began = monotonic()
+        until = began + self._request_seconds if until is None else until
+        retried_until = min(began + self._retry_seconds, until)
         attempt = 0
         while True:
             attempt += 1
             try:
-                return await self._once(model, arm, method, target, headers, body, began + self._request_seconds - monotonic())
+                return await self._once(model, arm, method, target, headers, body, until - monotonic())
             except RouteNotReady:
                 pause = min(_BACKOFF_SECONDS * attempt, _LONGEST_BACKOFF_SECONDS)
-                if monotonic() + pause - began > self._retry_seconds:
+                if monotonic() + pause > retried_until:
                     raise
                 await asyncio.sleep(pause)
                 self._metrics.retried(model)
@@ -104,3 +171,8 @@ class Dispatcher:
             return reply
         finally:
             self._metrics.called(model, arm.revision, status, monotonic() - began)
+
+
+def _has_substitute(model: RoutedModel, assigned: Assigned) -> bool:
+    """Whether the stable revision may answer instead: for a canary that was drawn, not named by the sender."""
+    return assigned.arm.revision != model.stable.revision and bool(assigned.items) and None not in assigned.items

@@ -35,6 +35,14 @@ def _lines(metrics: Metrics) -> Iterator[str]:
         "tidegate_router_call_duration_seconds", "From a call of a revision to its reply.", ("model", "revision"), metrics.latencies
     )
     yield from _counter("tidegate_router_retries_total", "Retries of calls that had reached no revision.", ("model",), metrics.retries)
+    yield from _counter(
+        "tidegate_router_failovers_total",
+        "Calls that the stable revision answered after the canary had failed.",
+        ("model",),
+        metrics.failovers,
+    )
+    yield from _counter("tidegate_router_outcomes_total", "Outcome events by what became of them.", ("result",), metrics.outcomes)
+    yield from _counter("tidegate_router_shadows_total", "Copies for shadow revisions by result.", ("model", "result"), metrics.shadows)
     for gauge in metrics.gauges:
         yield from _family(gauge.name, gauge.description, "gauge", [f"{gauge.name} {_number(gauge.read())}"])
     yield from _process()

@@ -8,8 +8,8 @@ from common.http_client import end_to_end
 
 RawHeaders = list[tuple[bytes, bytes]]
 
-# Written for each message.
-_OWN = frozenset({b"host", b"content-length"})
+# Written for each message, or by the router only: the mark of a copy for a shadow.
+_OWN = frozenset({b"host", b"content-length", b"tidegate-shadow"})
 # Headers by which a caller could pretend to be another, or reach another place than the checked path and host. Of the
 # headers of proxies, `x-forwarded-for` and `x-forwarded-proto` remain: they name the caller in logs, and the ingress
 # adds to them.

@@ -29,6 +29,9 @@ class Metrics:
         self.calls: Counter[tuple[str, str, str]] = Counter()
         self.latencies: dict[tuple[str, str], Histogram] = {}
         self.retries: Counter[tuple[str]] = Counter()
+        self.failovers: Counter[tuple[str]] = Counter()
+        self.outcomes: Counter[tuple[str]] = Counter()
+        self.shadows: Counter[tuple[str, str]] = Counter()
         self.gauges: list[Gauge] = []
 
     def answered(self, model: str, status: int) -> None:
@@ -49,6 +52,18 @@ class Metrics:
     def retried(self, model: str) -> None:
         """Count a retry."""
         self.retries[(model,)] += 1
+
+    def failed_over(self, model: str) -> None:
+        """Count a call that the stable revision answers in place of the canary."""
+        self.failovers[(model,)] += 1
+
+    def sent_outcome(self, result: str) -> None:
+        """Count an outcome event: `sent`, `rejected` by the sink, or `dropped` since too many waited."""
+        self.outcomes[(result,)] += 1
+
+    def shadowed(self, model: str, result: str) -> None:
+        """Count a copy of a request: `answered` by the shadow, `failed`, or `dropped` to spare the callers."""
+        self.shadows[model, result] += 1
 
     def gauge(self, name: str, description: str, read: Callable[[], float]) -> None:
         """Add a gauge, whose value is read for each scrape."""

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import orjson
 
 from common.errors import TidegateError
+from functions.router.headers import RawHeaders
 from functions.router.reply import CompleteReply
 from functions.runtime.errors import InvalidInput
 from functions.runtime.knative.traffic import Arm
@@ -25,22 +26,45 @@ class Part:
     reply: CompleteReply
     sent: bytes = b""
 
+    @property
+    def status(self) -> int:
+        """The status of the reply."""
+        return self.reply.status
+
+    @property
+    def headers(self) -> RawHeaders:
+        """The headers of the reply."""
+        return self.reply.headers
+
+    @property
+    def content(self) -> bytes:
+        """The body of the reply."""
+        return self.reply.body
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The body to send to one arm. With an `error` it cannot be sent, and `body` has what is known of its items."""
+    """The body to send to one arm. With an `error` it cannot be sent, and `body` has what is known of its items.
+
+    `items` are those of `Assigned`.
+    """
 
     positions: Sequence[int]
+    items: tuple[int | None, ...]
     body: bytes
     error: TidegateError | None = None
 
 
-def share(positions: Sequence[int], take: Callable[[], bytes], known: Callable[[], bytes] = bytes) -> Share:
-    """An arm's share, written by `take`; where that raises, with the error and the body by `known`."""
+def share(positions: Sequence[int], items: Sequence[int | None], take: Callable[[], bytes], known: Callable[[], bytes] = bytes) -> Share:
+    """An arm's share, written by `take`; where that raises, with the error and the body by `known`.
+
+    `items` are those of the whole request.
+    """
+    own = tuple([items[position] for position in positions])
     try:
-        return Share(positions, take())
+        return Share(positions, own, take())
     except TidegateError as error:
-        return Share(positions, known(), error)
+        return Share(positions, own, known(), error)
 
 
 def positions_by_arm(arms: Sequence[Arm]) -> dict[Arm, list[int]]:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import aiohttp
 
@@ -56,6 +57,13 @@ class CompleteReply:
             await send({"type": "http.response.body", "body": b""})
 
 
+class Watch(Protocol):
+    """Sees a reply while it is streamed."""
+
+    def chunk(self, chunk: bytes) -> None: ...
+    def end(self, *, complete: bool, broken: bool = False) -> None: ...
+
+
 class Reply:
     """The status and headers of a reply, and its body, which can be read or sent once.
 
@@ -80,6 +88,12 @@ class Reply:
         self._response = response
         self._declared = declared
         self._is_head = is_head
+        self.watch: Watch | None = None
+
+    @property
+    def content(self) -> bytes | None:
+        """The body if it has arrived with the head; None if it is streamed."""
+        return self._begun if self._response is None else None
 
     def close(self) -> None:
         """Close the connection unless the body is complete."""
@@ -125,19 +139,26 @@ class Reply:
         if self._declared is not None:
             headers.append((b"content-length", self._declared))
         disconnected = asyncio.ensure_future(_disconnect(receive))
+        is_complete = is_broken = False
         try:
             await send({"type": "http.response.start", "status": self.status, "headers": headers})
             chunk = self._begun
             while chunk and not disconnected.done():
+                if self.watch is not None:
+                    self.watch.chunk(chunk)
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 chunk = await self._next(self._response)
             if not disconnected.done():
+                is_complete = True
                 await send({"type": "http.response.body", "body": b""})
         except Unreachable as error:
+            is_broken = True
             log.warning("the reply of revision %s was cut off: %s", revision, error)
         finally:
             disconnected.cancel()
             self.close()
+            if self.watch is not None:
+                self.watch.end(complete=is_complete, broken=is_broken)
 
     async def _next(self, response: aiohttp.ClientResponse) -> bytes:
         """The next chunk of the body, empty at its end. Raises Unreachable."""

@@ -14,7 +14,7 @@ from eventing.codecs import http
 from eventing.codecs.http import Message, Mode
 from eventing.reply import PROBLEM_MEDIA_TYPE
 from functions.router import batches, tensors
-from functions.router.assignment import choose
+from functions.router.assignment import Assigned, choose
 from functions.router.call import Call, contains, require_json_tensors
 from functions.router.dispatch import Dispatcher
 from functions.router.headers import without_encodings
@@ -59,8 +59,8 @@ class Routes:
         return await self._forward(call, request, model, body, target)
 
     async def _forward(self, call: Call, request: ModelRequest, model: RoutedModel, body: bytes, target: str | None = None) -> Reply:
-        arm = await self._selector.for_request(call, model, request.version)
-        return await self._dispatcher.forward(call, model, arm, body, target)
+        assigned = await self._selector.for_request(call, model, request.version)
+        return await self._dispatcher.forward(call, model, assigned, body, target)
 
     async def _infer(self, call: Call, request: ModelRequest, model: RoutedModel) -> Reply | Joined:
         """Open Inference: the request goes to one arm, unless `parameters.routing_keys` has a key for each row."""
@@ -97,8 +97,9 @@ class Routes:
             # All attributes are in the headers; the arm checks the data.
             (event,) = http.decode(Message(headers, b""), mode)
             return await self._dispatcher.forward(call, model, self._selector.for_event(model, event.attributes), body)
-        if not model.canaries and not call.encoding and not await contains(body, _NEEDLE, len(body)):
-            return await self._dispatcher.forward(call, model, model.stable, body)
+        if not model.canaries and model.shadow is None and not call.encoding and not await contains(body, _NEEDLE, len(body)):
+            # There is nothing to split or to compare: a batch counts as one request.
+            return await self._dispatcher.forward(call, model, choose(model, None, None), body)
         content = await call.read_json(body)
         if mode is Mode.BATCH:
             return await self._batch(call, model, body, content)
@@ -109,7 +110,7 @@ class Routes:
         """Split a batch by arm; `content` is the body without its encoding."""
         shares = await call.offload(len(content), _split_batch, content, lambda item: self._selector.for_event(model, item))
         if not isinstance(shares, dict):
-            return await self._dispatcher.forward(call, model, shares or model.stable, body)
+            return await self._dispatcher.forward(call, model, shares or Assigned(model.stable), body)
         parts = await self._dispatcher.fan_out(call, model, shares, _as_problem)
         refused = batches.refusal(parts)
         if refused is not None:
@@ -119,11 +120,11 @@ class Routes:
 
     async def _metadata(self, call: Call, request: ModelRequest, model: RoutedModel) -> Reply | Joined:
         """An arm's metadata, with the versions of all arms."""
-        arm = await self._selector.for_request(call, model, request.version)
+        assigned = await self._selector.for_request(call, model, request.version)
         headers = without_encodings(call.scope["headers"])
         listed, reply = await asyncio.gather(
             self._versions.listed(model, self._selector.reachable(model)),
-            self._dispatcher.call(model.name, arm, "GET", call.target, headers),
+            self._dispatcher.call(model.name, assigned.arm, "GET", call.target, headers),
         )
         complete = await reply.read(call.limits.json_bytes, call.hold)
         merged = with_versions(complete.body, listed) if complete.ok else None
@@ -138,22 +139,29 @@ def _split_rows(body: bytes, model: RoutedModel, override: str | None, candidate
     message = tensors.parse(body)
     if message is None:
         return None
-    arms = [choose(model, override, key) for key in tensors.keys_of(message)]
-    if candidates is not None and override is None:
-        arms = [arm if arm in candidates else candidates[0] for arm in arms]
-    return {arm: share(rows, partial(tensors.take, message, rows)) for arm, rows in positions_by_arm(arms).items()}
+    assigned = [choose(model, override, key) for key in tensors.keys_of(message)]
+    arms, items = [one.arm for one in assigned], _items(assigned)
+    if candidates is not None:
+        arms = arms if override is not None else [arm if arm in candidates else candidates[0] for arm in arms]
+        items = [None] * len(arms)  # the version decides, not the split
+    return {arm: share(rows, items, partial(tensors.take, message, rows)) for arm, rows in positions_by_arm(arms).items()}
 
 
-def _split_batch(body: bytes, arm_of: Callable[[Mapping[str, Any]], Arm]) -> Shares | Arm | None:
+def _split_batch(body: bytes, assign: Callable[[Mapping[str, Any]], Assigned]) -> Shares | Assigned | None:
     """A body with its events for each arm; or the only arm, for which the body is not split; None without events."""
-    items = batches.parse(body)
-    positions = positions_by_arm([arm_of(item) for item in items])
+    events = batches.parse(body)
+    assigned = [assign(event) for event in events]
+    items, positions = _items(assigned), positions_by_arm([one.arm for one in assigned])
     if len(positions) <= 1:
-        return next(iter(positions), None)
+        return Assigned(assigned[0].arm, tuple(items)) if assigned else None
     return {
-        arm: share(found, partial(batches.take, items, found), partial(batches.without_data, items, found))
+        arm: share(found, items, partial(batches.take, events, found), partial(batches.without_data, events, found))
         for arm, found in positions.items()
     }
+
+
+def _items(assigned: Sequence[Assigned]) -> list[int | None]:
+    return [item for one in assigned for item in one.items]
 
 
 def _size(parts: Sequence[Part]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from functions.router.assignment import choose, event_key
+from functions.router.assignment import Assigned, choose, event_key
 from functions.router.call import Call
 from functions.router.versions import Versions
 from functions.runtime.errors import NotAllowed
@@ -24,16 +24,19 @@ class ArmSelector:
         self._versions = versions
         self._allow_override = allow_override
 
-    async def for_request(self, call: Call, model: RoutedModel, version: str | None) -> Arm:
+    async def for_request(self, call: Call, model: RoutedModel, version: str | None) -> Assigned:
         """The arm of a whole request; one that serves the version, if the path names one.
 
         Raises InvalidInput, NotAllowed, and as `Versions.arm` does.
         """
-        arm = self.by_headers(call, model)
+        assigned = self.by_headers(call, model)
         arms = self.reachable(model)
         if version is None or OVERRIDE in call.headers or len(arms) == 1:
-            return arm
-        return await self._versions.arm(model, version, [arm, *(other for other in arms if other is not arm)])
+            return assigned
+        arm = assigned.arm
+        found = await self._versions.arm(model, version, [arm, *(other for other in arms if other is not arm)])
+        # Even if it is the key's own arm: the split decides nothing between arms that do not serve the same versions.
+        return Assigned(found, (None,) if assigned.items else ())
 
     async def candidates(self, model: RoutedModel, version: str | None) -> list[Arm] | None:
         """The arms that may get rows of a request; None, for all of them, unless its path names a version."""
@@ -44,7 +47,7 @@ class ArmSelector:
         """The arms that requests can reach: those without a percentage only by an override."""
         return model.arms if self._allow_override else model.split
 
-    def by_headers(self, call: Call, model: RoutedModel) -> Arm:
+    def by_headers(self, call: Call, model: RoutedModel) -> Assigned:
         """The arm of an override or a key in the headers.
 
         Without either, a request that only reads gets the stable arm, any other one an arm at random by the
@@ -52,10 +55,10 @@ class ArmSelector:
         """
         override, key = self.override(call), call.headers.get(KEY)
         if override is None and key is None and call.method in ("GET", "HEAD"):
-            return model.stable
+            return Assigned(model.stable)
         return choose(model, override, key)
 
-    def for_event(self, model: RoutedModel, attributes: Mapping[str, Any]) -> Arm:
+    def for_event(self, model: RoutedModel, attributes: Mapping[str, Any]) -> Assigned:
         """The arm of an event, by its attributes. Raises InvalidInput and NotAllowed."""
         override = attributes.get(OVERRIDE_ATTRIBUTE) or None
         return choose(model, override if override is None else self._checked(override), event_key(attributes))

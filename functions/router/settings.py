@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from common.environ import flag, integer, number
+from common.environ import flag, integer, number, url
 from functions.runtime.http import cors
+from functions.runtime.observability.settings import ObservabilitySettings
 from functions.runtime.settings import Settings as FunctionSettings
 
 
@@ -60,6 +61,12 @@ class Settings:
     drain_seconds: float = FunctionSettings.drain_seconds
     """TIDEGATE_DRAIN_SECONDS for requests in flight after SIGTERM; Knative grants timeoutSeconds."""
 
+    sink: str | None = None
+    """K_SINK: the URL that outcomes are posted to, as a SinkBinding sets it. None are collected without it."""
+
+    flush_seconds: float = ObservabilitySettings.flush_seconds
+    """TIDEGATE_FLUSH_SECONDS to send the last outcomes at the end, after the requests in flight."""
+
     cors_origins: tuple[str, ...] = ()
     """TIDEGATE_CORS_ORIGINS, comma-separated, or `*`: pages of these origins may call the router."""
 
@@ -79,5 +86,7 @@ class Settings:
             allow_override=flag(environ, "TIDEGATE_ALLOW_OVERRIDE", cls.allow_override),
             first_view_seconds=number(environ, "TIDEGATE_FIRST_VIEW_SECONDS", cls.first_view_seconds),
             drain_seconds=number(environ, "TIDEGATE_DRAIN_SECONDS", cls.drain_seconds),
+            sink=url(environ, "K_SINK"),
+            flush_seconds=number(environ, "TIDEGATE_FLUSH_SECONDS", cls.flush_seconds),
             cors_origins=cors.origins(environ),
         )

@@ -104,6 +104,8 @@ class Table:
         if self.models.get(model.name) != model:
             self.models[model.name] = model
             log.info("model %s: %s", model.name, model)
+            for warning in model.warnings:
+                log.warning(warning)
 
     def _refuse(self, name: str, reason: str) -> None:
         if self.reasons.get(name) != reason:

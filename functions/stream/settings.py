@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from common.environ import Environ, integer, number, required
+from common.environ import Environ, integer, is_url, number, required
 from common.errors import InvalidSetting
 from common.redaction import redact_url
 from eventing.kafka.port import Broker
@@ -127,20 +127,12 @@ def _url(environ: Environ, name: str) -> str:
         raise InvalidSetting(
             f"{name} is not set; a SinkBinding sets it as soon as its sink has an address", remedy="see `kubectl get sinkbinding`"
         )
-    if not _is_url(value):
+    if not is_url(value):
         raise InvalidSetting(
             f"{name} is {redact_url(value)!r}; it must be an http or https URL",
             remedy="set one such as http://router.localhost:8080/models/flights",
         )
     return value
-
-
-def _is_url(value: str) -> bool:
-    try:
-        parts = urlsplit(value)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
 
 
 def _version(environ: Environ, name: str) -> tuple[int, ...] | None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from common.errors import InvalidEvent
 from eventing.distinct import RELATIVE_ERROR, Distinct
 from eventing.event import Event
-from eventing.outcome import BAD_OUTCOMES, ArmOutcome, Outcome, from_event
+from eventing.outcome import BAD_OUTCOMES, ArmOutcome, Outcome, ShadowOutcome, from_event
 
 DIGESTS = st.integers(0, 2**32 - 1)
 COUNTS = st.integers(0, 2**40)
@@ -41,6 +41,16 @@ ARMS = st.builds(
     score_keys=st.lists(DIGESTS, max_size=8),
     bad_keys=st.dictionaries(st.sampled_from(BAD_OUTCOMES), st.lists(DIGESTS, max_size=8)),
 )
+SHADOWS = st.builds(
+    ShadowOutcome,
+    revision=st.uuids().map(str),
+    pairs=COUNTS,
+    disagreements=COUNTS,
+    dropped=COUNTS,
+    failed=COUNTS,
+    differences=st.lists(st.floats(-1e9, 1e9), max_size=8),
+    keys=st.lists(st.tuples(DIGESTS, st.booleans()), max_size=8),
+)
 OUTCOMES = st.builds(
     Outcome,
     router=st.uuids().map(str),
@@ -50,6 +60,7 @@ OUTCOMES = st.builds(
     started=NUMBERS,
     seconds=NUMBERS,
     arms=st.lists(ARMS, min_size=1, max_size=3, unique_by=lambda arm: arm.revision),
+    shadow=st.none() | SHADOWS,
 )
 
 
@@ -70,6 +81,9 @@ EVENT = Outcome(
     seconds=1.0,
     arms=[ArmOutcome(revision="flights-00001", percent=95), ArmOutcome(revision="flights-00002", percent=5)],
 ).to_event()
+
+
+SHADOW = {"revision": "flights-00003", "pairs": 0, "disagreements": 0, "dropped": 0, "failed": 0, "differences": [], "keys": []}
 
 
 @pytest.mark.parametrize(
@@ -96,6 +110,10 @@ EVENT = Outcome(
             "errors of bad_keys of arm 1 of the outcome must be an array of integers from 0 to 4294967295",
         ),
         ({}, {"bad_keys": {"errors": [1] * 1024, "slow": [1]}}, "lists more than 1024 keys"),
+        ({"shadow": []}, {}, "the shadow of the outcome must be an object"),
+        ({"shadow": SHADOW | {"pairs": "1"}}, {}, "pairs of the shadow of the outcome must be an integer"),
+        ({"shadow": SHADOW | {"keys": [[1]]}}, {}, "keys of the shadow of the outcome must be an array of pairs"),
+        ({"shadow": SHADOW | {"keys": [[2**32, True]]}}, {}, "keys of the shadow of the outcome must be an array of pairs"),
     ],
 )
 def test_an_invalid_outcome_is_refused_by_the_name_of_its_field(changes: dict[str, Any], arm: dict[str, Any], sentence: str) -> None:

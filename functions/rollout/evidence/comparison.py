@@ -46,6 +46,8 @@ class Comparison:
         if not 0 < weight < 1 or not (canary or rest):
             return self
         sample, admitted = self.sample.admit([*canary, *rest])
+        if not admitted:
+            return self
         # A digest of both is one of two keys, which happens once in 2**32 pairs. It is not attributed to either.
         both = set(canary) & set(rest) if canary and rest else set()
         ones = sum(digest not in both for digest in set(canary).intersection(admitted))

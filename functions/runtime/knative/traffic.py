@@ -1,7 +1,11 @@
-"""The arms of a model, from the `traffic` of its Knative Service: that object is the only source of a split."""
+"""The arms of a model, from the `traffic` of its Knative Service: that object is the only source of a split.
+
+Annotations say how its arms are compared.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +16,16 @@ from functions.runtime.knative.objects import traffic_targets
 
 # The annotation that names a rollout: with another name, keys are assigned independently of before.
 ROLLOUT = "tidegate.dev/rollout"
+# The annotation with the latency above which a request counts as slow, such as `250ms`.
+LATENCY_SLO = "tidegate.dev/latency-slo"
+# The annotation with the difference of scores above which a shadow disagrees.
+SHADOW_TOLERANCE = "tidegate.dev/shadow-tolerance"
+# The tag of the revision that gets copies of requests; it has no percentage.
+SHADOW_TAG = "shadow"
+
+_DEFAULT_SLO_SECONDS = 1.0
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +43,9 @@ class RoutedModel:
     """A model and its arms.
 
     `arms` are all of them, in the order of the traffic block. `stable` is the first with a percentage, `canaries` are
-    the others with one, in order. `shadow` is the arm that would get copies of requests; a traffic block cannot name
-    one.
+    the others with one, in order. `shadow` is the arm that gets copies of requests: the one with the tag `shadow`, if
+    it has no percentage. `rollout` and `salt` are those of the assignment of keys. `warnings` are sentences about
+    annotations that cannot be used.
     """
 
     name: str
@@ -39,6 +54,11 @@ class RoutedModel:
     canaries: tuple[Arm, ...] = ()
     shadow: Arm | None = None
     salt: bytes
+    rollout: str = ""
+    latency_slo: float = _DEFAULT_SLO_SECONDS
+    """Seconds."""
+    shadow_tolerance: float | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def split(self) -> tuple[Arm, ...]:
@@ -75,8 +95,46 @@ def model_of(service: Mapping[str, Any]) -> RoutedModel:
     if not split:
         raise NotReady(f"model {name} has no revision that is ready", remedy=f"see `kubectl describe ksvc {name}` for the reason")
     stable, *canaries = split
-    rollout = (service["metadata"].get("annotations") or {}).get(ROLLOUT, "")
-    return RoutedModel(name=name, arms=arms, stable=stable, canaries=tuple(canaries), salt=f"{name}/{rollout}".encode())
+    annotations = service["metadata"].get("annotations") or {}
+    rollout = annotations.get(ROLLOUT, "")
+    warnings: list[str] = []
+    return RoutedModel(
+        name=name,
+        arms=arms,
+        stable=stable,
+        canaries=tuple(canaries),
+        shadow=next((arm for arm in arms if SHADOW_TAG in arm.tags and not arm.percent), None),
+        salt=f"{name}/{rollout}".encode(),
+        rollout=rollout,
+        latency_slo=_latency_slo(name, annotations, warnings),
+        shadow_tolerance=_shadow_tolerance(name, annotations, warnings),
+        warnings=tuple(warnings),
+    )
+
+
+def _latency_slo(model: str, annotations: Mapping[str, str], warnings: list[str]) -> float:
+    """The latency of the annotation in seconds. One that cannot be read must not stop the model: it is a warning."""
+    value = annotations.get(LATENCY_SLO)
+    found = _DURATION.fullmatch(value) if value is not None else None
+    if found is not None and (seconds := float(found[1]) * _SECONDS[found[2]]) > 0:
+        return seconds
+    if value is not None:
+        warnings.append(f"model {model}: {LATENCY_SLO} is {value!r:.40}, not a duration such as 250ms or 2s; the default, 1s, applies.")
+    return _DEFAULT_SLO_SECONDS
+
+
+def _shadow_tolerance(model: str, annotations: Mapping[str, str], warnings: list[str]) -> float | None:
+    value = annotations.get(SHADOW_TOLERANCE)
+    if value is None:
+        return None
+    try:
+        tolerance = float(value)
+    except ValueError:
+        tolerance = -1.0
+    if 0 <= tolerance < float("inf"):
+        return tolerance
+    warnings.append(f"model {model}: {SHADOW_TOLERANCE} is {value!r:.40}, not a number of at least 0; it is ignored.")
+    return None
 
 
 def _arms(name: str, targets: Mapping[str, _Target], base: str) -> tuple[Arm, ...]:

@@ -1,0 +1,69 @@
+"""A sample of the replies in a window, for their scores."""
+
+from __future__ import annotations
+
+import random
+from heapq import heappop, heappush
+from typing import NamedTuple
+
+from eventing.outcome import MOST_SCORES
+
+# A reply with more bytes for an item is not sampled: those that are kept have at most 1 MiB.
+MOST_ITEM_BYTES = 4 * 1024
+
+
+class Draw(NamedTuple):
+    """A request of a caller: the number of its items, and a random number of it, which all of its parts share."""
+
+    items: int
+    number: float
+
+    @classmethod
+    def of(cls, items: int) -> Draw:
+        """The draw of a new request."""
+        return cls(items, random.random())  # noqa: S311 not for secrets
+
+
+class SampledReply(NamedTuple):
+    """A reply, or the reply to a part of a request, with its items as in `Assigned`."""
+
+    revision: str
+    items: tuple[int | None, ...]
+    body: bytes
+
+
+class Sample:
+    """The replies to the requests with the smallest numbers, which have at most `most` items together.
+
+    Numbers are drawn before the requests are sent, and a request is in the sample with all of its parts or with none.
+    So whether an item is in the sample does not depend on its arm, as it would if the first replies were taken, or the
+    replies up to a size.
+    """
+
+    def __init__(self, most: int = MOST_SCORES) -> None:
+        self._most = most
+        self._below = 1.0
+        self._size = 0
+        self._requests: list[tuple[float, int]] = []  # a heap by the negative number: the largest one is first
+        self._replies: dict[float, list[SampledReply]] = {}
+
+    def add(self, draw: Draw, reply: SampledReply) -> None:
+        """Add a reply if its request is in the sample, which may then lose others."""
+        if draw.number >= self._below or draw.items > self._most or len(reply.body) > MOST_ITEM_BYTES * len(reply.items):
+            return
+        replies = self._replies.get(draw.number)
+        if replies is not None:
+            replies.append(reply)
+            return
+        self._replies[draw.number] = [reply]
+        heappush(self._requests, (-draw.number, draw.items))
+        self._size += draw.items
+        while self._size > self._most:
+            number, items = heappop(self._requests)
+            self._below = -number
+            self._size -= items
+            del self._replies[-number]
+
+    def replies(self) -> list[SampledReply]:
+        """The replies in the sample."""
+        return [reply for replies in self._replies.values() for reply in replies]
