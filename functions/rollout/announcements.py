@@ -68,7 +68,9 @@ class Announcement:
 def started(state: State) -> Announcement:
     """The announcement of a rollout's start."""
     sentence = f"{state.canary} gets {state.percent}% of the keys, {state.stable} the others."
-    return Announcement(f"{state.rollout}/started", ROLLOUT_STARTED, state.started, {**_subject(state, state.percent), "sentence": sentence})
+    return Announcement(
+        f"{state.rollout}/started", ROLLOUT_STARTED, state.started, {**_subject(state, state.percent), "sentence": sentence}
+    )
 
 
 def of_decisions(before: State, after: State) -> list[Announcement]:
@@ -134,9 +136,7 @@ def to_kubernetes(announcement: Announcement, service: Mapping[str, Any]) -> dic
     )
 
 
-def kubernetes_event(
-    service: Mapping[str, Any], *, reason: str, message: str, warning: bool, at: float, identity: str
-) -> dict[str, Any]:
+def kubernetes_event(service: Mapping[str, Any], *, reason: str, message: str, warning: bool, at: float, identity: str) -> dict[str, Any]:
     """An Event of Kubernetes (v1). Its name follows from `identity`, so that a second attempt finds it there."""
     metadata = service["metadata"]
     name, namespace = metadata["name"], metadata["namespace"]

@@ -43,9 +43,7 @@ def build(settings: Settings, access: Access) -> FastAPI:
             stack.callback(cluster.close)
             sink = await stack.enter_async_context(Sink(settings.sink)) if settings.sink else None
             delivery = Delivery(cluster, sink, metrics)
-            found = Models(
-                cluster, delivery, metrics, gather_seconds=settings.gather_seconds, most_waiting=settings.max_waiting_outcomes
-            )
+            found = Models(cluster, delivery, metrics, gather_seconds=settings.gather_seconds, most_waiting=settings.max_waiting_outcomes)
             stack.push_async_callback(found.close)
             models.append(found)
             yield

@@ -33,7 +33,7 @@ class Cluster:
     def __init__(self, access: Access) -> None:
         self.namespace = access.namespace
         self._url = redact_url(access.url)
-        self._client = kubernetes.ApiClient(_configuration(access))
+        self._client: Any = kubernetes.ApiClient(_configuration(access))
         self._objects = kubernetes.CustomObjectsApi(self._client)
         self._core = kubernetes.CoreV1Api(self._client)
         self._where = (SERVING_GROUP, SERVING_VERSION, access.namespace, SERVICES)
@@ -58,9 +58,7 @@ class Cluster:
 
     def patch(self, name: str, patch: Mapping[str, Any]) -> Object:
         """Merge a patch (RFC 7396) into a Knative Service; returns the new one. Raises Conflict, NotFound."""
-        new: Object = self._call(
-            self._objects.patch_namespaced_custom_object, *self._where, name, dict(patch), _content_type=_MERGE_PATCH
-        )
+        new: Object = self._call(self._objects.patch_namespaced_custom_object, *self._where, name, dict(patch), _content_type=_MERGE_PATCH)
         return new
 
     def record(self, event: Mapping[str, Any]) -> None:
@@ -86,7 +84,7 @@ class Cluster:
 
 
 def _configuration(access: Access) -> Any:
-    configuration = kubernetes.Configuration()
+    configuration: Any = kubernetes.Configuration()
     configuration.host = access.url
     configuration.retries = False  # each turn reads again
     if access.account:

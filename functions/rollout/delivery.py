@@ -59,9 +59,7 @@ class Delivery:
         if self._told.get(name) == problem:
             return
         log.warning("%s: %s", name, problem)
-        event = announcements.kubernetes_event(
-            service, reason="RolloutNotPossible", message=problem, warning=True, at=at, identity=problem
-        )
+        event = announcements.kubernetes_event(service, reason="RolloutNotPossible", message=problem, warning=True, at=at, identity=problem)
         try:
             await asyncio.to_thread(self._cluster.record, event)
         except ApiError as error:
@@ -89,7 +87,10 @@ class Delivery:
         name = service["metadata"]["name"]
         try:
             for _ in range(_ATTEMPTS):
-                patch = {"resourceVersion": service["metadata"]["resourceVersion"], "annotations": announcements.without(service, delivered)}
+                patch = {
+                    "resourceVersion": service["metadata"]["resourceVersion"],
+                    "annotations": announcements.without(service, delivered),
+                }
                 try:
                     await asyncio.to_thread(self._cluster.patch, name, {"metadata": patch})
                     return

@@ -124,7 +124,8 @@ class Models:
         outcomes = [outcome for request in requests for outcome in request.outcomes]
         try:
             service, applied = await self._write(name, outcomes)
-        except Exception as error:  # noqa: BLE001 a bug fails these requests, which are sent again, and no others
+        except Exception as error:
+            # A bug fails these requests, which are sent again, and no others.
             if not isinstance(error, ApiError):
                 log.exception("%s: the turn failed", name)
             self._metrics.outcomes("failed", len(outcomes))
@@ -170,12 +171,11 @@ class Models:
 
 def _take(waiting: list[_Request]) -> list[_Request]:
     """Take requests with at most _MOST_OUTCOMES outcomes, at least one request."""
-    count = index = 0
-    for index, request in enumerate(waiting, 1):
-        count += len(request.outcomes)
-        if count >= _MOST_OUTCOMES:
-            break
-    taken, waiting[:] = waiting[:index], waiting[index:]
+    taken: list[_Request] = []
+    count = 0
+    while waiting and (not taken or count + len(waiting[0].outcomes) <= _MOST_OUTCOMES):
+        taken.append(waiting.pop(0))
+        count += len(taken[-1].outcomes)
     return taken
 
 

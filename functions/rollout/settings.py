@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from common.environ import integer, number
-from common.errors import InvalidSetting
-from common.redaction import redact_url
+from common.environ import integer, number, url
 from functions.runtime.settings import Settings as FunctionSettings
 
 
@@ -45,16 +43,9 @@ class Settings:
         return cls(
             port=integer(environ, "PORT", cls.port, most=65_535),
             host=environ.get("TIDEGATE_HOST") or cls.host,
-            sink=_url(environ, "K_SINK"),
+            sink=url(environ, "K_SINK"),
             gather_seconds=number(environ, "TIDEGATE_GATHER_SECONDS", cls.gather_seconds, most=60),
             max_waiting_outcomes=integer(environ, "TIDEGATE_MAX_WAITING_OUTCOMES", cls.max_waiting_outcomes, least=1),
             max_body_bytes=integer(environ, "TIDEGATE_MAX_BODY_BYTES", cls.max_body_bytes, least=1),
             drain_seconds=number(environ, "TIDEGATE_DRAIN_SECONDS", cls.drain_seconds),
         )
-
-
-def _url(environ: Mapping[str, str], name: str) -> str | None:
-    value = environ.get(name) or None
-    if value and not value.startswith(("http://", "https://")):
-        raise InvalidSetting(f"{name} is {redact_url(value)!r}", remedy="set an http or https URL, such as http://sink.example.com/path")
-    return value
