@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
@@ -32,6 +33,10 @@ class Metrics:
         self._status = Gauge(
             "tidegate_rollout_canary_status", "0: the rollout is running; 1: promoted; 2: rolled back.", ["model"], registry=self._registry
         )
+
+    def waiting(self, count: Callable[[], float]) -> None:
+        """Show how many outcomes wait to be written."""
+        Gauge("tidegate_rollout_waiting_outcomes", "Outcomes that wait for a write.", registry=self._registry).set_function(count)
 
     def outcomes(self, result: OutcomeResult, count: int) -> None:
         self._outcomes.labels(result).inc(count)

@@ -68,6 +68,7 @@ class Models:
         self._clock = clock
         self._models: dict[str, _Model] = {}
         self._count = 0
+        metrics.waiting(lambda: self._count)
 
     async def apply(self, outcomes: Iterable[Outcome]) -> None:
         """Apply outcomes. Raises ApiError when they are not written, and Overloaded when too many wait."""

@@ -48,6 +48,16 @@ class Api:
         item["metadata"].pop("resourceVersion", None)
         return self.store.create("services", item)
 
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Wait for a change of objects that makes it true."""
+        changed = asyncio.Event()
+        stop = self.store.subscribe(lambda _: changed.set())
+        async with asyncio.timeout(60):
+            while not true():
+                changed.clear()
+                await changed.wait()
+        stop()
+
     @property
     def reasons(self) -> list[str]:
         """The reasons of all Events."""

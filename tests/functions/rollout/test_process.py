@@ -28,9 +28,7 @@ def state_of(item: Object) -> State:
     return state
 
 
-async def test_kills_lose_nothing_and_count_nothing_twice(
-    api: Api, sink: Receiver, start: Callable[[], Awaitable[Running]]
-) -> None:
+async def test_kills_lose_nothing_and_count_nothing_twice(api: Api, sink: Receiver, start: Callable[[], Awaitable[Running]]) -> None:
     now = time.time()
     item = api.put(with_rollout(now=now))
 
@@ -80,9 +78,7 @@ async def test_kills_lose_nothing_and_count_nothing_twice(
     first, second = sink.events
     assert first == second
     assert first.type == "dev.tidegate.rollout.rolledback"
-    async with asyncio.timeout(30):
-        while announcements.waiting(api.service()):
-            await asyncio.sleep(0.01)
+    await api.until(lambda: not announcements.waiting(api.service()))
     assert api.reasons == ["RolloutRolledBack"]
     assert state_of(api.service()).canary_counts.requests == 42
     running.process.send_signal(signal.SIGTERM)
