@@ -71,7 +71,7 @@ class App:
             retry_seconds=settings.retry_seconds,
         )
         versions = Versions(dispatcher, settings.max_json_bytes)
-        selector = ArmSelector(versions, allow_override=settings.allow_override)
+        selector = ArmSelector(versions, allow_override=settings.allow_override, counted=self._observer is not None)
         self._routes = Routes(self._table, dispatcher, versions, selector)
         self._information = Information(self._table, versions, self._metrics)
         self._in_flight = 0

@@ -37,8 +37,8 @@ def assign(arms: Sequence[Arm], salt: bytes, key: bytes) -> Assigned:
     60%.
     """
     hashed = _hash(salt, key)
-    # The low 32 bits do not depend on the arm: two arms are told apart by the high bits, since a percentage is a whole
-    # number, and three or more by other hashes.
+    # The low 32 bits do not depend on the arm: the high bits decide between two arms, since percentages are whole
+    # numbers, and other hashes between three or more.
     digest = (hashed & _DIGEST,)
     if len(arms) == 1:
         return Assigned(arms[0], digest)
@@ -62,10 +62,16 @@ def _hash(salt: bytes, key: bytes) -> int:
     return int.from_bytes(blake2b(salt + b"\0" + key, digest_size=8).digest(), "big")
 
 
-def choose(model: RoutedModel, override: str | None, key: bytes | None) -> Assigned:
-    """The arm of the override, else of the key, else a random one by the percentages. Raises InvalidInput."""
+def choose(model: RoutedModel, override: str | None, key: bytes | None, *, counted: bool = True) -> Assigned:
+    """The arm of the override, else of the key, else a random one by the percentages.
+
+    Unless it is `counted`, a request that only one arm can answer has no items: its key is not hashed. Raises
+    InvalidInput.
+    """
     if override:
         return Assigned(model.named(override), (None,))
+    if not counted and not model.canaries and model.shadow is None:
+        return Assigned(model.stable)
     return assign(model.split, model.salt, os.urandom(8) if key is None else key)
 
 

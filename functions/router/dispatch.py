@@ -69,7 +69,7 @@ class Dispatcher:
         """
         headers = forwarded(call.scope["headers"])
         request = Request(call.method, call.target if target is None else target, headers, body)
-        exchange = self._exchanges.begin(model, assigned, Draw.of(len(assigned.items)), request)
+        exchange = self._exchanges.begin(model, assigned, request)
         return await self._answer(model, assigned, exchange, partial(self._reply, model, request))
 
     async def fan_out(
@@ -98,7 +98,7 @@ class Dispatcher:
             if share.error is not None:
                 raise share.error
             assigned, request = Assigned(arm, share.items), Request(call.method, call.target, headers, share.body)
-            exchange = self._exchanges.begin(model, assigned, draw, request)
+            exchange = self._exchanges.begin(model, assigned, request, draw)
             return await self._answer(model, assigned, exchange, partial(self._read_part, call, model, request, share))
         except TidegateError as error:
             return Part(arm, share.positions, failed(error), share.body)

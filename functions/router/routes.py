@@ -99,7 +99,7 @@ class Routes:
             return await self._dispatcher.forward(call, model, self._selector.for_event(model, event.attributes), body)
         if not model.canaries and model.shadow is None and not call.encoding and not await contains(body, _NEEDLE, len(body)):
             # There is nothing to split or to compare: a batch counts as one request.
-            return await self._dispatcher.forward(call, model, choose(model, None, None), body)
+            return await self._dispatcher.forward(call, model, self._selector.at_random(model), body)
         content = await call.read_json(body)
         if mode is Mode.BATCH:
             return await self._batch(call, model, body, content)

@@ -18,11 +18,15 @@ OVERRIDE_ATTRIBUTE = "tidegaterevision"
 
 
 class ArmSelector:
-    """Selects arms. Unless `allow_override`, requests and events that name a revision are refused."""
+    """Selects arms. Unless `allow_override`, requests and events that name a revision are refused.
 
-    def __init__(self, versions: Versions, *, allow_override: bool) -> None:
+    `counted` is whether the requests of each model are counted, even of one with a single arm.
+    """
+
+    def __init__(self, versions: Versions, *, allow_override: bool, counted: bool) -> None:
         self._versions = versions
         self._allow_override = allow_override
+        self._counted = counted
 
     async def for_request(self, call: Call, model: RoutedModel, version: str | None) -> Assigned:
         """The arm of a whole request; one that serves the version, if the path names one.
@@ -56,12 +60,17 @@ class ArmSelector:
         override, key = self.override(call), call.headers.get(KEY)
         if override is None and key is None and call.method in ("GET", "HEAD"):
             return Assigned(model.stable)
-        return choose(model, override, key)
+        return choose(model, override, key, counted=self._counted)
 
     def for_event(self, model: RoutedModel, attributes: Mapping[str, Any]) -> Assigned:
         """The arm of an event, by its attributes. Raises InvalidInput and NotAllowed."""
         override = attributes.get(OVERRIDE_ATTRIBUTE) or None
-        return choose(model, override if override is None else self._checked(override), event_key(attributes))
+        override = override if override is None else self._checked(override)
+        return choose(model, override, event_key(attributes), counted=self._counted)
+
+    def at_random(self, model: RoutedModel) -> Assigned:
+        """The arm of a request whose keys are not read, by the percentages."""
+        return choose(model, None, None, counted=self._counted)
 
     def override(self, call: Call) -> str | None:
         """The revision or tag that a request names in its headers. Raises NotAllowed."""

@@ -90,6 +90,7 @@ COMPONENTS = {
     ),
     "pod-disruption-budget": Same(_enabled("podDisruptionBudget"), ("pod-disruption-budget",)),
     "private-service": Same(_enabled("privateService"), ("private-service",)),
+    "router-outcomes": Same(_enabled("routerOutcomes"), ("router-outcomes",)),
     "service-monitor": Same(_enabled("serviceMonitor"), ("service-monitor",)),
     "stream-keda": Same(_enabled("streamKeda"), ("stream-keda",)),
     "warm-replica": Same(_enabled("warmReplica"), ("warm-replica",)),
@@ -104,6 +105,7 @@ ALL = Same(
         **_enabled(
             "podDisruptionBudget", "privateService", "serviceMonitor", "warmReplica", "writableTmp", "eventPolicy", "kafkaSingleNode"
         ),
+        **_enabled("routerOutcomes"),
         **_of_flights(**CANARY["models"]["flights"], **STORAGE["models"]["flights"]),
         "kafka": {"servers": BROKERS},
     },

@@ -236,6 +236,14 @@ def test_worker_connects_to_the_single_kafka_node(build: Build) -> None:
     assert service["selector"].items() <= labels.items()
 
 
+def test_the_router_reports_outcomes_to_the_broker(build: Build) -> None:
+    before, after = build("kafka-broker"), build("kafka-broker", "router-outcomes")
+    assert changed(before, after) == {("SinkBinding", "router-outcomes")}
+    binding = after[("SinkBinding", "router-outcomes")]["spec"]
+    for ref in (binding["subject"], binding["sink"]["ref"]):
+        assert after[(ref["kind"], ref["name"])]["apiVersion"] == ref["apiVersion"]
+
+
 def test_stream_worker_can_be_removed(build: Build) -> None:
     before, after = build(), build("without-stream")
     worker = "stream-flights"

@@ -12,10 +12,9 @@ from functions.router.outcomes.mirror import Mirror, Request
 from functions.router.outcomes.observer import Observer
 from functions.router.outcomes.sample import Draw
 from functions.router.outcomes.window import Observed, Pair, Window
+from functions.runtime.http.asgi import COLD
 from functions.runtime.knative.traffic import Arm, RoutedModel
 
-# Of a model function's first replies: the request may have waited for the start of the process.
-COLD = b"tidegate-cold"
 # A streamed reply is kept up to this size, to see which events of a batch failed; and all of them together.
 _MOST_STREAMED_BYTES = 4 * 2**20
 _MOST_KEPT_BYTES = 16 * 2**20
@@ -42,11 +41,14 @@ class Exchanges:
         self.mirror = mirror
         self.kept_bytes = 0
 
-    def begin(self, model: RoutedModel, assigned: Assigned, draw: Draw, request: Request) -> Exchange | None:
-        """The exchange of a request for a prediction that is assigned by the split or by its sender."""
+    def begin(self, model: RoutedModel, assigned: Assigned, request: Request, draw: Draw | None = None) -> Exchange | None:
+        """The exchange of a request for a prediction that is assigned by the split or by its sender.
+
+        `draw` is that of the whole request, if this is a part of it.
+        """
         if not assigned.items or request.method != "POST" or (self.observer is None and model.shadow is None):
             return None
-        return Exchange(self, model, assigned, draw, request)
+        return Exchange(self, model, assigned, Draw.of(len(assigned.items)) if draw is None else draw, request)
 
 
 class Exchange:

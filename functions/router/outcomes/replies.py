@@ -24,9 +24,9 @@ def scores_of(body: bytes, items: int) -> list[list[float]]:
     """
     value = _parsed(body)
     if isinstance(value, list):
-        found = [_rows(event.get("data")) if isinstance(event, dict) else [] for event in value]
+        found = [_event_rows(event) for event in value]
     elif isinstance(value, dict) and "specversion" in value:
-        found = [_rows(value.get("data"))]
+        found = [_event_rows(value)]
     else:
         found = [[number] for number in _rows(value)] if items > 1 else [_rows(value)]
     if items == 1:  # a batch of events that all have the key of the request
@@ -60,6 +60,11 @@ def _status(event: Any) -> int:
     data = event.get("data")
     status = data.get("status") if isinstance(data, dict) else None
     return status if type(status) is int else 500
+
+
+def _event_rows(event: Any) -> list[float]:
+    """The numbers in the data of an event; a failed one has none, although its problem has a status."""
+    return _rows(event.get("data")) if isinstance(event, dict) and event.get("type") != INFERENCE_FAILED else []
 
 
 def _rows(value: Any) -> list[float]:

@@ -41,6 +41,7 @@ class Sender:
         self._idle = asyncio.Event()
         self._idle.set()
         self._failing = False
+        self._is_sending = False
 
     @property
     def queued(self) -> int:
@@ -53,8 +54,10 @@ class Sender:
         self._bytes += len(event.body)
         self._idle.clear()
         self._waiting.set()
-        while len(self._queue) > self._most_events or (self._bytes > self._most_bytes and len(self._queue) > 1):
-            self._take()
+        # The oldest, but not one that is being sent: it may be accepted.
+        oldest = 1 if self._is_sending else 0
+        while len(self._queue) > oldest + 1 and (len(self._queue) > self._most_events or self._bytes > self._most_bytes):
+            self._take(oldest)
             self._metrics.sent_outcome("dropped")
 
     async def __aenter__(self) -> Self:
@@ -80,16 +83,16 @@ class Sender:
         attempt = 0
         while True:
             await self._waiting.wait()
-            event = self._queue[0]
-            outcome, pause = await self._post(event)
+            self._is_sending = True
+            outcome, pause = await self._post(self._queue[0])
+            self._is_sending = False
             if outcome is Outcome.RETRY:
                 attempt += 1
                 await asyncio.sleep(max(pause, backoff(attempt)))
                 continue
             attempt = 0
             self._metrics.sent_outcome("sent" if outcome is Outcome.DONE else "rejected")
-            if self._queue and self._queue[0] is event:  # it may have been dropped in the meantime
-                self._take()
+            self._take(0)
 
     async def _post(self, event: Message) -> tuple[Outcome, float]:
         """Post an event; returns what follows, and the seconds that the sink asks to wait."""
@@ -107,8 +110,9 @@ class Sender:
             self._warn(f"responded {answer.status}; {kept}")
         return outcome, retry_after_seconds(answer.headers.get("Retry-After"))
 
-    def _take(self) -> None:
-        self._bytes -= len(self._queue.popleft().body)
+    def _take(self, position: int) -> None:
+        self._bytes -= len(self._queue[position].body)
+        del self._queue[position]
         if not self._queue:
             self._waiting.clear()
             self._idle.set()

@@ -7,7 +7,7 @@ from contextlib import suppress
 from time import time_ns
 
 from functions.runtime.errors import ClientGone, method_not_allowed, no_route
-from functions.runtime.http.asgi import CLOSE, Answer, Receive, Scope, Send, error_answer, failure_answer
+from functions.runtime.http.asgi import CLOSE, COLD, Answer, Receive, Scope, Send, error_answer, failure_answer
 from functions.runtime.http.call import HTTPCall
 from functions.runtime.http.information import Handler
 from functions.runtime.http.lazy import Documentation
@@ -27,6 +27,8 @@ class App:
         self._observers = observers
         self._routes = Routes(plane, observers.metrics)
         self._documentation = Documentation(plane)
+        # Until the first prediction is answered.
+        self._is_new = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -69,12 +71,17 @@ class App:
             headers.get(b"tracestate", b"").decode("latin-1"),
             headers.get(b"x-request-id", b"").decode("latin-1"),
         )
+        # All that arrived before the first answer are marked, not only the first: others may overtake it.
+        is_cold = self._is_new
         with HTTPCall(self._capacity, exchange, scope, receive, headers) as call:
             answer = await self._answer(route, infer, call)
             if answer is not None:
                 if answer.status >= 400 and b"expect" in headers:
                     # The next bytes may be the body after all, or another request; the server cannot distinguish them.
                     answer.headers += CLOSE
+                if is_cold:
+                    answer.headers += ((COLD, b"1"),)
+                    self._is_new = False
                 call.answered(answer.status, len(answer.body))
                 await answer.send(send)
         if answer is not None and self._observers.wants(exchange.request_id):

@@ -23,6 +23,8 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 JSON = b"application/json"
 _RETRY_AFTER_SECONDS = b"1"
 CLOSE = ((b"connection", b"close"),)
+COLD = b"tidegate-cold"
+"""A header of the replies of a new process: the request may have waited for its start. The router counts it apart."""
 
 
 @dataclass(slots=True)

@@ -27,7 +27,7 @@ def service(port: int, *shares: tuple[str, int] | str, name: str = "flights") ->
 def owner(entry: dict[str, Any], key: str) -> str:
     """The tag of the revision that a key is assigned to."""
     model = model_of(entry)
-    return assign(model.split, model.salt, key.encode()).tags[0]
+    return assign(model.split, model.salt, key.encode()).arm.tags[0]
 
 
 def batch(count: int) -> bytes:

@@ -16,7 +16,7 @@ def arms(*percents: int) -> tuple[Arm, ...]:
 
 
 def shares(split: tuple[Arm, ...], keys: int = 20_000) -> list[float]:
-    assigned = [assign(split, b"salt", f"key {number}".encode()) for number in range(keys)]
+    assigned = [assign(split, b"salt", f"key {number}".encode()).arm for number in range(keys)]
     return [assigned.count(arm) / keys for arm in split]
 
 
@@ -29,21 +29,21 @@ def test_each_arm_gets_its_percentage_of_the_keys(percents: tuple[int, ...]) -> 
 
 @given(st.binary(), st.binary(), st.lists(st.integers(1, 98), min_size=1, max_size=6))
 def test_a_key_in_the_canary_stays_while_it_grows(salt: bytes, key: bytes, steps: list[int]) -> None:
-    canary = [assign(arms(100 - percent, percent), salt, key).revision == "r1" for percent in [*sorted(steps), 99]]
+    canary = [assign(arms(100 - percent, percent), salt, key).arm.revision == "r1" for percent in [*sorted(steps), 99]]
     assert canary == sorted(canary)
 
 
 @given(st.binary(), st.binary(), st.integers(1, 50), st.integers(1, 40))
 def test_a_third_arm_that_grows_only_takes(salt: bytes, key: bytes, before: int, more: int) -> None:
     # The other two keep their ratio of 2 to 1.
-    small = assign(arms(100, 50, before), salt, key)
-    large = assign(arms(100, 50, before + more), salt, key)
+    small = assign(arms(100, 50, before), salt, key).arm
+    large = assign(arms(100, 50, before + more), salt, key).arm
     assert large.revision in (small.revision, "r2")
 
 
 def test_the_assignment_never_changes() -> None:
     # Written down, since every replica, restart and later release must agree.
-    assert [assign(arms(50, 50), b"flights/", f"N{number}".encode()).revision for number in range(8)] == [
+    assert [assign(arms(50, 50), b"flights/", f"N{number}".encode()).arm.revision for number in range(8)] == [
         "r1",
         "r0",
         "r1",
@@ -53,7 +53,7 @@ def test_the_assignment_never_changes() -> None:
         "r0",
         "r1",
     ]
-    assert [assign(arms(50, 30, 20), b"flights/", f"N{number}".encode()).revision for number in range(8)] == [
+    assert [assign(arms(50, 30, 20), b"flights/", f"N{number}".encode()).arm.revision for number in range(8)] == [
         "r2",
         "r0",
         "r0",
@@ -67,7 +67,7 @@ def test_the_assignment_never_changes() -> None:
 
 def test_another_rollout_assigns_independently() -> None:
     keys = [f"N{number}".encode() for number in range(1_000)]
-    both = [[assign(arms(50, 50), salt, key).revision for key in keys] for salt in (b"flights/a", b"flights/b")]
+    both = [[assign(arms(50, 50), salt, key).arm.revision for key in keys] for salt in (b"flights/a", b"flights/b")]
     same = sum(one == other for one, other in zip(*both, strict=True))
     assert 420 < same < 580
 
@@ -76,8 +76,8 @@ def test_an_override_takes_precedence_and_no_key_means_a_random_arm() -> None:
     stable, canary = arms(80, 20)
     old = Arm(revision="old", tags=("v0",), percent=0, url="")
     model = RoutedModel(name="flights", arms=(stable, canary, old), stable=stable, canaries=(canary,), salt=b"")
-    assert {choose(model, None, None).revision for _ in range(200)} == {"r0", "r1"}
-    assert choose(model, "v0", b"key").revision == "old"
+    assert {choose(model, None, None).arm.revision for _ in range(200)} == {"r0", "r1"}
+    assert choose(model, "v0", b"key").arm.revision == "old"
     with pytest.raises(InvalidInput, match="no revision or tag v7; it has r0, t0, r1, t1, old, v0"):
         choose(model, "v7", b"key")
 

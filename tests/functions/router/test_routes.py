@@ -109,11 +109,11 @@ async def test_a_batch_is_split_by_key_and_joined_in_order(
     assert set(answer.headers["Tidegate-Revision"].split(", ")) == {"flights-v1", "flights-v2"}
 
 
-async def test_events_of_a_failing_revision_get_failures(
+async def test_events_of_a_failing_stable_revision_get_failures(
     start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
 ) -> None:
     async def half(request: web.Request) -> web.StreamResponse:
-        return web.json_response({"error": "starting"}, status=503) if request.host.startswith("v2") else await score(request)
+        return web.json_response({"error": "starting"}, status=503) if request.host.startswith("v1") else await score(request)
 
     entry = service(await start_server(half), ("v1", 50), ("v2", 50))
     url = await start_router(entry)
@@ -122,8 +122,8 @@ async def test_events_of_a_failing_revision_get_failures(
         assert answer.status == 200
         replies = await answer.json(content_type=BATCH_MEDIA_TYPE)
     for event, reply in zip(events, replies, strict=True):
-        if owner(entry, event["subject"]) == "v1":
-            assert reply["data"] == ["v1", event["id"]]
+        if owner(entry, event["subject"]) == "v2":
+            assert reply["data"] == ["v2", event["id"]]
         else:
             assert (reply["type"], reply["causationid"]) == ("dev.tidegate.inference.failed", event["id"])
             assert reply["data"]["status"] == 503
@@ -213,11 +213,11 @@ async def test_a_key_in_the_header_applies_to_a_whole_batch(
             assert answer.headers["Tidegate-Revision"] == f"flights-{owner(entry, key)}"
 
 
-async def test_an_unreachable_arm_fails_its_events_and_the_whole_tensor(
+async def test_an_unreachable_stable_arm_fails_its_events_and_the_whole_tensor(
     start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
 ) -> None:
     async def cut(request: web.Request) -> web.StreamResponse:
-        if request.host.startswith("v2"):
+        if request.host.startswith("v1"):
             assert request.transport is not None
             request.transport.abort()
         return await score(request)
@@ -228,12 +228,12 @@ async def test_an_unreachable_arm_fails_its_events_and_the_whole_tensor(
     async with client.post(f"{url}/models/flights", data=orjson.dumps(events), headers={"content-type": BATCH_MEDIA_TYPE}) as answer:
         replies = await answer.json(content_type=BATCH_MEDIA_TYPE)
     failed = [reply["causationid"] for reply in replies if reply["type"] == "dev.tidegate.inference.failed"]
-    assert failed == [key for key in KEYS if owner(entry, key) == "v2"]
+    assert failed == [key for key in KEYS if owner(entry, key) == "v1"]
     column = {"name": "x", "shape": [len(KEYS)], "datatype": "FP32", "data": KEYS}
     body = {"id": "7", "parameters": {"routing_keys": KEYS}, "inputs": [column]}
     async with client.post(f"{url}/v2/models/flights/infer", data=orjson.dumps(body)) as answer:
         assert answer.status == 503
-        assert "revision flights-v2" in (await answer.json())["error"]
+        assert "revision flights-v1" in (await answer.json())["error"]
 
 
 async def test_a_reply_that_cannot_be_joined_is_502(

@@ -21,7 +21,7 @@ EVENT = {"source": "/s", "id": "1", "subject": "N1"}
 
 
 def selector(*, allow_override: bool = True) -> ArmSelector:
-    return ArmSelector(Versions(cast("Dispatcher", None), 1), allow_override=allow_override)
+    return ArmSelector(Versions(cast("Dispatcher", None), 1), allow_override=allow_override, counted=True)
 
 
 def call(method: str = "POST", **headers: str) -> Call:
@@ -35,22 +35,22 @@ def call(method: str = "POST", **headers: str) -> Call:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_a_request_that_only_reads_gets_the_stable_arm(method: str) -> None:
-    assert {selector().by_headers(call(method), MODEL) for _ in range(50)} == {STABLE}
+    assert {selector().by_headers(call(method), MODEL).arm for _ in range(50)} == {STABLE}
 
 
 def test_a_request_without_a_key_gets_an_arm_at_random() -> None:
-    assert {selector().by_headers(call(), MODEL) for _ in range(200)} == {STABLE, CANARY}
+    assert {selector().by_headers(call(), MODEL).arm for _ in range(200)} == {STABLE, CANARY}
 
 
 def test_the_key_of_a_header_and_of_an_event_select_the_same_arm() -> None:
     for key in map(str, range(20)):
-        arm = selector().by_headers(call(tidegate_routing_key=key), MODEL)
-        assert selector().for_event(MODEL, EVENT | {"routingkey": key}) is arm
+        assigned = selector().by_headers(call(tidegate_routing_key=key), MODEL)
+        assert selector().for_event(MODEL, EVENT | {"routingkey": key}) == assigned
 
 
 def test_an_override_selects_an_arm_without_a_percentage() -> None:
-    assert selector().by_headers(call(tidegate_revision="old"), MODEL) is OLD
-    assert selector().for_event(MODEL, EVENT | {"tidegaterevision": "m-0"}) is OLD
+    assert selector().by_headers(call(tidegate_revision="old"), MODEL).arm is OLD
+    assert selector().for_event(MODEL, EVENT | {"tidegaterevision": "m-0"}).arm is OLD
     with pytest.raises(InvalidInput, match="no revision or tag v9"):
         selector().for_event(MODEL, EVENT | {"tidegaterevision": "v9"})
 

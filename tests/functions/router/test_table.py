@@ -67,3 +67,14 @@ async def test_a_bug_is_logged_and_the_watch_restarted(monkeypatch: pytest.Monke
     with pytest.raises(asyncio.CancelledError):
         await following
     assert "keeping the last known arms and restarting it" in caplog.text
+
+
+async def test_a_warning_of_a_model_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    table = Table(first_view_seconds=1)
+    entry = service(("flights-00001", None, 100))
+    entry["metadata"]["annotations"] = {"tidegate.dev/latency-slo": "fast"}
+    for _ in range(3):
+        table.update({"flights": entry})
+    assert [record.getMessage()[:40] for record in caplog.records if record.levelname == "WARNING"] == [
+        "model flights: tidegate.dev/latency-slo "
+    ]

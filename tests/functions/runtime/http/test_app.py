@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -291,3 +292,18 @@ async def test_percent_encoded_header_is_decoded_and_an_invalid_one_is_named(cli
         assert found is not None
         await reader.readexactly(int(found[1]))
     writer.close()
+
+
+async def test_the_replies_of_a_new_process_are_marked(booster: xgb.Booster, start_function: Callable[..., str], tmp_path: Path) -> None:
+    path = tmp_path / "little.ubj"
+    booster.save_model(path)
+    row = orjson.dumps({"inputs": [tensor("input", [1, 5], [0.5] * 5)]})
+    marks = []
+    async with aiohttp.ClientSession(base_url=start_function(path)) as client:
+        async with client.get("/v2/health/ready") as response:
+            assert "Tidegate-Cold" not in response.headers
+        for _ in range(3):
+            async with client.post("/v2/models/little/infer", data=row) as response:
+                assert response.status == 200
+                marks.append(response.headers.get("Tidegate-Cold"))
+    assert marks == ["1", None, None]

@@ -89,3 +89,55 @@ def test_the_successor_of_an_arm_is_the_current_arm_of_its_revision() -> None:
     (canary,) = before.canaries
     assert after.successor(canary).url == "http://m"
     assert without.successor(canary).revision == "m-3"
+
+
+def test_the_shadow_is_the_revision_with_its_tag_and_without_a_percentage() -> None:
+    stable = {"revisionName": "flights-00001", "tag": "v1", "percent": 100}
+    assert model_of(service(stable)).shadow is None
+    model = model_of(service(stable, {"revisionName": "flights-00002", "tag": "shadow"}))
+    assert model.shadow == arm("flights-00002", "shadow", percent=0, url="http://shadow-flights.default.svc.cluster.local")
+    assert model.split == (model.stable,)
+    both = model_of(service({**stable, "percent": 90}, {"revisionName": "flights-00002", "tag": "shadow", "percent": 10}))
+    assert both.shadow is None, "a revision that answers callers is no shadow"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "field", "found"),
+    [
+        *(("latency-slo", value, "latency_slo", found) for value, found in (("250ms", 0.25), ("2s", 2.0), ("1.5m", 90.0))),
+        ("shadow-tolerance", "0.05", "shadow_tolerance", 0.05),
+        ("shadow-tolerance", "0", "shadow_tolerance", 0.0),
+        ("rollout", "7", "rollout", "7"),
+    ],
+)
+def test_annotations_say_how_arms_are_compared(annotation: str, value: str, field: str, found: object) -> None:
+    entry = service({"revisionName": "flights-00001", "percent": 100})
+    entry["metadata"]["annotations"] = {f"tidegate.dev/{annotation}": value}
+    model = model_of(entry)
+    assert getattr(model, field) == found
+    assert model.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "sentence"),
+    [
+        *(
+            (
+                "latency-slo",
+                value,
+                "model flights: tidegate.dev/latency-slo is '{}', not a duration such as 250ms or 2s; the default, 1s, applies.",
+            )
+            for value in ("fast", "0s", "-1s", "10", "", "1h")
+        ),
+        *(
+            ("shadow-tolerance", value, "model flights: tidegate.dev/shadow-tolerance is '{}', not a number of at least 0; it is ignored.")
+            for value in ("much", "-1", "nan", "inf")
+        ),
+    ],
+)
+def test_an_annotation_that_cannot_be_used_is_a_warning(annotation: str, value: str, sentence: str) -> None:
+    entry = service({"revisionName": "flights-00001", "percent": 100})
+    entry["metadata"]["annotations"] = {f"tidegate.dev/{annotation}": value}
+    model = model_of(entry)
+    assert (model.latency_slo, model.shadow_tolerance) == (1.0, None)
+    assert model.warnings == (sentence.format(value),)

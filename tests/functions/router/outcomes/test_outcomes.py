@@ -1,0 +1,366 @@
+"""A router with real revisions and a real sink."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import sys
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import orjson
+import pytest
+from aiohttp import web
+
+from common.http_client import session
+from eventing.distinct import Distinct
+from tests.functions.router.flights import BATCH, INFER, KEYS, owner, service
+
+if TYPE_CHECKING:
+    from tests.functions.router.conftest import StartRouter, StartServer
+    from tests.functions.router.outcomes.conftest import Sink
+
+
+def digest(key: str, name: str = "flights") -> int:
+    hashed = blake2b(f"{name}/".encode() + b"\0" + key.encode(), digest_size=8).digest()
+    return int.from_bytes(hashed, "big") % 2**32
+
+
+def keys_of(entry: dict[str, Any], tag: str) -> list[str]:
+    return [key for key in KEYS if owner(entry, key) == tag]
+
+
+def answer(request: web.Request, body: Any, score: float) -> web.Response:
+    """The reply to a tensor or to events, by the score of each row."""
+    if isinstance(body, list):
+        base = {"specversion": "1.0", "source": "/models/flights", "type": "dev.tidegate.inference.completed"}
+        replies = [{**base, "id": f"r{event['id']}", "data": {"late": score}} for event in body]
+        return web.Response(body=orjson.dumps(replies), content_type=BATCH["content-type"])
+    rows = len(body["inputs"][0]["data"]) if "inputs" in body else 1
+    return web.json_response({"outputs": [{"name": "late", "shape": [rows], "datatype": "FP32", "data": [score] * rows}]})
+
+
+async def revisions(request: web.Request) -> web.StreamResponse:
+    """The revision v2 fails for odd keys; each revision has its own score."""
+    tag = request.host.partition("-")[0]
+    key = request.headers.get("tidegate-routing-key", "0")
+    body = orjson.loads(await request.read())
+    if tag == "v2" and int(key.removeprefix("N")) % 2:
+        return web.json_response({"error": "no"}, status=500)
+    return answer(request, body, {"v1": 0.25, "v2": 0.75, "shadow": 0.5}[tag])
+
+
+async def ask(client: aiohttp.ClientSession, url: str, keys: list[str], **headers: str) -> list[tuple[int, str]]:
+    """The statuses and the revisions of a request for each key."""
+    found = []
+    for key in keys:
+        sent = {"Tidegate-Routing-Key": key, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        async with client.post(url + INFER, data=b"{}", headers=sent) as reply:
+            await reply.read()
+            found.append((reply.status, reply.headers["Tidegate-Revision"]))
+    return found
+
+
+async def test_the_outcomes_of_all_arms_are_reported(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession, sink: Sink
+) -> None:
+    entry = service(await start_server(revisions), ("v1", 80), ("v2", 20))
+    url = await start_router(entry, sink=sink.url)
+    found = await ask(client, url, KEYS)
+    found += await ask(client, url, KEYS[:5], tidegate_revision="v2")
+    canary = keys_of(entry, "v2")
+    odd = [key for key in canary if int(key[1:]) % 2]
+    assert len(odd) > 5
+
+    arms = await sink.until_requests(len(KEYS) + 5)
+    assert [(arm.revision, arm.percent, arm.requests, arm.forced) for arm in arms.values()] == [
+        ("flights-v1", 80, len(KEYS) - len(canary), 0),
+        ("flights-v2", 20, len(canary), 5),
+    ]
+    stable, failing = arms.values()
+    assert (stable.errors, failing.errors) == (0, len(odd))
+    assert failing.bad_keys == {"errors": failing.bad_keys["errors"]}
+    assert sorted(failing.bad_keys["errors"]) == sorted(map(digest, odd))
+    expected = Distinct()
+    for key in canary:
+        expected.add(digest(key))
+    assert failing.keys == expected
+    assert set(stable.scores) == {0.25}
+    assert set(failing.scores) == {0.75}
+    assert len(stable.scores) + len(failing.scores) == len(KEYS) - len(odd)
+    assert sum(stable.latencies) == stable.requests
+    assert [outcome.sequence for outcome in sink.outcomes] == list(range(1, len(sink.outcomes) + 1))
+    assert len({outcome.router for outcome in sink.outcomes}) == 1
+
+
+async def test_the_stable_revision_answers_for_a_failing_canary(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
+) -> None:
+    entry = service(await start_server(revisions), ("v1", 50), ("v2", 50))
+    url = await start_router(entry)
+    assert await ask(client, url, KEYS) == [
+        (200, "flights-v1" if owner(entry, key) == "v1" or int(key[1:]) % 2 else "flights-v2") for key in KEYS
+    ]
+    # Who names a revision gets its answer.
+    assert await ask(client, url, ["N1"], tidegate_revision="v2") == [(500, "flights-v2")]
+    async with client.get(f"{url}/metrics") as metrics:
+        odd = [key for key in keys_of(entry, "v2") if int(key[1:]) % 2]
+        assert f'tidegate_router_failovers_total{{model="flights"}} {len(odd)}\n' in await metrics.text()
+
+
+@pytest.mark.parametrize("fault", ["refused", "cut", "503"])
+async def test_a_canary_that_cannot_be_called_is_an_error_that_no_caller_sees(
+    fault: str, start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession, sink: Sink
+) -> None:
+    async def canary_is_down(request: web.Request) -> web.StreamResponse:
+        if request.host.startswith("v1"):
+            return await revisions(request)
+        if fault == "cut":
+            assert request.transport is not None
+            request.transport.abort()
+        text = {"refused": "dial tcp 10.0.0.7:8012: connect: connection refused", "503": "pending request queue full"}.get(fault, "")
+        return web.Response(status=503, text=text)
+
+    entry = service(await start_server(canary_is_down), ("v1", 50), ("v2", 50))
+    url = await start_router(entry, sink=sink.url, retry_seconds=0.1)
+    keys = KEYS[:8]
+    assert await ask(client, url, keys) == [(200, "flights-v1")] * len(keys)
+    arms = await sink.until_requests(len(keys))
+    count = len([key for key in keys if owner(entry, key) == "v2"])
+    assert (arms["flights-v2"].requests, arms["flights-v2"].errors) == (count, count)
+    assert (arms["flights-v1"].requests, arms["flights-v1"].errors) == (len(keys) - count, 0)
+
+
+async def test_a_part_of_a_batch_is_answered_by_the_stable_revision(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession, sink: Sink
+) -> None:
+    async def canary_fails(request: web.Request) -> web.StreamResponse:
+        if request.host.startswith("v2"):
+            return web.json_response({"error": "no"}, status=500)
+        return await revisions(request)
+
+    keys = KEYS[:100]
+    entry = service(await start_server(canary_fails), ("v1", 50), ("v2", 50))
+    url = await start_router(entry, sink=sink.url)
+    events = [{"specversion": "1.0", "id": key, "source": "/s", "type": "t", "subject": key} for key in keys]
+    async with client.post(f"{url}/models/flights", data=orjson.dumps(events), headers=BATCH) as reply:
+        assert (reply.status, reply.headers["Tidegate-Revision"]) == (200, "flights-v1")
+        assert [event["id"] for event in await reply.json(content_type=None)] == [f"r{key}" for key in keys]
+    body = {
+        "parameters": {"routing_keys": keys},
+        "inputs": [{"name": "x", "shape": [len(keys)], "datatype": "FP32", "data": [1.0] * len(keys)}],
+    }
+    async with client.post(url + INFER, data=orjson.dumps(body)) as reply:
+        assert reply.status == 200
+        outputs = (await reply.json())["outputs"]
+    assert [output["data"] for output in outputs] == [[0.25] * len(keys), ["flights-v1"] * len(keys)]
+
+    canary = [key for key in keys if owner(entry, key) == "v2"]
+    arms = await sink.until_requests(2 * len(keys))
+    assert (arms["flights-v2"].requests, arms["flights-v2"].errors) == (2 * len(canary), 2 * len(canary))
+    assert sorted(arms["flights-v2"].bad_keys["errors"]) == sorted(map(digest, canary)), "a key is listed once"
+    assert (arms["flights-v1"].requests, arms["flights-v1"].errors) == (2 * (len(keys) - len(canary)), 0)
+    assert len(arms["flights-v1"].scores) == 2 * (len(keys) - len(canary))
+
+
+async def test_failed_events_within_a_large_reply_count(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession, sink: Sink
+) -> None:
+    async def second_fails(request: web.Request) -> web.StreamResponse:
+        events = orjson.loads(await request.read())
+        replies = [{"type": "dev.tidegate.inference.failed", "data": {"status": 500, "detail": "x" * 100_000}} for _ in events]
+        replies[0] = {"type": "dev.tidegate.inference.completed", "data": {"late": 0.5}}
+        return web.Response(body=orjson.dumps(replies), content_type=BATCH["content-type"])
+
+    entry = service(await start_server(second_fails), ("v1", 50), ("v2", 50))
+    url = await start_router(entry, sink=sink.url)
+    keys = keys_of(entry, "v2")[:2]  # of one arm, so that its reply is streamed
+    events = [{"specversion": "1.0", "id": key, "source": "/s", "type": "t", "subject": key} for key in keys]
+    async with client.post(f"{url}/models/flights", data=orjson.dumps(events), headers=BATCH) as reply:
+        assert len(await reply.read()) > 100_000
+    arm = (await sink.until_requests(2))["flights-v2"]
+    assert (arm.requests, arm.errors, arm.bad_keys) == (2, 1, {"errors": [digest(keys[1])]})
+
+
+async def test_a_reply_that_breaks_off_is_an_error(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession, sink: Sink
+) -> None:
+    async def breaks_off(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "200000"})
+        await response.prepare(request)
+        await response.write(b"x" * 100_000)
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    url = await start_router(service(await start_server(breaks_off), ("v1", 100)), sink=sink.url)
+    with contextlib.suppress(aiohttp.ClientError):
+        async with client.post(url + INFER, data=b"{}") as reply:
+            await reply.read()
+    arm = (await sink.until_requests(1))["flights-v1"]
+    assert (arm.requests, arm.errors) == (1, 1)
+
+
+async def test_requests_that_waited_for_a_start_are_cold(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession, sink: Sink
+) -> None:
+    waiting, started = asyncio.Semaphore(0), asyncio.Event()
+    is_new = True
+
+    async def starts(request: web.Request) -> web.StreamResponse:
+        nonlocal is_new
+        if not started.is_set():
+            waiting.release()
+            await started.wait()
+        headers = {"Tidegate-Cold": "1"} if is_new else {}
+        is_new = False
+        return web.json_response({}, headers=headers)
+
+    url = await start_router(service(await start_server(starts), ("v1", 100)), sink=sink.url)
+    first = [asyncio.create_task(ask(client, url, [key])) for key in KEYS[:3]]
+    for _ in first:
+        await waiting.acquire()
+    started.set()
+    await asyncio.gather(*first)
+    await ask(client, url, KEYS[:2])
+    arm = (await sink.until_requests(5))["flights-v1"]
+    assert (arm.requests, sum(arm.latencies)) == (5, 5 - arm.cold)
+    # The marked reply may be the last of the three to arrive: then the other two were counted before.
+    assert 1 <= arm.cold <= 3
+
+
+async def test_what_says_nothing_about_an_arm_counts_as_nothing(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession, sink: Sink
+) -> None:
+    async def refuses(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"error": "no"}, status=int(request.headers.get("x-status", 200)))
+
+    url = await start_router(service(await start_server(refuses), ("v1", 100)), sink=sink.url)
+    for path in (INFER, "/v2/models/flights", "/v2/models/flights/ready"):  # reading is no prediction
+        async with client.get(url + path) as reply:
+            await reply.read()
+    for status in ("401", "403", "404", "429", "422", "200"):
+        await ask(client, url, ["N1"], x_status=status)
+    # Callers that disconnect before their request is complete.
+    async with asyncio.timeout(10):
+        _, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(b"POST %b HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n{" % INFER.encode())
+        writer.close()
+        await writer.wait_closed()
+    arm = (await sink.until_requests(6))["flights-v1"]
+    assert (arm.requests, arm.errors, arm.rejections) == (6, 0, 1)
+
+
+async def test_a_sink_that_is_down_gets_all_outcomes_later_in_order(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession, sink: Sink
+) -> None:
+    sink.status = 503
+    entry = service(await start_server(revisions), ("v1", 100))
+    url = await start_router(entry, service(await start_server(revisions), ("v1", 100), name="other"), sink=sink.url)
+    await ask(client, url, KEYS[:3])
+    await sink.refused.wait()
+    sink.refused.clear()
+    await ask(client, url, KEYS[3:5])
+    await sink.refused.wait()
+    assert sink.outcomes == []
+    async with client.get(f"{url}/metrics") as metrics:
+        assert re.search(r"tidegate_router_outcomes_queued [12]\.0", await metrics.text())
+    sink.status = 0
+    arms = await sink.until_requests(5)
+    assert arms["flights-v1"].requests == 5
+    assert [outcome.sequence for outcome in sink.outcomes] == list(range(1, len(sink.outcomes) + 1))
+    async with client.get(f"{url}/metrics") as metrics:
+        assert f'tidegate_router_outcomes_total{{result="sent"}} {len(sink.outcomes)}\n' in await metrics.text()
+
+
+async def test_a_shadow_gets_copies_and_is_compared(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession, sink: Sink
+) -> None:
+    copies: list[dict[str, str]] = []
+
+    async def shadowed(request: web.Request) -> web.StreamResponse:
+        if request.host.startswith("shadow"):
+            copies.append({name.lower(): value for name, value in request.headers.items()})
+        else:
+            assert "tidegate-shadow" not in request.headers
+        return await revisions(request)
+
+    entry = service(await start_server(shadowed), ("v1", 100), ("shadow", 0))
+    url = await start_router(entry, sink=sink.url)
+    assert await ask(client, url, KEYS[:10], tidegate_shadow="1") == [(200, "flights-v1")] * 10
+    assert await ask(client, url, KEYS[:2], tidegate_revision="v1") == [(200, "flights-v1")] * 2
+    events = [{"specversion": "1.0", "id": key, "source": "/s", "type": "t", "subject": key} for key in KEYS[10:15]]
+    async with client.post(f"{url}/models/flights", data=orjson.dumps(events), headers=BATCH) as reply:
+        assert len(await reply.json(content_type=None)) == 5
+
+    await sink.until(lambda outcomes: sum(one.shadow.pairs for one in outcomes if one.shadow is not None) >= 15)
+    shadows = [one.shadow for one in sink.outcomes if one.shadow is not None]
+    assert {shadow.revision for shadow in shadows} == {"flights-shadow"}
+    assert sum(shadow.disagreements for shadow in shadows) == 15, "0.25 and 0.5 are on different sides"
+    assert {difference for shadow in shadows for difference in shadow.differences} == {0.25}
+    assert sorted(pair for shadow in shadows for pair in shadow.keys) == sorted((digest(key), True) for key in KEYS[:15])
+    assert sum(shadow.failed + shadow.dropped for shadow in shadows) == 0
+    assert len(copies) == 11, "a request that names a revision is not copied"
+    assert {copy["tidegate-shadow"] for copy in copies} == {"1"}
+    assert all("tidegate-revision" not in copy for copy in copies)
+
+
+async def test_a_caller_never_waits_for_a_shadow(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession, sink: Sink
+) -> None:
+    release = asyncio.Event()
+
+    async def slow_shadow(request: web.Request) -> web.StreamResponse:
+        if request.host.startswith("shadow"):
+            await release.wait()
+            return web.Response(status=503)
+        return await revisions(request)
+
+    entry = service(await start_server(slow_shadow), ("v1", 100), ("shadow", 0))
+    url = await start_router(entry, sink=sink.url)
+    await ask(client, url, KEYS[:70])
+    await sink.until(lambda outcomes: sum(one.shadow.dropped for one in outcomes if one.shadow is not None) == 70 - 64)
+    release.set()
+    await sink.until(lambda outcomes: sum(one.shadow.failed for one in outcomes if one.shadow is not None) == 64)
+    async with client.get(f"{url}/metrics") as metrics:
+        text = await metrics.text()
+    assert 'tidegate_router_shadows_total{model="flights",result="dropped"} 6\n' in text
+    assert 'tidegate_router_shadows_total{model="flights",result="failed"} 64\n' in text
+
+
+async def test_the_last_outcome_is_sent_after_sigterm(start_server: StartServer, sink: Sink) -> None:
+    arrived, terminated = asyncio.Event(), asyncio.Event()
+
+    async def revision(_: web.Request) -> web.StreamResponse:
+        arrived.set()
+        await terminated.wait()
+        return web.json_response({})
+
+    entry = service(await start_server(revision), ("v1", 100))
+
+    async def api(request: web.Request) -> web.StreamResponse:
+        if "watch" in request.query:
+            response = web.StreamResponse()
+            await response.prepare(request)
+            await asyncio.Event().wait()
+        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": [entry]})
+
+    environ = {**os.environ, "PORT": "0", "TIDEGATE_KUBERNETES_API": f"http://127.0.0.1:{await start_server(api)}", "K_SINK": sink.url}
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "functions.router", env=environ, stderr=asyncio.subprocess.PIPE)
+    assert process.stderr is not None
+    found = re.search(rb"on port (\d+)", await process.stderr.readline())
+    assert found
+    async with session(timeout_seconds=30) as client:
+        asking = asyncio.create_task(ask(client, f"http://127.0.0.1:{found[1].decode()}", ["N1"]))
+        await arrived.wait()
+        process.send_signal(signal.SIGTERM)
+        terminated.set()
+        assert await asking == [(200, "flights-v1")]
+    log = (await process.stderr.read()).decode()
+    assert await process.wait() == 0
+    assert "Traceback" not in log
+    assert [arm.requests for outcome in sink.outcomes for arm in outcome.arms] == [1]
