@@ -226,10 +226,12 @@ async def events(api: Api) -> AsyncIterator[Api]:
 
 async def test_events_about_an_object_are_selected(api: Api, events: Api) -> None:
     uid = (await get(api))["metadata"]["uid"]
-    about = f"involvedObject.kind=Service,involvedObject.name={NAME},involvedObject.uid={uid},involvedObject.namespace=default"
+    about = (
+        f"source=contract,involvedObject.name={NAME},involvedObject.uid={uid},involvedObject.kind=Service,involvedObject.namespace=default"
+    )
     found = await call(events.list_namespaced_event, "default", field_selector=about)
     assert {item.reason for item in found.items} == {"First", "Second"}
-    for selector in ("reason=Second", "reason!=First", "source=contract,reason=Second", "type=Warning,metadata.name=contract.second"):
+    for selector in ("reason=Second", "reason!=First", "source!=other,reason=Second", "type=Warning,metadata.name=contract.second"):
         found = await call(events.list_namespaced_event, "default", field_selector=f"{about},{selector}")
         assert [item.reason for item in found.items] == ["Second"], selector
     assert not (await call(events.list_namespaced_event, "default", field_selector="involvedObject.uid=none")).items
