@@ -39,8 +39,7 @@ def build(settings: Settings, access: Access) -> FastAPI:
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            cluster = Cluster(access)
-            stack.callback(cluster.close)
+            cluster = stack.enter_context(Cluster.of(access))
             sink = await stack.enter_async_context(Sink(settings.sink)) if settings.sink else None
             delivery = Delivery(cluster, sink, metrics)
             found = Models(cluster, delivery, metrics, gather_seconds=settings.gather_seconds, most_waiting=settings.max_waiting_outcomes)

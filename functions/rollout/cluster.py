@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
+from urllib.parse import urlsplit
 
 import orjson
 from kubernetes import client as kubernetes
@@ -12,7 +13,7 @@ from urllib3.exceptions import HTTPError
 
 from common.redaction import redact, redact_url
 from functions.runtime.knative.client import Access, ApiError, Conflict
-from functions.runtime.knative.objects import SERVICES, SERVING_GROUP, SERVING_VERSION
+from functions.runtime.knative.objects import REVISIONS, SERVICES, SERVING_GROUP, SERVING_VERSION
 
 Object = dict[str, Any]
 _TIMEOUT_SECONDS = (5, 15)  # to connect, to read
@@ -30,15 +31,25 @@ _ERRORS = {404: NotFound, 409: Conflict}
 class Cluster:
     """Calls on one namespace. They block: call them in a thread. Each raises ApiError."""
 
-    def __init__(self, access: Access) -> None:
-        self.namespace = access.namespace
-        self._url = redact_url(access.url)
-        self._client: Any = kubernetes.ApiClient(_configuration(access))
+    def __init__(self, configuration: Any, namespace: str) -> None:
+        """`configuration` is one of the official client."""
+        self.namespace = namespace
+        self._url = redact_url(configuration.host)
+        self._client: Any = kubernetes.ApiClient(configuration)
         self._objects = kubernetes.CustomObjectsApi(self._client)
         self._core = kubernetes.CoreV1Api(self._client)
-        self._where = (SERVING_GROUP, SERVING_VERSION, access.namespace, SERVICES)
+        self._in_namespace = (SERVING_GROUP, SERVING_VERSION, namespace)
+        self._where = (*self._in_namespace, SERVICES)
 
-    def close(self) -> None:
+    @classmethod
+    def of(cls, access: Access) -> Cluster:
+        """The API that a process has access to by its environment."""
+        return cls(_configuration(access), access.namespace)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._client.close()
 
     def services(self) -> Iterator[Object]:
@@ -54,6 +65,11 @@ class Cluster:
     def read(self, name: str) -> Object:
         """One Knative Service. Raises NotFound."""
         found: Object = self._call(self._objects.get_namespaced_custom_object, *self._where, name)
+        return found
+
+    def revision(self, name: str) -> Object:
+        """One revision. Raises NotFound."""
+        found: Object = self._call(self._objects.get_namespaced_custom_object, *self._in_namespace, REVISIONS, name)
         return found
 
     def patch(self, name: str, patch: Mapping[str, Any]) -> Object:
@@ -87,6 +103,8 @@ def _configuration(access: Access) -> Any:
     configuration: Any = kubernetes.Configuration()
     configuration.host = access.url
     configuration.retries = False  # each turn reads again
+    if urlsplit(access.url).hostname in ("127.0.0.1", "localhost"):
+        configuration.proxy = None  # a proxy of the environment does not lead back to this machine
     if access.account:
         configuration.ssl_ca_cert = str(access.account / "ca.crt")
     if access.token:
