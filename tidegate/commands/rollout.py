@@ -75,8 +75,9 @@ def start(
     """Give a new revision its first share of the traffic, and let the rollout function decide on more."""
     from tidegate.rollouts import actions
 
+    asked, percentages = _text_of(policy), _percentages(steps)
     with _cluster(kubeconfig, context, namespace, state_dir) as cluster:
-        state = actions.start(cluster, model, canary=revision, stable=stable, policy=_text_of(policy), steps=_percentages(steps))
+        state = actions.start(cluster, model, canary=revision, stable=stable, policy=asked, steps=percentages)
         if wait:
             return _watch(cluster, model, as_json)
         _say(state, f"{state.canary} gets {state.percent}% of {model}; `tidegate rollout watch {model}` follows it.", as_json)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -72,20 +75,20 @@ def duration(seconds: float) -> str:
 
 
 def _arms(document: Document) -> Table:
-    table = table_of("arm", "revision", "traffic", "requests", "keys", "errors", "rejections", "slow", "cold", "p50 / p99 ms")
-    for arm in document["arms"]:
-        rates = (f"{arm[name]:,} ({_share(arm[name], arm['requests'])})" for name in ("errors", "rejections", "slow"))
-        latency = f"{_milliseconds(arm['p50Seconds'])} / {_milliseconds(arm['p99Seconds'])}"
-        table.add_row(
-            arm["role"],
-            arm["revision"],
-            f"{arm['percent']}%",
-            f"{arm['requests']:,}",
-            f"{arm['keys']:,}",
-            *rates,
-            f"{arm['cold']:,}",
-            latency,
-        )
+    """The arms side by side."""
+    stable, canary = document["arms"]
+    table = table_of("", "stable", "canary")
+    rows: list[tuple[str, Callable[[Document], str]]] = [
+        ("revision", lambda arm: str(arm["revision"])),
+        ("traffic", lambda arm: f"{arm['percent']}%"),
+        ("requests", lambda arm: f"{arm['requests']:,}"),
+        ("keys, about", lambda arm: f"{arm['keys']:,}"),
+        *((name, partial(_rate, name)) for name in ("errors", "rejections", "slow")),
+        ("cold", lambda arm: f"{arm['cold']:,}"),
+        ("p50 / p99 ms", lambda arm: f"{_milliseconds(arm['p50Seconds'])} / {_milliseconds(arm['p99Seconds'])}"),
+    ]
+    for name, cell in rows:
+        table.add_row(name, cell(stable), cell(canary))
     return table
 
 
@@ -101,8 +104,9 @@ def _of(evidence: Document) -> str:
     return f"{number(evidence['eValue'])} of {number(evidence['threshold'])}"
 
 
-def _share(count: int, total: int) -> str:
-    return f"{count / total:.2%}" if total else "-"
+def _rate(name: str, arm: Document) -> str:
+    count, total = arm[name], arm["requests"]
+    return f"{count:,} ({count / total:.2%})" if total else f"{count:,}"
 
 
 def _milliseconds(seconds: float | None) -> str:
