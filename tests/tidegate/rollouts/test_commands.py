@@ -232,6 +232,7 @@ async def test_start_and_wait_is_inconclusive_at_the_deadline(rollout: Call, sto
 
 async def test_another_rollout_ends_the_watch_of_the_first(rollout: Call, store: Store, change: Change, capsys: Capture) -> None:
     assert await rollout("start", "flights") == 0
+    capsys.readouterr()
     watching = asyncio.create_task(rollout("watch", "flights", "--json"))
     while not capsys.readouterr().out:  # noqa: ASYNC110 output is no event
         await asyncio.sleep(0.01)
