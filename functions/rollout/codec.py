@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import orjson
 
+from common.errors import InvalidEvent
 from eventing.distinct import Distinct
 from eventing.outcome import BAD_OUTCOMES
 from functions.rollout.errors import InvalidState
@@ -24,7 +25,7 @@ from functions.rollout.state import MOST_COUNT, MOST_DECISIONS, ArmCounts, Decis
 STATE = "tidegate.dev/rollout-state"
 """The annotation with the state."""
 VERSION = 1
-MOST_BYTES = 80 * 1024
+MOST_BYTES = 100 * 1024
 """No state is larger as text, whatever the traffic and for however long. All annotations of an object have 256 KiB."""
 
 _MOST_NAME = 253  # characters of a name in Kubernetes
@@ -85,6 +86,8 @@ def decode(text: str) -> State:
         raise _invalid(f"it has no {error.args[0]}") from None
     except (ValueError, TypeError, AttributeError, struct.error) as error:
         raise _invalid(str(error)) from None
+    except InvalidEvent as error:  # a sketch
+        raise _invalid(error.message.rstrip(".")) from None
 
 
 def _state(value: dict[str, Any]) -> State:

@@ -22,6 +22,8 @@ POLICY = "tidegate.dev/rollout-policy"
 _MOST_CHARACTERS = 8_192
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d)")
+# As the router reads it.
+_LATENCY = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m)")
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MINUTES_OF_A_DAY = 24 * 60
 
@@ -220,12 +222,10 @@ def policy_of(annotations: Mapping[str, str] | None) -> Policy:
 
 def latency_slo(text: str) -> float:
     """The seconds of the annotation LATENCY_SLO. Raises InvalidPolicy."""
-    try:
-        seconds = _seconds(text)
-    except PydanticCustomError:
-        seconds = 0.0
+    match = _LATENCY.fullmatch(text)
+    seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
     if seconds <= 0:
-        raise InvalidPolicy(f"{LATENCY_SLO}: {text[:40]!r} is not a duration above zero", remedy="write one such as 250ms")
+        raise InvalidPolicy(f"{LATENCY_SLO}: {text[:40]!r} is not a duration above zero", remedy="write one such as 250ms or 2s")
     return seconds
 
 
@@ -245,11 +245,22 @@ def _parse(text: str) -> dict[str, Any]:
     return fields
 
 
+# From pydantic's terms to those of YAML.
+_TERMS = (
+    (r"Input should be ", "must be "),
+    (r"Extra inputs are not permitted", "is not a field of it"),
+    (r"Field required", "is missing"),
+    (r"valid dictionary or instance of \w+", "mapping, true or false"),
+    (r"valid tuple", "list"),
+)
+
+
 def _invalid(error: ValidationError) -> InvalidPolicy:
     """The first thing that is wrong, with the name of its field."""
     first = error.errors(include_url=False, include_input=False)[0]
     field = ".".join(str(part) for part in first["loc"])
-    problem = first["msg"].replace("Input should be ", "must be ").replace("Extra inputs are not permitted", "is not a field of it")
-    problem = re.sub(r"valid dictionary or instance of \w+", "mapping, true or false", problem).replace("Field required", "is missing")
+    problem = first["msg"]
+    for pattern, words in _TERMS:
+        problem = re.sub(pattern, words, problem)
     sentence = f"{POLICY}: {field} {problem}" if field else f"{POLICY}: {problem}"
     return InvalidPolicy(sentence, remedy="correct the annotation")

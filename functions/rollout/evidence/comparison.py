@@ -26,8 +26,9 @@ class Comparison:
     arm when the weight changes, except those that move to the canary. So the arm of a key that has its first bad
     outcome later in a ramp is still random with the weight in force then: if the arms are equal, that the key had none
     before says nothing about its arm. If they are not equal and most keys have bad outcomes, it does: a worse canary
-    has fewer keys left without one, which makes the test more careful. A better canary has more left; over a whole
-    step its share stays below w all the same, as it has at no time had more than the others in proportion.
+    has fewer keys left without one, which makes the test more careful. A better canary has more left. At a constant
+    weight its share of all counted keys stays below w all the same; through a ramp nothing guarantees that, and
+    loadtest/rollout measures it.
 
     With three arms or more, the rest are all others together, and the ratio is to their mean rate by weight.
     """

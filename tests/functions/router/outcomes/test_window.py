@@ -107,7 +107,7 @@ def test_the_failed_events_of_a_batch_count_by_their_status() -> None:
     arms = ended([call("m-2", 1, 2, 3, 4, 5, body=orjson.dumps(events)), call("m-1", 6, body=orjson.dumps(events[1:2]))]).arms
     assert [(arm.requests, arm.errors, arm.rejections) for arm in arms] == [(1, 1, 0), (5, 2, 1)]
     assert [arm.bad_keys for arm in arms] == [{"errors": [6]}, {"errors": [2, 5], "rejections": [3]}]
-    assert arms[1].scores == [0.5]
+    assert (arms[1].scores, arms[1].score_keys) == ([0.5], [1])
     assert set(arms[1].bad_keys) <= set(BAD_OUTCOMES)
 
 
