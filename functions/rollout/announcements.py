@@ -1,4 +1,4 @@
-"""What a rollout has to tell others, until it is told: a list in an annotation, written together with the decisions.
+"""What a rollout has to report, until it is delivered: a list in an annotation, written together with the decisions.
 
 A decision and its announcement are one write of the Knative Service. So a process that ends after the write loses none:
 the next one finds the list. Ids are part of it, by which a receiver recognizes an announcement that it has already.

@@ -28,6 +28,8 @@ from functions.runtime.knative.client import Access, ApiError
 
 log = logging.getLogger("tidegate.rollout")
 
+MOST_BODY_BYTES = 4 * 2**20
+"""An outcome has some kilobytes, and a batch of them less than this."""
 _RETRY_AFTER = {"Retry-After": "1"}
 
 
@@ -53,7 +55,7 @@ def build(settings: Settings, access: Access) -> FastAPI:
     @app.post("/", status_code=204, summary="Take outcomes of routers, and pings of a PingSource.")
     async def take(request: Request) -> Response:
         """Events in binary, structured or batch mode. 204: written; 4xx: never send it again; 429, 503: send it again."""
-        outcomes, pinged = await run_in_threadpool(_read, await _message(request, settings.max_body_bytes))
+        outcomes, pinged = await run_in_threadpool(_read, await _message(request))
         if outcomes:
             await models[0].apply(outcomes)
         if pinged:
@@ -75,13 +77,13 @@ def build(settings: Settings, access: Access) -> FastAPI:
     return app
 
 
-async def _message(request: Request, most_bytes: int) -> Message:
+async def _message(request: Request) -> Message:
     """The headers and the body. Raises TooLarge."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > most_bytes:
-            raise TooLarge(f"the body has more than {most_bytes} bytes", remedy="send fewer events at once")
+        if len(body) > MOST_BODY_BYTES:
+            raise TooLarge(f"the body has more than {MOST_BODY_BYTES} bytes", remedy="send fewer events at once")
     return Message({name.lower(): value for name, value in request.headers.items()}, bytes(body))
 
 

@@ -32,7 +32,7 @@ class Delivery:
         self._metrics = metrics
         self._failures = 0
         self._next_attempt = 0.0
-        self._told: dict[str, str] = {}
+        self._reported: dict[str, str] = {}
 
     async def deliver(self, service: Object) -> None:
         """Deliver the announcements of a Knative Service. It raises nothing: what is left waits for the next turn."""
@@ -54,9 +54,9 @@ class Delivery:
             await self._remove(service, delivered)
 
     async def warn(self, service: Object, problem: str, at: float) -> None:
-        """Tell people by an Event of Kubernetes, once; also from several processes it is one Event."""
+        """Report a problem as an Event of Kubernetes, once; also from several processes it is one Event."""
         name = service["metadata"]["name"]
-        if self._told.get(name) == problem:
+        if self._reported.get(name) == problem:
             return
         log.warning("%s: %s", name, problem)
         event = announcements.kubernetes_event(service, reason="RolloutNotPossible", message=problem, warning=True, at=at, identity=problem)
@@ -65,7 +65,7 @@ class Delivery:
         except ApiError as error:
             log.warning("%s", error)
         else:
-            self._told[name] = problem
+            self._reported[name] = problem
 
     async def _deliver_one(self, announcement: Announcement, service: Object) -> None:
         await asyncio.to_thread(self._cluster.record, announcements.to_kubernetes(announcement, service))

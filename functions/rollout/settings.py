@@ -31,9 +31,6 @@ class Settings:
     max_waiting_outcomes: int = 1024
     """TIDEGATE_MAX_WAITING_OUTCOMES of all models together; beyond it, 429, after which a Broker tries again."""
 
-    max_body_bytes: int = 4 * 2**20
-    """TIDEGATE_MAX_BODY_BYTES: an outcome has some kilobytes, and a batch of them less than this."""
-
     drain_seconds: float = FunctionSettings.drain_seconds
     """TIDEGATE_DRAIN_SECONDS for requests in flight after SIGTERM; Knative grants timeoutSeconds."""
 
@@ -46,6 +43,5 @@ class Settings:
             sink=url(environ, "K_SINK"),
             gather_seconds=number(environ, "TIDEGATE_GATHER_SECONDS", cls.gather_seconds, most=60),
             max_waiting_outcomes=integer(environ, "TIDEGATE_MAX_WAITING_OUTCOMES", cls.max_waiting_outcomes, least=1),
-            max_body_bytes=integer(environ, "TIDEGATE_MAX_BODY_BYTES", cls.max_body_bytes, least=1),
             drain_seconds=number(environ, "TIDEGATE_DRAIN_SECONDS", cls.drain_seconds),
         )

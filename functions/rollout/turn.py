@@ -50,7 +50,7 @@ def turn(service: Mapping[str, Any], outcomes: Sequence[Outcome], now: float) ->
 
 
 def needs_turn(service: Mapping[str, Any]) -> bool:
-    """Whether time alone can change something: the rollout is running, or there is something to tell."""
+    """Whether time alone can change something: the rollout is running, or there is something to report."""
     try:
         state = rollout_of(service)
     except InvalidState:

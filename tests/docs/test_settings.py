@@ -14,6 +14,7 @@ from eventing.kafka.security import Security
 from functions.batch import settings as batch
 from functions.batch.client import RetryPolicy
 from functions.batch.storage import policy as paths
+from functions.rollout.settings import Settings as RolloutSettings
 from functions.router.settings import Settings as RouterSettings
 from functions.runtime.observability.settings import ObservabilitySettings
 from functions.runtime.settings import Settings
@@ -32,6 +33,7 @@ VARIABLES = {
 # Settings whose variables have another name than their fields.
 PREFIXES = {Settings: "TIDEGATE_", RouterSettings: "TIDEGATE_", ObservabilitySettings: "TIDEGATE_", StreamSettings: "TIDEGATE_STREAM_"}
 PREFIXES |= {batch.BatchLimits: "TIDEGATE_BATCH_", batch.BatchSettings: "TIDEGATE_"}
+PREFIXES |= {RolloutSettings: "TIDEGATE_"}
 PREFIXES |= {Security: "TIDEGATE_KAFKA_"}
 OTHERS = {"PORT": "TIDEGATE_PORT"}
 # Variables whose default is described in words on the page.
@@ -67,7 +69,7 @@ def test_variables_and_rows_match() -> None:
 
 def test_row_has_readers_and_meaning() -> None:
     for variable, (readers, _, meaning) in TABLE.items():
-        assert set(readers.split(", ")) <= {"model", "router", "stream", "batch"}, variable
+        assert set(readers.split(", ")) <= {"model", "router", "stream", "batch", "rollout"}, variable
         assert meaning, variable
 
 

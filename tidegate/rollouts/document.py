@@ -16,7 +16,7 @@ from tidegate.rollouts.actions import Found
 
 Document = dict[str, Any]
 _SILENT_SECONDS = 180.0
-"""Longer than between two pings: nobody looks at the rollout."""
+"""Longer than between two pings: nothing looks at the rollout."""
 
 
 def document_of(found: Found, now: float | None = None) -> Document:

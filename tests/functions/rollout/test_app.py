@@ -22,7 +22,7 @@ from eventing.codecs import http
 from eventing.codecs.http import Mode
 from eventing.event import Event
 from functions.rollout import announcements
-from functions.rollout.app import build
+from functions.rollout.app import MOST_BODY_BYTES, build
 from functions.rollout.policy import POLICY
 from functions.rollout.service import rollout_of
 from functions.rollout.settings import Settings
@@ -139,7 +139,7 @@ async def test_same_outcome_again_is_acknowledged_and_counted_once(api: Api, app
     assert state_of(api).canary_counts.requests == 1
 
 
-async def test_change_by_somebody_else_is_kept(api: Api, app: Caller, item: Object, now: float) -> None:
+async def test_change_by_another_writer_is_kept(api: Api, app: Caller, item: Object, now: float) -> None:
     changes = iter(range(3))
 
     async def interfere(_: web.Request, carry: Carry) -> web.StreamResponse:
@@ -212,7 +212,7 @@ def broken(item: Object) -> dict[str, tuple[bytes, dict[str, str]]]:
         "no JSON": (b"\xff", attributes),
         "a batch with an invalid event": (half.body, dict(half.headers)),
         "an unknown format": (b"", {"content-type": "application/cloudevents+avro"}),
-        "too large": (b" " * (Settings.max_body_bytes + 1), attributes),
+        "too large": (b" " * (MOST_BODY_BYTES + 1), attributes),
     }
 
 

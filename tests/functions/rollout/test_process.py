@@ -57,7 +57,7 @@ async def test_kills_lose_nothing_and_count_nothing_twice(api: Api, sink: Receiv
     await killed_in_a_patch(2, written=False)
     assert state_of(api.service()).canary_counts.requests == 1
 
-    # A Broker that had no answer sends both again; then errors decide, and the process is killed as it tells of that.
+    # A Broker that had no answer sends both again; then errors decide, and the process is killed as it reports that.
     sink.gate.clear()
     running = await start()
     for sequence in (1, 2):

@@ -34,7 +34,7 @@ def test_failing_canary_loses_its_traffic_in_the_write_that_counts_its_errors() 
     assert announced.data["eValue"] >= announced.data["threshold"] > 1
     assert announced.data["counts"] == {"canary": 40, "others": 0}
     assert turn(changed, [outcome(item, 2, keys=[1])], STARTED + 3).patch is None
-    assert needs_turn(changed), "there is something to tell"
+    assert needs_turn(changed), "there is something to report"
 
 
 def test_good_canary_is_promoted() -> None:

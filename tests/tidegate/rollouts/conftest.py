@@ -52,7 +52,7 @@ def rollout(config: Path) -> Call:
 
 @pytest.fixture
 def change(store: Store) -> Callable[[Object], Object]:
-    """Merge a patch into the Knative Service, as somebody else does."""
+    """Merge a patch into the Knative Service, as another writer does."""
 
     def merge(patch: Object) -> Object:
         return store.update("services", merged(store.get("services", "flights"), patch))

@@ -195,7 +195,7 @@ async def test_status_shows_arms_evidence_and_what_is_next(rollout: Call, store:
         assert part in shown, part
 
 
-async def test_status_notices_that_nobody_looks(rollout: Call, store: Store, change: Change, capsys: Capture) -> None:
+async def test_status_notices_that_nothing_looks(rollout: Call, store: Store, change: Change, capsys: Capture) -> None:
     assert await rollout("start", "flights") == 0
     text = store.get("services", "flights")["metadata"]["annotations"]["tidegate.dev/rollout-state"]
     old = re.sub(r'"clock":[\d.]+', '"clock":1000.0', text)

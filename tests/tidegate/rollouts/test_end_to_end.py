@@ -85,7 +85,7 @@ def model(version: str, traffic: list[Object] | None = None) -> Object:
     }
 
 
-class Told:
+class Decisions:
     """A subscriber of decisions."""
 
     def __init__(self) -> None:
@@ -128,8 +128,8 @@ async def traffic(here: Up) -> AsyncIterator[None]:
 
 
 @pytest.fixture
-async def told() -> AsyncIterator[tuple[Told, str]]:
-    found, app = Told(), web.Application()
+async def decided() -> AsyncIterator[tuple[Decisions, str]]:
+    found, app = Decisions(), web.Application()
     app.router.add_post("/", found.handle)
     async with TestServer(app) as server:
         yield found, str(server.make_url("/"))
@@ -148,20 +148,20 @@ def tidegate_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Call:
 
 
 @pytest.fixture
-def running(tmp_path: Path, told: tuple[Told, str]) -> AbstractAsyncContextManager[Up]:
+def running(tmp_path: Path, decided: tuple[Decisions, str]) -> AbstractAsyncContextManager[Up]:
     (tmp_path / "model.py").write_text(MODEL)
     trigger = {
         "apiVersion": "eventing.knative.dev/v1",
         "kind": "Trigger",
-        "metadata": {"name": "told"},
-        "spec": {"broker": "tidegate", "filters": [{"prefix": {"type": "dev.tidegate.rollout."}}], "subscriber": {"uri": told[1]}},
+        "metadata": {"name": "decisions"},
+        "spec": {"broker": "tidegate", "filters": [{"prefix": {"type": "dev.tidegate.rollout."}}], "subscriber": {"uri": decided[1]}},
     }
     objects = [*manifests(), model("1"), trigger]
     return up(UpSettings(manifests=objects, port=0, state_dir=tmp_path / "state", project_root=tmp_path))
 
 
 async def test_good_canary_is_promoted_and_a_broken_one_rolled_back(
-    running: AbstractAsyncContextManager[Up], told: tuple[Told, str], tidegate_here: Call, tmp_path: Path
+    running: AbstractAsyncContextManager[Up], decided: tuple[Decisions, str], tidegate_here: Call, tmp_path: Path
 ) -> None:
     policy = tmp_path / "policy.yaml"
     policy.write_text(POLICY)
@@ -186,7 +186,7 @@ async def test_good_canary_is_promoted_and_a_broken_one_rolled_back(
         traffic_now = here.controller.store.get("services", "flights")["spec"]["traffic"]
         assert [(target["revisionName"], target["percent"]) for target in traffic_now] == [("flights-00002", 100)]
 
-        assert sorted(await told[0].types(4)) == ["promoted", "rolledback", "started", "started"]
+        assert sorted(await decided[0].types(4)) == ["promoted", "rolledback", "started", "started"]
         reasons = [event["reason"] for event in here.controller.store.list("events")]
         assert sorted(reasons) == ["RolloutPromoted", "RolloutRolledBack", "RolloutStarted", "RolloutStarted"]
         status, text = await tidegate_here("rollout", "history", "flights")

@@ -264,7 +264,7 @@ async def test_events_are_a_table_for_people(events: Api) -> None:
 
 
 async def test_rollout_is_one_write_of_annotations_and_traffic(api: Api) -> None:
-    """What the rollout function writes: a large annotation and the traffic, if nobody has changed the object."""
+    """What the rollout function writes: a large annotation and the traffic, if it has not changed since."""
     seen = await get(api)
     state = "x" * 80 * 1024
     targets = [
