@@ -73,4 +73,4 @@ def _to_lines(documents: Iterator[Document], line: Callable[[Document], str]) ->
 
 def _last_sentence(document: Document) -> str:
     decisions = document["decisions"]
-    return decisions[-1]["sentence"] if decisions else document["next"]
+    return str(decisions[-1]["sentence"] if decisions else document["next"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from tidegate.local.apiserver.api import application
 from tidegate.local.apiserver.store import Store
 
 Object = dict[str, Any]
-Call = Callable[..., Awaitable[int]]
+Call = Callable[..., Coroutine[Any, Any, int]]
 TOKEN = "secret"  # noqa: S105 of the test
 
 
