@@ -70,6 +70,8 @@ class Dispatcher:
         headers = forwarded(call.scope["headers"])
         request = Request(call.method, call.target if target is None else target, headers, body)
         exchange = self._exchanges.begin(model, assigned, request)
+        if exchange is None and assigned.arm is model.stable:  # there is nothing to do but to forward it
+            return await self.call(model.name, model.stable, *request)
         return await self._answer(model, assigned, exchange, partial(self._reply, model, request))
 
     async def fan_out(
@@ -109,8 +111,8 @@ class Dispatcher:
         call.check_reply(complete.body)
         return Part(reply.arm, share.positions, complete, share.body)
 
-    async def _reply(self, model: RoutedModel, request: Request, arm: Arm, until: float) -> Reply:
-        return await self.call(model.name, arm, *request, until=until)
+    def _reply(self, model: RoutedModel, request: Request, arm: Arm, until: float) -> Awaitable[Reply]:
+        return self.call(model.name, arm, *request, until=until)
 
     async def _answer(self, model: RoutedModel, assigned: Assigned, exchange: Exchange | None, ask: Ask[A]) -> A:
         """The answer of the assigned arm; that of the stable one if it is a canary and fails.

@@ -161,7 +161,8 @@ def _split_batch(body: bytes, assign: Callable[[Mapping[str, Any]], Assigned]) -
 
 
 def _items(assigned: Sequence[Assigned]) -> list[int | None]:
-    return [item for one in assigned for item in one.items]
+    """The item of each event or row; None also for one that is not counted."""
+    return [one.items[0] if one.items else None for one in assigned]
 
 
 def _size(parts: Sequence[Part]) -> int:

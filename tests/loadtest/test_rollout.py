@@ -1,4 +1,4 @@
-"""A part of `python -m loadtest.rollout`: some hundred rollouts of each kind, with fixed seeds.
+"""A part of `python -m loadtest.rollout`: a hundred rollouts of each kind, with fixed seeds.
 
 If the probability of an alarm is at most alpha, the number of alarms of a scenario is above `most_alarms` with a
 probability of at most one in a thousand, whatever the seeds are. So a failure is a fault, or a very unlucky change of
@@ -6,6 +6,9 @@ the random numbers, and a rule that alarms twice as often as it may fails.
 """
 
 from __future__ import annotations
+
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -29,7 +32,7 @@ def most_alarms(runs: int) -> int:
 
 @pytest.mark.parametrize(("scenario", "look"), CASES, ids=[scenario.name for scenario, _ in CASES])
 def test_equal_arms_raise_no_more_alarms_than_alpha(scenario: Scenario, look: Look) -> None:
-    runs = 60
+    runs = 100
     alarms = sum(highest(scenario, (17, run), look) >= 1 / ALPHA for run in range(runs))
 
     assert alarms <= most_alarms(runs)
@@ -37,7 +40,7 @@ def test_equal_arms_raise_no_more_alarms_than_alpha(scenario: Scenario, look: Lo
 
 def test_counting_every_error_of_sticky_keys_would_alarm_too_often() -> None:
     """The scenario is one in which it matters that each key counts once."""
-    runs = 60
+    runs = 100
     alarms = sum(highest(scenarios.AS_IF_INDEPENDENT, (18, run)) >= 1 / ALPHA for run in range(runs))
 
     assert alarms > most_alarms(runs)
@@ -54,6 +57,17 @@ def test_the_usual_rule_rolls_good_canaries_back() -> None:
 
     assert 0.75 < share_rolled_back(runs=2_000, checks=30, requests=50, rate=0.005, limit=0.01, in_a_row=False, random=random) < 0.9
     assert share_rolled_back(runs=100, checks=30, requests=50, rate=0.0, limit=0.01, in_a_row=True, random=random) == 0
+
+
+def test_the_command_prints_its_tables() -> None:
+    command = [sys.executable, "-m", "loadtest.rollout", "--runs", "1", "--processes", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    for scenario, _ in CASES:
+        assert f"| {scenario.name} | " in done.stdout
+    assert "| 20 times | default | " in done.stdout
+    assert "| 0.5% | 30 | " in done.stdout
 
 
 @pytest.mark.parametrize(("events", "trials", "expected"), [(0, 100, 0.02951), (5, 100, 0.10225), (100, 10_000, 0.01180), (10, 10, 1.0)])

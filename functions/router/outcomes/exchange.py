@@ -9,14 +9,17 @@ from typing import Protocol
 from functions.router.assignment import Assigned
 from functions.router.headers import RawHeaders
 from functions.router.outcomes.mirror import Mirror, Request
-from functions.router.outcomes.observer import Observer
+from functions.router.outcomes.observer import ObservedModel, Observer
 from functions.router.outcomes.sample import Draw
-from functions.router.outcomes.window import Observed, Pair, Window
+from functions.router.outcomes.window import Observed, Pair
 from functions.runtime.http.asgi import COLD
 from functions.runtime.knative.traffic import Arm, RoutedModel
 
-# A streamed reply is kept up to this size, to see which events of a batch failed; and all of them together.
-_MOST_STREAMED_BYTES = 4 * 2**20
+_COLD = (COLD, b"1")
+# A streamed reply is kept up to this size: of a single request, for its score; of a batch, to see which events failed.
+# The last limit is for all of them together.
+_MOST_SINGLE_BYTES = 64 * 1024
+_MOST_BATCH_BYTES = 4 * 2**20
 _MOST_KEPT_BYTES = 16 * 2**20
 
 
@@ -46,26 +49,46 @@ class Exchanges:
 
         `draw` is that of the whole request, if this is a part of it.
         """
-        if not assigned.items or request.method != "POST" or (self.observer is None and model.shadow is None):
+        if not assigned.items or request.method != "POST":
             return None
-        return Exchange(self, model, assigned, Draw.of(len(assigned.items)) if draw is None else draw, request)
+        observed = None if self.observer is None else self.observer.model(model)
+        if observed is None and model.shadow is None:
+            return None
+        return Exchange(self, observed, model, assigned, Draw.of(len(assigned.items)) if draw is None else draw, request)
 
 
 class Exchange:
     """A call of the arm that a request, or a part of it, was assigned to. It ends once, or counts as nothing."""
 
-    __slots__ = ("_assigned", "_began", "_chunks", "_cold", "_draw", "_exchanges", "_keeps", "_model", "_request", "_seconds", "_status")
+    __slots__ = (
+        "_assigned",
+        "_began",
+        "_chunks",
+        "_cold",
+        "_draw",
+        "_exchanges",
+        "_keeps",
+        "_model",
+        "_observed",
+        "_request",
+        "_seconds",
+        "_size",
+        "_status",
+    )
 
-    def __init__(self, exchanges: Exchanges, model: RoutedModel, assigned: Assigned, draw: Draw, request: Request) -> None:
+    def __init__(
+        self, exchanges: Exchanges, observed: ObservedModel | None, model: RoutedModel, assigned: Assigned, draw: Draw, request: Request
+    ) -> None:
         self._exchanges = exchanges
+        self._observed = observed
         self._model = model
         self._assigned = assigned
         self._draw = draw
         self._request = request
         self._began = monotonic()
         self._chunks: list[bytes] = []
-        # Of a single request no streamed reply is kept: a large one has nothing to be read.
-        self._keeps = draw.items > 1
+        self._size = 0
+        self._keeps = True
 
     def failed(self, status: int) -> None:
         """The call failed without a reply; `status` is what the caller gets for it."""
@@ -91,8 +114,10 @@ class Exchange:
         if not self._keeps:
             return
         self._chunks.append(chunk)
+        self._size += len(chunk)
         self._exchanges.kept_bytes += len(chunk)
-        if sum(map(len, self._chunks)) > _MOST_STREAMED_BYTES or self._exchanges.kept_bytes > _MOST_KEPT_BYTES:
+        most = _MOST_BATCH_BYTES if self._draw.items > 1 else _MOST_SINGLE_BYTES
+        if self._size > most or self._exchanges.kept_bytes > _MOST_KEPT_BYTES:
             self._forget()
 
     def end(self, *, complete: bool, broken: bool = False) -> None:
@@ -104,8 +129,8 @@ class Exchange:
         self._finish(body)
 
     def _forget(self) -> None:
-        self._exchanges.kept_bytes -= sum(map(len, self._chunks))
-        self._chunks = []
+        self._exchanges.kept_bytes -= self._size
+        self._chunks, self._size = [], 0
         self._keeps = False
 
     def _replied(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
@@ -113,11 +138,10 @@ class Exchange:
         self._status = status
         self._seconds = now - self._began
         self._cold = False
-        observer = self._exchanges.observer
-        if observer is not None:
-            if any(name == COLD for name, _ in headers):
-                observer.started(self._model, revision)
-            self._cold = observer.is_cold(self._model, revision, self._began)
+        if self._observed is not None:
+            if _COLD in headers:
+                self._observed.started(revision)
+            self._cold = self._observed.is_cold(revision, self._began)
 
     def _finish(self, body: bytes | None) -> None:
         self._count(body)
@@ -125,27 +149,22 @@ class Exchange:
             self._copy(body)
 
     def _count(self, body: bytes | None) -> None:
-        if self._exchanges.observer is not None:
+        if self._observed is not None:
             arm, items = self._assigned
             call = Observed(arm.revision, items, self._status, self._seconds, self._cold, self._draw, body)
-            self._exchanges.observer.add(self._model, call)
+            self._observed.window(self._model).add(call)
 
     def _copy(self, body: bytes) -> None:
         """Send a copy to the shadow. What was forced is not copied: its sender has asked for one revision."""
         sent = self._exchanges.mirror.send(self._model, self._request, lambda answer: self._compare(body, answer))
-        window = None if sent else self._window()
-        if window is not None:
-            window.drop(len(self._assigned.items))
+        if not sent and self._observed is not None:
+            self._observed.window(self._model).drop(len(self._assigned.items))
 
     def _compare(self, body: bytes, answer: bytes | None) -> None:
-        window = self._window()
-        if window is None:
+        if self._observed is None:
             return
+        window = self._observed.window(self._model)
         if answer is None:
             window.fail(len(self._assigned.items))
         else:
             window.add_pair(Pair(self._assigned.items, body, answer))
-
-    def _window(self) -> Window | None:
-        observer = self._exchanges.observer
-        return None if observer is None else observer.window(self._model)

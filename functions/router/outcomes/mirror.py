@@ -13,7 +13,6 @@ from functions.router.headers import RawHeaders
 from functions.router.metrics import Metrics
 from functions.router.reply import REVISION
 from functions.router.upstream import Upstream
-from functions.runtime.errors import TooLarge
 from functions.runtime.knative.traffic import RoutedModel
 
 SHADOW = b"tidegate-shadow"
@@ -79,7 +78,7 @@ class Mirror:
             reply = await self._upstream.call(arm, request.method, request.target, _copied(request.headers), request.body, _SECONDS)
             status = reply.status
             complete = await reply.read(_MOST_REPLY_BYTES, lambda _: None)
-        except (TidegateError, TooLarge):
+        except TidegateError:
             return None
         finally:
             self._metrics.called(model.name, arm.revision, status, monotonic() - began)

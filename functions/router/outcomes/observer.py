@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from time import monotonic, time
 from typing import Any
@@ -16,7 +16,7 @@ from eventing.codecs import http
 from eventing.codecs.http import Message, Mode
 from eventing.outcome import MOST_ARMS, Outcome
 from functions.router.outcomes.reported import Reported
-from functions.router.outcomes.window import Observed, Window
+from functions.router.outcomes.window import Window
 from functions.runtime.knative.traffic import RoutedModel
 
 log = logging.getLogger("tidegate.router")
@@ -38,19 +38,54 @@ class _Open:
     timer: asyncio.TimerHandle
 
 
-@dataclass(slots=True)
-class _Observed:
+class ObservedModel:
     """A model with its open windows: one, and a second one while calls of a former split end."""
 
-    open: dict[_Split, _Open] = field(default_factory=dict)
-    # The last model, as a shortcut: it is replaced when its Knative Service changes.
-    model: RoutedModel | None = None
-    window: Window | None = None
-    sequence: int = 0
-    rollout: str = ""
-    reported: Reported = field(default_factory=Reported)
-    # When the first reply of a started process last arrived, by revision.
-    starts: dict[str, float] = field(default_factory=dict)
+    def __init__(self, end: Callable[[ObservedModel, _Split], None]) -> None:
+        self._end = end
+        self._rollout = ""
+        self._reported = Reported()
+        # The last model, as a shortcut: it is replaced when its Knative Service changes.
+        self._last: RoutedModel | None = None
+        self._current: Window | None = None
+        # When the first reply of a started process last arrived, by revision.
+        self._starts: dict[str, float] = {}
+        self.open: dict[_Split, _Open] = {}
+        self.sequence = 0
+
+    def started(self, revision: str) -> None:
+        """Record that the first reply of a started process has arrived."""
+        self._starts[revision] = monotonic()
+
+    def is_cold(self, revision: str, began: float) -> bool:
+        """Whether a call that began then may have waited for a process that has started since."""
+        return began < self._starts.get(revision, 0.0)
+
+    def window(self, model: RoutedModel) -> Window:
+        """The open window of the split of `model`, by which a call was assigned, whatever the split is now."""
+        if self._last is model and self._current is not None:
+            return self._current
+        split = _split_of(model)
+        opened = self.open.get(split)
+        if opened is None:
+            opened = self.open[split] = self._open(model, split)
+        self._last, self._current = model, opened.window
+        return opened.window
+
+    def take(self, split: _Split) -> _Open:
+        """Take out a window that ends."""
+        opened = self.open.pop(split)
+        opened.timer.cancel()
+        if self._current is opened.window:
+            self._current = None
+        self.sequence += 1
+        return opened
+
+    def _open(self, model: RoutedModel, split: _Split) -> _Open:
+        if self._rollout != model.rollout:
+            self._rollout, self._reported = model.rollout, Reported()
+        timer = asyncio.get_running_loop().call_later(WINDOW_SECONDS, self._end, self, split)
+        return _Open(Window(model, self._reported), model, time(), monotonic(), timer)
 
 
 class Observer:
@@ -64,64 +99,29 @@ class Observer:
         self._executor = executor
         self._put = put
         self._instance = instance or uuid4().hex
-        self._models: dict[str, _Observed] = {}
+        self._models: dict[str, ObservedModel] = {}
         self._ending: set[asyncio.Future[Message]] = set()
 
-    def add(self, model: RoutedModel, call: Observed) -> None:
-        """Count a call. It belongs to the split of `model`, by which it was assigned, whatever the split is now."""
-        window = self.window(model)
-        if window is not None:
-            window.add(call)
-
-    def started(self, model: RoutedModel, revision: str) -> None:
-        """Record that the first reply of a started process has arrived."""
-        self._observed(model).starts[revision] = monotonic()
-
-    def is_cold(self, model: RoutedModel, revision: str, began: float) -> bool:
-        """Whether a call that began then may have waited for a process that has started since."""
-        return began < self._observed(model).starts.get(revision, 0.0)
-
-    def window(self, model: RoutedModel) -> Window | None:
-        """The open window of the model's split; None for one with too many arms for an outcome."""
-        observed = self._observed(model)
-        if observed.model is model and observed.window is not None:
-            return observed.window
-        if len(model.split) > MOST_ARMS:
-            return None
-        split = _split_of(model)
-        opened = observed.open.get(split)
-        if opened is None:
-            opened = observed.open[split] = self._open(observed, model, split)
-        observed.model, observed.window = model, opened.window
-        return opened.window
+    def model(self, model: RoutedModel) -> ObservedModel | None:
+        """The windows of a model; None if it has too many arms for an outcome."""
+        found = self._models.get(model.name)
+        if found is None:
+            found = self._models[model.name] = ObservedModel(self._end)
+        return found if len(model.canaries) < MOST_ARMS else None
 
     async def close(self) -> None:
         """End all windows."""
-        for observed in self._models.values():
-            for split in list(observed.open):
-                self._end(observed, split)
+        for model in self._models.values():
+            for split in list(model.open):
+                self._end(model, split)
         if self._ending:
             await asyncio.wait(self._ending)
             await asyncio.sleep(0)  # their callbacks are called
 
-    def _observed(self, model: RoutedModel) -> _Observed:
-        found = self._models.get(model.name)
-        return self._models.setdefault(model.name, _Observed()) if found is None else found
-
-    def _open(self, observed: _Observed, model: RoutedModel, split: _Split) -> _Open:
-        if observed.rollout != model.rollout:
-            observed.rollout, observed.reported = model.rollout, Reported()
-        timer = asyncio.get_running_loop().call_later(WINDOW_SECONDS, self._end, observed, split)
-        return _Open(Window(model, observed.reported), model, time(), monotonic(), timer)
-
-    def _end(self, observed: _Observed, split: _Split) -> None:
-        opened = observed.open.pop(split)
-        opened.timer.cancel()
-        if observed.window is opened.window:
-            observed.window = None
-        observed.sequence += 1
+    def _end(self, model: ObservedModel, split: _Split) -> None:
+        opened = model.take(split)
         # Replies are parsed and keys sorted in another thread.
-        encode = partial(_encode, opened, self._instance, observed.sequence, monotonic() - opened.since)
+        encode = partial(_encode, opened, self._instance, model.sequence, monotonic() - opened.since)
         ending = asyncio.get_running_loop().run_in_executor(self._executor, encode)
         self._ending.add(ending)
         ending.add_done_callback(self._ended)

@@ -47,9 +47,13 @@ class Sample:
         self._requests: list[tuple[float, int]] = []  # a heap by the negative number: the largest one is first
         self._replies: dict[float, list[SampledReply]] = {}
 
+    def takes(self, draw: Draw) -> bool:
+        """Whether a request would be in the sample."""
+        return draw.number < self._below and draw.items <= self._most
+
     def add(self, draw: Draw, reply: SampledReply) -> None:
         """Add a reply if its request is in the sample, which may then lose others."""
-        if draw.number >= self._below or draw.items > self._most or len(reply.body) > MOST_ITEM_BYTES * len(reply.items):
+        if not self.takes(draw) or len(reply.body) > MOST_ITEM_BYTES * len(reply.items):
             return
         replies = self._replies.get(draw.number)
         if replies is not None:

@@ -81,6 +81,7 @@ class Window:
 
     def __init__(self, model: RoutedModel, reported: Reported) -> None:
         self._model = model
+        self._slo = model.latency_slo
         self._reported = reported
         self._tallies = {arm.revision: _Tally() for arm in model.split}
         # The arm of each bad key by kind: the arm of its first bad outcome.
@@ -95,28 +96,30 @@ class Window:
 
     def add(self, call: Observed) -> None:
         """Count a call. What needs its body is left for the end of the window."""
-        tally = self._tallies.get(call.revision)
+        revision, items, status, seconds, cold, draw, body = call
+        tally = self._tallies.get(revision)
         if tally is None:  # reached by its name only
-            tally = self._tallies[call.revision] = _Tally()
-        digests = [item for item in call.items if item is not None]
+            tally = self._tallies[revision] = _Tally()
+        digests = [item for item in items if item is not None]
         count = len(digests)
-        tally.forced += len(call.items) - count
+        tally.forced += len(items) - count
         if not count:
             return
         tally.requests += count
+        add_key = tally.keys.add
         for digest in digests:
-            tally.keys.add(digest)
-        if call.cold:
+            add_key(digest)
+        if cold:
             tally.cold += count
-        elif call.draw.items == 1:
-            tally.latencies.add(call.seconds)
-            if call.seconds > self._model.latency_slo:
-                self._count_bad(_SLOW, call.revision, digests)
-        kind = bad_outcome(call.status)
+        elif draw.items == 1:
+            tally.latencies.add(seconds)
+            if seconds > self._slo:
+                self._count_bad(_SLOW, revision, digests)
+        kind = bad_outcome(status) if not 200 <= status < 300 else None
         if kind is not None:
-            self._count_bad(kind, call.revision, digests)
-        elif call.body is not None and 200 <= call.status < 300:
-            self._keep(call, call.body)
+            self._count_bad(kind, revision, digests)
+        elif body is not None and 200 <= status < 300:
+            self._keep(call, body)
 
     def add_pair(self, pair: Pair) -> None:
         """Count a request that the shadow answered too."""
@@ -165,7 +168,8 @@ class Window:
         return Summary(arms, self._shadow())
 
     def _keep(self, call: Observed, body: bytes) -> None:
-        self._sample.add(call.draw, SampledReply(call.revision, call.items, body))
+        if self._sample.takes(call.draw):
+            self._sample.add(call.draw, SampledReply(call.revision, call.items, body))
         if body.startswith(b"[") and FAILED in body and self._failed_bytes + len(body) <= _MOST_FAILED_BYTES:
             self._failed.append(call)
             self._failed_bytes += len(body)

@@ -249,6 +249,18 @@ async def test_a_reply_that_cannot_be_joined_is_502(
         assert answer.status == 400
 
 
+async def test_some_events_of_a_batch_name_a_revision_without_a_percentage(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
+) -> None:
+    url = await start_router(service(await start_server(score), ("v1", 100), ("v2", 0)))
+    events = [{"specversion": "1.0", "id": str(n), "source": "/s", "type": "t"} for n in range(4)]
+    for event in events[1:3]:
+        event["tidegaterevision"] = "v2"
+    async with client.post(f"{url}/models/flights", data=orjson.dumps(events), headers={"content-type": BATCH_MEDIA_TYPE}) as answer:
+        replies = await answer.json(content_type=BATCH_MEDIA_TYPE)
+    assert [reply["data"] for reply in replies] == [["v1", "0"], ["v2", "1"], ["v2", "2"], ["v1", "3"]]
+
+
 async def test_a_request_that_is_not_an_event_is_refused(start_router: StartRouter, client: aiohttp.ClientSession) -> None:
     url = await start_router(service(1, ("v1", 100)))
     async with client.post(f"{url}/models/flights", json={}) as answer:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
 
 import pytest
 
@@ -29,7 +30,9 @@ class Outcomes:
         self.ended.set()
 
     def call(self, model: RoutedModel, revision: str, key: int = 1, status: int = 200) -> None:
-        self.observer.add(model, Observed(revision, (key,), status, 0.01, cold=False, draw=Draw(1, 0.5)))
+        observed = self.observer.model(model)
+        if observed is not None:
+            observed.window(model).add(Observed(revision, (key,), status, 0.01, cold=False, draw=Draw(1, 0.5)))
 
 
 @pytest.fixture
@@ -86,14 +89,14 @@ async def test_a_window_ends_by_itself(outcomes: Outcomes) -> None:
 
 
 async def test_calls_that_began_before_a_start_are_cold(outcomes: Outcomes) -> None:
-    split, observer = model(50, 50), outcomes.observer
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    assert not observer.is_cold(split, "m-1", began)
-    observer.started(split, "m-1")
-    assert observer.is_cold(split, "m-1", began)
-    assert not observer.is_cold(split, "m-0", began)
-    assert not observer.is_cold(split, "m-1", loop.time() + 1)
+    observed = outcomes.observer.model(model(50, 50))
+    assert observed is not None
+    began = monotonic()
+    assert not observed.is_cold("m-1", began)
+    observed.started("m-1")
+    assert observed.is_cold("m-1", began)
+    assert not observed.is_cold("m-0", began)
+    assert not observed.is_cold("m-1", monotonic() + 1)
 
 
 async def test_a_split_of_too_many_arms_has_no_outcome(outcomes: Outcomes) -> None:
