@@ -84,7 +84,7 @@ def waiting(service: Mapping[str, Any]) -> tuple[Announcement, ...]:
     try:
         found = orjson.loads(text) if len(text) <= _MOST_CHARACTERS else []
         return tuple(_from_json(item) for item in found)
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OSError, OverflowError, TypeError, ValueError):  # whatever another writer has put there
         log.warning("%s: the annotation %s is not readable and will be replaced", service["metadata"]["name"], ANNOUNCEMENTS)
         return ()
 
@@ -187,7 +187,9 @@ def _subject(state: State, percent: int) -> dict[str, Any]:
 def _from_json(item: Mapping[str, Any]) -> Announcement:
     if item["type"] not in _REASONS or not {"model", "sentence"} <= item["data"].keys():
         raise ValueError
-    return Announcement(str(item["id"]), item["type"], float(item["at"]), item["data"])
+    at = float(item["at"])
+    _time(at)
+    return Announcement(str(item["id"]), item["type"], at, dict(item["data"]))
 
 
 def _time(at: float, precision: str = "milliseconds") -> str:

@@ -138,8 +138,15 @@ class Models:
             if not request.done.done():
                 request.done.set_result(None)
         if service is not None:
-            await self._delivery.deliver(service)
+            await self._deliver(service)
         return service is not None
+
+    async def _deliver(self, service: Object) -> None:
+        try:
+            await self._delivery.deliver(service)
+        except Exception:
+            # A bug there must not fail the outcomes that wait for the next turn.
+            log.exception("%s: decisions were not delivered", service["metadata"]["name"])
 
     async def _write(self, name: str, outcomes: list[Outcome]) -> tuple[Object | None, bool]:
         """Read, apply and write, again after a conflict. Returns the Service, and whether it has a running rollout."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from hypothesis import given
@@ -38,7 +39,13 @@ def test_oldest_announcements_are_given_up() -> None:
     assert [one.id for one in announcements.waiting(item)] == [str(number) for number in range(40 - MOST_ANNOUNCEMENTS, 40)]
 
 
-@given(st.text(max_size=60) | st.sampled_from(['[{"id": 1}]', "[1]", "{}", '[{"id":"a","type":"b","at":1,"data":{}}]', "[]" * 40_000]))
+READABLE = {"id": "a", "type": ROLLOUT_ADVANCED, "at": 1, "data": {"model": "m", "sentence": "s"}}
+UNREADABLE = [
+    {**READABLE, **change} for change in ({"at": 1e300}, {"at": "x"}, {"type": "b"}, {"type": []}, {"data": ["model", "sentence"]})
+]
+
+
+@given(st.text(max_size=60) | st.sampled_from([*(json.dumps([item]) for item in UNREADABLE), "[1]", '{"a": 1}', "1", "[]" * 40_000]))
 def test_text_of_another_writer_is_no_announcement(text: str) -> None:
     item = service(annotations={ANNOUNCEMENTS: text})
     assert announcements.waiting(item) == ()
