@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.environ import flag, integer, number, one_of, required
+from common.environ import flag, integer, number, one_of, required, url
 from common.errors import InvalidSetting
 
 
@@ -41,3 +41,15 @@ def test_fraction_is_not_an_integer() -> None:
 def test_unknown_choice_is_reported_with_the_choices() -> None:
     with pytest.raises(InvalidSetting, match=r"X is 'yes'; set one of true, false\."):
         flag({"X": "yes"}, "X", False)
+
+
+@pytest.mark.parametrize("value", ["broker/x", "ftp://broker", "http://", "http://broker:0/", "http://[::1", "http://user:secret@"])
+def test_what_is_not_an_http_url_is_reported_without_its_credentials(value: str) -> None:
+    with pytest.raises(InvalidSetting, match=r"^X is '.*'; set an http or https URL, such as") as raised:
+        url({"X": value}, "X")
+    assert "secret" not in str(raised.value)
+
+
+def test_a_url_is_optional() -> None:
+    assert url({"X": "https://broker.svc:8443/a?b=c"}, "X") == "https://broker.svc:8443/a?b=c"
+    assert url({"X": ""}, "X") is None
