@@ -40,9 +40,8 @@ def test_oldest_announcements_are_given_up() -> None:
 
 
 READABLE = {"id": "a", "type": ROLLOUT_ADVANCED, "at": 1, "data": {"model": "m", "sentence": "s"}}
-UNREADABLE = [
-    {**READABLE, **change} for change in ({"at": 1e300}, {"at": "x"}, {"type": "b"}, {"type": []}, {"data": ["model", "sentence"]})
-]
+CHANGES: list[dict[str, Any]] = [{"at": 1e300}, {"at": "x"}, {"type": "b"}, {"type": []}, {"data": ["model", "sentence"]}]
+UNREADABLE = [{**READABLE, **change} for change in CHANGES]
 
 
 @given(st.text(max_size=60) | st.sampled_from([*(json.dumps([item]) for item in UNREADABLE), "[1]", '{"a": 1}', "1", "[]" * 40_000]))

@@ -254,3 +254,15 @@ async def test_interrupted_watch_leaves_the_rollout_running(rollout: Call, confi
     assert process.returncode == commands.INTERRUPTED
     assert b"the rollout goes on; `tidegate rollout watch flights`" in error
     assert state_of(store).phase is Phase.RUNNING
+
+
+async def test_watch_is_live_in_a_terminal(rollout: Call, store: Store, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert await rollout("start", "flights") == 0
+    take_turn(store, keys=range(60), failed=range(60))
+    capsys.readouterr()
+    assert await rollout("watch", "flights") == 3
+    shown = capsys.readouterr().out
+    for part in (CANARY, "canary has more errors", "rolled back", "60 (100.00%)"):
+        assert part in shown, part
