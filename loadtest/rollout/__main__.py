@@ -1,6 +1,6 @@
 """`python -m loadtest.rollout`: simulate rollouts, and print how often and how soon they are rolled back.
 
-With 10,000 runs it takes about half an hour of one core. The figures of docs/rollout.md are its output.
+With 10,000 runs it takes about ten minutes of two cores. The figures of docs/rollout.md are its output.
 """
 
 from __future__ import annotations
