@@ -1,121 +1,117 @@
-"""The HTTP application of the rollout function: outcomes come in as CloudEvents, decisions go out."""
+"""The HTTP application of the rollout function: it takes CloudEvents, and answers when what they say is written."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, nullcontext
-from functools import partial
-from typing import Protocol
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
 
 from common.errors import InvalidEvent, TidegateError
+from eventing import outcome
 from eventing.codecs import http
+from eventing.codecs.http import Message
 from eventing.event import Event
-from eventing.outcome import MOST_KEYS, Outcome, from_event
+from eventing.outcome import Outcome
 from eventing.types import KNATIVE_PING, OUTCOME_OBSERVED
-from functions.rollout.announcement import decided
-from functions.rollout.cluster import ClusterUnavailable
-from functions.rollout.errors import Contended, InvalidState
+from functions.rollout.cluster import Cluster
+from functions.rollout.delivery import Delivery
+from functions.rollout.metrics import Metrics
+from functions.rollout.models import Models
+from functions.rollout.settings import Settings
 from functions.rollout.sink import Sink
-from functions.rollout.state import Decision, State
-from functions.rollout.turns import Turns
-from functions.rollout.update import Services, update
+from functions.runtime.errors import TooLarge, not_a_cloudevent, sentence_of, status_of
+from functions.runtime.knative.client import Access, ApiError
 
 log = logging.getLogger("tidegate.rollout")
 
-# An outcome has at most MOST_KEYS digests of 10 digits, and little else.
-_MOST_BYTES = MOST_KEYS * 1_024
-_TRY_AGAIN = (ClusterUnavailable, Contended)
+MOST_BODY_BYTES = 4 * 2**20
+"""An outcome has some kilobytes, and a batch of them less than this."""
+_RETRY_AFTER = {"Retry-After": "1"}
 
 
-class RecordingServices(Services, Protocol):
-    """Knative Services with their Events."""
-
-    def names(self) -> Sequence[str]:
-        """The Services of the namespace."""
-
-    def record(self, state: State, decision: Decision) -> None:
-        """Make a decision an Event of the Service."""
-
-
-def build(services: RecordingServices, sink: Sink | None = None, clock: Callable[[], float] = time.time) -> FastAPI:
-    """The application, with the sink of decisions.
-
-    It answers 2xx after the outcome is written into the Service, so that one that was not is delivered again.
-    """
-
-    async def turn(model: str, outcomes: Sequence[Outcome]) -> None:
-        state, decisions = await asyncio.to_thread(update, services, model, outcomes, clock())
-        for decision in decisions:
-            assert state is not None  # noqa: S101 a decision is one of a rollout
-            log.info("%s: %s", model, decision.sentence)
-            await _publish(services, sink, state, decision)
-
-    turns = Turns(turn)
+def build(settings: Settings, access: Access) -> FastAPI:
+    """The application, for the models of the namespace that `access` names."""
+    metrics = Metrics()
+    models: list[Models] = []
 
     @asynccontextmanager
-    async def connected(_: FastAPI) -> AsyncIterator[None]:
-        async with sink or nullcontext():
+    async def running(_: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            cluster = stack.enter_context(Cluster.of(access))
+            sink = await stack.enter_async_context(Sink(settings.sink)) if settings.sink else None
+            delivery = Delivery(cluster, sink, metrics)
+            found = Models(cluster, delivery, metrics, gather_seconds=settings.gather_seconds, most_waiting=settings.max_waiting_outcomes)
+            stack.push_async_callback(found.close)
+            models.append(found)
             yield
 
-    app = FastAPI(title="Tidegate rollouts", openapi_url=None, lifespan=connected)
+    app = FastAPI(title="Tidegate rollout", lifespan=running, docs_url=None, redoc_url=None)
+    app.add_exception_handler(TidegateError, _failure)
 
-    @app.post("/")
-    async def receive(request: Request) -> Response:
-        event = await _event_of(request)
-        if event.type == KNATIVE_PING:
-            names = await asyncio.to_thread(services.names)
-            await asyncio.gather(*(turns.take(name) for name in names))
-        else:
-            outcome = from_event(event)
-            await turns.take(outcome.model, outcome)
+    @app.post("/", status_code=204, summary="Take outcomes of routers, and pings of a PingSource.")
+    async def take(request: Request) -> Response:
+        """Events in binary, structured or batch mode. 204: written; 4xx: never send it again; 429, 503: send it again."""
+        outcomes, pinged = await run_in_threadpool(_read, await _message(request))
+        if outcomes:
+            await models[0].apply(outcomes)
+        if pinged:
+            await models[0].look()
         return Response(status_code=204)
 
-    app.add_exception_handler(TidegateError, _refuse)
-    app.get("/readyz")(_ready)
-    app.get("/livez")(_ready)
+    @app.get("/v2/health/live", summary="Whether the process responds.")
+    async def live() -> dict[str, bool]:
+        return {"live": True}
+
+    @app.get("/v2/health/ready", summary="Whether events are taken.")
+    async def ready() -> dict[str, bool]:
+        return {"ready": bool(models)}
+
+    @app.get("/metrics", summary="Counters and gauges for Prometheus.")
+    async def exposition() -> Response:
+        return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
     return app
 
 
-async def _event_of(request: Request) -> Event:
-    """The event of a request. Raises InvalidEvent."""
+async def _message(request: Request) -> Message:
+    """The headers and the body. Raises TooLarge."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > _MOST_BYTES:
-            raise InvalidEvent(f"the event has more than {_MOST_BYTES} bytes")
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    mode = http.mode_of(headers)
-    if mode not in (http.Mode.BINARY, http.Mode.STRUCTURED):
-        raise InvalidEvent("the request is not one CloudEvent", remedy=f"send an event of type {OUTCOME_OBSERVED}")
-    (event,) = http.decode(http.Message(headers, bytes(body)), mode)
-    return event
+        if len(body) > MOST_BODY_BYTES:
+            raise TooLarge(f"the body has more than {MOST_BODY_BYTES} bytes", remedy="send fewer events at once")
+    return Message({name.lower(): value for name, value in request.headers.items()}, bytes(body))
 
 
-async def _publish(services: RecordingServices, sink: Sink | None, state: State, decision: Decision) -> None:
-    """Report a decision. It has been carried out by now, so nothing that fails here may make it fail."""
-    steps: list[Callable[[], Awaitable[None]]] = [partial(asyncio.to_thread, services.record, state, decision)]
-    if sink is not None:
-        steps.append(partial(sink.post, decided(state, decision)))
-    for step in steps:
-        try:
-            await step()
-        except (TidegateError, OSError) as error:
-            log.warning("the decision about %s was made, but not reported: %s", state.model, error)
+def _read(message: Message) -> tuple[list[Outcome], bool]:
+    """The outcomes of a message, and whether it has a ping. Raises InvalidEvent if any of its events is invalid."""
+    mode = http.mode_of(message.headers)
+    if mode is None:
+        raise not_a_cloudevent()
+    events = http.decode(message, mode)
+    _check_types(events)
+    return [outcome.from_event(event) for event in events if event.type == OUTCOME_OBSERVED], any(
+        event.type == KNATIVE_PING for event in events
+    )
 
 
-async def _refuse(_: Request, error: Exception) -> JSONResponse:
-    """503 for what a later attempt may do, 400 for what it cannot: the latter is a dead letter at once."""
-    status = 503 if isinstance(error, _TRY_AGAIN) else 400
-    if isinstance(error, InvalidState):
-        status = 422
-    return JSONResponse({"error": str(error)}, status)
+def _check_types(events: Iterable[Event]) -> None:
+    for event in events:
+        if event.type not in (OUTCOME_OBSERVED, KNATIVE_PING):
+            raise InvalidEvent(
+                f"the type {event.type[:200]} is not one that the rollout function takes",
+                remedy=f"filter the Trigger by the type {OUTCOME_OBSERVED}",
+            )
 
 
-async def _ready() -> Response:
-    return Response(status_code=200)
+async def _failure(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, TidegateError)  # noqa: S101 it is registered for these
+    if isinstance(error, ApiError):
+        log.warning("%s", error)
+        return JSONResponse({"error": "the Kubernetes API cannot be used now; send the event again."}, 503, _RETRY_AFTER)
+    status = status_of(error)
+    return JSONResponse({"error": sentence_of(error)}, status, _RETRY_AFTER if status == 429 else None)

@@ -1,116 +1,126 @@
-"""The Knative Services of a namespace, by the official Kubernetes client. Its calls block."""
+"""The Kubernetes API by its official client: Knative Services are read and patched, and Events created."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Self
+from urllib.parse import urlsplit
 
-from kubernetes import client
-from kubernetes.client.exceptions import ApiException
+import orjson
+from kubernetes import client as kubernetes
 from urllib3.exceptions import HTTPError
 
-from common.errors import TidegateError
-from functions.rollout.state import Decision, Kind, State
-from functions.rollout.update import Conflict
-from functions.runtime.knative.client import Access
-from functions.runtime.knative.objects import SERVICES, SERVING, SERVING_GROUP, SERVING_VERSION
+from common.redaction import redact, redact_url
+from functions.runtime.knative.client import Access, ApiError, Conflict
+from functions.runtime.knative.objects import REVISIONS, SERVICES, SERVING_GROUP, SERVING_VERSION
 
+Object = dict[str, Any]
+_TIMEOUT_SECONDS = (5, 15)  # to connect, to read
+_PAGE = 100
 _MERGE_PATCH = "application/merge-patch+json"
-_TIMEOUT_SECONDS = 10.0
-_COMPONENT = "tidegate-rollout"
-_WARNINGS = (Kind.ROLL_BACK, Kind.INCONCLUSIVE)
 
 
-class ClusterUnavailable(TidegateError):
-    """The Kubernetes API cannot be reached, or rejects a call."""
+class NotFound(ApiError):
+    """There is no such object."""
+
+
+_ERRORS = {404: NotFound, 409: Conflict}
 
 
 class Cluster:
-    """The Services that `access` leads to. The token is read for each call, as it is renewed."""
+    """Calls on one namespace. They block: call them in a thread. Each raises ApiError."""
 
-    def __init__(self, access: Access) -> None:
-        self._namespace = access.namespace
-        configuration: Any = client.Configuration(host=access.url)
-        configuration.retries = False
-        if access.account is not None:
-            configuration.ssl_ca_cert = str(access.account / "ca.crt")
-        token = access.token
-        if token is not None:
-            configuration.api_key = {"authorization": ""}
-            configuration.refresh_api_key_hook = lambda settings: settings.api_key.update(
-                authorization=f"Bearer {token.read_text('utf-8').strip()}"
-            )
-        self._client = client.ApiClient(configuration)
-        self._objects = client.CustomObjectsApi(self._client)
-        self._core = client.CoreV1Api(self._client)
+    def __init__(self, configuration: Any, namespace: str) -> None:
+        """`configuration` is one of the official client."""
+        self.namespace = namespace
+        self._url = redact_url(configuration.host)
+        self._client: Any = kubernetes.ApiClient(configuration)
+        self._objects = kubernetes.CustomObjectsApi(self._client)
+        self._core = kubernetes.CoreV1Api(self._client)
+        self._in_namespace = (SERVING_GROUP, SERVING_VERSION, namespace)
+        self._where = (*self._in_namespace, SERVICES)
 
-    def close(self) -> None:
-        self._client.close()  # type: ignore[no-untyped-call]
+    @classmethod
+    def of(cls, access: Access) -> Cluster:
+        """The API that a process has access to by its environment."""
+        return cls(_configuration(access), access.namespace)
 
-    def names(self) -> Sequence[str]:
-        """The Services of the namespace. Raises ClusterUnavailable."""
-        listed = self._call(self._objects.list_namespaced_custom_object)
-        return [item["metadata"]["name"] for item in listed["items"]]
+    def __enter__(self) -> Self:
+        return self
 
-    def get(self, name: str) -> Mapping[str, Any] | None:
-        """A Service; None if there is none. Raises ClusterUnavailable."""
-        try:
-            found: Mapping[str, Any] = self._call(self._objects.get_namespaced_custom_object, name)
-        except ClusterUnavailable as error:
-            if _status(error) == 404:
-                return None
-            raise
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def services(self) -> Iterator[Object]:
+        """All Knative Services of the namespace."""
+        more = ""
+        while True:
+            answer = self._call(self._objects.list_namespaced_custom_object, *self._where, limit=_PAGE, _continue=more)
+            yield from answer["items"]
+            more = answer["metadata"].get("continue") or ""
+            if not more:
+                return
+
+    def read(self, name: str) -> Object:
+        """One Knative Service. Raises NotFound."""
+        found: Object = self._call(self._objects.get_namespaced_custom_object, *self._where, name)
         return found
 
-    def patch(self, name: str, body: Mapping[str, Any]) -> None:
-        """Apply a merge patch to a Service. Raises Conflict and ClusterUnavailable."""
+    def revision(self, name: str) -> Object:
+        """One revision. Raises NotFound."""
+        found: Object = self._call(self._objects.get_namespaced_custom_object, *self._in_namespace, REVISIONS, name)
+        return found
+
+    def patch(self, name: str, patch: Mapping[str, Any]) -> Object:
+        """Merge a patch (RFC 7396) into a Knative Service; returns the new one. Raises Conflict, NotFound."""
+        new: Object = self._call(self._objects.patch_namespaced_custom_object, *self._where, name, dict(patch), _content_type=_MERGE_PATCH)
+        return new
+
+    def record(self, event: Mapping[str, Any]) -> None:
+        """Create an Event, unless one of its name is there already."""
         try:
-            self._call(self._objects.patch_namespaced_custom_object, name, dict(body), _content_type=_MERGE_PATCH)
-        except ClusterUnavailable as error:
-            if _status(error) == 409:
-                raise Conflict from error
-            raise
+            self._call(self._core.create_namespaced_event, self.namespace, dict(event))
+        except Conflict:
+            return
 
-    def record(self, state: State, decision: Decision) -> None:
-        """Make a decision an Event of the Service, for `kubectl describe`. Raises ClusterUnavailable."""
-        service = self.get(state.model) or {"metadata": {}}
-        now = datetime.fromtimestamp(decision.at, UTC)
-        event = {
-            "metadata": {"generateName": f"{state.model}.", "namespace": self._namespace},
-            "involvedObject": {
-                "apiVersion": SERVING,
-                "kind": "Service",
-                "name": state.model,
-                "namespace": self._namespace,
-                "uid": service["metadata"].get("uid"),
-            },
-            "type": "Warning" if decision.kind in _WARNINGS else "Normal",
-            "reason": f"Rollout{decision.kind.value.title().replace('-', '')}",
-            "message": decision.sentence,
-            "source": {"component": _COMPONENT},
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "count": 1,
-        }
+    def _call(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        with self._errors():
+            return function(*arguments, **options, _request_timeout=_TIMEOUT_SECONDS)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
         try:
-            self._core.create_namespaced_event(self._namespace, cast("Any", event), _request_timeout=_TIMEOUT_SECONDS)
-        except (ApiException, HTTPError, OSError) as error:
-            raise _unavailable(error) from error
-
-    def _call(self, function: Any, *arguments: Any, **options: Any) -> Any:
-        where = (SERVING_GROUP, SERVING_VERSION, self._namespace, SERVICES)
-        try:
-            return function(*where, *arguments, _request_timeout=_TIMEOUT_SECONDS, **options)
-        except (ApiException, HTTPError, OSError) as error:
-            raise _unavailable(error) from error
+            yield
+        except kubernetes.ApiException as error:
+            kind = _ERRORS.get(error.status, ApiError)
+            raise kind(f"the Kubernetes API responded {error.status}: {_message(error).rstrip('.')}.") from None
+        except (HTTPError, OSError) as error:
+            raise ApiError(f"the Kubernetes API at {self._url} is unreachable: {redact(str(error)) or type(error).__name__}.") from None
 
 
-def _unavailable(error: Exception) -> ClusterUnavailable:
-    if isinstance(error, ApiException) and error.status:
-        return ClusterUnavailable(f"the Kubernetes API responded {error.status} {error.reason}")
-    return ClusterUnavailable(f"the Kubernetes API cannot be reached ({type(error).__name__})")
+def _configuration(access: Access) -> Any:
+    configuration: Any = kubernetes.Configuration()
+    configuration.host = access.url
+    configuration.retries = False  # each turn reads again
+    if urlsplit(access.url).hostname in ("127.0.0.1", "localhost"):
+        configuration.proxy = None  # a proxy of the environment does not lead back to this machine
+    if access.account:
+        configuration.ssl_ca_cert = str(access.account / "ca.crt")
+    if access.token:
+        token = access.token
+
+        def refresh(config: Any) -> None:
+            # Read for each call, since the kubelet replaces it before it expires.
+            config.api_key["authorization"] = f"Bearer {token.read_text('ascii').strip()}"
+
+        configuration.refresh_api_key_hook = refresh
+        configuration.api_key["authorization"] = ""
+    return configuration
 
 
-def _status(error: ClusterUnavailable) -> int:
-    return int(getattr(error.__cause__, "status", 0) or 0)
+def _message(error: Any) -> str:
+    try:
+        return str(orjson.loads(error.body or b"")["message"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return str(error.reason or "no reason given")[:200]

@@ -15,7 +15,3 @@ class InvalidState(RemediedError):
 
 class NotPossible(RemediedError):
     """A rollout cannot do this with the Knative Service as it is."""
-
-
-class Contended(RemediedError):
-    """The Knative Service changed at each attempt to write to it."""

@@ -1,58 +1,53 @@
-"""The sink of decisions."""
+"""The sink of announcements: CloudEvents in binary mode, by HTTP."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Self
 
 import aiohttp
 
-from common.delivery import Outcome, backoff, outcome_of
+from common.delivery import KNATIVE_RETRYABLE, Outcome, outcome_of
 from common.errors import TidegateError
 from common.http_client import session
 from common.redaction import redact_url
-from eventing.codecs import http
+from eventing.codecs.http import Mode, encode
 from eventing.event import Event
 
-_TIMEOUT_SECONDS = 5.0
-_ATTEMPTS = 3
+_TIMEOUT_SECONDS = 10.0
 
 
-class Undelivered(TidegateError):
-    """The sink cannot be reached, or does not take an event."""
+class NotDelivered(TidegateError):
+    """The sink does not take the event now; try again later."""
+
+
+class Rejected(TidegateError):
+    """The sink will not take the event, however often it is sent."""
 
 
 class Sink:
-    """Posts events to a URL; a context manager that closes its connections."""
+    """Posts events; a context manager that closes the connection."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     async def __aenter__(self) -> Self:
-        self._session = session(timeout_seconds=_TIMEOUT_SECONDS, connections=1)
+        self._session = session(timeout_seconds=_TIMEOUT_SECONDS, connections=2)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
     async def post(self, event: Event) -> None:
-        """Deliver an event, with a few attempts. Raises Undelivered."""
-        message = http.encode([event], http.Mode.BINARY)
-        problem = ""
-        for attempt in range(1, _ATTEMPTS + 1):
-            outcome, problem = await self._attempt(message)
-            if outcome is Outcome.DONE:
-                return
-            if outcome is not Outcome.RETRY:
-                break
-            if attempt < _ATTEMPTS:
-                await asyncio.sleep(backoff(attempt))
-        raise Undelivered(f"the sink {redact_url(self._url)} {problem}")
-
-    async def _attempt(self, message: http.Message) -> tuple[Outcome, str]:
+        """Deliver an event. Raises NotDelivered or Rejected."""
+        message = encode([event], Mode.BINARY)
+        where = f"the sink at {redact_url(self._url)}"
         try:
-            async with self._session.post(self._url, data=message.body, headers=message.headers) as answer:
+            async with self._session.post(self._url, data=message.body, headers=dict(message.headers)) as answer:
                 await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            return Outcome.RETRY, f"cannot be reached ({type(error).__name__})"
-        return outcome_of(answer.status), f"responded {answer.status}"
+            raise NotDelivered(f"{where} cannot be reached ({str(error) or type(error).__name__}).") from None
+        outcome = outcome_of(answer.status, KNATIVE_RETRYABLE)
+        if outcome is Outcome.RETRY:
+            raise NotDelivered(f"{where} responded {answer.status}.")
+        if outcome is not Outcome.DONE:
+            raise Rejected(f"{where} responded {answer.status}.")

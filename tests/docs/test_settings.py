@@ -14,7 +14,7 @@ from eventing.kafka.security import Security
 from functions.batch import settings as batch
 from functions.batch.client import RetryPolicy
 from functions.batch.storage import policy as paths
-from functions.rollout.settings import RolloutSettings
+from functions.rollout.settings import Settings as RolloutSettings
 from functions.router.settings import Settings as RouterSettings
 from functions.runtime.observability.settings import ObservabilitySettings
 from functions.runtime.settings import Settings
@@ -33,7 +33,8 @@ VARIABLES = {
 # Settings whose variables have another name than their fields.
 PREFIXES = {Settings: "TIDEGATE_", RouterSettings: "TIDEGATE_", ObservabilitySettings: "TIDEGATE_", StreamSettings: "TIDEGATE_STREAM_"}
 PREFIXES |= {batch.BatchLimits: "TIDEGATE_BATCH_", batch.BatchSettings: "TIDEGATE_"}
-PREFIXES |= {Security: "TIDEGATE_KAFKA_", RolloutSettings: "TIDEGATE_"}
+PREFIXES |= {RolloutSettings: "TIDEGATE_"}
+PREFIXES |= {Security: "TIDEGATE_KAFKA_"}
 OTHERS = {"PORT": "TIDEGATE_PORT"}
 # Variables whose default is described in words on the page.
 IN_WORDS = {"TIDEGATE_NAMESPACE", "TIDEGATE_KAFKA_CA_FILE", "TIDEGATE_KAFKA_KEY_FILE"}

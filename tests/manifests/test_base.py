@@ -134,7 +134,9 @@ def _artifacts(name: str) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("profile", ["", "sync", "buildah", "buildah-sync"])
 def test_skaffold_builds_every_image(profile: str) -> None:
-    assert _artifacts(profile).keys() == {template["spec"]["containers"][0]["image"] for _, template in WORKLOADS}
+    rollout = yaml.safe_load((ROOT / "manifests/components/rollout/service.yaml").read_text())
+    templates = [template for _, template in WORKLOADS] + [_template(rollout)]
+    assert _artifacts(profile).keys() == {template["spec"]["containers"][0]["image"] for template in templates if template}
 
 
 @pytest.mark.parametrize("profile", ["", "sync"])

@@ -91,6 +91,7 @@ COMPONENTS = {
     ),
     "pod-disruption-budget": Same(_enabled("podDisruptionBudget"), ("pod-disruption-budget",)),
     "private-service": Same(_enabled("privateService"), ("private-service",)),
+    "rollout": Same(_enabled("rollout"), ("rollout",)),
     "router-outcomes": Same(_enabled("routerOutcomes"), ("router-outcomes",)),
     "service-monitor": Same(_enabled("serviceMonitor"), ("service-monitor",)),
     "sharded-batch": Same(_enabled("shardedBatch"), ("sharded-batch",)),
@@ -108,7 +109,7 @@ ALL = Same(
         **_enabled(
             "podDisruptionBudget", "privateService", "serviceMonitor", "warmReplica", "writableTmp", "eventPolicy", "kafkaSingleNode"
         ),
-        **_enabled("routerOutcomes"),
+        **_enabled("rollout", "routerOutcomes"),
         **_of_flights(**CANARY["models"]["flights"], **STORAGE["models"]["flights"]),
         "kafka": {"servers": BROKERS},
     },

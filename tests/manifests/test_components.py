@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from eventing.types import OUTCOME_OBSERVED
+
 Object = dict[str, Any]
 Objects = dict[tuple[str, str], Object]
 Build = Callable[..., Objects]
@@ -61,6 +63,25 @@ def test_canary_changes_one_service_only(build: Build) -> None:
 def models(objects: Objects) -> set[tuple[str, str]]:
     component = "app.kubernetes.io/component"
     return {key for key, item in objects.items() if key[0] == "Service" and item["metadata"]["labels"][component] == "model-function"}
+
+
+def test_rollout_function_is_fed_and_heard(build: Build) -> None:
+    objects = build("kafka-broker", "router-outcomes", "rollout")
+    broker = objects[("SinkBinding", "router-outcomes")]["spec"]["sink"]["ref"]
+    trigger = objects[("Trigger", "rollout")]["spec"]
+    assert (broker["kind"], broker["name"]) == ("Broker", trigger["broker"])
+    assert [one["exact"]["type"] for one in trigger["filters"]] == [OUTCOME_OBSERVED]
+    for sender in (trigger["subscriber"], objects[("PingSource", "rollout")]["spec"]["sink"], objects[("SinkBinding", "rollout")]["spec"]):
+        ref = sender.get("ref") or sender["subject"]
+        assert (ref["kind"], ref["name"]) == ("Service", "rollout")
+    assert objects[("SinkBinding", "rollout")]["spec"]["sink"]["ref"] == broker
+    labels = objects[("Service", "rollout")]["metadata"]["labels"]
+    assert labels["networking.knative.dev/visibility"] == "cluster-local"
+
+
+def test_rollout_function_may_do_what_it_does_and_no_more(build: Build) -> None:
+    rules = {(rule["apiGroups"][0], rule["resources"][0]): set(rule["verbs"]) for rule in build("rollout")[("Role", "rollout")]["rules"]}
+    assert rules == {("serving.knative.dev", "services"): {"get", "list", "patch"}, ("", "events"): {"create"}}
 
 
 def test_warm_replica_applies_to_every_function(build: Build) -> None:

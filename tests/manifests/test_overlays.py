@@ -80,8 +80,8 @@ def test_api_server_accepts_the_objects_strictly(
     build: Build, kubectl: Callable[..., str], strictly: Callable[..., list[str]], base: str
 ) -> None:
     everything = (
-        *("kafka-broker", "kafka-source", "kafka-sasl-tls", "kafka-single-node", "network-policy", "nightly-batch", "sharded-batch"),
-        *("service-monitor", "stream-keda", "warm-replica"),
+        *("kafka-broker", "kafka-source", "kafka-sasl-tls", "kafka-single-node", "network-policy", "nightly-batch", "batch-events"),
+        *("sharded-batch", "rollout", "router-outcomes", "service-monitor", "stream-keda", "warm-replica"),
     )
     served = {line.split()[-1] for line in kubectl("api-resources", "--no-headers").splitlines()}
     objects = build(*everything, base=base)

@@ -1,149 +1,281 @@
+"""The application over HTTP, between an API server and a sink."""
+
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from threading import Event as Gate
-from typing import Any
+import io
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 
+import aiohttp
 import pytest
-from fastapi.testclient import TestClient
+import uvicorn
+from aiohttp import web
 
+from common.delivery import KNATIVE_RETRYABLE
+from common.sockets import listen
 from eventing.codecs import http
+from eventing.codecs.http import Mode
 from eventing.event import Event
-from eventing.outcome import Outcome
-from functions.rollout.app import build
-from functions.rollout.cluster import ClusterUnavailable
-from functions.rollout.codec import STATE
-from functions.rollout.sink import Sink
-from functions.rollout.state import Kind, Phase
-from functions.rollout.turns import Turns
-from tests.functions.rollout.cluster import FakeCluster
-from tests.functions.rollout.examples import STABLE, STARTED
+from functions.rollout import announcements
+from functions.rollout.app import MOST_BODY_BYTES, build
+from functions.rollout.policy import POLICY
+from functions.rollout.service import rollout_of
+from functions.rollout.settings import Settings
+from functions.rollout.state import Phase, State
+from functions.runtime.knative.client import Access
+from tests.functions.rollout.conftest import Api, Receiver
+from tests.functions.rollout.services import Object, merged, outcome, service, with_rollout
 
-ALARM = list(range(0, 2**32, 2**26))
+Carry = Callable[[], Awaitable[web.StreamResponse]]
+PING = Event({"specversion": "1.0", "type": "dev.knative.sources.ping", "source": "/ping", "id": "1"})
+
+
+class Caller:
+    """Calls of the application."""
+
+    def __init__(self, url: str, client: aiohttp.ClientSession) -> None:
+        self._url = url
+        self._client = client
+
+    async def post(self, *events: Event, mode: Mode = Mode.BINARY) -> int:
+        message = http.encode(events, mode)
+        return await self.post_bytes(message.body, dict(message.headers))
+
+    async def post_bytes(self, body: bytes, headers: dict[str, str]) -> int:
+        async with self._client.post(self._url, data=io.BytesIO(body), headers=headers) as answer:
+            await answer.read()
+            return answer.status
+
+    async def metric(self, name: str) -> float:
+        async with self._client.get(f"{self._url}/metrics") as answer:
+            found = re.search(rf"^{re.escape(name)} (\S+)$", await answer.text(), re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+
+@asynccontextmanager
+async def serving(settings: Settings, access: Access) -> AsyncIterator[Caller]:
+    """The application in a server of this process."""
+    config = uvicorn.Config(build(settings, access), lifespan="on", log_config=None, ws="none")
+    server = uvicorn.Server(config)
+    with listen(0, "127.0.0.1") as listener:
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as client:
+            yield Caller(f"http://127.0.0.1:{listener.getsockname()[1]}", client)
+        server.should_exit = True
+        await task
 
 
 @pytest.fixture
-def cluster() -> FakeCluster:
-    return FakeCluster()
+def settings(sink: Receiver) -> Settings:
+    return Settings(sink=sink.url, gather_seconds=0)
 
 
 @pytest.fixture
-def client(cluster: FakeCluster) -> Iterator[TestClient]:
-    with TestClient(build(cluster, clock=lambda: STARTED + 100), raise_server_exceptions=False) as found:
-        yield found
+async def app(stack: AsyncExitStack, api: Api, settings: Settings) -> Caller:
+    return await stack.enter_async_context(serving(settings, api.access))
 
 
-def refuse(*_: object) -> None:
-    raise ClusterUnavailable("the Kubernetes API responded 403 Forbidden")
+@pytest.fixture
+def now() -> float:
+    return time.time()
 
 
-def post(client: TestClient, event: Event, mode: http.Mode = http.Mode.BINARY) -> Any:
-    message = http.encode([event], mode)
-    return client.post("/", content=message.body, headers=dict(message.headers))
+@pytest.fixture
+def item(api: Api, now: float) -> Object:
+    return api.put(with_rollout(now=now))
 
 
-@pytest.mark.parametrize("mode", [http.Mode.BINARY, http.Mode.STRUCTURED])
-def test_an_outcome_is_answered_after_it_is_written_and_its_decision_is_reported(
-    client: TestClient, cluster: FakeCluster, mode: http.Mode
-) -> None:
-    answer = post(client, cluster.outcome(canary=ALARM).to_event(), mode)
-
-    assert (answer.status_code, answer.content) == (204, b"")
-    assert cluster.split == {STABLE: 100}
-    assert cluster.state.phase is Phase.ROLLED_BACK
-    assert [decision.kind for decision in cluster.recorded] == [Kind.ROLL_BACK]
+def state_of(api: Api, name: str = "flights") -> State:
+    state = rollout_of(api.service(name))
+    assert state is not None
+    return state
 
 
-def test_an_outcome_that_is_delivered_again_is_accepted_and_changes_nothing(client: TestClient, cluster: FakeCluster) -> None:
-    event = cluster.outcome(canary=[1]).to_event()
-    assert [post(client, event).status_code for _ in range(3)] == [204, 204, 204]
+class Patches:
+    """Counts the patches, and holds them until `go`."""
 
-    assert cluster.state.comparisons["errors"].canary == 1
+    def __init__(self) -> None:
+        self.count = 0
+        self.go = asyncio.Event()
+        self.first = asyncio.Event()
 
-
-def test_a_ping_lets_time_go_on(client: TestClient, cluster: FakeCluster) -> None:
-    ping = {"specversion": "1.0", "type": "dev.knative.sources.ping", "source": "/ping", "id": "1"}
-    assert post(client, Event(ping, None)).status_code == 204
-
-    assert cluster.state.elapsed == 100.0
-
-
-@pytest.mark.parametrize(
-    ("headers", "body", "sentence"),
-    [
-        ({}, b"{}", "the request is not one CloudEvent; send an event of type dev.tidegate.outcome.observed."),
-        ({"content-type": "application/cloudevents-batch+json"}, b"[]", "the request is not one CloudEvent"),
-        ({"content-type": "application/cloudevents+json"}, b"{", "JSON"),
-        ({"content-type": "application/cloudevents+json"}, b" " * 2_000_000, "the event has more than 1048576 bytes"),
-        (
-            {"ce-specversion": "1.0", "ce-type": "another", "ce-source": "/a", "ce-id": "1"},
-            b"",
-            "the event is a another, not a dev.tidegate.outcome.observed.",
-        ),
-    ],
-)
-def test_what_is_no_outcome_is_a_dead_letter_at_once(
-    client: TestClient, cluster: FakeCluster, headers: Mapping[str, str], body: bytes, sentence: str
-) -> None:
-    answer = client.post("/", content=body, headers=dict(headers))
-
-    assert answer.status_code == 400
-    assert sentence in answer.json()["error"]
-    assert len(cluster.patches) == 1  # its start
+    async def __call__(self, _: web.Request, carry: Carry) -> web.StreamResponse:
+        self.count += 1
+        self.first.set()
+        await self.go.wait()
+        return await carry()
 
 
-def test_a_state_that_cannot_be_read_is_no_reason_to_retry(client: TestClient, cluster: FakeCluster) -> None:
-    cluster.service["metadata"]["annotations"][STATE] = "{}"
-    answer = post(client, cluster.outcome().to_event())
-
-    assert answer.status_code == 422
-    assert "tidegate.dev/rollout-state cannot be read" in answer.json()["error"]
-
-
-def test_a_service_that_changes_all_the_time_is_a_reason_to_retry() -> None:
-    cluster = FakeCluster(rivals=100)
-    with TestClient(build(cluster, clock=lambda: STARTED + 100)) as client:
-        answer = post(client, cluster.outcome(canary=[1]).to_event())
-
-    assert answer.status_code == 503
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_each_mode_of_an_event_is_taken(api: Api, app: Caller, item: Object, now: float, mode: Mode) -> None:
+    events = [outcome(item, number, keys=[number], started=now).to_event() for number in range(1, 4 if mode is Mode.BATCH else 2)]
+    assert await app.post(*events, mode=mode) == 204
+    assert state_of(api).canary_counts.requests == len(events)
 
 
-def test_a_decision_stands_although_it_cannot_be_reported(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "record", refuse)
-    with TestClient(build(cluster, Sink("http://127.0.0.1:9"), clock=lambda: STARTED + 100)) as client:
-        assert post(client, cluster.outcome(canary=ALARM).to_event()).status_code == 204
-        assert client.get("/readyz").status_code == client.get("/livez").status_code == 200
-    assert cluster.state.phase is Phase.ROLLED_BACK
+async def test_outcomes_that_wait_share_one_write(api: Api, app: Caller, item: Object, now: float) -> None:
+    api.gate = patches = Patches()
+    first = asyncio.create_task(app.post(outcome(item, 1, keys=[1], started=now).to_event()))
+    await patches.first.wait()
+    rest = [asyncio.create_task(app.post(outcome(item, number, keys=[number], started=now).to_event())) for number in range(2, 22)]
+    async with asyncio.timeout(30):
+        while await app.metric("tidegate_rollout_waiting_outcomes") < 21:
+            pass
+    assert not [task for task in rest if task.done()], "an outcome is acknowledged before it is written"
+    patches.go.set()
+    assert set(await asyncio.gather(first, *rest)) == {204}
+    assert state_of(api).canary_counts.requests == 21
+    assert patches.count == 2
 
 
-async def test_outcomes_that_wait_are_applied_in_one_turn(cluster: FakeCluster) -> None:
-    turns: list[int] = []
-    gate = Gate()
-
-    async def turn(_: str, outcomes: Sequence[Outcome]) -> None:
-        turns.append(len(outcomes))
-        await asyncio.to_thread(gate.wait)
-
-    queue = Turns(turn)
-    first = asyncio.create_task(queue.take("flights", cluster.outcome(1)))
-    await asyncio.sleep(0)
-    others = [asyncio.create_task(queue.take("flights", cluster.outcome(number))) for number in range(2, 7)]
-    others[0].cancel()  # its sender has left
-    await asyncio.sleep(0)
-    gate.set()
-    await asyncio.gather(first, *others[1:])
-
-    assert sum(turns) in (5, 6)
-    assert len(turns) == 2
+async def test_same_outcome_again_is_acknowledged_and_counted_once(api: Api, app: Caller, item: Object, now: float) -> None:
+    event = outcome(item, 1, keys=[1], started=now).to_event()
+    assert [await app.post(event), await app.post(event), await app.post(event, event, mode=Mode.BATCH)] == [204, 204, 204]
+    assert state_of(api).canary_counts.requests == 1
 
 
-async def test_a_turn_that_fails_fails_for_its_outcomes_only(cluster: FakeCluster) -> None:
-    async def turn(model: str, _: Sequence[Outcome]) -> None:
-        if model == "flights":
-            raise ConnectionError("refused")
+async def test_change_by_another_writer_is_kept(api: Api, app: Caller, item: Object, now: float) -> None:
+    changes = iter(range(3))
 
-    queue = Turns(turn)
-    with pytest.raises(ConnectionError):
-        await queue.take("flights", cluster.outcome())
-    await queue.take("another")
+    async def interfere(_: web.Request, carry: Carry) -> web.StreamResponse:
+        if (number := next(changes, None)) is not None:
+            api.store.update("services", merged(api.service(), {"metadata": {"labels": {f"label-{number}": "x"}}}))
+        return await carry()
+
+    api.gate = interfere
+    assert await app.post(outcome(item, 1, keys=[1], started=now).to_event()) == 204
+    assert state_of(api).canary_counts.requests == 1
+    assert len(api.service()["metadata"]["labels"]) == 3
+    assert await app.metric('tidegate_rollout_writes_total{result="conflict"}') == 3
+
+
+async def test_service_that_never_stops_changing_is_tried_again_later(api: Api, app: Caller, item: Object, now: float) -> None:
+    async def interfere(_: web.Request, carry: Carry) -> web.StreamResponse:
+        api.store.update("services", merged(api.service(), {"metadata": {"labels": {"time": str(time.monotonic_ns())}}}))
+        return await carry()
+
+    api.gate = interfere
+    event = outcome(item, 1, keys=[1], started=now).to_event()
+    assert await app.post(event) == 503
+    api.gate = None
+    assert await app.post(event) == 204
+    assert state_of(api).canary_counts.requests == 1
+
+
+@pytest.mark.parametrize("status", [403, 500])
+async def test_api_that_fails_is_tried_again_later(api: Api, app: Caller, item: Object, now: float, status: int) -> None:
+    async def fail(_: web.Request, __: Carry) -> web.StreamResponse:
+        return web.json_response({"message": "no"}, status=status)
+
+    api.gate = fail
+    event = outcome(item, 1, keys=[1], started=now).to_event()
+    assert await app.post(event) == 503
+    api.gate = None
+    assert await app.post(event) == 204
+    assert state_of(api).canary_counts.requests == 1
+
+
+async def test_api_that_cannot_be_reached_is_tried_again_later(item: Object, now: float, settings: Settings, tmp_path: Path) -> None:
+    with listen(0, "127.0.0.1") as closed:
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    async with serving(settings, Access(url, "default")) as app:
+        assert await app.post(outcome(item, 1, keys=[1], started=now).to_event()) == 503
+        assert await app.post(PING) == 503
+    async with serving(settings, Access(url, "default", token_file=tmp_path / "none")) as app:
+        assert await app.post(outcome(item, 1, keys=[1], started=now).to_event()) == 503
+
+
+async def test_outcomes_without_a_rollout_are_acknowledged_and_counted(api: Api, app: Caller, item: Object, now: float) -> None:
+    api.gate = patches = Patches()
+    api.put(service("quiet"))
+    unknown = replace(outcome(item, 1, started=now), model="unknown").to_event()
+    quiet = replace(outcome(item, 1, started=now), model="quiet").to_event()
+    assert [await app.post(unknown), await app.post(quiet)] == [204, 204]
+    assert patches.count == 0
+    assert await app.metric('tidegate_rollout_outcomes_total{result="no-rollout"}') == 2
+
+
+def broken(item: Object) -> dict[str, tuple[bytes, dict[str, str]]]:
+    event = outcome(item, 1, keys=[1]).to_event()
+    other_type = http.encode([event.with_attributes(type="com.example.other")], Mode.BINARY)
+    half = http.encode([event, event.with_attributes(subject="other")], Mode.BATCH)
+    attributes = dict(http.encode([event], Mode.BINARY).headers)
+    return {
+        "no event": (b"{}", {"content-type": "application/json"}),
+        "another type": (other_type.body, dict(other_type.headers)),
+        "no outcome": (b'{"router": 1}', attributes),
+        "no JSON": (b"\xff", attributes),
+        "a batch with an invalid event": (half.body, dict(half.headers)),
+        "an unknown format": (b"", {"content-type": "application/cloudevents+avro"}),
+        "too large": (b" " * (MOST_BODY_BYTES + 1), attributes),
+    }
+
+
+@pytest.mark.parametrize("fault", broken(with_rollout()))
+async def test_invalid_event_is_never_sent_again(api: Api, app: Caller, item: Object, fault: str) -> None:
+    status = await app.post_bytes(*broken(item)[fault])
+    assert 400 <= status < 500
+    assert status not in KNATIVE_RETRYABLE
+    assert state_of(api).canary_counts.requests == 0
+
+
+async def test_too_many_outcomes_are_sent_again_later(api: Api, settings: Settings, item: Object, now: float) -> None:
+    api.gate = patches = Patches()
+    async with serving(replace(settings, max_waiting_outcomes=1), api.access) as app:
+        first = asyncio.create_task(app.post(outcome(item, 1, keys=[1], started=now).to_event()))
+        await patches.first.wait()
+        assert await app.post(outcome(item, 2, keys=[2], started=now).to_event()) == 429
+        patches.go.set()
+        assert await first == 204
+        assert await app.post(outcome(item, 2, keys=[2], started=now).to_event()) == 204
+
+
+async def test_ping_finds_the_deadline_of_each_rollout_without_traffic(api: Api, app: Caller, sink: Receiver, now: float) -> None:
+    policy = {POLICY: "{steps: [50, 100], minimumDuration: 0, deadline: 60, atDeadline: roll-back}"}
+    for name in ("flights", "trains"):
+        api.put(with_rollout(service(name, policy), now=now - 100))
+    api.put(service("quiet"))
+    assert await app.post(PING) == 204
+    for name in ("flights", "trains"):
+        assert state_of(api, name).phase is Phase.ROLLED_BACK
+    await sink.has(2)
+    assert {event.type for event in sink.events} == {"dev.tidegate.rollout.inconclusive"}
+    assert {event.get("subject") for event in sink.events} == {"flights", "trains"}
+
+
+async def test_decision_is_delivered_when_the_sink_is_back(api: Api, sink: Receiver, settings: Settings, item: Object, now: float) -> None:
+    sink.status = 503
+    async with serving(settings, api.access) as app:
+        assert await app.post(outcome(item, 1, keys=range(40), failed=range(40), started=now).to_event()) == 204
+        await sink.has(1)
+    assert len(announcements.waiting(api.service())) == 1
+    sink.status = 204
+    async with serving(settings, api.access) as app:
+        assert await app.post(PING) == 204
+        await sink.has(2)
+        await api.until(lambda: not announcements.waiting(api.service()))
+    assert sink.events[0] == sink.events[1]
+    assert api.reasons == ["RolloutRolledBack"]
+
+
+async def test_event_that_the_sink_rejects_is_given_up(api: Api, app: Caller, sink: Receiver, item: Object, now: float) -> None:
+    sink.status = 400
+    assert await app.post(outcome(item, 1, keys=range(40), failed=range(40), started=now).to_event()) == 204
+    await api.until(lambda: not announcements.waiting(api.service()))
+    assert await app.metric('tidegate_rollout_deliveries_total{result="rejected"}') == 1
+
+
+async def test_unreadable_policy_is_one_event_of_kubernetes(api: Api, app: Caller, now: float) -> None:
+    item = api.put(with_rollout(now=now))
+    api.store.update("services", merged(api.service(), {"metadata": {"annotations": {POLICY: "steps: [a]"}}}))
+    for sequence in (1, 2):
+        assert await app.post(outcome(item, sequence, keys=[sequence], started=now).to_event()) == 204
+    (event,) = api.store.list("events")
+    assert event["reason"] == "RolloutNotPossible"
+    assert "steps" in event["message"]
+    assert state_of(api).canary_counts.requests == 2

@@ -1,101 +1,91 @@
-"""The process of the rollout function, with the Kubernetes API of `tidegate up` and a sink."""
+"""The process: nothing is lost and nothing counted twice, whenever it is killed."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import re
 import signal
-import sys
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
+import time
+from collections.abc import Awaitable, Callable
 
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
-from eventing.codecs import http
-from functions.rollout.cluster import Cluster
-from functions.rollout.service import begin, move, rollout_of
-from functions.rollout.state import Phase
-from functions.runtime.knative.client import Access
-from tests.functions.rollout.examples import CANARY, STABLE, a_policy, an_outcome
-from tidegate.local.apiserver.api import application
-from tidegate.local.apiserver.store import Store
+from common.errors import InvalidSetting
+from functions.rollout import announcements
+from functions.rollout.service import rollout_of
+from functions.rollout.settings import Settings
+from functions.rollout.state import Phase, State
+from tests.functions.rollout.conftest import Api, Receiver, Running
+from tests.functions.rollout.services import Object, outcome, with_rollout
 
-TOKEN = "secret"  # noqa: S105 of the test
-SERVICE: dict[str, Any] = {
-    "apiVersion": "serving.knative.dev/v1",
-    "kind": "Service",
-    "metadata": {"name": "flights"},
-    "spec": {"template": {"spec": {"containers": [{"image": "flights"}]}}, "traffic": [{"revisionName": STABLE, "percent": 100}]},
-}
-STARTED = 1_000.0
+Carry = Callable[[], Awaitable[web.StreamResponse]]
 
 
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Access]:
-    """An API with a Service in a rollout."""
-    (tmp_path / "token").write_text(TOKEN)
-    async with TestServer(application(Store(), TOKEN, lambda resource, item: item)) as server, aiohttp.ClientSession() as session:
-        url = f"{server.make_url('')}".rstrip("/")
-        services = f"{url}/apis/serving.knative.dev/v1/namespaces/default/services"
-        async with session.post(services, json=SERVICE, headers={"Authorization": f"Bearer {TOKEN}"}) as answer:
-            service = await answer.json()
-        access = Access(url, "default", token_file=tmp_path / "token")
-        state = begin(service, a_policy(), STARTED, stable=STABLE, canary=CANARY)
-        await asyncio.to_thread(Cluster(access).patch, "flights", move(service, state))
-        yield access
-
-
-async def test_an_outcome_becomes_a_decision_in_the_cluster_and_an_event(api: Access) -> None:
-    received: asyncio.Queue[str] = asyncio.Queue()
-
-    async def take(request: web.Request) -> web.Response:
-        await received.put(request.headers["ce-type"])
-        return web.Response(status=202)
-
-    sink = web.Application()
-    sink.router.add_post("/", take)
-    async with TestServer(sink) as server, aiohttp.ClientSession() as session:
-        environ = {
-            "TIDEGATE_KUBERNETES_API": api.url,
-            "TIDEGATE_KUBERNETES_TOKEN_FILE": str(api.token),
-            "K_SINK": str(server.make_url("/")),
-        }
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "functions.rollout"),
-            env={**os.environ, **environ, "PORT": "0", "TIDEGATE_HOST": "127.0.0.1"},
-            stderr=asyncio.subprocess.PIPE,
-        )
-        assert process.stderr is not None
-        found = re.search(rb"on port (\d+)", await process.stderr.readline())
-        assert found is not None
-        address = f"http://127.0.0.1:{int(found[1])}/"
-        outcome = an_outcome(percent=5, rollout=f"{CANARY}-1000", canary=list(range(0, 2**32, 2**26)))
-        message = http.encode([outcome.to_event()], http.Mode.BINARY)
-        async with session.post(address, data=message.body, headers=message.headers) as answer:
-            assert (answer.status, await answer.read()) == (204, b"")
-        assert await received.get() == "dev.tidegate.rollout.rolledback"
-        process.send_signal(signal.SIGTERM)
-        assert await process.wait() == 0
-
-    service = await asyncio.to_thread(Cluster(api).get, "flights")
-    assert service is not None
-    assert [entry["revisionName"] for entry in service["spec"]["traffic"]] == [STABLE]
-    state = rollout_of(service)
+def state_of(item: Object) -> State:
+    state = rollout_of(item)
     assert state is not None
-    assert state.phase is Phase.ROLLED_BACK
+    return state
 
 
-async def test_a_process_without_an_api_says_so() -> None:
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("KUBERNETES_", "TIDEGATE_"))}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "functions.rollout", env={**environ, "PORT": "0"}, stderr=asyncio.subprocess.PIPE
-    )
-    _, errors = await process.communicate()
+async def test_kills_lose_nothing_and_count_nothing_twice(api: Api, sink: Receiver, start: Callable[[], Awaitable[Running]]) -> None:
+    now = time.time()
+    item = api.put(with_rollout(now=now))
 
-    assert process.returncode == 1
-    assert b"tidegate: no Kubernetes API is configured" in errors
+    async def killed_in_a_patch(event_of: int, *, written: bool) -> None:
+        """Kill the process while it waits for the answer to a patch, which was carried out or was not."""
+        held = asyncio.Event()
+
+        async def hold(_: web.Request, carry: Carry) -> web.StreamResponse:
+            if written:
+                await carry()
+            held.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        api.gate = hold
+        running = await start()
+        sending = asyncio.create_task(running.post(outcome(item, event_of, keys=[event_of], started=now).to_event()))
+        await held.wait()
+        await running.kill()
+        with pytest.raises(aiohttp.ClientError):
+            await sending
+        api.gate = None
+
+    await killed_in_a_patch(1, written=True)
+    assert state_of(api.service()).canary_counts.requests == 1
+    await killed_in_a_patch(2, written=False)
+    assert state_of(api.service()).canary_counts.requests == 1
+
+    # A Broker that had no answer sends both again; then errors decide, and the process is killed as it reports that.
+    sink.gate.clear()
+    running = await start()
+    for sequence in (1, 2):
+        assert await running.post(outcome(item, sequence, keys=[sequence], started=now).to_event()) == 204
+    state = state_of(api.service())
+    assert (state.canary_counts.requests, sum(state.ignored.values())) == (2, 1)
+    failing = outcome(item, 3, keys=range(40), failed=range(40), started=now).to_event()
+    assert await running.post(failing) == 204
+    assert state_of(api.service()).phase is Phase.ROLLED_BACK
+    await sink.has(1)
+    await running.kill()
+    assert announcements.waiting(api.service())
+
+    sink.gate.set()
+    running = await start()
+    assert await running.post(failing) == 204
+    await sink.has(2)
+    first, second = sink.events
+    assert first == second
+    assert first.type == "dev.tidegate.rollout.rolledback"
+    await api.until(lambda: not announcements.waiting(api.service()))
+    assert api.reasons == ["RolloutRolledBack"]
+    assert state_of(api.service()).canary_counts.requests == 42
+    running.process.send_signal(signal.SIGTERM)
+    assert await running.process.wait() == 0
+
+
+def test_settings_name_the_variable() -> None:
+    with pytest.raises(InvalidSetting, match="K_SINK"):
+        Settings.from_env({"K_SINK": "ftp://a"})
+    assert Settings.from_env({"K_SINK": "http://broker"}).sink == "http://broker"

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from tidegate.local.apiserver import access
+from tidegate.local.apiserver import access, events
 from tidegate.local.apiserver.discovery import discovery
 from tidegate.local.apiserver.handlers import Handlers
 from tidegate.local.apiserver.openapi import openapi
@@ -28,6 +28,7 @@ def application(store: Store, token: str, mutate: Mutate) -> web.Application:
 
     `mutate` changes objects that clients send before their admission.
     """
+    events.bound(store)
     app = web.Application(middlewares=[_failures(token)], client_max_size=_BODY_LIMIT)
     app.add_routes([*discovery(), *openapi()])
     for resource in RESOURCES.values():

@@ -34,7 +34,7 @@ class Handlers:
         self._plural = resource.kind.plural
 
     async def read_all(self, request: web.Request) -> web.StreamResponse:
-        selects = requests.selection(request)
+        selects = requests.selection(request, self._plural)
         if request.query.get("watch", "").lower() in ("true", "1"):
             present = self._row if table.is_wanted(request) else self._versioned
             return await watching.stream(request, self._store, self._plural, selects, present)

@@ -13,9 +13,9 @@ from tidegate.local.objects.manifests import DEFAULT_NAMESPACE
 from tidegate.local.objects.validation import Object
 
 
-def selection(request: web.Request) -> Predicate:
-    """The objects of a list or a watch, by namespace and selectors."""
-    selected = predicate(request.query.get("labelSelector"), request.query.get("fieldSelector"))
+def selection(request: web.Request, plural: str) -> Predicate:
+    """The objects of a list or a watch of a resource, by namespace and selectors."""
+    selected = predicate(request.query.get("labelSelector"), request.query.get("fieldSelector"), plural)
     namespace = request.match_info.get("namespace")
     return lambda item: namespace in (None, item["metadata"]["namespace"]) and selected(item)
 

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 from tidegate.local.apiserver.status_error import StatusError
+from tidegate.local.objects.kinds import EVENTS
 from tidegate.local.objects.validation import Object
 
 Predicate = Callable[[Object], bool]
 _SET = re.compile(r"([\w./-]+)\s+(in|notin)\s+\(([^)]*)\)")
-_EQUAL = re.compile(r"([\w./-]+)\s*(!=|==|=)\s*([\w.-]*)")
+_EQUAL = re.compile(r"([\w./-]+)\s*(!=|==|=)\s*([\w./-]*)")
+_FIELDS = frozenset({"metadata.name", "metadata.namespace"})
+_FIELDS_OF_EVENTS = _FIELDS | {
+    *(f"involvedObject.{name}" for name in ("apiVersion", "fieldPath", "kind", "name", "namespace", "resourceVersion", "uid")),
+    *("reason", "reportingComponent", "source", "type"),
+}
 _EXISTS = re.compile(r"(!?)\s*([\w./-]+)")
 _COMMA_OUTSIDE_PARENTHESES = re.compile(r",(?![^(]*\))")
 
 
-def predicate(labels: str | None, fields: str | None) -> Predicate:
-    """A test of objects by a label and a field selector. Raises StatusError 400 for an invalid one."""
+def predicate(labels: str | None, fields: str | None, plural: str = "") -> Predicate:
+    """A test of objects by a label and a field selector. Raises StatusError 400 for an invalid one.
+
+    Objects of each kind are selected by name and namespace, and Events also by what they are about.
+    """
+    known = _FIELDS_OF_EVENTS if plural == EVENTS else _FIELDS
     tests = [_label(text.strip()) for text in _COMMA_OUTSIDE_PARENTHESES.split(labels or "") if text.strip()]
-    tests += [_field(text.strip()) for text in (fields or "").split(",") if text.strip()]
+    tests += [_field(text.strip(), known) for text in (fields or "").split(",") if text.strip()]
     return lambda item: all(test(item) for test in tests)
 
 
@@ -39,12 +50,22 @@ def _has(name: str, values: set[str], *, negated: bool) -> Predicate:
     return lambda item: (_labels(item).get(name) in values) != negated
 
 
-def _field(text: str) -> Predicate:
+def _field(text: str, known: frozenset[str]) -> Predicate:
     match = _EQUAL.fullmatch(text)
-    if not match or match[1] not in ("metadata.name", "metadata.namespace"):
+    if not match or match[1] not in known:
         raise StatusError.bad_request(f"field label not supported: {text}")
-    name, negated, value = match[1].removeprefix("metadata."), match[2] == "!=", match[3]
-    return lambda item: (item["metadata"].get(name) == value) != negated
+    path, negated, value = match[1].split("."), match[2] == "!=", match[3]
+    if path == ["source"]:
+        path = ["source", "component"]
+    return lambda item: (_value(item, path) == value) != negated
+
+
+def _value(item: Object, path: list[str]) -> str:
+    """The string at a path; an empty one where nothing is, as in Kubernetes."""
+    value: Any = item
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value or ""
 
 
 def _labels(item: Object) -> dict[str, str]:

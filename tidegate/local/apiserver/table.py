@@ -25,14 +25,16 @@ def is_wanted(request: web.Request) -> bool:
 
 def of(plural: str, items: Iterable[Object]) -> Object:
     """A table with one row for each object of the resource."""
-    columns = {"Name": _field("metadata", "name"), **_COLUMNS.get(plural, _AGE)}
-    definitions = [_definition(name) for name in columns]
+    columns = _COLUMNS.get(plural, _AGE)
+    if "Name" not in columns:
+        columns = {"Name": _field("metadata", "name"), **columns}
+    definitions = [_definition(name, (plural, name) in _WIDE) for name in columns]
     rows = [{"cells": [cell(item) for cell in columns.values()], "object": _partial(item)} for item in items]
     return {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {}, "columnDefinitions": definitions, "rows": rows}
 
 
-def _definition(name: str) -> Object:
-    format_, priority = "name" if name == "Name" else "", int(name in _WIDE)
+def _definition(name: str, wide: bool) -> Object:
+    format_, priority = "name" if name == "Name" else "", int(wide)
     return {"name": name, "type": "string", "format": format_, "description": "", "priority": priority}
 
 
@@ -96,7 +98,7 @@ def human(seconds: float) -> str:
 
 
 # kubectl shows these by `-o wide`.
-_WIDE = frozenset({"Class"})
+_WIDE = frozenset({("brokers", "Class"), ("events", "Name")})
 _AGE = {"Age": _age}
 
 
@@ -135,5 +137,13 @@ _COLUMNS: Mapping[str, Mapping[str, Cell]] = {
     "containersources": {**_SINK, **_SINCE},
     "sequences": {**_URL, **_SINCE},
     "parallels": {**_URL, **_SINCE},
+    "events": {
+        "Last Seen": lambda event: _between(event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"]),
+        "Type": _field("type"),
+        "Reason": _field("reason"),
+        "Object": lambda event: f"{str(event['involvedObject'].get('kind')).lower()}/{event['involvedObject'].get('name')}",
+        "Message": _field("message"),
+        "Name": _field("metadata", "name"),
+    },
     "jobs": {"Status": _job_status, "Completions": _completions, "Duration": _duration, **_AGE},
 }

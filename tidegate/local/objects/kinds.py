@@ -10,7 +10,7 @@ from tidegate.local.objects.job import Job
 from tidegate.local.objects.resources import Manifest
 from tidegate.local.objects.validation import Object
 
-CONFIG_MAPS = "configmaps"
+CONFIG_MAPS, EVENTS = "configmaps", "events"
 _KNATIVE = ("all", "knative")
 # Kubernetes' own groups. Clients patch their kinds in another way than custom resources.
 _KUBERNETES = ("", "apps", "batch", "rbac.authorization.k8s.io")
@@ -84,6 +84,7 @@ SUPPORTED = (
     _kind("batch", "v1", "jobs", Job),
     _kind("apps", "v1", "deployments", resources.Deployment, "deploy", served=False),
     _kind("", "v1", CONFIG_MAPS, resources.ConfigMap, "cm"),
+    _kind("", "v1", EVENTS, resources.Event, "ev"),
     _kind("", "v1", "serviceaccounts", resources.ServiceAccount, "sa"),
     _kind(_RBAC, "v1", "roles", resources.Role),
     _kind(_RBAC, "v1", "rolebindings", resources.RoleBinding),

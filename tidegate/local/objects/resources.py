@@ -122,6 +122,25 @@ class ConfigMap(Manifest):
     immutable: bool | None = None
 
 
+class Event(Manifest):
+    """What happened to an object, for people: the core group's form of it."""
+
+    involved_object: Json
+    reason: str | None = None
+    message: str | None = None
+    type: str | None = None
+    action: str | None = None
+    count: int | None = None
+    source: Json = None
+    first_timestamp: str | None = None
+    last_timestamp: str | None = None
+    event_time: str | None = None
+    series: Json = None
+    related: Json = None
+    reporting_component: str | None = None
+    reporting_instance: str | None = None
+
+
 class ServiceAccount(Manifest):
     automount_service_account_token: bool | None = None
     secrets: Json = None

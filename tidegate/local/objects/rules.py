@@ -7,7 +7,7 @@ import re
 from tidegate.local.objects import container_rules, eventing_rules, scaling
 from tidegate.local.objects.kinds import BY_VERSION, INGRESS_NAMES, KINDS
 from tidegate.local.objects.podspec import RevisionSpec
-from tidegate.local.objects.resources import Deployment, KnativeService, Manifest, Role, RoleBinding, TrafficTarget
+from tidegate.local.objects.resources import Deployment, Event, KnativeService, Manifest, Role, RoleBinding, TrafficTarget
 from tidegate.local.objects.scaling import Scaling
 from tidegate.local.objects.validation import InvalidObject, Object, Stage, nearest, parse, webhook_error
 
@@ -37,6 +37,8 @@ def parse_manifest(value: Object) -> Manifest:
         _check_names(manifest)
     if isinstance(manifest, KnativeService):
         _check_service(manifest)
+    if isinstance(manifest, Event):
+        _check_event(manifest)
     if isinstance(manifest, Deployment):
         container_rules.check_container(manifest.spec.template.spec, "spec.template.spec")
     eventing_rules.check(manifest)
@@ -56,6 +58,12 @@ def _check_names(manifest: Manifest) -> None:
     if namespace is not None and not _NAMESPACE.fullmatch(namespace):
         problem = f"is {namespace[:_LONGEST_NAME]!r}: a lowercase RFC 1123 label consists of lower case letters, digits and '-'"
         raise InvalidObject(Stage.SCHEMA, "metadata.namespace", problem)
+
+
+def _check_event(event: Event) -> None:
+    involved = event.involved_object if isinstance(event.involved_object, dict) else {}
+    if involved.get("namespace", "") != event.metadata.namespace:
+        raise InvalidObject(Stage.SCHEMA, "involvedObject.namespace", "does not match event.namespace")
 
 
 def _check_service(service: KnativeService) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -188,3 +189,96 @@ async def test_dynamic_client_discovers_the_resources(api: Api) -> None:
         return [item.metadata.name for item in resource.get(namespace="default").items]
 
     assert NAME in await call(names)
+
+
+def event_about(item: Object, name: str, reason: str) -> Object:
+    keys = ("name", "namespace", "uid")
+    involved = {"apiVersion": item["apiVersion"], "kind": "Service", **{key: item["metadata"][key] for key in keys}}
+    at = "2026-01-01T00:00:00Z"
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": name, "namespace": item["metadata"]["namespace"]},
+        "involvedObject": involved,
+        "reason": reason,
+        "message": f"{reason} happened",
+        "type": "Warning",
+        "source": {"component": "contract"},
+        "reportingComponent": "contract",
+        "reportingInstance": "",
+        "firstTimestamp": at,
+        "lastTimestamp": at,
+        "count": 1,
+    }
+
+
+@pytest.fixture
+async def events(api: Api) -> AsyncIterator[Api]:
+    """The calls for Events, with two about the service."""
+    core, item = kubernetes.CoreV1Api(api.api_client), await get(api)
+    names = {f"{NAME}.{reason.lower()}": reason for reason in ("First", "Second")}
+    for name, reason in names.items():
+        await call(core.create_namespaced_event, "default", event_about(item, name, reason))
+    yield core
+    for name in names:
+        await call(core.delete_namespaced_event, name, "default")
+
+
+async def test_events_about_an_object_are_selected(api: Api, events: Api) -> None:
+    uid = (await get(api))["metadata"]["uid"]
+    about = (
+        f"source=contract,involvedObject.name={NAME},involvedObject.uid={uid},involvedObject.kind=Service,involvedObject.namespace=default"
+    )
+    found = await call(events.list_namespaced_event, "default", field_selector=about)
+    assert {item.reason for item in found.items} == {"First", "Second"}
+    for selector in ("reason=Second", "reason!=First", "source!=other,reason=Second", "type=Warning,metadata.name=contract.second"):
+        found = await call(events.list_namespaced_event, "default", field_selector=f"{about},{selector}")
+        assert [item.reason for item in found.items] == ["Second"], selector
+    assert not (await call(events.list_namespaced_event, "default", field_selector="involvedObject.uid=none")).items
+    assert (await fails(events.list_namespaced_event, "default", field_selector="message=x"))[0] == 400
+
+
+async def test_event_of_the_same_name_is_a_conflict(api: Api, events: Api) -> None:
+    again = event_about(await get(api), f"{NAME}.first", "First")
+    assert (await fails(events.create_namespaced_event, "default", again))[0] == 409
+
+
+async def test_event_in_another_namespace_than_its_object_is_invalid(api: Api, events: Api) -> None:
+    other = event_about(await get(api), f"{NAME}.third", "Third")
+    other["involvedObject"]["namespace"] = "other"
+    assert (await fails(events.create_namespaced_event, "default", other))[0] == 422
+
+
+async def test_events_are_a_table_for_people(events: Api) -> None:
+    headers = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+    raw = await call(
+        events.list_namespaced_event, "default", field_selector=f"metadata.name={NAME}.first", _preload_content=False, _headers=headers
+    )
+    table = json.loads(raw.data)
+    columns = [column["name"] for column in table["columnDefinitions"] if not column["priority"]]
+    assert columns == ["Last Seen", "Type", "Reason", "Object", "Message"]
+    (row,) = table["rows"]
+    cells = dict(zip((column["name"] for column in table["columnDefinitions"]), row["cells"], strict=True))
+    assert (cells["Type"], cells["Reason"], cells["Message"]) == ("Warning", "First", "First happened")
+    assert cells["Object"] == f"service/{NAME}"
+
+
+async def test_rollout_is_one_write_of_annotations_and_traffic(api: Api) -> None:
+    """What the rollout function writes: a large annotation and the traffic, if it has not changed since."""
+    seen = await get(api)
+    state = "x" * 80 * 1024
+    targets = [
+        {"revisionName": f"{NAME}-00001", "latestRevision": False, "percent": 95, "tag": "stable"},
+        {"revisionName": f"{NAME}-00002", "latestRevision": False, "percent": 5, "tag": "canary"},
+    ]
+    metadata = {"resourceVersion": seen["metadata"]["resourceVersion"], "annotations": {"tidegate.dev/rollout-state": state}}
+    merge = {"_content_type": "application/merge-patch+json"}
+    new = await call(api.patch_namespaced_custom_object, *WHERE, NAME, {"metadata": metadata, "spec": {"traffic": targets}}, **merge)
+    assert new["metadata"]["annotations"]["tidegate.dev/rollout-state"] == state
+    assert [{key: value for key, value in target.items() if key != "url"} for target in new["spec"]["traffic"]] == targets
+    stale = {"metadata": {**metadata, "annotations": {"tidegate.dev/rollout-state": None}}, "spec": {"traffic": targets[:1]}}
+    assert (await fails(api.patch_namespaced_custom_object, *WHERE, NAME, stale, **merge))[0] == 409
+    removed = {"metadata": {"annotations": {"tidegate.dev/rollout-state": None}}}
+    new = await call(api.patch_namespaced_custom_object, *WHERE, NAME, removed, **merge)
+    assert "tidegate.dev/rollout-state" not in new["metadata"].get("annotations", {})
+    assert len(new["spec"]["traffic"]) == 2

@@ -95,7 +95,7 @@ def test_typical_object_is_accepted(kind: str) -> None:
             {"subject": {"apiVersion": "v1", "kind": "Pod", "name": "p"}},
             "spec.subject is Pod p, which tidegate up does not",
         ),
-        ("ApiServerSource", {"resources": [{"apiVersion": "v1", "kind": "Event"}]}, "spec.resources[0] is Event of v1"),
+        ("ApiServerSource", {"resources": [{"apiVersion": "v1", "kind": "Pod"}]}, "spec.resources[0] is Pod of v1"),
         ("ContainerSource", NO_IMAGE, "spec.template.spec.containers[0].image is missing"),
         (
             "JobSink",

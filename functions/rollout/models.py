@@ -1,0 +1,200 @@
+"""The rollouts of all models: outcomes that wait for one model share a read and a write of its Knative Service."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from common.delivery import backoff
+from eventing.outcome import Outcome
+from functions.rollout.cluster import Cluster, NotFound
+from functions.rollout.delivery import Delivery
+from functions.rollout.metrics import Metrics
+from functions.rollout.turn import needs_turn, turn
+from functions.runtime.errors import Overloaded
+from functions.runtime.knative.client import ApiError, Conflict
+
+log = logging.getLogger("tidegate.rollout")
+
+Object = dict[str, Any]
+_ATTEMPTS = 6
+_MOST_OUTCOMES = 128
+"""Outcomes of one turn: some tens of milliseconds of arithmetic."""
+
+
+_MOST_MODELS = 1_024
+"""Models without a task that are remembered."""
+
+
+@dataclass(slots=True)
+class _Request:
+    """Outcomes that wait for their write; without outcomes, a look at the clock."""
+
+    outcomes: tuple[Outcome, ...]
+    done: asyncio.Future[None]
+
+
+@dataclass(slots=True)
+class _Model:
+    waiting: list[_Request] = field(default_factory=list)
+    task: asyncio.Task[None] | None = None
+    written: float = 0.0
+    """When the last write was, by the monotonic clock."""
+
+
+class Models:
+    """Applies outcomes. A call returns when what it brought is written, or when there is nothing to write."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        delivery: Delivery,
+        metrics: Metrics,
+        *,
+        gather_seconds: float,
+        most_waiting: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._cluster = cluster
+        self._delivery = delivery
+        self._metrics = metrics
+        self._gather_seconds = gather_seconds
+        self._most_waiting = most_waiting
+        self._clock = clock
+        self._models: dict[str, _Model] = {}
+        self._count = 0
+        metrics.waiting(lambda: self._count)
+
+    async def apply(self, outcomes: Iterable[Outcome]) -> None:
+        """Apply outcomes. Raises ApiError when they are not written, and Overloaded when too many wait."""
+        by_model: dict[str, list[Outcome]] = defaultdict(list)
+        for outcome in outcomes:
+            by_model[outcome.model].append(outcome)
+        count = sum(map(len, by_model.values()))
+        if self._count + count > self._most_waiting:
+            raise Overloaded(f"{self._count} outcomes wait already", remedy="retry later")
+        self._count += count
+        try:
+            await _all([self._request(name, tuple(found)) for name, found in by_model.items()])
+        finally:
+            self._count -= count
+
+    async def look(self) -> None:
+        """Take a turn of each running rollout, as time has passed. Raises ApiError."""
+        services = await asyncio.to_thread(lambda: list(self._cluster.services()))
+        await _all([self._request(item["metadata"]["name"], ()) for item in services if needs_turn(item)])
+
+    async def close(self) -> None:
+        """Stop. What has not been written is not acknowledged either."""
+        tasks = [model.task for model in self._models.values() if model.task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _request(self, name: str, outcomes: tuple[Outcome, ...]) -> asyncio.Future[None]:
+        model = self._models.setdefault(name, _Model())
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        model.waiting.append(_Request(outcomes, done))
+        if model.task is None:
+            model.task = asyncio.create_task(self._run(name, model))
+        return done
+
+    async def _run(self, name: str, model: _Model) -> None:
+        """Take turns until nothing waits."""
+        requests: list[_Request] = []
+        try:
+            while model.waiting:
+                await asyncio.sleep(model.written + self._gather_seconds - time.monotonic())
+                requests = _take(model.waiting)
+                if await self._turn_of(name, requests):
+                    model.written = time.monotonic()
+        finally:
+            model.task = None
+            for request in (*requests, *model.waiting):  # only if it was cancelled
+                request.done.cancel()
+            if not model.written or len(self._models) > _MOST_MODELS:
+                del self._models[name]
+
+    async def _turn_of(self, name: str, requests: list[_Request]) -> bool:
+        """One turn for these requests, and the deliveries that follow. Returns whether there is such a Knative Service."""
+        outcomes = [outcome for request in requests for outcome in request.outcomes]
+        try:
+            service, applied = await self._write(name, outcomes)
+        except Exception as error:
+            # A bug fails these requests, which are sent again, and no others.
+            if not isinstance(error, ApiError):
+                log.exception("%s: the turn failed", name)
+            self._metrics.outcomes("failed", len(outcomes))
+            for request in requests:
+                _fail(request.done, error if isinstance(error, ApiError) else ApiError("internal error; see the log."))
+            return True
+        self._metrics.outcomes("applied" if applied else "no-rollout", len(outcomes))
+        for request in requests:
+            if not request.done.done():
+                request.done.set_result(None)
+        if service is not None:
+            await self._deliver(service)
+        return service is not None
+
+    async def _deliver(self, service: Object) -> None:
+        try:
+            await self._delivery.deliver(service)
+        except Exception:
+            # A bug there must not fail the outcomes that wait for the next turn.
+            log.exception("%s: decisions were not delivered", service["metadata"]["name"])
+
+    async def _write(self, name: str, outcomes: list[Outcome]) -> tuple[Object | None, bool]:
+        """Read, apply and write, again after a conflict. Returns the Service, and whether it has a running rollout."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            now = self._clock()
+            try:
+                service = await asyncio.to_thread(self._cluster.read, name)
+            except NotFound:
+                return None, False
+            found = await asyncio.to_thread(turn, service, outcomes, now)
+            if found.problem:
+                await self._delivery.warn(service, found.problem, now)
+            if found.state is not None:
+                self._metrics.state(found.state)
+            if found.patch is None:
+                return service, False
+            try:
+                written = await asyncio.to_thread(self._cluster.patch, name, found.patch)
+            except Conflict:
+                self._metrics.write("conflict")
+                await asyncio.sleep(backoff(attempt, first=0.05, longest=1.0))
+            except ApiError:
+                self._metrics.write("failed")
+                raise
+            else:
+                self._metrics.write("written")
+                return written, True
+        raise Conflict(f"the Knative Service {name} was changed during each of {_ATTEMPTS} attempts to write it.")
+
+
+def _take(waiting: list[_Request]) -> list[_Request]:
+    """Take requests with at most _MOST_OUTCOMES outcomes, at least one request."""
+    taken: list[_Request] = []
+    count = 0
+    while waiting and (not taken or count + len(waiting[0].outcomes) <= _MOST_OUTCOMES):
+        taken.append(waiting.pop(0))
+        count += len(taken[-1].outcomes)
+    return taken
+
+
+def _fail(done: asyncio.Future[None], error: Exception) -> None:
+    if not done.done():
+        done.set_exception(error)
+
+
+async def _all(requests: list[asyncio.Future[None]]) -> None:
+    """Wait for all requests; raises the first error when each has ended."""
+    results = await asyncio.gather(*requests, return_exceptions=True)
+    for error in results:
+        if isinstance(error, BaseException):
+            raise error

@@ -1,0 +1,90 @@
+"""Knative Services with a rollout, and outcomes about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from eventing.distinct import Distinct
+from eventing.outcome import ArmOutcome, Outcome
+from functions.rollout.policy import POLICY, policy_of
+from functions.rollout.service import begin, move
+
+Object = dict[str, Any]
+STABLE, CANARY = "flights-00001", "flights-00002"
+STARTED = 1_700_000_000.0
+POLICY_TEXT = "{steps: [50, 100], minimumKeys: 5, minimumDuration: 0, alpha: 0.05, beta: 0.2, maximumErrors: 0.5, deadline: 1h}"
+
+
+def service(name: str = "flights", annotations: Mapping[str, str] | None = None) -> Object:
+    """A Knative Service whose stable revision has all traffic, and that has a newer one."""
+    return {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": "default", "annotations": {POLICY: POLICY_TEXT, **(annotations or {})}},
+        "spec": {
+            "template": {"spec": {"containers": [{"image": "fn"}]}},
+            "traffic": [{"revisionName": STABLE, "latestRevision": False, "percent": 100, "tag": "stable"}],
+        },
+        "status": {"latestCreatedRevisionName": CANARY, "latestReadyRevisionName": CANARY},
+    }
+
+
+def merged(target: Any, patch: Any) -> Any:
+    """The target after a merge patch (RFC 7396)."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        result.pop(name, None)
+        if value is not None:
+            result[name] = merged(target.get(name) if isinstance(target, dict) else None, value)
+    return result
+
+
+def with_rollout(item: Object | None = None, now: float = STARTED) -> Object:
+    """The Service with a rollout that has just begun."""
+    found = item or service()
+    found = merged(found, {"metadata": {"resourceVersion": "1", "uid": "1-2-3"}})
+    new: Object = merged(found, move(found, begin(found, policy_of(found["metadata"]["annotations"]), now)))
+    return new
+
+
+def rollout_name(item: Object) -> str:
+    name: str = item["metadata"]["annotations"]["tidegate.dev/rollout"]
+    return name
+
+
+def outcome(
+    item: Object, sequence: int, *, keys: Iterable[int] = (), failed: Iterable[int] = (), router: str = "router-1", started: float = STARTED
+) -> Outcome:
+    """An outcome about both arms at 50%: these keys of the canary, of which some failed. The stable arm has one good key."""
+    keys, failed = list(keys), list(failed)
+    sketch, rest = Distinct(), Distinct()
+    for key in keys:
+        sketch.add(_spread(key))
+    rest.add(_spread(sequence))
+    return Outcome(
+        router=router,
+        model=item["metadata"]["name"],
+        sequence=sequence,
+        rollout=rollout_name(item),
+        started=started + sequence,
+        seconds=1.0,
+        arms=[
+            ArmOutcome(revision=STABLE, percent=50, requests=1, keys=rest),
+            ArmOutcome(
+                revision=CANARY,
+                percent=50,
+                requests=len(keys),
+                errors=len(failed),
+                keys=sketch,
+                bad_keys={"errors": sorted(_spread(key) for key in failed)},
+            ),
+        ],
+    )
+
+
+def _spread(key: int) -> int:
+    """A hash of 32 bits."""
+    return (key * 2_654_435_761 + 12_345) % 2**32

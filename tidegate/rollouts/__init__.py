@@ -1,0 +1,1 @@
+"""`tidegate rollout`: rollouts by the same rules as the rollout function's, through the Kubernetes API."""

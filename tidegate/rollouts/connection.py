@@ -1,0 +1,42 @@
+"""The Kubernetes API of a command: that of a cluster that is named, or of the running `tidegate up`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kubernetes import client, config
+
+from common.errors import RemediedError
+from functions.rollout.cluster import Cluster
+from tidegate.local.state import Running
+
+# The package has types for a part of itself only.
+_LOAD: Callable[..., Any] = config.load_kube_config
+_CONTEXTS: Callable[..., Any] = config.list_kube_config_contexts
+
+
+class NoCluster(RemediedError):
+    """The kubeconfig names no cluster that can be used."""
+
+
+def of_cluster(kubeconfig: Path | None, context: str | None, namespace: str | None) -> Cluster:
+    """The cluster of a kubeconfig's context; by default the current one of KUBECONFIG or ~/.kube/config."""
+    file = str(kubeconfig) if kubeconfig else None
+    configuration: Any = client.Configuration()
+    try:
+        _LOAD(config_file=file, context=context, client_configuration=configuration)
+        contexts, active = _CONTEXTS(config_file=file)
+    except (config.ConfigException, OSError) as error:
+        raise NoCluster(f"no cluster can be used: {str(error).rstrip('.')}", remedy="name it by --kubeconfig and --context") from None
+    chosen = next((found for found in contexts if found["name"] == context), active)
+    return Cluster(configuration, namespace or chosen["context"].get("namespace") or "default")
+
+
+def of_local(running: Running) -> Cluster:
+    """The API of a running `tidegate up`."""
+    configuration: Any = client.Configuration()
+    _LOAD(config_file=running.kubeconfig, client_configuration=configuration)
+    configuration.proxy = None  # a proxy of the environment does not lead back to this machine
+    return Cluster(configuration, "default")
