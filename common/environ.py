@@ -69,6 +69,7 @@ def is_url(value: str) -> bool:
 
     try:
         parts = urlsplit(value)
+        (parts.hostname or "").encode("ascii" if value.isascii() else "idna")  # a host without such a form cannot be called
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False

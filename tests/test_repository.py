@@ -59,7 +59,11 @@ def test_pins_of_a_part_match_the_constraints(part: Path) -> None:
 
 def test_images_have_no_forbidden_library() -> None:
     heavy = {"numpy", "pandas", "pyarrow", "scipy", "kubernetes"}
-    for function, unwanted in {"model": heavy, "router": heavy | {"fastapi"}, "stream": heavy | {"fastapi"}}.items():
+    for function, unwanted in {
+        "model": heavy | {"aiohttp"},
+        "router": heavy | {"aiohttp", "fastapi"},
+        "stream": heavy | {"fastapi"},
+    }.items():
         assert not unwanted & _pins(ROOT / "requirements" / f"{function}.txt").keys()
 
 

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 from common.errors import TidegateError
-from common.http_client import session
 from functions.router import paths
 from functions.router.call import Call, RouterLimits
 from functions.router.dispatch import Dispatcher
@@ -175,8 +174,7 @@ class App:
 
     @contextlib.asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
-        async with self._upstream, session(timeout_seconds=None) as api:
-            client = Client(self._access, api, on_response=self._table.touch)
+        async with self._upstream, Client(self._access, on_response=self._table.touch) as client:
             watching = asyncio.create_task(self._table.follow(partial(client.watch, SERVICES, SELECTOR)))
             async with self._observing():
                 yield

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, TypeVar
 
+from common.http1.upload import Content, Upload
 from functions.router.compression import Decompressed, decompress
 from functions.router.headers import RawHeaders
-from functions.router.http1.upload import Content, Upload
 from functions.router.reply import CompleteReply
 from functions.runtime.errors import ClientGone, TooLarge
 from functions.runtime.http.asgi import Receive, Scope, read_body

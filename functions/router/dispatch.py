@@ -12,10 +12,10 @@ from time import monotonic
 from typing import TypeVar
 
 from common.errors import TidegateError
+from common.http1.upload import Content, Upload
 from functions.router.assignment import Assigned
 from functions.router.call import JSON_LENGTH, Call
 from functions.router.headers import RawHeaders, forwarded, without_encodings
-from functions.router.http1.upload import Content, Upload
 from functions.router.metrics import Metrics
 from functions.router.outcomes.exchange import Answer, Exchange, Exchanges
 from functions.router.outcomes.mirror import Request

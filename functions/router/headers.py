@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
-from common.http_client import HOP_BY_HOP, options_of
+from common.http_headers import HOP_BY_HOP, options_of
 
 RawHeaders = list[tuple[bytes, bytes]]
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from common.http1.connection import Body
+from common.http1.errors import CallFailed
 from functions.router.headers import RawHeaders
-from functions.router.http1.connection import Body
-from functions.router.http1.errors import CallFailed
 from functions.runtime.errors import BadAnswer, TooLarge, Unreachable
 from functions.runtime.http.asgi import Receive, Send
 from functions.runtime.knative.traffic import Arm

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from common.errors import TidegateError
+from common.http1.upload import Content, Upload
 from eventing.codecs import http
 from eventing.codecs.http import Message, Mode
 from eventing.reply import PROBLEM_MEDIA_TYPE
@@ -18,7 +19,6 @@ from functions.router.assignment import Assigned, assigner
 from functions.router.call import JSON_LENGTH, Call, contains, json_length
 from functions.router.dispatch import Dispatcher
 from functions.router.headers import without_encodings
-from functions.router.http1.upload import Content, Upload
 from functions.router.parts import Part, Share, positions_by_arm, share
 from functions.router.paths import Kind, ModelRequest
 from functions.router.reply import CompleteReply, Reply

@@ -8,13 +8,13 @@ from time import monotonic
 from typing import Self
 
 from common.errors import TidegateError
-from common.http_client import NO_HOST
+from common.http1.connection import Body
+from common.http1.errors import CallFailed, ConnectTimedOut, MalformedReply, NotConnected
+from common.http1.origin import InvalidHead, origin_of
+from common.http1.pool import Pool
+from common.http1.upload import Content
+from common.http_headers import NO_HOST
 from functions.router.headers import RawHeaders, forwarded
-from functions.router.http1.connection import Body
-from functions.router.http1.errors import CallFailed, ConnectTimedOut, MalformedReply, NotConnected
-from functions.router.http1.origin import InvalidHead, origin_of
-from functions.router.http1.pool import Pool
-from functions.router.http1.upload import Content
 from functions.router.reply import Reply
 from functions.runtime.errors import BadAnswer, InvalidInput, RouteNotReady, TimedOut, Unreachable
 from functions.runtime.knative.traffic import Arm

@@ -14,7 +14,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
 
-from common.http_client import NO_HOST, end_to_end
+from common.http_headers import NO_HOST, end_to_end
 from tidegate.local import index
 from tidegate.local.controller.call import call
 from tidegate.local.controller.controller import Controller

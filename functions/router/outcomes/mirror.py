@@ -9,8 +9,8 @@ from time import monotonic
 from typing import NamedTuple
 
 from common.errors import TidegateError
+from common.http1.upload import Content, length_of
 from functions.router.headers import RawHeaders
-from functions.router.http1.upload import Content, length_of
 from functions.router.metrics import Metrics
 from functions.router.reply import REVISION
 from functions.router.upstream import Upstream

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
+from time import monotonic
 from typing import Self
 
-import aiohttp
-
 from common.delivery import Outcome, backoff, outcome_of, retry_after_seconds
-from common.http_client import session
+from common.http1.errors import CallFailed
+from common.http1.origin import address_of
+from common.http1.pool import Pool
 from common.redaction import redact_url
 from eventing.codecs.http import Message
 from functions.router.metrics import Metrics
@@ -32,6 +33,7 @@ class Sender:
 
     def __init__(self, url: str, metrics: Metrics, *, most_events: int = _MOST_EVENTS, most_bytes: int = _MOST_BYTES) -> None:
         self._url = url
+        self._address = address_of(url)
         self._metrics = metrics
         self._most_events = most_events
         self._most_bytes = most_bytes
@@ -61,7 +63,7 @@ class Sender:
             self._metrics.sent_outcome("dropped")
 
     async def __aenter__(self) -> Self:
-        self._session = session(timeout_seconds=_TIMEOUT_SECONDS, connections=1)
+        self._pool = Pool()
         self._task = asyncio.create_task(self._send_all())
         return self
 
@@ -69,7 +71,7 @@ class Sender:
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
-        await self._session.close()
+        await self._pool.close()
 
     async def flush(self, seconds: float) -> None:
         """Wait until the sink has everything, for at most this time."""
@@ -96,19 +98,23 @@ class Sender:
 
     async def _post(self, event: Message) -> tuple[Outcome, float]:
         """Post an event; returns what follows, and the seconds that the sink asks to wait."""
+        origin, target, credentials = self._address
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in event.headers.items()]
+        headers += [(b"user-agent", b"tidegate"), *credentials]
         try:
-            async with self._session.post(self._url, data=event.body, headers=event.headers) as answer:
-                await answer.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            reply = await self._pool.call(origin, "POST", target, headers, event.body, monotonic() + _TIMEOUT_SECONDS)
+            while await reply.next():  # to its end, so that the connection is kept
+                pass
+        except (CallFailed, TimeoutError) as error:
             self._warn(f"cannot be reached ({str(error) or type(error).__name__}); they are kept")
             return Outcome.RETRY, 0.0
-        outcome = outcome_of(answer.status)
+        outcome = outcome_of(reply.status)
         if outcome is Outcome.DONE:
             self._failing = False
         else:
             kept = "they are kept" if outcome is Outcome.RETRY else "they are dropped; check that the sink takes CloudEvents"
-            self._warn(f"responded {answer.status}; {kept}")
-        return outcome, retry_after_seconds(answer.headers.get("Retry-After"))
+            self._warn(f"responded {reply.status}; {kept}")
+        return outcome, retry_after_seconds(_retry_after(reply.headers))
 
     def _take(self, position: int) -> None:
         self._bytes -= len(self._queue[position].body)
@@ -122,3 +128,7 @@ class Sender:
         if not self._failing:
             self._failing = True
             log.warning("outcomes: the sink at %s %s", redact_url(self._url), what)
+
+
+def _retry_after(headers: list[tuple[bytes, bytes]]) -> str | None:
+    return next((value.decode("latin-1") for name, value in headers if name.lower() == b"retry-after"), None)

@@ -10,16 +10,23 @@ import asyncio
 import logging
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from time import monotonic
+from typing import Any, Self
+from urllib.parse import urlencode
 
-import aiohttp
 import orjson
 
+from common import environ as settings
 from common.delivery import backoff
 from common.errors import TidegateError
+from common.http1.connection import Body
+from common.http1.errors import CallFailed
+from common.http1.origin import address_of
+from common.http1.pool import Pool
 from common.redaction import redact, redact_url
 from functions.runtime.knative.objects import SERVING
 
@@ -32,8 +39,10 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _ROOT = f"/apis/{SERVING}"
 # The server ends a watch without changes after this long; a connection that is silent for longer is dead.
 _WATCH_SECONDS = 240
+_SILENT_SECONDS = _WATCH_SECONDS + 30
+_CALL_SECONDS = 30.0
 _LONGEST_DELAY_SECONDS = 30.0
-_MERGE_PATCH = "application/merge-patch+json"
+_MERGE_PATCH = b"application/merge-patch+json"
 
 
 class ApiError(TidegateError):
@@ -73,10 +82,10 @@ class Access:
         """The API of the environment, or of the cluster that this process runs in.
 
         TIDEGATE_KUBERNETES_API (a plain URL) and the token in TIDEGATE_KUBERNETES_TOKEN_FILE take precedence. Raises
-        ApiError when there is neither.
+        ApiError when there is neither, and InvalidSetting.
         """
         namespace = environ.get("TIDEGATE_NAMESPACE")
-        url = environ.get("TIDEGATE_KUBERNETES_API")
+        url = settings.url(environ, "TIDEGATE_KUBERNETES_API")
         if url:
             token_file = environ.get("TIDEGATE_KUBERNETES_TOKEN_FILE")
             return cls(url.rstrip("/"), namespace or "default", token_file=Path(token_file) if token_file else None)
@@ -108,24 +117,28 @@ class Change:
 
 
 class Client:
-    """Calls on one namespace.
+    """Calls on one namespace; a context manager that closes the connections.
 
     `first_delay` is the back-off of a watch after its first failure, in seconds; it doubles with each further one.
     `on_response` is called for every response to a watch, bookmarks included.
     """
 
-    def __init__(
-        self, access: Access, session: aiohttp.ClientSession, *, first_delay: float = 0.2, on_response: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, access: Access, *, first_delay: float = 0.2, on_response: Callable[[], None] = lambda: None) -> None:
         self._access = access
-        self._session = session
         self._first_delay = first_delay
         self._on_response = on_response
-        self._tls: ssl.SSLContext | bool = ssl.create_default_context(cafile=access.account / "ca.crt") if access.account else True
+        authority = access.account / "ca.crt" if access.account else None
+        self._pool = Pool(partial(_trusting, authority))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._pool.close()
 
     async def list(self, resource: str, selector: str = "") -> Listing:
         """The objects whose labels match. Raises ApiError."""
-        content = await self._call("GET", self._url(resource), params={"labelSelector": selector})
+        content = await self._call("GET", self._url(resource, query={"labelSelector": selector}))
         with self._checked():
             answer = orjson.loads(content)
             return Listing({item["metadata"]["name"]: item for item in answer["items"]}, answer["metadata"]["resourceVersion"])
@@ -140,7 +153,7 @@ class Client:
         Raises Conflict when the object has another version by now, and ApiError.
         """
         body = {**changes, "metadata": {**changes.get("metadata", {}), "resourceVersion": version}}
-        return self._object(await self._call("PATCH", self._url(resource, name), body=orjson.dumps(body)))
+        return self._object(await self._call("PATCH", self._url(resource, name), orjson.dumps(body)))
 
     async def watch(self, resource: str, selector: str = "") -> AsyncGenerator[View]:
         """All matching objects by name, now and after each change. It does not end: failures are logged and retried."""
@@ -154,12 +167,13 @@ class Client:
                     self._on_response()
                     objects, version = listing.objects, listing.version
                     yield dict(objects)
-                async for change in self._changes(resource, selector, version):
-                    self._on_response()
-                    version = change.version
-                    failures = 0
-                    if _apply(change, objects):
-                        yield dict(objects)
+                async with aclosing(self._changes(resource, selector, version)) as changes:
+                    async for change in changes:
+                        self._on_response()
+                        version = change.version
+                        failures = 0
+                        if _apply(change, objects):
+                            yield dict(objects)
                 failures = 0
             except Gone:
                 version = ""
@@ -170,37 +184,37 @@ class Client:
                 log.warning("%s; retrying", str(error).rstrip("."))
             await asyncio.sleep(backoff(failures + 1, first=self._first_delay, longest=_LONGEST_DELAY_SECONDS))
 
-    async def _changes(self, resource: str, selector: str, version: str) -> AsyncIterator[Change]:
-        params = {"watch": "true", "allowWatchBookmarks": "true", "labelSelector": selector}
-        params |= {"resourceVersion": version, "timeoutSeconds": str(_WATCH_SECONDS)}
-        timeout = aiohttp.ClientTimeout(total=None, connect=10, sock_read=_WATCH_SECONDS + 30)
-        try:
-            async with self._session.get(
-                self._url(resource), params=params, headers=self._headers(), ssl=self._tls, timeout=timeout
-            ) as answer:
-                if answer.status != 200:
-                    raise _error(answer.status, await answer.read())
+    async def _changes(self, resource: str, selector: str, version: str) -> AsyncGenerator[Change]:
+        query = {"watch": "true", "allowWatchBookmarks": "true", "labelSelector": selector}
+        query |= {"resourceVersion": version, "timeoutSeconds": str(_WATCH_SECONDS)}
+        with self._reached():
+            reply = await self._send("GET", self._url(resource, query=query), b"", _SILENT_SECONDS)
+            try:
+                if reply.status != 200:
+                    raise _error(reply.status, await reply.read())
                 self._on_response()
-                async for line in _lines(answer.content):
+                async for line in _lines(reply):
                     with self._checked():
                         change = _change(orjson.loads(line))
                     yield change
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise self._unreachable(error) from None
+            finally:
+                reply.close()
 
-    async def _call(self, method: str, url: str, *, params: Mapping[str, str] | None = None, body: bytes | None = None) -> bytes:
-        timeout = aiohttp.ClientTimeout(total=30)
-        headers = self._headers() | ({} if body is None else {"Content-Type": _MERGE_PATCH})
-        try:
-            async with self._session.request(
-                method, url, params=params, data=body, headers=headers, ssl=self._tls, timeout=timeout
-            ) as answer:
-                content = await answer.read()
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise self._unreachable(error) from None
-        if answer.status != 200:
-            raise _error(answer.status, content)
+    async def _call(self, method: str, url: str, body: bytes = b"") -> bytes:
+        with self._reached():
+            reply = await self._send(method, url, body, _CALL_SECONDS)
+            content = await reply.read()
+        if reply.status != 200:
+            raise _error(reply.status, content)
         return content
+
+    async def _send(self, method: str, url: str, body: bytes, seconds: float) -> Body:
+        """Send a request; `seconds` limits the whole call, the body of the reply included."""
+        address = address_of(url)
+        headers = [(b"accept", b"application/json"), (b"user-agent", b"tidegate"), *(self._authorization() or address.credentials)]
+        if body:
+            headers.append((b"content-type", _MERGE_PATCH))
+        return await self._pool.call(address.origin, method, address.target, headers, body, monotonic() + seconds)
 
     def _object(self, content: bytes) -> Object:
         with self._checked():
@@ -208,16 +222,22 @@ class Client:
             _ = found["metadata"]["resourceVersion"]
             return found
 
-    def _url(self, resource: str, name: str = "") -> str:
+    def _url(self, resource: str, name: str = "", query: Mapping[str, str] | None = None) -> str:
         url = f"{self._access.url}{_ROOT}/namespaces/{self._access.namespace}/{resource}"
-        return f"{url}/{name}" if name else url
+        return url + (f"/{name}" if name else "") + (f"?{urlencode(query)}" if query else "")
 
-    def _headers(self) -> dict[str, str]:
-        headers = {"Accept": "application/json"}
-        if self._access.token:
-            # Read for each call, since the kubelet replaces it before it expires.
-            headers["Authorization"] = f"Bearer {_token(self._access.token)}"
-        return headers
+    def _authorization(self) -> tuple[tuple[bytes, bytes], ...]:
+        # Read for each call, since the kubelet replaces it before it expires.
+        return ((b"authorization", b"Bearer " + _token(self._access.token)),) if self._access.token else ()
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Turn the failure of a call into ApiError."""
+        try:
+            yield
+        except (CallFailed, TimeoutError) as error:
+            reason = redact(str(error)) or type(error).__name__
+            raise ApiError(f"the Kubernetes API at {redact_url(self._access.url)} is unreachable: {reason}.") from None
 
     @contextmanager
     def _checked(self) -> Iterator[None]:
@@ -228,11 +248,6 @@ class Client:
             reason = f"{type(error).__name__}: {error}"
             raise ApiError(f"unexpected response from the Kubernetes API at {redact_url(self._access.url)} ({reason}).") from None
 
-    def _unreachable(self, error: Exception) -> ApiError:
-        return ApiError(
-            f"the Kubernetes API at {redact_url(self._access.url)} is unreachable: {redact(str(error)) or type(error).__name__}."
-        )
-
 
 def _namespace(account: Path) -> str:
     try:
@@ -241,14 +256,25 @@ def _namespace(account: Path) -> str:
         return "default"
 
 
-def _token(path: Path) -> str:
+def _trusting(authority: Path | None) -> ssl.SSLContext:
+    """The context of TLS with servers that this authority has certified; without one, the system's authorities."""
     try:
-        return path.read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
+        return ssl.create_default_context(cafile=authority)
+    except OSError as error:
         raise ApiError(
-            f"cannot read the token of the Kubernetes API, {path}: {error}",
-            remedy="check TIDEGATE_KUBERNETES_TOKEN_FILE or the service account",
+            f"cannot read the certificate of the Kubernetes API, {authority}: {error}", remedy="check the service account"
         ) from None
+
+
+def _token(path: Path) -> bytes:
+    remedy = "check TIDEGATE_KUBERNETES_TOKEN_FILE or the service account"
+    try:
+        token = path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ApiError(f"cannot read the token of the Kubernetes API, {path}: {error}", remedy=remedy) from None
+    if not token.isprintable():  # it would become another header
+        raise ApiError(f"the token of the Kubernetes API, {path}, has several lines or control characters", remedy=remedy)
+    return token.encode()
 
 
 def _change(event: Object) -> Change:
@@ -269,10 +295,10 @@ def _apply(change: Change, objects: dict[str, Object]) -> bool:
     return change.kind == "DELETED" and objects.pop(change.name, None) is not None
 
 
-async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Lines of any length; the reader's own `readline` refuses lines above its buffer."""
+async def _lines(reply: Body) -> AsyncIterator[bytes]:
+    """Lines of any length."""
     rest = b""
-    async for chunk in content.iter_any():
+    while chunk := await reply.next():
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             yield line

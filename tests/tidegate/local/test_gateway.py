@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 
 from common import http_client
-from common.http_client import NO_HOST
+from common.http_headers import NO_HOST
 from tests.tidegate.local.calls import get_json, url
 from tidegate.local.up import Up
 

@@ -2,34 +2,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import orjson
 import pytest
 from aiohttp import web
+from cryptography import x509
 
-from common.http_client import session
+from common.errors import InvalidSetting
+from functions.runtime.knative import client as clients
 from functions.runtime.knative.client import Access, ApiError, Client, Conflict
+from tests.fixtures.tls import certificate
 
 SERVICES = "/apis/serving.knative.dev/v1/namespaces/default/services"
 Script = list[Any]
-# Any valid one: these tests call plain HTTP, but a cluster's certificate is loaded at once.
-CERTIFICATE = """\
------BEGIN CERTIFICATE-----
-MIIBczCCARmgAwIBAgIUA7WA3kjsHLq3ztOjZFvvWO8uqekwCgYIKoZIzj0EAwIw
-DzENMAsGA1UEAwwEdGVzdDAeFw0yNjExMjMwNjE1NDJaFw0zNjExMjAwNjE1NDJa
-MA8xDTALBgNVBAMMBHRlc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQdoLds
-5cAKXaTxjltBIjlpGbDDhq/m3HsimnV7heUXX/Dnb7xxD3ccdUQCtJX84xf9CVtI
-k1tXsrIpW2wlRH5do1MwUTAdBgNVHQ4EFgQUb8LfRuxf0YdygTYnl4PCls/mJg4w
-HwYDVR0jBBgwFoAUb8LfRuxf0YdygTYnl4PCls/mJg4wDwYDVR0TAQH/BAUwAwEB
-/zAKBggqhkjOPQQDAgNIADBFAiEAr8LPMmql9DCmAzyj8/HXsT2nQ40F+NZQc/ob
-iSjITcECIA6LvHq24mfTI3lBXIXY42vK21vGUULR3pNX1XAwDs4g
------END CERTIFICATE-----
-"""
 
 
 def service(name: str, version: int) -> dict[str, Any]:
@@ -84,15 +75,15 @@ class Api:
 async def client() -> AsyncIterator[Callable[..., Any]]:
     async with AsyncExitStack() as stack:
 
-        async def start(handler: Callable[[web.Request], Any]) -> Client:
+        async def start(handler: Callable[[web.Request], Any], tls: ssl.SSLContext | None = None, account: Path | None = None) -> Client:
             app = web.Application()
             app.router.add_route("*", "/{path:.*}", handler)
             runner = web.AppRunner(app, shutdown_timeout=0.1)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            opened = await stack.enter_async_context(session(timeout_seconds=10))
-            return Client(Access(f"http://127.0.0.1:{runner.addresses[0][1]}", "default"), opened, first_delay=0.001)
+            await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+            access = Access(f"http{'s' if tls else ''}://127.0.0.1:{runner.addresses[0][1]}", "default", account)
+            return await stack.enter_async_context(Client(access, first_delay=0.001))
 
         yield start
 
@@ -172,13 +163,11 @@ class _OnWarning(logging.Handler):
 
 async def test_an_unreadable_token_does_not_end_a_watch(client: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     plain = await client(Api([listing(1, service("a", 1))]).answer)
-    (tmp_path / "ca.crt").write_text(CERTIFICATE)
     handler = _OnWarning(lambda: (tmp_path / "token").write_text("one"))
     logging.getLogger("tidegate.knative").addHandler(handler)
     try:
-        async with session(timeout_seconds=10) as opened:
-            access = Access(plain._access.url, "default", tmp_path)
-            assert await views(Client(access, opened, first_delay=0.001), 1) == [{"a": "1"}]
+        async with Client(Access(plain._access.url, "default", tmp_path), first_delay=0.001) as knative:
+            assert await views(knative, 1) == [{"a": "1"}]
     finally:
         logging.getLogger("tidegate.knative").removeHandler(handler)
     assert f"cannot read the token of the Kubernetes API, {tmp_path}" in caplog.text
@@ -190,9 +179,10 @@ async def test_an_error_of_the_api_is_a_sentence(client: Any) -> None:
 
     with pytest.raises(ApiError, match="responded 403: services is forbidden\\."):
         await (await client(answer)).list("services")
-    async with session(timeout_seconds=1) as opened:
-        with pytest.raises(ApiError, match="127\\.0\\.0\\.1:1 is unreachable"):
-            await Client(Access("http://127.0.0.1:1", "default"), opened).list("services")
+    async with Client(Access("http://user:secret@127.0.0.1:1", "default")) as knative:
+        with pytest.raises(ApiError, match=r"127\.0\.0\.1:1 is unreachable: 127\.0\.0\.1: ") as caught:
+            await knative.list("services")
+    assert "secret" not in str(caught.value)
 
 
 async def test_the_token_is_read_each_time(client: Any, tmp_path: Path) -> None:
@@ -203,13 +193,66 @@ async def test_the_token_is_read_each_time(client: Any, tmp_path: Path) -> None:
         return web.json_response(listing(1))
 
     plain = await client(answer)
-    (tmp_path / "ca.crt").write_text(CERTIFICATE)
-    async with aiohttp.ClientSession() as opened:
-        knative = Client(Access(plain._access.url, "default", tmp_path), opened)
+    async with Client(Access(plain._access.url, "default", tmp_path)) as knative:
         for token in ("one", "two"):
             (tmp_path / "token").write_text(f"{token}\n")
             await knative.list("services")
     assert tokens == ["Bearer one", "Bearer two"]
+
+
+async def test_a_token_with_a_line_break_is_an_error(client: Any, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("one\r\nImpersonate-User: admin\n")
+    knative = await client(Api([listing(1)]).answer, account=tmp_path)
+    with pytest.raises(ApiError, match=r"token .*has several lines .*; check TIDEGATE_KUBERNETES_TOKEN_FILE") as caught:
+        await knative.list("services", "a=b")
+    assert "admin" not in str(caught.value)
+
+
+async def test_credentials_of_the_url_are_sent_unless_there_is_a_token(client: Any, tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        seen.append(request.headers["Authorization"])
+        return web.json_response(listing(1))
+
+    url = (await client(answer))._access.url.replace("://", "://user:s%2Fcret@")
+    (tmp_path / "token").write_text("one")
+    for file in (None, tmp_path / "token"):
+        async with Client(Access(url, "default", token_file=file)) as knative:
+            await knative.list("services")
+    assert seen == ["Basic dXNlcjpzL2NyZXQ=", "Bearer one"]
+
+
+async def test_the_cluster_is_verified_with_the_certificate_of_the_account(client: Any, tmp_path: Path) -> None:
+    private, public = certificate(x509.IPAddress(ip_address("127.0.0.1")))
+    (tmp_path / "server.pem").write_bytes(private + public)
+    (tmp_path / "token").write_text("one")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "server.pem")
+    api = Api([listing(1, service("a", 1)), [event("ADDED", service("b", 2))]])
+    knative = await client(api.answer, tls, tmp_path)
+    with pytest.raises(ApiError, match=r"cannot read the certificate .*ca\.crt: .*; check the service account"):
+        await knative.list("services", "a=b")
+    (tmp_path / "ca.crt").write_bytes(certificate(x509.IPAddress(ip_address("127.0.0.1")))[1])
+    async with Client(knative._access) as other:
+        with pytest.raises(ApiError, match=r"https://127.* is unreachable: TLS: CERTIFICATE_VERIFY_FAILED"):
+            await other.list("services", "a=b")
+    (tmp_path / "ca.crt").write_bytes(public)
+    assert await views(knative, 2) == [{"a": "1"}, {"a": "1", "b": "2"}]
+
+
+async def test_a_silent_watch_is_given_up(client: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(clients, "_SILENT_SECONDS", 0.05)
+    hangs = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if "watch" in request.query:
+            await hangs.wait()
+        return web.json_response(listing(1))
+
+    assert await views(await client(answer), 2) == [{}, {}]
+    hangs.set()
+    assert "is unreachable: TimeoutError; retrying" in caplog.text
 
 
 async def test_an_object_is_patched_unless_it_has_changed(client: Any) -> None:
@@ -252,5 +295,7 @@ def test_access_is_read_from_the_environment(tmp_path: Path) -> None:
     assert Access.from_env(cluster, tmp_path) == Access("https://10.0.0.1:6443", "models", tmp_path)
     assert Access.from_env({**cluster, "KUBERNETES_SERVICE_HOST": "fd00::1"}, tmp_path).url == "https://[fd00::1]:6443"
     assert Access.from_env({**cluster, "TIDEGATE_NAMESPACE": "own"}, tmp_path).namespace == "own"
+    with pytest.raises(InvalidSetting, match="TIDEGATE_KUBERNETES_API is 'localhost:8001'; set an http or https URL"):
+        Access.from_env({"TIDEGATE_KUBERNETES_API": "localhost:8001"})
     with pytest.raises(ApiError, match="set TIDEGATE_KUBERNETES_API"):
         Access.from_env({})

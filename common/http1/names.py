@@ -8,8 +8,8 @@ from functools import partial
 from ipaddress import ip_address
 from time import monotonic
 
+from common.http1.errors import NotConnected
 from common.loopback import is_loopback
-from functions.router.http1.errors import NotConnected
 
 _LOOPBACK = ("127.0.0.1",)
 # A Service's name is resolved to another address only when the Service is made again.

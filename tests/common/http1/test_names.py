@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from functions.router.http1.errors import NotConnected
-from functions.router.http1.names import Names
+from common.http1.errors import NotConnected
+from common.http1.names import Names
 
 
 @pytest.fixture

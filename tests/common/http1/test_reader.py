@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.router.http1.errors import MalformedReply
-from functions.router.http1.reader import MAX_OVERHEAD_BYTES, ReplyReader
+from common.http1.errors import MalformedReply
+from common.http1.reader import MAX_OVERHEAD_BYTES, ReplyReader
 
 NAMES = st.from_regex(r"\Ax-[a-zA-Z0-9_-]{1,12}\Z").map(str.encode)
 VALUES = st.from_regex(r"\A([!-~]([ -~]{0,20}[!-~])?)?\Z").map(str.encode)

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 import uvloop
 
-from functions.router.http1.pool import Pool
+from common.http1.pool import Pool
 
 Speak = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 StartPeer = Callable[[Speak], Awaitable[str]]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from functions.router.http1.origin import InvalidHead, head_of, origin_of
+from common.http1.origin import InvalidHead, address_of, head_of, origin_of
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,28 @@ from functions.router.http1.origin import InvalidHead, head_of, origin_of
 )
 def test_a_url_names_a_host_and_a_port(url: str, host: str, port: int, authority: bytes) -> None:
     assert origin_of(url) == (host, port, authority, b"", url.startswith("https:"))
+
+
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("http://sink", "/"),
+        ("http://sink?a=b", "/?a=b"),
+        ("http://sink/a/b?c=d%20e&f=%2F#part", "/a/b?c=d%20e&f=%2F"),
+        ("http://sink/a b\u00e9?c=d e", "/a%20b%C3%A9?c=d%20e"),
+        ("http://sink/a?labelSelector=a.b%2Fc%3Dd", "/a?labelSelector=a.b%2Fc%3Dd"),
+    ],
+)
+def test_a_request_to_a_url_names_its_path_and_query(url: str, target: str) -> None:
+    address = address_of(url)
+    assert (address.target, address.credentials) == (target, ())
+    assert head_of(address.origin, "GET", address.target, [], 0).startswith(b"GET %b HTTP/1.1\r\nhost: sink\r\n" % target.encode())
+
+
+def test_credentials_of_a_url_become_a_header() -> None:
+    address = address_of("http://user:pa%3Ass%C3%A9@sink/a")
+    assert address.credentials == ((b"authorization", b"Basic dXNlcjpwYTpzc8Op"),)
+    assert address.origin.authority == b"sink"
 
 
 def test_a_head_says_how_long_the_body_is() -> None:

@@ -1,15 +1,18 @@
-"""The server of a URL, and the head of a request to it."""
+"""The server of a URL, the parts of a request to it, and the head of a request."""
 
 from __future__ import annotations
 
+from binascii import b2a_base64
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
 
 _PORTS = {"http": 80, "https": 443}
 # Methods whose requests have a meaning for a body (RFC 9110, section 8.6): without one they say so.
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+# Characters of a path or a query that remain as they are (RFC 3986, sections 3.3 and 3.4).
+_SAFE = "%/?:@!$&'()*+,;="
 
 
 class InvalidHead(ValueError):
@@ -26,16 +29,43 @@ class Origin(NamedTuple):
     is_secure: bool
 
 
+class Address(NamedTuple):
+    """A request's origin, its target, and the header with the credentials that its URL has, if any."""
+
+    origin: Origin
+    target: str
+    credentials: tuple[tuple[bytes, bytes], ...]
+
+
 @lru_cache(4096)
 def origin_of(url: str) -> Origin:
     """Return the origin of a URL, whose scheme is https or http."""
     parts = urlsplit(url)
+    return _origin(parts, parts.path)
+
+
+def address_of(url: str) -> Address:
+    """Return what a request to exactly this URL needs. Characters that no request may have are percent-encoded."""
+    parts = urlsplit(url)
+    target = quote(parts.path or "/", safe=_SAFE) + (f"?{quote(parts.query, safe=_SAFE)}" if parts.query else "")
+    return Address(_origin(parts, ""), target, _credentials(parts))
+
+
+def _origin(parts: SplitResult, path: str) -> Origin:
     host = parts.hostname or ""
     shown = f"[{host}]" if ":" in host else host
     default = _PORTS["https" if parts.scheme == "https" else "http"]
     port = parts.port or default
     authority = shown if port == default else f"{shown}:{port}"
-    return Origin(host, port, authority.encode("ascii" if authority.isascii() else "idna"), parts.path.encode(), parts.scheme == "https")
+    return Origin(host, port, authority.encode("ascii" if authority.isascii() else "idna"), path.encode(), parts.scheme == "https")
+
+
+def _credentials(parts: SplitResult) -> tuple[tuple[bytes, bytes], ...]:
+    """The header of the user information of a URL (RFC 7617)."""
+    if parts.username is None:
+        return ()
+    pair = b"%b:%b" % (unquote_to_bytes(parts.username), unquote_to_bytes(parts.password or ""))
+    return ((b"authorization", b"Basic " + b2a_base64(pair, newline=False)),)
 
 
 def head_of(origin: Origin, method: str, target: str, headers: Iterable[tuple[bytes, bytes]], length: int) -> bytes:

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import cast
 
-from functions.router.http1.errors import CallFailed, ConnectionBroken, MalformedReply
-from functions.router.http1.reader import ReplyReader
-from functions.router.http1.upload import Content, Upload
+from common.http1.errors import CallFailed, ConnectionBroken, MalformedReply
+from common.http1.reader import ReplyReader
+from common.http1.upload import Content, Upload
 
 # A reply up to this size is read whole, which saves its reader from waiting twice.
 WHOLE_BYTES = 64 * 1024
@@ -220,6 +220,13 @@ class Body:
         if not self._is_complete:  # afterwards the connection carries another reply
             self._connection.read_on()
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def read(self) -> bytes:
+        """Return the rest of the body, of any size. Raises as `next` does."""
+        chunks = []
+        while chunk := await self.next():
+            chunks.append(chunk)
+        return b"".join(chunks)
 
     def close(self) -> None:
         """Give up the rest of the body: its connection is closed unless the body is complete."""

@@ -7,26 +7,22 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
-from functions.router.http1 import pool as pools
-from functions.router.http1.connection import Body
-from functions.router.http1.errors import ConnectionBroken, ConnectTimedOut, MalformedReply, NotConnected
-from functions.router.http1.origin import origin_of
-from functions.router.http1.pool import Pool
+from common.http1 import pool as pools
+from common.http1.connection import Body
+from common.http1.errors import ConnectionBroken, ConnectTimedOut, MalformedReply, NotConnected
+from common.http1.origin import origin_of
+from common.http1.pool import Pool
+from tests.fixtures.tls import certificate
 
 if TYPE_CHECKING:
-    from tests.functions.router.http1.conftest import StartPeer
+    from tests.common.http1.conftest import StartPeer
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 MIB = 2**20
@@ -359,18 +355,8 @@ async def test_an_unrequested_reply_reaches_no_other_call(surplus: bytes, pool: 
 async def test_a_server_of_https_is_verified(
     pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("flights.localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
     file = tmp_path / "certificate.pem"
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    file.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    file.write_bytes(b"".join(certificate(x509.DNSName("flights.localhost"))))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(file)
     heads = []

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from functools import cache, partial
 from math import inf
 from time import monotonic
 
-from functions.router.http1.connection import Body, Connection
-from functions.router.http1.errors import ConnectionBroken, ConnectTimedOut, NotConnected
-from functions.router.http1.names import Names
-from functions.router.http1.origin import Origin, head_of
-from functions.router.http1.upload import Content, Upload, length_of
+from common.http1.connection import Body, Connection
+from common.http1.errors import ConnectionBroken, ConnectTimedOut, NotConnected
+from common.http1.names import Names
+from common.http1.origin import Origin, head_of
+from common.http1.upload import Content, Upload, length_of
 
 _CONNECT_SECONDS = 10.0
 # uvicorn closes a connection that is idle for 5 s; closing first avoids writing into one that is being closed.
@@ -25,16 +26,19 @@ _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 
 
 class Pool:
-    """Calls servers over connections that are kept. `close` ends it."""
+    """Calls servers over connections that are kept. `close` ends it.
 
-    def __init__(self) -> None:
+    `tls` makes the context of TLS; the default one trusts the certificates of the system.
+    """
+
+    def __init__(self, tls: Callable[[], ssl.SSLContext] = ssl.create_default_context) -> None:
         self._names = Names()
         self._idle: dict[Origin, list[Connection]] = {}
         self._busy: set[Connection] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_at = inf
         # Made for the first server that needs it, since reading the system's certificates takes milliseconds.
-        self._tls = cache(ssl.create_default_context)
+        self._tls = cache(tls)
 
     async def call(
         self, origin: Origin, method: str, target: str, headers: list[tuple[bytes, bytes]], body: Content, deadline: float

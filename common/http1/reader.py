@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from functions.router.http1.errors import MalformedReply
+from common.http1.errors import MalformedReply
 
 # The limit of what is neither a body nor kept: a head with the interim replies before it, trailers, framing of chunks.
 MAX_OVERHEAD_BYTES = 64 * 1024
