@@ -53,11 +53,13 @@ def address_of(url: str) -> Address:
 
 def _origin(parts: SplitResult, path: str) -> Origin:
     host = parts.hostname or ""
+    if not host.isascii():
+        host = host.encode("idna").decode("ascii")
     shown = f"[{host}]" if ":" in host else host
     default = _PORTS["https" if parts.scheme == "https" else "http"]
     port = parts.port or default
     authority = shown if port == default else f"{shown}:{port}"
-    return Origin(host, port, authority.encode("ascii" if authority.isascii() else "idna"), path.encode(), parts.scheme == "https")
+    return Origin(host, port, authority.encode("ascii"), path.encode(), parts.scheme == "https")
 
 
 def _credentials(parts: SplitResult) -> tuple[tuple[bytes, bytes], ...]:

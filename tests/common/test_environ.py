@@ -43,7 +43,9 @@ def test_unknown_choice_is_reported_with_the_choices() -> None:
         flag({"X": "yes"}, "X", False)
 
 
-@pytest.mark.parametrize("value", ["broker/x", "ftp://broker", "http://", "http://broker:0/", "http://[::1", "http://user:secret@"])
+@pytest.mark.parametrize(
+    "value", ["broker/x", "ftp://broker", "http://", "http://broker:0/", "http://[::1", "http://user:secret@", f"http://{70 * 'ü'}/"]
+)
 def test_what_is_not_an_http_url_is_reported_without_its_credentials(value: str) -> None:
     with pytest.raises(InvalidSetting, match=r"^X is '.*'; set an http or https URL, such as") as raised:
         url({"X": value}, "X")

@@ -14,6 +14,7 @@ from common.http1.origin import InvalidHead, address_of, head_of, origin_of
         ("http://[::1]:8080", "::1", 8080, b"[::1]:8080"),
         ("https://flights.example.com", "flights.example.com", 443, b"flights.example.com"),
         ("https://flights.example.com:80", "flights.example.com", 80, b"flights.example.com:80"),
+        ("http://flüge:8080", "xn--flge-1ra", 8080, b"xn--flge-1ra:8080"),
         ("http://user:secret@flights:8080", "flights", 8080, b"flights:8080"),
     ],
 )

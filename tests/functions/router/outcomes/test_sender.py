@@ -104,3 +104,16 @@ async def test_a_sink_that_is_not_there_is_waited_for_only_so_long(caplog: pytes
     said = [record.getMessage() for record in caplog.records]
     assert any("cannot be reached" in line and "they are kept" in line for line in said)
     assert any("1 outcomes were not accepted" in line for line in said)
+
+
+async def test_the_url_of_the_sink_is_called_as_it_is(start_server: StartServer) -> None:
+    seen: list[tuple[str, str, str]] = []
+
+    async def take(request: web.Request) -> web.StreamResponse:
+        seen.append((request.raw_path, request.headers["Authorization"], request.headers["ce-id"]))
+        return web.Response(status=202)
+
+    async with Sender(f"http://user:secret@127.0.0.1:{await start_server(take)}/ns/broker?a=b%20c", Metrics()) as sender:
+        sender.put(event(0))
+        await sender.flush(20)
+    assert seen == [("/ns/broker?a=b%20c", "Basic dXNlcjpzZWNyZXQ=", "0")]
