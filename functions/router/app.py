@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -27,6 +27,7 @@ from functions.router.settings import Settings
 from functions.router.table import SELECTOR, Table
 from functions.router.upstream import Upstream
 from functions.router.versions import Versions
+from functions.router.waking import wake
 from functions.runtime.errors import ClientGone, method_not_allowed, no_route, sentence_of, status_of, too_many_requests
 from functions.runtime.http.asgi import CLOSE, Answer, Receive, Scope, Send, error_answer, failure_answer
 from functions.runtime.inference.budget import Budget
@@ -175,12 +176,9 @@ class App:
     @contextlib.asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
         async with self._upstream, Client(self._access, on_response=self._table.touch) as client:
-            watching = asyncio.create_task(self._table.follow(partial(client.watch, SERVICES, SELECTOR)))
-            async with self._observing():
+            watching = self._table.follow(partial(client.watch, SERVICES, SELECTOR))
+            async with _in_background(watching), _in_background(wake(self._table, self._upstream)), self._observing():
                 yield
-            watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watching
         self._threads.shutdown()
 
     @contextlib.asynccontextmanager
@@ -200,6 +198,18 @@ class App:
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+@contextlib.asynccontextmanager
+async def _in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run beside the block, and end with it."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 def _not_allowed(call: Call, methods: Any) -> Answer:

@@ -75,13 +75,17 @@ class Table:
                 self._refuse(name, str(error))
         self._loaded.set()
 
+    async def loading(self) -> None:
+        """Wait for the first list of models, however long it takes."""
+        await self._loaded.wait()
+
     async def first_view(self) -> None:
         """Wait for the first list of models. Raises NotReady when it does not arrive in time."""
         if self.loaded:
             return
         try:
             async with asyncio.timeout(self._first_view_seconds):
-                await self._loaded.wait()
+                await self.loading()
         except TimeoutError:
             raise NotReady("the router has not read the list of models yet", remedy="retry, and see its log if this persists") from None
 

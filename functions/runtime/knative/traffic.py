@@ -1,6 +1,6 @@
 """The arms of a model, from the `traffic` of its Knative Service: that object is the only source of a split.
 
-Annotations say how its arms are compared.
+Annotations say how its arms are compared, and whether they start with the router.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ ROLLOUT = "tidegate.dev/rollout"
 LATENCY_SLO = "tidegate.dev/latency-slo"
 # The annotation with the difference of scores above which a shadow disagrees.
 SHADOW_TOLERANCE = "tidegate.dev/shadow-tolerance"
+# The annotation, `true` or `false`, of a model whose arms a starting router wakes.
+WAKE_WITH_ROUTER = "tidegate.dev/wake-with-router"
 # The tag of the revision that gets copies of requests; it has no percentage.
 SHADOW_TAG = "shadow"
 
@@ -44,8 +46,8 @@ class RoutedModel:
 
     `arms` are all of them, in the order of the traffic block. `stable` is the first with a percentage, `canaries` are
     the others with one, in order. `shadow` is the arm that gets copies of requests: the one with the tag `shadow`, if
-    it has no percentage. `rollout` and `salt` are those of the assignment of keys. `warnings` are sentences about
-    annotations that cannot be used.
+    it has no percentage. `rollout` and `salt` are those of the assignment of keys. `wakes_with_router` is whether a
+    router that starts wakes the split. `warnings` are sentences about annotations that cannot be used.
     """
 
     name: str
@@ -58,6 +60,7 @@ class RoutedModel:
     latency_slo: float = _DEFAULT_SLO_SECONDS
     """Seconds."""
     shadow_tolerance: float | None = None
+    wakes_with_router: bool = False
     warnings: tuple[str, ...] = ()
 
     @property
@@ -108,6 +111,7 @@ def model_of(service: Mapping[str, Any]) -> RoutedModel:
         rollout=rollout,
         latency_slo=_latency_slo(name, annotations, warnings),
         shadow_tolerance=_shadow_tolerance(name, annotations, warnings),
+        wakes_with_router=_wakes_with_router(name, annotations, warnings),
         warnings=tuple(warnings),
     )
 
@@ -135,6 +139,13 @@ def _shadow_tolerance(model: str, annotations: Mapping[str, str], warnings: list
         return tolerance
     warnings.append(f"model {model}: {SHADOW_TOLERANCE} is {value!r:.40}, not a number of at least 0; it is ignored.")
     return None
+
+
+def _wakes_with_router(model: str, annotations: Mapping[str, str], warnings: list[str]) -> bool:
+    value = annotations.get(WAKE_WITH_ROUTER, "false")
+    if value not in ("true", "false"):
+        warnings.append(f"model {model}: {WAKE_WITH_ROUTER} is {value!r:.40}, not true or false; it is ignored.")
+    return value == "true"
 
 
 def _arms(name: str, targets: Mapping[str, _Target], base: str) -> tuple[Arm, ...]:

@@ -107,10 +107,12 @@ def test_the_shadow_is_the_revision_with_its_tag_and_without_a_percentage() -> N
         *(("latency-slo", value, "latency_slo", found) for value, found in (("250ms", 0.25), ("2s", 2.0), ("1.5m", 90.0))),
         ("shadow-tolerance", "0.05", "shadow_tolerance", 0.05),
         ("shadow-tolerance", "0", "shadow_tolerance", 0.0),
+        ("wake-with-router", "true", "wakes_with_router", True),
+        ("wake-with-router", "false", "wakes_with_router", False),
         ("rollout", "7", "rollout", "7"),
     ],
 )
-def test_annotations_say_how_arms_are_compared(annotation: str, value: str, field: str, found: object) -> None:
+def test_annotations_say_how_arms_are_compared_and_started(annotation: str, value: str, field: str, found: object) -> None:
     entry = service({"revisionName": "flights-00001", "percent": 100})
     entry["metadata"]["annotations"] = {f"tidegate.dev/{annotation}": value}
     model = model_of(entry)
@@ -133,11 +135,15 @@ def test_annotations_say_how_arms_are_compared(annotation: str, value: str, fiel
             ("shadow-tolerance", value, "model flights: tidegate.dev/shadow-tolerance is '{}', not a number of at least 0; it is ignored.")
             for value in ("much", "-1", "nan", "inf")
         ),
+        *(
+            ("wake-with-router", value, "model flights: tidegate.dev/wake-with-router is '{}', not true or false; it is ignored.")
+            for value in ("yes", "True", "")
+        ),
     ],
 )
 def test_an_annotation_that_cannot_be_used_is_a_warning(annotation: str, value: str, sentence: str) -> None:
     entry = service({"revisionName": "flights-00001", "percent": 100})
     entry["metadata"]["annotations"] = {f"tidegate.dev/{annotation}": value}
     model = model_of(entry)
-    assert (model.latency_slo, model.shadow_tolerance) == (1.0, None)
+    assert (model.latency_slo, model.shadow_tolerance, model.wakes_with_router) == (1.0, None, False)
     assert model.warnings == (sentence.format(value),)
