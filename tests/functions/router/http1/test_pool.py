@@ -306,6 +306,31 @@ async def test_a_request_that_is_refused_early_is_not_sent_to_its_end(pool: Pool
     assert not pool._idle, "the connection cannot carry another request"
 
 
+async def test_a_server_that_refuses_early_and_reads_no_more_holds_no_connection(pool: Pool, start_peer: StartPeer) -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+        await asyncio.Event().wait()
+
+    reply = await call(pool, await start_peer(speak), body=b"x" * 64 * MIB)
+    assert await whole(reply) == b"{}"
+    async with asyncio.timeout(10):
+        await until(lambda: not pool._busy)
+
+
+async def test_a_server_that_stops_sending_ends_a_call_whose_body_it_does_not_read(pool: Pool, start_peer: StartPeer) -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write_eof()
+        await asyncio.Event().wait()
+
+    url = await start_peer(speak)
+    async with asyncio.timeout(10):
+        with pytest.raises(ConnectionBroken):
+            await call(pool, url, body=b"x" * 64 * MIB, seconds=60)
+        await until(lambda: not pool._busy)
+
+
 async def test_a_call_that_is_given_up_closes_its_connection(pool: Pool, start_peer: StartPeer) -> None:
     arrived, ended = asyncio.Event(), asyncio.Event()
 
