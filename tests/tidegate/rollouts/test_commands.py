@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from functions.rollout import announcements
+from functions.rollout.codec import STATE
 from functions.rollout.policy import POLICY, policy_of
 from functions.rollout.service import rollout_of
 from functions.rollout.state import Phase, State
@@ -146,6 +147,23 @@ async def test_person_ends_a_rollout(
     assert await rollout(command, "flights") == 1
     assert "is over" in capsys.readouterr().err
     assert await rollout("watch", "flights") == (0 if phase is Phase.PROMOTED else 3)
+
+
+@pytest.mark.parametrize("command", ["promote", "abort"])
+async def test_person_ends_a_rollout_whose_policy_is_unreadable(rollout: Call, store: Store, change: Change, command: str) -> None:
+    assert await rollout("start", "flights") == 0
+    change({"metadata": {"annotations": {POLICY: "steps: many"}}})
+    assert await rollout(command, "flights") == 0
+    assert split(store) == {STABLE if command == "abort" else CANARY: 100}
+
+
+async def test_rollout_whose_state_is_unreadable_is_started_again(rollout: Call, store: Store, change: Change, capsys: Capture) -> None:
+    assert await rollout("start", "flights") == 0
+    change({"metadata": {"annotations": {STATE: "{"}}})
+    assert await rollout("status", "flights") == 1
+    assert "start the rollout again" in capsys.readouterr().err
+    assert await rollout("start", "flights", "--stable", STABLE) == 0
+    assert state_of(store).running
 
 
 async def test_paused_rollout_stays_and_goes_on(rollout: Call, store: Store) -> None:
