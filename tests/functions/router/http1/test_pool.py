@@ -306,28 +306,27 @@ async def test_a_request_that_is_refused_early_is_not_sent_to_its_end(pool: Pool
     assert not pool._idle, "the connection cannot carry another request"
 
 
-async def test_a_server_that_refuses_early_and_reads_no_more_holds_no_connection(pool: Pool, start_peer: StartPeer) -> None:
+@pytest.mark.parametrize("answer", [OK, b""], ids=["reply", "end"])
+async def test_a_server_that_does_not_read_on_holds_no_connection(answer: bytes, pool: Pool, start_peer: StartPeer) -> None:
+    """It answers, or ends its side, while a part of the body waits to be sent."""
+    stalled = asyncio.Event()
+
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(OK)
-        await asyncio.Event().wait()
-
-    reply = await call(pool, await start_peer(speak), body=b"x" * 64 * MIB)
-    assert await whole(reply) == b"{}"
-    async with asyncio.timeout(10):
-        await until(lambda: not pool._busy)
-
-
-async def test_a_server_that_stops_sending_ends_a_call_whose_body_it_does_not_read(pool: Pool, start_peer: StartPeer) -> None:
-    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        await stalled.wait()
+        writer.write(answer)
         writer.write_eof()
         await asyncio.Event().wait()
 
     url = await start_peer(speak)
+    calling = asyncio.create_task(call(pool, url, body=b"x" * 64 * MIB, seconds=60))
+    await until(lambda: any(connection._drained for connection in pool._busy))
+    stalled.set()
     async with asyncio.timeout(10):
-        with pytest.raises(ConnectionBroken):
-            await call(pool, url, body=b"x" * 64 * MIB, seconds=60)
+        if answer:
+            assert await whole(await calling) == b"{}"
+        else:
+            with pytest.raises(ConnectionBroken):
+                await calling
         await until(lambda: not pool._busy)
 
 
