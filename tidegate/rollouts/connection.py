@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kubernetes import client, config
+from yaml import YAMLError
 
 from common.errors import RemediedError
 from functions.rollout.cluster import Cluster
@@ -30,6 +31,9 @@ def of_cluster(kubeconfig: Path | None, context: str | None, namespace: str | No
         contexts, active = _CONTEXTS(config_file=file)
     except (config.ConfigException, OSError) as error:
         raise NoCluster(f"no cluster can be used: {str(error).rstrip('.')}", remedy="name it by --kubeconfig and --context") from None
+    except (YAMLError, ValueError, TypeError, AttributeError, KeyError):  # the client does not check what is in the file
+        what = "kubeconfig" if kubeconfig is None else str(kubeconfig)
+        raise NoCluster(f"no cluster can be used: {what} is not a kubeconfig", remedy="name another one by --kubeconfig") from None
     chosen = next((found for found in contexts if found["name"] == context), active)
     return Cluster(configuration, namespace or chosen["context"].get("namespace") or "default")
 

@@ -80,6 +80,27 @@ def test_without_a_cluster_or_tidegate_up_it_says_what_to_name(tmp_path: Path, c
     assert "no cluster can be used" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"hello",
+        b"{: :",
+        b"\xff\xfe\x00",
+        b"[]",
+        b"contexts: 5",
+        b"{current-context: a, contexts: [5]}",
+        b"{current-context: a, contexts: [{name: a}]}",
+    ],
+)
+def test_file_that_is_no_kubeconfig_is_named(content: bytes, tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "config"
+    file.write_bytes(content)
+    assert run(["rollout", "status", "flights", "--kubeconfig", str(file)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("tidegate: no cluster can be used: ")
+    assert str(file) in error or "--kubeconfig" in error
+
+
 async def test_start_splits_the_traffic_and_is_announced(rollout: Call, store: Store, capsys: Capture) -> None:
     assert await rollout("start", "flights") == 0
     assert split(store) == {STABLE: 50, CANARY: 50}
