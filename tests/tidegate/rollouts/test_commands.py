@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from functions.rollout import announcements
 from functions.rollout.codec import STATE
@@ -35,6 +36,14 @@ def state_of(store: Store) -> State:
     state = rollout_of(store.get("services", "flights"))
     assert state is not None
     return state
+
+
+def without_current_context(config: Path) -> str:
+    """Remove the current context of a kubeconfig; returns the name of the only one."""
+    content = yaml.safe_load(config.read_text("utf-8"))
+    del content["current-context"]
+    config.write_text(yaml.safe_dump(content), "utf-8")
+    return str(content["contexts"][0]["name"])
 
 
 def split(store: Store) -> dict[str, int]:
@@ -99,6 +108,13 @@ def test_file_that_is_no_kubeconfig_is_named(content: bytes, tmp_path: Path, cap
     error = capsys.readouterr().err
     assert error.startswith("tidegate: no cluster can be used: ")
     assert str(file) in error or "--kubeconfig" in error
+
+
+async def test_context_that_is_named_need_not_be_the_current_one(config: Path, capsys: Capture) -> None:
+    context = without_current_context(config)
+    assert await asyncio.to_thread(run, ["rollout", "start", "flights", "--kubeconfig", str(config), "--context", context]) == 0
+    assert await asyncio.to_thread(run, ["rollout", "status", "flights", "--kubeconfig", str(config)]) == 1
+    assert "no cluster can be used" in capsys.readouterr().err
 
 
 async def test_start_splits_the_traffic_and_is_announced(rollout: Call, store: Store, capsys: Capture) -> None:
