@@ -98,6 +98,11 @@ def resume(cluster: Cluster, model: str) -> State:
 
     def write(service: Object) -> tuple[State, Patch]:
         running = _running(service)
+        if running.phase is Phase.INCONCLUSIVE:
+            raise NoRollout(
+                f"the rollout of {running.canary} has reached its deadline",
+                remedy=f"decide: tidegate rollout promote {model}, or abort {model}",
+            )
         state = approve(running, running.percent)
         patch = annotate(service, state)
         patch["metadata"]["annotations"] |= _set_paused(service, paused=False)["metadata"]["annotations"]

@@ -26,6 +26,7 @@ from tests.tidegate.rollouts.conftest import Call, Object
 from tidegate.cli import run
 from tidegate.commands import rollout as commands
 from tidegate.local.apiserver.store import Store
+from tidegate.rollouts import watching
 
 Change = Callable[[Object], Object]
 Capture = pytest.CaptureFixture[str]
@@ -268,13 +269,13 @@ async def test_watch_ends_with_the_rollout(
 ) -> None:
     assert await rollout("start", "flights") == 0
     capsys.readouterr()
-    watching = asyncio.create_task(rollout("watch", "flights"))
+    following = asyncio.create_task(rollout("watch", "flights"))
     take_turn(store, **arms)
-    assert await watching == status
+    assert await following == status
     assert word in capsys.readouterr().err
 
 
-async def test_start_and_wait_is_inconclusive_at_the_deadline(rollout: Call, store: Store, tmp_path: Path) -> None:
+async def test_start_and_wait_is_inconclusive_at_the_deadline(rollout: Call, store: Store, tmp_path: Path, capsys: Capture) -> None:
     file = tmp_path / "policy.yaml"
     file.write_text("{steps: [50], minimumDuration: 0, deadline: 1ms}")
     waiting = asyncio.create_task(rollout("start", "flights", "--policy", str(file), "--wait", "--json"))
@@ -283,18 +284,34 @@ async def test_start_and_wait_is_inconclusive_at_the_deadline(rollout: Call, sto
     await changed.wait()
     take_turn(store)
     assert await waiting == 4
+    assert await rollout("resume", "flights") == 1
+    assert "has reached its deadline; decide: tidegate rollout promote flights" in capsys.readouterr().err
+
+
+async def test_watch_prints_a_line_only_for_a_change(rollout: Call, store: Store, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter(range(3))
+
+    def look(_: float) -> None:
+        if next(looks, None) is None:
+            take_turn(store, keys=range(100))
+
+    assert await rollout("start", "flights") == 0
+    capsys.readouterr()
+    monkeypatch.setattr(watching.time, "sleep", look)
+    assert await rollout("watch", "flights", "--json") == 0
+    assert [json.loads(line)["phase"] for line in capsys.readouterr().out.splitlines()] == ["running", "promoted"]
 
 
 async def test_another_rollout_ends_the_watch_of_the_first(rollout: Call, store: Store, change: Change, capsys: Capture) -> None:
     assert await rollout("start", "flights") == 0
     capsys.readouterr()
-    watching = asyncio.create_task(rollout("watch", "flights", "--json"))
+    following = asyncio.create_task(rollout("watch", "flights", "--json"))
     while not capsys.readouterr().out:  # noqa: ASYNC110 output is no event
         await asyncio.sleep(0.01)
     item = store.get("services", "flights")
     text = item["metadata"]["annotations"]["tidegate.dev/rollout-state"].replace(state_of(store).rollout, "another")
     change({"metadata": {"annotations": {"tidegate.dev/rollout": "another", "tidegate.dev/rollout-state": text}}})
-    assert await watching == 1
+    assert await following == 1
     assert "has another rollout now" in capsys.readouterr().err
 
 
