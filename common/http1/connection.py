@@ -82,9 +82,12 @@ class Connection(asyncio.Protocol):
         self._fail(ConnectionBroken("closed"))
 
     def close(self) -> None:
-        """Close an idle connection."""
+        """Close a connection without a call. What its server has not read of a request is not sent any more."""
         self.is_open = False
-        self._transport.close()
+        if self._transport.get_write_buffer_size():
+            self._transport.abort()  # otherwise it would wait for a server that may never read on
+        else:
+            self._transport.close()
 
     def read_on(self) -> None:
         """Read again after `_HIGH_BYTES` have waited."""
@@ -116,6 +119,8 @@ class Connection(asyncio.Protocol):
         self.is_open = False
         if self._reply is not None and self._reader.end():
             self._progress(self._reply)
+        elif self._reply is not None:
+            self._fail(ConnectionBroken("the server disconnected"))
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -179,9 +184,8 @@ class Connection(asyncio.Protocol):
 
     def _fail(self, error: CallFailed | TimeoutError) -> None:
         reply, self._reply = self._reply, None
-        if self.is_open:
-            self.is_open = False
-            self._transport.abort()
+        self.is_open = False
+        self._transport.abort()  # also of one that is being closed, which waits until its server has read everything
         self.resume_writing()
         if reply is not None:
             reply.fail(error)

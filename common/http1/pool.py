@@ -71,6 +71,8 @@ class Pool:
         await asyncio.sleep(0)  # the loop closes them in its next round
 
     async def _exchange(self, connection: Connection, method: str, head: bytes, body: Content, deadline: float) -> Body:
+        if not connection.is_open:  # its server was faster
+            raise ConnectionBroken("the server disconnected")
         self._busy.add(connection)
         if deadline < self._wakes_at:
             self._wake_at(min(deadline, monotonic() + _SWEEP_SECONDS))
@@ -154,4 +156,5 @@ class Pool:
                 del self._idle[origin]
         self._timer, self._wakes_at = None, inf
         if self._busy or self._idle:
-            self._wake_at(min([now + _SWEEP_SECONDS, *(item.deadline for item in self._busy)]))
+            later = (item.deadline for item in self._busy if item.deadline > now)
+            self._wake_at(min([now + _SWEEP_SECONDS, *later]))

@@ -27,7 +27,9 @@ def observe(state: State, outcomes: Iterable[Outcome], policy: Policy, now: floa
     if not state.running:
         return state
     gap = min(max(now - state.clock, 0.0), LONGEST_GAP_SECONDS)
-    state = replace(state, clock=now, elapsed=state.elapsed + gap, step_elapsed=state.step_elapsed + gap)
+    # A rollout may have been started by a machine whose clock is ahead: nothing that follows is from before it.
+    started = min(state.started, now)
+    state = replace(state, started=started, clock=now, elapsed=state.elapsed + gap, step_elapsed=state.step_elapsed + gap)
     for outcome in outcomes:
         reason = _reason_to_ignore(state, outcome, now)
         if reason is None:

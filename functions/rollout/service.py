@@ -12,7 +12,7 @@ from typing import Any
 
 from functions.rollout.codec import STATE, decode, encode
 from functions.rollout.decisions import apply
-from functions.rollout.errors import NotPossible
+from functions.rollout.errors import InvalidState, NotPossible
 from functions.rollout.policy import Policy
 from functions.rollout.state import Decision, Kind, Phase, State, start
 from functions.runtime.knative.objects import traffic_targets
@@ -35,7 +35,10 @@ def begin(service: Mapping[str, Any], policy: Policy, now: float, *, canary: str
     By default, the stable revision is the one with all traffic, and the canary the newest one.
     """
     name = service["metadata"]["name"]
-    running = rollout_of(service)
+    try:
+        running = rollout_of(service)
+    except InvalidState:
+        running = None  # to begin again is the remedy
     if running is not None and running.running:
         raise NotPossible(f"{name} has a rollout of {running.canary} already", remedy="promote it or roll it back first")
     stable = stable or _only_revision(name, service)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -40,7 +40,8 @@ class Found:
 
 def find(cluster: Cluster, model: str) -> Found:
     """The rollout of a model, which may be over. Raises NoRollout, InvalidState, InvalidPolicy and ApiError."""
-    return _found(_service(cluster, model))
+    service = _service(cluster, model)
+    return Found(service, _state(service), _policy(service))
 
 
 def start(
@@ -87,8 +88,7 @@ def pause(cluster: Cluster, model: str) -> State:
     """Keep the canary's share until it is resumed. A canary that fails is rolled back nevertheless."""
 
     def write(service: Object) -> tuple[State, Patch]:
-        found = _running(service)
-        return found.state, _set_paused(found, paused=True)
+        return _running(service), _set_paused(service, paused=True)
 
     return _write(cluster, model, write)
 
@@ -97,10 +97,15 @@ def resume(cluster: Cluster, model: str) -> State:
     """Go on, also beyond a percentage at which the policy waits for a person."""
 
     def write(service: Object) -> tuple[State, Patch]:
-        found = _running(service)
-        state = approve(found.state, found.state.percent)
+        running = _running(service)
+        if running.phase is Phase.INCONCLUSIVE:
+            raise NoRollout(
+                f"the rollout of {running.canary} has reached its deadline",
+                remedy=f"decide: tidegate rollout promote {model}, or abort {model}",
+            )
+        state = approve(running, running.percent)
         patch = annotate(service, state)
-        patch["metadata"]["annotations"] |= _set_paused(found, paused=False)["metadata"]["annotations"]
+        patch["metadata"]["annotations"] |= _set_paused(service, paused=False)["metadata"]["annotations"]
         return state, patch
 
     return _write(cluster, model, write)
@@ -108,7 +113,7 @@ def resume(cluster: Cluster, model: str) -> State:
 
 def _end(cluster: Cluster, model: str, kind: Kind, phase: Phase, percent: int, done: str) -> State:
     def write(service: Object) -> tuple[State, Patch]:
-        before = _running(service).state
+        before = _running(service)
         sentence = f"{before.canary} is {done}: a user asked for it."
         after = apply(before, Decision(kind=kind, sentence=sentence, percent=percent, phase=phase, metric="manual", at=time.time()))
         patch = move(service, after)
@@ -151,28 +156,32 @@ def _check_revision(cluster: Cluster, model: str, name: str) -> None:
         raise NoRollout(f"the revision {name} is not ready", remedy=f"see `kubectl describe revision {name}` for the reason")
 
 
-def _found(service: Object) -> Found:
-    name = service["metadata"]["name"]
+def _state(service: Object) -> State:
     state = rollout_of(service)
     if state is None:
+        name = service["metadata"]["name"]
         raise NoRollout(f"{name} has no rollout", remedy=f"start one: tidegate rollout start {name}")
-    return Found(service, state, policy_of(service["metadata"].get("annotations")))
+    return state
 
 
-def _running(service: Object) -> Found:
-    found = _found(service)
-    state = adopt(service, found.state, time.time())
+def _policy(service: Object) -> Policy:
+    return policy_of(service["metadata"].get("annotations"))
+
+
+def _running(service: Object) -> State:
+    """The rollout with what people have changed. It is found whatever its policy is, since it must be possible to end it."""
+    state = adopt(service, _state(service), time.time())
     if not state.running:
         name = service["metadata"]["name"]
         over = state.phase.value.replace("-", " ")
         raise NoRollout(f"the rollout of {state.canary} is over: it was {over}", remedy=f"start another one: tidegate rollout start {name}")
-    return replace(found, state=state)
+    return state
 
 
-def _set_paused(found: Found, *, paused: bool) -> Patch:
-    metadata = found.service["metadata"]
+def _set_paused(service: Object, *, paused: bool) -> Patch:
+    metadata = service["metadata"]
     text = (metadata.get("annotations") or {}).get(POLICY, "")
-    annotations = {} if found.policy.paused == paused else {POLICY: _with_field(text, "paused", paused)}
+    annotations = {} if _policy(service).paused == paused else {POLICY: _with_field(text, "paused", paused)}
     return {"metadata": {"resourceVersion": metadata["resourceVersion"], "annotations": annotations}}
 
 

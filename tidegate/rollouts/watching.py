@@ -41,9 +41,10 @@ def watch(cluster: Cluster, model: str, *, as_json: bool) -> int:
 
 def follow(cluster: Cluster, model: str) -> Iterator[Document]:
     """The rollout now and after each change, until it ends. A short failure of the API is not the end."""
-    document = document_of(find(cluster, model))
+    found = find(cluster, model)
+    document = document_of(found)
     yield document
-    rollout, version, failures = document["rollout"], "", 0
+    rollout, version, failures = document["rollout"], found.service["metadata"]["resourceVersion"], 0
     while document["phase"] not in STATUS_OF:
         time.sleep(_INTERVAL_SECONDS)
         try:

@@ -163,7 +163,7 @@ class Exchange:
 
     def _copy(self, body: bytes) -> None:
         """Send a copy to the shadow."""
-        sent = self._exchanges.mirror.send(self._model, self._request, lambda answer: self._compare(body, answer))
+        sent = self._exchanges.mirror.send(self._model, self._request, len(body), lambda answer: self._compare(body, answer))
         if not sent and self._observed is not None:
             self._observed.window(self._model).drop(len(self._assigned.items))
 

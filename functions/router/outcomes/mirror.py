@@ -44,18 +44,20 @@ class Mirror:
         self._tasks: set[asyncio.Task[None]] = set()
         self._bytes = 0
 
-    def send(self, model: RoutedModel, request: Request, done: Callable[[bytes | None], None]) -> bool:
+    def send(self, model: RoutedModel, request: Request, answer_bytes: int, done: Callable[[bytes | None], None]) -> bool:
         """Send a copy to the model's shadow; returns whether it is sent.
 
-        `done` is called with the body of a successful reply, or None.
+        `done` is called with the body of a successful reply, or None. Meanwhile the caller's reply is kept, which has
+        `answer_bytes`, and the shadow's is about as large.
         """
-        if len(self._tasks) >= _MOST_IN_FLIGHT or self._bytes + length_of(request.body) > _MOST_BYTES or self._busy():
+        size = length_of(request.body) + 2 * answer_bytes
+        if len(self._tasks) >= _MOST_IN_FLIGHT or self._bytes + size > _MOST_BYTES or self._busy():
             self._metrics.shadowed(model.name, "dropped")
             return False
         task = asyncio.create_task(self._copy(model, request, done))
-        self._bytes += length_of(request.body)
+        self._bytes += size
         self._tasks.add(task)
-        task.add_done_callback(lambda task: self._ended(task, length_of(request.body)))
+        task.add_done_callback(lambda task: self._ended(task, size))
         return True
 
     async def close(self) -> None:

@@ -22,6 +22,9 @@ from functions.runtime.knative.traffic import RoutedModel
 log = logging.getLogger("tidegate.router")
 
 WINDOW_SECONDS = 1.0
+# After which keys that are still bad are listed again: the event that had them first may be lost, and whoever reads
+# the events counts a key once in any case.
+_RELIST_SECONDS = 60.0
 
 # What must be equal for all calls of a window.
 _Split = tuple[Any, ...]
@@ -45,6 +48,7 @@ class ObservedModel:
         self._end = end
         self._rollout = ""
         self._reported = Reported()
+        self._reported_since = monotonic()
         # The last model, as a shortcut: it is replaced when its Knative Service changes.
         self._last: RoutedModel | None = None
         self._current: Window | None = None
@@ -82,10 +86,11 @@ class ObservedModel:
         return opened
 
     def _open(self, model: RoutedModel, split: _Split) -> _Open:
-        if self._rollout != model.rollout:
-            self._rollout, self._reported = model.rollout, Reported()
+        now = monotonic()
+        if self._rollout != model.rollout or now - self._reported_since >= _RELIST_SECONDS:
+            self._rollout, self._reported, self._reported_since = model.rollout, Reported(), now
         timer = asyncio.get_running_loop().call_later(WINDOW_SECONDS, self._end, self, split)
-        return _Open(Window(model, self._reported), model, time(), monotonic(), timer)
+        return _Open(Window(model, self._reported), model, time(), now, timer)
 
 
 class Observer:

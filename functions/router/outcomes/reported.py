@@ -1,4 +1,4 @@
-"""The keys that a router has reported before in a rollout."""
+"""The keys that a router has reported lately in a rollout."""
 
 from __future__ import annotations
 

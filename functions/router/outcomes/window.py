@@ -10,7 +10,7 @@ from eventing.distinct import Distinct
 from eventing.outcome import BAD_OUTCOMES, MOST_ARMS, MOST_KEYS, MOST_PAIRS, ArmOutcome, ShadowOutcome
 from functions.router.outcomes.replies import FAILED, disagreement, failed_statuses, scores_of
 from functions.router.outcomes.reported import Reported
-from functions.router.outcomes.sample import Draw, Sample, SampledReply
+from functions.router.outcomes.sample import Draw, FailedReplies, Sample, SampledReply
 from functions.runtime.knative.traffic import RoutedModel
 from functions.runtime.observability.histogram import LATENCIES, Histogram
 
@@ -87,8 +87,7 @@ class Window:
         # The arm of each bad key by kind: the arm of its first bad outcome.
         self._bad_keys: dict[str, dict[int, str]] = {kind: {} for kind in BAD_OUTCOMES}
         self._sample = Sample()
-        self._failed: list[Observed] = []
-        self._failed_bytes = 0
+        self._failed = FailedReplies(_MOST_FAILED_BYTES)
         self._pairs: list[Pair] = []
         self._pair_bytes = 0
         self._dropped = 0
@@ -140,8 +139,8 @@ class Window:
 
     def end(self) -> Summary:
         """The window as outcomes. Nothing may be added afterwards."""
-        for call in self._failed:
-            self._count_failed_events(call)
+        for reply in self._failed.replies():
+            self._count_failed_events(reply)
         scores = self._scores()
         listed = self._listed_keys()
         percents = {arm.revision: arm.percent for arm in self._model.arms}
@@ -168,11 +167,10 @@ class Window:
         return Summary(arms, self._shadow())
 
     def _keep(self, call: Observed, body: bytes) -> None:
-        if self._sample.takes(call.draw):
-            self._sample.add(call.draw, SampledReply(call.revision, call.items, body))
-        if body.startswith(b"[") and FAILED in body and self._failed_bytes + len(body) <= _MOST_FAILED_BYTES:
-            self._failed.append(call)
-            self._failed_bytes += len(body)
+        reply = SampledReply(call.revision, call.items, body)
+        self._sample.add(call.draw, reply)
+        if body.startswith(b"["):
+            self._failed.add(call.draw, reply, has_failed=FAILED in body)
 
     def _count_bad(self, kind: str, revision: str, digests: Sequence[int]) -> None:
         self._tallies[revision].bad[kind] += len(digests)
@@ -182,15 +180,15 @@ class Window:
         if len(keys) > _MOST_KEPT_KEYS:
             self._bad_keys[kind] = {digest: keys[digest] for digest in sorted(keys)[:MOST_KEYS]}
 
-    def _count_failed_events(self, call: Observed) -> None:
+    def _count_failed_events(self, reply: SampledReply) -> None:
         """Count the events of a batch that failed, each by the status of its problem."""
-        statuses = failed_statuses(call.body or b"")
-        if len(call.items) == 1:  # events with the key of their request count as one
+        statuses = failed_statuses(reply.body)
+        if len(reply.items) == 1:  # events with the key of their request count as one
             statuses = [max(statuses, default=0)]
-        for item, status in zip(call.items, statuses, strict=False):
+        for item, status in zip(reply.items, statuses, strict=False):
             kind = bad_outcome(status) if status else None
             if kind is not None and item is not None:
-                self._count_bad(kind, call.revision, [item])
+                self._count_bad(kind, reply.revision, [item])
 
     def _scores(self) -> dict[str, list[tuple[int, float]]]:
         """The sampled scores of each revision, each with the digest of its key."""

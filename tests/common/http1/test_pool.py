@@ -302,6 +302,30 @@ async def test_a_request_that_is_refused_early_is_not_sent_to_its_end(pool: Pool
     assert not pool._idle, "the connection cannot carry another request"
 
 
+@pytest.mark.parametrize("answer", [OK, b""], ids=["reply", "end"])
+async def test_a_server_that_does_not_read_on_holds_no_connection(answer: bytes, pool: Pool, start_peer: StartPeer) -> None:
+    """It answers, or ends its side, while a part of the body waits to be sent."""
+    stalled = asyncio.Event()
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await stalled.wait()
+        writer.write(answer)
+        writer.write_eof()
+        await asyncio.Event().wait()
+
+    url = await start_peer(speak)
+    calling = asyncio.create_task(call(pool, url, body=b"x" * 64 * MIB, seconds=60))
+    await until(lambda: any(connection._drained for connection in pool._busy))
+    stalled.set()
+    async with asyncio.timeout(10):
+        if answer:
+            assert await whole(await calling) == b"{}"
+        else:
+            with pytest.raises(ConnectionBroken):
+                await calling
+        await until(lambda: not pool._busy)
+
+
 async def test_a_call_that_is_given_up_closes_its_connection(pool: Pool, start_peer: StartPeer) -> None:
     arrived, ended = asyncio.Event(), asyncio.Event()
 

@@ -95,6 +95,13 @@ def test_an_outcome_that_is_not_about_this_rollout_is_ignored_and_counted(fields
     assert after == replace(before, ignored={**before.ignored, reason: 1})
 
 
+def test_outcomes_count_although_the_rollout_was_started_by_a_clock_that_is_ahead() -> None:
+    now = STARTED - 600.0
+    state = observe(a_state(), [], a_policy(), now)
+    seen = observe(state, [an_outcome(canary=[1], started=now + 1.0)], a_policy(), now + 2.0)
+    assert seen.comparisons["errors"].canary == 1
+
+
 def test_a_rollout_that_is_over_does_not_change() -> None:
     over = a_state(phase=Phase.PROMOTED)
 

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from functions.rollout import announcements
+from functions.rollout.codec import STATE
 from functions.rollout.policy import POLICY, policy_of
 from functions.rollout.service import rollout_of
 from functions.rollout.state import Phase, State
@@ -24,6 +26,7 @@ from tests.tidegate.rollouts.conftest import Call, Object
 from tidegate.cli import run
 from tidegate.commands import rollout as commands
 from tidegate.local.apiserver.store import Store
+from tidegate.rollouts import watching
 
 Change = Callable[[Object], Object]
 Capture = pytest.CaptureFixture[str]
@@ -34,6 +37,14 @@ def state_of(store: Store) -> State:
     state = rollout_of(store.get("services", "flights"))
     assert state is not None
     return state
+
+
+def without_current_context(config: Path) -> str:
+    """Remove the current context of a kubeconfig; returns the name of the only one."""
+    content = yaml.safe_load(config.read_text("utf-8"))
+    del content["current-context"]
+    config.write_text(yaml.safe_dump(content), "utf-8")
+    return str(content["contexts"][0]["name"])
 
 
 def split(store: Store) -> dict[str, int]:
@@ -76,6 +87,34 @@ def test_without_a_cluster_or_tidegate_up_it_says_what_to_name(tmp_path: Path, c
     assert run(["rollout", "status", "flights", "--state-dir", str(tmp_path)]) == 1
     assert "--kubeconfig" in capsys.readouterr().err
     assert run(["rollout", "status", "flights", "--kubeconfig", str(tmp_path / "none")]) == 1
+    assert "no cluster can be used" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"hello",
+        b"{: :",
+        b"\xff\xfe\x00",
+        b"[]",
+        b"contexts: 5",
+        b"{current-context: a, contexts: [5]}",
+        b"{current-context: a, contexts: [{name: a}]}",
+    ],
+)
+def test_file_that_is_no_kubeconfig_is_named(content: bytes, tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "config"
+    file.write_bytes(content)
+    assert run(["rollout", "status", "flights", "--kubeconfig", str(file)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("tidegate: no cluster can be used: ")
+    assert str(file) in error or "--kubeconfig" in error
+
+
+async def test_context_that_is_named_need_not_be_the_current_one(config: Path, capsys: Capture) -> None:
+    context = without_current_context(config)
+    assert await asyncio.to_thread(run, ["rollout", "start", "flights", "--kubeconfig", str(config), "--context", context]) == 0
+    assert await asyncio.to_thread(run, ["rollout", "status", "flights", "--kubeconfig", str(config)]) == 1
     assert "no cluster can be used" in capsys.readouterr().err
 
 
@@ -148,6 +187,23 @@ async def test_person_ends_a_rollout(
     assert await rollout("watch", "flights") == (0 if phase is Phase.PROMOTED else 3)
 
 
+@pytest.mark.parametrize("command", ["promote", "abort"])
+async def test_person_ends_a_rollout_whose_policy_is_unreadable(rollout: Call, store: Store, change: Change, command: str) -> None:
+    assert await rollout("start", "flights") == 0
+    change({"metadata": {"annotations": {POLICY: "steps: many"}}})
+    assert await rollout(command, "flights") == 0
+    assert split(store) == {STABLE if command == "abort" else CANARY: 100}
+
+
+async def test_rollout_whose_state_is_unreadable_is_started_again(rollout: Call, store: Store, change: Change, capsys: Capture) -> None:
+    assert await rollout("start", "flights") == 0
+    change({"metadata": {"annotations": {STATE: "{"}}})
+    assert await rollout("status", "flights") == 1
+    assert "start the rollout again" in capsys.readouterr().err
+    assert await rollout("start", "flights", "--stable", STABLE) == 0
+    assert state_of(store).running
+
+
 async def test_paused_rollout_stays_and_goes_on(rollout: Call, store: Store) -> None:
     assert await rollout("start", "flights") == 0
     assert await rollout("pause", "flights") == 0
@@ -213,13 +269,13 @@ async def test_watch_ends_with_the_rollout(
 ) -> None:
     assert await rollout("start", "flights") == 0
     capsys.readouterr()
-    watching = asyncio.create_task(rollout("watch", "flights"))
+    following = asyncio.create_task(rollout("watch", "flights"))
     take_turn(store, **arms)
-    assert await watching == status
+    assert await following == status
     assert word in capsys.readouterr().err
 
 
-async def test_start_and_wait_is_inconclusive_at_the_deadline(rollout: Call, store: Store, tmp_path: Path) -> None:
+async def test_start_and_wait_is_inconclusive_at_the_deadline(rollout: Call, store: Store, tmp_path: Path, capsys: Capture) -> None:
     file = tmp_path / "policy.yaml"
     file.write_text("{steps: [50], minimumDuration: 0, deadline: 1ms}")
     waiting = asyncio.create_task(rollout("start", "flights", "--policy", str(file), "--wait", "--json"))
@@ -228,18 +284,34 @@ async def test_start_and_wait_is_inconclusive_at_the_deadline(rollout: Call, sto
     await changed.wait()
     take_turn(store)
     assert await waiting == 4
+    assert await rollout("resume", "flights") == 1
+    assert "has reached its deadline; decide: tidegate rollout promote flights" in capsys.readouterr().err
+
+
+async def test_watch_prints_a_line_only_for_a_change(rollout: Call, store: Store, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter(range(3))
+
+    def look(_: float) -> None:
+        if next(looks, None) is None:
+            take_turn(store, keys=range(100))
+
+    assert await rollout("start", "flights") == 0
+    capsys.readouterr()
+    monkeypatch.setattr(watching.time, "sleep", look)
+    assert await rollout("watch", "flights", "--json") == 0
+    assert [json.loads(line)["phase"] for line in capsys.readouterr().out.splitlines()] == ["running", "promoted"]
 
 
 async def test_another_rollout_ends_the_watch_of_the_first(rollout: Call, store: Store, change: Change, capsys: Capture) -> None:
     assert await rollout("start", "flights") == 0
     capsys.readouterr()
-    watching = asyncio.create_task(rollout("watch", "flights", "--json"))
+    following = asyncio.create_task(rollout("watch", "flights", "--json"))
     while not capsys.readouterr().out:  # noqa: ASYNC110 output is no event
         await asyncio.sleep(0.01)
     item = store.get("services", "flights")
     text = item["metadata"]["annotations"]["tidegate.dev/rollout-state"].replace(state_of(store).rollout, "another")
     change({"metadata": {"annotations": {"tidegate.dev/rollout": "another", "tidegate.dev/rollout-state": text}}})
-    assert await watching == 1
+    assert await following == 1
     assert "has another rollout now" in capsys.readouterr().err
 
 

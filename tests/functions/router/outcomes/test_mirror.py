@@ -31,8 +31,8 @@ class Shadow:
         await self.release.wait()
         return web.Response(body=await request.read())
 
-    def send(self, body: bytes = b"{}") -> bool:
-        return self.mirror.send(self.model, Request("POST", "/v2/models/flights/infer", [], body), self.answers.put_nowait)
+    def send(self, body: bytes = b"{}", answer_bytes: int = 0) -> bool:
+        return self.mirror.send(self.model, Request("POST", "/v2/models/flights/infer", [], body), answer_bytes, self.answers.put_nowait)
 
 
 @pytest.fixture
@@ -64,6 +64,7 @@ async def test_bytes_in_flight_are_bounded_and_given_back(shadow: Shadow) -> Non
     large = b"x" * 9 * 2**20
     assert shadow.send(large)
     assert not shadow.send(large)
+    assert not shadow.send(b"small", answer_bytes=4 * 2**20)  # the caller's answer is kept, and that of the shadow
     assert shadow.send(b"small")
     shadow.release.set()
     for _ in range(2):

@@ -10,6 +10,7 @@ import pytest
 from eventing.codecs import http
 from eventing.codecs.http import Message, Mode
 from eventing.outcome import Outcome, from_event
+from functions.router.outcomes import observer as observing
 from functions.router.outcomes.observer import Observer
 from functions.router.outcomes.sample import Draw
 from functions.router.outcomes.window import Observed
@@ -68,6 +69,17 @@ async def test_a_key_is_bad_once_through_the_ramp_of_a_rollout(outcomes: Outcome
         await outcomes.observer.close()
     found = [(outcome.rollout, outcome.arms[1].errors, outcome.arms[1].bad_keys) for outcome in outcomes.made]
     assert found == [("a", 1, {"errors": [7]}), ("a", 1, {}), ("b", 1, {"errors": [7]})]
+
+
+async def test_a_key_that_stays_bad_is_listed_again(outcomes: Outcomes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event may be lost; without this, so would be the keys in it, and a canary that fails them all would be promoted."""
+    split, now = model(95, 5, rollout="a"), monotonic()
+    monkeypatch.setattr(observing, "monotonic", lambda: now)
+    for seconds in (0.0, 1.0, 30.0, 70.0, 1.0):
+        now += seconds
+        outcomes.call(split, "m-1", key=7, status=500)
+        await outcomes.observer.close()
+    assert [outcome.arms[1].bad_keys for outcome in outcomes.made] == [{"errors": [7]}, {}, {}, {"errors": [7]}, {}]
 
 
 async def test_models_are_counted_apart(outcomes: Outcomes) -> None:

@@ -111,6 +111,21 @@ def test_the_failed_events_of_a_batch_count_by_their_status() -> None:
     assert set(arms[1].bad_keys) <= set(BAD_OUTCOMES)
 
 
+def test_failed_events_are_read_of_all_parts_of_a_batch_or_of_none() -> None:
+    """By size alone, the small parts of the canary would be read where the large ones of the stable revision are not."""
+    failure = orjson.dumps({"type": "dev.tidegate.inference.failed", "data": {"status": 500}}).decode()
+    small = f"[{failure}]".encode()
+    large = f'[{failure}, "{"x" * (3 * 2**20)}"]'.encode()
+    calls = []
+    for number in range(9):
+        draw = Draw(2, Random(number).random())  # noqa: S311 not for secrets
+        parts = [("m-1", 2 * number, large), ("m-2", 2 * number + 1, small)]
+        calls += [Observed(arm, (item,), 200, 0.01, cold=False, draw=draw, body=body) for arm, item, body in parts]
+    stable, canary = (arm.bad_keys["errors"] for arm in ended(calls).arms[:2])
+    assert 0 < len(stable) < 9
+    assert [key + 1 for key in stable] == list(canary)
+
+
 def test_an_arm_without_requests_is_listed_and_one_by_name_only_if_it_was_called() -> None:
     assert [(arm.revision, arm.percent) for arm in ended([]).arms] == [("m-1", 90), ("m-2", 10)]
     arms = ended([call("m-0", None)]).arms
