@@ -26,7 +26,6 @@ from tests.tidegate.rollouts.conftest import Call, Object
 from tidegate.cli import run
 from tidegate.commands import rollout as commands
 from tidegate.local.apiserver.store import Store
-from tidegate.rollouts import watching
 
 Change = Callable[[Object], Object]
 Capture = pytest.CaptureFixture[str]
@@ -297,7 +296,7 @@ async def test_watch_prints_a_line_only_for_a_change(rollout: Call, store: Store
 
     assert await rollout("start", "flights") == 0
     capsys.readouterr()
-    monkeypatch.setattr(watching.time, "sleep", look)
+    monkeypatch.setattr("time.sleep", look)
     assert await rollout("watch", "flights", "--json") == 0
     assert [json.loads(line)["phase"] for line in capsys.readouterr().out.splitlines()] == ["running", "promoted"]
 
