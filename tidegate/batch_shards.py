@@ -108,8 +108,9 @@ def _started() -> Iterator[Callable[[BatchRequest, Shard, str, BatchLimits], Con
     def start(request: BatchRequest, shard: Shard, url: str, limits: BatchLimits) -> Connection:
         receiving, sending = context.Pipe(duplex=False)
         process = context.Process(target=_work, args=(request, shard, url, limits, sending), daemon=True)
-        process.start()
-        processes.append(process)
+        with _interrupts_held():
+            process.start()
+            processes.append(process)
         sending.close()  # so that the end of the process ends the pipe
         return receiving
 
@@ -121,6 +122,22 @@ def _started() -> Iterator[Callable[[BatchRequest, Shard, str, BatchLimits], Con
         for process in processes:
             process.join(_STOP_SECONDS)
             process.kill()
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back: it would leave a process half started, and reaches a new one before `_work` ignores it.
+
+    A process inherits what is held back.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(request: BatchRequest, shard: Shard, url: str, limits: BatchLimits, sending: Connection) -> None:

@@ -22,8 +22,8 @@ from functions.runtime.knative.traffic import RoutedModel
 log = logging.getLogger("tidegate.router")
 
 WINDOW_SECONDS = 1.0
-# After which keys that are still bad are listed again: the event that had them first may be lost, and whoever reads
-# the events counts a key once in any case.
+# After which keys that are still bad are listed again: the event that had them first may be lost, and the
+# reader of the events counts a key once in any case.
 _RELIST_SECONDS = 60.0
 
 # What must be equal for all calls of a window.

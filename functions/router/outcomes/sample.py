@@ -79,8 +79,8 @@ class Sample:
 class FailedReplies:
     """The replies that report failed events, of the requests with the smallest numbers, within `most` bytes.
 
-    A request is kept with all parts of its reply or with none, and counts with the bytes of all, whichever of them
-    report failures: by its own size alone, a canary's small part would be kept where the others' large one is not.
+    A request is kept with all parts of its reply or with none, and counts with the bytes of all, also of those that
+    report no failure: by its own size alone, a canary's small part would be kept where the others' large one is not.
     """
 
     def __init__(self, most: int) -> None:

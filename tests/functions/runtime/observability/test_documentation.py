@@ -61,13 +61,18 @@ def test_every_metric_and_its_labels(exchange: Make, served: Callable[..., Model
 
 def test_every_documented_metric_exists() -> None:
     named = set(re.findall(r"^\| `(tidegate_\w+)`", DOCS, re.MULTILINE))
-    folders = [Path(settings.__file__).parents[1], Path(settings.__file__).parents[2] / "router"]
-    source = "".join(path.read_text("utf-8") for folder in folders for path in folder.rglob("*.py"))
+    functions = Path(settings.__file__).parents[2]
+    sources = {
+        name: "".join(path.read_text("utf-8") for path in (functions / name).rglob("*.py")) for name in ("runtime", "router", "rollout")
+    }
+    source = "".join(sources.values())
 
     assert len(named) > 12
     assert [name for name in named if f'"{name.removesuffix("_total").removesuffix("_info")}' not in source] == []
-    router = "".join(path.read_text("utf-8") for path in folders[1].rglob("*.py"))
-    assert set(re.findall(r'"(tidegate_router_\w+)"', router)) <= named
+    assert set(re.findall(r'"(tidegate_router_\w+)"', sources["router"])) <= named
+    rollout = set(re.findall(r'"(tidegate_rollout_\w+)"', sources["rollout"]))
+    assert rollout
+    assert rollout <= named | {name.removesuffix("_total") for name in named}
 
 
 def test_every_reading() -> None:
