@@ -23,6 +23,8 @@ log = logging.getLogger("tidegate.router")
 _MOST_EVENTS = 4_096
 _MOST_BYTES = 16 * 2**20
 _TIMEOUT_SECONDS = 10.0
+# Of the time that a sink asks to wait.
+_LONGEST_PAUSE_SECONDS = 60.0
 
 
 class Sender:
@@ -86,11 +88,15 @@ class Sender:
         while True:
             await self._waiting.wait()
             self._is_sending = True
-            outcome, pause = await self._post(self._queue[0])
+            try:
+                outcome, pause = await self._post(self._queue[0])
+            except Exception:
+                log.exception("bug: an outcome cannot be sent; it is kept")
+                outcome, pause = Outcome.RETRY, 0.0
             self._is_sending = False
             if outcome is Outcome.RETRY:
                 attempt += 1
-                await asyncio.sleep(max(pause, backoff(attempt)))
+                await asyncio.sleep(min(max(pause, backoff(attempt)), _LONGEST_PAUSE_SECONDS))
                 continue
             attempt = 0
             self._metrics.sent_outcome("sent" if outcome is Outcome.DONE else "rejected")
