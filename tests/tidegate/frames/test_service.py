@@ -141,7 +141,9 @@ async def test_an_outage_is_one_sentence(url: str, model: FakeModel) -> None:
     hasty = BatchLimits(retry=RetryPolicy(total_seconds=1.0))
     model.failures = [web.Response(status=503) for _ in range(500)]
     impatient = frames.Scorer(model="flights", backend=type(score.backend)(url=url, limits=hasty), signature=score.signature)  # type: ignore[call-arg]
-    with pytest.raises(Unreachable, match=r"^the router at .* did not answer in 1 s \(status 503: no reason given\); check that it is running\.$"):
+    with pytest.raises(
+        Unreachable, match=r"^the router at .* did not answer in 1 s \(status 503: no reason given\); check that it is running\.$"
+    ):
         await asyncio.to_thread(impatient, frame())
 
 
