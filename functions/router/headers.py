@@ -60,3 +60,8 @@ def without_encodings(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
     Request and reply are uncompressed, since the router writes the one and reads the other.
     """
     return [(name, value) for name, value in forwarded(headers) if name not in _ENCODINGS]
+
+
+def value_of(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> bytes | None:
+    """The value of a header as it was received; `wanted` is in lower case."""
+    return next((value for name, value in headers if name.lower() == wanted), None)
