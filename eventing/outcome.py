@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from common.errors import InvalidEvent
 from eventing.distinct import Distinct
@@ -186,9 +186,7 @@ def _shadow_to_json(shadow: ShadowOutcome) -> dict[str, Any]:
 
 
 def _shadow(value: object) -> ShadowOutcome:
-    if not isinstance(value, dict):
-        raise InvalidEvent("the shadow of the outcome must be an object.")
-    read = _Reader("the shadow of the outcome", value)
+    read = _reader("the shadow of the outcome", value)
     return ShadowOutcome(
         revision=read.text("revision"),
         pairs=read.count("pairs"),
@@ -201,10 +199,8 @@ def _shadow(value: object) -> ShadowOutcome:
 
 
 def _arm(index: int, value: object) -> ArmOutcome:
-    if not isinstance(value, dict):
-        raise InvalidEvent(f"arm {index} of the outcome must be an object.")
-    read = _Reader(f"arm {index} of the outcome", value)
-    bad_keys = value.get("bad_keys")
+    read = _reader(f"arm {index} of the outcome", value)
+    bad_keys = read.fields.get("bad_keys")
     if not isinstance(bad_keys, dict) or not bad_keys.keys() <= set(BAD_OUTCOMES):
         raise InvalidEvent(f"bad_keys of arm {index} of the outcome must be an object with keys among {', '.join(BAD_OUTCOMES)}.")
     keys = _Reader(f"bad_keys of arm {index} of the outcome", bad_keys)
@@ -220,7 +216,7 @@ def _arm(index: int, value: object) -> ArmOutcome:
         keys=Distinct.from_text(read.text("keys")),
         latencies=read.counts("latencies", 64),
         scores=read.numbers("scores", MOST_SCORES),
-        score_keys=read.counts("score_keys", MOST_SCORES, most=2**32 - 1) if "score_keys" in value else (),
+        score_keys=read.counts("score_keys", MOST_SCORES, most=2**32 - 1) if "score_keys" in read.fields else (),
         bad_keys={name: keys.counts(name, MOST_KEYS, most=2**32 - 1) for name in bad_keys},
     )
 
@@ -240,9 +236,9 @@ class _Reader:
 
     def number(self, name: str) -> float:
         value = self.fields.get(name)
-        if not _is_number(value):
+        if not _is_number(value) or value < 0:
             raise self._invalid(name, "a number that is not negative")
-        return float(value)  # type: ignore[arg-type]  # checked
+        return float(value)
 
     def count(self, name: str, *, least: int = 0, most: int = 2**53) -> int:
         value = self.fields.get(name)
@@ -264,7 +260,7 @@ class _Reader:
 
     def numbers(self, name: str, longest: int) -> list[float]:
         values = self.array(name, longest)
-        if not all(isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300 for value in values):
+        if not all(map(_is_number, values)):
             raise self._invalid(name, "an array of numbers")
         return [float(value) for value in values]
 
@@ -278,8 +274,14 @@ class _Reader:
         return InvalidEvent(f"{name} of {self.what} must be {expected}.")
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e300
+def _reader(what: str, value: object) -> _Reader:
+    if not isinstance(value, dict):
+        raise InvalidEvent(f"{what} must be an object.")
+    return _Reader(what, value)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def _is_digest(value: object) -> bool:

@@ -146,8 +146,6 @@ class Pool:
             connection.expire()
         for origin, idle in list(self._idle.items()):
             kept = [item for item in idle if item.is_open and now - item.idle_since < _IDLE_SECONDS]
-            if len(kept) == len(idle):
-                continue
             for connection in set(idle).difference(kept):
                 connection.close()
             if kept:

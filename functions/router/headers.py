@@ -9,8 +9,10 @@ from common.http_headers import HOP_BY_HOP, options_of
 
 RawHeaders = list[tuple[bytes, bytes]]
 
-# Written for each message, or by the router only: the mark of a copy for a shadow.
-_OWN = frozenset({b"host", b"content-length", b"tidegate-shadow"})
+# The mark of a copy for a shadow.
+SHADOW = b"tidegate-shadow"
+# Written for each message, or by the router only.
+_OWN = frozenset({b"host", b"content-length", SHADOW})
 # Headers by which a caller could pretend to be another, or reach another place than the checked path and host. Of the
 # headers of proxies, `x-forwarded-for` and `x-forwarded-proto` remain: they name the caller in logs, and the ingress
 # adds to them.
@@ -60,3 +62,8 @@ def without_encodings(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
     Request and reply are uncompressed, since the router writes the one and reads the other.
     """
     return [(name, value) for name, value in forwarded(headers) if name not in _ENCODINGS]
+
+
+def value_of(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> bytes | None:
+    """The value of a header as it was received; `wanted` is in lower case."""
+    return next((value for name, value in headers if name.lower() == wanted), None)

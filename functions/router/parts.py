@@ -56,7 +56,7 @@ class Share:
     json_length: int | None = None
 
 
-def share(positions: Sequence[int], items: Sequence[int | None], take: Callable[[], bytes], known: Callable[[], bytes] = bytes) -> Share:
+def share(positions: Sequence[int], items: Sequence[int | None], take: Callable[[], bytes], known: Callable[[], bytes]) -> Share:
     """An arm's share, written by `take`; where that raises, with the error and the body by `known`.
 
     `items` are those of the whole request.

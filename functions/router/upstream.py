@@ -14,7 +14,7 @@ from common.http1.origin import InvalidHead, origin_of
 from common.http1.pool import Pool
 from common.http1.upload import Content
 from common.http_headers import NO_HOST
-from functions.router.headers import RawHeaders, forwarded
+from functions.router.headers import RawHeaders, forwarded, value_of
 from functions.router.reply import Reply
 from functions.runtime.errors import BadAnswer, InvalidInput, RouteNotReady, TimedOut, Unreachable
 from functions.runtime.knative.traffic import Arm
@@ -62,7 +62,7 @@ async def _reply(response: Body, arm: Arm, method: str) -> Reply:
     status, is_head, rest = response.status, method == "HEAD", None if response.is_whole else response
     try:
         content = await response.next()
-        if status == HTTPStatus.NOT_FOUND and not is_head and (not content or _value(response.headers, _NO_HOST) is not None):
+        if status == HTTPStatus.NOT_FOUND and not is_head and (not content or value_of(response.headers, _NO_HOST) is not None):
             # From the ingress, not from a model function: it takes a moment to learn the host of a tag. Envoy sends no
             # body.
             raise RouteNotReady(f"revision {arm.revision} at {arm.url} is not routable yet", remedy="retry")
@@ -75,12 +75,7 @@ async def _reply(response: Body, arm: Arm, method: str) -> Reply:
 
 
 def _is_plain(headers: RawHeaders) -> bool:
-    return (_value(headers, b"content-type") or b"").partition(b";")[0].strip().lower() == b"text/plain"
-
-
-def _value(headers: RawHeaders, wanted: bytes) -> bytes | None:
-    """The value of a header as it was received; `wanted` is in lower case."""
-    return next((value for name, value in headers if name.lower() == wanted), None)
+    return (value_of(headers, b"content-type") or b"").partition(b";")[0].strip().lower() == b"text/plain"
 
 
 def _platform_error(status: int, content: bytes, arm: Arm) -> TidegateError:

@@ -10,13 +10,12 @@ from typing import NamedTuple
 
 from common.errors import TidegateError
 from common.http1.upload import Content, length_of
-from functions.router.headers import RawHeaders
+from functions.router.headers import SHADOW, RawHeaders
 from functions.router.metrics import Metrics
 from functions.router.reply import REVISION
 from functions.router.upstream import Upstream
 from functions.runtime.knative.traffic import RoutedModel
 
-SHADOW = b"tidegate-shadow"
 # Enough for a shadow that is as fast as the revisions with traffic; a slow one gets fewer copies.
 _MOST_IN_FLIGHT = 64
 _MOST_BYTES = 16 * 2**20

@@ -15,6 +15,7 @@ from common.http1.origin import address_of
 from common.http1.pool import Pool
 from common.redaction import redact_url
 from eventing.codecs.http import Message
+from functions.router.headers import value_of
 from functions.router.metrics import Metrics
 
 log = logging.getLogger("tidegate.router")
@@ -120,7 +121,7 @@ class Sender:
         else:
             kept = "they are kept" if outcome is Outcome.RETRY else "they are dropped; check that the sink takes CloudEvents"
             self._warn(f"responded {reply.status}; {kept}")
-        return outcome, retry_after_seconds(_retry_after(reply.headers))
+        return outcome, retry_after_seconds((value_of(reply.headers, b"retry-after") or b"").decode("latin-1"))
 
     def _take(self, position: int) -> None:
         self._bytes -= len(self._queue[position].body)
@@ -134,7 +135,3 @@ class Sender:
         if not self._failing:
             self._failing = True
             log.warning("outcomes: the sink at %s %s", redact_url(self._url), what)
-
-
-def _retry_after(headers: list[tuple[bytes, bytes]]) -> str | None:
-    return next((value.decode("latin-1") for name, value in headers if name.lower() == b"retry-after"), None)

@@ -1,4 +1,4 @@
-"""A small client of the Knative Serving API: list, watch, get and patch.
+"""A small client of the Knative Serving API: list and watch.
 
 It replaces the `kubernetes` package, whose import takes 0.4 to 0.8 s, which a function that starts from zero would add
 to its first response.
@@ -42,7 +42,6 @@ _WATCH_SECONDS = 240
 _SILENT_SECONDS = _WATCH_SECONDS + 30
 _CALL_SECONDS = 30.0
 _LONGEST_DELAY_SECONDS = 30.0
-_MERGE_PATCH = b"application/merge-patch+json"
 
 
 class ApiError(TidegateError):
@@ -55,9 +54,6 @@ class Gone(ApiError):
 
 class Conflict(ApiError):
     """The object was changed in the meantime: get it again."""
-
-
-_ERRORS = {409: Conflict, 410: Gone}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,22 +134,14 @@ class Client:
 
     async def list(self, resource: str, selector: str = "") -> Listing:
         """The objects whose labels match. Raises ApiError."""
-        content = await self._call("GET", self._url(resource, query={"labelSelector": selector}))
+        with self._reached():
+            reply = await self._get(resource, {"labelSelector": selector}, _CALL_SECONDS)
+            content = await reply.read()
+        if reply.status != 200:
+            raise _error(reply.status, content)
         with self._checked():
             answer = orjson.loads(content)
             return Listing({item["metadata"]["name"]: item for item in answer["items"]}, answer["metadata"]["resourceVersion"])
-
-    async def get(self, resource: str, name: str) -> Object:
-        """One object. Raises ApiError."""
-        return self._object(await self._call("GET", self._url(resource, name)))
-
-    async def patch(self, resource: str, name: str, changes: Mapping[str, Any], version: str) -> Object:
-        """Merge changes (RFC 7396) into an object of this resource version; returns the new object.
-
-        Raises Conflict when the object has another version by now, and ApiError.
-        """
-        body = {**changes, "metadata": {**changes.get("metadata", {}), "resourceVersion": version}}
-        return self._object(await self._call("PATCH", self._url(resource, name), orjson.dumps(body)))
 
     async def watch(self, resource: str, selector: str = "") -> AsyncGenerator[View]:
         """All matching objects by name, now and after each change. It does not end: failures are logged and retried."""
@@ -188,7 +176,7 @@ class Client:
         query = {"watch": "true", "allowWatchBookmarks": "true", "labelSelector": selector}
         query |= {"resourceVersion": version, "timeoutSeconds": str(_WATCH_SECONDS)}
         with self._reached():
-            reply = await self._send("GET", self._url(resource, query=query), b"", _SILENT_SECONDS)
+            reply = await self._get(resource, query, _SILENT_SECONDS)
             try:
                 if reply.status != 200:
                     raise _error(reply.status, await reply.read())
@@ -200,31 +188,11 @@ class Client:
             finally:
                 reply.close()
 
-    async def _call(self, method: str, url: str, body: bytes = b"") -> bytes:
-        with self._reached():
-            reply = await self._send(method, url, body, _CALL_SECONDS)
-            content = await reply.read()
-        if reply.status != 200:
-            raise _error(reply.status, content)
-        return content
-
-    async def _send(self, method: str, url: str, body: bytes, seconds: float) -> Body:
+    async def _get(self, resource: str, query: Mapping[str, str], seconds: float) -> Body:
         """Send a request; `seconds` limits the whole call, the body of the reply included."""
-        address = address_of(url)
+        address = address_of(f"{self._access.url}{_ROOT}/namespaces/{self._access.namespace}/{resource}?{urlencode(query)}")
         headers = [(b"accept", b"application/json"), (b"user-agent", b"tidegate"), *(self._authorization() or address.credentials)]
-        if body:
-            headers.append((b"content-type", _MERGE_PATCH))
-        return await self._pool.call(address.origin, method, address.target, headers, body, monotonic() + seconds)
-
-    def _object(self, content: bytes) -> Object:
-        with self._checked():
-            found: Object = orjson.loads(content)
-            _ = found["metadata"]["resourceVersion"]
-            return found
-
-    def _url(self, resource: str, name: str = "", query: Mapping[str, str] | None = None) -> str:
-        url = f"{self._access.url}{_ROOT}/namespaces/{self._access.namespace}/{resource}"
-        return url + (f"/{name}" if name else "") + (f"?{urlencode(query)}" if query else "")
+        return await self._pool.call(address.origin, "GET", address.target, headers, b"", monotonic() + seconds)
 
     def _authorization(self) -> tuple[tuple[bytes, bytes], ...]:
         # Read for each call, since the kubelet replaces it before it expires.
@@ -309,5 +277,5 @@ def _error(status: int, body: bytes) -> ApiError:
         message = str(orjson.loads(body)["message"])
     except (orjson.JSONDecodeError, KeyError, TypeError):
         message = body[:200].decode(errors="replace") or "no reason given"
-    kind = _ERRORS.get(status, ApiError)
+    kind = Gone if status == 410 else ApiError
     return kind(f"the Kubernetes API responded {status}: {message.rstrip('.')}.")

@@ -162,6 +162,22 @@ async def test_idle_connections_are_closed(pool: Pool, start_peer: StartPeer, mo
     await asyncio.wait_for(ended.wait(), 20)
 
 
+async def test_a_pool_without_connections_does_not_wake(pool: Pool, start_peer: StartPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "_SWEEP_SECONDS", 0.01)
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await exchange(reader)
+        writer.write(OK)
+        await exchange(reader)  # the second one has no reply
+
+    url = await start_peer(speak)
+    await call(pool, url)
+    with pytest.raises(ConnectionBroken):
+        await call(pool, url)
+    await asyncio.wait_for(until(lambda: pool._timer is None), 20)
+    assert not pool._idle
+
+
 async def test_idle_connections_are_bounded(pool: Pool, start_peer: StartPeer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "_MOST_IDLE", 2)
     arrived = asyncio.Semaphore(0)

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import asyncio
+import os
+import re
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -18,6 +22,7 @@ from functions.runtime.knative.client import Access
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 StartServer = Callable[[Handler], Awaitable[int]]
 StartRouter = Callable[..., Awaitable[str]]
+StartProcess = Callable[..., Awaitable[tuple[asyncio.subprocess.Process, int]]]
 
 
 @pytest.fixture
@@ -65,6 +70,40 @@ async def start_router(start_server: StartServer) -> AsyncIterator[StartRouter]:
             return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
         yield start
+
+
+@pytest.fixture
+async def start_process(start_server: StartServer) -> AsyncIterator[StartProcess]:
+    """Start the process of a router whose Kubernetes API has these Knative Services; returns it and its port."""
+    async with AsyncExitStack() as stack:
+
+        async def start(*services: dict[str, Any], **environ: str) -> tuple[asyncio.subprocess.Process, int]:
+            async def api(request: web.Request) -> web.StreamResponse:
+                if "watch" in request.query:
+                    response = web.StreamResponse()
+                    await response.prepare(request)
+                    await asyncio.Event().wait()
+                return web.json_response({"metadata": {"resourceVersion": "1"}, "items": list(services)})
+
+            url = f"http://127.0.0.1:{await start_server(api)}"
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "functions.router"),
+                env={**os.environ, "PORT": "0", "TIDEGATE_KUBERNETES_API": url, **environ},
+                stderr=asyncio.subprocess.PIPE,
+            )
+            stack.push_async_callback(_end, process)
+            assert process.stderr is not None
+            found = re.search(rb"on port (\d+)", await process.stderr.readline())
+            assert found
+            return process, int(found[1])
+
+        yield start
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+        await process.communicate()
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import re
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -17,10 +15,10 @@ from tests.functions.router.flights import INFER, service
 if TYPE_CHECKING:
     import pytest
 
-    from tests.functions.router.conftest import StartServer
+    from tests.functions.router.conftest import StartProcess, StartServer
 
 
-async def test_requests_in_flight_finish_after_sigterm(start_server: StartServer) -> None:
+async def test_requests_in_flight_finish_after_sigterm(start_server: StartServer, start_process: StartProcess) -> None:
     arrived, terminated = asyncio.Event(), asyncio.Event()
 
     async def revision(request: web.Request) -> web.StreamResponse:
@@ -30,29 +28,18 @@ async def test_requests_in_flight_finish_after_sigterm(start_server: StartServer
 
     port = await start_server(revision)
 
-    async def api(request: web.Request) -> web.StreamResponse:
-        if "watch" in request.query:
-            response = web.StreamResponse()
-            await response.prepare(request)
-            await asyncio.Event().wait()
-        status = {"url": f"http://flights.localhost:{port}", "traffic": [{"revisionName": "flights-00001", "percent": 100}]}
-        item = {"metadata": {"name": "flights"}, "spec": {}, "status": status}
-        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": [item]})
-
-    environ = {**os.environ, "PORT": "0", "TIDEGATE_KUBERNETES_API": f"http://127.0.0.1:{await start_server(api)}"}
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "functions.router", env=environ, stderr=asyncio.subprocess.PIPE)
-    assert process.stderr is not None
-    found = re.search(rb"on port (\d+)", await process.stderr.readline())
-    assert found
+    status = {"url": f"http://flights.localhost:{port}", "traffic": [{"revisionName": "flights-00001", "percent": 100}]}
+    item = {"metadata": {"name": "flights"}, "spec": {}, "status": status}
+    process, router_port = await start_process(item)
     async with session(timeout_seconds=30) as client:
-        url = f"http://127.0.0.1:{found[1].decode()}/v2/models/flights/infer"
+        url = f"http://127.0.0.1:{router_port}/v2/models/flights/infer"
         asking = asyncio.create_task(_ask(client, url))
         await arrived.wait()
         process.send_signal(signal.SIGTERM)
         terminated.set()
         assert await asking == {"host": f"flights.localhost:{port}"}
-    log = (await process.stderr.read()).decode()
-    assert await process.wait() == 0
+    log = (await process.communicate())[1].decode()
+    assert process.returncode == 0
     assert "model flights: 100% flights-00001" in log
     assert "Traceback" not in log
 
@@ -77,27 +64,10 @@ async def test_it_imports_only_packages_of_its_image() -> None:
     assert not loaded & {"aiohttp", "yaml", "fastapi", "starlette", "pydantic", "prometheus_client", "numpy", "kubernetes", "simdjson"}
 
 
-async def test_a_slow_body_is_408(start_server: StartServer) -> None:
-    async def api(request: web.Request) -> web.StreamResponse:
-        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": [service(1, "v1")]})
-
-    environ = {
-        **os.environ,
-        "PORT": "0",
-        "TIDEGATE_HOST": "127.0.0.1",
-        "TIDEGATE_BODY_SECONDS": "0.3",
-        "TIDEGATE_KUBERNETES_API": f"http://127.0.0.1:{await start_server(api)}",
-    }
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "functions.router", env=environ, stderr=asyncio.subprocess.PIPE)
-    try:
-        assert process.stderr is not None
-        found = re.search(rb"on port (\d+)", await process.stderr.readline())
-        assert found
-        reader, writer = await asyncio.open_connection("127.0.0.1", int(found[1]))
-        writer.write(b"POST %b HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\nx" % INFER.encode())
-        assert b" 408 " in await reader.readline()
-        assert await reader.read(), "and the connection is closed"
-        writer.close()
-    finally:
-        process.terminate()
-        await process.communicate()
+async def test_a_slow_body_is_408(start_process: StartProcess) -> None:
+    _, port = await start_process(service(1, "v1"), TIDEGATE_HOST="127.0.0.1", TIDEGATE_BODY_SECONDS="0.3")
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST %b HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\nx" % INFER.encode())
+    assert b" 408 " in await reader.readline()
+    assert await reader.read(), "and the connection is closed"
+    writer.close()

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import re
 import signal
 import socket
-import sys
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -16,7 +13,7 @@ from common.http_client import session
 from tests.functions.router.flights import service
 
 if TYPE_CHECKING:
-    from tests.functions.router.conftest import StartServer
+    from tests.functions.router.conftest import StartProcess, StartServer
 
 
 def _waking(item: dict[str, Any]) -> dict[str, Any]:
@@ -24,7 +21,7 @@ def _waking(item: dict[str, Any]) -> dict[str, Any]:
     return item
 
 
-async def test_the_split_is_woken_while_the_router_serves(start_server: StartServer) -> None:
+async def test_the_split_is_woken_while_the_router_serves(start_server: StartServer, start_process: StartProcess) -> None:
     woken, answered = asyncio.Semaphore(0), asyncio.Event()
     seen: list[tuple[str, str]] = []
 
@@ -46,30 +43,17 @@ async def test_the_split_is_woken_while_the_router_serves(start_server: StartSer
             _waking(service(held.getsockname()[1], ("v1", 100), name="gone")),
         ]
 
-        async def api(request: web.Request) -> web.StreamResponse:
-            if "watch" in request.query:
-                response = web.StreamResponse()
-                await response.prepare(request)
-                await asyncio.Event().wait()
-            return web.json_response({"metadata": {"resourceVersion": "1"}, "items": items})
-
-        environ = {**os.environ, "PORT": "0", "TIDEGATE_KUBERNETES_API": f"http://127.0.0.1:{await start_server(api)}"}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "functions.router", env=environ, stderr=asyncio.subprocess.PIPE
-        )
-        assert process.stderr is not None
-        found = re.search(rb"on port (\d+)", await process.stderr.readline())
-        assert found
+        process, router_port = await start_process(*items)
         for _ in range(2):
             await asyncio.wait_for(woken.acquire(), 30)
         async with session(timeout_seconds=30) as client:
             for model in ("trips", "flights"):
-                async with client.post(f"http://127.0.0.1:{found[1].decode()}/v2/models/{model}/infer", data=b"{}") as answer:
+                async with client.post(f"http://127.0.0.1:{router_port}/v2/models/{model}/infer", data=b"{}") as answer:
                     assert (await answer.json())["host"].endswith(f"-{model}")
         answered.set()
         process.send_signal(signal.SIGTERM)
-        log = (await process.stderr.read()).decode()
-        assert await process.wait() == 0
+        log = (await process.communicate())[1].decode()
+        assert process.returncode == 0
     assert sorted(seen) == [("v1-flights", "/v2/health/ready"), ("v2-flights", "/v2/health/ready")]
     assert "waking with the router: revision gone-v1" in log
     assert "Traceback" not in log

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
 import signal
-import sys
 from hashlib import blake2b
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -22,7 +20,7 @@ from eventing.distinct import Distinct
 from tests.functions.router.flights import BATCH, INFER, KEYS, owner, service
 
 if TYPE_CHECKING:
-    from tests.functions.router.conftest import StartRouter, StartServer
+    from tests.functions.router.conftest import StartProcess, StartRouter, StartServer
     from tests.functions.router.outcomes.conftest import Sink
 
 
@@ -356,7 +354,7 @@ async def test_a_caller_never_waits_for_a_shadow(
     assert 'tidegate_router_shadows_total{model="flights",result="failed"} 64\n' in text
 
 
-async def test_the_last_outcome_is_sent_after_sigterm(start_server: StartServer, sink: Sink) -> None:
+async def test_the_last_outcome_is_sent_after_sigterm(start_server: StartServer, start_process: StartProcess, sink: Sink) -> None:
     arrived, terminated = asyncio.Event(), asyncio.Event()
 
     async def revision(_: web.Request) -> web.StreamResponse:
@@ -366,25 +364,14 @@ async def test_the_last_outcome_is_sent_after_sigterm(start_server: StartServer,
 
     entry = service(await start_server(revision), ("v1", 100))
 
-    async def api(request: web.Request) -> web.StreamResponse:
-        if "watch" in request.query:
-            response = web.StreamResponse()
-            await response.prepare(request)
-            await asyncio.Event().wait()
-        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": [entry]})
-
-    environ = {**os.environ, "PORT": "0", "TIDEGATE_KUBERNETES_API": f"http://127.0.0.1:{await start_server(api)}", "K_SINK": sink.url}
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "functions.router", env=environ, stderr=asyncio.subprocess.PIPE)
-    assert process.stderr is not None
-    found = re.search(rb"on port (\d+)", await process.stderr.readline())
-    assert found
+    process, port = await start_process(entry, K_SINK=sink.url)
     async with session(timeout_seconds=30) as client:
-        asking = asyncio.create_task(ask(client, f"http://127.0.0.1:{found[1].decode()}", ["N1"]))
+        asking = asyncio.create_task(ask(client, f"http://127.0.0.1:{port}", ["N1"]))
         await arrived.wait()
         process.send_signal(signal.SIGTERM)
         terminated.set()
         assert await asking == [(200, "flights-v1")]
-    log = (await process.stderr.read()).decode()
-    assert await process.wait() == 0
+    log = (await process.communicate())[1].decode()
+    assert process.returncode == 0
     assert "Traceback" not in log
     assert [arm.requests for outcome in sink.outcomes for arm in outcome.arms] == [1]

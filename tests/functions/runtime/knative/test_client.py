@@ -16,7 +16,7 @@ from cryptography import x509
 
 from common.errors import InvalidSetting
 from functions.runtime.knative import client as clients
-from functions.runtime.knative.client import Access, ApiError, Client, Conflict
+from functions.runtime.knative.client import Access, ApiError, Client
 from tests.fixtures.tls import certificate
 
 SERVICES = "/apis/serving.knative.dev/v1/namespaces/default/services"
@@ -253,39 +253,6 @@ async def test_a_silent_watch_is_given_up(client: Any, monkeypatch: pytest.Monke
     assert await views(await client(answer), 2) == [{}, {}]
     hangs.set()
     assert "is unreachable: TimeoutError; retrying" in caplog.text
-
-
-async def test_an_object_is_patched_unless_it_has_changed(client: Any) -> None:
-    stored = service("a", 5)
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        assert request.path == f"{SERVICES}/a"
-        if request.method == "PATCH":
-            assert request.content_type == "application/merge-patch+json"
-            changes = await request.json()
-            if changes["metadata"].pop("resourceVersion") != stored["metadata"]["resourceVersion"]:
-                return web.json_response({"message": "the object has been modified"}, status=409)
-            stored["metadata"] |= {**changes.pop("metadata"), "resourceVersion": "6"}
-            stored.update(changes)
-        return web.json_response(stored)
-
-    knative = await client(answer)
-    found = await knative.get("services", "a")
-    changes = {"metadata": {"annotations": {"tidegate.dev/rollout": "7"}}, "spec": {"traffic": []}}
-    patched = await knative.patch("services", "a", changes, found["metadata"]["resourceVersion"])
-    assert patched == stored
-    assert patched["metadata"] == {"name": "a", "resourceVersion": "6", "annotations": {"tidegate.dev/rollout": "7"}}
-    with pytest.raises(Conflict, match="responded 409: the object has been modified"):
-        await knative.patch("services", "a", {"spec": {}}, "5")
-
-
-@pytest.mark.parametrize("body", [b"<html>maintenance</html>", b"[]", b'{"metadata":{}}'])
-async def test_a_malformed_object_is_an_error(body: bytes, client: Any) -> None:
-    async def answer(_: web.Request) -> web.StreamResponse:
-        return web.Response(body=body)
-
-    with pytest.raises(ApiError, match="unexpected response from the Kubernetes API"):
-        await (await client(answer)).get("services", "a")
 
 
 def test_access_is_read_from_the_environment(tmp_path: Path) -> None:
