@@ -21,14 +21,7 @@ def decide(state: State, policy: Policy, now: float) -> Decision:
             kind=Kind.NONE, sentence=f"The rollout is over: it was {state.phase.value.replace('-', ' ')}.", percent=state.percent, at=now
         )
     harm = harm_of(state, policy)
-    decision = (
-        _roll_back(state, policy, harm)
-        or _promote(state, policy, now, harm)
-        or _deadline(state, policy, now, harm)
-        or _incomplete(state, policy)
-        or _held(state, policy, now, harm)
-        or _advance(state, policy)
-    )
+    decision = _roll_back(state, policy, harm) or _go_on(state, policy, now, harm)
     return replace(decision, at=now)
 
 
@@ -98,12 +91,15 @@ def _roll_back(state: State, policy: Policy, harm: Harm) -> Decision | None:
     )
 
 
-def _promote(state: State, policy: Policy, now: float, harm: Harm) -> Decision | None:
-    """Promotion after the last step, if nothing is missing."""
-    if state.phase is not Phase.RUNNING or policy.next_step(state.percent) != 100:
-        return None
-    if _incomplete(state, policy) or _held(state, policy, now, harm):
-        return None
+def _go_on(state: State, policy: Policy, now: float, harm: Harm) -> Decision:
+    """What follows for a canary that has not failed. A promotion for which nothing is missing comes before the deadline."""
+    missing = _incomplete(state, policy) or _held(state, policy, now, harm)
+    if missing is None and state.phase is Phase.RUNNING and policy.next_step(state.percent) == 100:
+        return _promote(state, policy)
+    return _deadline(state, policy, now, harm) or missing or _advance(state, policy)
+
+
+def _promote(state: State, policy: Policy) -> Decision:
     counts = {"keys": state.exposed_keys, "failed": state.failed}
     if policy.maximum_errors is None:
         sentence = f"{state.canary} is promoted: all steps are complete, and nothing speaks against it."
@@ -179,10 +175,9 @@ def _held(state: State, policy: Policy, now: float, harm: Harm) -> Decision | No
     following = policy.next_step(state.percent)
     if following is None:
         return _hold(state, "steps", "this is the last step, and a person has to decide")
-    if following == 100 and policy.maximum_errors is not None and safety_of(state, policy.maximum_errors) < 1 / policy.beta:
+    if following == 100 and policy.maximum_errors is not None and (safety := safety_of(state, policy.maximum_errors)) < 1 / policy.beta:
         keys, failed = state.exposed_keys, state.failed
         reason = f"{failed} of at least {keys} keys with an error do not show yet that fewer than {policy.maximum_errors:.2%} get one"
-        safety = safety_of(state, policy.maximum_errors)
         return _hold(state, "errors", reason, safety, 1 / policy.beta, {"keys": keys, "failed": failed})
     return None
 

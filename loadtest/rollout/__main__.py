@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.pool import Pool
@@ -18,6 +18,7 @@ import numpy as np
 from loadtest.rollout import scenarios, usual
 from loadtest.rollout.intervals import upper_bound
 from loadtest.rollout.simulation import ERRORS_ONLY, Look, Scenario, detected, drift, harm, highest, safety
+from loadtest.summary import quantile
 
 SEED = 20_261_127
 _BOUNDS = (0.01, 0.05)
@@ -58,14 +59,9 @@ def _detection(pool: Pool, runs: int) -> None:
     for number, scenario in enumerate(scenarios.DETECTION):
         for name, policy in policies:
             found = scenarios.with_policy(scenario, policy)
-            requests = pool.map(partial(detected, found), [(SEED, 100 + number, run) for run in range(runs)], chunksize=5)
-            print(
-                f"| {scenario.name} | {name} | {_quantile(requests, 0.5)} | {_quantile(requests, 0.9)} | {_never(requests)} |", flush=True
-            )
-
-
-def _quantile(requests: Iterable[float], share: float) -> str:
-    return f"{np.quantile(np.array(list(requests)), share, method='inverted_cdf'):,.0f}"
+            requests = sorted(pool.map(partial(detected, found), [(SEED, 100 + number, run) for run in range(runs)], chunksize=5))
+            median, most = (f"{quantile(requests, share):,.0f}" for share in (0.5, 0.9))
+            print(f"| {scenario.name} | {name} | {median} | {most} | {_never(requests)} |", flush=True)
 
 
 def _never(requests: Sequence[float]) -> str:

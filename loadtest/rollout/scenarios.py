@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from eventing.outcome import BAD_OUTCOMES
 from functions.rollout.policy import Policy
 from loadtest.rollout.simulation import ERRORS_ONLY, Scenario
 from loadtest.rollout.traffic import Traffic
@@ -13,7 +14,6 @@ _WINDOWS = 30
 _ALL_METRICS = Policy.model_validate({"metrics": {"drift": {"then": "roll-back"}, "disagreement": False}}).model_copy(
     update={"latency_slo": 0.25}
 )
-_BAD = ("errors", "rejections", "slow")
 _BY_DECISIONS = ERRORS_ONLY.model_copy(update={"minimum_duration": 6.0, "minimum_keys": 50, "maximum_errors": None})
 
 
@@ -29,7 +29,7 @@ EQUAL_ARMS = (
     Scenario(name="the same; the rate of errors grows tenfold", traffic=_traffic(**_STICKY, rate=0.01, growth=10.0)),
     Scenario(
         name="the same; errors, rejections, slow responses and drift, which depend on each other",
-        traffic=_traffic(**_STICKY, requests=150, metrics=_BAD, scores=True),
+        traffic=_traffic(**_STICKY, requests=150, metrics=BAD_OUTCOMES, scores=True),
         policy=_ALL_METRICS,
     ),
     Scenario(name="ramp; thinning, with 2,700 keys that have errors", traffic=_traffic(rate=0.3, windows=20, requests=450)),

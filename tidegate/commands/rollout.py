@@ -12,6 +12,8 @@ from common.errors import RemediedError
 from tidegate.commands.options import DEFAULT_STATE_DIR, AsJson, NotRunning, StateDir
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from functions.rollout.cluster import Cluster
     from functions.rollout.state import State
 
@@ -94,19 +96,13 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show the arms, the evidence against its thresholds, and what happens next."""
-    import orjson
-    from rich.console import Console
-
     from tidegate.rollouts import text
     from tidegate.rollouts.actions import find
     from tidegate.rollouts.document import document_of
 
     with _cluster(kubeconfig, context, namespace, state_dir) as cluster:
         document = document_of(find(cluster, model))
-    if as_json:
-        print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
-    else:
-        Console(highlight=False, markup=False).print(text.rendered(document), soft_wrap=True)
+    _show(document, text.rendered(document), as_json, soft_wrap=True)
 
 
 @app.command()
@@ -204,19 +200,13 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """List the last decisions about a model, with their evidence."""
-    import orjson
-    from rich.console import Console
-
     from tidegate.rollouts import text
     from tidegate.rollouts.actions import find
-    from tidegate.rollouts.document import document_of
+    from tidegate.rollouts.document import history_of
 
     with _cluster(kubeconfig, context, namespace, state_dir) as cluster:
-        document = document_of(find(cluster, model))
-    if as_json:
-        print(orjson.dumps(document["decisions"], option=orjson.OPT_INDENT_2).decode())
-    else:
-        Console(highlight=False, markup=False).print(text.history(document))
+        decisions = history_of(find(cluster, model).state)
+    _show(decisions, text.history(decisions), as_json)
 
 
 def _cluster(kubeconfig: Path | None, context: str | None, namespace: str | None, state_dir: Path) -> Cluster:
@@ -243,6 +233,16 @@ def _watch(cluster: Cluster, model: str, as_json: bool) -> int:
     except KeyboardInterrupt:
         print(f"tidegate: the rollout goes on; `tidegate rollout watch {model}` shows it again.", file=sys.stderr)
         return INTERRUPTED
+
+
+def _show(document: object, rendered: RenderableType, as_json: bool, *, soft_wrap: bool = False) -> None:
+    import orjson
+    from rich.console import Console
+
+    if as_json:
+        print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+    else:
+        Console(highlight=False, markup=False).print(rendered, soft_wrap=soft_wrap)
 
 
 def _say(state: State, sentence: str, as_json: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from rich.console import Group, RenderableType
@@ -55,10 +55,10 @@ def line(document: Document) -> str:
     return f"{arms}{shown}. {document['next']}"
 
 
-def history(document: Document) -> RenderableType:
+def history(decisions: Sequence[Document]) -> RenderableType:
     """The decisions as a table."""
     table = table_of("time", "decision", "canary", "evidence", "why")
-    for one in document["decisions"]:
+    for one in decisions:
         shown = _of(one) if one["threshold"] else ""
         table.add_row(one["at"], one["kind"], f"{one['percent']}%", shown, one["sentence"])
     return table

@@ -9,6 +9,7 @@ from eventing.distinct import Distinct
 from eventing.outcome import ArmOutcome, Outcome
 from functions.rollout.policy import POLICY, policy_of
 from functions.rollout.service import begin, move
+from tidegate.local.apiserver.patch import merge
 
 Object = dict[str, Any]
 STABLE, CANARY = "flights-00001", "flights-00002"
@@ -30,23 +31,11 @@ def service(name: str = "flights", annotations: Mapping[str, str] | None = None)
     }
 
 
-def merged(target: Any, patch: Any) -> Any:
-    """The target after a merge patch (RFC 7396)."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        result.pop(name, None)
-        if value is not None:
-            result[name] = merged(target.get(name) if isinstance(target, dict) else None, value)
-    return result
-
-
 def with_rollout(item: Object | None = None, now: float = STARTED) -> Object:
     """The Service with a rollout that has just begun."""
     found = item or service()
-    found = merged(found, {"metadata": {"resourceVersion": "1", "uid": "1-2-3"}})
-    new: Object = merged(found, move(found, begin(found, policy_of(found["metadata"]["annotations"]), now)))
+    found = merge(found, {"metadata": {"resourceVersion": "1", "uid": "1-2-3"}})
+    new: Object = merge(found, move(found, begin(found, policy_of(found["metadata"]["annotations"]), now)))
     return new
 
 

@@ -10,7 +10,8 @@ from eventing.codecs.http import Mode, decode, encode
 from eventing.types import ROLLOUT_ADVANCED, ROLLOUT_ROLLED_BACK
 from functions.rollout import announcements
 from functions.rollout.announcements import ANNOUNCEMENTS, MOST_ANNOUNCEMENTS, Announcement
-from tests.functions.rollout.services import merged, service, with_rollout
+from tests.functions.rollout.services import service, with_rollout
+from tidegate.local.apiserver.patch import merge
 
 TEXT = st.text(max_size=80).filter(lambda text: text.isprintable())
 NUMBER = st.floats(0, 4e9, allow_nan=False)
@@ -25,17 +26,17 @@ ANNOUNCEMENT = st.builds(
 
 @given(st.lists(ANNOUNCEMENT, max_size=MOST_ANNOUNCEMENTS))
 def test_annotation_keeps_announcements(found: list[Announcement]) -> None:
-    item = merged(service(), {"metadata": {"annotations": announcements.annotation(found)}})
+    item = merge(service(), {"metadata": {"annotations": announcements.annotation(found)}})
     assert list(announcements.waiting(item)) == found
     delivered = {one.id for one in found[:2]}
-    rest = merged(item, {"metadata": {"annotations": announcements.without(item, delivered)}})
+    rest = merge(item, {"metadata": {"annotations": announcements.without(item, delivered)}})
     assert list(announcements.waiting(rest)) == [one for one in found if one.id not in delivered]
     assert (ANNOUNCEMENTS in rest["metadata"]["annotations"]) == bool(announcements.waiting(rest))
 
 
 def test_oldest_announcements_are_given_up() -> None:
     many = [Announcement(str(number), ROLLOUT_ADVANCED, 1.0, {"model": "m", "sentence": "s"}) for number in range(40)]
-    item = merged(service(), {"metadata": {"annotations": announcements.added(service(), many)}})
+    item = merge(service(), {"metadata": {"annotations": announcements.added(service(), many)}})
     assert [one.id for one in announcements.waiting(item)] == [str(number) for number in range(40 - MOST_ANNOUNCEMENTS, 40)]
 
 

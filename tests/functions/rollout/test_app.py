@@ -29,7 +29,8 @@ from functions.rollout.settings import Settings
 from functions.rollout.state import Phase, State
 from functions.runtime.knative.client import Access
 from tests.functions.rollout.conftest import Api, Receiver
-from tests.functions.rollout.services import Object, merged, outcome, service, with_rollout
+from tests.functions.rollout.services import Object, outcome, service, with_rollout
+from tidegate.local.apiserver.patch import merge
 
 Carry = Callable[[], Awaitable[web.StreamResponse]]
 PING = Event({"specversion": "1.0", "type": "dev.knative.sources.ping", "source": "/ping", "id": "1"})
@@ -144,7 +145,7 @@ async def test_change_by_another_writer_is_kept(api: Api, app: Caller, item: Obj
 
     async def interfere(_: web.Request, carry: Carry) -> web.StreamResponse:
         if (number := next(changes, None)) is not None:
-            api.store.update("services", merged(api.service(), {"metadata": {"labels": {f"label-{number}": "x"}}}))
+            api.store.update("services", merge(api.service(), {"metadata": {"labels": {f"label-{number}": "x"}}}))
         return await carry()
 
     api.gate = interfere
@@ -156,7 +157,7 @@ async def test_change_by_another_writer_is_kept(api: Api, app: Caller, item: Obj
 
 async def test_service_that_never_stops_changing_is_tried_again_later(api: Api, app: Caller, item: Object, now: float) -> None:
     async def interfere(_: web.Request, carry: Carry) -> web.StreamResponse:
-        api.store.update("services", merged(api.service(), {"metadata": {"labels": {"time": str(time.monotonic_ns())}}}))
+        api.store.update("services", merge(api.service(), {"metadata": {"labels": {"time": str(time.monotonic_ns())}}}))
         return await carry()
 
     api.gate = interfere
@@ -272,7 +273,7 @@ async def test_event_that_the_sink_rejects_is_given_up(api: Api, app: Caller, si
 
 async def test_unreadable_policy_is_one_event_of_kubernetes(api: Api, app: Caller, now: float) -> None:
     item = api.put(with_rollout(now=now))
-    api.store.update("services", merged(api.service(), {"metadata": {"annotations": {POLICY: "steps: [a]"}}}))
+    api.store.update("services", merge(api.service(), {"metadata": {"annotations": {POLICY: "steps: [a]"}}}))
     for sequence in (1, 2):
         assert await app.post(outcome(item, sequence, keys=[sequence], started=now).to_event()) == 204
     (event,) = api.store.list("events")

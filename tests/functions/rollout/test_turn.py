@@ -6,11 +6,12 @@ from functions.rollout.policy import POLICY
 from functions.rollout.service import rollout_of
 from functions.rollout.state import Phase
 from functions.rollout.turn import needs_turn, turn
-from tests.functions.rollout.services import CANARY, STABLE, STARTED, Object, merged, outcome, service, with_rollout
+from tests.functions.rollout.services import CANARY, STABLE, STARTED, Object, outcome, service, with_rollout
+from tidegate.local.apiserver.patch import merge
 
 
 def after(item: Object, patch: object) -> Object:
-    changed: Object = merged(item, patch)
+    changed: Object = merge(item, patch)
     return changed
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestServer
 
-from tests.functions.rollout.services import CANARY, STABLE, merged, service
+from tests.functions.rollout.services import CANARY, STABLE, service
 from tidegate.cli import run
 from tidegate.local.apiserver import kubeconfig
 from tidegate.local.apiserver.api import application
+from tidegate.local.apiserver.patch import merge
 from tidegate.local.apiserver.store import Store
 
 Object = dict[str, Any]
@@ -54,7 +55,7 @@ def rollout(config: Path) -> Call:
 def change(store: Store) -> Callable[[Object], Object]:
     """Merge a patch into the Knative Service, as another writer does."""
 
-    def merge(patch: Object) -> Object:
-        return store.update("services", merged(store.get("services", "flights"), patch))
+    def write(patch: Object) -> Object:
+        return store.update("services", merge(store.get("services", "flights"), patch))
 
-    return merge
+    return write

@@ -21,10 +21,11 @@ from functions.rollout.policy import POLICY, policy_of
 from functions.rollout.service import rollout_of
 from functions.rollout.state import Phase, State
 from functions.rollout.turn import turn
-from tests.functions.rollout.services import CANARY, STABLE, merged, outcome
+from tests.functions.rollout.services import CANARY, STABLE, outcome
 from tests.tidegate.rollouts.conftest import Call, Object
 from tidegate.cli import run
 from tidegate.commands import rollout as commands
+from tidegate.local.apiserver.patch import merge
 from tidegate.local.apiserver.store import Store
 
 Change = Callable[[Object], Object]
@@ -55,7 +56,7 @@ def take_turn(store: Store, **arms: Any) -> None:
     item, began = store.get("services", "flights"), state_of(store).started
     patch = turn(item, [outcome(item, 1, started=began, **arms)], began + 2).patch
     assert patch is not None
-    store.update("services", merged(item, patch))
+    store.update("services", merge(item, patch))
 
 
 @pytest.mark.parametrize("command", COMMANDS)

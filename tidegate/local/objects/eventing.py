@@ -15,8 +15,9 @@ SOURCES, SOURCES_BETA = "sources.knative.dev/v1", "sources.knative.dev/v1beta1"
 SINKS, FLOWS = "sinks.knative.dev/v1alpha1", "flows.knative.dev/v1"
 BROKER_CLASS = "eventing.knative.dev/broker.class"
 DELIVERY_ORDER = "kafka.eventing.knative.dev/delivery.order"
-EXTERNAL_TOPIC = "kafka.eventing.knative.dev/external.topic"
 """The annotation of a Trigger with the value `ordered` or `unordered` (the default)."""
+EXTERNAL_TOPIC = "kafka.eventing.knative.dev/external.topic"
+"""The annotation of a Broker with the name of a topic that exists already, which is then its own."""
 
 
 class Destination(StrictModel):
