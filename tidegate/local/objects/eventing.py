@@ -15,8 +15,8 @@ SOURCES, SOURCES_BETA = "sources.knative.dev/v1", "sources.knative.dev/v1beta1"
 SINKS, FLOWS = "sinks.knative.dev/v1alpha1", "flows.knative.dev/v1"
 BROKER_CLASS = "eventing.knative.dev/broker.class"
 DELIVERY_ORDER = "kafka.eventing.knative.dev/delivery.order"
-EXTERNAL_TOPIC = "kafka.eventing.knative.dev/external.topic"
 """The annotation of a Trigger with the value `ordered` or `unordered` (the default)."""
+EXTERNAL_TOPIC = "kafka.eventing.knative.dev/external.topic"
 
 
 class Destination(StrictModel):
@@ -59,6 +59,12 @@ class BrokerSpec(StrictModel):
 class Broker(Manifest):
     spec: BrokerSpec = BrokerSpec.model_validate({})
     status: Json = None
+
+    @property
+    def topic(self) -> str:
+        """The name of its topic in Kafka: that of an annotation, or by Knative's default template."""
+        found = self.metadata
+        return found.annotations.get(EXTERNAL_TOPIC) or f"knative-broker-{found.namespace}-{found.name}"
 
 
 class TriggerFilter(StrictModel):
