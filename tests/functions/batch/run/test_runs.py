@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -170,10 +171,13 @@ async def test_run_that_ended_between_its_file_and_the_manifest_goes_on(asked: B
         await run(request, url=url, limits=LIMITS)
     in_the_way.rmdir()
     assert names_of(tmp_path) == ["in", "out.parquet", "out.parquet.tidegate"]
+    shutil.copytree(tmp_path / "out.parquet.tidegate", tmp_path / "kept")
     with pytest.raises(InvalidPath, match=r"out.parquet exists already"):
         await run(replace(request, run="second"), url=url, limits=LIMITS)
     summary = await run(request, url=url, limits=LIMITS)
     assert (summary.rows, summary.scored) == (1_000, 0)
+    (tmp_path / "kept").rename(tmp_path / "out.parquet.tidegate")  # as if killed after the manifest
+    assert (await run(request, url=url, limits=LIMITS)).digest == summary.digest
     assert names_of(tmp_path) == ["in", "out.parquet", "out.parquet.manifest.json"]
 
 
