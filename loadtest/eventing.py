@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import itertools
 import json
-import os
 import sys
 import tempfile
 import time
@@ -24,6 +23,7 @@ import aiohttp
 
 from common import http_client
 from common.errors import TidegateError
+from loadtest.compare.processes import cpu_seconds
 from loadtest.local_gateway import local_gateway
 from loadtest.summary import quantile
 
@@ -103,7 +103,7 @@ class Loop:
     async def throughput(self, events: int, connections: int) -> Throughput:
         """Send events by many connections at once, each as fast as it is answered."""
         numbers = iter(range(events))
-        cpu, began = _cpu_seconds(self._pid), time.monotonic()
+        cpu, began = cpu_seconds(self._pid), time.monotonic()
 
         async def send_some() -> None:
             async with self._connected() as connection:
@@ -112,7 +112,7 @@ class Loop:
 
         await asyncio.gather(*[send_some() for _ in range(connections)])
         await self._received(events)
-        return Throughput(events / (time.monotonic() - began), (_cpu_seconds(self._pid) - cpu) / events * 1e6)
+        return Throughput(events / (time.monotonic() - began), (cpu_seconds(self._pid) - cpu) / events * 1e6)
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
@@ -148,12 +148,6 @@ class Loop:
     async def _durations(self) -> list[float]:
         async with self._client.get(self._function) as answer:
             return list(await answer.json(content_type=None)) if answer.status == 200 else []
-
-
-def _cpu_seconds(pid: int) -> float:
-    """The processor time of a process so far."""
-    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 async def _measure(gateway: str, pid: int, options: argparse.Namespace) -> None:

@@ -35,6 +35,7 @@ def run(
     """
     with _started() as start:
         shards = _Shards(count, progress)
+        have_joined = False
         connections = {start(request, Shard(0, count), url, limits): 0}
         while connections:
             for connection in wait(list(connections)):
@@ -45,8 +46,8 @@ def run(
                 except EOFError:
                     del connections[connection]
                     shards.ended(index)
-                if not shards.have_joined:
-                    shards.have_joined = True
+                if not have_joined:
+                    have_joined = True
                     connections |= {start(request, Shard(other, count), url, limits): other for other in range(1, count)}
         return shards.summary()
 
@@ -60,8 +61,6 @@ class _Shards:
         self._began = monotonic()
         self._latest: dict[int, job.Progress] = {}
         self._summaries: dict[int, job.Summary] = {}
-        self.have_joined = False
-        """Whether all processes were started."""
 
     def take(self, index: int, message: Message) -> None:
         """Take a report. Raises it if it is an error."""

@@ -22,7 +22,6 @@ from loadtest.batch.data import dataset, model
 from loadtest.batch.local import Local
 from loadtest.compare.processes import free_port, running
 
-_READY = b"GET /v2/health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n"
 _PLAIN_BAR, _JSON_BAR, _ZERO_BAR = 0.6, 4.0, 3.0
 # A start adds the same to a batch of any size, but disappears in the noise of a long one.
 _ZERO_ROWS = 200_000
@@ -65,12 +64,14 @@ def _arguments() -> argparse.Namespace:
 def _rates(given: argparse.Namespace, source: Path, place: Path, work: Path) -> tuple[list[rates.Run], bool]:
     """Measure the rates in turn; return the batches, and whether the bars are met."""
     port = free_port()
-    environ = {**os.environ, "TIDEGATE_MODEL": str(place), "PORT": str(port), "TIDEGATE_HOST": "127.0.0.1"}
+    environ = {"TIDEGATE_MODEL": str(place), "PORT": str(port), "TIDEGATE_HOST": "127.0.0.1"}
     json_rows = min(given.json_rows, given.rows)
     plain, json, batch = [], [], []
     peers: list[float] = []
     with ExitStack() as stack:
-        stack.enter_context(running([sys.executable, "-m", "functions.flights"], environ, port, _READY, given.folder / "function.log"))
+        stack.enter_context(
+            running([sys.executable, "-m", "functions.flights"], environ, port, mlserver.READY, given.folder / "function.log")
+        )
         peer = stack.enter_context(mlserver.served(place, source, work, min(given.mlserver, given.rows))) if given.mlserver else None
         for _ in range(given.rounds):
             plain.append(rates.plain(place / "model.ubj", source, work / "plain.parquet", given.rows))

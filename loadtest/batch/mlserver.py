@@ -7,7 +7,6 @@ those that were tried: 1 to 10 workers, requests of 1,000 to 16,000 rows.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -28,7 +27,7 @@ from loadtest.compare.servers import MLSERVER_PACKAGES, mlserver_environ
 TITLE = "mlserver infer"
 _LINE_ROWS, _WORKERS, _LINES_AT_ONCE = 1_000, 4, 4
 _TOLERANCE = 1e-6
-_READY = b"GET /v2/health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n"
+READY = b"GET /v2/health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 class PeerFailed(TidegateError):
@@ -45,12 +44,12 @@ class Peer:
     expected: Any
     port: int
 
-    def rate(self, workers: int = _WORKERS, lines: int = _LINES_AT_ONCE) -> float:
+    def rate(self) -> float:
         """Return the rows per second from the start of the command to its end. Raises PeerFailed."""
         output = self.requests.with_suffix(".answers")
         command = [str(self.python.with_name("mlserver")), "infer", "--url", f"127.0.0.1:{self.port}", "--model-name", NAME]
         command += ["--input-data-path", str(self.requests), "--output-data-path", str(output)]
-        command += ["--workers", str(workers), "--batch-size", str(lines)]
+        command += ["--workers", str(_WORKERS), "--batch-size", str(_LINES_AT_ONCE)]
         began = time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
         seconds = time.perf_counter() - began
@@ -81,8 +80,8 @@ def served(place: Path, source: Path, work: Path, rows: int) -> Iterator[Peer]:
     requests, expected = _requests(place, source, work, rows)
     port = free_port()
     # Its default of a worker process does not start with the uvloop that it installs.
-    environ = {**os.environ, **mlserver_environ(port), "MLSERVER_PARALLEL_WORKERS": "0"}
-    with running([str(python.with_name("mlserver")), "start", str(place)], environ, port, _READY, place.parent / "mlserver.log"):
+    environ = {**mlserver_environ(port), "MLSERVER_PARALLEL_WORKERS": "0"}
+    with running([str(python.with_name("mlserver")), "start", str(place)], environ, port, READY, place.parent / "mlserver.log"):
         yield Peer(python, requests, len(expected), expected, port)
 
 

@@ -86,6 +86,12 @@ def exchange(port: int, request: bytes) -> bytes:
         return received
 
 
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time of a process so far."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -22,7 +22,7 @@ import orjson
 from common.errors import TidegateError
 from loadtest.compare import load
 from loadtest.compare.load import Figures, Load
-from loadtest.compare.processes import Process, free_port, running
+from loadtest.compare.processes import Process, cpu_seconds, free_port, running
 from loadtest.compare.wire import request
 from loadtest.router.platform import platform, service
 
@@ -30,7 +30,6 @@ from loadtest.router.platform import platform, service
 _FUNCTION, _ONE, _TWO = "flights", "one", "two"
 _EVENTS = 256
 _BATCH = "Content-Type: application/cloudevents-batch+json"
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +41,7 @@ class Setup:
 
     def cpu(self) -> float:
         """Return the seconds of processor time that the router has used."""
-        fields = Path(f"/proc/{self.router.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        return cpu_seconds(self.router.pid)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

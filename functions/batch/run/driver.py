@@ -92,6 +92,7 @@ class _Run:
         workspace = await asyncio.to_thread(self._workspace)
         done = await asyncio.to_thread(check_output, workspace, self._request)
         if done is not None:
+            await asyncio.to_thread(self._discard_own, workspace)
             return await self._completed(done)
         with workspace.lock(f"lock-{self._shard.index}"):
             try:
@@ -199,6 +200,12 @@ class _Run:
             rejects.check(manifest.rejects, self._request.max_rejects, f"{manifest.rejects:,} rows were rejected")
             publish(workspace, manifest, schema, models=by_revision)
         return manifest
+
+    def _discard_own(self, workspace: Workspace) -> None:
+        """Remove what this run has left when its process was killed after all was done."""
+        header = workspace.header()
+        if header is not None and header.run == self._request.run:
+            workspace.discard()
 
     def _discard_empty(self, workspace: Workspace) -> None:
         """Leave nothing of a run that has no finished part."""

@@ -26,9 +26,20 @@ def check_output(workspace: Workspace, request: BatchRequest) -> Manifest | None
         )
     if request.overwrite or (request.incremental and published is not None):
         return None
-    if workspace.output_exists() and (workspace.header() is None or not workspace.layout.in_place):
+    if workspace.output_exists() and not _is_own_output(workspace, request):
         raise InvalidPath(f"the output {request.output} exists already", remedy="choose another name, or overwrite it with --overwrite")
     return None
+
+
+def _is_own_output(workspace: Workspace, request: BatchRequest) -> bool:
+    """Return whether an output without its last mark is of an unfinished run: in its place, or a file without its manifest.
+
+    The file appears after all parts, and before the manifest.
+    """
+    header = workspace.header()
+    if header is None or workspace.layout.in_place:
+        return header is not None
+    return workspace.layout.is_file and header.run == request.run and workspace.manifest(header).is_complete
 
 
 def header_of(workspace: Workspace, request: BatchRequest, files: Sequence[SourceFile], model: ModelInfo) -> Header:

@@ -11,7 +11,7 @@ from tidegate.local.apiserver import conditions
 from tidegate.local.eventing import addressing
 from tidegate.local.eventing.resolution import Resolution, broker_of
 from tidegate.local.eventing.runner import Condition
-from tidegate.local.objects.eventing import DELIVERY_ORDER, EXTERNAL_TOPIC, KafkaSource, Trigger
+from tidegate.local.objects.eventing import DELIVERY_ORDER, Broker, KafkaSource, Trigger
 from tidegate.local.objects.resources import Manifest
 from tidegate.local.objects.validation import Object
 
@@ -90,9 +90,9 @@ def _ready(found: Iterable[Condition]) -> Condition:
 
 
 def _broker(view: View) -> _Status:
+    assert isinstance(view.model, Broker)  # noqa: S101 for mypy
     dead_letter = _uri("deadLetterSinkUri", view, DEAD_LETTER)
-    topic = view.model.metadata.annotations.get(EXTERNAL_TOPIC) or f"knative-broker-{view.namespace}-{view.name}"
-    fields = {**_address(view), **dead_letter, "annotations": {"default.topic": topic}}
+    fields = {**_address(view), **dead_letter, "annotations": {"default.topic": view.model.topic}}
     found = _receiver()
     if problem := view.resolution.problems.get(DEAD_LETTER):
         reason = f"failed to resolve Spec.Delivery.DeadLetterSink: {problem.message}"

@@ -61,6 +61,12 @@ class Broker(Manifest):
     spec: BrokerSpec = BrokerSpec.model_validate({})
     status: Json = None
 
+    @property
+    def topic(self) -> str:
+        """The name of its topic in Kafka: that of an annotation, or by Knative's default template."""
+        found = self.metadata
+        return found.annotations.get(EXTERNAL_TOPIC) or f"knative-broker-{found.namespace}-{found.name}"
+
 
 class TriggerFilter(StrictModel):
     attributes: dict[str, str] = Field({})

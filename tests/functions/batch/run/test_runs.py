@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -14,7 +15,7 @@ from aiohttp import web
 
 from common.errors import TidegateError
 from functions.batch.client import RetryPolicy
-from functions.batch.errors import InvalidRequest, RunConflict, TooManyRejects
+from functions.batch.errors import InvalidPath, InvalidRequest, RunConflict, TooManyRejects, WriteFailed
 from functions.batch.job import run
 from functions.batch.request import BatchRequest
 from functions.batch.settings import BatchLimits
@@ -160,6 +161,37 @@ async def test_unfinished_run_is_not_taken_over_by_another(asked: BatchRequest, 
     with pytest.raises(RunConflict, match=r"a.parquet has changed since the run began"):
         await run(asked, url=url, limits=LIMITS)
     assert (await run(replace(asked, run="second", overwrite=True), url=url, limits=LIMITS)).rows == 4
+
+
+async def test_run_that_ended_between_its_file_and_the_manifest_goes_on(asked: BatchRequest, tmp_path: Path, url: str) -> None:
+    request = replace(asked, output=f"{asked.output}.parquet")
+    in_the_way = tmp_path / "out.parquet.manifest.json"
+    in_the_way.mkdir()
+    with pytest.raises(WriteFailed, match=r"out.parquet.manifest.json"):
+        await run(request, url=url, limits=LIMITS)
+    in_the_way.rmdir()
+    assert names_of(tmp_path) == ["in", "out.parquet", "out.parquet.tidegate"]
+    shutil.copytree(tmp_path / "out.parquet.tidegate", tmp_path / "kept")
+    with pytest.raises(InvalidPath, match=r"out.parquet exists already"):
+        await run(replace(request, run="second"), url=url, limits=LIMITS)
+    summary = await run(request, url=url, limits=LIMITS)
+    assert (summary.rows, summary.scored) == (1_000, 0)
+    (tmp_path / "kept").rename(tmp_path / "out.parquet.tidegate")  # as if killed after the manifest
+    assert (await run(request, url=url, limits=LIMITS)).digest == summary.digest
+    assert names_of(tmp_path) == ["in", "out.parquet", "out.parquet.manifest.json"]
+
+
+async def test_run_that_goes_on_does_not_replace_a_file_of_another(asked: BatchRequest, tmp_path: Path, model: FakeModel, url: str) -> None:
+    output = tmp_path / "out.parquet"
+    request = replace(asked, output=str(output))
+    refuse(model, 555.0)
+    write(Path(asked.input) / "0.parquet", rows=1)  # so that a part is finished
+    with pytest.raises(TooManyRejects):
+        await run(request, url=url, limits=LIMITS)
+    output.write_bytes(b"another")
+    with pytest.raises(InvalidPath, match=r"out.parquet exists already"):
+        await run(replace(request, max_rejects=1), url=url, limits=LIMITS)
+    assert output.read_bytes() == b"another"
 
 
 async def test_same_rows_give_the_same_digest_whatever_the_requests(asked: BatchRequest, tmp_path: Path, url: str) -> None:

@@ -19,7 +19,7 @@ from tidegate.local.eventing.ingress import Address, Refused
 from tidegate.local.eventing.kafka.topic import EventTopic
 from tidegate.local.eventing.kafka.writer import Writer
 from tidegate.local.eventing.runner import Condition, Report, Resolved
-from tidegate.local.objects.eventing import EXTERNAL_TOPIC, Broker
+from tidegate.local.objects.eventing import Broker
 
 log = logging.getLogger("tidegate.eventing")
 
@@ -51,7 +51,7 @@ class BrokerRunner:
 
     def apply(self, item: Broker, context: Resolved) -> None:
         address = Address(item.metadata.namespace or "", item.metadata.name or "")
-        name = item.metadata.annotations.get(EXTERNAL_TOPIC) or topic_of(address)
+        name = item.topic
         if address in self._brokers and not self._brokers[address].cancelled():
             return
         task = self._topics.get(name)
@@ -153,11 +153,6 @@ class BrokerRunner:
     def _opened(self, address: Address, task: asyncio.Task[EventTopic]) -> None:
         if not task.cancelled():
             self._report(*address, Condition(type=TOPIC_READY))
-
-
-def topic_of(address: Address) -> str:
-    """Return the name of a Broker's topic, by Knative's default template."""
-    return f"knative-broker-{address.namespace}-{address.name}"
 
 
 async def _append(topic: EventTopic, events: Sequence[Event]) -> None:
