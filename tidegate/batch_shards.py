@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from time import monotonic
+from types import FrameType
 
 from common.errors import TidegateError
 from functions.batch import job
@@ -125,18 +127,25 @@ def _started() -> Iterator[Callable[[BatchRequest, Shard, str, BatchLimits], Con
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C back: it would leave a process half started, and reaches a new one before `_work` ignores it.
+    """Hold Ctrl-C back until the end of the block, where it is raised: it would leave a process half started.
 
-    A process inherits what is held back.
+    A new process inherits the mask, so that Ctrl-C does not reach it before `_work` ignores it. In this process a mask
+    is not enough: any other thread takes the signal, and Python raises it in the main one.
     """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
+    if threading.current_thread() is not threading.main_thread():  # it is never interrupted
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    held: list[tuple[int, FrameType | None]] = []
+    handler = signal.signal(signal.SIGINT, lambda number, frame: held.append((number, frame)))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if mask is not None:  # Windows has none
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+        if held and callable(handler):
+            handler(*held[0])
 
 
 def _work(request: BatchRequest, shard: Shard, url: str, limits: BatchLimits, sending: Connection) -> None:
