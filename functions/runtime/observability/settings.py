@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from common.environ import integer, number, one_of
-from common.errors import InvalidSetting
-from common.redaction import redact_url
+from common.environ import integer, number, one_of, url
 
 PAYLOAD_EVENTS = ("tidegate", "kserve")
 # The protocol for traces, which needs no gRPC.
@@ -76,7 +74,7 @@ class ObservabilitySettings:
             or cls.traces_protocol,
             traces_parent_decides=(environ.get("OTEL_TRACES_SAMPLER") or "parentbased").lower().startswith("parentbased"),
             resource=_resource(environ),
-            payload_sink=_sink(environ),
+            payload_sink=url(environ, "TIDEGATE_PAYLOAD_SINK"),
             payload_sample=number(environ, "TIDEGATE_PAYLOAD_SAMPLE", cls.payload_sample, most=1.0),
             payload_events=one_of(environ, "TIDEGATE_PAYLOAD_EVENTS", cls.payload_events, PAYLOAD_EVENTS),
             payload_queue_bytes=integer(environ, "TIDEGATE_PAYLOAD_QUEUE_BYTES", cls.payload_queue_bytes, least=1),
@@ -98,22 +96,3 @@ def _resource(environ: Mapping[str, str]) -> dict[str, str]:
     service, revision = environ.get("K_SERVICE"), environ.get("K_REVISION")
     found = {"service.name": service or "tidegate", "kn.service.name": service, "kn.revision.name": revision}
     return {name: value for name, value in found.items() if value}
-
-
-def _sink(environ: Mapping[str, str]) -> str | None:
-    value = environ.get("TIDEGATE_PAYLOAD_SINK")
-    if value and not _is_url(value):
-        raise InvalidSetting(
-            f"TIDEGATE_PAYLOAD_SINK is {redact_url(value)!r}", remedy="set an http or https URL such as http://payloads.default"
-        )
-    return value or None
-
-
-def _is_url(value: str) -> bool:
-    from urllib.parse import urlsplit
-
-    try:
-        parts = urlsplit(value)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False

@@ -70,6 +70,7 @@ def test_where_traces_go(environ: dict[str, str], endpoint: str | None) -> None:
         ("TIDEGATE_PAYLOAD_SINK", "sink:8080"),
         ("TIDEGATE_PAYLOAD_SINK", "http://sink:port"),
         ("TIDEGATE_PAYLOAD_SINK", "http://"),
+        ("TIDEGATE_PAYLOAD_SINK", f"http://{'ä' * 64}"),  # no name that can be looked up
         ("TIDEGATE_PAYLOAD_SAMPLE", "10"),
         ("TIDEGATE_PAYLOAD_EVENTS", "seldon"),
         ("TIDEGATE_PAYLOAD_QUEUE_BYTES", "0"),
