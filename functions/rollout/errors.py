@@ -6,7 +6,7 @@ from common.errors import RemediedError
 
 
 class InvalidPolicy(RemediedError):
-    """An annotation of a rollout has a value that makes no sense. The message starts with annotation and field."""
+    """An annotation, a file or an option of a rollout makes no sense. The message starts with its name and the field."""
 
 
 class InvalidState(RemediedError):

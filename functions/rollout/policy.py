@@ -15,15 +15,13 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from functions.rollout.errors import InvalidPolicy
-from functions.runtime.knative.traffic import LATENCY_SLO
+from functions.runtime.knative.traffic import LATENCY_SLO, latency_slo_of
 
 POLICY = "tidegate.dev/rollout-policy"
 """The annotation with the policy, as YAML or JSON. Every field has a default."""
 _MOST_CHARACTERS = 8_192
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d)")
-# As the router reads it.
-_LATENCY = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m)")
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)")
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MINUTES_OF_A_DAY = 24 * 60
 
@@ -204,44 +202,42 @@ class Policy(_Model):
         return {name: tolerance for name, tolerance in metrics.items() if tolerance is not None}
 
 
-def policy_of(annotations: Mapping[str, str] | None) -> Policy:
-    """The policy of a Knative Service by its annotations. Raises InvalidPolicy."""
+def policy_of(annotations: Mapping[str, str] | None, *, source: str = POLICY) -> Policy:
+    """The policy of a Knative Service by its annotations. Raises InvalidPolicy, naming where the policy is from."""
     annotations = annotations or {}
-    fields = _parse(annotations.get(POLICY, ""))
+    fields = _parse(annotations.get(POLICY, ""), source)
     if "latencySlo" in fields or "latency_slo" in fields:
         raise InvalidPolicy(
-            f"{POLICY}: latencySlo is not a field of it", remedy=f"use the annotation {LATENCY_SLO}, which the router reads too"
+            f"{source}: latencySlo is not a field of it", remedy=f"use the annotation {LATENCY_SLO}, which the router reads too"
         )
     try:
         policy = Policy.model_validate(fields)
     except ValidationError as error:
-        raise _invalid(error) from None
+        raise _invalid(error, source) from None
     slo = annotations.get(LATENCY_SLO)
-    return policy if slo is None else policy.model_copy(update={"latency_slo": latency_slo(slo)})
+    return policy if slo is None else policy.model_copy(update={"latency_slo": _latency_slo(slo)})
 
 
-def latency_slo(text: str) -> float:
-    """The seconds of the annotation LATENCY_SLO. Raises InvalidPolicy."""
-    match = _LATENCY.fullmatch(text)
-    seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
-    if seconds <= 0:
+def _latency_slo(text: str) -> float:
+    seconds = latency_slo_of(text)
+    if seconds is None:
         raise InvalidPolicy(f"{LATENCY_SLO}: {text[:40]!r} is not a duration above zero", remedy="write one such as 250ms or 2s")
     return seconds
 
 
-def _parse(text: str) -> dict[str, Any]:
+def _parse(text: str, source: str) -> dict[str, Any]:
     if len(text) > _MOST_CHARACTERS:
-        raise InvalidPolicy(f"{POLICY}: the text has more than {_MOST_CHARACTERS} characters", remedy="shorten it")
+        raise InvalidPolicy(f"{source}: the text has more than {_MOST_CHARACTERS} characters", remedy="shorten it")
     try:
         fields = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-        raise InvalidPolicy(f"{POLICY}: the text is neither YAML nor JSON{where}", remedy="correct it") from None
+        raise InvalidPolicy(f"{source}: the text is neither YAML nor JSON{where}", remedy="correct it") from None
     if fields is None:
         return {}
     if not isinstance(fields, dict) or not all(isinstance(name, str) for name in fields):
-        raise InvalidPolicy(f"{POLICY}: the text must be a mapping of fields", remedy="write it like steps: [5, 20, 100]")
+        raise InvalidPolicy(f"{source}: the text must be a mapping of fields", remedy="write it like steps: [5, 20, 100]")
     return fields
 
 
@@ -255,12 +251,11 @@ _TERMS = (
 )
 
 
-def _invalid(error: ValidationError) -> InvalidPolicy:
+def _invalid(error: ValidationError, source: str) -> InvalidPolicy:
     """The first thing that is wrong, with the name of its field."""
     first = error.errors(include_url=False, include_input=False)[0]
     field = ".".join(str(part) for part in first["loc"])
     problem = first["msg"]
     for pattern, words in _TERMS:
         problem = re.sub(pattern, words, problem)
-    sentence = f"{POLICY}: {field} {problem}" if field else f"{POLICY}: {problem}"
-    return InvalidPolicy(sentence, remedy="correct the annotation")
+    return InvalidPolicy(f"{source}: {field} {problem}" if field else f"{source}: {problem}", remedy="correct it")

@@ -26,7 +26,7 @@ WAKE_WITH_ROUTER = "tidegate.dev/wake-with-router"
 SHADOW_TAG = "shadow"
 
 _DEFAULT_SLO_SECONDS = 1.0
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)")
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 
@@ -116,15 +116,23 @@ def model_of(service: Mapping[str, Any]) -> RoutedModel:
     )
 
 
+def latency_slo_of(text: str) -> float | None:
+    """The seconds of the annotation LATENCY_SLO; None for a text that is no duration above zero."""
+    found = _DURATION.fullmatch(text)
+    seconds = float(found[1]) * _SECONDS[found[2]] if found else 0.0
+    return seconds if seconds > 0 else None
+
+
 def _latency_slo(model: str, annotations: Mapping[str, str], warnings: list[str]) -> float:
     """The latency of the annotation in seconds. One that cannot be read must not stop the model: it is a warning."""
     value = annotations.get(LATENCY_SLO)
-    found = _DURATION.fullmatch(value) if value is not None else None
-    if found is not None and (seconds := float(found[1]) * _SECONDS[found[2]]) > 0:
-        return seconds
-    if value is not None:
+    if value is None:
+        return _DEFAULT_SLO_SECONDS
+    seconds = latency_slo_of(value)
+    if seconds is None:
         warnings.append(f"model {model}: {LATENCY_SLO} is {value!r:.40}, not a duration such as 250ms or 2s; the default, 1s, applies.")
-    return _DEFAULT_SLO_SECONDS
+        return _DEFAULT_SLO_SECONDS
+    return seconds
 
 
 def _shadow_tolerance(model: str, annotations: Mapping[str, str], warnings: list[str]) -> float | None:

@@ -3,9 +3,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from functions.rollout.errors import InvalidPolicy
 from functions.rollout.policy import POLICY, Tolerance, policy_of
+from functions.runtime.knative.traffic import model_of
 
 
 def test_a_service_without_a_policy_gets_the_defaults() -> None:
@@ -92,6 +95,19 @@ def test_a_policy_that_makes_no_sense_is_refused_by_the_name_of_its_field(text: 
 def test_a_latency_slo_that_the_router_would_not_take_is_refused(text: str) -> None:
     with pytest.raises(InvalidPolicy, match=r"tidegate\.dev/latency-slo"):
         policy_of({"tidegate.dev/latency-slo": text})
+
+
+@given(st.from_regex(r"\d{1,12}(\.\d{1,8})?(ms|s|m|h)", fullmatch=True) | st.text())
+def test_rollout_and_router_take_the_same_latency_slos(text: str) -> None:
+    annotations = {"tidegate.dev/latency-slo": text}
+    traffic = [{"revisionName": "flights-00001", "percent": 100}]
+    model = model_of({"metadata": {"name": "flights", "annotations": annotations}, "status": {"url": "http://a", "traffic": traffic}})
+    try:
+        taken = policy_of(annotations).latency_slo
+    except InvalidPolicy:
+        assert model.warnings
+    else:
+        assert (model.latency_slo, model.warnings) == (taken, ())
 
 
 @pytest.mark.parametrize("quoted", [True, False])

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from functions.runtime.errors import NotReady
-from functions.runtime.knative.traffic import Arm, RoutedModel, model_of
+from functions.runtime.knative.traffic import Arm, RoutedModel, latency_slo_of, model_of
 
 
 def service(*traffic: dict[str, Any], **status: Any) -> dict[str, Any]:
@@ -147,3 +147,9 @@ def test_an_annotation_that_cannot_be_used_is_a_warning(annotation: str, value: 
     model = model_of(entry)
     assert (model.latency_slo, model.shadow_tolerance, model.wakes_with_router) == (1.0, None, False)
     assert model.warnings == (sentence.format(value),)
+
+
+@pytest.mark.parametrize("value", ["9" * 10 + "s", "9" * 400 + "s", "1.1234567s", "٢s", "1e3s", " 1s", "1s\n"])
+def test_a_latency_slo_is_a_number_of_bounded_length(value: str) -> None:
+    assert latency_slo_of(value) is None
+    assert latency_slo_of("999999999.999999m") == pytest.approx(999_999_999.999999 * 60)
