@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from eventing.distinct import Distinct
 from eventing.outcome import BAD_OUTCOMES
@@ -26,10 +27,8 @@ def decide(state: State, policy: Policy, now: float) -> Decision:
 
 
 def apply(state: State, decision: Decision) -> State:
-    """The state after a decision was carried out. One like the last one is not remembered again."""
-    last = state.decisions[-1] if state.decisions else None
-    repeated = last is not None and (last.kind, last.metric, last.percent) == (decision.kind, decision.metric, decision.percent)
-    if decision.kind is Kind.NONE or (repeated and decision.percent == state.percent):
+    """The state after a decision was carried out. A reason to hold is remembered if it is news."""
+    if decision.kind is Kind.NONE or (decision.kind is Kind.HOLD and not _is_news(state, decision)):
         return state
     state = replace(state, decisions=(*state.decisions, decision)[-MOST_DECISIONS:])
     if decision.kind is Kind.HOLD:
@@ -37,6 +36,16 @@ def apply(state: State, decision: Decision) -> State:
     if decision.percent != state.percent:
         state = replace(state, percent=decision.percent, step_elapsed=0.0, step_keys=Distinct())
     return replace(state, phase=decision.phase)
+
+
+def _is_news(state: State, hold: Decision) -> bool:
+    """Whether a reason to hold is a new one.
+
+    Each counts once in a step, although reasons alternate: evidence goes up and down about its threshold, and office
+    hours end each day. So a step has fewer reasons than a state remembers decisions.
+    """
+    known = list(takewhile(lambda one: one.kind in (Kind.HOLD, Kind.INCONCLUSIVE), reversed(state.decisions)))
+    return len(known) < MOST_DECISIONS and hold.metric not in {one.metric for one in known}
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +187,7 @@ def _held(state: State, policy: Policy, now: float, harm: Harm) -> Decision | No
     if following == 100 and policy.maximum_errors is not None and (safety := safety_of(state, policy.maximum_errors)) < 1 / policy.beta:
         keys, failed = state.exposed_keys, state.failed
         reason = f"{failed} of at least {keys} keys with an error do not show yet that fewer than {policy.maximum_errors:.2%} get one"
-        return _hold(state, "errors", reason, safety, 1 / policy.beta, {"keys": keys, "failed": failed})
+        return _hold(state, "maximumErrors", reason, safety, 1 / policy.beta, {"keys": keys, "failed": failed})
     return None
 
 

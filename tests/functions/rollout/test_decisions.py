@@ -5,13 +5,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from functions.rollout.announcements import of_decisions
 from functions.rollout.decisions import apply, decide
 from functions.rollout.evidence.comparison import RATIOS, Comparison
 from functions.rollout.evidence.drift import BINS, Drift
 from functions.rollout.evidence.proportion import Disagreement
 from functions.rollout.observation import observe
-from functions.rollout.state import Decision, Kind, Phase, State, approve
+from functions.rollout.state import MOST_DECISIONS, Decision, Kind, Phase, State, approve
 from tests.functions.rollout.examples import CANARY, STARTED, a_policy, a_state, an_outcome, sketch
 
 NOW = STARTED + 700.0
@@ -76,7 +79,7 @@ def test_the_last_step_is_followed_by_promotion_if_few_keys_failed() -> None:
 
     failing = replace(state, failed_keys=sketch([2**25 * key for key in range(90)]))
     held = decided(failing)
-    assert (held.kind, held.metric) == (Kind.HOLD, "errors")
+    assert (held.kind, held.metric) == (Kind.HOLD, "maximumErrors")
     assert "do not show yet that fewer than 5.00% get one" in held.sentence
     assert decided(failing, "maximumErrors: null").kind is Kind.PROMOTE
     assert decided(failing, "steps: [5, 20, 50]").metric == "steps"
@@ -195,6 +198,38 @@ def test_what_does_not_change_is_remembered_once() -> None:
         state = apply(state, decide(state, policy, NOW + second))
 
     assert [decision.metric for decision in state.decisions] == ["paused"]
+
+
+def test_reasons_that_alternate_are_remembered_once_in_a_step() -> None:
+    state, suspicious = a_complete_step(50), bad(errors=4.0)
+    unproven = replace(state, failed_keys=sketch([2**25 * key for key in range(90)]))
+    for second in range(20):
+        seen = replace(unproven, decisions=state.decisions, comparisons=suspicious if second % 2 else bad())
+        state = apply(seen, decide(seen, a_policy("paused: true" if second % 3 == 2 else ""), NOW + second))
+    assert [decision.metric for decision in state.decisions] == ["maximumErrors", "errors", "paused"]
+
+    following = apply(state, Decision(kind=Kind.ADVANCE, sentence="A user gave 60%.", percent=60, metric="manual"))
+    following = apply(following, decide(a_complete_step(60, comparisons=suspicious), a_policy(), NOW))
+    assert [decision.metric for decision in following.decisions[3:]] == ["manual", "errors"]
+
+
+def test_a_deadline_is_one_piece_of_news() -> None:
+    state, policy = a_complete_step(elapsed=86_400.0), a_policy()
+    for second in range(3):
+        state = apply(state, decide(state, policy, NOW + second))
+
+    assert [(decision.kind, decision.metric) for decision in state.decisions] == [(Kind.INCONCLUSIVE, "deadline")]
+
+
+@given(st.lists(st.text(max_size=3), max_size=40))
+def test_a_step_has_no_more_reasons_than_a_state_remembers(metrics: list[str]) -> None:
+    state, news = a_complete_step(), 0
+    for metric in metrics:
+        before = state
+        state = apply(state, Decision(kind=Kind.HOLD, sentence="because.", percent=20, metric=metric))
+        news += len(of_decisions(before, state))
+
+    assert news == min(len(set(metrics)), MOST_DECISIONS)
 
 
 def test_a_bad_canary_is_found_and_a_good_one_promoted_by_outcomes_alone() -> None:
