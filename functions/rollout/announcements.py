@@ -67,7 +67,8 @@ class Announcement:
 
 def started(state: State) -> Announcement:
     """The announcement of a rollout's start."""
-    sentence = f"{state.canary} gets {state.percent}% of the keys, {state.stable} the others."
+    share = f"{state.percent}% of the keys, {state.stable} the others" if state.percent else f"copies of the requests to {state.stable}"
+    sentence = f"{state.canary} gets {share}."
     return Announcement(
         f"{state.rollout}/started", ROLLOUT_STARTED, state.started, {**_subject(state, state.percent), "sentence": sentence}
     )
@@ -185,7 +186,7 @@ def _subject(state: State, percent: int) -> dict[str, Any]:
 
 
 def _from_json(item: Mapping[str, Any]) -> Announcement:
-    if item["type"] not in _REASONS or not {"model", "sentence"} <= item["data"].keys():
+    if item["type"] not in _REASONS or not item["id"] or not {"model", "sentence"} <= item["data"].keys():
         raise ValueError
     at = float(item["at"])
     _time(at)

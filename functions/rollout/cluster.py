@@ -25,7 +25,11 @@ class NotFound(ApiError):
     """There is no such object."""
 
 
-_ERRORS = {404: NotFound, 409: Conflict}
+class Refused(ApiError):
+    """The API will not do this, however often it is asked: it is forbidden, or invalid."""
+
+
+_ERRORS = {404: NotFound, 409: Conflict, **dict.fromkeys((400, 403, 405, 413, 415, 422), Refused)}
 
 
 class Cluster:
@@ -73,12 +77,12 @@ class Cluster:
         return found
 
     def patch(self, name: str, patch: Mapping[str, Any]) -> Object:
-        """Merge a patch (RFC 7396) into a Knative Service; returns the new one. Raises Conflict, NotFound."""
+        """Merge a patch (RFC 7396) into a Knative Service; returns the new one. Raises Conflict, NotFound and Refused."""
         new: Object = self._call(self._objects.patch_namespaced_custom_object, *self._where, name, dict(patch), _content_type=_MERGE_PATCH)
         return new
 
     def record(self, event: Mapping[str, Any]) -> None:
-        """Create an Event, unless one of its name is there already."""
+        """Create an Event, unless one of its name is there already. Raises Refused."""
         try:
             self._call(self._core.create_namespaced_event, self.namespace, dict(event))
         except Conflict:

@@ -1,17 +1,17 @@
-"""The way of announcements out: to the sink and to Kubernetes, then out of the annotation."""
+"""The ways of announcements out, to the sink and to Kubernetes, and then out of the annotation."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from common.delivery import backoff
 from functions.rollout import announcements
 from functions.rollout.announcements import Announcement
-from functions.rollout.cluster import Cluster, NotFound
+from functions.rollout.cluster import Cluster, NotFound, Refused
 from functions.rollout.metrics import Metrics
 from functions.rollout.sink import NotDelivered, Rejected, Sink
 from functions.runtime.knative.client import ApiError, Conflict
@@ -19,58 +19,60 @@ from functions.runtime.knative.client import ApiError, Conflict
 log = logging.getLogger("tidegate.rollout")
 
 Object = Mapping[str, Any]
+Send = Callable[[Announcement, Object], Awaitable[None]]
 _ATTEMPTS = 5
 _LONGEST_PAUSE_SECONDS = 60.0
 
 
 class Delivery:
-    """Delivers what waits, in order. After a failure it pauses, longer each time, so that turns do not wait for a dead sink."""
+    """Delivers what waits as Events of Kubernetes and as CloudEvents. Neither waits for the other.
+
+    An announcement leaves the annotation when both are delivered, or given up.
+    """
 
     def __init__(self, cluster: Cluster, sink: Sink | None, metrics: Metrics) -> None:
         self._cluster = cluster
         self._sink = sink
         self._metrics = metrics
-        self._failures = 0
-        self._next_attempt = 0.0
-        self._reported: dict[str, str] = {}
+        self._ways = (_Way(self._record), *([_Way(self._post)] if sink else []))
+        self._warned: dict[str, str] = {}
+        self._recorded: dict[str, str] = {}
 
     async def deliver(self, service: Object) -> None:
-        """Deliver the announcements of a Knative Service. It raises nothing: what is left waits for the next turn."""
+        """Deliver the announcements of a Knative Service. What fails is logged, and waits for the next turn."""
         pending = announcements.waiting(service)
-        if not pending or time.monotonic() < self._next_attempt:
+        if not pending:
             return
-        delivered: set[str] = set()
-        try:
-            for announcement in pending:
-                await self._deliver_one(announcement, service)
-                delivered.add(announcement.id)
-            self._failures = 0
-        except (NotDelivered, ApiError) as error:
-            self._failures += 1
-            self._next_attempt = time.monotonic() + backoff(self._failures, first=1.0, longest=_LONGEST_PAUSE_SECONDS)
-            if self._failures == 1:
-                log.warning("%s A decision about %s is kept, and delivered later.", error, service["metadata"]["name"])
+        delivered = set.intersection(*[await way.deliver(pending, service) for way in self._ways])
         if delivered:
             await self._remove(service, delivered)
 
     async def warn(self, service: Object, problem: str, at: float) -> None:
         """Report a problem as an Event of Kubernetes, once; also from several processes it is one Event."""
         name = service["metadata"]["name"]
-        if self._reported.get(name) == problem:
+        if self._warned.get(name) != problem:
+            self._warned[name] = problem
+            log.warning("%s: %s", name, problem)
+        if self._recorded.get(name) == problem:
             return
-        log.warning("%s: %s", name, problem)
         event = announcements.kubernetes_event(service, reason="RolloutNotPossible", message=problem, warning=True, at=at, identity=problem)
         try:
             await asyncio.to_thread(self._cluster.record, event)
+        except Refused as error:
+            log.error("%s The Event about %s is given up.", error, name)
         except ApiError as error:
             log.warning("%s", error)
-        else:
-            self._reported[name] = problem
-
-    async def _deliver_one(self, announcement: Announcement, service: Object) -> None:
-        await asyncio.to_thread(self._cluster.record, announcements.to_kubernetes(announcement, service))
-        if self._sink is None:
             return
+        self._recorded[name] = problem
+
+    async def _record(self, announcement: Announcement, service: Object) -> None:
+        try:
+            await asyncio.to_thread(self._cluster.record, announcements.to_kubernetes(announcement, service))
+        except Refused as error:
+            log.error("%s The Event about %s is given up.", error, announcement.id)
+
+    async def _post(self, announcement: Announcement, _: Object) -> None:
+        assert self._sink is not None  # noqa: S101 there is no such way without it
         try:
             await self._sink.post(announcements.to_event(announcement, self._cluster.namespace))
         except Rejected as error:
@@ -83,7 +85,7 @@ class Delivery:
             self._metrics.delivery("delivered")
 
     async def _remove(self, service: Object, delivered: set[str]) -> None:
-        """Remove announcements. If that fails they are delivered once more, with the same ids."""
+        """Remove announcements. If that fails, it is tried again after the next turn."""
         name = service["metadata"]["name"]
         try:
             for _ in range(_ATTEMPTS):
@@ -100,3 +102,34 @@ class Delivery:
             return
         except ApiError as error:
             log.warning("%s", error)
+
+
+class _Way:
+    """One way out, in order. After a failure it pauses, longer each time, so that turns do not wait for what is dead."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._failures = 0
+        self._next_attempt = 0.0
+        self._done: dict[str, set[str]] = {}
+        """The ids that were sent, by Service, while they wait for the other way."""
+
+    async def deliver(self, pending: Sequence[Announcement], service: Object) -> set[str]:
+        """Send what was not sent before; returns the ids of those that wait for this way no longer."""
+        name = service["metadata"]["name"]
+        done = self._done[name] = self._done.get(name, set()) & {one.id for one in pending}
+        try:
+            for announcement in pending:
+                if announcement.id in done:
+                    continue
+                if time.monotonic() < self._next_attempt:
+                    break
+                await self._send(announcement, service)
+                done.add(announcement.id)
+                self._failures = 0
+        except (NotDelivered, ApiError) as error:
+            self._failures += 1
+            self._next_attempt = time.monotonic() + backoff(self._failures, first=1.0, longest=_LONGEST_PAUSE_SECONDS)
+            if self._failures == 1:
+                log.warning("%s A decision about %s is kept, and delivered later.", error, name)
+        return done

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from functions.rollout.state import Phase, State
 
-OutcomeResult = Literal["applied", "no-rollout", "failed"]
+OutcomeResult = Literal["applied", "ignored", "no-rollout", "failed"]
 WriteResult = Literal["written", "conflict", "failed"]
 DeliveryResult = Literal["delivered", "rejected", "failed"]
 

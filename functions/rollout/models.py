@@ -6,16 +6,16 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from common.delivery import backoff
 from eventing.outcome import Outcome
-from functions.rollout.cluster import Cluster, NotFound
+from functions.rollout.cluster import Cluster, NotFound, Refused
 from functions.rollout.delivery import Delivery
 from functions.rollout.metrics import Metrics
-from functions.rollout.turn import needs_turn, turn
+from functions.rollout.turn import Turn, needs_turn, turn
 from functions.runtime.errors import Overloaded
 from functions.runtime.knative.client import ApiError, Conflict
 
@@ -71,16 +71,19 @@ class Models:
         metrics.waiting(lambda: self._count)
 
     async def apply(self, outcomes: Iterable[Outcome]) -> None:
-        """Apply outcomes. Raises ApiError when they are not written, and Overloaded when too many wait."""
+        """Apply outcomes. Raises ApiError when they are not written, and Overloaded when too many wait.
+
+        A batch of any size is taken when there is room at all: one that is larger than the limit would never be.
+        """
         by_model: dict[str, list[Outcome]] = defaultdict(list)
         for outcome in outcomes:
             by_model[outcome.model].append(outcome)
         count = sum(map(len, by_model.values()))
-        if self._count + count > self._most_waiting:
+        if self._count >= self._most_waiting:
             raise Overloaded(f"{self._count} outcomes wait already", remedy="retry later")
         self._count += count
         try:
-            await _all([self._request(name, tuple(found)) for name, found in by_model.items()])
+            await _all([self._request(name, part) for name, found in by_model.items() for part in _parts(found)])
         finally:
             self._count -= count
 
@@ -124,7 +127,7 @@ class Models:
         """One turn for these requests, and the deliveries that follow. Returns whether there is such a Knative Service."""
         outcomes = [outcome for request in requests for outcome in request.outcomes]
         try:
-            service, applied = await self._write(name, outcomes)
+            service, found = await self._write(name, outcomes)
         except Exception as error:
             # A bug fails these requests, which are sent again, and no others.
             if not isinstance(error, ApiError):
@@ -133,7 +136,11 @@ class Models:
             for request in requests:
                 _fail(request.done, error if isinstance(error, ApiError) else ApiError("internal error; see the log."))
             return True
-        self._metrics.outcomes("applied" if applied else "no-rollout", len(outcomes))
+        if found.patch is None:
+            self._metrics.outcomes("no-rollout", len(outcomes))
+        else:
+            self._metrics.outcomes("ignored", found.ignored)
+            self._metrics.outcomes("applied", len(outcomes) - found.ignored)
         for request in requests:
             if not request.done.done():
                 request.done.set_result(None)
@@ -148,33 +155,40 @@ class Models:
             # A bug there must not fail the outcomes that wait for the next turn.
             log.exception("%s: decisions were not delivered", service["metadata"]["name"])
 
-    async def _write(self, name: str, outcomes: list[Outcome]) -> tuple[Object | None, bool]:
-        """Read, apply and write, again after a conflict. Returns the Service, and whether it has a running rollout."""
+    async def _write(self, name: str, outcomes: list[Outcome]) -> tuple[Object | None, Turn]:
+        """Read, apply and write, again after a conflict. Returns the Service, if it is there, and what was written."""
         for attempt in range(1, _ATTEMPTS + 1):
             now = self._clock()
             try:
                 service = await asyncio.to_thread(self._cluster.read, name)
+                found = await asyncio.to_thread(turn, service, outcomes, now)
+                if found.problem:
+                    await self._delivery.warn(service, found.problem, now)
+                if found.state is not None:
+                    self._metrics.state(found.state)
+                return (service if found.patch is None else await self._patch(service, found.patch, now)), found
             except NotFound:
-                return None, False
-            found = await asyncio.to_thread(turn, service, outcomes, now)
-            if found.problem:
-                await self._delivery.warn(service, found.problem, now)
-            if found.state is not None:
-                self._metrics.state(found.state)
-            if found.patch is None:
-                return service, False
-            try:
-                written = await asyncio.to_thread(self._cluster.patch, name, found.patch)
+                return None, Turn()
             except Conflict:
-                self._metrics.write("conflict")
                 await asyncio.sleep(backoff(attempt, first=0.05, longest=1.0))
-            except ApiError:
-                self._metrics.write("failed")
-                raise
-            else:
-                self._metrics.write("written")
-                return written, True
         raise Conflict(f"the Knative Service {name} was changed during each of {_ATTEMPTS} attempts to write it.")
+
+    async def _patch(self, service: Object, patch: Mapping[str, Any], now: float) -> Object:
+        """Write a Service; returns the new one. A person learns of a write that is refused: without it nothing goes on."""
+        try:
+            written = await asyncio.to_thread(self._cluster.patch, service["metadata"]["name"], patch)
+        except ApiError as error:
+            self._metrics.write("conflict" if isinstance(error, Conflict) else "failed")
+            if isinstance(error, Refused):
+                await self._delivery.warn(service, f"The rollout cannot go on: {error}", now)
+            raise
+        self._metrics.write("written")
+        return written
+
+
+def _parts(outcomes: Sequence[Outcome]) -> Iterator[tuple[Outcome, ...]]:
+    for start in range(0, len(outcomes), _MOST_OUTCOMES):
+        yield tuple(outcomes[start : start + _MOST_OUTCOMES])
 
 
 def _take(waiting: list[_Request]) -> list[_Request]:

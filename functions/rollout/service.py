@@ -35,10 +35,7 @@ def begin(service: Mapping[str, Any], policy: Policy, now: float, *, canary: str
     By default, the stable revision is the one with all traffic, and the canary the newest one.
     """
     name = service["metadata"]["name"]
-    try:
-        running = rollout_of(service)
-    except InvalidState:
-        running = None  # to begin again is the remedy
+    running = before_another(service, now)
     if running is not None and running.running:
         raise NotPossible(f"{name} has a rollout of {running.canary} already", remedy="promote it or roll it back first")
     stable = stable or _only_revision(name, service)
@@ -48,6 +45,15 @@ def begin(service: Mapping[str, Any], policy: Policy, now: float, *, canary: str
             f"{name} has no revision that is newer than {stable}, which has all traffic", remedy="push a new one, or name one"
         )
     return start(rollout=f"{canary}-{int(now)}", model=name, stable=stable, canary=canary, percent=policy.steps[0], now=now)
+
+
+def before_another(service: Mapping[str, Any], now: float) -> State | None:
+    """The rollout that another one follows, which people may have ended by the traffic; None if it cannot be read."""
+    try:
+        found = rollout_of(service)
+    except InvalidState:
+        return None  # to begin again is the remedy
+    return None if found is None else adopt(service, found, now)
 
 
 def annotate(service: Mapping[str, Any], state: State) -> dict[str, Any]:

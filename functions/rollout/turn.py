@@ -23,12 +23,14 @@ _WITHOUT_POLICY = Policy(paused=True)
 class Turn:
     """What follows.
 
-    Without a `patch` there is nothing to write: the Service has no rollout, or its rollout is over. `problem` is for a
-    person: an annotation that cannot be read.
+    Without a `patch` there is nothing to write: the Service has no rollout, or its rollout is over. `ignored` is the
+    number of outcomes that are not about the rollout, or were applied before. `problem` is for a person: an annotation
+    that cannot be read.
     """
 
     patch: Mapping[str, Any] | None = None
     state: State | None = None
+    ignored: int = 0
     problem: str = ""
 
 
@@ -40,13 +42,14 @@ def turn(service: Mapping[str, Any], outcomes: Sequence[Outcome], now: float) ->
         return Turn(problem=str(error))
     if before is None or not before.running:
         return Turn(state=before)
-    policy, problem = _policy(service)
+    policy, problem = policy_or_pause(service)
     seen = observe(adopt(service, before, now), outcomes, policy, now)
     after = apply(seen, decide(seen, policy, now))
     moves = after.percent != seen.percent or after.running != seen.running
     patch = move(service, after) if moves else annotate(service, after)
     patch["metadata"]["annotations"] |= announcements.added(service, announcements.of_decisions(before, after))
-    return Turn(patch=patch, state=after, problem=problem)
+    ignored = sum(seen.ignored.values()) - sum(before.ignored.values())
+    return Turn(patch=patch, state=after, ignored=ignored, problem=problem)
 
 
 def needs_turn(service: Mapping[str, Any]) -> bool:
@@ -58,8 +61,11 @@ def needs_turn(service: Mapping[str, Any]) -> bool:
     return (state is not None and state.running) or bool(announcements.waiting(service))
 
 
-def _policy(service: Mapping[str, Any]) -> tuple[Policy, str]:
-    """The policy. An annotation that cannot be read pauses the rollout; a failing canary is rolled back nevertheless."""
+def policy_or_pause(service: Mapping[str, Any]) -> tuple[Policy, str]:
+    """The policy that applies, and a problem with that of the annotations.
+
+    One that cannot be read pauses the rollout; a failing canary is rolled back nevertheless.
+    """
     try:
         return policy_of(service["metadata"].get("annotations")), ""
     except InvalidPolicy as error:

@@ -32,11 +32,16 @@ Gate = Callable[[web.Request, Callable[[], Awaitable[web.StreamResponse]]], Awai
 
 @dataclass(slots=True)
 class Api:
-    """The API server. `gate` is called for each patch, with the function that carries it out."""
+    """The API server.
+
+    `gate` is called for each patch, with the function that carries it out. `status_of_events` is the answer to each
+    attempt to create an Event, if it is not 0.
+    """
 
     store: Store
     access: Access
     gate: Gate | None = None
+    status_of_events: int = 0
 
     def service(self, name: str = "flights") -> Object:
         return self.store.get("services", name)
@@ -104,6 +109,8 @@ async def api(stack: AsyncExitStack, tmp_path: Path) -> Api:
 
     @web.middleware
     async def gated(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+        if found.status_of_events and request.method == "POST" and request.path.endswith("/events"):
+            return web.json_response({"message": "no events"}, status=found.status_of_events)
         if found.gate is None or request.method != "PATCH":
             return await handler(request)
         return await found.gate(request, lambda: handler(request))

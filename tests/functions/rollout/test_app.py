@@ -29,7 +29,7 @@ from functions.rollout.settings import Settings
 from functions.rollout.state import Phase, State
 from functions.runtime.knative.client import Access
 from tests.functions.rollout.conftest import Api, Receiver
-from tests.functions.rollout.services import Object, outcome, service, with_rollout
+from tests.functions.rollout.services import POLICY_TEXT, Object, outcome, service, with_rollout
 from tidegate.local.apiserver.patch import merge
 
 Carry = Callable[[], Awaitable[web.StreamResponse]]
@@ -89,6 +89,12 @@ def now() -> float:
 @pytest.fixture
 def item(api: Api, now: float) -> Object:
     return api.put(with_rollout(now=now))
+
+
+@pytest.fixture
+def waiting_item(api: Api, now: float) -> Object:
+    """A Service whose rollout gives a good canary no more traffic."""
+    return api.put(with_rollout(service(annotations={POLICY: f"{POLICY_TEXT[:-1]}, paused: true}}"}), now=now))
 
 
 def state_of(api: Api, name: str = "flights") -> State:
@@ -269,6 +275,130 @@ async def test_event_that_the_sink_rejects_is_given_up(api: Api, app: Caller, si
     assert await app.post(outcome(item, 1, keys=range(40), failed=range(40), started=now).to_event()) == 204
     await api.until(lambda: not announcements.waiting(api.service()))
     assert await app.metric('tidegate_rollout_deliveries_total{result="rejected"}') == 1
+
+
+@pytest.mark.parametrize("status", [400, 403, 422])
+async def test_event_that_kubernetes_refuses_holds_no_cloudevent_back(
+    api: Api, app: Caller, sink: Receiver, item: Object, now: float, status: int
+) -> None:
+    api.status_of_events = status
+    assert await app.post(outcome(item, 1, keys=range(40), failed=range(40), started=now).to_event()) == 204
+    await api.until(lambda: not announcements.waiting(api.service()))
+    assert [event.type for event in sink.events] == ["dev.tidegate.rollout.rolledback"]
+    assert api.reasons == []
+
+
+async def test_cloudevent_is_sent_once_while_kubernetes_takes_no_events_now(
+    api: Api, app: Caller, sink: Receiver, item: Object, now: float
+) -> None:
+    api.status_of_events = 500
+    assert await app.post(outcome(item, 1, keys=range(40), failed=range(40), started=now).to_event()) == 204
+    await sink.has(1)
+    for _ in range(3):
+        assert await app.post(PING) == 204
+    assert len(announcements.waiting(api.service())) == 1
+    api.status_of_events = 0
+    while announcements.waiting(api.service()):  # it pauses after a failure
+        assert await app.post(PING) == 204
+    assert api.reasons == ["RolloutRolledBack"]
+    assert len(sink.events) == 1
+
+
+async def test_events_of_kubernetes_do_not_wait_for_the_sink(
+    api: Api, app: Caller, sink: Receiver, waiting_item: Object, now: float
+) -> None:
+    sink.status = 503
+    assert await app.post(outcome(waiting_item, 1, keys=range(10), started=now).to_event()) == 204
+    await sink.has(1)
+    assert await app.post(outcome(waiting_item, 2, keys=range(40, 80), failed=range(40, 80), started=now).to_event()) == 204
+    await api.until(lambda: len(api.reasons) == 2)
+    assert sorted(api.reasons) == ["RolloutHeld", "RolloutRolledBack"]
+    assert len(announcements.waiting(api.service())) == 2
+
+
+async def test_batch_of_any_size_is_taken_in_parts(api: Api, settings: Settings, waiting_item: Object, now: float) -> None:
+    events = [outcome(waiting_item, number, keys=[number], started=now).to_event() for number in range(1, 1_101)]
+    async with serving(settings, api.access) as app:
+        assert await app.post(*events, mode=Mode.BATCH) == 204
+        assert state_of(api).canary_counts.requests == 1_100
+        assert await app.metric('tidegate_rollout_writes_total{result="written"}') > 1
+        assert await app.metric("tidegate_rollout_waiting_outcomes") == 0
+
+
+async def test_forged_and_replayed_outcomes_are_counted_and_change_nothing(api: Api, app: Caller, item: Object, now: float) -> None:
+    genuine = outcome(item, 1, keys=[1], started=now)
+    assert await app.post(genuine.to_event()) == 204
+    evil = outcome(item, 1, keys=range(40), failed=range(40), started=now, router="evil")
+    forged = [replace(evil, rollout="another"), replace(evil, started=now - 1e6), replace(evil, started=now + 1e6)]
+    for one in [genuine, *forged, *(replace(evil, model=name) for name in ("unknown", ".", "..", "../services/flights"))]:
+        assert await app.post(one.to_event()) == 204
+    state = state_of(api)
+    assert (state.canary_counts.requests, state.canary_counts.errors, state.running) == (1, 0, True)
+    assert {reason.value: count for reason, count in state.ignored.items() if count} == {
+        "duplicate": 1, "foreign": 1, "early": 1, "future": 1}  # fmt: skip
+    assert await app.metric('tidegate_rollout_outcomes_total{result="ignored"}') == 4
+    assert await app.metric('tidegate_rollout_outcomes_total{result="applied"}') == 1
+    assert await app.metric('tidegate_rollout_outcomes_total{result="no-rollout"}') == 4
+
+
+async def test_outcome_whose_event_is_from_another_service_is_refused(api: Api, app: Caller, item: Object, now: float) -> None:
+    event = outcome(item, 1, keys=range(40), failed=range(40), started=now).to_event()
+    assert await app.post(event.with_attributes(source="/tidegate/rollouts/default/flights")) == 400
+    assert state_of(api).canary_counts.requests == 0
+
+
+async def test_two_instances_at_once_count_each_outcome_once(
+    api: Api, settings: Settings, sink: Receiver, waiting_item: Object, now: float
+) -> None:
+    item = waiting_item
+    async with serving(settings, api.access) as one, serving(settings, api.access) as other:
+
+        async def send(sequence: int) -> None:
+            event = outcome(item, sequence, keys=[sequence], started=now).to_event()
+            while await (one, other)[sequence % 2].post(event) != 204:  # a Broker sends again
+                pass
+
+        await asyncio.gather(*(send(sequence) for sequence in range(1, 13)), *(send(sequence) for sequence in range(1, 7)))
+        assert state_of(api).canary_counts.requests == 12
+        failing = outcome(item, 13, keys=range(100, 140), failed=range(100, 140), started=now).to_event()
+        assert {await one.post(failing), await other.post(failing)} == {204}
+        assert [await one.post(PING), await other.post(PING)] == [204, 204]
+        await api.until(lambda: not announcements.waiting(api.service()))
+    assert state_of(api).canary_counts.errors == 40
+    assert sorted(api.reasons) == ["RolloutHeld", "RolloutRolledBack"]
+    assert len({event.id for event in sink.events}) == 2
+
+
+async def test_service_that_is_deleted_in_a_turn_has_no_rollout(api: Api, app: Caller, item: Object, now: float) -> None:
+    async def delete_first(_: web.Request, carry: Carry) -> web.StreamResponse:
+        api.store.delete("services", "flights")
+        return await carry()
+
+    api.gate = delete_first
+    event = outcome(item, 1, keys=[1], started=now).to_event()
+    assert await app.post(event) == 204
+    api.gate = None
+    assert await app.post(event) == 204
+    assert await app.metric('tidegate_rollout_outcomes_total{result="no-rollout"}') == 2
+    api.put(service())
+    assert await app.post(event) == 204
+    assert rollout_of(api.service()) is None
+
+
+async def test_write_that_kubernetes_refuses_is_an_event_for_a_person(api: Api, app: Caller, item: Object, now: float) -> None:
+    async def refuse(_: web.Request, __: Carry) -> web.StreamResponse:
+        sentence = 'Service "flights" is invalid: metadata.annotations: Too long: must have at most 262144 bytes'
+        return web.json_response({"message": sentence}, status=422)
+
+    api.gate = refuse
+    event = outcome(item, 1, keys=[1], started=now).to_event()
+    assert [await app.post(event), await app.post(event)] == [503, 503]
+    (found,) = api.store.list("events")
+    assert found["reason"] == "RolloutNotPossible"
+    assert "must have at most 262144 bytes" in found["message"]
+    api.gate = None
+    assert await app.post(event) == 204
+    assert state_of(api).canary_counts.requests == 1
 
 
 async def test_unreadable_policy_is_one_event_of_kubernetes(api: Api, app: Caller, now: float) -> None:

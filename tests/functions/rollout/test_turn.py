@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from functions.rollout import announcements
 from functions.rollout.codec import STATE
 from functions.rollout.policy import POLICY
@@ -65,11 +67,12 @@ def test_traffic_that_a_user_sets_ends_the_rollout_and_stays() -> None:
     assert (announced.type, announced.data["metric"]) == ("dev.tidegate.rollout.promoted", "manual")
 
 
-def test_unreadable_policy_pauses_and_still_protects() -> None:
+@pytest.mark.parametrize("text", ["steps: [a]", "# steps" * 40_000])
+def test_unreadable_policy_pauses_and_still_protects(text: str) -> None:
     item = with_rollout()
-    item["metadata"]["annotations"][POLICY] = "steps: [a]"
+    item["metadata"]["annotations"][POLICY] = text
     good = turn(item, [outcome(item, 1, keys=range(1000))], STARTED + 10_000)
-    assert "steps" in good.problem
+    assert good.problem.startswith(f"The rollout is paused: {POLICY}: ")
     assert good.patch is not None
     assert "spec" not in good.patch
     bad = turn(item, [outcome(item, 1, keys=range(100), failed=range(100))], STARTED + 2)
@@ -77,9 +80,10 @@ def test_unreadable_policy_pauses_and_still_protects() -> None:
     assert bad.state.phase is Phase.ROLLED_BACK
 
 
-def test_state_of_another_program_is_a_problem_and_stays() -> None:
+@pytest.mark.parametrize("text", ["{}", "{", "x" * 256 * 1024, "[" * 256 * 1024])
+def test_state_of_another_program_is_a_problem_and_stays(text: str) -> None:
     item = with_rollout()
-    item["metadata"]["annotations"][STATE] = "{}"
+    item["metadata"]["annotations"][STATE] = text
     found = turn(item, [], STARTED)
     assert found.patch is None
     assert STATE in found.problem
