@@ -79,10 +79,13 @@ def start(
 
     asked, percentages = _text_of(policy), _percentages(steps)
     with _cluster(kubeconfig, context, namespace, state_dir) as cluster:
-        state = actions.start(cluster, model, canary=revision, stable=stable, policy=asked, steps=percentages)
+        state = actions.start(
+            cluster, model, canary=revision, stable=stable, policy=asked, policy_name=str(policy) if policy else None, steps=percentages
+        )
         if wait:
             return _watch(cluster, model, as_json)
-        _say(state, f"{state.canary} gets {state.percent}% of {model}; `tidegate rollout watch {model}` follows it.", as_json)
+        share = f"{state.percent}% of {model}" if state.percent else f"copies of the requests for {model}"
+        _say(state, f"{state.canary} gets {share}; `tidegate rollout watch {model}` follows it.", as_json)
     return 0
 
 

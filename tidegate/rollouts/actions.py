@@ -15,8 +15,9 @@ from functions.rollout import announcements
 from functions.rollout.cluster import Cluster, NotFound
 from functions.rollout.decisions import apply
 from functions.rollout.policy import POLICY, Policy, policy_of
-from functions.rollout.service import adopt, annotate, begin, move, rollout_of
+from functions.rollout.service import adopt, annotate, before_another, begin, move, rollout_of
 from functions.rollout.state import Decision, Kind, Phase, State, approve
+from functions.rollout.turn import policy_or_pause
 from functions.runtime.knative.client import Conflict
 from functions.runtime.knative.objects import SERVICE_LABEL, condition
 
@@ -31,17 +32,18 @@ class NoRollout(RemediedError):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A rollout as it was read, with its policy."""
+    """A rollout as it was read, with the policy that applies, and a problem with that of the Service."""
 
     service: Object
     state: State
     policy: Policy
+    problem: str = ""
 
 
 def find(cluster: Cluster, model: str) -> Found:
-    """The rollout of a model, which may be over. Raises NoRollout, InvalidState, InvalidPolicy and ApiError."""
+    """The rollout of a model, which may be over. Raises NoRollout, InvalidState and ApiError."""
     service = _service(cluster, model)
-    return Found(service, _state(service), _policy(service))
+    return Found(service, _state(service), *policy_or_pause(service))
 
 
 def start(
@@ -51,6 +53,7 @@ def start(
     canary: str | None = None,
     stable: str | None = None,
     policy: str | None = None,
+    policy_name: str | None = None,
     steps: tuple[int, ...] | None = None,
 ) -> State:
     """Begin a rollout. `policy` is the text of one, and `steps` replace its steps; by default the Service's own is used."""
@@ -60,14 +63,15 @@ def start(
     def write(service: Object) -> tuple[State, Patch]:
         annotations = service["metadata"].get("annotations") or {}
         text = annotations.get(POLICY, "") if policy is None else policy
+        chosen, now = policy_of({**annotations, POLICY: text}, source=policy_name or POLICY), time.time()
         if steps is not None:
             text = _with_field(text, "steps", list(steps))
-        chosen = policy_of({**annotations, POLICY: text})
-        state = begin(service, chosen, time.time(), canary=canary, stable=stable)
+            chosen = policy_of({**annotations, POLICY: text}, source="--steps")
+        state = begin(service, chosen, now, canary=canary, stable=stable)
         patch = move(service, state)
         patch["metadata"]["annotations"] |= {
             **({POLICY: text} if text else {}),
-            **announcements.added(service, [announcements.started(state)]),
+            **announcements.added(service, [*_end_of_former(service, now), announcements.started(state)]),
         }
         return state, patch
 
@@ -88,7 +92,8 @@ def pause(cluster: Cluster, model: str) -> State:
     """Keep the canary's share until it is resumed. A canary that fails is rolled back nevertheless."""
 
     def write(service: Object) -> tuple[State, Patch]:
-        return _running(service), _set_paused(service, paused=True)
+        _, running = _running(service)
+        return running, _set_paused(service, paused=True)
 
     return _write(cluster, model, write)
 
@@ -97,7 +102,7 @@ def resume(cluster: Cluster, model: str) -> State:
     """Go on, also beyond a percentage at which the policy waits for a person."""
 
     def write(service: Object) -> tuple[State, Patch]:
-        running = _running(service)
+        before, running = _running(service)
         if running.phase is Phase.INCONCLUSIVE:
             raise NoRollout(
                 f"the rollout of {running.canary} has reached its deadline",
@@ -106,6 +111,7 @@ def resume(cluster: Cluster, model: str) -> State:
         state = approve(running, running.percent)
         patch = annotate(service, state)
         patch["metadata"]["annotations"] |= _set_paused(service, paused=False)["metadata"]["annotations"]
+        patch["metadata"]["annotations"] |= announcements.added(service, announcements.of_decisions(before, state))
         return state, patch
 
     return _write(cluster, model, write)
@@ -113,9 +119,9 @@ def resume(cluster: Cluster, model: str) -> State:
 
 def _end(cluster: Cluster, model: str, kind: Kind, phase: Phase, percent: int, done: str) -> State:
     def write(service: Object) -> tuple[State, Patch]:
-        before = _running(service)
-        sentence = f"{before.canary} is {done}: a user asked for it."
-        after = apply(before, Decision(kind=kind, sentence=sentence, percent=percent, phase=phase, metric="manual", at=time.time()))
+        before, running = _running(service)
+        sentence = f"{running.canary} is {done}: a user asked for it."
+        after = apply(running, Decision(kind=kind, sentence=sentence, percent=percent, phase=phase, metric="manual", at=time.time()))
         patch = move(service, after)
         patch["metadata"]["annotations"] |= announcements.added(service, announcements.of_decisions(before, after))
         return after, patch
@@ -131,6 +137,8 @@ def _write(cluster: Cluster, model: str, change: Callable[[Object], tuple[State,
             cluster.patch(model, patch)
         except Conflict:
             continue
+        except NotFound:
+            raise _no_service(cluster, model) from None
         return state
     raise Conflict(f"the Knative Service {model} was changed during each of {_ATTEMPTS} attempts to write it.")
 
@@ -139,9 +147,11 @@ def _service(cluster: Cluster, model: str) -> Object:
     try:
         return cluster.read(model)
     except NotFound:
-        raise NoRollout(
-            f"the namespace {cluster.namespace} has no Knative Service {model}", remedy="see `kubectl get ksvc` for those there"
-        ) from None
+        raise _no_service(cluster, model) from None
+
+
+def _no_service(cluster: Cluster, model: str) -> NoRollout:
+    return NoRollout(f"the namespace {cluster.namespace} has no Knative Service {model}", remedy="see `kubectl get ksvc` for those there")
 
 
 def _check_revision(cluster: Cluster, model: str, name: str) -> None:
@@ -168,14 +178,24 @@ def _policy(service: Object) -> Policy:
     return policy_of(service["metadata"].get("annotations"))
 
 
-def _running(service: Object) -> State:
-    """The rollout with what people have changed. It is found whatever its policy is, since it must be possible to end it."""
-    state = adopt(service, _state(service), time.time())
+def _end_of_former(service: Object, now: float) -> list[announcements.Announcement]:
+    """The end of the rollout before this one, if it is in the traffic that a person has changed and nothing saw it yet."""
+    after = before_another(service, now)
+    return announcements.of_decisions(_state(service), after) if after is not None else []
+
+
+def _running(service: Object) -> tuple[State, State]:
+    """The rollout as it was written, and with what people have changed since.
+
+    It is found whatever its policy is, since it must be possible to end it.
+    """
+    before = _state(service)
+    state = adopt(service, before, time.time())
     if not state.running:
         name = service["metadata"]["name"]
         over = state.phase.value.replace("-", " ")
         raise NoRollout(f"the rollout of {state.canary} is over: it was {over}", remedy=f"start another one: tidegate rollout start {name}")
-    return state
+    return before, state
 
 
 def _set_paused(service: Object, *, paused: bool) -> Patch:
@@ -186,7 +206,6 @@ def _set_paused(service: Object, *, paused: bool) -> Patch:
 
 
 def _with_field(policy: str, name: str, value: object) -> str:
-    """The text of a policy with another value of a field. A text that is no policy stays, for its own error."""
-    policy_of({POLICY: policy})
+    """The text of a policy, which must be a valid one, with another value of a field."""
     fields: Mapping[str, object] = yaml.safe_load(policy) or {}
     return orjson.dumps({**fields, name: value}, default=str).decode()

@@ -37,6 +37,7 @@ def document_of(found: Found, now: float | None = None) -> Document:
             _arm("canary", state.canary, state.canary_counts, state.percent, len(state.canary_keys)),
         ],
         "evidence": _evidence(state, policy),
+        "problem": found.problem if state.running else "",
         "next": decide(state, policy, now).sentence,
         "silentSeconds": round(now - state.clock) if state.running and now - state.clock > _SILENT_SECONDS else 0,
         "ignored": {reason.value: count for reason, count in state.ignored.items() if count},

@@ -26,6 +26,8 @@ _OF_EVIDENCE = {
 def rendered(document: Document) -> RenderableType:
     """Everything about a rollout."""
     parts: list[RenderableType] = [Text(headline(document)), _arms(document), _evidence(document), Text(f"Next: {document['next']}")]
+    if document["problem"]:
+        parts.append(Text(document["problem"]))
     if document["silentSeconds"]:
         parts.append(Text(silence(document)))
     return Group(*parts)
@@ -52,7 +54,7 @@ def line(document: Document) -> str:
     )
     strongest = max(document["evidence"], key=lambda one: one["eValue"] / one["threshold"], default=None)
     shown = f"; {_OF_EVIDENCE[strongest['metric']]}: {_of(strongest)}" if strongest else ""
-    return f"{arms}{shown}. {document['next']}"
+    return " ".join(filter(None, (f"{arms}{shown}.", document["next"], document["problem"])))
 
 
 def history(decisions: Sequence[Document]) -> RenderableType:

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from functions.rollout import announcements
+from functions.rollout.cluster import Cluster
 from functions.rollout.codec import STATE
 from functions.rollout.policy import POLICY, policy_of
 from functions.rollout.service import rollout_of
@@ -126,6 +127,14 @@ async def test_start_splits_the_traffic_and_is_announced(rollout: Call, store: S
     assert (announced.type, announced.data["canary"]) == ("dev.tidegate.rollout.started", CANARY)
 
 
+async def test_shadow_gets_copies_and_no_percentage(rollout: Call, store: Store, capsys: Capture) -> None:
+    assert await rollout("start", "flights", "--steps", "0,100") == 0
+    assert split(store) == {STABLE: 100, CANARY: 0}
+    assert f"{CANARY} gets copies of the requests for flights;" in capsys.readouterr().out
+    (announced,) = announcements.waiting(store.get("services", "flights"))
+    assert announced.data["sentence"] == f"{CANARY} gets copies of the requests to {STABLE}."
+
+
 async def test_start_takes_revisions_steps_and_policy(rollout: Call, store: Store, change: Change, tmp_path: Path) -> None:
     change({"spec": {"traffic": [{"latestRevision": True, "percent": 100}]}})
     file = tmp_path / "policy.yaml"
@@ -145,12 +154,24 @@ async def test_start_takes_revisions_steps_and_policy(rollout: Call, store: Stor
         ({"status": None}, ["other"], "has no Knative Service other"),
         ({"spec": {"traffic": [{"revisionName": CANARY, "percent": 100}]}}, ["flights"], f"no revision that is newer than {CANARY}"),
         ({}, ["flights", "--revision", "flights-00009"], "flights has no revision flights-00009"),
-        ({}, ["flights", "--steps", "50,20"], "steps must be percentages that increase"),
+        ({}, ["flights", "--steps", "50,20"], "tidegate: --steps: steps must be percentages that increase"),
+        ({}, ["flights", "--steps", "100"], "tidegate: --steps: steps must begin below 100"),
+        ({}, ["flights", "--policy", "policy.yaml"], "tidegate: policy.yaml: steps must be a list; correct it."),
     ],
 )
 async def test_start_refuses_what_makes_no_sense(
-    rollout: Call, store: Store, change: Change, capsys: Capture, change_it: Object, arguments: list[str], sentence: str
+    rollout: Call,
+    store: Store,
+    change: Change,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    change_it: Object,
+    arguments: list[str],
+    sentence: str,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "policy.yaml").write_text("steps: many")
     change(change_it)
     before = store.get("services", "flights")
     assert await rollout("start", *arguments) == 1
@@ -185,6 +206,60 @@ async def test_person_ends_a_rollout(
     assert await rollout(command, "flights") == 1
     assert "is over" in capsys.readouterr().err
     assert await rollout("watch", "flights") == (0 if phase is Phase.PROMOTED else 3)
+
+
+@pytest.mark.parametrize(("command", "type_"), [("promote", "promoted"), ("abort", "rolledback"), ("resume", "")])
+async def test_traffic_that_a_person_has_changed_is_announced_by_the_next_command(
+    rollout: Call, store: Store, change: Change, command: str, type_: str
+) -> None:
+    assert await rollout("start", "flights") == 0
+    change(
+        {"spec": {"traffic": [{"revisionName": STABLE, "percent": 70, "tag": "a"}, {"revisionName": CANARY, "percent": 30, "tag": "b"}]}}
+    )
+    assert await rollout(command, "flights") == 0
+    announced = announcements.waiting(store.get("services", "flights"))
+    assert [one.type.rpartition(".")[2] for one in announced] == list(filter(None, ["started", "advanced", type_]))
+    assert announced[1].data["sentence"] == f"A user gave 30% to {CANARY}."
+
+
+async def test_rollout_that_a_person_has_ended_by_the_traffic_is_followed_by_another(rollout: Call, store: Store, change: Change) -> None:
+    assert await rollout("start", "flights") == 0
+    first = state_of(store).rollout
+    change({"spec": {"traffic": [{"revisionName": STABLE, "percent": 100, "tag": "stable"}]}})
+    assert await rollout("start", "flights", "--steps", "20,100") == 0
+    assert split(store) == {STABLE: 80, CANARY: 20}
+    announced = announcements.waiting(store.get("services", "flights"))
+    assert [one.type.rpartition(".")[2] for one in announced] == ["started", "rolledback", "started"]
+    assert announced[1].data["rollout"] == first
+
+
+async def test_two_people_start_one_rollout(rollout: Call, store: Store) -> None:
+    assert sorted(await asyncio.gather(rollout("start", "flights"), rollout("start", "flights"))) == [0, 1]
+    assert len(announcements.waiting(store.get("services", "flights"))) == 1
+
+
+async def test_service_that_is_deleted_meanwhile_is_named(
+    rollout: Call, store: Store, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await rollout("start", "flights") == 0
+    monkeypatch.setattr("time.sleep", lambda _: store.delete("services", "flights"))
+    assert await rollout("watch", "flights") == 1
+    assert "has no Knative Service flights" in capsys.readouterr().err
+
+
+async def test_service_that_is_deleted_before_the_write_is_named(
+    rollout: Call, store: Store, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await rollout("start", "flights") == 0
+    patch = Cluster.patch
+
+    def deleted(cluster: Cluster, name: str, change: Object) -> Object:
+        store.delete("services", "flights")
+        return patch(cluster, name, change)
+
+    monkeypatch.setattr(Cluster, "patch", deleted)
+    assert await rollout("abort", "flights") == 1
+    assert "has no Knative Service flights" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["promote", "abort"])
@@ -300,6 +375,39 @@ async def test_watch_prints_a_line_only_for_a_change(rollout: Call, store: Store
     monkeypatch.setattr("time.sleep", look)
     assert await rollout("watch", "flights", "--json") == 0
     assert [json.loads(line)["phase"] for line in capsys.readouterr().out.splitlines()] == ["running", "promoted"]
+
+
+async def test_watch_shows_a_policy_that_becomes_unreadable(
+    rollout: Call, store: Store, change: Change, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policies = iter(["steps: many", store.get("services", "flights")["metadata"]["annotations"][POLICY]])
+
+    def look(_: float) -> None:
+        if text := next(policies, None):
+            change({"metadata": {"annotations": {POLICY: text}}})
+        else:
+            take_turn(store, keys=range(100))
+
+    assert await rollout("start", "flights") == 0
+    capsys.readouterr()
+    monkeypatch.setattr("time.sleep", look)
+    assert await rollout("watch", "flights") == 0
+    lines = capsys.readouterr().out.splitlines()
+    problem = f"The rollout is paused: {POLICY}: steps must be a list; correct it."
+    assert [problem in line for line in lines] == [False, True, False, False]
+
+
+async def test_status_shows_a_policy_that_is_unreadable(rollout: Call, change: Change, capsys: Capture) -> None:
+    assert await rollout("start", "flights") == 0
+    change({"metadata": {"annotations": {POLICY: "steps: many"}}})
+    capsys.readouterr()
+    assert await rollout("status", "flights") == 0
+    assert f"The rollout is paused: {POLICY}: steps must be a list; correct it." in capsys.readouterr().out
+    assert await rollout("status", "flights", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["problem"].startswith("The rollout is paused: ")
+    assert await rollout("history", "flights") == 0
+    assert await rollout("pause", "flights") == 1
+    assert f"{POLICY}: steps must be a list; correct it." in capsys.readouterr().err
 
 
 async def test_another_rollout_ends_the_watch_of_the_first(rollout: Call, store: Store, change: Change, capsys: Capture) -> None:
