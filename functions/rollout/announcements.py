@@ -170,8 +170,9 @@ def _of_decision(state: State, decision: Decision) -> Announcement:
         "threshold": decision.threshold,
         "counts": dict(decision.counts),
     }
-    kind = _TYPES[decision.kind]
-    return Announcement(f"{state.rollout}/{decision.kind.value}-{round(decision.at * 1000)}", kind, decision.at, data)
+    # What a person has changed and what follows from it are decisions of one time.
+    identity = f"{decision.kind.value}-{decision.percent}-{round(decision.at * 1000)}"
+    return Announcement(f"{state.rollout}/{identity}", _TYPES[decision.kind], decision.at, data)
 
 
 def _subject(state: State, percent: int) -> dict[str, Any]:

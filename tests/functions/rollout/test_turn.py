@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from functions.rollout import announcements
@@ -65,6 +67,21 @@ def test_traffic_that_a_user_sets_ends_the_rollout_and_stays() -> None:
     assert "spec" not in found.patch
     (announced,) = announcements.waiting(after(item, found.patch))
     assert (announced.type, announced.data["metric"]) == ("dev.tidegate.rollout.promoted", "manual")
+
+
+def test_percentage_that_a_user_sets_and_the_next_one_are_two_announcements() -> None:
+    item = with_rollout(service(annotations={POLICY: "{steps: [10, 50, 90], minimumDuration: 0, minimumKeys: 5}"}))
+    split = {STABLE: 80, CANARY: 20}
+    item["spec"]["traffic"] = [{"revisionName": name, "percent": percent, "tag": name} for name, percent in split.items()]
+    seen = outcome(item, 1, keys=range(40))
+    arms = [replace(arm, percent=split[arm.revision]) for arm in seen.arms]
+    found = turn(item, [replace(seen, arms=arms)], STARTED + 2)
+    assert found.patch is not None
+    first, second = announcements.waiting(after(item, found.patch))
+    assert (first.data["percent"], second.data["percent"]) == (20, 50)
+    assert first.id != second.id
+    names = {announcements.to_kubernetes(one, item)["metadata"]["name"] for one in (first, second)}
+    assert len(names) == 2
 
 
 @pytest.mark.parametrize("text", ["steps: [a]", "# steps" * 40_000])
