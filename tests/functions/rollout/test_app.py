@@ -385,18 +385,14 @@ async def test_service_that_is_deleted_in_a_turn_has_no_rollout(api: Api, app: C
     assert rollout_of(api.service()) is None
 
 
-async def test_write_that_kubernetes_refuses_is_an_event_for_a_person(api: Api, app: Caller, item: Object, now: float) -> None:
-    async def refuse(_: web.Request, __: Carry) -> web.StreamResponse:
-        sentence = 'Service "flights" is invalid: metadata.annotations: Too long: must have at most 262144 bytes'
-        return web.json_response({"message": sentence}, status=422)
-
-    api.gate = refuse
+async def test_annotations_without_room_for_the_state_are_an_event_for_a_person(api: Api, app: Caller, now: float) -> None:
+    item = api.put(with_rollout(service(annotations={"example.com/large": "x" * 256 * 1024}), now=now))
     event = outcome(item, 1, keys=[1], started=now).to_event()
     assert [await app.post(event), await app.post(event)] == [503, 503]
     (found,) = api.store.list("events")
     assert found["reason"] == "RolloutNotPossible"
-    assert "must have at most 262144 bytes" in found["message"]
-    api.gate = None
+    assert "metadata.annotations must have at most 262144 bytes" in found["message"]
+    api.store.update("services", merge(api.service(), {"metadata": {"annotations": {"example.com/large": None}}}))
     assert await app.post(event) == 204
     assert state_of(api).canary_counts.requests == 1
 

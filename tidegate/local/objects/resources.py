@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tidegate.local.objects.podspec import PodSpec, RevisionSpec
 from tidegate.local.objects.validation import Json, StrictModel
+
+_MOST_ANNOTATION_BYTES = 256 * 1024
 
 
 class Metadata(StrictModel):
@@ -27,6 +29,14 @@ class Metadata(StrictModel):
     deletion_grace_period_seconds: int | None = None
     managed_fields: Json = None
     self_link: str | None = None
+
+    @field_validator("annotations")
+    @classmethod
+    def _bounded(cls, value: dict[str, str]) -> dict[str, str]:
+        """As in the API server, of names and values together."""
+        if sum(len(text.encode(errors="surrogatepass")) for pair in value.items() for text in pair) > _MOST_ANNOTATION_BYTES:
+            raise ValueError(f"must have at most {_MOST_ANNOTATION_BYTES} bytes")
+        return value
 
 
 class Manifest(StrictModel):

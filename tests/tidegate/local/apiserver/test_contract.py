@@ -108,6 +108,16 @@ async def test_json_patch_is_atomic(api: Api) -> None:
     assert (await fails(api.patch_namespaced_custom_object, *WHERE, NAME, operations, **JSON_PATCH))[0] == 422
 
 
+async def test_annotations_have_256_kib_together(api: Api) -> None:
+    annotations = {f"example.com/{number}": "x" * 100_000 for number in range(3)}
+    status, body = await fails(api.patch_namespaced_custom_object, *WHERE, NAME, {"metadata": {"annotations": annotations}})
+    assert status == 422
+    assert "metadata.annotations" in body
+    assert "262144 bytes" in body
+    del annotations["example.com/2"]
+    await call(api.patch_namespaced_custom_object, *WHERE, NAME, {"metadata": {"annotations": annotations}})
+
+
 async def test_unsupported_kind_of_patch_is_refused(api: Api) -> None:
     strategic = {"_content_type": "application/strategic-merge-patch+json"}
     assert (await fails(api.patch_namespaced_custom_object, *WHERE, NAME, {}, **strategic))[0] == 415
