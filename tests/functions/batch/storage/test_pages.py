@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.batch.errors import InvalidDataset
+from functions.batch.storage import parquet
 from functions.batch.storage.column_chunks import column_chunks
 from functions.batch.storage.pages import InvalidPage, page_headers, parse
 from tests.functions.batch.storage.datasets import opened, rows_of
@@ -73,3 +74,15 @@ def test_small_pages_of_a_large_row_group_are_read(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(TABLE, path, use_dictionary=False, data_page_size=100_000, write_batch_size=100)
     assert rows_of(opened(path, memory_bytes=4 * MIB)) == TABLE.to_pylist()
+
+
+def test_pages_are_checked_once_for_all_stretches_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(TABLE, path, use_dictionary=False, data_page_size=100_000, write_batch_size=100)
+    checked = []
+    monkeypatch.setattr(parquet, "page_headers", lambda *place: checked.append(place) or page_headers(*place))
+    source = opened(path, memory_bytes=4 * MIB)
+    wanted = [(0, 10), (1_000, 10), (3_990, 10)]
+    found = [row for pieces in source.stretches(source.files[0], wanted) for piece in pieces for row in piece.batch.to_pylist()]
+    assert found == [row for first, rows in wanted for row in TABLE.slice(first, rows).to_pylist()]
+    assert len(checked) == 1  # the only large column
