@@ -63,7 +63,8 @@ def digest_of(location: str, policy: Policy) -> str | None:
     if store.stat(place) is None:
         return None
     try:
-        with store.open(place) as file:
+        opened: Any = store.open(place)
+        with opened as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except DAMAGED as error:
         raise damaged(location, error) from None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing.context
 import os
 import random
 import re
 import signal
 import sys
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -187,10 +187,16 @@ async def test_command_shares_a_run_among_processes_and_goes_on_with_them(datase
 async def test_complete_run_starts_no_further_processes(dataset: Path, quick: Asked, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     request = BatchRequest(model="flights", input=str(dataset / "in.parquet"), output=str(dataset / "out"), run="one")
     whole = await run(request, url=url)
-    started, start = [], multiprocessing.context.SpawnProcess.start
-    monkeypatch.setattr(multiprocessing.context.SpawnProcess, "start", lambda process: started.append(process) or start(process))
+    start, started = SpawnProcess.start, 0
+
+    def counted(process: SpawnProcess) -> None:
+        nonlocal started
+        started += 1
+        start(process)
+
+    monkeypatch.setattr(SpawnProcess, "start", counted)
     summary = await asyncio.to_thread(batch_shards.run, request, 3, url, BatchLimits())
-    assert (summary.digest, summary.scored, len(started)) == (whole.digest, 0, 1)
+    assert (summary.digest, summary.scored, started) == (whole.digest, 0, 1)
 
 
 async def test_error_of_a_shard_is_one_sentence(dataset: Path, quick: Asked, url: str) -> None:
