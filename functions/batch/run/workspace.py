@@ -162,9 +162,10 @@ class Workspace:
     def discard(self) -> None:
         """Remove the state of an unfinished run, and its parts unless they are in their place."""
         prefix = _STATE if self.layout.in_place else ""
+        ignored = (WriteFailed,) if self.work.is_local else ()
         # What names the run goes last: the rest of it is found again after a kill.
         for name in sorted(self.work.list(prefix), key=_HEADER.__eq__):
-            with suppress(WriteFailed):
+            with suppress(*ignored):
                 self.work.delete(name)
         if self.work.path is not None:
             shutil.rmtree(self.work.path / prefix, ignore_errors=True)
