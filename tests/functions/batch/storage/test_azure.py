@@ -124,5 +124,7 @@ def test_account_behind_a_firewall_is_one_sentence_soon(dropping: str, monkeypat
     monkeypatch.setattr(azure, "_CONNECT_SECONDS", 0.1)
     monkeypatch.setattr(azure, "getproxies", dict)
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", f"{NAMED};BlobEndpoint=http://{dropping}/a")
-    with pytest.raises(InvalidPath, match=rf"^no connection to the storage account at {dropping} within 0\.1 s; check AZURE_STORAGE_SER"):
+    with pytest.raises(
+        InvalidPath, match=rf"^no connection to the storage account at {dropping} within 0\.1 s; check AZURE_STORAGE_SERVICE_ENDPOINT"
+    ):
         opened("az://b/a.csv")
