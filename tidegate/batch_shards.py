@@ -33,7 +33,7 @@ def run(
     """Score the input with `count` processes, each of which has `limits`. Raises the first TidegateError of one.
 
     The first process begins alone until it has scored rows, so that a wrong request is one error, and a run has begun
-    before others join it.
+    before others join it: none if the run turns out to be complete.
     """
     with _started() as start:
         shards = _Shards(count, progress)
@@ -48,7 +48,7 @@ def run(
                 except EOFError:
                     del connections[connection]
                     shards.ended(index)
-                if not have_joined:
+                if not have_joined and not shards.is_complete:
                     have_joined = True
                     connections |= {start(request, Shard(other, count), url, limits): other for other in range(1, count)}
         return shards.summary()
@@ -91,6 +91,11 @@ class _Shards:
             raise TidegateError(
                 f"process {index + 1} of {self._count} ended before its share was done", remedy="go on by `tidegate batch resume`"
             )
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether a process has found the output there, or has completed it."""
+        return any(one.complete for one in self._summaries.values())
 
     def summary(self) -> job.Summary:
         """Return the summary of the whole, by the process that completed it."""

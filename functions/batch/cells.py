@@ -43,7 +43,10 @@ def json_values(column: pa.Array) -> list[Any]:
 
 def keys(column: pa.Array) -> list[str | None]:
     """Return the canonical string of each cell; None for null, NaN and an empty string. Raises InvalidCell."""
-    return _each(_python_values(column), lambda value: None if value is None else _key(value))
+    found = _python_values(column)
+    if is_text(column.type.value_type if types.is_dictionary(column.type) else column.type):  # by far the most keys
+        return [text or None for text in found]
+    return _each(found, lambda value: None if value is None else _key(value))
 
 
 def _key(value: Any) -> str | None:

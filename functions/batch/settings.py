@@ -27,7 +27,7 @@ class BatchLimits:
 
     chunk_rows: int = 16_384
     """TIDEGATE_BATCH_CHUNK_ROWS of a request: enough that the prediction dominates it, few enough that several requests
-    share a function's limit of waiting rows. Requests of JSON, which those with keys are, are also limited in bytes."""
+    share a function's limit of waiting rows. Requests are also limited in bytes."""
 
     json_bytes: int = 3 * 2**20
     """Bytes of JSON in a request: below the 4 MiB that a model function takes (TIDEGATE_MAX_JSON_BYTES)."""

@@ -1,13 +1,13 @@
 """Rows of a dataset as an Open Inference request, one tensor for each column, and responses as columns. Pure functions.
 
-With routing keys a request is JSON, which the router divides by key. Without, numbers are binary tensors (Triton's
-"Binary Tensor Data Extension"), bounded only by the limit of a body. Strings are JSON in both, since JSON parsers read
-them several times faster.
+Numbers are binary tensors (Triton's "Binary Tensor Data Extension"), bounded only by the limit of a body; strings and
+routing keys are JSON, since JSON parsers read them several times faster. A request can be JSON as a whole, for a router
+or a model without the extension.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,24 +51,25 @@ class Body(NamedTuple):
 Numbers = int | Sequence[int] | NDArray[np.int64]
 
 
-def encode(batch: pa.RecordBatch, inputs: Sequence[Input], key: str | None, numbers: Numbers) -> Body:
+def encode(batch: pa.RecordBatch, inputs: Sequence[Input], key: str | None, numbers: Numbers, *, binary: bool = True) -> Body:
     """Return the request for some rows; null and NaN become null, or NaN in binary tensors.
 
     `numbers` are the rows in the file, from 0. Raises InvalidDataset for a value that the input's
     datatype cannot hold, and for a key without a canonical string.
     """
-    if key is None:
-        return _binary(batch, inputs, numbers)
+    parameters = {} if key is None else {KEYS: _keys(batch.column(key), key, numbers)}
+    if binary:
+        return _binary(batch, inputs, parameters, numbers)
     tensors = [_json_tensor(item, _cast(batch.column(item.name), item, numbers)) for item in inputs]
-    return Body(orjson.dumps({"parameters": {KEYS: _keys(batch.column(key), key, numbers)}, "inputs": tensors}))
+    return Body(orjson.dumps({"parameters": parameters, "inputs": tensors}))
 
 
-def request_bytes(batch: pa.RecordBatch, inputs: Sequence[Input], key: str | None) -> tuple[int, int]:
+def request_bytes(batch: pa.RecordBatch, inputs: Sequence[Input], key: str | None, *, binary: bool = True) -> tuple[int, int]:
     """Return upper bounds of the JSON and binary bytes of a request, except for escapes and for nulls among integers."""
     texts = [batch.column(name) for name in [item.name for item in inputs if item.datatype == "BYTES"] + ([key] if key else [])]
     text = sum([_text_bytes(column) + _QUOTE_BYTES * len(column) for column in texts])
     numbers: int = batch.num_rows * sum(item.datatype != "BYTES" for item in inputs)
-    return (text, _DOUBLE_BYTES * numbers) if key is None else (text + _NUMBER_BYTES * numbers, 0)
+    return (text, _DOUBLE_BYTES * numbers) if binary else (text + _NUMBER_BYTES * numbers, 0)
 
 
 def _text_bytes(column: pa.Array) -> int:
@@ -126,7 +127,7 @@ def _listed(item: Input, column: pa.Array) -> list[Any]:
         raise InvalidDataset(f"the column {item.name} has a string that is not UTF-8", remedy="write the file again in UTF-8") from None
 
 
-def _binary(batch: pa.RecordBatch, inputs: Sequence[Input], numbers: Numbers) -> Body:
+def _binary(batch: pa.RecordBatch, inputs: Sequence[Input], parameters: Mapping[str, Any], numbers: Numbers) -> Body:
     tensors, contents = [], []
     for item in inputs:
         column = batch.column(item.name)
@@ -139,10 +140,10 @@ def _binary(batch: pa.RecordBatch, inputs: Sequence[Input], numbers: Numbers) ->
                 tensors.append(_json_tensor(item, column))
                 continue
             datatype, content = found
-        parameters = {"binary_data_size": len(content)}
-        tensors.append({"name": item.name, "shape": [batch.num_rows], "datatype": datatype, "parameters": parameters})
+        size = {"binary_data_size": len(content)}
+        tensors.append({"name": item.name, "shape": [batch.num_rows], "datatype": datatype, "parameters": size})
         contents.append(content)
-    head = orjson.dumps({"parameters": {"binary_data_output": True}, "inputs": tensors})
+    head = orjson.dumps({"parameters": {**parameters, "binary_data_output": True}, "inputs": tensors})
     return Body(b"".join([head, *contents]), len(head)) if contents else Body(head)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import groupby
 from time import monotonic
 
 import pyarrow as pa
@@ -24,7 +25,7 @@ from functions.batch.run.parts import PartWriter
 from functions.batch.run.pieces import Item, Rows, items
 from functions.batch.run.plan import Shard, stretches
 from functions.batch.run.progress import Progress, Summary
-from functions.batch.run.publish import publish
+from functions.batch.run.publish import publish, remove_rest
 from functions.batch.run.rejects import Rejects
 from functions.batch.run.scoring import Scored, Scorer
 from functions.batch.run.window import Window
@@ -92,7 +93,8 @@ class _Run:
         workspace = await asyncio.to_thread(self._workspace)
         done = await asyncio.to_thread(check_output, workspace, self._request)
         if done is not None:
-            await asyncio.to_thread(self._discard_own, workspace)
+            # What this run has left when its process was killed after all was done.
+            await asyncio.to_thread(remove_rest, workspace, self._request.run)
             return await self._completed(done)
         with workspace.lock(f"lock-{self._shard.index}"):
             try:
@@ -162,11 +164,13 @@ class _Run:
         """What this shard still has to read."""
         files = {file.name: file for file in source.files}
         known = manifest.file_rows
-        for stretch in stretches(known, manifest.finished, self._shard):
-            file = files.get(manifest.header.files[stretch.file].name)
-            if file is not None:  # a file of an earlier incremental run may be gone
-                pieces = source.batches(file, stretch.first_row, stretch.rows)
-                yield from items(pieces, stretch, known[stretch.file], self._limits.chunk_rows)
+        for number, group in groupby(stretches(known, manifest.finished, self._shard), key=lambda stretch: stretch.file):
+            file = files.get(manifest.header.files[number].name)
+            if file is None:  # a file of an earlier incremental run may be gone
+                continue
+            left = list(group)
+            for stretch, pieces in zip(left, source.stretches(file, [(one.first_row, one.rows) for one in left]), strict=True):
+                yield from items(pieces, stretch, known[number], self._limits.chunk_rows)
 
     def _written(self, item: Item, scored: Scored | None) -> None:
         if scored is not None and isinstance(item, Rows):
@@ -198,14 +202,8 @@ class _Run:
                 workspace.discard()
                 return published
             rejects.check(manifest.rejects, self._request.max_rejects, f"{manifest.rejects:,} rows were rejected")
-            publish(workspace, manifest, schema, models=by_revision)
+            publish(workspace, manifest, schema, overwrite=self._request.overwrite, models=by_revision)
         return manifest
-
-    def _discard_own(self, workspace: Workspace) -> None:
-        """Remove what this run has left when its process was killed after all was done."""
-        header = workspace.header()
-        if header is not None and header.run == self._request.run:
-            workspace.discard()
 
     def _discard_empty(self, workspace: Workspace) -> None:
         """Leave nothing of a run that has no finished part."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functions.batch.errors import InvalidPath, InvalidRequest, RunConflict
 from functions.batch.request import BatchRequest
 from functions.batch.run.manifest import Header, InputFile, Manifest, ModelInfo
+from functions.batch.run.publish import remove_rest
 from functions.batch.run.workspace import Workspace
 from functions.batch.storage import SourceFile
 
@@ -54,7 +55,7 @@ def header_of(workspace: Workspace, request: BatchRequest, files: Sequence[Sourc
         return earlier
     published = workspace.published() if workspace.layout.in_place and request.incremental else None
     if earlier is not None and published is not None and published.header.run == earlier.run:
-        workspace.discard()  # a process was killed when all was done
+        remove_rest(workspace, earlier.run)  # its process was killed when all was done
         earlier = None
     if earlier is not None and not request.overwrite:
         raise RunConflict(

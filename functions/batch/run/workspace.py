@@ -9,13 +9,13 @@ from __future__ import annotations
 import fcntl
 import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
-from functions.batch.errors import RunConflict
+from functions.batch.errors import RunConflict, WriteFailed
 from functions.batch.run import manifest
 from functions.batch.run.manifest import Entry, Header, Manifest, manifest_of
 from functions.batch.run.plan import PartId
@@ -105,6 +105,11 @@ class Workspace:
         """The path of the output, None in an object store."""
         return None if self.work.path is None else self.work.path.with_name(self.layout.name)
 
+    @property
+    def in_output(self) -> Workspace:
+        """That of a run that adds to the output; and the state in a folder that was just renamed to it."""
+        return Workspace(layout_of(self.layout.output, add=True), self.policy)
+
     def output_exists(self) -> bool:
         """Return whether there is anything at the output, apart from an unfinished run of an incremental one."""
         if self.local_output is not None:
@@ -156,12 +161,14 @@ class Workspace:
 
     def discard(self) -> None:
         """Remove the state of an unfinished run, and its parts unless they are in their place."""
+        prefix = _STATE if self.layout.in_place else ""
+        ignored = (WriteFailed,) if self.work.is_local else ()
+        # What names the run goes last: the rest of it is found again after a kill.
+        for name in sorted(self.work.list(prefix), key=_HEADER.__eq__):
+            with suppress(*ignored):
+                self.work.delete(name)
         if self.work.path is not None:
-            path = self.work.path / _STATE if self.layout.in_place else self.work.path
-            shutil.rmtree(path, ignore_errors=True)
-            return
-        for name in self.work.list(_STATE if self.layout.in_place else ""):
-            self.work.delete(name)
+            shutil.rmtree(self.work.path / prefix, ignore_errors=True)
 
     @contextmanager
     def lock(self, name: str, *, wait: bool = False) -> Iterator[None]:

@@ -6,6 +6,7 @@ from functions.batch.storage.pieces import Piece, Reject, SourceFile
 from functions.batch.storage.policy import EVERYTHING, Policy
 from functions.batch.storage.sinks import Sink
 from functions.batch.storage.source import Listing, Source, find_source, open_source
+from functions.batch.storage.stores import digest_of
 from functions.batch.storage.target import Target, open_target
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "SourceFile",
     "Target",
     "check_distinct",
+    "digest_of",
     "find_source",
     "format_of",
     "open_source",

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import base64
 import binascii
+import socket
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies
 
 from common.errors import InvalidSetting
+from functions.batch.errors import InvalidPath
 
 CONNECTION = "AZURE_STORAGE_CONNECTION_STRING"
 _ENDPOINT = "AZURE_STORAGE_SERVICE_ENDPOINT"
+_BLOB_AUTHORITY = ".blob.core.windows.net"
+# Azure's SDK waits for a connection for five minutes, four times, and PyArrow has no option for it.
+_CONNECT_SECONDS = 10.0
+_PORTS = {"http": 80, "https": 443}
 # What Azure's tools put in place of UseDevelopmentStorage=true: the account of every emulator, whose key is public.
 _DEVELOPMENT = {
     "accountname": "devstoreaccount1",
@@ -32,6 +39,26 @@ def options(environ: Mapping[str, str]) -> dict[str, Any]:
     if not account:
         raise InvalidSetting("AZURE_STORAGE_ACCOUNT is not set", remedy="set it to the name of the storage account")
     return {"account_name": account, **_credential(given, environ), **_authorities(given, endpoint, account)}
+
+
+def check_connection(options: Mapping[str, Any]) -> None:
+    """Connect to the store once. Raises InvalidPath where a firewall drops packets, after some seconds.
+
+    Any other failure is left to the SDK, which tries again and names the reason; so is a store behind a proxy.
+    """
+    if getproxies():
+        return
+    authority, scheme = options.get("blob_storage_authority", _BLOB_AUTHORITY), options.get("blob_storage_scheme", "https")
+    host = urlsplit(f"{scheme}://{options['account_name'] if authority.startswith('.') else ''}{authority}")
+    try:
+        socket.create_connection((host.hostname, host.port or _PORTS[scheme]), _CONNECT_SECONDS).close()
+    except TimeoutError:
+        raise InvalidPath(
+            f"no connection to the storage account at {host.netloc} within {_CONNECT_SECONDS:g} s",
+            remedy=f"check {_ENDPOINT} or {CONNECTION}, and the rules of the network",
+        ) from None
+    except OSError:
+        return
 
 
 def _connection(text: str) -> dict[str, str]:

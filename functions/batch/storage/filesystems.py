@@ -16,13 +16,16 @@ from pyarrow import fs
 
 from functions.batch.storage import azure
 
-# Google's client retries for 15 minutes unless limited, also without credentials.
-_RETRY = timedelta(seconds=60)
+# Google's client retries for 15 minutes unless limited, also without credentials. Its last attempt adds a third to this.
+_RETRY = timedelta(seconds=15)
 _TIMEOUT_SECONDS = 30.0
 
 
 def filesystem(scheme: str, bucket: str, environ: Mapping[str, str] = os.environ) -> fs.FileSystem:
-    """Return the file system of a scheme. Raises InvalidSetting when the environment lacks what the store needs."""
+    """Return the file system of a scheme.
+
+    Raises InvalidSetting when the environment lacks what the store needs, and InvalidPath for one that cannot be reached.
+    """
     options = {"s3": _s3, "gs": _gs, "az": azure.options}[scheme](environ)
     if scheme == "s3" and not options.get("region") and not options.get("endpoint_override"):
         options["region"] = _region_of(bucket)
@@ -31,6 +34,8 @@ def filesystem(scheme: str, bucket: str, environ: Mapping[str, str] = os.environ
 
 @cache
 def _made(scheme: str, options: tuple[tuple[str, Any], ...]) -> fs.FileSystem:
+    if scheme == "az":
+        azure.check_connection(dict(options))
     kinds: dict[str, Any] = {"s3": fs.S3FileSystem, "gs": fs.GcsFileSystem, "az": fs.AzureFileSystem}
     return kinds[scheme](**dict(options))
 

@@ -56,13 +56,16 @@ class ParquetReader:
             raise damaged(name, error, "is not a Parquet file", remedy="convert it to Parquet") from None
         # A request to an object store takes as long as the transfer of a megabyte.
         self._ahead_bytes = max(_AHEAD_BYTES, memory_bytes // 8 // len(self.schema)) if ahead and len(self.schema) else _AHEAD_BYTES
+        self._checked: set[tuple[str, ...]] = set()
         # By whether it reads whole row groups at once.
         self._files: dict[bool, Any] = {False: None, True: None}
 
     def pieces(self, columns: Sequence[str], first_row: int = 0, *, piece_rows: int = _PIECE_ROWS) -> Iterator[Piece]:
         """Yield pieces of bounded bytes, with strings as dictionaries; rows of groups before `first_row` are skipped."""
         try:
-            self._check_pages(columns)
+            if tuple(columns) not in self._checked:  # whatever is read of them, and however often
+                self._check_pages(columns)
+                self._checked.add(tuple(columns))
             for groups, start, at_once in self._runs(first_row):
                 for batch in self._batches(groups, columns, at_once, piece_rows):
                     for part in pieces(batch, decoded_bytes, PIECE_BYTES):

@@ -30,6 +30,7 @@ class Sink:
         self._groups = Groups(schema)
         self._location = location
         self.rows = 0
+        self._finished = False
         with self._translated():
             self._encoder = encoder(kind, pa.PythonFile(self._file, "w"), schema, name)
 
@@ -51,7 +52,10 @@ class Sink:
                 self._encoder.write(group)
 
     def finish(self) -> None:
-        """Write the remaining rows and the end of the file."""
+        """Write the remaining rows and the end of the file, unless they are written."""
+        if self._finished:
+            return
+        self._finished = True
         with self._translated():
             for group in self._groups.finish():
                 self._encoder.write(group)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -70,19 +70,35 @@ class Source:
 
         Blocks: it is called in a thread. Raises InvalidPath and InvalidDataset.
         """
+        for pieces in self.stretches(file, [(first_row, rows)]):
+            yield from pieces
+
+    def stretches(self, file: SourceFile, wanted: Iterable[tuple[int, int | None]]) -> Iterator[Iterator[Piece]]:
+        """Yield what `batches` does for several first rows and numbers of rows, each to be read before the next.
+
+        The file is opened and checked once where its format has rows that can be found again, as text has not.
+        """
         entry = self._files[file.name]
+        with ExitStack() as stack:
+            opened = None
+            for first_row, rows in wanted:
+                if opened is None or entry.rows is None:
+                    stack.close()
+                    opened = stack.enter_context(closing(OpenedFile(entry.found, entry.kind, self._store, self._reading)))
+                yield self._pieces(entry, opened, first_row, rows)
+
+    def _pieces(self, entry: _File, opened: OpenedFile, first_row: int, rows: int | None) -> Iterator[Piece]:
         own = set(entry.schema.names)
         needed = [name for name in self._all.names if name in {*self.schema.names, *(self._filter.columns if self._filter else ())}]
         # Without a column of the file there would be no rows to count.
         read = [name for name in needed if name in own] or entry.schema.names[:1]
         end = None if rows is None else first_row + rows
-        with closing(OpenedFile(entry.found, entry.kind, self._store, self._reading)) as opened:
-            for piece in opened.reader.pieces(read, first_row):
-                if end is not None and piece.first_row >= end:
-                    return
-                part = piece.rows_from(first_row, end)
-                if part is not None:
-                    yield self._chosen(part, file.name)
+        for piece in opened.reader.pieces(read, first_row):
+            if end is not None and piece.first_row >= end:
+                return
+            part = piece.rows_from(first_row, end)
+            if part is not None:
+                yield self._chosen(part, entry.found.name)
 
     def _chosen(self, piece: Piece, name: str) -> Piece:
         """Return a piece with the columns of partitions, without the rows and columns that were not asked for."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
+from functions.batch.storage import locations
+from functions.batch.storage.damage import DAMAGED, damaged
 from functions.batch.storage.locations import Location
 from functions.batch.storage.policy import Policy
 
@@ -51,3 +54,17 @@ def store_of(location: Location, policy: Policy) -> Store:
     from functions.batch.storage.web import WebStore
 
     return WebStore(policy)
+
+
+def digest_of(location: str, policy: Policy) -> str | None:
+    """Return the SHA-256 of a file in hexadecimal, None if there is none. Raises InvalidPath and InvalidDataset."""
+    place = locations.parse(location)
+    store = store_of(place, policy)
+    if store.stat(place) is None:
+        return None
+    try:
+        opened: Any = store.open(place)
+        with opened as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except DAMAGED as error:
+        raise damaged(location, error) from None

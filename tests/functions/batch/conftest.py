@@ -51,9 +51,14 @@ def _values(datatype: str, content: bytes) -> list[Any]:
 
 
 class FakeModel:
-    """A model behind a router: `late` is the distance doubled; each row's revision is the first letter of its key."""
+    """A model behind a router: `late` is the distance doubled; each row's revision is the first letter of its key.
+
+    With a `binary_status` it does not read binary tensors, and answers them with it.
+    """
 
     def __init__(self) -> None:
+        self.binary_status: int | None = None
+        self.binary_requests = 0
         self.requests: list[dict[str, Any]] = []
         self.failures: list[web.Response] = []
         self.answer: Callable[[dict[str, Any]], Awaitable[web.Response]] = self._score
@@ -66,6 +71,10 @@ class FakeModel:
             return self.failures.pop(0)
         if request.method == "GET":
             return web.json_response(METADATA)
+        if "Inference-Header-Content-Length" in request.headers:
+            self.binary_requests += 1
+            if self.binary_status is not None:
+                return web.json_response({"error": "routing_keys need JSON tensors, not binary ones."}, status=self.binary_status)
         self.requests.append(decoded(await request.read(), request.headers.get("Inference-Header-Content-Length")))
         return await self.answer(self.requests[-1])
 

@@ -72,19 +72,51 @@ async def test_key_column_routes_each_row(request_: BatchRequest, model: FakeMod
 
 
 # Doubles stay doubles, for the model to round; integers with nulls become doubles in binary tensors, with NaN for null.
-@pytest.mark.parametrize(("key", "number", "whole"), [("tailnum", "FP32", "INT32"), (None, "FP64", "FP64")])
+@pytest.mark.parametrize(("status", "number", "whole"), [(400, "FP32", "INT32"), (None, "FP64", "FP64")])
+@pytest.mark.parametrize("key", [None, "tailnum"])
 async def test_request_has_one_tensor_for_each_column(
-    key: str | None, number: str, whole: str, request_: BatchRequest, model: FakeModel, url: str
+    key: str | None, status: int | None, number: str, whole: str, request_: BatchRequest, model: FakeModel, url: str
 ) -> None:
+    model.binary_status = status
     await run(replace(request_, key=key), url=url, limits=QUICK)
-    first = min(model.requests, key=lambda body: body["inputs"][1]["data"])
+    first = next(body for body in model.requests if body["inputs"][1]["data"][0] == 1200)
     assert [(item["name"], item["datatype"], item["shape"], item["data"][:4]) for item in first["inputs"]] == [
         ("carrier", "BYTES", [100], ["DL", "UA", "DL", "UA"]),
-        ("distance", number, [100], [0.0, 1.0, 2.0, 3.0]),
-        ("seats", whole, [100], [0, None, None, 3]),
+        ("distance", number, [100], [1200.0, 1201.0, 1202.0, 1203.0]),
+        ("seats", whole, [100], [1200, None, None, 1203]),
     ]
-    assert ["binary_data_size" in item.get("parameters", {}) for item in first["inputs"]] == [False, key is None, key is None]
-    assert all(len(body["inputs"][0]["data"]) <= 100 for body in model.requests)
+    assert ["binary_data_size" in item.get("parameters", {}) for item in first["inputs"]] == [False, status is None, status is None]
+
+
+@pytest.mark.parametrize("status", [400, 415, 422])
+@pytest.mark.parametrize("key", [None, "tailnum"])
+async def test_router_or_model_without_binary_tensors_gets_json(
+    key: str | None, status: int, request_: BatchRequest, model: FakeModel, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    score = model.answer
+
+    async def answer(body: dict[str, Any]) -> web.Response:
+        if 500.0 in body["inputs"][1]["data"]:
+            return web.json_response({"error": "the carrier ZZ is unknown."}, status=422)
+        return await score(body)
+
+    model.answer = answer
+    expected = await run(replace(request_, key=key, max_rejects=1, run="binary"), url=url, limits=QUICK)
+    before = output_of(request_)
+    assert not caplog.messages
+    model.binary_status, model.binary_requests = status, 0
+    found = await run(replace(request_, key=key, max_rejects=1, run="json", overwrite=True), url=url, limits=QUICK)
+    assert (found.digest, found.rows, found.rejects) == (expected.digest, ROWS - 1, 1)
+    assert found.revisions == expected.revisions
+    assert output_of(request_) == before
+    # Each of the first chunks, which are read four at a time, is narrowed down to one row.
+    assert model.binary_requests <= 4 * 8
+    assert caplog.messages == ["rows are sent as JSON, which takes longer: binary tensors are refused for the model flights"]
+
+
+def output_of(request: BatchRequest) -> tuple[bytes, bytes]:
+    """The rows and the rejects of a run."""
+    return Path(request.output).read_bytes(), Path(f"{request.output}.rejects.jsonl").read_bytes()
 
 
 async def test_empty_file_gives_an_empty_file(request_: BatchRequest, url: str) -> None:
@@ -263,7 +295,8 @@ def test_keys_are_canonical_strings(column: pa.Array, keys: list[str]) -> None:
     batch = pa.RecordBatch.from_arrays([pa.array([1.0, 2.0]), column], ["distance", "where"])
     signature = Signature((Input("distance", "FP32", optional=False),), ())
     inputs = inputs_in(signature, batch.schema, "where", "in.parquet")
-    assert orjson.loads(encode(batch, inputs, "where", 0).content)["parameters"]["routing_keys"] == keys
+    body = encode(batch, inputs, "where", 0)
+    assert orjson.loads(body.content[: body.json_length])["parameters"]["routing_keys"] == keys
 
 
 async def test_compressed_response_is_read(request_: BatchRequest, model: FakeModel, url: str) -> None:

@@ -93,7 +93,7 @@ async def test_binary_tensors_are_scored_like_json(function: str, client: Client
         columns = decode(answer.content, signature.outputs, batch.num_rows, routed=False, json_length=int(length) if length else None)
         return [column.to_pylist() for column in columns]
 
-    as_binary, as_json = encode(batch, inputs, None, 0), encode(batch, inputs, "dest", 0)
+    as_binary, as_json = encode(batch, inputs, None, 0), encode(batch, inputs, None, 0, binary=False)
     assert as_binary.json_length is not None
     assert as_json.json_length is None
     assert await scored(as_binary) == await scored(as_json)

@@ -80,6 +80,25 @@ async def sink() -> AsyncIterator[Sink]:
         yield found
 
 
+@pytest.fixture
+async def older(url: str) -> AsyncIterator[str]:
+    """The URL of the router as if it could not split binary tensors: it refuses them with routing keys."""
+
+    async def handle(request: web.Request) -> web.Response:
+        body = await request.read()
+        if "Inference-Header-Content-Length" in request.headers and b'"routing_keys"' in body:
+            return web.json_response({"error": "routing_keys need JSON tensors, not binary ones; send the data as JSON."}, status=400)
+        sent = {name: value for name, value in request.headers.items() if name not in ("Host", "Content-Length")}
+        async with client.request(request.method, f"{url}{request.rel_url}", data=body, headers=sent) as answer:
+            headers = {name: value for name, value in answer.headers.items() if name != "Content-Length"}
+            return web.Response(status=answer.status, body=await answer.read(), headers=headers)
+
+    app = web.Application(client_max_size=2**26)
+    app.router.add_route("*", "/{path:.*}", handle)
+    async with session(timeout_seconds=30, raw=True) as client, TestServer(app) as server:
+        yield str(server.make_url("/"))
+
+
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("canary") / "in.parquet"
@@ -109,3 +128,20 @@ async def test_keys_are_split_and_each_has_one_revision(url: str, halves: dict[s
     for revision, scores in alone.items():
         mine = split["revision"] == revision
         assert split.loc[mine, output].equals(scores[mine])
+
+
+async def test_binary_tensors_and_json_have_the_same_rows_rejects_and_revisions(url: str, older: str, dataset: Path) -> None:
+    frame = pd.read_parquet(dataset)
+    frame.loc[[1_234, 4_567], "carrier"] = None  # the model needs it
+    source = dataset.with_name("gaps.parquet")
+    frame.to_parquet(source)
+
+    async def scored(name: str, router: str) -> tuple[bytes, bytes, Any]:
+        output = dataset.with_name(f"{name}.parquet")
+        request = BatchRequest(model=MODEL, input=str(source), output=str(output), key="tailnum", max_rejects=2, run=name)
+        summary = await run(request, url=router, limits=LIMITS)
+        assert (summary.rows, summary.rejects, len(summary.revisions)) == (ROWS - 2, 2, 2)
+        rejects = output.with_name(f"{output.name}.rejects.jsonl").read_bytes()
+        return output.read_bytes(), rejects, (summary.digest, summary.revisions)
+
+    assert await scored("binary", url) == await scored("json", older)

@@ -8,6 +8,7 @@ import random
 import re
 import signal
 import sys
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ from eventing.types import BATCH_REQUESTED
 from functions.batch.job import run
 from functions.batch.request import BatchRequest
 from functions.batch.run.plan import PART_ROWS
+from functions.batch.settings import BatchLimits
+from tidegate import batch_shards
 
 if TYPE_CHECKING:
     from tests.functions.batch.conftest import FakeModel
@@ -179,6 +182,21 @@ async def test_command_shares_a_run_among_processes_and_goes_on_with_them(datase
     assert (orjson.loads(printed)["digest"], orjson.loads(printed)["rows"]) == (whole.digest, ROWS)
     assert [name for name in names_of(dataset) if name.startswith("out")] == ["out"]
     assert [name for name in names_of(dataset / "out") if not name.startswith("part-")] == ["_SUCCESS", "_manifest.json"]
+
+
+async def test_complete_run_starts_no_further_processes(dataset: Path, quick: Asked, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = BatchRequest(model="flights", input=str(dataset / "in.parquet"), output=str(dataset / "out"), run="one")
+    whole = await run(request, url=url)
+    start, started = SpawnProcess.start, 0
+
+    def counted(process: SpawnProcess) -> None:
+        nonlocal started
+        started += 1
+        start(process)
+
+    monkeypatch.setattr(SpawnProcess, "start", counted)
+    summary = await asyncio.to_thread(batch_shards.run, request, 3, url, BatchLimits())
+    assert (summary.digest, summary.scored, started) == (whole.digest, 0, 1)
 
 
 async def test_error_of_a_shard_is_one_sentence(dataset: Path, quick: Asked, url: str) -> None:

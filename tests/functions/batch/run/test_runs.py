@@ -18,6 +18,7 @@ from functions.batch.client import RetryPolicy
 from functions.batch.errors import InvalidPath, InvalidRequest, RunConflict, TooManyRejects, WriteFailed
 from functions.batch.job import run
 from functions.batch.request import BatchRequest
+from functions.batch.run import publish
 from functions.batch.settings import BatchLimits
 
 if TYPE_CHECKING:
@@ -192,6 +193,78 @@ async def test_run_that_goes_on_does_not_replace_a_file_of_another(asked: BatchR
     with pytest.raises(InvalidPath, match=r"out.parquet exists already"):
         await run(replace(request, max_rejects=1), url=url, limits=LIMITS)
     assert output.read_bytes() == b"another"
+
+
+@pytest.mark.parametrize("output", ["out", "out.parquet"])
+async def test_output_that_appears_during_a_run_is_refused_unless_it_is_replaced(
+    asked: BatchRequest, tmp_path: Path, model: FakeModel, url: str, output: str
+) -> None:
+    score, place = model.answer, tmp_path / output
+    other = place if "." in output else place / "notes"
+
+    async def answer(body: dict[str, Any]) -> web.Response:
+        other.parent.mkdir(exist_ok=True)
+        other.write_bytes(b"another")
+        return await score(body)
+
+    model.answer = answer
+    request = replace(asked, output=str(place))
+    with pytest.raises(InvalidPath, match=rf"{output} has appeared since the run began, and is not of it; move it away, then go on"):
+        await run(request, url=url, limits=LIMITS)
+    assert other.read_bytes() == b"another"
+    place.rename(tmp_path / "kept")
+    assert (await run(request, url=url, limits=LIMITS)).scored == 0
+    assert pq.read_table(place).num_rows == 1_000
+    assert (await run(replace(request, run="second", overwrite=True), url=url, limits=LIMITS)).scored == 1_000
+    assert pq.read_table(place).num_rows == 1_000
+
+
+async def test_file_in_place_of_that_of_a_killed_run_is_refused(asked: BatchRequest, tmp_path: Path, url: str) -> None:
+    output = tmp_path / "out.parquet"
+    request = replace(asked, output=str(output))
+    in_the_way = tmp_path / "out.parquet.manifest.json"
+    in_the_way.mkdir()
+    with pytest.raises(WriteFailed, match=r"out.parquet.manifest.json"):
+        await run(request, url=url, limits=LIMITS)
+    in_the_way.rmdir()
+    own = output.read_bytes()
+    output.write_bytes(b"another")
+    with pytest.raises(InvalidPath, match=r"out.parquet has appeared since the run began"):
+        await run(request, url=url, limits=LIMITS)
+    assert output.read_bytes() == b"another"
+    output.unlink()
+    assert (await run(request, url=url, limits=LIMITS)).scored == 0
+    assert output.read_bytes() == own
+
+
+@pytest.mark.parametrize("again", ["resume", "add"])
+async def test_folder_of_a_run_that_was_killed_after_its_renaming_is_cleaned(
+    again: str, asked: BatchRequest, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    await run(asked, url=url, limits=LIMITS)
+    request = replace(asked, run="second", overwrite=True)
+    with monkeypatch.context() as killed:
+        killed.delattr(publish, "remove_rest")
+        with pytest.raises(NameError):
+            await run(request, url=url, limits=LIMITS)
+    assert "_tidegate" in names_of(asked.output)
+    assert names_of(Path(asked.output).parent) == ["in", "out", "out.tidegate-old"]
+    summary = await run(request if again == "resume" else replace(asked, run="third", incremental=True), url=url, limits=LIMITS)
+    assert (summary.rows, summary.scored) == (1_000, 0)
+    assert names_of(asked.output) == ["_SUCCESS", "_manifest.json", "part-00000-00000.parquet"]
+    assert names_of(Path(asked.output).parent) == ["in", "out"]
+
+
+async def test_resuming_a_complete_run_leaves_the_run_that_adds_to_it(asked: BatchRequest, model: FakeModel, url: str) -> None:
+    await run(asked, url=url, limits=LIMITS)
+    write(Path(asked.input) / "b.parquet", first=2_000)
+    write(Path(asked.input) / "c.parquet", first=3_000)
+    refuse(model, 3_500.0)
+    added = replace(asked, run="second", incremental=True)
+    with pytest.raises(TooManyRejects):
+        await run(added, url=url, limits=LIMITS)
+    await run(asked, url=url, limits=LIMITS)
+    assert (await run(replace(added, max_rejects=1), url=url, limits=LIMITS)).scored == 999
 
 
 async def test_same_rows_give_the_same_digest_whatever_the_requests(asked: BatchRequest, tmp_path: Path, url: str) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -103,3 +106,25 @@ def test_wrong_credential_is_one_sentence_without_it(credential: str, bucket: Bu
             InvalidPath, match=rf"^cannot read {bucket.scheme}://[^ ]* \(authorization failure\); check the location, and the cred"
         ):
             opened(location)
+
+
+@pytest.fixture
+def dropping() -> Iterator[str]:
+    """A host that drops all further packets for connections, as a firewall does: its queue of them is full."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_account_behind_a_firewall_is_one_sentence_soon(dropping: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(azure, "_CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(azure, "getproxies", dict)
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", f"{NAMED};BlobEndpoint=http://{dropping}/a")
+    with pytest.raises(
+        InvalidPath, match=rf"^no connection to the storage account at {dropping} within 0\.1 s; check AZURE_STORAGE_SERVICE_ENDPOINT"
+    ):
+        opened("az://b/a.csv")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.batch.errors import InvalidDataset
+from functions.batch.storage import parquet
 from functions.batch.storage.column_chunks import column_chunks
-from functions.batch.storage.pages import InvalidPage, page_headers, parse
+from functions.batch.storage.pages import InvalidPage, PageHeader, page_headers, parse
 from tests.functions.batch.storage.datasets import opened, rows_of
 
 ROWS = 4_000
@@ -73,3 +76,20 @@ def test_small_pages_of_a_large_row_group_are_read(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(TABLE, path, use_dictionary=False, data_page_size=100_000, write_batch_size=100)
     assert rows_of(opened(path, memory_bytes=4 * MIB)) == TABLE.to_pylist()
+
+
+def test_pages_are_checked_once_for_all_stretches_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(TABLE, path, use_dictionary=False, data_page_size=100_000, write_batch_size=100)
+    checked = []
+
+    def checking(*place: Any) -> Iterator[PageHeader]:
+        checked.append(place)
+        return page_headers(*place)
+
+    monkeypatch.setattr(parquet, "page_headers", checking)
+    source = opened(path, memory_bytes=4 * MIB)
+    wanted = [(0, 10), (1_000, 10), (3_990, 10)]
+    found = [row for pieces in source.stretches(source.files[0], wanted) for piece in pieces for row in piece.batch.to_pylist()]
+    assert found == [row for first, rows in wanted for row in TABLE.slice(first, rows).to_pylist()]
+    assert len(checked) == 1  # the only large column

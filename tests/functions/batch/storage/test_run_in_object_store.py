@@ -66,6 +66,21 @@ async def test_file_in_an_object_store_is_put_at_once(dataset: Bucket, url: str)
     assert dataset.names() == ["in/a.parquet", "out.parquet", "out.parquet.manifest.json"]
 
 
+async def test_object_in_place_of_the_output_is_refused(dataset: Bucket, model: FakeModel, url: str) -> None:
+    score = model.answer
+
+    async def answer(body: dict[str, object]) -> web.Response:
+        dataset.put("out.parquet", b"another")
+        return await score(body)
+
+    model.answer = answer
+    with pytest.raises(InvalidPath, match=rf"{dataset.uri('out.parquet')} has appeared since the run began, and is not of it"):
+        await run(request_of(dataset, "out.parquet"), url=url)
+    assert dataset.get("out.parquet") == b"another"
+    dataset.files.delete_file(f"{BUCKET}/out.parquet")
+    assert (await run(request_of(dataset, "out.parquet"), url=url)).scored == 0
+
+
 async def test_output_that_exists_is_refused_unless_it_is_replaced(dataset: Bucket, url: str) -> None:
     dataset.put("out/_SUCCESS", b"")
     dataset.put("out/part-00007-00000.parquet", b"of an earlier output")

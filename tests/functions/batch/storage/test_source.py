@@ -56,6 +56,14 @@ def test_reading_begins_at_any_row(extension: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
+def test_stretches_are_read_in_turn(extension: str, tmp_path: Path) -> None:
+    source = opened(written(flights(), tmp_path / f"flights{extension}"))
+    wanted = [(2_000, 100), (10, 1), (1_234, 567), (2_990, None)]
+    found = [[row for piece in pieces for row in piece.batch.to_pylist()] for pieces in source.stretches(source.files[0], wanted)]
+    assert found == [flights().slice(first, rows).to_pylist() for first, rows in wanted]
+
+
+@pytest.mark.parametrize("extension", EXTENSIONS)
 def test_empty_dataset_keeps_its_columns(extension: str, tmp_path: Path) -> None:
     schema = pa.schema({"id": pa.int64(), "distance": pa.float64()})
     path = written(schema.empty_table(), tmp_path / f"flights{extension}")
