@@ -31,12 +31,16 @@ _NONE: frozenset[str] = frozenset()
 
 
 class Request(NamedTuple):
-    """A decoded inference request; `binary` are the names of the outputs that are requested in binary."""
+    """A decoded inference request.
+
+    `binary` are the names of the outputs that are requested in binary. `timeout_seconds` is how long the caller waits.
+    """
 
     rows: Rows
     outputs: tuple[ServedOutput, ...]
     id: str | None = None
     binary: frozenset[str] = frozenset()
+    timeout_seconds: float | None = None
 
 
 def metadata(card: Card, outputs: Outputs, versions: Sequence[str]) -> dict[str, Any]:
@@ -85,7 +89,21 @@ def parse(document: Any, model: ModelContract, rest: bytes | memoryview = b"") -
         raise InvalidInput(f"the request's id must be a string, not {name_of(request_id)}.")
     parameters = parameters_of(document, "the request")
     chosen, binary = _requested(document, parameters, model.outputs)
-    return Request(_rows(_inputs(items, rest, model), model.encoder), chosen, request_id, binary)
+    timeout = timeout_of(parameters) if parameters else None
+    return Request(_rows(_inputs(items, rest, model), model.encoder), chosen, request_id, binary, timeout)
+
+
+def timeout_of(parameters: Mapping[str, Any]) -> float | None:
+    """Return the seconds of the parameter `timeout`, which has microseconds, and 0 for none. Raises InvalidInput.
+
+    https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_schedule_policy.md
+    """
+    timeout = parameters.get("timeout")
+    if timeout is None or timeout == 0:
+        return None
+    if type(timeout) is not int or timeout < 0:
+        raise InvalidInput(f"the parameter timeout of the request is {name_of(timeout)}", remedy="send a whole number of microseconds")
+    return timeout / 1e6
 
 
 def encode(card: Card, request: Request, predicted: Sequence[OutputTensor]) -> tuple[bytes, int | None]:
