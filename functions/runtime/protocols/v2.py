@@ -22,6 +22,7 @@ from functions.runtime.errors import InvalidInput, TooLarge
 from functions.runtime.protocols import bulk, tensors
 from functions.runtime.protocols.body import parse_json
 from functions.runtime.protocols.tensors import Tensor, parameters_of
+from functions.runtime.protocols.timeout import timeout_of
 
 if TYPE_CHECKING:
     from functions.runtime.protocols.model import ModelContract
@@ -91,19 +92,6 @@ def parse(document: Any, model: ModelContract, rest: bytes | memoryview = b"") -
     chosen, binary = _requested(document, parameters, model.outputs)
     timeout = timeout_of(parameters) if parameters else None
     return Request(_rows(_inputs(items, rest, model), model.encoder), chosen, request_id, binary, timeout)
-
-
-def timeout_of(parameters: Mapping[str, Any]) -> float | None:
-    """Return the seconds of the parameter `timeout`, which has microseconds, and 0 for none. Raises InvalidInput.
-
-    https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_schedule_policy.md
-    """
-    timeout = parameters.get("timeout")
-    if timeout is None or timeout == 0:
-        return None
-    if type(timeout) is not int or timeout < 0:
-        raise InvalidInput(f"the parameter timeout of the request is {name_of(timeout)}", remedy="send a whole number of microseconds")
-    return timeout / 1e6
 
 
 def encode(card: Card, request: Request, predicted: Sequence[OutputTensor]) -> tuple[bytes, int | None]:
