@@ -12,7 +12,7 @@ from kubernetes import client as kubernetes
 from urllib3.exceptions import HTTPError
 
 from common.redaction import redact, redact_url
-from functions.runtime.knative.client import Access, ApiError, Conflict
+from functions.runtime.knative.client import Access, ApiError
 from functions.runtime.knative.objects import REVISIONS, SERVICES, SERVING_GROUP, SERVING_VERSION
 
 Object = dict[str, Any]
@@ -23,6 +23,10 @@ _MERGE_PATCH = "application/merge-patch+json"
 
 class NotFound(ApiError):
     """There is no such object."""
+
+
+class Conflict(ApiError):
+    """The object was changed in the meantime: get it again."""
 
 
 _ERRORS = {404: NotFound, 409: Conflict}

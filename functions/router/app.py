@@ -61,7 +61,7 @@ class App:
         self._table = Table(settings.first_view_seconds)
         self._upstream = Upstream()
         self._sender = Sender(settings.sink, self._metrics) if settings.sink is not None else None
-        self._observer = Observer(self._threads, self._sender.put) if self._sender is not None else None
+        self._observer = None if self._sender is None else Observer(self._threads, self._sender.put, self._table.models.__contains__)
         self._mirror = Mirror(self._upstream, self._metrics, self._is_busy)
         self._flush_seconds = settings.flush_seconds
         dispatcher = Dispatcher(

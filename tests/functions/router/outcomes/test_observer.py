@@ -21,7 +21,8 @@ class Outcomes:
     """An observer, and the outcomes that it has made."""
 
     def __init__(self, executor: ThreadPoolExecutor) -> None:
-        self.observer = Observer(executor, self._put, instance="router-1")
+        self.deleted: set[str] = set()
+        self.observer = Observer(executor, self._put, lambda name: name not in self.deleted, instance="router-1")
         self.made: list[Outcome] = []
         self.ended = asyncio.Event()
 
