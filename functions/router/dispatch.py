@@ -187,12 +187,12 @@ class Dispatcher:
         try:
             answer = await ask(work.assigned.arm, _SUBSTITUTED_SECONDS if has_substitute else self._retry_seconds)
         except asyncio.CancelledError:
-            _ended(work.exchange, call.ended)
+            _ended(work.exchange, call)
             raise
         except TooLarge as error:
             return await self._smaller(work, ask, error)
         except _FAILURES as error:
-            if work.exchange is not None and self._counts(work, error, has_substitute=has_substitute):
+            if work.exchange is not None and self._counts(call, work, error, has_substitute=has_substitute):
                 work.exchange.failed(status_of(error))
             if not work.has_substitute:
                 raise
@@ -213,8 +213,10 @@ class Dispatcher:
             work.exchange.failed(status_of(BadAnswer("")))
         return answer
 
-    def _counts(self, work: _Work, error: TidegateError, *, has_substitute: bool) -> bool:
+    def _counts(self, call: Call, work: _Work, error: TidegateError, *, has_substitute: bool) -> bool:
         """Whether a failure is the arm's: an absence only after the time for which another call would be retried."""
+        if isinstance(error, TimedOut) and not call.is_received:
+            return False  # the time went by while the caller was sending
         if not has_substitute or not isinstance(error, RouteNotReady):
             return True
         return self._absences.missed(work.model, work.assigned.arm.revision, monotonic(), self._table.models)
@@ -302,12 +304,14 @@ def _is_discarded(work: _Work, answer: Answer) -> bool:
     return discarded
 
 
-def _ended(exchange: Exchange | None, why: Exception | None) -> None:
+def _ended(exchange: Exchange | None, call: Call) -> None:
     """Count a call that was ended before its reply: its caller has disconnected, or waits no longer."""
-    if exchange is not None and isinstance(why, ClientGone):
+    if exchange is None or not call.is_received:
+        return
+    if isinstance(call.ended, ClientGone):
         exchange.given_up()
-    elif exchange is not None and isinstance(why, TidegateError):
-        exchange.failed(status_of(why))
+    elif isinstance(call.ended, TidegateError):
+        exchange.failed(status_of(call.ended))
 
 
 def _count(works: Iterable[tuple[_Work, Share]]) -> None:

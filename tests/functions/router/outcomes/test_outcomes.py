@@ -171,7 +171,7 @@ async def test_a_canary_that_is_absent_for_a_moment_is_not_blamed(
     assert await ask(client, url, keys) == [(200, "flights-v1")] * 6
     arms = await sink.until_requests(3)
     assert [(arm.requests, arm.errors) for arm in arms.values()] == [(3, 0), (0, 0)]
-    assert calls == 2 * 3, "each call is retried once"
+    assert 3 <= calls <= 2 * 3, "each call is retried once at most"
 
 
 @pytest.mark.parametrize("fault", [b"", b"text", b"{}", b"[]", b"[1]", b'{"outputs": [{}]}'])
@@ -308,6 +308,24 @@ async def test_a_call_that_misses_its_deadline_is_an_error(
         assert reply.status == 504
     arms = await sink.until_requests(21)
     assert sum(arm.errors for arm in arms.values()) == sum(arm.requests for arm in arms.values()) == 21
+
+
+async def test_a_caller_that_sends_too_slowly_for_its_deadline_says_nothing_of_the_arm(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession, sink: Sink
+) -> None:
+    async def reads(request: web.Request) -> web.StreamResponse:
+        await request.content.read()
+        return web.json_response({})
+
+    url = await start_router(service(await start_server(reads), ("v1", 100)), sink=sink.url)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    head = b"POST /v1/models/flights:predict HTTP/1.1\r\nhost: a\r\ngrpc-timeout: 300m\r\ncontent-length: 2000000\r\n\r\n"
+    writer.write(head + bytes(1_500_000))
+    assert b" 504 " in await reader.readline()
+    writer.close()
+    await ask(client, url, ["N1"])
+    arm = (await sink.until_requests(1))["flights-v1"]
+    assert (arm.requests, arm.errors) == (1, 0)
 
 
 @pytest.mark.parametrize("jump", [-1e9, 3600.0])
