@@ -21,7 +21,7 @@ _IDLE_SECONDS = 4.0
 _SWEEP_SECONDS = 1.0
 # Idle connections to one server; more are closed when their call is done.
 _MOST_IDLE = 256
-# Methods that may be sent again when it is unknown whether the first request was executed (RFC 9110, section 9.2.2).
+# Methods whose requests may be sent again when it is unknown whether the first was executed (RFC 9110, section 9.2.2).
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 
 
@@ -41,12 +41,21 @@ class Pool:
         self._tls = cache(tls)
 
     async def call(
-        self, origin: Origin, method: str, target: str, headers: list[tuple[bytes, bytes]], body: Content, deadline: float
+        self,
+        origin: Origin,
+        method: str,
+        target: str,
+        headers: list[tuple[bytes, bytes]],
+        body: Content,
+        deadline: float,
+        *,
+        repeatable: bool = False,
     ) -> Body:
         """Send a request; returns its reply as soon as its head and the beginning of its body have arrived.
 
-        The deadline, on the monotonic clock, is that of the whole call, the rest of its body included. Raises
-        NotConnected when nothing was sent, ConnectionBroken, MalformedReply, TimeoutError and InvalidHead.
+        The deadline, on the monotonic clock, is that of the whole call, the rest of its body included. `repeatable` says
+        that to execute the request twice does no harm, whatever its method. Raises NotConnected when nothing was sent,
+        ConnectionBroken, MalformedReply, TimeoutError and InvalidHead.
         """
         head = head_of(origin, method, target, headers, length_of(body))
         connection = self._take(origin)
@@ -55,9 +64,11 @@ class Pool:
         try:
             return await self._exchange(connection, method, head, body, deadline)
         except ConnectionBroken:
-            # The server may have closed a kept connection before the request arrived, which cannot be distinguished from a
-            # server that fails while it executes it.
-            if not connection.is_used or method not in _IDEMPOTENT or connection.has_begun or isinstance(body, Upload):
+            # The server may have closed a kept connection before the request arrived (RFC 9112, section 9.3.1), which cannot
+            # be distinguished from a server that fails while it executes it. Once only: a request that ends its server
+            # must not end all of them.
+            may_repeat = repeatable or method in _IDEMPOTENT
+            if not connection.is_used or not may_repeat or connection.has_begun or isinstance(body, Upload):
                 raise
         return await self._exchange(await self._connect(origin, deadline), method, head, body, deadline)
 

@@ -12,7 +12,7 @@ from kubernetes import client as kubernetes
 from urllib3.exceptions import HTTPError
 
 from common.redaction import redact, redact_url
-from functions.runtime.knative.client import Access, ApiError, Conflict
+from functions.runtime.knative.client import Access, ApiError
 from functions.runtime.knative.objects import REVISIONS, SERVICES, SERVING_GROUP, SERVING_VERSION
 
 Object = dict[str, Any]
@@ -27,6 +27,10 @@ class NotFound(ApiError):
 
 class Refused(ApiError):
     """The API will not do this, however often it is asked: it is forbidden, or invalid."""
+
+
+class Conflict(ApiError):
+    """The object was changed in the meantime: get it again."""
 
 
 _ERRORS = {404: NotFound, 409: Conflict, **dict.fromkeys((400, 403, 405, 413, 415, 422), Refused)}

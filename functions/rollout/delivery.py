@@ -11,10 +11,10 @@ from typing import Any
 from common.delivery import backoff
 from functions.rollout import announcements
 from functions.rollout.announcements import Announcement
-from functions.rollout.cluster import Cluster, NotFound, Refused
+from functions.rollout.cluster import Cluster, Conflict, NotFound, Refused
 from functions.rollout.metrics import Metrics
 from functions.rollout.sink import NotDelivered, Rejected, Sink
-from functions.runtime.knative.client import ApiError, Conflict
+from functions.runtime.knative.client import ApiError
 
 log = logging.getLogger("tidegate.rollout")
 

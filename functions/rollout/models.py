@@ -12,12 +12,12 @@ from typing import Any
 
 from common.delivery import backoff
 from eventing.outcome import Outcome
-from functions.rollout.cluster import Cluster, NotFound, Refused
+from functions.rollout.cluster import Cluster, Conflict, NotFound, Refused
 from functions.rollout.delivery import Delivery
 from functions.rollout.metrics import Metrics
 from functions.rollout.turn import Turn, needs_turn, turn
 from functions.runtime.errors import Overloaded
-from functions.runtime.knative.client import ApiError, Conflict
+from functions.runtime.knative.client import ApiError
 
 log = logging.getLogger("tidegate.rollout")
 

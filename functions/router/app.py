@@ -12,6 +12,7 @@ from typing import Any
 from common.errors import TidegateError
 from functions.router import paths
 from functions.router.call import Call, RouterLimits
+from functions.router.disconnects import Disconnects
 from functions.router.dispatch import Dispatcher
 from functions.router.information import Handler, Information
 from functions.router.metrics import Metrics
@@ -30,6 +31,7 @@ from functions.router.versions import Versions
 from functions.router.waking import wake
 from functions.runtime.errors import ClientGone, method_not_allowed, no_route, sentence_of, status_of, too_many_requests
 from functions.runtime.http.asgi import CLOSE, Answer, Receive, Scope, Send, error_answer, failure_answer
+from functions.runtime.http.deadline import timeout_of
 from functions.runtime.inference.budget import Budget
 from functions.runtime.inference.failure import CLIENT_GONE, failure_of
 from functions.runtime.knative.client import Access, Client
@@ -59,7 +61,7 @@ class App:
         self._table = Table(settings.first_view_seconds)
         self._upstream = Upstream()
         self._sender = Sender(settings.sink, self._metrics) if settings.sink is not None else None
-        self._observer = Observer(self._threads, self._sender.put) if self._sender is not None else None
+        self._observer = None if self._sender is None else Observer(self._threads, self._sender.put, self._table.models.__contains__)
         self._mirror = Mirror(self._upstream, self._metrics, self._is_busy)
         self._flush_seconds = settings.flush_seconds
         dispatcher = Dispatcher(
@@ -74,6 +76,7 @@ class App:
         selector = ArmSelector(versions, allow_override=settings.allow_override, counted=self._observer is not None)
         self._routes = Routes(self._table, dispatcher, versions, selector)
         self._information = Information(self._table, versions, self._metrics)
+        self._disconnects = Disconnects()
         self._in_flight = 0
         self._add_gauges()
 
@@ -126,9 +129,9 @@ class App:
         try:
             if self._in_flight > self._limits.requests:
                 raise too_many_requests(self._limits.requests)
-            reply = await self._routes.handle(call, request)
+            reply = await self._handle(call, request)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 each is answered; a cancellation ends the drain
-            failure = failure_of(error, f"{call.method} {request.kind.value}", process="router")
+            failure = failure_of(call.reason(error), f"{call.method} {request.kind.value}", process="router")
         else:
             await self._send(call, self._label(request), reply, send)
             return
@@ -141,6 +144,19 @@ class App:
             answer.headers += CLOSE
         self._metrics.answered(self._label(request), answer.status)
         await answer.send(send)
+
+    async def _handle(self, call: Call, request: ModelRequest) -> Reply | Joined:
+        """The reply, before the caller's deadline, and unless the caller disconnects."""
+        call.begin()
+        self._disconnects.add(call)
+        try:
+            seconds = timeout_of(call.headers)
+            if seconds is not None:
+                call.limit(seconds)
+            return await self._routes.handle(call, request)
+        finally:
+            self._disconnects.discard(call)
+            call.finish()
 
     async def _send(self, call: Call, model: str, reply: Reply | Joined, send: Send) -> None:
         if isinstance(reply, Reply):

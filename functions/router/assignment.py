@@ -74,7 +74,7 @@ def choose(model: RoutedModel, override: str | None, key: bytes | None, *, count
     """The arm of the override, else of the key, else a random one by the percentages.
 
     Unless it is `counted`, a request that only one arm can answer has no items: its key is not hashed. Raises
-    InvalidInput.
+    UnknownModel.
     """
     if override:
         return Assigned(model.named(override), (None,))

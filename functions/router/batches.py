@@ -16,7 +16,7 @@ from common.errors import InvalidEvent
 from eventing.codecs.json import BATCH_MEDIA_TYPE
 from eventing.event import Event
 from eventing.reply import Problem, failed
-from functions.router.parts import Part, dump, in_order
+from functions.router.parts import Part, UnusableReply, dump, in_order
 from functions.router.reply import CompleteReply
 
 Item = dict[str, Any]
@@ -65,22 +65,21 @@ def join(model: str, parts: Sequence[Part]) -> bytes:
     """A batch with one event for each of the request: the reply of its revision, or a failure with the reason.
 
     The events of a failed part are parsed again from the body that was sent: kept in parsed form, they would take many
-    times their bytes until the reply arrives.
+    times their bytes until the reply arrives. Raises UnusableReply for a success without a reply to each event.
     """
     return orjson.dumps(in_order((part.positions, _replies(model, part)) for part in parts))
 
 
 def _replies(model: str, part: Part) -> list[Any]:
     reply, revision, count = part.reply, part.arm.revision, len(part.positions)
-    found = _array(reply.body) if reply.ok else None
-    if found is not None and len(found) == count:
-        return found
-    if reply.ok:
-        given = "no batch" if found is None else f"{len(found)} replies"
-        problem = Problem(502, "bad answer", f"revision {revision} returned {given} for {count} events; see its log.")
-    else:
+    if not reply.ok:
         problem = _problem(reply, revision)
-    return [_failure(model, item, problem) for item in orjson.loads(part.sent)]
+        return [_failure(model, item, problem) for item in orjson.loads(part.sent)]
+    found = _array(reply.body)
+    if found is None or len(found) != count:
+        given = "no batch" if found is None else f"{len(found)} replies"
+        raise UnusableReply(part, f"revision {revision} returned {given} for {count} events")
+    return found
 
 
 def _failure(model: str, item: Item, problem: Problem) -> Item:

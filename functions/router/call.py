@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from math import inf
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ from common.http1.upload import Content, Upload
 from functions.router.compression import Decompressed, decompress
 from functions.router.headers import RawHeaders
 from functions.router.reply import CompleteReply
-from functions.runtime.errors import ClientGone, TooLarge
+from functions.runtime.errors import ClientGone, TimedOut, TooLarge
 from functions.runtime.http.asgi import Receive, Scope, read_body
 from functions.runtime.inference.budget import Budget
 from functions.runtime.inference.limits import OFF_LOOP_BYTES
@@ -38,9 +39,14 @@ class RouterLimits:
     requests: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Call:
-    """A request. `held` are the bytes that it has taken from the budget; `started` is on the monotonic clock."""
+    """A request.
+
+    `held` are the bytes that it has taken from the budget. `started`, and `deadline`, until which its caller waits, are on
+    the monotonic clock. `is_received` is whether its body has arrived as a whole. `ended` is why the work on it was ended
+    before its time, if it was.
+    """
 
     scope: Scope
     receive: Receive
@@ -50,6 +56,11 @@ class Call:
     headers: dict[bytes, bytes]
     held: int = 0
     started: float = field(default_factory=monotonic)
+    deadline: float = inf
+    is_received: bool = False
+    ended: Exception | None = None
+    _task: asyncio.Task[Any] | None = None
+    _timer: asyncio.TimerHandle | None = None
 
     @property
     def method(self) -> str:
@@ -67,7 +78,54 @@ class Call:
         """Receive the body. Raises TooLarge, Overloaded and ClientGone."""
         content = await read_body(self.receive, self.headers.get(b"content-length"), self.limits.body_bytes, self.budget)
         self.held += len(content)
+        self.is_received = True
         return content
+
+    def begin(self) -> None:
+        """The current task begins the work on the request, which `limit` and `end` end."""
+        self._task = asyncio.current_task()
+
+    def limit(self, seconds: float) -> None:
+        """End the work this long after the request's arrival: its caller waits no longer. Raises TimedOut if that is past."""
+        if self.started + seconds >= self.deadline:
+            return
+        self.deadline = self.started + seconds
+        left = self.deadline - monotonic()
+        if left <= 0:
+            raise self._late()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(left, self.end, self._late())
+
+    def end(self, why: Exception) -> None:
+        """End the work on the request."""
+        if self._task is not None and self.ended is None:
+            self.ended = why
+            self._task.cancel()
+
+    def finish(self) -> None:
+        """The work is done."""
+        self._task = None
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def reason(self, error: Exception | asyncio.CancelledError) -> Exception | asyncio.CancelledError:
+        """Why the work has failed with an error: that of `end` if it was ended, and the deadline if it is past."""
+        task = asyncio.current_task()
+        if self.ended is not None and isinstance(error, asyncio.CancelledError) and task is not None:
+            task.uncancel()
+            return self.ended
+        return self._late() if isinstance(error, TimedOut) and self.is_late else error
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the caller waits no longer."""
+        return monotonic() >= self.deadline
+
+    def _late(self) -> TimedOut:
+        return TimedOut(
+            f"the request was not answered within the {self.deadline - self.started:.6g} s of its caller", remedy="allow more time"
+        )
 
     async def incoming(self) -> Content:
         """The body of a request whose arm is known without it: a large one is sent as it arrives.
@@ -92,6 +150,7 @@ class Call:
             if message["type"] == "http.disconnect":
                 raise ClientGone
             chunk: bytes = message.get("body", b"")
+            self.is_received = not message.get("more_body")
             if chunk:
                 return chunk
 

@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from common.http_headers import HOP_BY_HOP, options_of
+from functions.runtime.http.deadline import TIMEOUT
 
 RawHeaders = list[tuple[bytes, bytes]]
 
 # The mark of a copy for a shadow.
 SHADOW = b"tidegate-shadow"
-# Written for each message, or by the router only.
-_OWN = frozenset({b"host", b"content-length", SHADOW})
+# Written for each message, or by the router only. The time that is left is another one for each attempt.
+_OWN = frozenset({b"host", b"content-length", TIMEOUT, SHADOW})
 # Headers by which a caller could pretend to be another, or reach another place than the checked path and host. Of the
 # headers of proxies, `x-forwarded-for` and `x-forwarded-proto` remain: they name the caller in logs, and the ingress
 # adds to them.

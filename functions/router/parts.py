@@ -11,7 +11,7 @@ import orjson
 from common.errors import TidegateError
 from functions.router.headers import RawHeaders
 from functions.router.reply import CompleteReply
-from functions.runtime.errors import InvalidInput
+from functions.runtime.errors import BadAnswer, InvalidInput
 from functions.runtime.knative.traffic import Arm
 
 T = TypeVar("T")
@@ -40,6 +40,14 @@ class Part:
     def content(self) -> bytes:
         """The body of the reply."""
         return self.reply.body
+
+
+class UnusableReply(BadAnswer):
+    """The reply to a part is a success by its status, but cannot be joined with the others."""
+
+    def __init__(self, part: Part, message: str) -> None:
+        super().__init__(message, remedy="see its log")
+        self.part = part
 
 
 @dataclass(frozen=True, slots=True)

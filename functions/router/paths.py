@@ -21,17 +21,22 @@ class Kind(Enum):
 
 
 class ModelRequest(NamedTuple):
-    """A request to a model; `version` is None unless the path names one, `methods` are those that the path allows."""
+    """A request to a model; `version` is None unless the path names one, `methods` are those that the path allows.
+
+    `predicts` is whether a POST is a prediction, which has no effect but its answer, so that it may be repeated.
+    """
 
     kind: Kind
     model: str
     version: str | None
     methods: tuple[str, ...]
+    predicts: bool = False
 
 
 ANY = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _POST = ("POST",)
 _GET = ("GET", "HEAD")
+_PREDICTIONS = (":predict", ":explain")
 
 _MODEL = re.compile(
     r"/(?P<protocol>v2/models|v1/models|models)/(?P<model>[^/:]+)(?P<verb>:[^/]*)?"
@@ -73,13 +78,14 @@ def _find(path: str) -> ModelRequest | None:
         if verb or version_verb:
             return None
         if rest == "/infer":
-            return ModelRequest(Kind.INFER, model, version, _POST)
+            return ModelRequest(Kind.INFER, model, version, _POST, predicts=True)
         return ModelRequest(Kind.ONE if rest else Kind.METADATA, model, version, ANY)
     if protocol == "v1/models":
-        return None if verb and (versions or rest) else ModelRequest(Kind.ONE, model, version, ANY)
+        predicts = (version_verb or verb) in _PREDICTIONS and not rest
+        return None if verb and (versions or rest) else ModelRequest(Kind.ONE, model, version, ANY, predicts)
     if verb or versions or rest not in (None, "/openapi.json"):
         return None
-    return ModelRequest(Kind.OPENAPI, model, None, _GET) if rest else ModelRequest(Kind.EVENTS, model, None, _POST)
+    return ModelRequest(Kind.OPENAPI, model, None, _GET) if rest else ModelRequest(Kind.EVENTS, model, None, _POST, predicts=True)
 
 
 # Paths repeat. Long ones are not kept, so that callers who invent paths take no memory.

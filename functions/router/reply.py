@@ -140,6 +140,8 @@ class Reply:
         if self._declared is not None:
             headers.append((b"content-length", self._declared))
         disconnected = asyncio.ensure_future(_disconnect(receive))
+        # At once, not at the next chunk: a revision that sends nothing would keep its connection.
+        disconnected.add_done_callback(lambda _: self.close())
         is_complete = is_broken = False
         try:
             await send({"type": "http.response.start", "status": self.status, "headers": headers})
@@ -153,8 +155,9 @@ class Reply:
                 is_complete = True
                 await send({"type": "http.response.body", "body": b""})
         except Unreachable as error:
-            is_broken = True
-            log.warning("the reply of revision %s was cut off: %s", revision, error)
+            is_broken = not disconnected.done()
+            if is_broken:
+                log.warning("the reply of revision %s was cut off: %s", revision, error)
         finally:
             disconnected.cancel()
             self.close()

@@ -61,7 +61,7 @@ class Routes:
 
     async def _forward(self, call: Call, request: ModelRequest, model: RoutedModel, body: Content, target: str | None = None) -> Reply:
         assigned = await self._selector.for_request(call, model, request.version)
-        return await self._dispatcher.forward(call, model, assigned, body, target)
+        return await self._dispatcher.forward(call, model, assigned, body, target, predicts=request.predicts)
 
     async def _infer(self, call: Call, request: ModelRequest, model: RoutedModel) -> Reply | Joined:
         """Open Inference: the request goes to one arm, unless `parameters.routing_keys` has a key for each row."""
@@ -70,6 +70,7 @@ class Routes:
             return await self._forward(call, request, model, body)
         content = (await call.decompressed(body, call.limits.json_bytes)).content if call.encoding else body
         length = call.json_length(content)
+        await _limit(call, content, len(content) if length is None else length)
         shares = None
         if await contains(content, tensors.NEEDLE, len(content) if length is None else length):
             content = await call.read_json(body) if call.encoding else content
@@ -80,13 +81,7 @@ class Routes:
             shares = await call.offload(len(content), _split_rows, content, length, model, override, candidates)
         if shares is None:
             return await self._forward(call, request, model, body)
-        parts = await self._dispatcher.fan_out(call, model, shares, _as_error)
-        for part in parts:
-            if not part.reply.ok:
-                return part.reply, [part.arm.revision]
-        joined = await call.offload(_size(parts), tensors.join, parts)
-        headers = _JSON if joined.json_length is None else [*_BINARY, (JSON_LENGTH, b"%d" % joined.json_length)]
-        return CompleteReply(200, headers, joined.content), _revisions(parts)
+        return await self._dispatcher.fan_out(call, model, shares, _as_error, partial(_join_rows, call))
 
     async def _tensors(self, call: Call) -> Content:
         """The body of an Open Inference request: of binary tensors without routing keys, only the JSON part is read."""
@@ -99,7 +94,11 @@ class Routes:
         if length is None or length > call.limits.json_bytes:
             return await call.whole(body)
         call.hold(length)
-        return await call.whole(body) if await contains(await body.begin(length), tensors.NEEDLE, length) else body
+        head = await body.begin(length)
+        if await contains(head, tensors.NEEDLE, length):
+            return await call.whole(body)
+        await _limit(call, head, length)
+        return body
 
     async def _events(self, call: Call, model: RoutedModel) -> Reply | Joined:
         """A CloudEvent goes to its arm; the events of a batch go to the arm of each."""
@@ -107,33 +106,29 @@ class Routes:
         mode = http.mode_of(headers)
         if mode is None:
             raise not_a_cloudevent()
+        forward = partial(self._dispatcher.forward, call, model, predicts=True)
         if OVERRIDE in call.headers or KEY in call.headers:
-            return await self._dispatcher.forward(call, model, self._selector.by_headers(call, model), await call.incoming())
+            return await forward(self._selector.by_headers(call, model), await call.incoming())
         if mode is Mode.BINARY:
             # All attributes are in the headers; the arm checks the data.
             (event,) = http.decode(Message(headers, b""), mode)
-            return await self._dispatcher.forward(call, model, self._selector.for_event(model, event.attributes), await call.incoming())
+            return await forward(self._selector.for_event(model, event.attributes), await call.incoming())
         body = await call.body()
         if not model.canaries and model.shadow is None and not call.encoding and not await contains(body, _NEEDLE, len(body)):
             # There is nothing to split or to compare: a batch counts as one request.
-            return await self._dispatcher.forward(call, model, self._selector.at_random(model), body)
+            return await forward(self._selector.at_random(model), body)
         content = await call.read_json(body)
         if mode is Mode.BATCH:
             return await self._batch(call, model, body, content)
         (event,) = await call.offload(len(content), http.decode, Message(headers, content), mode)
-        return await self._dispatcher.forward(call, model, self._selector.for_event(model, event.attributes), body)
+        return await forward(self._selector.for_event(model, event.attributes), body)
 
     async def _batch(self, call: Call, model: RoutedModel, body: bytes, content: bytes) -> Reply | Joined:
         """Split a batch by arm; `content` is the body without its encoding."""
         shares = await call.offload(len(content), _split_batch, content, self._selector.for_events(model))
         if not isinstance(shares, dict):
-            return await self._dispatcher.forward(call, model, shares or Assigned(model.stable), body)
-        parts = await self._dispatcher.fan_out(call, model, shares, _as_problem)
-        refused = batches.refusal(parts)
-        if refused is not None:
-            return refused, _revisions(parts)
-        joined = await call.offload(_size(parts), batches.join, model.name, parts)
-        return CompleteReply(200, batches.HEADERS, joined), _revisions(parts)
+            return await self._dispatcher.forward(call, model, shares or Assigned(model.stable), body, predicts=True)
+        return await self._dispatcher.fan_out(call, model, shares, _as_problem, partial(_join_events, call, model))
 
     async def _metadata(self, call: Call, request: ModelRequest, model: RoutedModel) -> Reply | Joined:
         """An arm's metadata, with the versions of all arms."""
@@ -193,6 +188,31 @@ def _split_batch(body: bytes, assign: Callable[[Mapping[str, Any]], Assigned]) -
 def _items(assigned: Sequence[Assigned]) -> list[int | None]:
     """The item of each event or row; None also for one that is not counted."""
     return [one.items[0] if one.items else None for one in assigned]
+
+
+async def _limit(call: Call, body: bytes, length: int) -> None:
+    """End the request when its caller waits no longer, by the first `length` bytes of its body. Raises TimedOut."""
+    if length <= call.limits.json_bytes and await contains(body, tensors.TIMEOUT_NEEDLE, length):
+        seconds = await call.offload(length, tensors.seconds_of, body[:length])
+        if seconds is not None:
+            call.limit(seconds)
+
+
+async def _join_rows(call: Call, parts: list[Part]) -> Joined:
+    for part in parts:
+        if not part.reply.ok:
+            return part.reply, [part.arm.revision]
+    joined = await call.offload(_size(parts), tensors.join, parts)
+    headers = _JSON if joined.json_length is None else [*_BINARY, (JSON_LENGTH, b"%d" % joined.json_length)]
+    return CompleteReply(200, headers, joined.content), _revisions(parts)
+
+
+async def _join_events(call: Call, model: RoutedModel, parts: list[Part]) -> Joined:
+    refused = batches.refusal(parts)
+    if refused is not None:
+        return refused, _revisions(parts)
+    joined = await call.offload(_size(parts), batches.join, model.name, parts)
+    return CompleteReply(200, batches.HEADERS, joined), _revisions(parts)
 
 
 def _size(parts: Sequence[Part]) -> int:

@@ -31,7 +31,7 @@ class ArmSelector:
     async def for_request(self, call: Call, model: RoutedModel, version: str | None) -> Assigned:
         """The arm of a whole request; one that serves the version, if the path names one.
 
-        Raises InvalidInput, NotAllowed, and as `Versions.arm` does.
+        Raises UnknownModel, NotAllowed, and as `Versions.arm` does.
         """
         assigned = self.by_headers(call, model)
         arms = self.reachable(model)
@@ -55,7 +55,7 @@ class ArmSelector:
         """The arm of an override or a key in the headers.
 
         Without either, a request that only reads gets the stable arm, any other one an arm at random by the
-        percentages. Raises InvalidInput and NotAllowed.
+        percentages. Raises UnknownModel and NotAllowed.
         """
         override, key = self.override(call), call.headers.get(KEY)
         if override is None and key is None and call.method in ("GET", "HEAD"):
@@ -63,11 +63,11 @@ class ArmSelector:
         return choose(model, override, key, counted=self._counted)
 
     def for_event(self, model: RoutedModel, attributes: Mapping[str, Any]) -> Assigned:
-        """The arm of an event, by its attributes. Raises InvalidInput and NotAllowed."""
+        """The arm of an event, by its attributes. Raises UnknownModel and NotAllowed."""
         return self.for_events(model)(attributes)
 
     def for_events(self, model: RoutedModel) -> Callable[[Mapping[str, Any]], Assigned]:
-        """The arm of each of many events, by its attributes; it raises InvalidInput and NotAllowed."""
+        """The arm of each of many events, by its attributes; it raises UnknownModel and NotAllowed."""
         assign = assigner(model.split, model.salt)
 
         def assigned(attributes: Mapping[str, Any]) -> Assigned:

@@ -49,7 +49,7 @@ class Settings:
     retry_seconds: float = 5.0
     """TIDEGATE_RETRY_SECONDS: how long a call that reaches no revision is retried.
 
-    A container that has ended is back after one or two.
+    A container that has ended is back after one or two. A canary that is absent for longer counts as failing.
     """
 
     allow_override: bool = True

@@ -15,13 +15,16 @@ import orjson
 
 from functions.router import binary
 from functions.router.call import JSON_LENGTH, json_length
-from functions.router.parts import Part, dump, in_order
+from functions.router.parts import Part, UnusableReply, dump, in_order
 from functions.runtime.errors import BadAnswer, InvalidInput
 from functions.runtime.protocols.routing import KEYS, REVISION
+from functions.runtime.protocols.timeout import PARAMETER, timeout_of
 
 Message = dict[str, Any]
 # A request that does not contain it has no routing keys, and is not parsed.
 NEEDLE = f'"{KEYS}"'.encode()
+# One that does not contain this says nothing of how long its caller waits.
+TIMEOUT_NEEDLE = f'"{PARAMETER}"'.encode()
 # Tables have fewer; the product of many axes could be an integer of millions of digits.
 _MOST_AXES = 8
 
@@ -63,6 +66,14 @@ def parse(body: bytes, length: int | None = None) -> Keyed | None:
     return Keyed(request, _rows(request, len(keys), memoryview(body)[len(head) :]))
 
 
+def seconds_of(head: bytes) -> float | None:
+    """The seconds that the caller of a request waits, by its JSON part; None also if its revision has to refuse it."""
+    try:
+        return timeout_of(orjson.loads(head)["parameters"])
+    except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError, InvalidInput):
+        return None
+
+
 def keys_of(request: Keyed) -> list[bytes]:
     """The routing key of each row."""
     return [key.encode() for key in request.message["parameters"][KEYS]]
@@ -84,7 +95,7 @@ def join(parts: Sequence[Part]) -> Body:
     """One reply from those of the parts, with an additional output `revision` that names the revision of each row.
 
     Outputs are flat and row-major, and binary where the revisions return them in binary. `model_version` is left out
-    when the parts differ in it. Raises BadAnswer.
+    when the parts differ in it. Raises UnusableReply for a part, and BadAnswer if the parts do not fit together.
     """
     replies = [_parsed(part) for part in parts]
     first = replies[0]
@@ -189,21 +200,23 @@ class _Reply:
 
 
 def _parsed(part: Part) -> _Reply:
-    """The reply to a part. Raises BadAnswer."""
+    """The reply to a part. Raises UnusableReply."""
     revision, count, body = part.arm.revision, len(part.positions), part.reply.body
     length = json_length(part.reply.header(JSON_LENGTH), len(body))
     try:
         reply = orjson.loads(body if length is None else body[:length])
         take = _taker(memoryview(body)[len(body) if length is None else length :])
-        rows = [_rows_of_output(tensor, count, take, revision) for tensor in reply["outputs"]]
+        rows = [_rows_of_output(tensor, count, take, part) for tensor in reply["outputs"]]
     except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
-        raise BadAnswer(f"revision {revision} did not return outputs as tensors", remedy="see its log") from None
+        raise UnusableReply(part, f"revision {revision} did not return outputs as tensors") from None
     return _Reply(revision, part.positions, dict(reply), rows)
 
 
-def _rows_of_output(tensor: Message, count: int, take: Callable[[int | None], memoryview], revision: str) -> Sequence[Any] | None:
+def _rows_of_output(tensor: Message, count: int, take: Callable[[int | None], memoryview], part: Part) -> Sequence[Any] | None:
     shape, size = tensor["shape"], _binary_size(tensor)
-    wrong = BadAnswer(f"revision {revision} returned the wrong number of values for {count} rows in output {tensor['name']}.")
+    wrong = UnusableReply(
+        part, f"revision {part.arm.revision} returned the wrong number of values for {count} rows in output {tensor['name']}"
+    )
     if shape[0] != count:
         raise wrong
     if size is not None:

@@ -41,15 +41,18 @@ class Upstream:
     async def __aexit__(self, *_: object) -> None:
         await self._pool.close()
 
-    async def call(self, arm: Arm, method: str, target: str, headers: RawHeaders, body: Content, seconds: float) -> Reply:
+    async def call(
+        self, arm: Arm, method: str, target: str, headers: RawHeaders, body: Content, seconds: float, *, repeatable: bool = False
+    ) -> Reply:
         """Call a revision; the reply has its status and headers.
 
-        `target` is path and query, encoded; `seconds` limits the whole call, the body of the reply included. Raises
-        RouteNotReady when the request has reached no container, Unreachable without a reply, TimedOut, and BadAnswer
-        for a reply that is not HTTP.
+        `target` is path and query, encoded; `seconds` limits the whole call, the body of the reply included. A
+        `repeatable` request may be executed twice. Raises RouteNotReady when the request has reached no container,
+        Unreachable without a reply, TimedOut, and BadAnswer for a reply that is not HTTP.
         """
+        until = monotonic() + seconds
         try:
-            response = await self._pool.call(origin_of(arm.url), method, target, headers, body, monotonic() + seconds)
+            response = await self._pool.call(origin_of(arm.url), method, target, headers, body, until, repeatable=repeatable)
             return await _reply(response, arm, method)
         except (CallFailed, TimeoutError) as error:
             raise translated(error, arm) from None

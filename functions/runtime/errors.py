@@ -24,7 +24,7 @@ class InvalidInput(TidegateError):
 
 
 class UnknownModel(TidegateError):
-    """No model, or no version of it, has this name here."""
+    """No model, or no version or revision of it, has this name here."""
 
 
 class TooLarge(RemediedError):

@@ -16,7 +16,7 @@ from tidegate.backtest.errors import RevisionNotFound, SameRevision
 
 # The router's header: it names the revision that should answer a request, and the one that did.
 REVISION_HEADER = "Tidegate-Revision"
-_BAD_REQUEST, _FORBIDDEN, _NOT_FOUND = 400, 403, 404
+_FORBIDDEN, _NOT_FOUND = 403, 404
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ async def find(client: Client, model: str, name: str) -> PinnedRevision:
     try:
         response = await client.exchange("GET", path, headers={REVISION_HEADER: name})
     except Refused as error:
-        if error.status not in (_BAD_REQUEST, _FORBIDDEN):
+        if error.status not in (_FORBIDDEN, _NOT_FOUND):
             raise
         return await _by_version(client, path, name, error)
     revision = _revision_of(response)

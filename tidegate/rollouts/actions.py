@@ -12,13 +12,12 @@ import yaml
 
 from common.errors import RemediedError
 from functions.rollout import announcements
-from functions.rollout.cluster import Cluster, NotFound
+from functions.rollout.cluster import Cluster, Conflict, NotFound
 from functions.rollout.decisions import apply
 from functions.rollout.policy import POLICY, Policy, policy_of
 from functions.rollout.service import adopt, annotate, before_another, begin, move, rollout_of
 from functions.rollout.state import Decision, Kind, Phase, State, approve
 from functions.rollout.turn import policy_or_pause
-from functions.runtime.knative.client import Conflict
 from functions.runtime.knative.objects import SERVICE_LABEL, condition
 
 Object = dict[str, Any]

@@ -11,7 +11,7 @@ from functions.router.headers import RawHeaders
 from functions.router.outcomes.mirror import Mirror, Request
 from functions.router.outcomes.observer import ObservedModel, Observer
 from functions.router.outcomes.sample import Draw
-from functions.router.outcomes.window import Observed, Pair
+from functions.router.outcomes.window import GIVEN_UP, Observed, Pair
 from functions.runtime.http.asgi import COLD
 from functions.runtime.knative.traffic import Arm, RoutedModel
 
@@ -54,19 +54,26 @@ class Exchanges:
         observed = None if self.observer is None else self.observer.model(model)
         if observed is None and model.shadow is None:
             return None
-        return Exchange(self, observed, model, assigned, Draw.of(len(assigned.items)) if draw is None else draw, request)
+        whole = Draw.of(len(assigned.items)) if draw is None else draw
+        return Exchange(self, observed, model, assigned, whole, request, is_part=draw is not None)
 
 
 class Exchange:
-    """A call of the arm that a request, or a part of it, was assigned to. It ends once, or counts as nothing."""
+    """A call of the arm that a request, or a part of it, was assigned to. It ends once, or counts as nothing.
+
+    That of a part ends by `joined`, together with those of the other parts: in one window, so that they are in its sample
+    together, and not before it is known whether the reply can be joined with the others.
+    """
 
     __slots__ = (
         "_assigned",
         "_began",
         "_chunks",
         "_cold",
+        "_content",
         "_draw",
         "_exchanges",
+        "_is_part",
         "_keeps",
         "_model",
         "_observed",
@@ -77,7 +84,15 @@ class Exchange:
     )
 
     def __init__(
-        self, exchanges: Exchanges, observed: ObservedModel | None, model: RoutedModel, assigned: Assigned, draw: Draw, request: Request
+        self,
+        exchanges: Exchanges,
+        observed: ObservedModel | None,
+        model: RoutedModel,
+        assigned: Assigned,
+        draw: Draw,
+        request: Request,
+        *,
+        is_part: bool,
     ) -> None:
         self._exchanges = exchanges
         self._observed = observed
@@ -85,15 +100,24 @@ class Exchange:
         self._assigned = assigned
         self._draw = draw
         self._request = request
+        self._is_part = is_part
+        self._content: bytes | None = None
         self._began = monotonic()
         self._chunks: list[bytes] = []
         self._size = 0
         self._keeps = True
 
     def failed(self, status: int) -> None:
-        """The call failed without a reply; `status` is what the caller gets for it."""
+        """The call failed, without a reply or with one of no use; `status` is what the caller gets for it."""
+        self._content = None
         self._replied(status, ())
         self._count(None)
+
+    def given_up(self) -> None:
+        """The caller has disconnected before the reply: it has waited for too long, or the call says nothing of the arm."""
+        self._replied(GIVEN_UP, ())
+        if self._seconds > self._model.latency_slo:
+            self._count(None)
 
     def answered(self, answer: Answer, *, discarded: bool = False) -> bool:
         """The head of the answer has arrived, and its body unless it is streamed.
@@ -104,10 +128,26 @@ class Exchange:
         if answer.arm.revision != self._assigned.arm.revision:
             return False
         self._replied(answer.status, answer.headers)
-        if answer.content is None and not discarded:
+        if discarded:
+            self._finish(answer.content)
+        elif self._is_part:
+            self._content = answer.content
+        elif answer.content is None:
             return True
-        self._finish(answer.content)
+        else:
+            self._finish(answer.content)
         return False
+
+    def joined(self) -> None:
+        """The reply to a part was joined with the others, if it has one that has not failed."""
+        content, self._content = self._content, None
+        if content is not None:
+            self._finish(content)
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the reply to a part has arrived, and was neither joined nor of no use."""
+        return self._content is not None
 
     def chunk(self, chunk: bytes) -> None:
         """A chunk of a streamed reply."""

@@ -25,12 +25,13 @@ _MOST_REPLY_BYTES = 4 * 2**20
 
 
 class Request(NamedTuple):
-    """A request as it is sent to a revision."""
+    """A request as it is sent to a revision. A prediction is `repeatable`: it has no effect but its answer."""
 
     method: str
     target: str
     headers: RawHeaders
     body: Content
+    repeatable: bool = False
 
 
 class Mirror:

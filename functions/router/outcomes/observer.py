@@ -42,9 +42,12 @@ class _Open:
 
 
 class ObservedModel:
-    """A model with its open windows: one, and a second one while calls of a former split end."""
+    """A model with its open windows: one, and a second one while calls of a former split end.
 
-    def __init__(self, end: Callable[[ObservedModel, _Split], None]) -> None:
+    `sequence` is the number of its last outcome.
+    """
+
+    def __init__(self, end: Callable[[ObservedModel, _Split], None], sequence: int = 0) -> None:
         self._end = end
         self._rollout = ""
         self._reported = Reported()
@@ -55,7 +58,7 @@ class ObservedModel:
         # When the first reply of a started process last arrived, by revision.
         self._starts: dict[str, float] = {}
         self.open: dict[_Split, _Open] = {}
-        self.sequence = 0
+        self.sequence = sequence
 
     def started(self, revision: str) -> None:
         """Record that the first reply of a started process has arrived."""
@@ -96,23 +99,38 @@ class ObservedModel:
 class Observer:
     """Counts calls by window, and passes each window's event to `put`.
 
-    Windows end in `executor`, which must have one thread, so that they end in order. `instance` is the name of this
-    process in the events.
+    Windows end in `executor`, which must have one thread, so that they end in order. `exists` is whether a model is not
+    deleted. `instance` is the name of this process in the events.
     """
 
-    def __init__(self, executor: Executor, put: Callable[[Message], None], *, instance: str = "") -> None:
+    def __init__(self, executor: Executor, put: Callable[[Message], None], exists: Callable[[str], bool], *, instance: str = "") -> None:
         self._executor = executor
         self._put = put
+        self._exists = exists
         self._instance = instance or uuid4().hex
         self._models: dict[str, ObservedModel] = {}
+        # The largest number of an outcome of the models that were forgotten.
+        self._last_sequence = 0
         self._ending: set[asyncio.Future[Message]] = set()
 
     def model(self, model: RoutedModel) -> ObservedModel | None:
         """The windows of a model; None if it has too many arms for an outcome."""
         found = self._models.get(model.name)
         if found is None:
-            found = self._models[model.name] = ObservedModel(self._end)
+            self._forget()
+            found = self._models[model.name] = ObservedModel(self._end, self._last_sequence)
         return found if len(model.canaries) < MOST_ARMS else None
+
+    def _forget(self) -> None:
+        """Forget the deleted models.
+
+        One that is created again with the same name continues after their numbers: an outcome with a number that was used
+        would be taken for one that is delivered twice.
+        """
+        for name, found in list(self._models.items()):
+            if not self._exists(name) and not found.open:
+                self._last_sequence = max(self._last_sequence, found.sequence)
+                del self._models[name]
 
     async def close(self) -> None:
         """End all windows."""

@@ -16,9 +16,11 @@ from functions.runtime.observability.histogram import LATENCIES, Histogram
 
 _ERRORS, _REJECTIONS, _SLOW = BAD_OUTCOMES
 _SHADOWED = "shadowed"
-# Statuses that say nothing about what the arm made of the request: the caller's credentials, its path and method, and
-# the load.
-_NEUTRAL = frozenset({401, 403, 404, 405, 429})
+# The status of a call whose caller disconnected before the reply.
+GIVEN_UP = 499
+# Statuses that say nothing about what the arm made of the request: the caller's credentials, its path and method, the
+# load, and its patience.
+_NEUTRAL = frozenset({401, 403, 404, 405, 429, GIVEN_UP})
 # Bad keys of a kind that are kept of a window, before those that will not be listed are dropped.
 _MOST_KEPT_KEYS = 8 * MOST_KEYS
 # Bytes of replies that a window keeps until its end: to batches with failed events, and to pairs.

@@ -94,6 +94,7 @@ class App:
         """Return the response, including that of a failure, or None if the client has disconnected."""
         try:
             call.admit(route.entry)
+            call.limit_by_headers()
             return await infer(call)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 each is answered; a cancellation ends the drain
             failure = call.failed(error)

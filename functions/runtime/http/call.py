@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functions.runtime.errors import InvalidInput, TooLarge, UnsupportedMedia
 from functions.runtime.http.asgi import JSON, Receive, Scope, read_body
 from functions.runtime.http.coding import coding_of, pieces
+from functions.runtime.http.deadline import timeout_of
 from functions.runtime.inference.call import Call
 from functions.runtime.inference.limits import OFF_LOOP_BYTES
 
@@ -22,6 +23,12 @@ class HTTPCall(Call):
     scope: Scope
     receive: Receive
     headers: dict[bytes, bytes]
+
+    def limit_by_headers(self) -> None:
+        """End the call when its headers say that the caller waits no longer. Raises InvalidInput."""
+        seconds = timeout_of(self.headers)
+        if seconds is not None:
+            self.limit(seconds)
 
     async def body(self) -> bytes:
         """Read the body and decompress it.

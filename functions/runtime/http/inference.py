@@ -49,6 +49,8 @@ async def infer_v2(call: HTTPCall) -> Answer:
     else:
         request = await call.offload(decode_cost, v2.decode, body, length, model)
     rows = request.rows
+    if request.timeout_seconds is not None:
+        call.limit(request.timeout_seconds)
     call.exchange.request_id = request.id or call.exchange.request_id
     call.decoded(rows.count)
     encode_cost = _encode_cost(rows.count, [output for output in request.outputs if output.name not in request.binary])

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from math import inf
 from time import monotonic, monotonic_ns
 from typing import Any, Self, TypeVar
 
@@ -63,7 +64,7 @@ class Call(ABC):
     """One inference call, in flight while it is entered. Each transport has a subclass, which reads the request.
 
     `content` is the uncompressed request, whose bytes were taken from the budget; `answer_bytes` is the budget taken
-    for the response.
+    for the response. `timeout_seconds` is how long the caller waits.
     """
 
     capacity: Capacity
@@ -71,6 +72,7 @@ class Call(ABC):
     entry: ModelEntry = field(init=False)
     content: bytes = field(init=False, default=b"")
     answer_bytes: int = field(init=False, default=0)
+    timeout_seconds: float = field(init=False, default=inf)
     started: int = field(init=False, default_factory=monotonic_ns)
 
     def __enter__(self) -> Self:
@@ -113,6 +115,10 @@ class Call(ABC):
                 raise
             raise TimedOut("the request timed out", remedy="send fewer rows, or raise the timeout") from None
 
+    def limit(self, seconds: float) -> None:
+        """End the call after this time since its arrival: the caller waits no longer."""
+        self.timeout_seconds = min(self.timeout_seconds, seconds)
+
     def decoded(self, rows: int) -> None:
         """Record the end of decoding."""
         self.exchange.rows = rows
@@ -125,7 +131,7 @@ class Call(ABC):
     @property
     def deadline(self) -> float:
         """Seconds of the monotonic clock at which the call times out."""
-        return self.started / 1e9 + self.capacity.limits.timeout_seconds
+        return self.started / 1e9 + min(self.capacity.limits.timeout_seconds, self.timeout_seconds)
 
     def cancel_on_disconnect(self, rows: int, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
         """Return the work to await. A large request's is cancelled, with ClientGone, when its client disconnects."""

@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from functions.runtime.artifacts.loading import Loaded
@@ -13,7 +14,7 @@ from functions.runtime.contract.card import Card
 from functions.runtime.contract.encoding import Encoder, Rows
 from functions.runtime.contract.outputs import Outputs, OutputTensor, ServedOutput
 from functions.runtime.contract.signature import Kind, Prediction
-from functions.runtime.errors import InvalidInput, Overloaded, TooLarge
+from functions.runtime.errors import InvalidInput, Overloaded, TimedOut, TooLarge
 from functions.runtime.inference.batching import MicroBatcher
 from functions.runtime.inference.cores import cores
 from functions.runtime.inference.limits import MAX_ROWS, MAX_WAITING_ROWS
@@ -112,6 +113,8 @@ class ServedModel:
         Raises InvalidInput, TooLarge, Overloaded and TimedOut.
         """
         self._admit(rows, outputs)
+        if monotonic() >= deadline:
+            raise TimedOut("the request timed out before its prediction began", remedy="allow more time")
         self._pending.rows += rows.count
         try:
             predictions: dict[Kind, Prediction] = {}
@@ -128,7 +131,7 @@ class ServedModel:
 
     def _predict(self, rows: Rows, kind: Kind, deadline: float) -> asyncio.Future[Prediction]:
         if rows.count < OFF_LOOP_ROWS and kind != "contributions" and not self._pace.slow:
-            return self._batcher.predict(rows, kind)
+            return self._batcher.predict(rows, kind, deadline)
         return self._scheduler.predict(rows, kind, deadline)
 
     @property

@@ -52,10 +52,6 @@ class Gone(ApiError):
     """The resource version is too old to watch from: list again."""
 
 
-class Conflict(ApiError):
-    """The object was changed in the meantime: get it again."""
-
-
 @dataclass(frozen=True, slots=True)
 class Access:
     """The URL of the API, the namespace to use, and the folder of the service account (`token`, `ca.crt`), if any.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from functions.runtime.errors import InvalidInput, NotReady
+from functions.runtime.errors import NotReady, UnknownModel
 from functions.runtime.knative.objects import traffic_targets
 
 # The annotation that names a rollout: with another name, keys are assigned independently of before.
@@ -69,12 +69,12 @@ class RoutedModel:
         return (self.stable, *self.canaries)
 
     def named(self, name: str) -> Arm:
-        """The arm of a revision or a tag. Raises InvalidInput, listing the known ones."""
+        """The arm of a revision or a tag. Raises UnknownModel, listing the known ones."""
         for arm in self.arms:
             if name == arm.revision or name in arm.tags:
                 return arm
         known = ", ".join(label for arm in self.arms for label in (arm.revision, *arm.tags))
-        raise InvalidInput(f"model {self.name} has no revision or tag {name}; it has {known}.")
+        raise UnknownModel(f"model {self.name} has no revision or tag {name}; it has {known}.")
 
     def successor(self, arm: Arm) -> Arm:
         """The current arm of the same revision; the stable arm if the revision has no part in the traffic any more."""
@@ -97,6 +97,10 @@ def model_of(service: Mapping[str, Any]) -> RoutedModel:
     split = [arm for arm in arms if arm.percent]
     if not split:
         raise NotReady(f"model {name} has no revision that is ready", remedy=f"see `kubectl describe ksvc {name}` for the reason")
+    total = sum(arm.percent for arm in split)
+    if total != 100 or any(arm.percent < 0 for arm in split):  # otherwise another share of the keys would get the canary
+        shares = ", ".join(f"{arm.percent}% to {arm.revision}" for arm in split)
+        raise NotReady(f"the traffic of model {name} adds up to {total}%, not to 100% ({shares})", remedy="correct its percentages")
     stable, *canaries = split
     annotations = service["metadata"].get("annotations") or {}
     rollout = annotations.get(ROLLOUT, "")

@@ -22,6 +22,7 @@ from functions.runtime.errors import InvalidInput, TooLarge
 from functions.runtime.protocols import bulk, tensors
 from functions.runtime.protocols.body import parse_json
 from functions.runtime.protocols.tensors import Tensor, parameters_of
+from functions.runtime.protocols.timeout import timeout_of
 
 if TYPE_CHECKING:
     from functions.runtime.protocols.model import ModelContract
@@ -31,12 +32,16 @@ _NONE: frozenset[str] = frozenset()
 
 
 class Request(NamedTuple):
-    """A decoded inference request; `binary` are the names of the outputs that are requested in binary."""
+    """A decoded inference request.
+
+    `binary` are the names of the outputs that are requested in binary. `timeout_seconds` is how long the caller waits.
+    """
 
     rows: Rows
     outputs: tuple[ServedOutput, ...]
     id: str | None = None
     binary: frozenset[str] = frozenset()
+    timeout_seconds: float | None = None
 
 
 def metadata(card: Card, outputs: Outputs, versions: Sequence[str]) -> dict[str, Any]:
@@ -85,7 +90,8 @@ def parse(document: Any, model: ModelContract, rest: bytes | memoryview = b"") -
         raise InvalidInput(f"the request's id must be a string, not {name_of(request_id)}.")
     parameters = parameters_of(document, "the request")
     chosen, binary = _requested(document, parameters, model.outputs)
-    return Request(_rows(_inputs(items, rest, model), model.encoder), chosen, request_id, binary)
+    timeout = timeout_of(parameters) if parameters else None
+    return Request(_rows(_inputs(items, rest, model), model.encoder), chosen, request_id, binary, timeout)
 
 
 def encode(card: Card, request: Request, predicted: Sequence[OutputTensor]) -> tuple[bytes, int | None]:

@@ -28,8 +28,9 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 MIB = 2**20
 
 
-async def call(pool: Pool, url: str, method: str = "POST", body: bytes = b"x", seconds: float = 20.0) -> Body:
-    return await pool.call(origin_of(url), method, "/a?b=c", [(b"x-own", b"1")], body, monotonic() + seconds)
+async def call(pool: Pool, url: str, method: str = "POST", body: bytes = b"x", seconds: float = 20.0, *, repeatable: bool = False) -> Body:
+    headers = [(b"x-own", b"1")]
+    return await pool.call(origin_of(url), method, "/a?b=c", headers, body, monotonic() + seconds, repeatable=repeatable)
 
 
 async def whole(reply: Body) -> bytes:
@@ -78,26 +79,72 @@ async def test_a_connection_is_kept_whatever_the_replies(pool: Pool, start_peer:
     assert heads[0][1] == b"GET /a?b=c HTTP/1.1\r\nhost: %b\r\nx-own: 1\r\n\r\n" % authority
 
 
-@pytest.mark.parametrize(("method", "is_repeated"), [("GET", True), ("HEAD", True), ("DELETE", True), ("POST", False), ("PATCH", False)])
-async def test_a_kept_connection_that_is_closed_without_a_reply(method: str, is_repeated: bool, pool: Pool, start_peer: StartPeer) -> None:
+@pytest.mark.parametrize(
+    ("method", "repeatable", "is_repeated"),
+    [
+        *((method, False, True) for method in ("GET", "HEAD", "DELETE")),
+        *((method, False, False) for method in ("POST", "PATCH")),
+        ("POST", True, True),
+    ],
+)
+async def test_a_kept_connection_that_is_closed_without_a_reply(
+    method: str, repeatable: bool, is_repeated: bool, pool: Pool, start_peer: StartPeer
+) -> None:
     seen = []
 
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            head, _ = await exchange(reader)
-            seen.append(head)
+            seen.append(await exchange(reader))
             if len(seen) == 2:  # the first one on a kept connection
                 return
             writer.write(OK if method != "HEAD" else OK[:-2])
 
     url = await start_peer(speak)
-    await call(pool, url, method)
+    await call(pool, url, method, repeatable=repeatable)
     if is_repeated:
-        assert (await call(pool, url, method)).status == 200
+        assert (await call(pool, url, method, repeatable=repeatable)).status == 200
     else:
         with pytest.raises(ConnectionBroken):
-            await call(pool, url, method)
+            await call(pool, url, method, repeatable=repeatable)
     assert len(seen) == (3 if is_repeated else 2)
+    assert {body for _, body in seen} == {b"x"}
+
+
+async def test_a_request_that_ends_its_server_is_repeated_once(pool: Pool, start_peer: StartPeer) -> None:
+    seen = 0
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal seen
+        while True:
+            _, body = await exchange(reader)
+            if body == b"poison":
+                seen += 1
+                return
+            writer.write(OK)
+
+    url = await start_peer(speak)
+    for reply in await asyncio.gather(*(call(pool, url) for _ in range(4))):  # several connections that are kept
+        await whole(reply)
+    with pytest.raises(ConnectionBroken):
+        await call(pool, url, body=b"poison", repeatable=True)
+    assert seen == 2
+
+
+async def test_a_reply_that_has_begun_is_not_repeated(pool: Pool, start_peer: StartPeer) -> None:
+    seen = []
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            seen.append(await exchange(reader))
+            writer.write(OK if len(seen) == 1 else b"H")
+            if len(seen) > 1:
+                return
+
+    url = await start_peer(speak)
+    await call(pool, url, repeatable=True)
+    with pytest.raises(ConnectionBroken):
+        await call(pool, url, repeatable=True)
+    assert len(seen) == 2
 
 
 @pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200", OK[:-1]])

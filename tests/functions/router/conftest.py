@@ -46,18 +46,18 @@ async def start_server() -> AsyncIterator[StartServer]:
 
 @pytest.fixture
 async def start_router(start_server: StartServer) -> AsyncIterator[StartRouter]:
-    """Start a router whose Kubernetes API has these Knative Services; returns its URL."""
+    """Start a router whose Kubernetes API has these Knative Services, or is this function; returns its URL."""
     async with AsyncExitStack() as stack:
 
-        async def start(*services: dict[str, Any], **settings: Any) -> str:
-            async def api(request: web.Request) -> web.StreamResponse:
+        async def start(*services: dict[str, Any], api: Handler | None = None, **settings: Any) -> str:
+            async def listing(request: web.Request) -> web.StreamResponse:
                 if "watch" not in request.query:
                     return web.json_response({"metadata": {"resourceVersion": "1"}, "items": list(services)})
                 response = web.StreamResponse()
                 await response.prepare(request)
                 return response
 
-            access = Access(f"http://127.0.0.1:{await start_server(api)}", "default")
+            access = Access(f"http://127.0.0.1:{await start_server(api or listing)}", "default")
             config = uvicorn.Config(build(Settings(**settings), access), lifespan="on", ws="none", log_config=None)
             config.load()
             server = uvicorn.Server(config)

@@ -18,7 +18,8 @@ INFER = "/v2/models/flights/infer"
 
 def service(port: int, *shares: tuple[str, int] | str, name: str = "flights") -> dict[str, Any]:
     """The Knative Service with a revision for each tag and percentage; without percentages, the shares are equal."""
-    pairs = [(share, 100 // len(shares)) if isinstance(share, str) else share for share in shares]
+    equal = [100 // len(shares) + (index < 100 % len(shares)) for index in range(len(shares))]
+    pairs = [(share, percent) if isinstance(share, str) else share for share, percent in zip(shares, equal, strict=True)]
     traffic = [{"revisionName": f"{name}-{tag}", "tag": tag, "percent": percent} for tag, percent in pairs]
     status = {"address": {"url": f"http://{name}.localhost:{port}"}, "traffic": traffic}
     return {"metadata": {"name": name}, "spec": {}, "status": status}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.router.assignment import assign, choose, event_key
-from functions.runtime.errors import InvalidInput
+from functions.runtime.errors import UnknownModel
 from functions.runtime.knative.traffic import Arm, RoutedModel
 
 
@@ -78,7 +78,7 @@ def test_an_override_takes_precedence_and_no_key_means_a_random_arm() -> None:
     model = RoutedModel(name="flights", arms=(stable, canary, old), stable=stable, canaries=(canary,), salt=b"")
     assert {choose(model, None, None).arm.revision for _ in range(200)} == {"r0", "r1"}
     assert choose(model, "v0", b"key").arm.revision == "old"
-    with pytest.raises(InvalidInput, match="no revision or tag v7; it has r0, t0, r1, t1, old, v0"):
+    with pytest.raises(UnknownModel, match="no revision or tag v7; it has r0, t0, r1, t1, old, v0"):
         choose(model, "v7", b"key")
 
 

@@ -76,7 +76,7 @@ async def test_an_override_takes_precedence(start_server: StartServer, start_rou
         async with client.get(f"{url}/v2/models/flights", headers={"Tidegate-Revision": name}) as answer:
             assert answer.headers["Tidegate-Revision"] == "flights-v2"
     async with client.get(f"{url}/v2/models/flights", headers={"Tidegate-Revision": "v9"}) as answer:
-        assert answer.status == 400
+        assert answer.status == 404
         assert (await answer.json())["error"] == "model flights has no revision or tag v9; it has flights-v1, v1, flights-v2, v2."
     event = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/s", "ce-type": "t", "ce-tidegaterevision": "v2"}
     async with client.post(f"{url}/models/flights", headers=event) as answer:

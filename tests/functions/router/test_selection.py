@@ -9,7 +9,7 @@ from functions.router.call import Call, RouterLimits
 from functions.router.dispatch import Dispatcher
 from functions.router.selection import ArmSelector
 from functions.router.versions import Versions
-from functions.runtime.errors import InvalidInput, NotAllowed
+from functions.runtime.errors import NotAllowed, UnknownModel
 from functions.runtime.inference.budget import Budget
 from functions.runtime.knative.traffic import Arm, RoutedModel
 
@@ -51,7 +51,7 @@ def test_the_key_of_a_header_and_of_an_event_select_the_same_arm() -> None:
 def test_an_override_selects_an_arm_without_a_percentage() -> None:
     assert selector().by_headers(call(tidegate_revision="old"), MODEL).arm is OLD
     assert selector().for_event(MODEL, EVENT | {"tidegaterevision": "m-0"}).arm is OLD
-    with pytest.raises(InvalidInput, match="no revision or tag v9"):
+    with pytest.raises(UnknownModel, match="no revision or tag v9"):
         selector().for_event(MODEL, EVENT | {"tidegaterevision": "v9"})
 
 

@@ -42,6 +42,15 @@ async def test_the_last_known_arms_are_kept() -> None:
     assert not table.reasons
 
 
+async def test_traffic_that_does_not_add_up_keeps_the_last_known_arms(caplog: pytest.LogCaptureFixture) -> None:
+    table = Table(first_view_seconds=1)
+    table.update({"flights": service(("flights-00001", "v1", 90), ("flights-00002", "v2", 10))})
+    table.update({"flights": service(("flights-00001", "v1", 90), ("flights-00002", "v2", 20))})
+    assert [arm.percent for arm in (await table.find("flights")).split] == [90, 10]
+    assert "adds up to 110%, not to 100%" in caplog.text
+    assert "Keeping its last known arms." in caplog.text
+
+
 async def test_a_model_without_arms_has_a_reason_and_a_deleted_one_is_unknown() -> None:
     table = Table(first_view_seconds=1)
     table.update({"flights": service()})

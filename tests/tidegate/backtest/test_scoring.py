@@ -142,7 +142,7 @@ async def test_answer_of_another_revision_is_no_score(router: Router, client: Cl
 async def test_name_is_a_revision_or_a_tag_or_a_version(router: Router, client: Client) -> None:
     named = await find(client, "m", "canary")
     assert (named.path, named.headers, named.version) == ("/v2/models/m/infer", {REVISION_HEADER: "canary"}, "v1")
-    router.refuse, router.versions = refusal(400, "model m has no revision or tag v2; it has m-00001."), ("v2",)
+    router.refuse, router.versions = refusal(404, "model m has no revision or tag v2; it has m-00001."), ("v2",)
     versioned = await find(client, "m", "v2")
     assert (versioned.path, versioned.headers) == ("/v2/models/m/versions/v2/infer", {})
     assert (versioned.revision, versioned.version, versioned.title) == ("m-v2", "v2", "v2 (m-v2)")
@@ -156,7 +156,7 @@ async def test_version_is_found_where_naming_a_revision_is_switched_off(router: 
 
 
 async def test_unknown_name_is_one_sentence(router: Router, client: Client) -> None:
-    router.refuse = refusal(400, "model m has no revision or tag v2; it has m-00001.")
+    router.refuse = refusal(404, "model m has no revision or tag v2; it has m-00001.")
     with pytest.raises(RevisionNotFound) as caught:
         await find(client, "m", "v2")
     assert str(caught.value).startswith("model m has no revision or tag v2; it has m-00001; name one of these, or a version; ")

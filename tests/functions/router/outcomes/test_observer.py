@@ -21,7 +21,8 @@ class Outcomes:
     """An observer, and the outcomes that it has made."""
 
     def __init__(self, executor: ThreadPoolExecutor) -> None:
-        self.observer = Observer(executor, self._put, instance="router-1")
+        self.deleted: set[str] = set()
+        self.observer = Observer(executor, self._put, lambda name: name not in self.deleted, instance="router-1")
         self.made: list[Outcome] = []
         self.ended = asyncio.Event()
 
@@ -115,3 +116,26 @@ async def test_a_split_of_too_many_arms_has_no_outcome(outcomes: Outcomes) -> No
     outcomes.call(model(*[5] * 20), "m-3")
     await outcomes.observer.close()
     assert outcomes.made == []
+
+
+async def test_a_deleted_model_is_forgotten_and_its_numbers_are_not_used_again(outcomes: Outcomes) -> None:
+    first, other = model(100), model(100, name="n")
+    for _ in range(2):
+        outcomes.call(first, "m-0")
+        await outcomes.observer.close()
+    before = outcomes.observer.model(first)
+    outcomes.deleted = {"m"}
+    outcomes.call(other, "n-0")
+    outcomes.deleted = set()
+    outcomes.call(first, "m-0")
+    assert outcomes.observer.model(first) is not before
+    await outcomes.observer.close()
+    assert [outcome.sequence for outcome in outcomes.made if outcome.model == "m"] == [1, 2, 3]
+
+
+async def test_a_deleted_model_is_kept_until_its_windows_have_ended(outcomes: Outcomes) -> None:
+    outcomes.call(model(100), "m-0")
+    outcomes.deleted = {"m"}
+    outcomes.call(model(100, name="n"), "n-0")
+    await outcomes.observer.close()
+    assert sorted(outcome.model for outcome in outcomes.made) == ["m", "n"]

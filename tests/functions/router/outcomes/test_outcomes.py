@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 import signal
+import time
 from hashlib import blake2b
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from aiohttp import web
 
 from common.http_client import session
 from eventing.distinct import Distinct
+from functions.router.outcomes import observer as observing
 from tests.functions.router.flights import BATCH, INFER, KEYS, owner, service
 
 if TYPE_CHECKING:
@@ -51,6 +53,17 @@ async def revisions(request: web.Request) -> web.StreamResponse:
     if tag == "v2" and int(key.removeprefix("N")) % 2:
         return web.json_response({"error": "no"}, status=500)
     return answer(request, body, {"v1": 0.25, "v2": 0.75, "shadow": 0.5}[tag])
+
+
+def events_of(keys: list[str]) -> bytes:
+    """A batch with an event for each key."""
+    return orjson.dumps([{"specversion": "1.0", "id": key, "source": "/s", "type": "t", "subject": key} for key in keys])
+
+
+def tensor_of(keys: list[str]) -> bytes:
+    """A request with a row for each key."""
+    column = {"name": "x", "shape": [len(keys)], "datatype": "FP32", "data": [1.0] * len(keys)}
+    return orjson.dumps({"parameters": {"routing_keys": keys}, "inputs": [column]})
 
 
 async def ask(client: aiohttp.ClientSession, url: str, keys: list[str], **headers: str) -> list[tuple[int, str]]:
@@ -125,13 +138,212 @@ async def test_a_canary_that_cannot_be_called_is_an_error_that_no_caller_sees(
         return web.Response(status=503, text=text)
 
     entry = service(await start_server(canary_is_down), ("v1", 50), ("v2", 50))
-    url = await start_router(entry, sink=sink.url, retry_seconds=0.1)
+    url = await start_router(entry, sink=sink.url, retry_seconds=0.0)
     keys = KEYS[:8]
     assert await ask(client, url, keys) == [(200, "flights-v1")] * len(keys)
     arms = await sink.until_requests(len(keys))
     count = len([key for key in keys if owner(entry, key) == "v2"])
     assert (arms["flights-v2"].requests, arms["flights-v2"].errors) == (count, count)
     assert (arms["flights-v1"].requests, arms["flights-v1"].errors) == (len(keys) - count, 0)
+
+
+@pytest.mark.parametrize(
+    "absent",
+    [web.Response, lambda **_: web.Response(status=502, text="dial tcp 10.0.0.7:8012: connect: connection refused")],
+    ids=["unknown to the ingress", "refused"],
+)
+async def test_a_canary_that_is_absent_for_a_moment_is_not_blamed(
+    absent: Any, start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession, sink: Sink
+) -> None:
+    calls = 0
+
+    async def canary_is_absent(request: web.Request) -> web.StreamResponse:
+        nonlocal calls
+        if request.host.startswith("v1"):
+            return await revisions(request)
+        calls += 1
+        response: web.Response = absent(status=404)
+        return response
+
+    entry = service(await start_server(canary_is_absent), ("v1", 50), ("v2", 50))
+    url = await start_router(entry, sink=sink.url, retry_seconds=600.0)  # without a substitute, callers would wait as long
+    keys = [*keys_of(entry, "v2")[:3], *keys_of(entry, "v1")[:3]]
+    assert await ask(client, url, keys) == [(200, "flights-v1")] * 6
+    arms = await sink.until_requests(3)
+    assert [(arm.requests, arm.errors) for arm in arms.values()] == [(3, 0), (0, 0)]
+    assert 3 <= calls <= 2 * 3, "each call is retried once at most"
+
+
+@pytest.mark.parametrize("fault", [b"", b"text", b"{}", b"[]", b"[1]", b'{"outputs": [{}]}'])
+async def test_a_reply_of_no_use_is_an_error_that_no_caller_sees(
+    fault: bytes, start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession, sink: Sink
+) -> None:
+    async def canary_is_odd(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=fault) if request.host.startswith("v2") else await revisions(request)
+
+    entry = service(await start_server(canary_is_odd), ("v1", 50), ("v2", 50))
+    url = await start_router(entry, sink=sink.url)
+    keys = KEYS[:20]
+    canary = len([key for key in keys if owner(entry, key) == "v2"])
+    async with client.post(f"{url}/models/flights", data=events_of(keys), headers=BATCH) as reply:
+        assert (reply.status, reply.headers["Tidegate-Revision"]) == (200, "flights-v1")
+        assert [event["id"] for event in await reply.json(content_type=None)] == [f"r{key}" for key in keys]
+    async with client.post(url + INFER, data=tensor_of(keys)) as reply:
+        assert reply.status == 200
+        assert (await reply.json())["outputs"][1]["data"] == ["flights-v1"] * len(keys)
+    arms = await sink.until_requests(2 * len(keys))
+    assert (arms["flights-v2"].requests, arms["flights-v2"].errors) == (2 * canary, 2 * canary)
+    assert (arms["flights-v1"].requests, arms["flights-v1"].errors) == (2 * (len(keys) - canary), 0)
+
+
+async def test_a_reply_of_no_use_of_the_stable_revision_is_its_error(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession, sink: Sink
+) -> None:
+    async def stable_is_odd(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=b"[]") if request.host.startswith("v1") else await revisions(request)
+
+    entry = service(await start_server(stable_is_odd), ("v1", 50), ("v2", 50))
+    url = await start_router(entry, sink=sink.url)
+    keys = KEYS[:20]
+    async with client.post(f"{url}/models/flights", data=events_of(keys), headers=BATCH) as reply:
+        assert reply.status == 200
+        statuses = [(event["data"] or {}).get("status", 200) for event in await reply.json(content_type=None)]
+    assert statuses == [502 if owner(entry, key) == "v1" else 200 for key in keys]
+    async with client.post(url + INFER, data=tensor_of(keys)) as reply:
+        assert reply.status == 502
+        assert (await reply.json())["error"] == "revision flights-v1 did not return outputs as tensors; see its log."
+    arms = await sink.until_requests(2 * len(keys))
+    stable = len([key for key in keys if owner(entry, key) == "v1"])
+    assert [(arm.requests, arm.errors) for arm in arms.values()] == [(2 * stable, 2 * stable), (2 * (len(keys) - stable), 0)]
+
+
+@pytest.mark.parametrize("large", [("v2",), ("v1", "v2")])
+async def test_a_part_that_is_too_large_is_an_error_only_if_the_stable_one_is_not(
+    large: tuple[str, ...], start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession, sink: Sink
+) -> None:
+    async def is_large(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=b" " * 30_000) if request.host.partition("-")[0] in large else await revisions(request)
+
+    entry = service(await start_server(is_large), ("v1", 50), ("v2", 50))
+    url = await start_router(entry, sink=sink.url, max_json_bytes=20_000)
+    keys = KEYS[:20]
+    async with client.post(f"{url}/models/flights", data=events_of(keys), headers=BATCH) as reply:
+        assert reply.status == (200 if "v1" not in large else 413)
+        await reply.read()
+    await ask(client, url, [keys_of(entry, "v1")[0]])
+    canary, errors = len([key for key in keys if owner(entry, key) == "v2"]), 0
+    if "v1" not in large:
+        errors = canary
+    arms = await sink.until_requests(1 + (len(keys) if errors else 0))
+    assert (arms["flights-v2"].requests, arms["flights-v2"].errors) == (errors, errors)
+    assert arms["flights-v1"].errors == 0
+
+
+async def test_parts_that_are_answered_in_different_windows_are_sampled_together(
+    start_server: StartServer,
+    start_router: StartRouter,
+    client: aiohttp.ClientSession,
+    sink: Sink,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(observing, "WINDOW_SECONDS", 0.05)
+    answered, go_on = asyncio.Event(), asyncio.Event()
+
+    async def stable_is_slow(request: web.Request) -> web.StreamResponse:
+        body = orjson.loads(await request.read())
+        if isinstance(body, list) and request.host.startswith("v1"):
+            await go_on.wait()
+        elif isinstance(body, list):
+            answered.set()
+        return answer(request, body, 0.5)
+
+    entry = service(await start_server(stable_is_slow), ("v1", 50), ("v2", 50))
+    url = await start_router(entry, sink=sink.url)
+    keys = KEYS[:20]
+    asking = asyncio.create_task(client.post(f"{url}/models/flights", data=events_of(keys), headers=BATCH))
+    await answered.wait()
+    for count in (1, 2):  # windows that begin, and end, after the canary's part was answered
+        await ask(client, url, [keys_of(entry, "v2")[0]])
+        await sink.until_requests(count)
+    go_on.set()
+    await (await asking).read()
+    await sink.until_requests(2 + len(keys))
+    assert [len(arm.scores) for arm in sink.outcomes[-1].arms] == [
+        len([key for key in keys if owner(entry, key) == tag]) for tag in ("v1", "v2")
+    ]
+
+
+async def test_callers_who_give_up_make_a_slow_revision_slow(start_server: StartServer, start_router: StartRouter, sink: Sink) -> None:
+    begun = asyncio.Event()
+
+    async def never(_: web.Request) -> web.StreamResponse:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    entry = service(await start_server(never), ("v1", 100))
+    entry["metadata"]["annotations"] = {"tidegate.dev/latency-slo": "1ms"}
+    url = await start_router(entry, sink=sink.url)
+    _, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    writer.write(b"POST %b HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n{}" % INFER.encode())
+    await begun.wait()
+    writer.transport.abort()
+    arm = (await sink.until_requests(1))["flights-v1"]
+    assert (arm.requests, arm.slow, arm.errors, arm.rejections) == (1, 1, 0, 0)
+
+
+async def test_a_call_that_misses_its_deadline_is_an_error(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession, sink: Sink
+) -> None:
+    async def never(_: web.Request) -> web.StreamResponse:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    entry = service(await start_server(never), ("v1", 50), ("v2", 50))
+    url = await start_router(entry, sink=sink.url)
+    async with client.post(url + INFER, data=b"{}", headers={"grpc-timeout": "200m", "Tidegate-Routing-Key": KEYS[0]}) as reply:
+        assert reply.status == 504
+    # Events of a batch, whose calls end all at once.
+    async with client.post(f"{url}/models/flights", data=events_of(KEYS[:20]), headers={**BATCH, "grpc-timeout": "200m"}) as reply:
+        assert reply.status == 504
+    arms = await sink.until_requests(21)
+    assert sum(arm.errors for arm in arms.values()) == sum(arm.requests for arm in arms.values()) == 21
+
+
+async def test_a_caller_that_sends_too_slowly_for_its_deadline_says_nothing_of_the_arm(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession, sink: Sink
+) -> None:
+    async def reads(request: web.Request) -> web.StreamResponse:
+        await request.content.read()
+        return web.json_response({})
+
+    url = await start_router(service(await start_server(reads), ("v1", 100)), sink=sink.url)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    head = b"POST /v1/models/flights:predict HTTP/1.1\r\nhost: a\r\ngrpc-timeout: 300m\r\ncontent-length: 2000000\r\n\r\n"
+    writer.write(head + bytes(1_500_000))
+    assert b" 504 " in await reader.readline()
+    writer.close()
+    await ask(client, url, ["N1"])
+    arm = (await sink.until_requests(1))["flights-v1"]
+    assert (arm.requests, arm.errors) == (1, 0)
+
+
+@pytest.mark.parametrize("jump", [-1e9, 3600.0])
+async def test_a_clock_that_jumps_loses_no_outcome(
+    jump: float,
+    start_server: StartServer,
+    start_router: StartRouter,
+    client: aiohttp.ClientSession,
+    sink: Sink,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = await start_router(service(await start_server(revisions), ("v1", 100)), sink=sink.url)
+    for count, offset in ((1, 0.0), (2, jump)):
+        monkeypatch.setattr(observing, "time", lambda offset=offset: time.time() + offset)
+        assert await ask(client, url, ["N1"], grpc_timeout="30S") == [(200, "flights-v1")]
+        assert (await sink.until_requests(count))["flights-v1"].requests == count
+    assert all(0 < outcome.seconds < 30 for outcome in sink.outcomes)
+    assert [outcome.sequence for outcome in sink.outcomes] == [1, 2]
 
 
 async def test_a_body_that_was_sent_as_it_arrived_is_not_sent_again(

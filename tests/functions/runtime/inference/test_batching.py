@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import asyncio
 from array import array
+from time import monotonic
 
 import pytest
 
 from functions.runtime.contract.encoding import Rows
 from functions.runtime.contract.signature import Kind, Prediction, Signature
+from functions.runtime.errors import TimedOut
 from functions.runtime.inference.batching import MicroBatcher
 
 
@@ -128,3 +130,13 @@ async def test_event_loop_runs_others_between_two_batches() -> None:
     look()
     assert [len((await answer).values) for answer in answers] == [16, 16, 16]
     assert {1, 2} <= set(calls_seen)
+
+
+async def test_rows_that_nobody_waits_for_are_not_predicted() -> None:
+    model = Doubler()
+    plane = batcher(model)
+    late, in_time = plane.predict(rows(1), "value", monotonic()), plane.predict(rows(2), "value", monotonic() + 60)
+    assert (await in_time).values.tolist() == [2, 4]
+    with pytest.raises(TimedOut, match="timed out before its prediction began"):
+        await late
+    assert model.calls == [(1, "value")]

@@ -58,6 +58,21 @@ def test_a_share_without_a_tag_is_refused() -> None:
         model_of(service({"revisionName": "flights-00001", "tag": "v1", "percent": 90}, {"revisionName": "flights-00002", "percent": 10}))
 
 
+@pytest.mark.parametrize("percents", [(90, 5), (90, 20), (110, -10), (60,)])
+def test_traffic_that_does_not_add_up_is_refused(percents: tuple[int, ...]) -> None:
+    traffic = [{"revisionName": f"flights-0000{n}", "tag": f"v{n}", "percent": percent} for n, percent in enumerate(percents)]
+    with pytest.raises(NotReady, match=f"the traffic of model flights adds up to {sum(percents)}%, not to 100%.*correct its percentages"):
+        model_of(service(*traffic))
+
+
+def test_a_revision_that_does_not_exist_is_not_routed_to() -> None:
+    entry = service({"revisionName": "flights-00001", "percent": 100})
+    entry["spec"]["traffic"] = [{"revisionName": "flights-00001", "percent": 50}, {"revisionName": "nope", "tag": "v2", "percent": 50}]
+    entry["status"]["conditions"] = [{"type": "RoutesReady", "status": "False", "reason": "RevisionMissing"}]
+    # Knative keeps the last traffic that it could apply in the status.
+    assert [(arm.revision, arm.percent) for arm in model_of(entry).arms] == [("flights-00001", 100)]
+
+
 def test_a_service_that_is_not_ready_has_no_arms() -> None:
     with pytest.raises(NotReady, match="no revision that is ready"):
         model_of(service())
