@@ -8,6 +8,7 @@ from typing import cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from common.sockets import has_unread
 from functions.runtime.http import heads
 from functions.runtime.http.transport import Corked, WriteTimeout
 
@@ -18,6 +19,9 @@ _IDLE_WRITE_SECONDS = 30
 # Nearly every response is sent before; interim responses are for long requests only.
 _FIRST_PROBE_SECONDS = 0.1
 _PROBE_SECONDS = 1.0
+# After SIGTERM, for requests that were sent before the client could know of it.
+_LINGER_SECONDS = 0.5
+_READ_SECONDS = 0.01
 _PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
 _REQUEST_LINE = re.compile(rb"[^\r\n]+ HTTP/1\.1\r\n")
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
@@ -31,8 +35,8 @@ class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's protocol with limits and fixes.
 
     By itself it collects headers and trailers without a limit and waits for them without a timeout, treats trailers as
-    headers, loses the body of a request that offers an upgrade (as Java's client does), and loses the response to a
-    client that has closed its sending side.
+    headers, loses the body of a request that offers an upgrade (as Java's client does), loses the response to a client
+    that has closed its sending side, and at the end of the server a request that has just arrived.
     """
 
     head_seconds: float = KEEP_ALIVE_SECONDS
@@ -40,6 +44,8 @@ class BoundedProtocol(HttpToolsProtocol):
     # Until the client has read a whole response.
     write_seconds: float = KEEP_ALIVE_SECONDS
     idle_write_seconds: float = _IDLE_WRITE_SECONDS
+    # The server stops.
+    _is_ending = False
     # Bytes since the last one that the application received: of a head, of trailers, or of the framing of chunks.
     _overhead = 0
     _in_head = True
@@ -88,6 +94,25 @@ class BoundedProtocol(HttpToolsProtocol):
         self._probe = self.loop.call_later(_FIRST_PROBE_SECONDS, self._probe_client)
         return True
 
+    def shutdown(self) -> None:
+        """End the connection with its last response, or, without a request, after a moment.
+
+        Its client may have sent one that has not arrived yet, and cannot know whether it was read.
+        """
+        self._is_ending = True
+        if self._is_answering():
+            self.cycle.keep_alive = False
+        else:
+            self.loop.call_later(_LINGER_SECONDS, self._end)
+
+    def _end(self) -> None:
+        if self._is_answering() or self.transport.is_closing():
+            return
+        if has_unread(self.transport):  # timers come before what has arrived meanwhile
+            self.loop.call_later(_READ_SECONDS, self._end)
+        else:
+            self.transport.close()
+
     def on_headers_complete(self) -> None:
         fault = heads.fault_of(self.parser.get_http_version(), self.headers)
         if fault is None and self._since_head > heads.MAX_HEAD_BYTES < heads.size_of(self.url, self.headers):
@@ -100,6 +125,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._cancel_read_timer()
         super().on_headers_complete()
+        if self._is_ending:
+            self.cycle.keep_alive = False
         self.headers = []  # the scope keeps them; trailers are not headers (RFC 9110, section 6.5.1)
 
     def on_body(self, body: bytes) -> None:
