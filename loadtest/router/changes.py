@@ -32,12 +32,16 @@ _KILLS = {KILLED_ROUTER: ROUTER, KILLED_FUNCTION: MODEL}
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What is to be done: `pause` is the mean time between two changes, in seconds, `kills` those of each kind."""
+    """What is to be done: `pause` is the mean time between two changes, in seconds, `kills` those of each kind.
+
+    There are at least `least` releases and replacements, with more requests if these take longer.
+    """
 
     requests: int
     rate: float
     kills: int
     pause: float
+    least: int
     seed: int
     models: Path
 
@@ -60,14 +64,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--requests", type=int, default=60_000, help="requests (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=150.0, help="requests per second, at most (default: %(default)g)")
-    parser.add_argument("--kills", type=int, default=20, help="SIGKILLs of each kind of replica (default: %(default)s)")
-    parser.add_argument("--pause", type=float, default=1.0, help="mean seconds between two changes (default: %(default)g)")
+    parser.add_argument("--kills", type=int, default=10, help="SIGKILLs of each kind of replica (default: %(default)s)")
+    parser.add_argument("--pause", type=float, default=2.0, help="mean seconds between two changes (default: %(default)g)")
+    parser.add_argument("--least", type=int, default=4, help="releases and replacements, at least (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="seed of requests and changes (default: random, printed)")
     parser.add_argument("--models", type=Path, default=Path("functions/flights/models"), help="with v1 and v2 (default: %(default)s)")
     parser.add_argument("--folder", type=Path, help="where state and logs are kept (default: a temporary folder)")
     options = parser.parse_args(arguments)
     seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
-    given = Given(options.requests, options.rate, options.kills, options.pause, seed, options.models)
+    given = Given(options.requests, options.rate, options.kills, options.pause, options.least, seed, options.models)
     try:
         with tempfile.TemporaryDirectory() as temporary:
             found = asyncio.run(measure(given, options.folder or Path(temporary)))
@@ -91,8 +96,8 @@ async def measure(given: Given, folder: Path) -> Found:
         await _while(
             traffic.send(given.requests, given.rate),
             ending,
-            repeated(releases.release, ending, _chance(given, 3), given.pause),
-            repeated(replacements.replace, ending, _chance(given, 4), given.pause),
+            repeated(releases.release, ending, _chance(given, 3), pause=given.pause, least=given.least),
+            repeated(replacements.replace, ending, _chance(given, 4), pause=given.pause, least=given.least),
             then=lambda: traffic.send(ceil(given.rate), given.rate),
         )
         seconds = time.monotonic() - began

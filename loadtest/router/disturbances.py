@@ -12,6 +12,7 @@ import random
 import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from math import ceil
 from pathlib import Path
 
 from loadtest.router.installation import MODEL, ROUTER, Installation
@@ -25,7 +26,7 @@ KILLED_ROUTER, KILLED_FUNCTION = "SIGKILL of a router's replica", "SIGKILL of a 
 
 # The replicas of each that always run (installation.py).
 _LEAST = {ROUTER: 2, MODEL: 1}
-_BURST_REQUESTS, _BURST_FACTOR = 600, 3.0
+_BURST_SECONDS, _BURST_FACTOR = 1.0, 3.0
 _VERSIONS = ("v1", "v2")
 
 
@@ -126,7 +127,8 @@ class Replacements:
 
     async def _burst(self) -> None:
         """Send more requests than the replicas are for, so that more are started, and stopped afterwards."""
-        await self._traffic.send(_BURST_REQUESTS, self._rate * _BURST_FACTOR)
+        rate = self._rate * _BURST_FACTOR
+        await self._traffic.send(ceil(_BURST_SECONDS * rate), rate)
         self.counts[BURST] += 1
 
     async def _gone(self, service: str, pid: int) -> None:
@@ -134,8 +136,10 @@ class Replacements:
             await asyncio.sleep(0.05)
 
 
-async def repeated(work: Callable[[], Awaitable[None]], ending: asyncio.Event, chance: random.Random, pause: float) -> None:
-    """Do something again and again, with random pauses, until it is to end."""
-    while not ending.is_set():
+async def repeated(work: Callable[[], Awaitable[None]], ending: asyncio.Event, chance: random.Random, *, pause: float, least: int) -> None:
+    """Do something again and again, with random pauses, until it is to end and was done often enough."""
+    done = 0
+    while done < least or not ending.is_set():
         await asyncio.sleep(chance.uniform(0, 2 * pause))
         await work()
+        done += 1

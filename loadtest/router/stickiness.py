@@ -95,8 +95,8 @@ class Found:
 class Routers:
     """The processes of the router, each of which can be replaced."""
 
-    def __init__(self, api: str, log: Path, ready: bytes) -> None:
-        self._environ = {"TIDEGATE_HOST": "127.0.0.1", "TIDEGATE_KUBERNETES_API": api}
+    def __init__(self, api: str, sink: str, log: Path, ready: bytes) -> None:
+        self._environ = {"TIDEGATE_HOST": "127.0.0.1", "TIDEGATE_KUBERNETES_API": api, "K_SINK": sink}
         self._log = log
         self._ready = ready
         self._stacks = [ExitStack() for _ in range(_REPLICAS)]
@@ -196,7 +196,8 @@ def _started(log: Path) -> Iterator[tuple[Platform, int, Routers]]:
         upstream, ready = free_port(), request(f"/v2/models/{MODEL}/infer", b"{}")
         stack.enter_context(running([sys.executable, "-m", "loadtest.router.arms", str(upstream)], {}, upstream, ready, log))
         api = stack.enter_context(platform([_service(upstream, PERCENTS[0])]))
-        routers = Routers(api.url, log, ready)
+        # Each key is also observed for a rollout; this server takes anything.
+        routers = Routers(api.url, f"http://127.0.0.1:{upstream}/", log, ready)
         stack.callback(routers.close)
         yield api, upstream, routers
 

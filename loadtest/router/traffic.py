@@ -153,7 +153,7 @@ class Traffic:
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             self.answers.add(request.kind, "no answer", repr(error)[:_CAUSE_LENGTH], "")
             return
-        cause = _cause(request, answer.status, body)
+        cause = cause_of(request, answer.status, body)
         self.answers.add(request.kind, str(answer.status), cause, answer.headers.get("Tidegate-Revision", ""))
 
 
@@ -165,7 +165,7 @@ async def _paced(count: int, rate: float) -> AsyncIterator[int]:
         yield number
 
 
-def _cause(request: Request, status: int, body: bytes) -> str | None:
+def cause_of(request: Request, status: int, body: bytes) -> str | None:
     """Why a request counts as failed, or None: also a batch of which one event failed."""
     if status != 200:
         return body[:_CAUSE_LENGTH].decode("utf-8", "replace")

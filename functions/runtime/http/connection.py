@@ -19,8 +19,8 @@ _IDLE_WRITE_SECONDS = 30
 # Nearly every response is sent before; interim responses are for long requests only.
 _FIRST_PROBE_SECONDS = 0.1
 _PROBE_SECONDS = 1.0
-# After SIGTERM, for requests that were sent before the client could know of it.
-_LINGER_SECONDS = 0.5
+# Longer than the clients of this project keep an idle connection (4 s): one of them that is used again is never closed.
+_LINGER_SECONDS = 5.0
 _READ_SECONDS = 0.01
 _PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
 _REQUEST_LINE = re.compile(rb"[^\r\n]+ HTTP/1\.1\r\n")
@@ -44,7 +44,9 @@ class BoundedProtocol(HttpToolsProtocol):
     # Until the client has read a whole response.
     write_seconds: float = KEEP_ALIVE_SECONDS
     idle_write_seconds: float = _IDLE_WRITE_SECONDS
-    # The server stops.
+    # At the end of the server, a connection without a request ends once it was idle for this long.
+    linger_seconds: float = _LINGER_SECONDS
+    _idle_since = 0.0
     _is_ending = False
     # Bytes since the last one that the application received: of a head, of trailers, or of the framing of chunks.
     _overhead = 0
@@ -66,6 +68,7 @@ class BoundedProtocol(HttpToolsProtocol):
         transport.set_write_buffer_limits(high=0)
         super().connection_made(cast("asyncio.Transport", Corked(transport, self.loop)))
         self._held = bytearray()
+        self._idle_since = self.loop.time()
         self._reply_timeout = WriteTimeout(
             transport, self.loop, idle_seconds=min(self.idle_write_seconds, self.write_seconds), total_seconds=self.write_seconds
         )
@@ -95,20 +98,23 @@ class BoundedProtocol(HttpToolsProtocol):
         return True
 
     def shutdown(self) -> None:
-        """End the connection with its last response, or, without a request, after a moment.
+        """End the connection with its next response, or once its client does not use it.
 
-        Its client may have sent one that has not arrived yet, and cannot know whether it was read.
+        A request may be on its way: if the connection ended first, the client would not know whether it was executed.
         """
         self._is_ending = True
         if self._is_answering():
             self.cycle.keep_alive = False
         else:
-            self.loop.call_later(_LINGER_SECONDS, self._end)
+            self._end()
 
     def _end(self) -> None:
         if self._is_answering() or self.transport.is_closing():
             return
-        if has_unread(self.transport):  # timers come before what has arrived meanwhile
+        left = self._idle_since + self.linger_seconds - self.loop.time()
+        if left > 0:
+            self.loop.call_later(left, self._end)
+        elif has_unread(self.transport):  # timers come before what has arrived meanwhile
             self.loop.call_later(_READ_SECONDS, self._end)
         else:
             self.transport.close()
@@ -141,6 +147,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self._idle_since = self.loop.time()
         if not self.flow.write_paused:
             self._reply_timeout.resumed(complete=True)
         if self._last_response is not None and self.cycle.response_complete:

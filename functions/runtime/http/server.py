@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -17,7 +18,15 @@ from functions.runtime.http.connection import KEEP_ALIVE_SECONDS, BoundedProtoco
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which at its end also serves the connections that wait to be accepted: closing resets them."""
+    """uvicorn's server, which at its end also serves the connections that wait to be accepted: closing resets them.
+
+    A person who presses Ctrl-C does not wait for connections that are idle.
+    """
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if sig == signal.SIGINT:
+            self.config.http_protocol_class.linger_seconds = 0.0  # type: ignore[attr-defined]
+        super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         loop = asyncio.get_running_loop()

@@ -94,6 +94,7 @@ async def test_request_that_meets_the_end_of_the_server_is_answered(port: int, m
 
 async def test_idle_connection_ends_with_the_server(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Impatient, "head_seconds", 30.0)
+    monkeypatch.setattr(Impatient, "linger_seconds", 0.05)
     unused, unused_writer = await asyncio.open_connection("127.0.0.1", port)
     unused_writer.write(REQUEST[:9])
     used, used_writer = await asyncio.open_connection("127.0.0.1", port)
