@@ -1,8 +1,13 @@
-"""Listening sockets. A process binds its socket before it starts anything else, so that a taken port fails at once."""
+"""Listening sockets, and what has arrived at a connected one.
+
+A process binds its socket before it starts anything else, so that a taken port fails at once.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import select
 import socket
 
 from common.errors import RemediedError
@@ -49,6 +54,15 @@ def url_of(listener: socket.socket) -> str:
 def bracketed(host: str) -> str:
     """Return a host as written in a URL: an IPv6 address in brackets, its zone escaped (RFC 6874)."""
     return f"[{host.replace('%', '%25')}]" if ":" in host else host
+
+
+def has_unread(transport: asyncio.BaseTransport) -> bool:
+    """Return whether the system has bytes of a connection, or its end, that the event loop has not read."""
+    if not hasattr(select, "poll"):  # Windows has none
+        return False
+    unread = select.poll()
+    unread.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(unread.poll(0))
 
 
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[object, ...]]:

@@ -81,7 +81,7 @@ def running_all(model: Path, log: Path) -> Iterator[Setup]:
             service(_TWO, ports[1], {"v1": 50, "v2": 50}),
         ]
         api = stack.enter_context(platform(services))
-        environ = {"PORT": str(ports[2]), "TIDEGATE_HOST": "127.0.0.1", "TIDEGATE_KUBERNETES_API": api}
+        environ = {"PORT": str(ports[2]), "TIDEGATE_HOST": "127.0.0.1", "TIDEGATE_KUBERNETES_API": api.url}
         router = stack.enter_context(running([sys.executable, "-m", "functions.router"], environ, ports[2], infer, log))
         stack.enter_context(_pinned(router.pid))
         yield Setup(function, router)

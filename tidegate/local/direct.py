@@ -11,7 +11,7 @@ import aiohttp
 from yarl import URL
 
 from eventing.codecs.http import Message
-from tidegate.local.controller.call import call
+from tidegate.local.controller.call import call, closes
 from tidegate.local.controller.controller import Controller
 from tidegate.local.controller.revision import Revision
 from tidegate.local.errors import NoReplica, QueueFull
@@ -62,7 +62,7 @@ class DirectPost:
         headers = {"Host": target.netloc, **message.headers, "K-Proxy-Request": "activator"}
         url = URL(f"{replica.address}{path}", encoded=True)
         async with self._client.post(url, headers=headers, data=message.body, allow_redirects=False, skip_auto_headers=SKIPPED) as answer:
-            replica.record_answer()
+            replica.record_answer(closes=closes(answer))
             return await read_answer(answer)
 
 

@@ -16,7 +16,7 @@ from yarl import URL
 
 from common.http_headers import NO_HOST, end_to_end
 from tidegate.local import index
-from tidegate.local.controller.call import call
+from tidegate.local.controller.call import call, closes
 from tidegate.local.controller.controller import Controller
 from tidegate.local.controller.revision import Revision
 from tidegate.local.errors import NoReplica, QueueFull
@@ -101,7 +101,7 @@ class _ProxiedRequest:
             request.method, url, headers=_forwarded(request), data=await self._payload(), allow_redirects=False, skip_auto_headers=_SKIPPED
         )
         async with call as answer:
-            replica.record_answer()
+            replica.record_answer(closes=closes(answer))
             return await self._return(answer)
 
     def fail(self, status: int, message: str) -> web.StreamResponse:

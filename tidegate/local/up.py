@@ -160,6 +160,7 @@ async def up(settings: UpSettings) -> AsyncIterator[Up]:
         here = Up(running, controller, deployments, eventing)
         await stack.enter_async_context(_serving(_api(here, token), api_socket))
         stack.push_async_callback(controller.close)
+        stack.push_async_callback(client.close)  # idle connections: a replica that stops would wait for their next request
         await stack.enter_async_context(_serving(_gateway(here, client), *gateway_sockets))
         eventing.start()
         stack.push_async_callback(_drain, here)

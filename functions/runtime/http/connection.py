@@ -8,6 +8,7 @@ from typing import cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from common.sockets import has_unread
 from functions.runtime.http import heads
 from functions.runtime.http.transport import Corked, WriteTimeout
 
@@ -18,6 +19,9 @@ _IDLE_WRITE_SECONDS = 30
 # Nearly every response is sent before; interim responses are for long requests only.
 _FIRST_PROBE_SECONDS = 0.1
 _PROBE_SECONDS = 1.0
+# Longer than the clients of this project keep an idle connection (4 s): one of them that is used again is never closed.
+_LINGER_SECONDS = 5.0
+_READ_SECONDS = 0.01
 _PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
 _REQUEST_LINE = re.compile(rb"[^\r\n]+ HTTP/1\.1\r\n")
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
@@ -31,8 +35,8 @@ class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's protocol with limits and fixes.
 
     By itself it collects headers and trailers without a limit and waits for them without a timeout, treats trailers as
-    headers, loses the body of a request that offers an upgrade (as Java's client does), and loses the response to a
-    client that has closed its sending side.
+    headers, loses the body of a request that offers an upgrade (as Java's client does), loses the response to a client
+    that has closed its sending side, and at the end of the server a request that has just arrived.
     """
 
     head_seconds: float = KEEP_ALIVE_SECONDS
@@ -40,6 +44,10 @@ class BoundedProtocol(HttpToolsProtocol):
     # Until the client has read a whole response.
     write_seconds: float = KEEP_ALIVE_SECONDS
     idle_write_seconds: float = _IDLE_WRITE_SECONDS
+    # At the end of the server, a connection without a request ends once it was idle for this long.
+    linger_seconds: float = _LINGER_SECONDS
+    _idle_since = 0.0
+    _is_ending = False
     # Bytes since the last one that the application received: of a head, of trailers, or of the framing of chunks.
     _overhead = 0
     _in_head = True
@@ -60,6 +68,7 @@ class BoundedProtocol(HttpToolsProtocol):
         transport.set_write_buffer_limits(high=0)
         super().connection_made(cast("asyncio.Transport", Corked(transport, self.loop)))
         self._held = bytearray()
+        self._idle_since = self.loop.time()
         self._reply_timeout = WriteTimeout(
             transport, self.loop, idle_seconds=min(self.idle_write_seconds, self.write_seconds), total_seconds=self.write_seconds
         )
@@ -88,6 +97,28 @@ class BoundedProtocol(HttpToolsProtocol):
         self._probe = self.loop.call_later(_FIRST_PROBE_SECONDS, self._probe_client)
         return True
 
+    def shutdown(self) -> None:
+        """End the connection with its next response, or once its client does not use it.
+
+        A request may be on its way: if the connection ended first, the client would not know whether it was executed.
+        """
+        self._is_ending = True
+        if self._is_answering():
+            self.cycle.keep_alive = False
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        if self._is_answering() or self.transport.is_closing():
+            return
+        left = self._idle_since + self.linger_seconds - self.loop.time()
+        if left > 0:
+            self.loop.call_later(left, self._end)
+        elif has_unread(self.transport):  # timers come before what has arrived meanwhile
+            self.loop.call_later(_READ_SECONDS, self._end)
+        else:
+            self.transport.close()
+
     def on_headers_complete(self) -> None:
         fault = heads.fault_of(self.parser.get_http_version(), self.headers)
         if fault is None and self._since_head > heads.MAX_HEAD_BYTES < heads.size_of(self.url, self.headers):
@@ -100,6 +131,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._cancel_read_timer()
         super().on_headers_complete()
+        if self._is_ending:
+            self.cycle.keep_alive = False
         self.headers = []  # the scope keeps them; trailers are not headers (RFC 9110, section 6.5.1)
 
     def on_body(self, body: bytes) -> None:
@@ -114,6 +147,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self._idle_since = self.loop.time()
         if not self.flow.write_paused:
             self._reply_timeout.resumed(complete=True)
         if self._last_response is not None and self.cycle.response_complete:

@@ -2,15 +2,52 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 import uvicorn
 
 from functions.runtime.http.connection import KEEP_ALIVE_SECONDS, BoundedProtocol
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which at its end also serves the connections that wait to be accepted: closing resets them.
+
+    A person who presses Ctrl-C does not wait for connections that are idle.
+    """
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if sig == signal.SIGINT:
+            self.config.http_protocol_class.linger_seconds = 0.0  # type: ignore[attr-defined]
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        waiting = [connection for listener in sockets or [] for connection in _accepted(listener)]
+        for listener in self.servers:
+            listener.close()
+        for connection in waiting:
+            await loop.connect_accepted_socket(self._protocol, connection)
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        make: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        return protocol
+
+
+def _accepted(listener: socket.socket) -> Iterator[socket.socket]:
+    listener.setblocking(False)
+    with contextlib.suppress(OSError):  # none is left
+        while True:
+            yield listener.accept()[0]
 
 
 def serve(
@@ -44,7 +81,7 @@ def serve(
     )
     # uvicorn raises the signals again after draining; the process should exit normally then, not die of them.
     raised: list[int] = []
-    server = uvicorn.Server(config)
+    server = _Server(config)
 
     def stop(number: int, _: object) -> None:
         raised.append(number)

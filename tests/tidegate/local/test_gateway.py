@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import io
+import os
+import signal
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -14,6 +16,8 @@ import aiohttp
 from common import http_client
 from common.http_headers import NO_HOST
 from tests.tidegate.local.calls import get_json, url
+from tidegate.local.processes.probe import is_refused
+from tidegate.local.processes.replica import State
 from tidegate.local.up import Up
 
 Object = dict[str, Any]
@@ -114,6 +118,62 @@ async def test_replica_that_dies_during_a_request_is_reported_and_replaced(runni
             assert response.status == 200
         revision = here.status()["services"]["hello"]["revisions"][0]
         assert (revision["starts"], revision["crashes"]) == (2, 1)
+
+
+# After SIGTERM it accepts no connection, and answers one more request over those that it has kept: as a server that
+# closes the others in this moment. `/both` waits for another request.
+ENDING = """
+import os, signal, socket, threading
+both, ending = threading.Barrier(2), []
+listener = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
+
+def end(*_):
+    if ending:
+        os._exit(0)
+    ending.append("a request")
+    listener.close()
+
+def serve(connection):
+    file = connection.makefile("rb")
+    while line := file.readline():
+        while file.readline().strip():
+            pass
+        if b"/both" in line:
+            both.wait()
+        if not ending:
+            connection.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n")
+        elif ending.pop() == "a request":
+            ending.append("")
+            connection.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n")
+        else:
+            os._exit(0)
+
+signal.signal(signal.SIGTERM, end)
+try:
+    while True:
+        threading.Thread(target=serve, args=(listener.accept()[0],)).start()
+except OSError:
+    threading.Event().wait()
+"""
+
+
+async def test_replica_that_others_stop_gets_no_more_requests(running: Running, service: Make, client: Client, until: Until) -> None:
+    async def ask(path: str) -> int:
+        async with client.get(url(here, path)) as response:
+            return response.status
+
+    async with running(service(command=["python", "-c", ENDING], timeoutSeconds=5)) as here:
+        assert await asyncio.gather(ask("/both"), ask("/both")) == [200, 200]  # over two connections, which are kept
+        (replica,) = here.controller.revisions["hello-00001"].pool.ready
+        os.kill(replica.process.pid, signal.SIGTERM)
+        async with asyncio.timeout(20):
+            while not await is_refused(replica.port):
+                pass
+        assert await ask("/") == 200
+        await until(lambda: replica.state is State.LOST)
+        assert await ask("/") == 200
+        assert here.status()["services"]["hello"]["revisions"][0]["starts"] == 2
+        here.kill()  # the function does not end by one signal
 
 
 async def test_request_over_its_time_limit_is_a_504(running: Running, service: Make, client: Client) -> None:

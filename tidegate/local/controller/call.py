@@ -24,5 +24,15 @@ async def call(revision: Revision, send: Callable[[Replica], Awaitable[Result]])
             return await send(replica)
         except aiohttp.ClientConnectorError:
             revision.pool.mark_lost(replica)
+        except aiohttp.ClientConnectionError:
+            replica.closes = True
+            raise
         finally:
+            if replica.closes:
+                revision.pool.check(replica)
             revision.release(replica)
+
+
+def closes(answer: aiohttp.ClientResponse) -> bool:
+    """Whether a replica closes the connection of an answer."""
+    return answer.headers.get("Connection", "").strip().lower() == "close"

@@ -13,7 +13,7 @@ from typing import Any
 from tidegate.local.errors import StartFailed
 from tidegate.local.objects.scaling import Decision
 from tidegate.local.processes.backoff import Backoff
-from tidegate.local.processes.probe import Readiness
+from tidegate.local.processes.probe import Readiness, is_refused
 from tidegate.local.processes.process import Exit, Process
 from tidegate.local.processes.replica import Replica, State, free_port, wait_until_serving
 
@@ -65,6 +65,7 @@ class Pool:
         self._not_before = 0.0
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._checked: set[Replica] = set()
 
     @property
     def live(self) -> list[Replica]:
@@ -92,16 +93,26 @@ class Pool:
         self._adjust(reason)
 
     def mark_lost(self, replica: Replica) -> None:
-        """Send no more requests to a replica that refuses connections. It is killed after its last request."""
+        """Send no more requests to a replica that refuses connections. It is stopped after its last request."""
         if replica.state is State.READY:
             replica.state = State.LOST
+            self.request_finished(replica)
+
+    def check(self, replica: Replica) -> None:
+        """Find out whether a replica still accepts connections: one that others have told to stop finishes its requests.
+
+        Otherwise requests would be sent to it over connections that it is about to close.
+        """
+        if replica.state is State.READY and replica not in self._checked:
+            self._checked.add(replica)
+            self._create_task(self._check(replica))
 
     def request_finished(self, replica: Replica) -> None:
-        """Stop a draining replica, or kill a lost one, if this was its last request."""
+        """Stop a draining replica, or a lost one, if this was its last request."""
         if replica.in_flight == 0 and replica.state is State.DRAINING:
             self._stop(replica)
-        if replica.in_flight == 0 and replica.state is State.LOST:
-            replica.process.kill()
+        if replica.in_flight == 0 and replica.state is State.LOST:  # it may be stopping already, with work to finish
+            self._create_task(self._terminate(replica))
 
     async def close(self, reason: str) -> None:
         """Stop every replica after its last request."""
@@ -190,6 +201,11 @@ class Pool:
         log.warning("%s; %s", cause, "tidegate is stopping" if self._closing else f"restarting in {pause:g} s")
         # A little later than the pause, so that it has also passed by the monotonic clock.
         asyncio.get_running_loop().call_later(pause + 0.001, self._adjust, "the previous process exited by itself")
+
+    async def _check(self, replica: Replica) -> None:
+        if await is_refused(replica.port):
+            self.mark_lost(replica)
+        self._checked.discard(replica)
 
     def _drain(self, replica: Replica) -> None:
         if replica.in_flight == 0:

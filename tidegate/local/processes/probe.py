@@ -10,6 +10,7 @@ from tidegate.local.objects.podspec import Probe
 # Knative's queue-proxy probes every 50 ms. A refused connection costs little, so a shorter period makes cold starts
 # faster here.
 _PERIOD_SECONDS = 0.01
+_ACCEPT_SECONDS = 1.0
 _USER_AGENT = "kube-probe/1.34 (tidegate up)"
 
 
@@ -58,6 +59,19 @@ async def is_ready(readiness: Readiness) -> bool:
                 writer.close()
     except (OSError, TimeoutError, ValueError):  # a line without end is a ValueError
         return False
+
+
+async def is_refused(port: int) -> bool:
+    """Whether connections to a port are refused. One that is not accepted in time, by a busy process, is not."""
+    try:
+        async with asyncio.timeout(_ACCEPT_SECONDS):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionRefusedError:
+        return True
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return False
 
 
 async def _get(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, readiness: Readiness) -> bool:

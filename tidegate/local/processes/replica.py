@@ -42,6 +42,8 @@ class Replica:
     since: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
     ready_ms: float | None = None
     first_answer_ms: float | None = None
+    closes: bool = False
+    """Whether it has closed the connection of its last answer, or of a request without one."""
 
     @property
     def address(self) -> str:
@@ -50,7 +52,8 @@ class Replica:
     def age_ms(self) -> float:
         return round((time.monotonic() - self.process.spawned) * 1000, 1)
 
-    def record_answer(self) -> None:
+    def record_answer(self, *, closes: bool) -> None:
+        self.closes = closes
         if self.first_answer_ms is None:
             self.first_answer_ms = self.age_ms()
 

@@ -6,6 +6,7 @@ import contextlib
 import re
 import signal
 import subprocess
+import time
 from array import array
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -180,6 +181,24 @@ def is_refused(server: Any) -> bool:
     except ConnectionError:
         return True
     return False
+
+
+def test_requests_that_the_process_has_not_read_at_sigterm_are_answered(start_server: START) -> None:
+    """A client cannot know that they were not executed: over a kept connection, and over one that waits to be accepted."""
+    server = start_server()
+    with server.connect() as kept:
+        kept.send(one(server))
+        assert kept.reply().status == 200
+        server.process.send_signal(signal.SIGSTOP)
+        with server.connect() as new:
+            for connection in (kept, new):
+                connection.send(one(server))
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.3)  # uvicorn looks for the signal every 0.1 s: it is late now, and does so before it reads
+            server.process.send_signal(signal.SIGCONT)
+            assert [connection.reply().status for connection in (kept, new)] == [200, 200]
+        assert server.process.wait(60) == 0
+    server.stop()
 
 
 def test_request_that_outlasts_the_drain_is_503(start_server: START) -> None:

@@ -17,6 +17,11 @@ class Impatient(BoundedProtocol):
     head_seconds = 0.05
     idle_write_seconds = 0.05
     lost: asyncio.Event
+    made: list[Impatient]
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.made.append(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -38,7 +43,7 @@ async def application(_: Any, receive: Any, send: Any) -> None:
 async def port() -> AsyncIterator[int]:
     config = uvicorn.Config(application, lifespan="off", ws="none", log_config=None, access_log=False)
     config.load()
-    Impatient.lost = asyncio.Event()
+    Impatient.lost, Impatient.made = asyncio.Event(), []
     state = ServerState()
     server = await asyncio.get_running_loop().create_server(lambda: Impatient(config, state, {}), "127.0.0.1", 0)
     yield server.sockets[0].getsockname()[1]
@@ -75,6 +80,35 @@ async def test_connection_of_a_client_that_reads_nothing_is_closed(port: int) ->
     writer.close()
 
 
+async def test_request_that_meets_the_end_of_the_server_is_answered(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Impatient, "head_seconds", 30.0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(REQUEST)
+    assert b"connection" not in await reader.readuntil(b"\r\n\r\n")
+    (connection,) = Impatient.made
+    connection.shutdown()
+    writer.write(REQUEST)
+    assert b"\r\nconnection: close\r\n" in await reader.read()
+    writer.close()
+
+
+async def test_idle_connection_ends_with_the_server(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Impatient, "head_seconds", 30.0)
+    monkeypatch.setattr(Impatient, "linger_seconds", 0.05)
+    unused, unused_writer = await asyncio.open_connection("127.0.0.1", port)
+    unused_writer.write(REQUEST[:9])
+    used, used_writer = await asyncio.open_connection("127.0.0.1", port)
+    used_writer.write(REQUEST)
+    await used.readuntil(b"\r\n\r\n")
+    assert len(Impatient.made) == 2
+    for connection in Impatient.made:
+        connection.shutdown()
+    assert await used.read() == await unused.read() == b""
+    for writer in (used_writer, unused_writer):
+        writer.close()
+
+
+REQUEST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
 OFFER = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\ncontent-length: 4\r\n\r\nbody"
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -16,7 +18,7 @@ from tidegate.local.processes.process import Launch, Process
 from tidegate.local.processes.replica import State
 
 Until = Callable[[Callable[[], Any]], Awaitable[None]]
-Make = Callable[[str], Pool]
+Make = Callable[..., Pool]
 
 
 @pytest.fixture
@@ -25,13 +27,13 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
     pools: list[Pool] = []
     with OrphanReaper() as reaper:
 
-        def pool(program: str) -> Pool:
+        def pool(program: str, grace: float = 0) -> Pool:
             def start(number: int, port: int) -> Process:
                 name = f"hello-{number}"
                 command = [sys.executable, "-c", program]
                 return Process.start(Launch(name=name, argv=command, env=dict(os.environ), cwd=tmp_path, log=tmp_path / name), reaper)
 
-            pools.append(Pool(ReplicaTemplate(name="hello", start=start, readiness=lambda port: None, grace=0)))
+            pools.append(Pool(ReplicaTemplate(name="hello", start=start, readiness=lambda port: None, grace=grace)))
             return pools[-1]
 
         yield pool
@@ -65,6 +67,47 @@ async def test_busy_replica_drains_until_its_last_request(make: Make, until: Unt
     pool.request_finished(replica)
     await until(lambda: not pool.replicas)
     assert pool.counts.crashes == 0
+
+
+async def test_lost_replica_finishes_its_work_and_is_replaced(make: Make, until: Until, tmp_path: Path) -> None:
+    """One that refuses connections may have been told to stop, and has outcomes to send then."""
+    pool = make(
+        """
+import signal, sys, time
+from pathlib import Path
+def stop(*_):
+    Path("finished").touch()
+    sys.exit(0)
+signal.signal(signal.SIGTERM, stop)
+Path("ready").touch()
+time.sleep(60)
+""",
+        grace=30,
+    )
+    pool.scale(Decision(1, "a test"))
+    await until((tmp_path / "ready").exists)
+    (replica,) = pool.ready
+    pool.mark_lost(replica)
+    pool.request_finished(replica)
+    await until(lambda: replica not in pool.replicas)
+    assert (tmp_path / "finished").exists()
+    assert str(replica.process.exited.result()) == "ended with exit code 0"
+
+
+async def test_replica_is_lost_only_if_it_refuses_connections(make: Make, until: Until) -> None:
+    pool = make(SLEEP)
+    pool.scale(Decision(1, "a test"))
+    await until(lambda: pool.ready)
+    (replica,) = pool.ready
+    with socket.create_server(("127.0.0.1", replica.port)) as listener:
+        pool.check(replica)
+        connection, _ = await asyncio.to_thread(listener.accept)
+        with connection:
+            assert await asyncio.to_thread(connection.recv, 1) == b""  # it has been checked
+    assert replica.state is State.READY
+    await until(lambda: [pool.check(replica), replica.state is State.LOST][1])
+    await until(lambda: pool.ready)
+    assert pool.ready[0].process.pid != replica.process.pid
 
 
 async def test_lost_replica_is_killed_and_replaced(make: Make, until: Until) -> None:
