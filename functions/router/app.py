@@ -129,7 +129,16 @@ class App:
         try:
             if self._in_flight > self._limits.requests:
                 raise too_many_requests(self._limits.requests)
-            reply = await self._handle(call, request)
+            call.begin()
+            self._disconnects.add(call)
+            try:
+                seconds = timeout_of(call.headers)
+                if seconds is not None:
+                    call.limit(seconds)
+                reply = await self._routes.handle(call, request)
+            finally:
+                self._disconnects.discard(call)
+                call.finish()
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 each is answered; a cancellation ends the drain
             failure = failure_of(call.reason(error), f"{call.method} {request.kind.value}", process="router")
         else:
@@ -144,19 +153,6 @@ class App:
             answer.headers += CLOSE
         self._metrics.answered(self._label(request), answer.status)
         await answer.send(send)
-
-    async def _handle(self, call: Call, request: ModelRequest) -> Reply | Joined:
-        """The reply, before the caller's deadline, and unless the caller disconnects."""
-        call.begin()
-        self._disconnects.add(call)
-        try:
-            seconds = timeout_of(call.headers)
-            if seconds is not None:
-                call.limit(seconds)
-            return await self._routes.handle(call, request)
-        finally:
-            self._disconnects.discard(call)
-            call.finish()
 
     async def _send(self, call: Call, model: str, reply: Reply | Joined, send: Send) -> None:
         if isinstance(reply, Reply):

@@ -23,7 +23,7 @@ from functions.runtime.protocols.body import check_json
 T = TypeVar("T")
 
 # A search through this much takes less than a millisecond.
-_SEARCHED_BYTES = 1024 * 1024
+SEARCHED_BYTES = 1024 * 1024
 # From this size on a body is not held in memory if it need not be read. A smaller one can be sent again.
 UPLOADED_BYTES = 1024 * 1024
 JSON_LENGTH = b"inference-header-content-length"
@@ -229,10 +229,10 @@ async def contains(body: bytes, needle: bytes, length: int) -> bool:
 
     The event loop serves other requests during a long search.
     """
-    if length <= _SEARCHED_BYTES:
+    if length <= SEARCHED_BYTES:
         return body.find(needle, 0, length) >= 0
-    for start in range(0, length, _SEARCHED_BYTES):
-        if body.find(needle, start, min(length, start + _SEARCHED_BYTES + len(needle) - 1)) >= 0:
+    for start in range(0, length, SEARCHED_BYTES):
+        if body.find(needle, start, min(length, start + SEARCHED_BYTES + len(needle) - 1)) >= 0:
             return True
         await asyncio.sleep(0)
     return False

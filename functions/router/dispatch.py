@@ -33,16 +33,15 @@ from functions.runtime.knative.traffic import Arm, RoutedModel
 # The back-off grows by this with each attempt, up to the longest.
 _BACKOFF_SECONDS = 0.05
 _LONGEST_BACKOFF_SECONDS = 0.5
-# How long a call is retried that the stable revision can answer instead: once, for a connection that was refused by
-# chance.
-_SUBSTITUTED_SECONDS = 2 * _BACKOFF_SECONDS
+# Retries of a call that the stable revision can answer instead: one, for a connection that was refused by chance.
+_SUBSTITUTED_RETRIES = 1
 _LEAST_SECONDS = 0.001
 # The errors that are the revision's: it cannot be called, or does not answer, or not in HTTP.
 _FAILURES = (RouteNotReady, Unreachable, TimedOut, BadAnswer)
 
 A = TypeVar("A", bound=Answer)
 T = TypeVar("T")
-# Asks one arm, and retries for so many seconds.
+# Asks one arm, and retries at most so many times.
 Ask = Callable[[Arm, float], Awaitable[A]]
 Failed = Callable[[TidegateError], CompleteReply]
 
@@ -165,14 +164,14 @@ class Dispatcher:
                 error = other
         return Part(work.assigned.arm, share.positions, failed(error), share.body)
 
-    async def _read_part(self, call: Call, work: _Work, share: Share, arm: Arm, retry_seconds: float) -> Part:
-        reply = await self._reply(call, work, arm, retry_seconds)
+    async def _read_part(self, call: Call, work: _Work, share: Share, arm: Arm, retries: float) -> Part:
+        reply = await self._reply(call, work, arm, retries)
         complete = await reply.read(call.reply_limit(reply.headers), call.hold)
         call.check_reply(complete)
         return Part(reply.arm, share.positions, complete, share.body)
 
-    def _reply(self, call: Call, work: _Work, arm: Arm, retry_seconds: float) -> Awaitable[Reply]:
-        return self.call(work.model.name, arm, *work.request, deadline=call.deadline, until=work.until, retry_seconds=retry_seconds)
+    def _reply(self, call: Call, work: _Work, arm: Arm, retries: float) -> Awaitable[Reply]:
+        return self.call(work.model.name, arm, *work.request, deadline=call.deadline, until=work.until, retries=retries)
 
     def _until(self, call: Call) -> float:
         return min(monotonic() + self._request_seconds, call.deadline)
@@ -185,7 +184,7 @@ class Dispatcher:
         """
         has_substitute = work.has_substitute
         try:
-            answer = await ask(work.assigned.arm, _SUBSTITUTED_SECONDS if has_substitute else self._retry_seconds)
+            answer = await ask(work.assigned.arm, _SUBSTITUTED_RETRIES if has_substitute else inf)
         except asyncio.CancelledError:
             _ended(work.exchange, call)
             raise
@@ -223,7 +222,7 @@ class Dispatcher:
 
     async def _substitute(self, work: _Work, ask: Ask[A]) -> A:
         self._metrics.failed_over(work.model.name)
-        return await ask(work.model.stable, self._retry_seconds)
+        return await ask(work.model.stable, inf)
 
     async def call(
         self,
@@ -237,7 +236,7 @@ class Dispatcher:
         *,
         deadline: float = inf,
         until: float | None = None,
-        retry_seconds: float | None = None,
+        retries: float = inf,
     ) -> Reply:
         """Call an arm; the reply names the arm that it is from.
 
@@ -252,7 +251,7 @@ class Dispatcher:
         """
         began = monotonic()
         until = min(began + self._request_seconds, deadline) if until is None else until
-        retried_until = min(began + (self._retry_seconds if retry_seconds is None else retry_seconds), until)
+        retried_until = min(began + self._retry_seconds, until)
         attempt = 0
         while True:
             attempt += 1
@@ -260,7 +259,7 @@ class Dispatcher:
                 reply = await self._once(model, arm, method, target, headers, body, repeatable, until, deadline)
             except RouteNotReady:
                 pause = min(_BACKOFF_SECONDS * attempt, _LONGEST_BACKOFF_SECONDS)
-                if monotonic() + pause > retried_until or _is_gone(body):
+                if attempt > retries or monotonic() + pause > retried_until or _is_gone(body):
                     raise
                 await asyncio.sleep(pause)
                 self._metrics.retried(model)

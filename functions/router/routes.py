@@ -16,7 +16,7 @@ from eventing.codecs.http import Message, Mode
 from eventing.reply import PROBLEM_MEDIA_TYPE
 from functions.router import batches, tensors
 from functions.router.assignment import Assigned, assigner
-from functions.router.call import JSON_LENGTH, Call, contains, json_length
+from functions.router.call import JSON_LENGTH, SEARCHED_BYTES, Call, contains, json_length
 from functions.router.dispatch import Dispatcher
 from functions.router.headers import without_encodings
 from functions.router.parts import Part, Share, positions_by_arm, share
@@ -70,9 +70,11 @@ class Routes:
             return await self._forward(call, request, model, body)
         content = (await call.decompressed(body, call.limits.json_bytes)).content if call.encoding else body
         length = call.json_length(content)
-        await _limit(call, content, len(content) if length is None else length)
+        size = len(content) if length is None else length
+        if size > SEARCHED_BYTES or content.find(tensors.TIMEOUT_NEEDLE, 0, size) >= 0:  # without a coroutine for nearly all
+            await _limit(call, content, size)
         shares = None
-        if await contains(content, tensors.NEEDLE, len(content) if length is None else length):
+        if await contains(content, tensors.NEEDLE, size):
             content = await call.read_json(body) if call.encoding else content
             length = call.json_length(content)
             call.check_json(content, length)
