@@ -20,7 +20,7 @@ _IDLE_WRITE_SECONDS = 30
 _FIRST_PROBE_SECONDS = 0.1
 _PROBE_SECONDS = 1.0
 # Longer than the clients of this project keep an idle connection (4 s): one of them that is used again is never closed.
-_LINGER_SECONDS = 5.0
+LINGER_SECONDS = 5.0
 _READ_SECONDS = 0.01
 _PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
 _REQUEST_LINE = re.compile(rb"[^\r\n]+ HTTP/1\.1\r\n")
@@ -45,7 +45,7 @@ class BoundedProtocol(HttpToolsProtocol):
     write_seconds: float = KEEP_ALIVE_SECONDS
     idle_write_seconds: float = _IDLE_WRITE_SECONDS
     # At the end of the server, a connection without a request ends once it was idle for this long.
-    linger_seconds: float = _LINGER_SECONDS
+    linger_seconds: float = LINGER_SECONDS
     _idle_since = 0.0
     _is_ending = False
     # Bytes since the last one that the application received: of a head, of trailers, or of the framing of chunks.

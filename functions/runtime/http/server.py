@@ -14,7 +14,7 @@ from typing import Any
 
 import uvicorn
 
-from functions.runtime.http.connection import KEEP_ALIVE_SECONDS, BoundedProtocol
+from functions.runtime.http.connection import KEEP_ALIVE_SECONDS, LINGER_SECONDS, BoundedProtocol
 
 
 class _Server(uvicorn.Server):
@@ -64,7 +64,11 @@ def serve(
     read a response within `write_seconds`, by default `body_seconds`.
     """
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    limits = {"body_seconds": body_seconds, "write_seconds": body_seconds if write_seconds is None else write_seconds}
+    limits = {
+        "body_seconds": body_seconds,
+        "write_seconds": body_seconds if write_seconds is None else write_seconds,
+        "linger_seconds": min(LINGER_SECONDS, drain_seconds / 2),
+    }
     config = uvicorn.Config(
         app,
         loop="uvloop" if sys.platform != "win32" else "auto",
