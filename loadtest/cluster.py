@@ -78,7 +78,7 @@ def measure(url: str, services: Sequence[Service], order: Order, *, starts: int,
     chance = random.Random(order.seed)  # noqa: S311 no secret
     for number in range(1, starts + 1):
         for service in chance.sample(services, len(services)):
-            _until_gone(service)
+            _until_gone(services)  # all: a start of the router may need that of a function
             order.wait(chance.uniform(0, order.pause))
             with closing(_connect(url)) as connection:
                 took = _call(connection, service)
@@ -102,8 +102,8 @@ def service(name: str, *, scores: bool) -> Service:
     return Service(name, urlsplit(url).netloc, scores)
 
 
-def _until_gone(service: Service) -> None:
-    label = f"serving.knative.dev/service={service.name}"
+def _until_gone(services: Sequence[Service]) -> None:
+    label = f"serving.knative.dev/service in ({','.join(service.name for service in services)})"
     if _kubectl("get", "pods", "-l", label, "-o", "name"):
         _kubectl("wait", "--for=delete", "pods", "-l", label, f"--timeout={_GONE_SECONDS}s")
 

@@ -69,7 +69,7 @@ def test_run_without_an_api_server_lists_the_skipped_steps(ci: Run) -> None:
     assert ci.targets == STEPS
     summary = done.stdout.partition("== total:")[2]
     assert "left out: make e2e-lite: there is no API server; set KUBECONFIG, or install kind" in summary
-    assert "left out: tests that need chromium curl helm java kubectl mvn npm openssl: not on the PATH" in summary
+    assert "left out: tests that need chromium curl helm java jq kubectl mvn npm openssl: not on the PATH" in summary
 
 
 @pytest.mark.parametrize("target", STEPS)

@@ -128,7 +128,7 @@ def _promote(state: State, policy: Policy) -> Decision:
 
 def _deadline(state: State, policy: Policy, now: float, harm: Harm) -> Decision | None:
     if state.phase is Phase.INCONCLUSIVE:
-        sentence = f"{state.canary} keeps {_share(state.percent)}: the deadline has passed, and a person has to decide."
+        sentence = f"{state.canary} keeps {_share(state.percent)}: the deadline has passed, and a person has to decide ({_by_hand(state)})."
         return Decision(kind=Kind.HOLD, sentence=sentence, percent=state.percent, metric="deadline")
     if state.elapsed < policy.deadline:
         return None
@@ -183,7 +183,7 @@ def _held(state: State, policy: Policy, now: float, harm: Harm) -> Decision | No
         return _hold(state, *waiting)
     following = policy.next_step(state.percent)
     if following is None:
-        return _hold(state, "steps", "this is the last step, and a person has to decide")
+        return _hold(state, "steps", f"this is the last step, and a person has to decide ({_by_hand(state)})")
     if following == 100 and policy.maximum_errors is not None and (safety := safety_of(state, policy.maximum_errors)) < 1 / policy.beta:
         keys, failed = state.exposed_keys, state.failed
         reason = f"{failed} of at least {keys} keys with an error do not show yet that fewer than {policy.maximum_errors:.2%} get one"
@@ -196,7 +196,7 @@ def _waiting(state: State, policy: Policy, now: float) -> tuple[str, str] | None
     if policy.paused:
         return "paused", "the policy pauses the rollout"
     if state.percent in policy.pause_at and state.approved < state.percent:
-        return "approval", f"a person has to approve of more than {state.percent}%"
+        return "approval", f"a person has to approve of more than {state.percent}% (tidegate rollout resume {state.model})"
     if policy.hours is not None and now not in policy.hours:
         return "hours", f"it gets more only on {policy.hours}"
     return None
@@ -231,6 +231,10 @@ def _advance(state: State, policy: Policy) -> Decision:
 def safety_of(state: State, bound: float) -> float:
     """The evidence that fewer keys than this share get an error from the canary."""
     return evidence_below(state.failed, state.exposed_keys, bound=bound)
+
+
+def _by_hand(state: State) -> str:
+    return f"tidegate rollout promote {state.model}, or abort {state.model}"
 
 
 def _share(percent: int) -> str:

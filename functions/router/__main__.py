@@ -12,10 +12,9 @@ from functools import partial
 from common.process import run_process
 from common.redaction import redact_url
 from common.sockets import listen
-from functions.router.app import build
+from functions.router import waking
 from functions.router.settings import Settings
 from functions.runtime.http.cors import with_cors
-from functions.runtime.http.server import serve
 from functions.runtime.knative.client import Access
 from functions.runtime.memory import return_large_blocks
 
@@ -38,6 +37,11 @@ def _run(environ: Mapping[str, str]) -> int:
     access = Access.from_env(environ)
     listener = listen(settings.port, settings.host)
     log.info("routing the models of namespace %s (%s) on port %d", access.namespace, redact_url(access.url), listener.getsockname()[1])
+    waking.start(access)
+    # Imported now, since this takes longer than all before.
+    from functions.router.app import build
+    from functions.runtime.http.server import serve
+
     app = with_cors(build(settings, access), settings.cors_origins)
     return_large_blocks(_PARSED_BYTES)
     # A parser makes a million objects at once, and the garbage collector would stop everything to traverse them again

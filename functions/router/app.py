@@ -28,7 +28,6 @@ from functions.router.settings import Settings
 from functions.router.table import SELECTOR, Table
 from functions.router.upstream import Upstream
 from functions.router.versions import Versions
-from functions.router.waking import wake
 from functions.runtime.errors import ClientGone, method_not_allowed, no_route, sentence_of, status_of, too_many_requests
 from functions.runtime.http.asgi import CLOSE, Answer, Receive, Scope, Send, error_answer, failure_answer
 from functions.runtime.http.deadline import timeout_of
@@ -189,7 +188,7 @@ class App:
     async def _running(self) -> AsyncIterator[None]:
         async with self._upstream, Client(self._access, on_response=self._table.touch) as client:
             watching = self._table.follow(partial(client.watch, SERVICES, SELECTOR))
-            async with _in_background(watching), _in_background(wake(self._table, self._upstream)), self._observing():
+            async with _in_background(watching), self._observing():
                 yield
         self._threads.shutdown()
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from eventing.types import OUTCOME_OBSERVED
+from functions.rollout.observation import LONGEST_GAP_SECONDS
+from tidegate.local.objects.cron import parse as parse_schedule
 
 Object = dict[str, Any]
 Objects = dict[tuple[str, str], Object]
@@ -21,6 +25,8 @@ CANARY = {
     "canary": {"stable": "flights-00001", "canary": "flights-v2", "model": "functions/flights/models/v2", "percent": "5", "rest": "95"}
 }
 ARTIFACTS = {"artifacts": {"prefixes": "https://models.example.com/flights", "model": "/etc/model"}}
+# Knative's default of scale-to-zero-grace-period: how long the last pod stays after a window without requests.
+GRACE_SECONDS = 30
 MIN_SCALE = "autoscaling.knative.dev/min-scale"
 
 
@@ -77,6 +83,18 @@ def test_rollout_function_is_fed_and_heard(build: Build) -> None:
     assert objects[("SinkBinding", "rollout")]["spec"]["sink"]["ref"] == broker
     labels = objects[("Service", "rollout")]["metadata"]["labels"]
     assert labels["networking.knative.dev/visibility"] == "cluster-local"
+
+
+def test_rollout_function_is_at_zero_between_two_looks_that_both_count(build: Build) -> None:
+    objects = build("kafka-broker", "router-outcomes", "rollout")
+    schedule = parse_schedule(objects[("PingSource", "rollout")]["spec"]["schedule"])
+    looks = [datetime(2026, 1, 1, 12, tzinfo=UTC)]
+    for _ in range(60):  # also across the hour, where `*/7` would have another distance
+        looks.append(schedule.next(looks[-1]) or pytest.fail("there is no next look"))
+    distances = {(after - before).total_seconds() for before, after in pairwise(looks)}
+    window = objects[("Service", "rollout")]["spec"]["template"]["metadata"]["annotations"]["autoscaling.knative.dev/window"]
+    assert min(distances) > int(window.removesuffix("s")) + GRACE_SECONDS
+    assert max(distances) < LONGEST_GAP_SECONDS
 
 
 def test_rollout_function_may_do_what_it_does_and_no_more(build: Build) -> None:

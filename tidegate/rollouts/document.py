@@ -15,7 +15,7 @@ from functions.runtime.observability.histogram import LATENCIES
 from tidegate.rollouts.actions import Found
 
 Document = dict[str, Any]
-_SILENT_SECONDS = 180.0
+_SILENT_SECONDS = 300.0
 """Longer than between two pings: nothing looks at the rollout."""
 
 
