@@ -1,4 +1,4 @@
-"""The rollouts of all models: outcomes that wait for one model share a read and a write of its Knative Service."""
+"""The rollouts of all models: what waits for one model shares a read and a write of its Knative Service."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from common.delivery import backoff
+from eventing.label import Label
 from eventing.outcome import Outcome
 from functions.rollout.cluster import Cluster, NotFound
 from functions.rollout.delivery import Delivery
@@ -25,17 +26,23 @@ Object = dict[str, Any]
 _ATTEMPTS = 6
 _MOST_OUTCOMES = 128
 """Outcomes of one turn: some tens of milliseconds of arithmetic."""
-
-
+_MOST_LABELS = 4_096
+"""Labels of one turn: they take less."""
 _MOST_MODELS = 1_024
 """Models without a task that are remembered."""
+_IDLE_SECONDS = 30.0
+"""As long after a look that found no running rollout, labels are dropped without another one.
+
+They could not be joined to anything: that takes outcomes of a rollout first, and outcomes lead to a look.
+"""
 
 
 @dataclass(slots=True)
 class _Request:
-    """Outcomes that wait for their write; without outcomes, a look at the clock."""
+    """Outcomes and labels that wait for their write; without any, a look at the clock."""
 
     outcomes: tuple[Outcome, ...]
+    labels: tuple[Label, ...]
     done: asyncio.Future[None]
 
 
@@ -47,8 +54,16 @@ class _Model:
     """When the last write was, by the monotonic clock."""
 
 
+@dataclass(slots=True)
+class _Found:
+    """What has arrived about a model."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
+
+
 class Models:
-    """Applies outcomes. A call returns when what it brought is written, or when there is nothing to write."""
+    """Applies outcomes and labels. A call returns when what it brought is written, or when there is nothing to write."""
 
     def __init__(
         self,
@@ -67,27 +82,44 @@ class Models:
         self._most_waiting = most_waiting
         self._clock = clock
         self._models: dict[str, _Model] = {}
+        self._idle: dict[str, float] = {}  # until when, by the monotonic clock
         self._count = 0
         metrics.waiting(lambda: self._count)
 
-    async def apply(self, outcomes: Iterable[Outcome]) -> None:
-        """Apply outcomes. Raises ApiError when they are not written, and Overloaded when too many wait."""
-        by_model: dict[str, list[Outcome]] = defaultdict(list)
+    async def apply(self, outcomes: Iterable[Outcome], labels: Iterable[Label] = ()) -> None:
+        """Apply outcomes and labels. Raises ApiError when they are not written, and Overloaded when too many wait."""
+        by_model: dict[str, _Found] = defaultdict(_Found)
         for outcome in outcomes:
-            by_model[outcome.model].append(outcome)
-        count = sum(map(len, by_model.values()))
-        if self._count + count > self._most_waiting:
-            raise Overloaded(f"{self._count} outcomes wait already", remedy="retry later")
+            by_model[outcome.model].outcomes.append(outcome)
+        for label in labels:
+            if label.model not in by_model and self._is_idle(label.model):
+                self._metrics.labels("no-rollout", 1)
+            else:
+                by_model[label.model].labels.append(label)
+        count = sum(len(found.outcomes) + len(found.labels) for found in by_model.values())
+        # One message may have more labels than may wait.
+        if self._count and self._count + count > self._most_waiting:
+            raise Overloaded(f"{self._count} outcomes and labels wait already", remedy="retry later")
         self._count += count
         try:
-            await _all([self._request(name, tuple(found)) for name, found in by_model.items()])
+            await _all([self._request(name, found) for name, found in by_model.items()])
         finally:
             self._count -= count
+
+    def _is_idle(self, name: str) -> bool:
+        return time.monotonic() < self._idle.get(name, 0.0)
+
+    def _set_idle(self, name: str, *, idle: bool) -> None:
+        self._idle.pop(name, None)
+        if idle:
+            if len(self._idle) >= _MOST_MODELS:
+                del self._idle[next(iter(self._idle))]
+            self._idle[name] = time.monotonic() + _IDLE_SECONDS
 
     async def look(self) -> None:
         """Take a turn of each running rollout, as time has passed. Raises ApiError."""
         services = await asyncio.to_thread(lambda: list(self._cluster.services()))
-        await _all([self._request(item["metadata"]["name"], ()) for item in services if needs_turn(item)])
+        await _all([self._request(item["metadata"]["name"], _Found()) for item in services if needs_turn(item)])
 
     async def close(self) -> None:
         """Stop. What has not been written is not acknowledged either."""
@@ -96,10 +128,10 @@ class Models:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _request(self, name: str, outcomes: tuple[Outcome, ...]) -> asyncio.Future[None]:
+    def _request(self, name: str, found: _Found) -> asyncio.Future[None]:
         model = self._models.setdefault(name, _Model())
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        model.waiting.append(_Request(outcomes, done))
+        model.waiting.append(_Request(tuple(found.outcomes), tuple(found.labels), done))
         if model.task is None:
             model.task = asyncio.create_task(self._run(name, model))
         return done
@@ -123,17 +155,21 @@ class Models:
     async def _turn_of(self, name: str, requests: list[_Request]) -> bool:
         """One turn for these requests, and the deliveries that follow. Returns whether there is such a Knative Service."""
         outcomes = [outcome for request in requests for outcome in request.outcomes]
+        labels = [label for request in requests for label in request.labels]
         try:
-            service, applied = await self._write(name, outcomes)
+            service, applied = await self._write(name, outcomes, labels)
         except Exception as error:
             # A bug fails these requests, which are sent again, and no others.
             if not isinstance(error, ApiError):
                 log.exception("%s: the turn failed", name)
             self._metrics.outcomes("failed", len(outcomes))
+            self._metrics.labels("failed", len(labels))
             for request in requests:
                 _fail(request.done, error if isinstance(error, ApiError) else ApiError("internal error; see the log."))
             return True
         self._metrics.outcomes("applied" if applied else "no-rollout", len(outcomes))
+        self._metrics.labels("applied" if applied else "no-rollout", len(labels))
+        self._set_idle(name, idle=not applied)
         for request in requests:
             if not request.done.done():
                 request.done.set_result(None)
@@ -148,7 +184,7 @@ class Models:
             # A bug there must not fail the outcomes that wait for the next turn.
             log.exception("%s: decisions were not delivered", service["metadata"]["name"])
 
-    async def _write(self, name: str, outcomes: list[Outcome]) -> tuple[Object | None, bool]:
+    async def _write(self, name: str, outcomes: list[Outcome], labels: list[Label]) -> tuple[Object | None, bool]:
         """Read, apply and write, again after a conflict. Returns the Service, and whether it has a running rollout."""
         for attempt in range(1, _ATTEMPTS + 1):
             now = self._clock()
@@ -156,7 +192,7 @@ class Models:
                 service = await asyncio.to_thread(self._cluster.read, name)
             except NotFound:
                 return None, False
-            found = await asyncio.to_thread(turn, service, outcomes, now)
+            found = await asyncio.to_thread(turn, service, outcomes, now, labels)
             if found.problem:
                 await self._delivery.warn(service, found.problem, now)
             if found.state is not None:
@@ -178,13 +214,16 @@ class Models:
 
 
 def _take(waiting: list[_Request]) -> list[_Request]:
-    """Take requests with at most _MOST_OUTCOMES outcomes, at least one request."""
-    taken: list[_Request] = []
-    count = 0
-    while waiting and (not taken or count + len(waiting[0].outcomes) <= _MOST_OUTCOMES):
-        taken.append(waiting.pop(0))
-        count += len(taken[-1].outcomes)
-    return taken
+    """Take requests with at most _MOST_OUTCOMES outcomes and _MOST_LABELS labels, at least one request."""
+    outcomes = labels = taken = 0
+    for request in waiting:
+        outcomes += len(request.outcomes)
+        labels += len(request.labels)
+        if taken and (outcomes > _MOST_OUTCOMES or labels > _MOST_LABELS):
+            break
+        taken += 1
+    requests, waiting[:] = waiting[:taken], waiting[taken:]
+    return requests
 
 
 def _fail(done: asyncio.Future[None], error: Exception) -> None:

@@ -37,6 +37,7 @@ class Api:
     store: Store
     access: Access
     gate: Gate | None = None
+    calls: int = 0
 
     def service(self, name: str = "flights") -> Object:
         return self.store.get("services", name)
@@ -104,6 +105,7 @@ async def api(stack: AsyncExitStack, tmp_path: Path) -> Api:
 
     @web.middleware
     async def gated(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+        found.calls += 1
         if found.gate is None or request.method != "PATCH":
             return await handler(request)
         return await found.gate(request, lambda: handler(request))
