@@ -57,6 +57,8 @@ class ArmOutcome:
     """Scores of a sample of the replies, the same for all arms."""
     score_keys: Sequence[int] = ()
     """The digests of the keys of `scores`, in their order. Scores without a key are not compared."""
+    score_ids: Sequence[int] = ()
+    """The digests (`eventing.label.prediction_digest`) of the ids of the predictions of `scores`; 0 where there is none."""
     bad_keys: Mapping[str, Sequence[int]] = field(default_factory=dict)
     """The digests of the keys with at least one bad outcome, by the name of it (BAD_OUTCOMES)."""
 
@@ -169,6 +171,7 @@ def _arm_to_json(arm: ArmOutcome) -> dict[str, Any]:
         "latencies": list(arm.latencies),
         "scores": list(arm.scores),
         "score_keys": list(arm.score_keys),
+        "score_ids": list(arm.score_ids),
         "bad_keys": {name: list(keys) for name, keys in arm.bad_keys.items()},
     }
 
@@ -217,6 +220,7 @@ def _arm(index: int, value: object) -> ArmOutcome:
         latencies=read.counts("latencies", 64),
         scores=read.numbers("scores", MOST_SCORES),
         score_keys=read.counts("score_keys", MOST_SCORES, most=2**32 - 1) if "score_keys" in read.fields else (),
+        score_ids=read.counts("score_ids", MOST_SCORES, most=2**53 - 1) if "score_ids" in read.fields else (),
         bad_keys={name: keys.counts(name, MOST_KEYS, most=2**32 - 1) for name in bad_keys},
     )
 

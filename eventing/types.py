@@ -29,6 +29,9 @@ BATCH_FAILED = "dev.tidegate.batch.failed"
 OUTCOME_OBSERVED = "dev.tidegate.outcome.observed"
 """What a router observed of the arms of a model in a second (eventing/outcome.py)."""
 
+OUTCOME_LABELLED = "dev.tidegate.outcome.labelled"
+"""What truly happened, for a prediction of a model (eventing/label.py)."""
+
 ROLLOUT_STARTED = "dev.tidegate.rollout.started"
 """A rollout began."""
 

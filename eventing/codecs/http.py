@@ -79,15 +79,15 @@ def encode(events: Sequence[Event], mode: Mode) -> Message:
 
 
 def _from_binary(message: Message) -> Event:
-    attributes = {name[3:]: _attribute(name[3:], value) for name, value in message.headers.items() if name.startswith("ce-")}
+    attributes = {name[3:]: attribute_of(name[3:], value) for name, value in message.headers.items() if name.startswith("ce-")}
     if "content-type" in message.headers:
         attributes["datacontenttype"] = message.headers["content-type"]
     check(attributes)
     return Event(attributes, message.body or None)
 
 
-def _attribute(name: str, value: str) -> str:
-    """Decode a header value (section 3.1.3.2).
+def attribute_of(name: str, value: str) -> str:
+    """Return the attribute of a header value (section 3.1.3.2). Raises InvalidEvent.
 
     Raw UTF-8, as sent by Go's SDK, violates the binding but is unambiguous.
     """

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import NamedTuple
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from common.errors import InvalidEvent, TidegateError
-from eventing import outcome
+from eventing import label, outcome
 from eventing.codecs import http
 from eventing.codecs.http import Message
 from eventing.event import Event
+from eventing.label import Label
 from eventing.outcome import Outcome
-from eventing.types import KNATIVE_PING, OUTCOME_OBSERVED
+from eventing.types import KNATIVE_PING, OUTCOME_LABELLED, OUTCOME_OBSERVED
 from functions.rollout.cluster import Cluster
 from functions.rollout.delivery import Delivery
 from functions.rollout.metrics import Metrics
@@ -29,7 +31,7 @@ from functions.runtime.knative.client import Access, ApiError
 log = logging.getLogger("tidegate.rollout")
 
 MOST_BODY_BYTES = 4 * 2**20
-"""An outcome has some kilobytes, and a batch of them less than this."""
+"""An outcome has some kilobytes, and a batch of them, or of labels, less than this."""
 _RETRY_AFTER = {"Retry-After": "1"}
 
 
@@ -52,13 +54,13 @@ def build(settings: Settings, access: Access) -> FastAPI:
     app = FastAPI(title="Tidegate rollout", lifespan=running, docs_url=None, redoc_url=None)
     app.add_exception_handler(TidegateError, _failure)
 
-    @app.post("/", status_code=204, summary="Take outcomes of routers, and pings of a PingSource.")
+    @app.post("/", status_code=204, summary="Take outcomes of routers, labels, and pings of a PingSource.")
     async def take(request: Request) -> Response:
         """Events in binary, structured or batch mode. 204: written; 4xx: never send it again; 429, 503: send it again."""
-        outcomes, pinged = await run_in_threadpool(_read, await _message(request))
-        if outcomes:
-            await models[0].apply(outcomes)
-        if pinged:
+        found = await run_in_threadpool(_read, await _message(request))
+        if found.outcomes or found.labels:
+            await models[0].apply(found.outcomes, found.labels)
+        if found.pinged:
             await models[0].look()
         return Response(status_code=204)
 
@@ -87,25 +89,35 @@ async def _message(request: Request) -> Message:
     return Message({name.lower(): value for name, value in request.headers.items()}, bytes(body))
 
 
-def _read(message: Message) -> tuple[list[Outcome], bool]:
-    """The outcomes of a message, and whether it has a ping. Raises InvalidEvent if any of its events is invalid."""
+class _Found(NamedTuple):
+    """What the events of a message say."""
+
+    outcomes: list[Outcome]
+    labels: list[Label]
+    pinged: bool
+
+
+def _read(message: Message) -> _Found:
+    """The events of a message. Raises InvalidEvent if any of them is invalid."""
     mode = http.mode_of(message.headers)
     if mode is None:
         raise not_a_cloudevent()
-    events = http.decode(message, mode)
-    _check_types(events)
-    return [outcome.from_event(event) for event in events if event.type == OUTCOME_OBSERVED], any(
-        event.type == KNATIVE_PING for event in events
-    )
-
-
-def _check_types(events: Iterable[Event]) -> None:
+    found = _Found([], [], any(map(_is_ping, events := http.decode(message, mode))))
     for event in events:
-        if event.type not in (OUTCOME_OBSERVED, KNATIVE_PING):
+        if event.type == OUTCOME_OBSERVED:
+            found.outcomes.append(outcome.from_event(event))
+        elif event.type == OUTCOME_LABELLED:
+            found.labels.append(label.from_event(event))
+        elif not _is_ping(event):
             raise InvalidEvent(
                 f"the type {event.type[:200]} is not one that the rollout function takes",
-                remedy=f"filter the Trigger by the type {OUTCOME_OBSERVED}",
+                remedy=f"filter the Triggers by the types {OUTCOME_OBSERVED} and {OUTCOME_LABELLED}",
             )
+    return found
+
+
+def _is_ping(event: Event) -> bool:
+    return event.type == KNATIVE_PING
 
 
 async def _failure(_: Request, error: Exception) -> JSONResponse:

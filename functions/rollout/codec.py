@@ -16,7 +16,10 @@ from eventing.distinct import Distinct
 from eventing.outcome import BAD_OUTCOMES
 from functions.rollout.errors import InvalidState
 from functions.rollout.evidence.comparison import RATIOS, Comparison
+from functions.rollout.evidence.correctness import Correctness
 from functions.rollout.evidence.drift import BINS, REFERENCE_SCORES, Drift
+from functions.rollout.evidence.loss import THETAS, ArmLoss, Loss
+from functions.rollout.evidence.predictions import MOST_EARLY, MOST_PREDICTIONS, Known, Prediction, Predictions
 from functions.rollout.evidence.proportion import Disagreement
 from functions.rollout.evidence.sample import MOST_DIGESTS, Sample
 from functions.rollout.routers import MOST_ROUTERS, WINDOW, Ignored, Routers, Seen
@@ -24,13 +27,15 @@ from functions.rollout.state import MOST_COUNT, MOST_DECISIONS, ArmCounts, Decis
 
 STATE = "tidegate.dev/rollout-state"
 """The annotation with the state."""
-VERSION = 1
+VERSION = 2
+_READABLE = (1, VERSION)  # version 1 has no correctness
 MOST_BYTES = 100 * 1024
 """No state is larger as text, whatever the traffic and for however long. All annotations of an object have 256 KiB."""
 
 _MOST_NAME = 253  # characters of a name in Kubernetes
 _MOST_SENTENCE = 512
 _MOST_HALVINGS = 32
+_CANARY = 128  # the bit of an arm that is the canary, above its percentage
 T = TypeVar("T")
 
 
@@ -57,6 +62,7 @@ def encode(state: State) -> str:
                 "different": state.disagreement.different,
                 "sample": _from_sample(state.disagreement.sample),
             },
+            "correctness": _from_correctness(state.correctness),
             "keys": {name: keys.to_text() for name, keys in _sketches(state).items()},
             "unlisted": state.unlisted,
             "counts": {"stable": _from_counts(state.stable_counts), "canary": _from_counts(state.canary_counts)},
@@ -78,8 +84,8 @@ def decode(text: str) -> State:
         raise _invalid("it is not JSON") from None
     if not isinstance(value, dict):
         raise _invalid("it is not an object")
-    if value.get("version") != VERSION:
-        raise _invalid(f"its version is not {VERSION}")
+    if value.get("version") not in _READABLE:
+        raise _invalid(f"its version is none of {', '.join(map(str, _READABLE))}")
     try:
         return _state(value)
     except KeyError as error:
@@ -93,10 +99,10 @@ def decode(text: str) -> State:
 def _state(value: dict[str, Any]) -> State:
     keys = value["keys"]
     return State(
-        rollout=_text(value["rollout"]),
-        model=_text(value["model"]),
-        stable=_text(value["stable"]),
-        canary=_text(value["canary"]),
+        rollout=_name(value["rollout"]),
+        model=_name(value["model"]),
+        stable=_name(value["stable"]),
+        canary=_name(value["canary"]),
         percent=_count(value["percent"], 100),
         phase=Phase(value["phase"]),
         started=_number(value["started"]),
@@ -109,6 +115,7 @@ def _state(value: dict[str, Any]) -> State:
         disagreement=Disagreement(
             _count(value["disagreement"]["pairs"]), _count(value["disagreement"]["different"]), _sample(value["disagreement"]["sample"])
         ),
+        correctness=Correctness() if value["version"] == 1 else _correctness(value["correctness"]),
         stable_keys=Distinct.from_text(keys["stable"]),
         canary_keys=Distinct.from_text(keys["canary"]),
         step_keys=Distinct.from_text(keys["step"]),
@@ -183,6 +190,69 @@ def _drift(value: Mapping[str, Any]) -> Drift:
     )
 
 
+def _from_correctness(correctness: Correctness) -> dict[str, object]:
+    loss, predictions = correctness.loss, correctness.predictions
+    held = sorted(predictions.held.items())
+    return {
+        "loss": loss.kind,
+        "logs": list(loss.logs),
+        "means": list(loss.means),
+        "error": loss.error,
+        "canary": [loss.canary.keys, loss.canary.loss, loss.canary.wrong],
+        "rest": [loss.rest.keys, loss.rest.loss, loss.rest.wrong],
+        "halvings": predictions.halvings,
+        "keys": _packed("I", [key for key, _ in held]),
+        "ids": _packed("I", [prediction.id for _, prediction in held]),
+        "scores": _packed("f", [prediction.score for _, prediction in held]),
+        "arms": _packed("B", [prediction.percent + _CANARY * prediction.canary for _, prediction in held]),
+        "early": [
+            _packed("I", [label.id for label in predictions.early]),
+            _packed("I", [label.key for label in predictions.early]),
+            _packed("f", [label.value for label in predictions.early]),
+        ],
+        "repeated": predictions.repeated,
+        "givenUp": predictions.given_up,
+        "incomparable": predictions.incomparable,
+    }
+
+
+def _correctness(value: Mapping[str, Any]) -> Correctness:
+    kind = value["loss"]
+    if kind not in ("log", "absolute"):
+        raise ValueError("a loss is neither log nor absolute")
+    loss = Loss(
+        kind=kind,
+        logs=_exactly(2 * len(THETAS), value["logs"], _real),
+        means=_exactly(2 * len(THETAS), value["means"], _positive),
+        error=_number(value["error"]),
+        canary=_arm_loss(value["canary"]),
+        rest=_arm_loss(value["rest"]),
+    )
+    columns = [_unpacked(kind, value[name]) for kind, name in (("I", "keys"), ("I", "ids"), ("f", "scores"), ("B", "arms"))]
+    held = {key: _prediction(*fields) for key, *fields in zip(*columns, strict=True)}
+    halvings = _count(value["halvings"], _MOST_HALVINGS)
+    if len(held) > MOST_PREDICTIONS or any(key >= 2**32 >> halvings for key in held):
+        raise ValueError("there are too many predictions, or some above their threshold")
+    ids, keys, values = value["early"]
+    early = tuple(
+        Known(_real(label), identity, key)
+        for identity, key, label in zip(_unpacked("I", ids), _unpacked("I", keys), _unpacked("f", values), strict=True)
+    )
+    if len(early) > MOST_EARLY:
+        raise ValueError("there are too many labels")
+    counts = (_count(value[name]) for name in ("repeated", "givenUp", "incomparable"))
+    return Correctness(loss, Predictions(held, halvings, early, *counts))
+
+
+def _prediction(identity: int, score: float, arm: int) -> Prediction:
+    return Prediction(identity, _real(score), arm >= _CANARY, _count(arm % _CANARY, 99))
+
+
+def _arm_loss(value: Any) -> ArmLoss:
+    keys, loss, wrong = value
+    return ArmLoss(_count(keys), _number(loss), _count(wrong))
+
+
 def _from_counts(counts: ArmCounts) -> dict[str, object]:
     return {field.name: getattr(counts, field.name) for field in fields(counts)}
 
@@ -199,13 +269,13 @@ def _seen(value: Any) -> tuple[str, Seen]:
     bits = int(above, 16)
     if not 0 <= bits < 1 << WINDOW:
         raise ValueError("the sequence numbers of a router are out of bounds")
-    return _text(name), Seen(_count(upto), bits, _number(latest), _number(horizon))
+    return _name(name), Seen(_count(upto), bits, _number(latest), _number(horizon))
 
 
 def _from_decision(decision: Decision) -> dict[str, object]:
     return {
         "kind": decision.kind.value,
-        "sentence": decision.sentence[:_MOST_SENTENCE],
+        "sentence": _printable(decision.sentence),
         "percent": decision.percent,
         "phase": decision.phase.value,
         "metric": decision.metric,
@@ -222,12 +292,18 @@ def _decision(value: Mapping[str, Any]) -> Decision:
         sentence=_text(value["sentence"], _MOST_SENTENCE),
         percent=_count(value["percent"], 100),
         phase=Phase(value["phase"]),
-        metric=_text(value["metric"]),
+        metric=_name(value["metric"]),
         e_value=_number(value["eValue"]),
         threshold=_number(value["threshold"]),
-        counts={_text(name): _count(count) for name, count in list(value["counts"].items())[:16]},
+        counts={_name(name): _count(count) for name, count in list(value["counts"].items())[:16]},
         at=_number(value["at"]),
     )
+
+
+def _printable(sentence: str) -> str:
+    """A sentence in few bytes, whatever is named in it."""
+    plain = "".join(character if character.isprintable() else " " for character in sentence[:_MOST_SENTENCE])
+    return plain.encode()[:_MOST_SENTENCE].decode(errors="ignore")
 
 
 def _packed(kind: str, values: Sequence[float]) -> str:
@@ -251,10 +327,18 @@ def _exactly(count: int, values: Any, read: Callable[[Any], T]) -> tuple[T, ...]
     return tuple(read(value) for value in values)
 
 
-def _text(value: Any, most: int = _MOST_NAME) -> str:
-    if not isinstance(value, str) or len(value) > most:
-        raise ValueError("a text is too long, or not a string")
+def _text(value: Any, most: int) -> str:
+    if not isinstance(value, str) or len(value) > most or not value.isprintable():
+        raise ValueError("a text is too long, or not a printable string")
     return value
+
+
+def _name(value: Any) -> str:
+    """A name as Kubernetes allows them: no other takes more bytes than characters."""
+    name = _text(value, _MOST_NAME)
+    if not name.isascii():
+        raise ValueError("a name is not ASCII")
+    return name
 
 
 def _count(value: Any, most: int = MOST_COUNT) -> int:
@@ -273,6 +357,13 @@ def _number(value: Any) -> float:
     number = _real(value)
     if number < 0:
         raise ValueError("a number is negative")
+    return number
+
+
+def _positive(value: Any) -> float:
+    number = _real(value)
+    if number <= 0:
+        raise ValueError("a number is not positive")
     return number
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
@@ -10,9 +11,13 @@ from eventing.distinct import Distinct
 from eventing.outcome import BAD_OUTCOMES
 from functions.rollout.evidence.mixture import average
 from functions.rollout.evidence.proportion import evidence_below
-from functions.rollout.findings import counts_of, finding, number
+from functions.rollout.findings import counts_of, finding, losses, number
 from functions.rollout.policy import Policy
 from functions.rollout.state import MOST_DECISIONS, Decision, Kind, Phase, State
+
+# What errors have of alpha if other metrics may lead to a roll-back too: errors are the most frequent fault, and with
+# an equal share each further metric would delay their detection.
+_ERRORS_SHARE = 0.7
 
 
 def decide(state: State, policy: Policy, now: float) -> Decision:
@@ -50,7 +55,7 @@ def _is_news(state: State, hold: Decision) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Harm:
-    """All that counts towards a roll-back: the mean of the e-values, and the metric that says most."""
+    """All that counts towards a roll-back: the mean of the e-values by their shares, and the metric that says most."""
 
     e_value: float
     metric: str
@@ -64,21 +69,31 @@ def evidence(state: State, policy: Policy) -> dict[str, float]:
         e_values["drift"] = state.drift.e_value
     if policy.metrics.disagreement is not None:
         e_values["disagreement"] = state.disagreement.e_value(tolerated=policy.metrics.disagreement.tolerated)
+    if policy.metrics.correctness is not None:
+        e_values["correctness"] = state.correctness.loss.worse
     return e_values
+
+
+def shares_of(metrics: Collection[str]) -> dict[str, float]:
+    """The share of alpha of each metric that may lead to a roll-back. They are fixed by the policy, not by the data."""
+    if "errors" not in metrics or len(metrics) == 1:
+        return dict.fromkeys(metrics, 1 / max(len(metrics), 1))
+    return {**dict.fromkeys(metrics, (1 - _ERRORS_SHARE) / (len(metrics) - 1)), "errors": _ERRORS_SHARE}
 
 
 def harm_of(state: State, policy: Policy) -> Harm:
     """The evidence for a roll-back."""
     held = _holding_metrics(policy)
     e_values = {name: value for name, value in evidence(state, policy).items() if name not in held}
-    mean = average(e_values.values())
+    shares = shares_of(e_values)
+    mean = average(e_values, shares)
     # Half way, in powers of ten, to a roll-back: not enough for one, too much for a larger share.
     suspicious = mean >= 1 / math.sqrt(policy.alpha)
-    return Harm(mean, max(e_values, key=e_values.__getitem__, default=""), suspicious)
+    return Harm(mean, max(e_values, key=lambda name: shares[name] * e_values[name], default=""), suspicious)
 
 
 def _holding_metrics(policy: Policy) -> set[str]:
-    metrics = {"drift": policy.metrics.drift, "disagreement": policy.metrics.disagreement}
+    metrics = {"drift": policy.metrics.drift, "disagreement": policy.metrics.disagreement, "correctness": policy.metrics.correctness}
     return {name for name, metric in metrics.items() if metric is not None and metric.then == "hold"}
 
 
@@ -184,10 +199,27 @@ def _held(state: State, policy: Policy, now: float, harm: Harm) -> Decision | No
     following = policy.next_step(state.percent)
     if following is None:
         return _hold(state, "steps", f"this is the last step, and a person has to decide ({_by_hand(state)})")
+    if following == 100 and (unproven := _unproven(state, policy)):
+        return unproven
     if following == 100 and policy.maximum_errors is not None and (safety := safety_of(state, policy.maximum_errors)) < 1 / policy.beta:
         keys, failed = state.exposed_keys, state.failed
         reason = f"{failed} of at least {keys} keys with an error do not show yet that fewer than {policy.maximum_errors:.2%} get one"
         return _hold(state, "maximumErrors", reason, safety, 1 / policy.beta, {"keys": keys, "failed": failed})
+    return None
+
+
+def _unproven(state: State, policy: Policy) -> Decision | None:
+    """What is missing of the labels for a promotion."""
+    correctness = policy.metrics.correctness
+    if correctness is None:
+        return None
+    counts = counts_of(state, "correctness")
+    if counts["canary"] < correctness.minimum_labels:
+        reason = f"{counts['canary']} of its keys have a label, of {correctness.minimum_labels} that a promotion needs"
+        return _hold(state, "labels", reason, counts=counts)
+    better, threshold = state.correctness.loss.better, 1 / policy.beta
+    if correctness.must_improve and better < threshold:
+        return _hold(state, "correctness", f"the labels do not show yet that it is better: {losses(state)}", better, threshold, counts)
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functions.rollout.evidence.loss import ArmLoss
 from functions.rollout.state import State
 
 
@@ -10,6 +11,8 @@ def counts_of(state: State, metric: str) -> dict[str, int]:
         return {"canary": state.comparisons[metric].canary, "others": state.comparisons[metric].rest}
     if metric == "drift":
         return {"canary": sum(state.drift.canary), "others": sum(state.drift.rest)}
+    if metric == "correctness":
+        return {"canary": state.correctness.loss.canary.keys, "others": state.correctness.loss.rest.keys}
     return {"pairs": state.disagreement.pairs, "different": state.disagreement.different}
 
 
@@ -20,11 +23,25 @@ def finding(state: State, metric: str, counts: dict[str, int]) -> str:
     """What the evidence of a metric says, as the rest of a sentence."""
     if metric == "drift":
         return f"its scores are distributed differently ({counts['canary']} of it were compared with {counts['others']})"
+    if metric == "correctness":
+        return f"its predictions come true less often: {losses(state)}"
     if metric == "disagreement":
         return f"it answers {counts['different']} of {counts['pairs']} keys differently"
     both = counts["canary"] + counts["others"]
     share = f"which has had up to {state.percent}% of the keys"
     return f"of {both} keys with {_BAD[metric]}, {counts['canary']} had it from this revision, {share}"
+
+
+def losses(state: State) -> str:
+    """The losses of both arms, as the rest of a sentence."""
+    loss = state.correctness.loss
+    name = "log loss" if loss.kind == "log" else "absolute error"
+    return f"{_loss(loss.canary, name, loss.kind)} from it, and {_loss(loss.rest, name, loss.kind)} from the others"
+
+
+def _loss(arm: ArmLoss, name: str, kind: str) -> str:
+    wrong = f" and {arm.wrong / arm.keys:.1%} wrong" if kind == "log" and arm.keys else ""
+    return f"{name} {arm.loss:.4g}{wrong} of {arm.keys} labelled keys"
 
 
 def number(value: float) -> str:

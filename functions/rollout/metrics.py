@@ -27,6 +27,7 @@ class Metrics:
             return Counter(name, help_, [label], registry=self._registry)
 
         self._outcomes = counter("tidegate_rollout_outcomes", "Outcomes that routers sent, by what became of them.", "result")
+        self._labels = counter("tidegate_rollout_labels", "Labels of predictions, by what became of them.", "result")
         self._writes = counter("tidegate_rollout_writes", "Writes of Knative Services.", "result")
         self._deliveries = counter("tidegate_rollout_deliveries", "Attempts to deliver a decision to the sink.", "result")
         self._weight = Gauge("tidegate_rollout_canary_weight", "The canary's percentage.", ["model"], registry=self._registry)
@@ -35,11 +36,16 @@ class Metrics:
         )
 
     def waiting(self, count: Callable[[], float]) -> None:
-        """Show how many outcomes wait to be written."""
-        Gauge("tidegate_rollout_waiting_outcomes", "Outcomes that wait for a write.", registry=self._registry).set_function(count)
+        """Show how many outcomes and labels wait to be written."""
+        Gauge("tidegate_rollout_waiting_outcomes", "Outcomes and labels that wait for a write.", registry=self._registry).set_function(
+            count
+        )
 
     def outcomes(self, result: OutcomeResult, count: int) -> None:
         self._outcomes.labels(result).inc(count)
+
+    def labels(self, result: OutcomeResult, count: int) -> None:
+        self._labels.labels(result).inc(count)
 
     def write(self, result: WriteResult) -> None:
         self._writes.labels(result).inc()

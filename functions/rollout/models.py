@@ -1,4 +1,4 @@
-"""The rollouts of all models: outcomes that wait for one model share a read and a write of its Knative Service."""
+"""The rollouts of all models: what waits for one model shares a read and a write of its Knative Service."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from common.delivery import backoff
+from eventing.label import Label
 from eventing.outcome import Outcome
 from functions.rollout.cluster import Cluster, Conflict, NotFound, Refused
 from functions.rollout.delivery import Delivery
@@ -25,17 +26,23 @@ Object = dict[str, Any]
 _ATTEMPTS = 6
 _MOST_OUTCOMES = 128
 """Outcomes of one turn: some tens of milliseconds of arithmetic."""
-
-
+_MOST_LABELS = 4_096
+"""Labels of one turn: they take less."""
 _MOST_MODELS = 1_024
 """Models without a task that are remembered."""
+_IDLE_SECONDS = 30.0
+"""As long after a look that found no running rollout, labels are dropped without another one.
+
+They could not be joined to anything: that takes outcomes of a rollout first, and outcomes lead to a look.
+"""
 
 
 @dataclass(slots=True)
 class _Request:
-    """Outcomes that wait for their write; without outcomes, a look at the clock."""
+    """Outcomes and labels that wait for their write; without any, a look at the clock."""
 
     outcomes: tuple[Outcome, ...]
+    labels: tuple[Label, ...]
     done: asyncio.Future[None]
 
 
@@ -47,8 +54,16 @@ class _Model:
     """When the last write was, by the monotonic clock."""
 
 
+@dataclass(slots=True)
+class _Found:
+    """What has arrived about a model."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
+
+
 class Models:
-    """Applies outcomes. A call returns when what it brought is written, or when there is nothing to write."""
+    """Applies outcomes and labels. A call returns when what it brought is written, or when there is nothing to write."""
 
     def __init__(
         self,
@@ -67,30 +82,46 @@ class Models:
         self._most_waiting = most_waiting
         self._clock = clock
         self._models: dict[str, _Model] = {}
+        self._idle: dict[str, float] = {}  # until when, by the monotonic clock
         self._count = 0
         metrics.waiting(lambda: self._count)
 
-    async def apply(self, outcomes: Iterable[Outcome]) -> None:
-        """Apply outcomes. Raises ApiError when they are not written, and Overloaded when too many wait.
+    async def apply(self, outcomes: Iterable[Outcome], labels: Iterable[Label] = ()) -> None:
+        """Apply outcomes and labels. Raises ApiError when they are not written, and Overloaded when too many wait.
 
-        A batch of any size is taken when there is room at all: one that is larger than the limit would never be.
+        A message of any size is taken when there is room at all: one that is larger than the limit would never be.
         """
-        by_model: dict[str, list[Outcome]] = defaultdict(list)
+        by_model: dict[str, _Found] = defaultdict(_Found)
         for outcome in outcomes:
-            by_model[outcome.model].append(outcome)
-        count = sum(map(len, by_model.values()))
+            by_model[outcome.model].outcomes.append(outcome)
+        for label in labels:
+            if label.model not in by_model and self._is_idle(label.model):
+                self._metrics.labels("no-rollout", 1)
+            else:
+                by_model[label.model].labels.append(label)
         if self._count >= self._most_waiting:
-            raise Overloaded(f"{self._count} outcomes wait already", remedy="retry later")
+            raise Overloaded(f"{self._count} outcomes and labels wait already", remedy="retry later")
+        count = sum(len(found.outcomes) + len(found.labels) for found in by_model.values())
         self._count += count
         try:
             await _all([self._request(name, part) for name, found in by_model.items() for part in _parts(found)])
         finally:
             self._count -= count
 
+    def _is_idle(self, name: str) -> bool:
+        return time.monotonic() < self._idle.get(name, 0.0)
+
+    def _set_idle(self, name: str, *, idle: bool) -> None:
+        self._idle.pop(name, None)
+        if idle:
+            if len(self._idle) >= _MOST_MODELS:
+                del self._idle[next(iter(self._idle))]
+            self._idle[name] = time.monotonic() + _IDLE_SECONDS
+
     async def look(self) -> None:
         """Take a turn of each running rollout, as time has passed. Raises ApiError."""
         services = await asyncio.to_thread(lambda: list(self._cluster.services()))
-        await _all([self._request(item["metadata"]["name"], ()) for item in services if needs_turn(item)])
+        await _all([self._request(item["metadata"]["name"], _Found()) for item in services if needs_turn(item)])
 
     async def close(self) -> None:
         """Stop. What has not been written is not acknowledged either."""
@@ -99,10 +130,10 @@ class Models:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _request(self, name: str, outcomes: tuple[Outcome, ...]) -> asyncio.Future[None]:
+    def _request(self, name: str, found: _Found) -> asyncio.Future[None]:
         model = self._models.setdefault(name, _Model())
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        model.waiting.append(_Request(outcomes, done))
+        model.waiting.append(_Request(tuple(found.outcomes), tuple(found.labels), done))
         if model.task is None:
             model.task = asyncio.create_task(self._run(name, model))
         return done
@@ -126,21 +157,23 @@ class Models:
     async def _turn_of(self, name: str, requests: list[_Request]) -> bool:
         """One turn for these requests, and the deliveries that follow. Returns whether there is such a Knative Service."""
         outcomes = [outcome for request in requests for outcome in request.outcomes]
+        labels = [label for request in requests for label in request.labels]
         try:
-            service, found = await self._write(name, outcomes)
+            service, found = await self._write(name, outcomes, labels)
         except Exception as error:
             # A bug fails these requests, which are sent again, and no others.
             if not isinstance(error, ApiError):
                 log.exception("%s: the turn failed", name)
             self._metrics.outcomes("failed", len(outcomes))
+            self._metrics.labels("failed", len(labels))
             for request in requests:
                 _fail(request.done, error if isinstance(error, ApiError) else ApiError("internal error; see the log."))
             return True
-        if found.patch is None:
-            self._metrics.outcomes("no-rollout", len(outcomes))
-        else:
-            self._metrics.outcomes("ignored", found.ignored)
-            self._metrics.outcomes("applied", len(outcomes) - found.ignored)
+        result = "no-rollout" if found.patch is None else "applied"
+        self._metrics.outcomes(result, len(outcomes) - found.ignored)
+        self._metrics.outcomes("ignored", found.ignored)
+        self._metrics.labels(result, len(labels))
+        self._set_idle(name, idle=found.patch is None)
         for request in requests:
             if not request.done.done():
                 request.done.set_result(None)
@@ -155,13 +188,13 @@ class Models:
             # A bug there must not fail the outcomes that wait for the next turn.
             log.exception("%s: decisions were not delivered", service["metadata"]["name"])
 
-    async def _write(self, name: str, outcomes: list[Outcome]) -> tuple[Object | None, Turn]:
+    async def _write(self, name: str, outcomes: list[Outcome], labels: list[Label]) -> tuple[Object | None, Turn]:
         """Read, apply and write, again after a conflict. Returns the Service, if it is there, and what was written."""
         for attempt in range(1, _ATTEMPTS + 1):
             now = self._clock()
             try:
                 service = await asyncio.to_thread(self._cluster.read, name)
-                found = await asyncio.to_thread(turn, service, outcomes, now)
+                found = await asyncio.to_thread(turn, service, outcomes, now, labels)
                 if found.problem:
                     await self._delivery.warn(service, found.problem, now)
                 if found.state is not None:
@@ -186,19 +219,25 @@ class Models:
         return written
 
 
-def _parts(outcomes: Sequence[Outcome]) -> Iterator[tuple[Outcome, ...]]:
-    for start in range(0, len(outcomes), _MOST_OUTCOMES):
-        yield tuple(outcomes[start : start + _MOST_OUTCOMES])
+def _parts(found: _Found) -> Iterator[_Found]:
+    """What has arrived, in parts for one turn each."""
+    outcomes, labels = found.outcomes, found.labels
+    while outcomes or labels:
+        yield _Found(outcomes[:_MOST_OUTCOMES], labels[:_MOST_LABELS])
+        outcomes, labels = outcomes[_MOST_OUTCOMES:], labels[_MOST_LABELS:]
 
 
 def _take(waiting: list[_Request]) -> list[_Request]:
-    """Take requests with at most _MOST_OUTCOMES outcomes, at least one request."""
-    taken: list[_Request] = []
-    count = 0
-    while waiting and (not taken or count + len(waiting[0].outcomes) <= _MOST_OUTCOMES):
-        taken.append(waiting.pop(0))
-        count += len(taken[-1].outcomes)
-    return taken
+    """Take requests with at most _MOST_OUTCOMES outcomes and _MOST_LABELS labels, at least one request."""
+    outcomes = labels = taken = 0
+    for request in waiting:
+        outcomes += len(request.outcomes)
+        labels += len(request.labels)
+        if taken and (outcomes > _MOST_OUTCOMES or labels > _MOST_LABELS):
+            break
+        taken += 1
+    requests, waiting[:] = waiting[:taken], waiting[taken:]
+    return requests
 
 
 def _fail(done: asyncio.Future[None], error: Exception) -> None:

@@ -1,17 +1,21 @@
-"""What outcomes add to the state of a rollout."""
+"""What outcomes and labels add to the state of a rollout."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import chain, repeat
 from typing import Any
 
 from eventing.distinct import Distinct
+from eventing.label import Label, prediction_digest
 from eventing.outcome import MOST_KEYS, ArmOutcome, Outcome, ShadowOutcome
+from functions.rollout.evidence.predictions import Known, Scored, short
 from functions.rollout.evidence.proportion import Disagreement
 from functions.rollout.policy import Policy, Tolerance
 from functions.rollout.routers import Ignored
 from functions.rollout.state import MOST_COUNT, State
+from functions.runtime.knative.keys import digest_of, key_hash, salt_of
 
 LONGEST_GAP_SECONDS = 300.0
 """As much of the time between two looks is counted. Outcomes come every second while there is traffic."""
@@ -19,8 +23,10 @@ _FUTURE_SECONDS = 3_600.0
 _NOTHING = Distinct()
 
 
-def observe(state: State, outcomes: Iterable[Outcome], policy: Policy, now: float) -> State:
-    """The state after these outcomes. An outcome that was applied before, or is not about this rollout, is only counted.
+def observe(state: State, outcomes: Iterable[Outcome], policy: Policy, now: float, labels: Sequence[Label] = ()) -> State:
+    """The state after these outcomes, and then these labels.
+
+    An outcome that was applied before, or is not about this rollout, is only counted.
 
     A rollout that is over does not change.
     """
@@ -37,7 +43,22 @@ def observe(state: State, outcomes: Iterable[Outcome], policy: Policy, now: floa
         else:
             count = min(state.ignored[reason] + 1, MOST_COUNT)
             state = replace(state, ignored={**state.ignored, reason: count})
-    return state
+    return _label(state, labels, policy)
+
+
+def _label(state: State, labels: Sequence[Label], policy: Policy) -> State:
+    """The state with what happened, as far as the policy compares it."""
+    if policy.metrics.correctness is None or not labels:
+        return state
+    salt = salt_of(state.model, state.rollout)
+    known = [_known(label, salt) for label in labels if label.model == state.model]
+    return replace(state, correctness=state.correctness.label(known, kind=policy.metrics.correctness.loss))
+
+
+def _known(label: Label, salt: bytes) -> Known:
+    if label.prediction_id is not None:
+        return Known(label.value, id=short(prediction_digest(label.prediction_id)))
+    return Known(label.value, key=digest_of(key_hash(salt, str(label.key).encode("utf-8", "surrogatepass"))))
 
 
 def _reason_to_ignore(state: State, outcome: Outcome, now: float) -> Ignored | None:
@@ -92,7 +113,13 @@ def _evidence(state: State, policy: Policy, canary: ArmOutcome, rest: Sequence[A
         for name, comparison in state.comparisons.items()
     }
     stable = [arm for arm in rest if arm.revision == state.stable]
-    return {"comparisons": comparisons, "drift": state.drift.observe(_scores([canary]), _scores(rest), _scores(stable), weight=weight)}
+    found: dict[str, Any] = {"comparisons": comparisons}
+    found["drift"] = state.drift.observe(_scores([canary]), _scores(rest), _scores(stable), weight=weight)
+    # The shares of a Knative Service are percentages of 100.
+    if policy.metrics.correctness is not None and total == 100:
+        kind = policy.metrics.correctness.loss
+        found["correctness"] = state.correctness.observe(_predictions([canary]), _predictions(rest), percent=canary.percent, kind=kind)
+    return found
 
 
 def _compare(disagreement: Disagreement, shadow: ShadowOutcome) -> Disagreement:
@@ -107,6 +134,16 @@ def _scores(arms: Iterable[ArmOutcome]) -> dict[int, float]:
         for digest, score in zip(arm.score_keys, arm.scores, strict=False):
             scores.setdefault(digest, score)
     return scores
+
+
+def _predictions(arms: Iterable[ArmOutcome]) -> dict[int, Scored]:
+    """The first prediction of each key. A router of an earlier version reports no ids."""
+    found: dict[int, Scored] = {}
+    for arm in arms:
+        ids = chain(arm.score_ids, repeat(0))
+        for digest, score, prediction in zip(arm.score_keys, arm.scores, ids, strict=False):
+            found.setdefault(digest, Scored(prediction, score))
+    return found
 
 
 def _union(left: Distinct, right: Distinct) -> Distinct:

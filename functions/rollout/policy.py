@@ -80,6 +80,18 @@ class DisagreementPolicy(_Model):
     then: Then = "hold"
 
 
+class CorrectnessPolicy(_Model):
+    """What to do when the canary's predictions come true less often, by the labels that arrive."""
+
+    loss: Literal["log", "absolute"] = "log"
+    """Log loss of a probability, with labels that are 0 or 1; or the absolute error of a number."""
+    then: Then = "roll-back"
+    minimum_labels: int = Field(default=0, ge=0, le=1_000)
+    """Labelled keys of the canary, at least, before it is promoted."""
+    must_improve: bool = False
+    """A promotion needs evidence that the canary is better."""
+
+
 class Metrics(_Model):
     """What is compared. `false` switches a metric off."""
 
@@ -89,6 +101,7 @@ class Metrics(_Model):
     """Compared if there is a latency SLO. A canary has few replicas, with caches that are less warm."""
     drift: DriftPolicy | None = DriftPolicy()
     disagreement: DisagreementPolicy | None = DisagreementPolicy()
+    correctness: CorrectnessPolicy | None = CorrectnessPolicy()
 
     @field_validator("*", mode="before")
     @classmethod

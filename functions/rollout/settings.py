@@ -23,13 +23,13 @@ class Settings:
     """K_SINK: the URL that decisions are posted to as events, as a SinkBinding sets it. None are posted without it."""
 
     gather_seconds: float = 2.0
-    """TIDEGATE_GATHER_SECONDS between two writes of a Knative Service: outcomes that arrive meanwhile share one.
+    """TIDEGATE_GATHER_SECONDS between two writes of a Knative Service: outcomes and labels that arrive meanwhile share one.
 
     Knative copies annotations to the Service's Configuration, Route and ingress, so that a write costs four.
     """
 
     max_waiting_outcomes: int = 1024
-    """TIDEGATE_MAX_WAITING_OUTCOMES of all models together; beyond it, 429, after which a Broker tries again."""
+    """TIDEGATE_MAX_WAITING_OUTCOMES and labels of all models together; beyond it, 429, after which a Broker tries again."""
 
     drain_seconds: float = FunctionSettings.drain_seconds
     """TIDEGATE_DRAIN_SECONDS for requests in flight after SIGTERM; Knative grants timeoutSeconds."""

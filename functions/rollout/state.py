@@ -9,6 +9,7 @@ from enum import Enum
 from eventing.distinct import RELATIVE_ERROR, Distinct
 from eventing.outcome import BAD_OUTCOMES, ArmOutcome
 from functions.rollout.evidence.comparison import Comparison
+from functions.rollout.evidence.correctness import Correctness
 from functions.rollout.evidence.drift import Drift
 from functions.rollout.evidence.proportion import Disagreement
 from functions.rollout.routers import Ignored, Routers
@@ -53,7 +54,7 @@ class Decision:
     phase: Phase = Phase.RUNNING
     """Of the rollout after it."""
     metric: str = ""
-    """What the decision is about: `errors`, `rejections`, `slow`, `drift`, `disagreement`, or a rule of the policy."""
+    """What the decision is about: `errors`, `rejections`, `slow`, `drift`, `disagreement`, `correctness`, or a rule of the policy."""
     e_value: float = 1.0
     threshold: float = 0.0
     """What the e-value was compared with; 0 if the decision is not about evidence."""
@@ -113,6 +114,7 @@ class State:
     comparisons: Mapping[str, Comparison] = field(default_factory=lambda: {name: Comparison() for name in BAD_OUTCOMES})
     drift: Drift = field(default_factory=Drift)
     disagreement: Disagreement = field(default_factory=Disagreement)
+    correctness: Correctness = field(default_factory=Correctness)
     stable_keys: Distinct = field(default_factory=Distinct)
     canary_keys: Distinct = field(default_factory=Distinct)
     step_keys: Distinct = field(default_factory=Distinct)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from eventing.label import Label
 from eventing.outcome import Outcome
 from functions.rollout import announcements
 from functions.rollout.decisions import apply, decide
@@ -34,8 +35,8 @@ class Turn:
     problem: str = ""
 
 
-def turn(service: Mapping[str, Any], outcomes: Sequence[Outcome], now: float) -> Turn:
-    """Apply outcomes to the rollout of a Knative Service; without outcomes, only time has passed."""
+def turn(service: Mapping[str, Any], outcomes: Sequence[Outcome], now: float, labels: Sequence[Label] = ()) -> Turn:
+    """Apply outcomes and labels to the rollout of a Knative Service; without any, only time has passed."""
     try:
         before = rollout_of(service)
     except InvalidState as error:
@@ -43,7 +44,7 @@ def turn(service: Mapping[str, Any], outcomes: Sequence[Outcome], now: float) ->
     if before is None or not before.running:
         return Turn(state=before)
     policy, problem = policy_or_pause(service)
-    seen = observe(adopt(service, before, now), outcomes, policy, now)
+    seen = observe(adopt(service, before, now), outcomes, policy, now, labels)
     after = apply(seen, decide(seen, policy, now))
     moves = after.percent != seen.percent or after.running != seen.running
     patch = move(service, after) if moves else annotate(service, after)

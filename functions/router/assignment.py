@@ -5,17 +5,14 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from eventing.event import to_text
+from functions.runtime.knative.keys import HASH_BYTES, digest_of, key_hash, salted
 from functions.runtime.knative.traffic import Arm, RoutedModel
 
 # In order of precedence: an explicit routing key, the key of the Kafka record, the subject of the event.
 _KEY_ATTRIBUTES = ("routingkey", "partitionkey", "subject")
-_HASH_BYTES = 8
-# Of those, the last that name a key in the outcomes of an arm.
-_DIGEST_BYTES = 4
 
 
 class Assigned(NamedTuple):
@@ -40,19 +37,17 @@ def assign(arms: Sequence[Arm], salt: bytes, key: bytes) -> Assigned:
 
 def assigner(arms: Sequence[Arm], salt: bytes) -> Callable[[bytes], Assigned]:
     """The assignment of many keys, for which what they have in common is computed once."""
-    salted = blake2b(salt + b"\0", digest_size=_HASH_BYTES)
+    begun = salted(salt)
     stable, canary = arms[0], arms[-1]
     # Digests are compared as the big-endian integers that they are; with one arm, all of them are above.
-    threshold = (canary.percent * 2**64 // (stable.percent + canary.percent) if len(arms) > 1 else 0).to_bytes(_HASH_BYTES, "big")
+    threshold = (canary.percent * 2**64 // (stable.percent + canary.percent) if len(arms) > 1 else 0).to_bytes(HASH_BYTES, "big")
 
     def assigned(key: bytes) -> Assigned:
-        hashed = salted.copy()
+        hashed = begun.copy()
         hashed.update(key)
         digest = hashed.digest()
         arm = min(arms, key=lambda arm: _distance(arm, salt, key)) if len(arms) > 2 else canary if digest < threshold else stable
-        # The last bits do not depend on the arm: the first ones decide between two arms, since percentages are whole
-        # numbers, and other hashes between three or more.
-        return Assigned(arm, (int.from_bytes(digest[_HASH_BYTES - _DIGEST_BYTES :], "big"),))
+        return Assigned(arm, (digest_of(digest),))
 
     return assigned
 
@@ -62,12 +57,9 @@ def _distance(arm: Arm, salt: bytes, key: bytes) -> float:
 
     Each of several arms has the smallest one with a probability in proportion to its rate.
     """
-    uniform = ((_hash(arm.revision.encode() + b"\0" + salt, key) >> 12) + 0.5) / 2**52
+    hashed = int.from_bytes(key_hash(arm.revision.encode() + b"\0" + salt, key), "big")
+    uniform = ((hashed >> 12) + 0.5) / 2**52
     return -math.log(uniform) / arm.percent
-
-
-def _hash(salt: bytes, key: bytes) -> int:
-    return int.from_bytes(blake2b(salt + b"\0" + key, digest_size=_HASH_BYTES).digest(), "big")
 
 
 def choose(model: RoutedModel, override: str | None, key: bytes | None, *, counted: bool = True) -> Assigned:

@@ -1,6 +1,6 @@
 """`python -m loadtest.rollout`: simulate rollouts, and print how often and how soon they are rolled back.
 
-With 10,000 runs it takes about ten minutes of two cores. The figures of docs/rollout.md are its output.
+With 10,000 runs it takes about a quarter of an hour of two cores. The figures of docs/rollout.md are its output.
 """
 
 from __future__ import annotations
@@ -15,33 +15,60 @@ from multiprocessing.pool import Pool
 
 import numpy as np
 
+from functions.rollout.policy import Policy
 from loadtest.rollout import scenarios, usual
 from loadtest.rollout.intervals import upper_bound
-from loadtest.rollout.simulation import ERRORS_ONLY, Look, Scenario, detected, drift, harm, highest, safety
+from loadtest.rollout.simulation import (
+    CORRECTNESS_ONLY,
+    ERRORS_ONLY,
+    Detection,
+    Look,
+    Scenario,
+    better,
+    detected,
+    drift,
+    harm,
+    highest,
+    safety,
+)
 from loadtest.summary import quantile
 
 SEED = 20_261_127
 _BOUNDS = (0.01, 0.05)
 
 
+Cases = Sequence[tuple[int, Scenario, Look]]
+"""With the numbers of their seeds."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m loadtest.rollout", description=__doc__)
     parser.add_argument("--runs", type=int, default=10_000, help="rollouts of each scenario (default: %(default)s)")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="processes (default: %(default)s)")
+    parser.add_argument("--tables", nargs="+", choices=_TABLES, default=list(_TABLES), help="tables to print (default: all)")
     options = parser.parse_args(arguments)
     with get_context("spawn").Pool(options.processes) as pool:
-        _false_alarms(pool, options.runs)
-        _detection(pool, max(options.runs // 10, 1))
-    _usual_rule(options.runs)
+        for name in options.tables:
+            _TABLES[name](pool, options.runs)
     return 0
 
 
-def _false_alarms(pool: Pool, runs: int) -> None:
-    print(f"Alarms of {runs:,} rollouts in which the canary is as good as the stable revision; in brackets, the upper bound at 95%.\n")
-    print("| rollout | alarms at alpha 1% | at alpha 5% |\n|---|---|---|")
+def _health(pool: Pool, runs: int) -> None:
     cases: list[tuple[Scenario, Look]] = [(scenario, harm) for scenario in (*scenarios.EQUAL_ARMS, scenarios.BETTER)]
     cases += [(scenarios.DRIFT, drift), (scenarios.PROMOTION, safety), (scenarios.AS_IF_INDEPENDENT, harm)]
-    for number, (scenario, look) in enumerate(cases):
+    _false_alarms(pool, runs, "is as good as the stable revision", [(number, *case) for number, case in enumerate(cases)])
+
+
+def _correctness(pool: Pool, runs: int) -> None:
+    cases: list[tuple[Scenario, Look]] = [(scenario, harm) for scenario in scenarios.EQUAL_LOSSES]
+    cases += [(scenarios.EQUALLY_CORRECT, better)]
+    _false_alarms(pool, runs, "is as correct as the stable revision", [(number, *case) for number, case in enumerate(cases, 20)])
+
+
+def _false_alarms(pool: Pool, runs: int, what: str, cases: Cases) -> None:
+    print(f"\nAlarms of {runs:,} rollouts in which the canary {what}; in brackets, the upper bound at 95%.\n")
+    print("| rollout | alarms at alpha 1% | at alpha 5% |\n|---|---|---|")
+    for number, scenario, look in cases:
         seeds = [(SEED, number, run) for run in range(runs)]
         highests = pool.map(partial(highest, scenario, look=look), seeds, chunksize=20)
         print(f"| {scenario.name} | {' | '.join(_rate(highests, bound) for bound in _BOUNDS)} |", flush=True)
@@ -53,22 +80,41 @@ def _rate(highests: Sequence[float], bound: float) -> str:
 
 
 def _detection(pool: Pool, runs: int) -> None:
+    runs = max(runs // 10, 1)
     print(f"\nRequests until a roll-back at alpha 1%, of {runs:,} rollouts with 20% of the keys; the stable revision has 1% of errors.\n")
     print("| errors of the canary | policy | median | 90% of rollouts | never |\n|---|---|---|---|---|")
     policies = (("errors only", ERRORS_ONLY), ("default", scenarios.DEFAULT_POLICY))
     for number, scenario in enumerate(scenarios.DETECTION):
         for name, policy in policies:
-            found = scenarios.with_policy(scenario, policy)
-            requests = sorted(pool.map(partial(detected, found), [(SEED, 100 + number, run) for run in range(runs)], chunksize=5))
+            requests = sorted(one.requests for one in _detected(pool, scenario, policy, 100 + number, runs))
             median, most = (f"{quantile(requests, share):,.0f}" for share in (0.5, 0.9))
             print(f"| {scenario.name} | {name} | {median} | {most} | {_never(requests)} |", flush=True)
+
+
+def _wrong(pool: Pool, runs: int) -> None:
+    runs = max(runs // 20, 1)
+    print(f"\nUntil a roll-back at alpha 1%, of {runs:,} rollouts with 20% of the keys and a canary that is healthy but wrong.\n")
+    print("| the canary's scores | policy | labelled keys: median | 90% | requests: median | 90% | never |\n|---|---|---|---|---|---|---|")
+    policies = (("correctness only", CORRECTNESS_ONLY), ("default", scenarios.DEFAULT_POLICY))
+    for number, scenario in enumerate(scenarios.WRONG):
+        for name, policy in policies:
+            found = _detected(pool, scenario, policy, 200 + number, runs)
+            cells = []
+            for values in (sorted(one.labelled for one in found), sorted(one.requests for one in found)):
+                cells += [f"{quantile(values, share):,.0f}" for share in (0.5, 0.9)]
+            print(f"| {scenario.name} | {name} | {' | '.join(cells)} | {_never([one.requests for one in found])} |", flush=True)
+
+
+def _detected(pool: Pool, scenario: Scenario, policy: Policy, number: int, runs: int) -> list[Detection]:
+    found = scenarios.with_policy(scenario, policy)
+    return pool.map(partial(detected, found), [(SEED, number, run) for run in range(runs)], chunksize=5)
 
 
 def _never(requests: Sequence[float]) -> str:
     return f"{sum(value == float('inf') for value in requests) / len(requests):.1%}"
 
 
-def _usual_rule(runs: int) -> None:
+def _usual_rule(_: Pool, runs: int) -> None:
     print(
         f"\nThe usual rule, {runs:,} rollouts: 50 requests of the canary in each minute, limit 1%, {usual.FAILED_CHECKS} failed checks.\n"
     )
@@ -81,6 +127,9 @@ def _usual_rule(runs: int) -> None:
                 for in_a_row in (False, True)
             ]
             print(f"| {rate:.1%} | {checks} | {' | '.join(f'{share:.1%}' for share in shares)} |")
+
+
+_TABLES = {"health": _health, "correctness": _correctness, "detection": _detection, "wrong": _wrong, "usual": _usual_rule}
 
 
 if __name__ == "__main__":

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from eventing.outcome import BAD_OUTCOMES
 from functions.rollout.policy import Policy
-from loadtest.rollout.simulation import ERRORS_ONLY, Scenario
-from loadtest.rollout.traffic import Traffic
+from loadtest.rollout.simulation import CORRECTNESS_ONLY, ERRORS_ONLY, Scenario
+from loadtest.rollout.traffic import Outcomes, Traffic
 
 _STICKY = {"keys": 2_000, "tail": 1.2, "spread": 0.5}
 _WINDOWS = 30
-_ALL_METRICS = Policy.model_validate({"metrics": {"drift": {"then": "roll-back"}, "disagreement": False}}).model_copy(
+_ALL_METRICS = Policy.model_validate({"metrics": {"drift": {"then": "roll-back"}, "disagreement": False, "correctness": False}}).model_copy(
     update={"latency_slo": 0.25}
 )
 _BY_DECISIONS = ERRORS_ONLY.model_copy(update={"minimum_duration": 6.0, "minimum_keys": 50, "maximum_errors": None})
@@ -47,10 +48,36 @@ EQUAL_ARMS = (
     ),
 )
 
+
+def _labelled(name: str, *, traffic: Mapping[str, object] | None = None, loss: str = "log", **outcomes: object) -> Scenario:
+    """Equal arms of which half of the requests get labels late, a fifth of those twice, and the others never."""
+    policy = Policy.model_validate({"metrics": {**_WITHOUT_OTHERS, "correctness": {"loss": loss}}})
+    found = Outcomes(**outcomes)  # type: ignore[arg-type]  # fields of Outcomes
+    options = {"windows": 10, "requests": 60, "metrics": (), "outcomes": found, **(traffic or {})}
+    return Scenario(name=name, traffic=_traffic(**options), policy=policy)
+
+
+_WITHOUT_OTHERS = {"errors": False, "rejections": False, "drift": False, "disagreement": False}
+EQUAL_LOSSES = (
+    replace(_labelled("correctness: 20% throughout, a key for each request"), ramp=(20,)),
+    _labelled("correctness: ramp; sticky keys with a heavy tail", traffic=_STICKY),
+    _labelled("the same; what happens becomes more frequent, from 5 to 50%", traffic=_STICKY, base=0.05, last=0.5),
+    _labelled("the same; labels up to 8 of 10 windows late", traffic=_STICKY, base=0.05, last=0.5, delay=8),
+    _labelled("the same; by absolute error", traffic=_STICKY, base=0.05, last=0.5, delay=8, loss="absolute"),
+    replace(
+        _labelled("the same; three routers, 30% of outcomes delivered again, disorder, restarts", traffic={**_STICKY, "routers": 3}),
+        duplicates=0.3,
+        restart=3,
+    ),
+    _labelled("correctness: ramp; thinning, with 2,000 keys", traffic={"requests": 200}),
+)
+
+EQUALLY_CORRECT = replace(EQUAL_LOSSES[3], name="evidence that a canary is more correct, which is not")
+
 DRIFT = Scenario(
     name="drift alone: sticky keys, ramp",
     traffic=_traffic(**_STICKY, requests=150, scores=True),
-    policy=Policy.model_validate({"metrics": {"errors": False, "rejections": False, "disagreement": False}}),
+    policy=Policy.model_validate({"metrics": {"errors": False, "rejections": False, "disagreement": False, "correctness": False}}),
 )
 """Its alarms hold the canary by default."""
 
@@ -73,6 +100,19 @@ def detection(ratio: float, *, requests: int, windows: int, policy: Policy = ERR
     traffic = Traffic(windows=windows, requests=requests, rate=0.01, ratio=ratio)
     return Scenario(name=f"{ratio:g} times", traffic=traffic, policy=policy, ramp=(20,))
 
+
+def wrong(name: str, *, requests: int, windows: int, **outcomes: float) -> Scenario:
+    """A canary with 20% of the keys that answers without errors, but predicts worse."""
+    found = Outcomes(delay=1_000 // requests, **outcomes)
+    traffic = Traffic(windows=windows, requests=requests, rate=0.01, outcomes=found)
+    return Scenario(name=name, traffic=traffic, policy=CORRECTNESS_ONLY, ramp=(20,))
+
+
+WRONG = (
+    wrong("scores of other keys", requests=20, windows=250, skill=0.0),
+    wrong("odds 4.5 times too high", requests=20, windows=250, shift=1.5),
+    wrong("the opposite score", requests=10, windows=200, skill=-1.0),
+)
 
 DETECTION = (
     detection(2.0, requests=50, windows=1_200),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +18,8 @@ from functions.rollout.state import Kind, State, start
 from loadtest.rollout.traffic import CANARY, MODEL, ROLLOUT, STABLE, Run, Traffic
 
 RAMP = (5, 20, 50)
-ERRORS_ONLY = Policy.model_validate({"metrics": {"rejections": False, "drift": False, "disagreement": False}})
+ERRORS_ONLY = Policy.model_validate({"metrics": {"rejections": False, "drift": False, "disagreement": False, "correctness": False}})
+CORRECTNESS_ONLY = Policy.model_validate({"metrics": {"errors": False, "rejections": False, "drift": False, "disagreement": False}})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +54,11 @@ def drift(state: State, policy: Policy) -> float:
     return evidence(state, policy)["drift"]
 
 
+def better(state: State, policy: Policy) -> float:
+    """The evidence that the canary is more correct."""
+    return state.correctness.loss.better
+
+
 def safety(state: State, policy: Policy) -> float:
     """The evidence that a promotion needs."""
     assert policy.maximum_errors is not None  # noqa: S101 a scenario of promotion has one
@@ -67,6 +75,9 @@ def looks(scenario: Scenario, random: np.random.Generator) -> Iterator[tuple[int
         outcomes = list(run.outcomes(window, scenario.percent(window, state)))
         for outcome in _delivered(scenario, outcomes, delivered, random):
             state = observe(state, [outcome], scenario.policy, now)
+            yield (window + 1) * scenario.traffic.requests, state
+        if labels := run.labels(window):
+            state = observe(state, [], scenario.policy, now, labels)
             yield (window + 1) * scenario.traffic.requests, state
         if scenario.restart and window % scenario.restart == 0:
             state = decode(encode(state))
@@ -101,9 +112,17 @@ def highest(scenario: Scenario, seed: tuple[int, ...], look: Look = harm) -> flo
     return max(look(state, scenario.policy) for _, state in looks(scenario, np.random.default_rng(seed)))
 
 
-def detected(scenario: Scenario, seed: tuple[int, ...]) -> float:
-    """The requests until the canary is rolled back; infinity if it is not until the traffic ends."""
+class Detection(NamedTuple):
+    """When a canary is rolled back: after so many requests, of which so many keys had a label; infinity if it is not."""
+
+    requests: float = math.inf
+    labelled: float = math.inf
+
+
+def detected(scenario: Scenario, seed: tuple[int, ...]) -> Detection:
+    """When the canary is rolled back, if it is until the traffic ends."""
     for requests, state in looks(scenario, np.random.default_rng(seed)):
         if decide(state, scenario.policy, 0.0).kind is Kind.ROLL_BACK:
-            return requests
-    return float("inf")
+            loss = state.correctness.loss
+            return Detection(requests, loss.canary.keys + loss.rest.keys)
+    return Detection()

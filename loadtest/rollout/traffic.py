@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eventing.distinct import Distinct
+from eventing.label import Label, prediction_digest
 from eventing.outcome import ArmOutcome, Outcome
 
 MODEL, ROLLOUT, STABLE, CANARY = "flights", "flights-00002-0", "flights-00001", "flights-00002"
 _PLAIN = ("errors",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcomes:
+    """What happens, and how well the revisions predict it.
+
+    Each key has a probability of its own, of which the logit is normal with this `spread`. In the mean it goes from
+    that of `base` to that of `last` until the end. The stable revision predicts the probability; the canary one whose
+    logit has the correlation `skill` with it, and is higher by `shift`. Of the requests, the share `labelled` gets a
+    label, which arrives after up to `delay` windows, and again with probability `twice`.
+    """
+
+    base: float = 0.2
+    last: float = 0.2
+    spread: float = 1.5
+    skill: float = 1.0
+    shift: float = 0.0
+    labelled: float = 0.5
+    delay: int = 4
+    twice: float = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +65,8 @@ class Traffic:
     """How much higher the canary's scores are, in standard deviations."""
     sketches: bool = False
     """Report which keys each arm had."""
+    outcomes: Outcomes | None = None
+    """What happens after the predictions; without it, there are no labels."""
     every_request: bool = False
     """Report each request under a digest of its own, as if requests with one key were independent."""
 
@@ -70,6 +94,10 @@ class Run:
         self._positions = random.random(count)[keys]  # below the canary's weight: in the canary
         self._routers = random.integers(0, traffic.routers, shape)
         self._scores = random.normal(0, 1, count)[keys] + random.normal(0, 0.3, shape) if traffic.scores else None
+        self._canary_scores = None if self._scores is None else self._scores + traffic.shift
+        self._labels: list[list[Label]] = [[] for _ in range(traffic.windows)]
+        if traffic.outcomes is not None:
+            self._predict(traffic.outcomes, random, random.normal(0, 1, count)[keys])
         factors = random.gamma(traffic.spread, 1 / traffic.spread, count)[keys] if traffic.spread else 1.0
         rates = traffic.rate * factors * np.linspace(1.0, traffic.growth, traffic.windows)[:, None]
         self._bad: list[list[_Bad]] = [[] for _ in range(traffic.windows)]
@@ -85,6 +113,26 @@ class Run:
         columns = (self._digests[where], self._positions[where], draws[where], self._routers[where])
         for window, *fields in zip(where[0].tolist(), *(column.tolist() for column in columns), strict=True):
             self._bad[window].append(_Bad(metric, *fields))
+
+    def _predict(self, outcomes: Outcomes, random: np.random.Generator, deviations: NDArray[np.float64]) -> None:
+        """Draw what happens, the scores that the revisions give it, and the labels, by the window of their arrival."""
+        shape = deviations.shape
+        means = np.linspace(_logit(outcomes.base), _logit(outcomes.last), shape[0])[:, None]
+        others = outcomes.skill * deviations + (1 - outcomes.skill**2) ** 0.5 * random.normal(0, 1, shape)
+        self._scores = _probability(means + outcomes.spread * deviations)
+        self._canary_scores = _probability(means + outcomes.spread * others + outcomes.shift)
+        happened = random.random(shape) < self._scores
+        arrivals = np.arange(shape[0])[:, None] + random.integers(0, outcomes.delay + 1, shape)
+        again = np.where(random.random(shape) < outcomes.twice, arrivals + random.integers(0, outcomes.delay + 1, shape), shape[0])
+        for window, item in np.argwhere(random.random(shape) < outcomes.labelled).tolist():
+            label = Label(model=MODEL, value=float(happened[window, item]), prediction=_id(window, item))
+            for arrival in (arrivals[window, item], again[window, item]):
+                if arrival < shape[0]:
+                    self._labels[arrival].append(label)
+
+    def labels(self, window: int) -> list[Label]:
+        """The labels that arrive in a window."""
+        return self._labels[window]
 
     def outcomes(self, window: int, percent: int) -> Iterator[Outcome]:
         """What each router reports of a window in which the canary had this percentage."""
@@ -120,14 +168,34 @@ class Run:
         mask = ((self._positions[window] < weight) == canary) & (self._routers[window] == router)
         digests = self._digests[window][mask].tolist()
         fields: dict[str, Any] = {"requests": len(digests)}
-        if self._scores is not None:
-            shift = self._traffic.shift if canary else 0.0
-            fields |= {"scores": (self._scores[window][mask] + shift).tolist(), "score_keys": digests}
+        scores = self._canary_scores if canary else self._scores
+        if scores is not None:
+            fields |= {"scores": scores[window][mask].tolist(), "score_keys": digests}
+        if self._traffic.outcomes is not None:
+            fields["score_ids"] = [_digest(window, item) for item in np.nonzero(mask)[0].tolist()]
         if self._traffic.sketches:
             fields["keys"] = Distinct()
             for digest in digests:
                 fields["keys"].add(digest)
         return fields
+
+
+def _id(window: int, item: int) -> str:
+    return f"{window}-{item}"
+
+
+@cache  # the same ids in each run
+def _digest(window: int, item: int) -> int:
+    return prediction_digest(_id(window, item))
+
+
+def _logit(probability: float) -> float:
+    return math.log(probability / (1 - probability))
+
+
+def _probability(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    probabilities: NDArray[np.float64] = 1 / (1 + np.exp(-logits))
+    return probabilities
 
 
 def _keys(traffic: Traffic, random: np.random.Generator) -> NDArray[np.int64]:

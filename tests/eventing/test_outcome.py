@@ -39,6 +39,7 @@ ARMS = st.builds(
     latencies=st.lists(COUNTS, max_size=18),
     scores=st.lists(st.floats(-1e9, 1e9), max_size=8),
     score_keys=st.lists(DIGESTS, max_size=8),
+    score_ids=st.lists(st.integers(0, 2**53 - 1), max_size=8),
     bad_keys=st.dictionaries(st.sampled_from(BAD_OUTCOMES), st.lists(DIGESTS, max_size=8)),
 )
 SHADOWS = st.builds(
@@ -83,6 +84,12 @@ EVENT = Outcome(
 ).to_event()
 
 
+def test_an_outcome_of_a_router_that_reports_no_ids_is_read() -> None:
+    first, *rest = EVENT.data["arms"]
+    old = {name: value for name, value in first.items() if name != "score_ids"}
+    assert from_event(Event(EVENT.attributes, {**EVENT.data, "arms": [old, *rest]})).arms[0].score_ids == ()
+
+
 SHADOW = {"revision": "flights-00003", "pairs": 0, "disagreements": 0, "dropped": 0, "failed": 0, "differences": [], "keys": []}
 
 
@@ -103,6 +110,7 @@ SHADOW = {"revision": "flights-00003", "pairs": 0, "disagreements": 0, "dropped"
         ({}, {"keys": "é"}, "the sketch of distinct keys is not base64 of 256 registers"),
         ({}, {"scores": [None]}, "scores of arm 1 of the outcome must be an array of numbers"),
         ({}, {"score_keys": [2**32]}, "score_keys of arm 1 of the outcome must be an array of integers from 0 to 4294967295"),
+        ({}, {"score_ids": [2**53]}, "score_ids of arm 1 of the outcome must be an array of integers from 0 to 9007199254740991"),
         ({}, {"bad_keys": {"other": []}}, "must be an object with keys among errors, rejections, slow"),
         (
             {},

@@ -14,13 +14,16 @@ import numpy as np
 import pytest
 
 from loadtest.rollout import scenarios
+from loadtest.rollout.__main__ import SEED
 from loadtest.rollout.intervals import at_most, upper_bound
-from loadtest.rollout.simulation import Look, Scenario, detected, drift, harm, highest, safety
+from loadtest.rollout.simulation import Look, Scenario, better, detected, drift, harm, highest, safety
 from loadtest.rollout.usual import share_rolled_back
 
 ALPHA = 0.05
 CASES: list[tuple[Scenario, Look]] = [
     *((scenario, harm) for scenario in (*scenarios.EQUAL_ARMS, scenarios.BETTER)),
+    *((scenario, harm) for scenario in scenarios.EQUAL_LOSSES),
+    (scenarios.EQUALLY_CORRECT, better),
     (scenarios.DRIFT, drift),
     (scenarios.PROMOTION, safety),
 ]
@@ -49,7 +52,20 @@ def test_counting_every_error_of_sticky_keys_would_alarm_too_often() -> None:
 @pytest.mark.parametrize(("scenario", "most"), [(scenarios.DETECTION[1], 1_300), (scenarios.DETECTION[2], 260)])
 def test_a_bad_canary_is_found_soon(scenario: Scenario, most: int) -> None:
     """The medians of 1,000 rollouts are two thirds of these bounds."""
-    assert np.median([detected(scenario, (19, run)) for run in range(25)]) <= most
+    assert np.median([detected(scenario, (19, run)).requests for run in range(25)]) <= most
+
+
+def test_the_default_policy_finds_a_canary_with_errors_nearly_as_soon() -> None:
+    """By 1,000 rollouts, the median of five times as many errors is below 1,000 requests, and of twenty times below 200."""
+    for scenario, most in ((scenarios.DETECTION[1], 1_000), (scenarios.DETECTION[2], 200)):
+        found = scenarios.with_policy(scenario, scenarios.DEFAULT_POLICY)
+        assert np.median([detected(found, (SEED, 101 + (most == 200), run)).requests for run in range(60)]) <= most
+
+
+def test_a_canary_that_is_healthy_but_wrong_is_found() -> None:
+    """By labels that are late, half of which never arrive: by the default policy, in a few hundred labelled keys."""
+    scenario = scenarios.with_policy(scenarios.WRONG[-1], scenarios.DEFAULT_POLICY)
+    assert np.median([detected(scenario, (21, run)).labelled for run in range(11)]) <= 400
 
 
 def test_the_usual_rule_rolls_good_canaries_back() -> None:
@@ -67,6 +83,7 @@ def test_the_command_prints_its_tables() -> None:
     for scenario, _ in CASES:
         assert f"| {scenario.name} | " in done.stdout
     assert "| 20 times | default | " in done.stdout
+    assert f"| {scenarios.WRONG[0].name} | default | " in done.stdout
     assert "| 0.5% | 30 | " in done.stdout
 
 

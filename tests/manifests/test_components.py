@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from eventing.types import OUTCOME_OBSERVED
+from eventing.types import OUTCOME_LABELLED, OUTCOME_OBSERVED
 from functions.rollout.observation import LONGEST_GAP_SECONDS
 from tidegate.local.objects.cron import parse as parse_schedule
 
@@ -76,7 +76,9 @@ def test_rollout_function_is_fed_and_heard(build: Build) -> None:
     broker = objects[("SinkBinding", "router-outcomes")]["spec"]["sink"]["ref"]
     trigger = objects[("Trigger", "rollout")]["spec"]
     assert (broker["kind"], broker["name"]) == ("Broker", trigger["broker"])
-    assert [one["exact"]["type"] for one in trigger["filters"]] == [OUTCOME_OBSERVED]
+    labels = objects[("Trigger", "rollout-labels")]["spec"]
+    assert (labels["broker"], labels["subscriber"]) == (trigger["broker"], trigger["subscriber"])
+    assert [[one["exact"]["type"] for one in found["filters"]] for found in (trigger, labels)] == [[OUTCOME_OBSERVED], [OUTCOME_LABELLED]]
     for sender in (trigger["subscriber"], objects[("PingSource", "rollout")]["spec"]["sink"], objects[("SinkBinding", "rollout")]["spec"]):
         ref = sender.get("ref") or sender["subject"]
         assert (ref["kind"], ref["name"]) == ("Service", "rollout")

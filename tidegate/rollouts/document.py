@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from functions.rollout.decisions import decide, evidence, safety_of
+from functions.rollout.evidence.loss import ArmLoss
 from functions.rollout.findings import counts_of
 from functions.rollout.policy import Policy
 from functions.rollout.state import ArmCounts, Decision, Phase, State
@@ -33,9 +34,12 @@ def document_of(found: Found, now: float | None = None) -> Document:
         "deadlineSeconds": round(policy.deadline),
         "stepElapsedSeconds": round(state.step_elapsed),
         "arms": [
-            _arm("stable", state.stable, state.stable_counts, _traffic(state, 100 - state.percent), len(state.stable_keys)),
-            _arm("canary", state.canary, state.canary_counts, state.percent, len(state.canary_keys)),
+            _arm("stable", state.stable, state.stable_counts, _traffic(state, 100 - state.percent), len(state.stable_keys))
+            | _labelled(state, state.correctness.loss.rest),
+            _arm("canary", state.canary, state.canary_counts, state.percent, len(state.canary_keys))
+            | _labelled(state, state.correctness.loss.canary),
         ],
+        "labels": _labels(state),
         "evidence": _evidence(state, policy),
         "problem": found.problem if state.running else "",
         "next": decide(state, policy, now).sentence,
@@ -81,17 +85,42 @@ def _arm(role: str, revision: str, counts: ArmCounts, percent: int, keys: int) -
     }
 
 
+def _labelled(state: State, arm: ArmLoss) -> Document:
+    """What labels say of an arm; nothing is known without one, and no class is wrong by the absolute error."""
+    rate = arm.wrong / arm.keys if arm.keys and state.correctness.loss.kind == "log" else None
+    return {"labelledKeys": arm.keys, "loss": arm.loss if arm.keys else None, "errorRate": rate}
+
+
+def _labels(state: State) -> Document:
+    predictions = state.correctness.predictions
+    return {
+        "loss": state.correctness.loss.kind,
+        "waiting": predictions.waiting,
+        "repeated": predictions.repeated,
+        "unmatched": predictions.unmatched,
+        "notComparable": predictions.incomparable,
+    }
+
+
 def _evidence(state: State, policy: Policy) -> list[Document]:
     """The evidence of each metric against the canary, and at the end that for it."""
     against = [
         {"metric": metric, "eValue": value, "threshold": 1 / policy.alpha, "counts": counts_of(state, metric), "for": "rollback"}
         for metric, value in evidence(state, policy).items()
     ]
-    if policy.maximum_errors is None:
-        return against
-    value = safety_of(state, policy.maximum_errors)
-    counts = {"keys": state.exposed_keys, "failed": state.failed}
-    return [*against, {"metric": "maximumErrors", "eValue": value, "threshold": 1 / policy.beta, "counts": counts, "for": "promotion"}]
+    return [*against, *_favour(state, policy)]
+
+
+def _favour(state: State, policy: Policy) -> Iterator[Document]:
+    """The evidence for the canary. That it is more correct is for information, unless the policy asks for it."""
+    correctness, threshold = policy.metrics.correctness, 1 / policy.beta
+    if correctness is not None:
+        found = {"metric": "better", "eValue": state.correctness.loss.better, "counts": counts_of(state, "correctness")}
+        yield {**found, "threshold": threshold, "for": "promotion" if correctness.must_improve else "information"}
+    if policy.maximum_errors is not None:
+        counts = {"keys": state.exposed_keys, "failed": state.failed}
+        value = safety_of(state, policy.maximum_errors)
+        yield {"metric": "maximumErrors", "eValue": value, "counts": counts, "threshold": threshold, "for": "promotion"}
 
 
 def _decision(decision: Decision) -> Document:

@@ -19,15 +19,18 @@ _OF_EVIDENCE = {
     "slow": "canary is slower",
     "drift": "canary's scores differ",
     "disagreement": "shadow disagrees",
+    "correctness": "canary is less correct",
+    "better": "canary is more correct",
     "maximumErrors": "canary has few errors",
 }
+_OF_LABELS = {"repeated": "repeated", "unmatched": "match nothing", "notComparable": "are not comparable"}
+_OF_LOSS = {"log": "log loss", "absolute": "absolute error"}
 
 
 def rendered(document: Document) -> RenderableType:
     """Everything about a rollout."""
-    parts: list[RenderableType] = [Text(headline(document)), _arms(document), _evidence(document), Text(f"Next: {document['next']}")]
-    if document["problem"]:
-        parts.append(Text(document["problem"]))
+    parts: list[RenderableType] = [Text(headline(document)), _arms(document), _evidence(document)]
+    parts += [Text(line) for line in (labels(document), f"Next: {document['next']}", document["problem"]) if line]
     if document["silentSeconds"]:
         parts.append(Text(silence(document)))
     return Group(*parts)
@@ -47,14 +50,31 @@ def silence(document: Document) -> str:
     return f"Nothing has looked at this rollout for {seconds}: check that the component `rollout` is deployed and runs."
 
 
+def labels(document: Document) -> str:
+    """What became of the labels, if there are any."""
+    found = document["labels"]
+    counts = [(f"{found[name]:,} {what}", found[name]) for name, what in _OF_LABELS.items()]
+    shown = ", ".join(text for text, count in counts if count)
+    has_any = shown or any(arm["labelledKeys"] for arm in document["arms"])
+    return f"Labels: {found['waiting']:,} predictions wait for theirs{f'; {shown}' if shown else ''}." if has_any else ""
+
+
 def line(document: Document) -> str:
     """The rollout in one line with its counts and the strongest evidence, for output that is no terminal."""
     arms = "; ".join(
-        f"{arm['revision']} {arm['percent']}%: {arm['requests']:,} requests, {arm['errors']:,} errors" for arm in document["arms"]
+        f"{arm['revision']} {arm['percent']}%: {arm['requests']:,} requests, {arm['errors']:,} errors{_losses(document, arm)}"
+        for arm in document["arms"]
     )
     strongest = max(document["evidence"], key=lambda one: one["eValue"] / one["threshold"], default=None)
     shown = f"; {_OF_EVIDENCE[strongest['metric']]}: {_of(strongest)}" if strongest else ""
     return " ".join(filter(None, (f"{arms}{shown}.", document["next"], document["problem"])))
+
+
+def _losses(document: Document, arm: Document) -> str:
+    if not arm["labelledKeys"]:
+        return ""
+    wrong = "" if arm["errorRate"] is None else f", {arm['errorRate']:.1%} wrong"
+    return f", {_OF_LOSS[document['labels']['loss']]} {arm['loss']:.4g}{wrong} of {arm['labelledKeys']:,} labelled keys"
 
 
 def history(decisions: Sequence[Document]) -> RenderableType:
@@ -89,6 +109,12 @@ def _arms(document: Document) -> Table:
         ("cold", lambda arm: f"{arm['cold']:,}"),
         ("p50 / p99 ms", lambda arm: f"{_milliseconds(arm['p50Seconds'])} / {_milliseconds(arm['p99Seconds'])}"),
     ]
+    if stable["labelledKeys"] or canary["labelledKeys"]:
+        rows += [
+            ("labelled keys", lambda arm: f"{arm['labelledKeys']:,}"),
+            (_OF_LOSS[document["labels"]["loss"]], lambda arm: "-" if arm["loss"] is None else f"{arm['loss']:.4g}"),
+            ("wrong", lambda arm: "-" if arm["errorRate"] is None else f"{arm['errorRate']:.2%}"),
+        ]
     for name, cell in rows:
         table.add_row(name, cell(stable), cell(canary))
     return table

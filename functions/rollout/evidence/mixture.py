@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 # A double ends at e**709.
 _MOST = 690.0
@@ -16,7 +16,6 @@ def e_value(logs: Sequence[float]) -> float:
     return math.exp(min(log, _MOST))
 
 
-def average(e_values: Iterable[float]) -> float:
-    """One e-value of several: the mean is one whatever the dependence between them; 1 if there are none."""
-    values = list(e_values)
-    return sum(values) / len(values) if values else 1.0
+def average(e_values: Mapping[str, float], shares: Mapping[str, float]) -> float:
+    """One e-value of several: a mean by fixed shares is one whatever the dependence between them; 1 if there are none."""
+    return sum(shares[name] * value for name, value in e_values.items()) if e_values else 1.0

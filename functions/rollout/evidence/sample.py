@@ -13,7 +13,7 @@ _DIGESTS = 2**32
 class Sample:
     """The keys that were counted, by their digests of 32 bits.
 
-    Only digests below a threshold are counted. When more than MOST_DIGESTS are held, the threshold is halved, and the
+    Only digests below a threshold are counted. When more than a number of them are held, the threshold is halved, and the
     digests above it are forgotten: they are never counted again, since they are above it from then on. So each key
     is counted at most once in any number of windows, of routers and of deliveries, and memory does not grow.
 
@@ -28,8 +28,8 @@ class Sample:
     def threshold(self) -> int:
         return _DIGESTS >> self.halvings
 
-    def admit(self, digests: Iterable[int]) -> tuple[Sample, list[int]]:
-        """The sample with these keys, and those of them that are to be counted now.
+    def admit(self, digests: Iterable[int], most: int = MOST_DIGESTS) -> tuple[Sample, list[int]]:
+        """The sample with these keys, of which it holds at most `most`, and those of them that are to be counted now.
 
         They are taken in the order of their digests, whatever their order was, since another order could favour an arm.
         """
@@ -42,7 +42,7 @@ class Sample:
                 break
             kept.add(digest)
             admitted.append(digest)
-            while len(kept) > MOST_DIGESTS:
+            while len(kept) > most:
                 halvings += 1
                 kept = {other for other in kept if other < _DIGESTS >> halvings}
         return Sample(frozenset(kept), halvings), admitted

@@ -73,6 +73,7 @@ class Exchange:
         "_content",
         "_draw",
         "_exchanges",
+        "_headers",
         "_is_part",
         "_keeps",
         "_model",
@@ -176,6 +177,7 @@ class Exchange:
     def _replied(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         now, revision = monotonic(), self._assigned.arm.revision
         self._status = status
+        self._headers = headers
         self._seconds = now - self._began
         self._cold = False
         if self._observed is not None:
@@ -198,7 +200,7 @@ class Exchange:
     def _count(self, body: bytes | None) -> None:
         if self._observed is not None:
             arm, items = self._assigned
-            call = Observed(arm.revision, items, self._status, self._seconds, self._cold, self._draw, body)
+            call = Observed(arm.revision, items, self._status, self._seconds, self._cold, self._draw, body, self._headers)
             self._observed.window(self._model).add(call)
 
     def _copy(self, body: bytes) -> None:

@@ -1,9 +1,9 @@
-"""What replies of models say: their scores, and which events of a batch failed. Pure functions on bodies."""
+"""What replies of models say: their scores and ids, and which events of a batch failed. Pure functions on bodies."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -15,23 +15,41 @@ FAILED = f'"{INFERENCE_FAILED}"'.encode()
 _DEEPEST = 3
 
 
-def scores_of(body: bytes, items: int) -> list[list[float]]:
-    """The numbers of the first numeric output, for each of the `items` that a reply answers.
+class Answer(NamedTuple):
+    """What a reply says of one item: the numbers of the first numeric output, and the id of the prediction."""
 
-    A reply is one of the Open Inference Protocol (V2), of V1, or the data of an event, an event, or a batch of them.
-    One item may have several numbers: one for each row. It has none where the reply has no number, and so has each
-    item of a reply that cannot be read.
+    numbers: list[float]
+    id: str | None = None
+
+
+_NOTHING = Answer([])
+
+
+def scores_of(body: bytes, items: int) -> list[list[float]]:
+    """The numbers of each of the `items` that a reply answers."""
+    return [answer.numbers for answer in answers_of(body, items)]
+
+
+def answers_of(body: bytes, items: int, event_id: str | None = None) -> list[Answer]:
+    """What a reply says of each of its `items`.
+
+    A reply is one of the Open Inference Protocol (V2), of V1, or the data of an event with this id, an event, or a
+    batch of them. One item may have several numbers: one for each row. It has none where the reply has no number, and
+    so has each item of a reply that cannot be read. An id is that of an item with one number: where several rows have
+    one, it names none of them.
     """
     value = _parsed(body)
     if isinstance(value, list):
-        found = [_event_rows(event) for event in value]
+        found = [_event_answer(event) for event in value]
     elif isinstance(value, dict) and "specversion" in value:
-        found = [_event_rows(value)]
+        found = [_event_answer(value)]
+    elif items > 1:
+        found = [Answer([number]) for number in _rows(value)]
     else:
-        found = [[number] for number in _rows(value)] if items > 1 else [_rows(value)]
-    if items == 1:  # a batch of events that all have the key of the request
-        return [[number for numbers in found for number in numbers]]
-    return found if len(found) == items else [[]] * items
+        found = [_answer(_rows(value), _id_of(value) if event_id is None else event_id)]
+    if items == 1 and len(found) > 1:  # a batch of events that all have the key of the request
+        return [Answer([number for answer in found for number in answer.numbers])]
+    return found if len(found) == items else [_NOTHING] * items
 
 
 def failed_statuses(body: bytes) -> list[int]:
@@ -62,9 +80,20 @@ def _status(event: Any) -> int:
     return status if type(status) is int else 500
 
 
-def _event_rows(event: Any) -> list[float]:
-    """The numbers in the data of an event; a failed one has none, although its problem has a status."""
-    return _rows(event.get("data")) if isinstance(event, dict) and event.get("type") != INFERENCE_FAILED else []
+def _event_answer(event: Any) -> Answer:
+    """What an event says; a failed one has no number, although its problem has a status."""
+    if not isinstance(event, dict) or event.get("type") == INFERENCE_FAILED:
+        return _NOTHING
+    return _answer(_rows(event.get("data")), _id_of(event))
+
+
+def _answer(numbers: list[float], identity: str | None) -> Answer:
+    return Answer(numbers, identity if len(numbers) == 1 else None)
+
+
+def _id_of(value: Any) -> str | None:
+    identity = value.get("id") if isinstance(value, dict) else None
+    return identity if isinstance(identity, str) and identity else None
 
 
 def _rows(value: Any) -> list[float]:

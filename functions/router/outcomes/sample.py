@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ from eventing.outcome import MOST_SCORES
 
 # A request whose replies have more bytes for an item is not sampled: those that are kept have at most 1 MiB.
 MOST_ITEM_BYTES = 4 * 1024
+
+Headers = Sequence[tuple[bytes, bytes]]
 
 
 class Draw(NamedTuple):
@@ -30,6 +33,7 @@ class SampledReply(NamedTuple):
     revision: str
     items: tuple[int | None, ...]
     body: bytes
+    headers: Headers = ()
 
 
 class Sample:

@@ -6,14 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from common.errors import InvalidEvent
+from eventing.codecs.http import attribute_of
 from eventing.distinct import Distinct
+from eventing.label import prediction_digest
 from eventing.outcome import BAD_OUTCOMES, MOST_ARMS, MOST_KEYS, MOST_PAIRS, ArmOutcome, ShadowOutcome
-from functions.router.outcomes.replies import FAILED, disagreement, failed_statuses, scores_of
+from functions.router.outcomes.replies import FAILED, answers_of, disagreement, failed_statuses, scores_of
 from functions.router.outcomes.reported import Reported
-from functions.router.outcomes.sample import Draw, FailedReplies, Sample, SampledReply
+from functions.router.outcomes.sample import Draw, FailedReplies, Headers, Sample, SampledReply
 from functions.runtime.knative.traffic import RoutedModel
 from functions.runtime.observability.histogram import LATENCIES, Histogram
 
+_EVENT_ID = b"ce-id"
 _ERRORS, _REJECTIONS, _SLOW = BAD_OUTCOMES
 _SHADOWED = "shadowed"
 # The status of a call whose caller disconnected before the reply.
@@ -42,6 +46,7 @@ class Observed(NamedTuple):
     cold: bool
     draw: Draw
     body: bytes | None = None
+    headers: Headers = ()
 
 
 class Pair(NamedTuple):
@@ -50,6 +55,14 @@ class Pair(NamedTuple):
     items: tuple[int | None, ...]
     caller: bytes
     shadow: bytes
+
+
+class Scored(NamedTuple):
+    """A sampled item: the digests of its key and of its prediction's id, and its score."""
+
+    key: int
+    id: int
+    score: float
 
 
 class Summary(NamedTuple):
@@ -97,7 +110,7 @@ class Window:
 
     def add(self, call: Observed) -> None:
         """Count a call. What needs its body is left for the end of the window."""
-        revision, items, status, seconds, cold, draw, body = call
+        revision, items, status, seconds, cold, draw, body, _ = call
         tally = self._tallies.get(revision)
         if tally is None:  # reached by its name only
             tally = self._tallies[revision] = _Tally()
@@ -160,8 +173,9 @@ class Window:
                 forced=tally.forced,
                 keys=tally.keys,
                 latencies=tally.latencies.counts,
-                scores=[score for _, score in scores.get(revision, ())],
-                score_keys=[digest for digest, _ in scores.get(revision, ())],
+                scores=[item.score for item in scores.get(revision, ())],
+                score_keys=[item.key for item in scores.get(revision, ())],
+                score_ids=[item.id for item in scores.get(revision, ())],
                 bad_keys=listed.get(revision, {}),
             )
             for revision, tally in tallies
@@ -169,7 +183,7 @@ class Window:
         return Summary(arms, self._shadow())
 
     def _keep(self, call: Observed, body: bytes) -> None:
-        reply = SampledReply(call.revision, call.items, body)
+        reply = SampledReply(call.revision, call.items, body, call.headers)
         self._sample.add(call.draw, reply)
         if body.startswith(b"["):
             self._failed.add(call.draw, reply, has_failed=FAILED in body)
@@ -192,13 +206,16 @@ class Window:
             if kind is not None and item is not None:
                 self._count_bad(kind, reply.revision, [item])
 
-    def _scores(self) -> dict[str, list[tuple[int, float]]]:
-        """The sampled scores of each revision, each with the digest of its key."""
-        found: dict[str, list[tuple[int, float]]] = {}
+    def _scores(self) -> dict[str, list[Scored]]:
+        """The sampled items of each revision that have a key and a score."""
+        found: dict[str, list[Scored]] = {}
         for reply in self._sample.replies():
-            numbers = scores_of(reply.body, len(reply.items))
-            scores = [(item, several[0]) for item, several in zip(reply.items, numbers, strict=True) if several and item is not None]
-            found.setdefault(reply.revision, []).extend(scores)
+            answers = answers_of(reply.body, len(reply.items), _event_id(reply.headers))
+            found.setdefault(reply.revision, []).extend(
+                Scored(item, prediction_digest(answer.id) if answer.id else 0, answer.numbers[0])
+                for item, answer in zip(reply.items, answers, strict=True)
+                if answer.numbers and item is not None
+            )
         return found
 
     def _listed_keys(self) -> dict[str, dict[str, list[int]]]:
@@ -244,3 +261,12 @@ class Window:
                 compared = disagreement(caller, shadow, self._model.shadow_tolerance)
                 if digest is not None and compared is not None:
                     yield digest, *compared
+
+
+def _event_id(headers: Headers) -> str | None:
+    """The id of an event in binary mode. One that cannot be read is none."""
+    value = next((value for name, value in headers if name == _EVENT_ID), None)
+    try:
+        return None if value is None else attribute_of("id", value.decode("latin-1")) or None
+    except InvalidEvent:
+        return None

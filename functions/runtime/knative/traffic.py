@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from functions.runtime.errors import NotReady, UnknownModel
+from functions.runtime.knative.keys import salt_of
 from functions.runtime.knative.objects import traffic_targets
 
 # The annotation that names a rollout: with another name, keys are assigned independently of before.
@@ -111,7 +112,7 @@ def model_of(service: Mapping[str, Any]) -> RoutedModel:
         stable=stable,
         canaries=tuple(canaries),
         shadow=next((arm for arm in arms if SHADOW_TAG in arm.tags and not arm.percent), None),
-        salt=f"{name}/{rollout}".encode(),
+        salt=salt_of(name, rollout),
         rollout=rollout,
         latency_slo=_latency_slo(name, annotations, warnings),
         shadow_tolerance=_shadow_tolerance(name, annotations, warnings),

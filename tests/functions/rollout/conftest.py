@@ -42,6 +42,7 @@ class Api:
     access: Access
     gate: Gate | None = None
     status_of_events: int = 0
+    calls: int = 0
 
     def service(self, name: str = "flights") -> Object:
         return self.store.get("services", name)
@@ -109,6 +110,7 @@ async def api(stack: AsyncExitStack, tmp_path: Path) -> Api:
 
     @web.middleware
     async def gated(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+        found.calls += 1
         if found.status_of_events and request.method == "POST" and request.path.endswith("/events"):
             return web.json_response({"message": "no events"}, status=found.status_of_events)
         if found.gate is None or request.method != "PATCH":

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from eventing.distinct import Distinct
+from eventing.label import prediction_digest
 from eventing.outcome import ArmOutcome, Outcome
 from functions.rollout.policy import POLICY, policy_of
 from functions.rollout.service import begin, move
+from functions.runtime.knative.keys import digest_of, key_hash, salt_of
 from tidegate.local.apiserver.patch import merge
 
 Object = dict[str, Any]
@@ -71,6 +73,32 @@ def outcome(
                 bad_keys={"errors": sorted(_spread(key) for key in failed)},
             ),
         ],
+    )
+
+
+def scored(item: Object, sequence: int, scores: Mapping[str, float], canary: Iterable[str], *, started: float = STARTED) -> Outcome:
+    """An outcome about both arms at 50%: the scores of predictions by their ids, each of a key of the same name."""
+    ours = set(canary)
+    salt = salt_of(item["metadata"]["name"], rollout_name(item))
+
+    def arm(revision: str, ids: list[str]) -> ArmOutcome:
+        return ArmOutcome(
+            revision=revision,
+            percent=50,
+            requests=len(ids),
+            scores=[scores[name] for name in ids],
+            score_keys=[digest_of(key_hash(salt, name.encode())) for name in ids],
+            score_ids=[prediction_digest(name) for name in ids],
+        )
+
+    return Outcome(
+        router="router-1",
+        model=item["metadata"]["name"],
+        sequence=sequence,
+        rollout=rollout_name(item),
+        started=started + sequence,
+        seconds=1.0,
+        arms=[arm(STABLE, [name for name in scores if name not in ours]), arm(CANARY, [name for name in scores if name in ours])],
     )
 
 

@@ -21,6 +21,7 @@ from common.sockets import listen
 from eventing.codecs import http
 from eventing.codecs.http import Mode
 from eventing.event import Event
+from eventing.label import Label
 from functions.rollout import announcements
 from functions.rollout.app import MOST_BODY_BYTES, build
 from functions.rollout.policy import POLICY
@@ -29,7 +30,7 @@ from functions.rollout.settings import Settings
 from functions.rollout.state import Phase, State
 from functions.runtime.knative.client import Access
 from tests.functions.rollout.conftest import Api, Receiver
-from tests.functions.rollout.services import POLICY_TEXT, Object, outcome, service, with_rollout
+from tests.functions.rollout.services import POLICY_TEXT, Object, outcome, scored, service, with_rollout
 from tidegate.local.apiserver.patch import merge
 
 Carry = Callable[[], Awaitable[web.StreamResponse]]
@@ -207,6 +208,30 @@ async def test_outcomes_without_a_rollout_are_acknowledged_and_counted(api: Api,
     assert await app.metric('tidegate_rollout_outcomes_total{result="no-rollout"}') == 2
 
 
+async def test_labels_without_a_rollout_are_acknowledged_without_a_look_for_each(api: Api, app: Caller, item: Object, now: float) -> None:
+    api.gate = patches = Patches()
+    api.put(service("quiet"))
+    labels = [Label(model=name, value=1, key=str(number)).to_event() for name in ("quiet", "unknown") for number in range(10)]
+    assert {await app.post(label) for label in labels} == {204}
+    assert await app.post(*labels, mode=Mode.BATCH) == 204
+    assert (patches.count, api.calls) == (0, 2)
+    assert await app.metric('tidegate_rollout_labels_total{result="no-rollout"}') == 40
+
+    # A rollout that begins is found by its outcomes, which labels need in any case.
+    api.gate = None
+    begun = api.put(with_rollout(service("quiet"), now=now))
+    assert await app.post(scored(begun, 1, {"a": 0.9, "b": 0.9}, {"a"}, started=now).to_event()) == 204
+    assert await app.post(Label(model="quiet", value=1, key="a").to_event()) == 204
+    assert state_of(api, "quiet").correctness.loss.canary.keys == 1
+
+
+async def test_label_that_comes_with_its_outcome_counts(api: Api, app: Caller, item: Object, now: float) -> None:
+    events = [Label(model="flights", value=1, key="a").to_event(), scored(item, 1, {"a": 0.9}, {"a"}, started=now).to_event()]
+    assert await app.post(*events, mode=Mode.BATCH) == 204
+    assert state_of(api).correctness.loss.canary.keys == 1
+    assert await app.metric('tidegate_rollout_labels_total{result="applied"}') == 1
+
+
 def broken(item: Object) -> dict[str, tuple[bytes, dict[str, str]]]:
     event = outcome(item, 1, keys=[1]).to_event()
     other_type = http.encode([event.with_attributes(type="com.example.other")], Mode.BINARY)
@@ -217,6 +242,7 @@ def broken(item: Object) -> dict[str, tuple[bytes, dict[str, str]]]:
         "another type": (other_type.body, dict(other_type.headers)),
         "no outcome": (b'{"router": 1}', attributes),
         "no JSON": (b"\xff", attributes),
+        "no label": (b'{"model": "flights", "value": 1}', {**attributes, "ce-type": "dev.tidegate.outcome.labelled"}),
         "a batch with an invalid event": (half.body, dict(half.headers)),
         "an unknown format": (b"", {"content-type": "application/cloudevents+avro"}),
         "too large": (b" " * (MOST_BODY_BYTES + 1), attributes),

@@ -12,7 +12,10 @@ from eventing.outcome import BAD_OUTCOMES
 from functions.rollout.codec import MOST_BYTES, decode, encode
 from functions.rollout.errors import InvalidState
 from functions.rollout.evidence.comparison import RATIOS, Comparison
+from functions.rollout.evidence.correctness import Correctness
 from functions.rollout.evidence.drift import BINS, REFERENCE_SCORES, Drift
+from functions.rollout.evidence.loss import THETAS, ArmLoss, Loss
+from functions.rollout.evidence.predictions import MOST_EARLY, MOST_PREDICTIONS, Known, Prediction, Predictions
 from functions.rollout.evidence.proportion import Disagreement
 from functions.rollout.evidence.sample import MOST_DIGESTS, Sample
 from functions.rollout.routers import MOST_ROUTERS, Ignored, Routers
@@ -23,12 +26,14 @@ REALS = st.floats(-1e300, 1e300)
 NUMBERS = st.floats(0, 1e300)
 COUNTS = st.integers(0, MOST_COUNT)
 DIGESTS = st.integers(0, 2**32 - 1)
+PRINTABLE = st.characters(codec="ascii", exclude_categories=["Cc"])
+NAMES = st.text(PRINTABLE, max_size=253)
 SAMPLES = st.lists(DIGESTS, max_size=30).map(lambda digests: Sample().admit(digests)[0])
 ARMS = st.builds(ArmCounts, requests=COUNTS, errors=COUNTS, latencies=st.tuples(*[COUNTS] * 18))
 DECISIONS = st.builds(
     Decision,
     kind=st.sampled_from(Kind),
-    sentence=st.text(max_size=512),
+    sentence=st.text(PRINTABLE, max_size=512),
     percent=st.integers(0, 100),
     phase=st.sampled_from(Phase),
     metric=st.sampled_from([*BAD_OUTCOMES, "drift"]),
@@ -37,12 +42,31 @@ DECISIONS = st.builds(
     counts=st.dictionaries(st.sampled_from(["keys", "failed"]), COUNTS),
     at=NUMBERS,
 )
+SINGLES = st.floats(-(2.0**100), 2.0**100, width=32)
+ARM_LOSSES = st.builds(ArmLoss, COUNTS, NUMBERS, COUNTS)
+LOSSES = st.builds(
+    Loss,
+    kind=st.sampled_from(["log", "absolute"]),
+    logs=st.tuples(*[REALS] * 2 * len(THETAS)),
+    means=st.tuples(*[st.floats(1e-300, 1e300)] * 2 * len(THETAS)),
+    error=NUMBERS,
+    canary=ARM_LOSSES,
+    rest=ARM_LOSSES,
+)
+PREDICTIONS = st.builds(
+    Predictions,
+    held=st.dictionaries(DIGESTS, st.builds(Prediction, DIGESTS, SINGLES, st.booleans(), st.integers(0, 99)), max_size=20),
+    early=st.lists(st.builds(Known, SINGLES, id=DIGESTS, key=DIGESTS), max_size=20).map(tuple),
+    repeated=COUNTS,
+    given_up=COUNTS,
+    incomparable=COUNTS,
+)
 STATES = st.builds(
     State,
-    rollout=st.text(max_size=253),
-    model=st.text(max_size=253),
-    stable=st.text(max_size=253),
-    canary=st.text(max_size=253),
+    rollout=NAMES,
+    model=NAMES,
+    stable=NAMES,
+    canary=NAMES,
     percent=st.integers(0, 100),
     phase=st.sampled_from(Phase),
     started=NUMBERS,
@@ -56,6 +80,7 @@ STATES = st.builds(
     drift=st.builds(Drift, edges=st.tuples(*[REALS] * (BINS - 1)), canary=st.tuples(*[COUNTS] * BINS), log=REALS, sample=SAMPLES)
     | st.builds(Drift, reference=st.lists(REALS, max_size=9).map(tuple)),
     disagreement=st.builds(Disagreement, COUNTS, COUNTS, SAMPLES),
+    correctness=st.builds(Correctness, LOSSES, PREDICTIONS),
     stable_keys=st.lists(DIGESTS).map(sketch),
     failed_keys=st.lists(DIGESTS).map(sketch),
     unlisted=COUNTS,
@@ -83,7 +108,7 @@ def test_the_largest_state_is_below_its_bound() -> None:
     routers = Routers()
     for number in range(2 * MOST_ROUTERS):
         routers = routers.add(f"router-{number}", 2**53, 1e15 / 7 + number).add(f"router-{number}", 2**53 - 2, 1e15 / 7)
-    name = "\u0001" * 253  # six characters each in JSON
+    name = '"' * 253  # two characters each in JSON
     worst = -1.2345678901234567e-300
     largest = a_state(
         rollout=name,
@@ -98,12 +123,30 @@ def test_the_largest_state_is_below_its_bound() -> None:
             (1e300 / 7,) * (REFERENCE_SCORES - 1), (), (MOST_COUNT,) * BINS, (MOST_COUNT,) * BINS, (1e300 / 7,) * BINS, worst, full
         ),
         disagreement=Disagreement(MOST_COUNT, MOST_COUNT, full),
+        correctness=Correctness(
+            Loss(
+                "absolute",
+                (worst,) * 2 * len(THETAS),
+                (1e300 / 7,) * 2 * len(THETAS),
+                1e300 / 7,
+                ArmLoss(MOST_COUNT, 1e300 / 7, MOST_COUNT),
+                ArmLoss(MOST_COUNT, 1e300 / 7, MOST_COUNT),
+            ),
+            Predictions(
+                dict.fromkeys(draw.sample(range(2**32), MOST_PREDICTIONS), Prediction(2**32 - 1, -3.0, True, 99)),
+                0,
+                (Known(1.0, 2**32 - 1, 2**32 - 1),) * MOST_EARLY,
+                MOST_COUNT,
+                MOST_COUNT,
+                MOST_COUNT,
+            ),
+        ),
         unlisted=MOST_COUNT,
         stable_counts=LARGEST_COUNTS,
         canary_counts=LARGEST_COUNTS,
         routers=routers,
         ignored=dict.fromkeys(Ignored, MOST_COUNT),
-        decisions=(Decision(kind=Kind.INCONCLUSIVE, sentence="\u0001" * 512, percent=100, counts={"others": MOST_COUNT}),) * MOST_DECISIONS,
+        decisions=(Decision(kind=Kind.INCONCLUSIVE, sentence='"' * 512, percent=100, counts={"others": MOST_COUNT}),) * MOST_DECISIONS,
     )
 
     text = encode(largest)
@@ -114,12 +157,31 @@ def test_the_largest_state_is_below_its_bound() -> None:
 
 
 VALID: dict[str, Any] = orjson.loads(encode(a_state()))
+ONE = {"keys": "/////w==", "ids": "AAAAAA==", "scores": "AAAAAA==", "arms": "FA=="}
+
+
+def test_a_state_of_the_version_before_labels_is_read() -> None:
+    before = a_state(elapsed=7.0)
+    fields = {name: value for name, value in orjson.loads(encode(before)).items() if name != "correctness"}
+
+    assert decode(orjson.dumps(fields | {"version": 1}).decode()) == before
+    with pytest.raises(InvalidState, match="it has no correctness"):
+        decode(orjson.dumps(fields).decode())
+
+
+@given(st.text(max_size=600))
+def test_a_sentence_is_kept_in_few_bytes(sentence: str) -> None:
+    decision = Decision(kind=Kind.HOLD, sentence=sentence, percent=5)
+    (kept,) = decode(encode(a_state(decisions=(decision,)))).decisions
+
+    assert len(kept.sentence.encode()) <= 512
+    assert kept.sentence.isprintable()
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"version": 2}, "its version is not 1"),
+        ({"version": 3}, "its version is none of 1, 2"),
         ({"percent": 101}, "a count is not an integer in its bounds"),
         ({"percent": 5.0}, "a count is not an integer in its bounds"),
         ({"phase": "lost"}, "'lost' is not a valid Phase"),
@@ -135,6 +197,15 @@ VALID: dict[str, Any] = orjson.loads(encode(a_state()))
         ({"disagreement": VALID["disagreement"] | {"sample": [1, "/////w=="]}}, "digests above its threshold"),
         ({"disagreement": VALID["disagreement"] | {"sample": [0, "AAA="]}}, "unpack requires"),
         ({"disagreement": None}, "object is not subscriptable"),
+        ({"model": "\n"}, "a text is too long, or not a printable string"),
+        ({"canary": "\u00e9"}, "a name is not ASCII"),
+        ({"correctness": VALID["correctness"] | {"loss": "squared"}}, "a loss is neither log nor absolute"),
+        ({"correctness": VALID["correctness"] | {"means": [0] * 8}}, "a number is not positive"),
+        ({"correctness": VALID["correctness"] | {"keys": "AAAAAA=="}}, "is shorter than argument 1"),
+        ({"correctness": VALID["correctness"] | ONE | {"arms": "ZA=="}}, "a count is not an integer in its bounds"),
+        ({"correctness": VALID["correctness"] | ONE | {"halvings": 1}}, "some above their threshold"),
+        ({"correctness": VALID["correctness"] | ONE | {"scores": "AADAfw=="}}, "a number is not finite"),
+        ({"correctness": VALID["correctness"] | {"early": ["AAAAAA=="] * 2 + ["AADAfw=="]}}, "a number is not finite"),
     ],
 )
 def test_another_text_is_refused(changes: dict[str, Any], sentence: str) -> None:

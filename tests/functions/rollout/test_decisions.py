@@ -9,9 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.rollout.announcements import of_decisions
-from functions.rollout.decisions import apply, decide
+from functions.rollout.decisions import apply, decide, shares_of
 from functions.rollout.evidence.comparison import RATIOS, Comparison
+from functions.rollout.evidence.correctness import Correctness
 from functions.rollout.evidence.drift import BINS, Drift
+from functions.rollout.evidence.loss import THETAS, ArmLoss, Loss
+from functions.rollout.evidence.loss import Kind as LossKind
 from functions.rollout.evidence.proportion import Disagreement
 from functions.rollout.observation import observe
 from functions.rollout.state import MOST_DECISIONS, Decision, Kind, Phase, State, approve
@@ -88,22 +91,25 @@ def test_the_last_step_is_followed_by_promotion_if_few_keys_failed() -> None:
 @pytest.mark.parametrize(
     ("logs", "text", "kind"),
     [
-        ({"errors": 5.4}, "", Kind.ROLL_BACK),  # e**5.4 and 1 are 111 on average
-        ({"rejections": 5.4}, "", Kind.ROLL_BACK),
+        ({"errors": 5.0}, "", Kind.ROLL_BACK),  # 70% of e**5.0 and 30% of 1 are 104
+        ({"rejections": 6.0}, "", Kind.HOLD),
+        ({"rejections": 6.5}, "", Kind.ROLL_BACK),  # 15% of e**6.5 are 100
+        ({"rejections": 6.0}, "metrics: {correctness: false}", Kind.ROLL_BACK),  # 30% of e**6.0 are 121
         ({"errors": 4.7}, "", Kind.HOLD),
-        ({"errors": 4.7}, "metrics: {rejections: false}", Kind.ROLL_BACK),
+        ({"errors": 4.7}, "metrics: {rejections: false, correctness: false}", Kind.ROLL_BACK),
+        ({"errors": 5.4, "rejections": 5.4}, "metrics: {errors: false}", Kind.ROLL_BACK),
         ({"errors": 5.4}, "alpha: 0.001", Kind.HOLD),
         ({"errors": 9.0}, "metrics: {errors: false}", Kind.ADVANCE),
         ({"slow": 9.0}, "", Kind.ADVANCE),  # there is no SLO
         ({"errors": 2.0}, "", Kind.ADVANCE),
     ],
 )
-def test_the_average_of_all_metrics_decides_on_a_roll_back(logs: dict[str, float], text: str, kind: Kind) -> None:
+def test_the_average_of_all_metrics_by_their_shares_decides_on_a_roll_back(logs: dict[str, float], text: str, kind: Kind) -> None:
     assert decided(a_complete_step(comparisons=bad(**logs)), text).kind is kind
 
 
 def test_slow_responses_count_where_there_is_an_slo() -> None:
-    decision = decide(a_complete_step(comparisons=bad(slow=6.0)), a_policy(**{"tidegate.dev/latency-slo": "1s"}), NOW)
+    decision = decide(a_complete_step(comparisons=bad(slow=7.0)), a_policy(**{"tidegate.dev/latency-slo": "1s"}), NOW)
 
     assert (decision.kind, decision.metric) == (Kind.ROLL_BACK, "slow")
     assert decision.counts == {"canary": 9, "others": 5}
@@ -259,3 +265,59 @@ def test_a_bad_canary_is_found_and_a_good_one_promoted_by_outcomes_alone() -> No
     assert [decision.percent for decision in good.decisions] == [20, 50, 100]
     assert poor.phase is Phase.ROLLED_BACK
     assert poor.elapsed < 30
+
+
+def correctness(*, worse: float = 0.0, better: float = 0.0, canary: int = 40, kind: LossKind = "log") -> Correctness:
+    logs = (worse,) * len(THETAS) + (better,) * len(THETAS)
+    return Correctness(Loss(kind=kind, logs=logs, canary=ArmLoss(canary, 0.7, canary // 2), rest=ArmLoss(160, 0.45, 32)))
+
+
+def test_a_canary_that_is_healthy_but_wrong_is_rolled_back_and_it_is_said_why() -> None:
+    decision = decided(a_complete_step(correctness=correctness(worse=6.5)))
+
+    assert (decision.kind, decision.metric, decision.counts) == (Kind.ROLL_BACK, "correctness", {"canary": 40, "others": 160})
+    assert decision.e_value >= decision.threshold == 100.0
+    assert (
+        "its predictions come true less often: log loss 0.7 and 50.0% wrong of 40 labelled keys from it, "
+        "and log loss 0.45 and 20.0% wrong of 160 labelled keys from the others" in decision.sentence
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "fields", "kind", "metric"),
+    [
+        ("metrics: {correctness: {then: hold}}", {"worse": 5.0}, Kind.HOLD, "correctness"),
+        ("metrics: {correctness: {then: hold}}", {"worse": 4.0}, Kind.PROMOTE, "errors"),
+        ("metrics: {correctness: false}", {"worse": 9.0}, Kind.PROMOTE, "errors"),
+        ("", {"worse": 4.5}, Kind.HOLD, "correctness"),  # suspected
+        ("metrics: {correctness: {minimumLabels: 41}}", {}, Kind.HOLD, "labels"),
+        ("metrics: {correctness: {minimumLabels: 40}}", {}, Kind.PROMOTE, "errors"),
+        ("metrics: {correctness: {mustImprove: true}}", {"better": 2.9}, Kind.HOLD, "correctness"),
+        ("metrics: {correctness: {mustImprove: true}}", {"better": 3.1}, Kind.PROMOTE, "errors"),
+    ],
+)
+def test_labels_decide_on_a_promotion_as_the_policy_says(text: str, fields: dict[str, Any], kind: Kind, metric: str) -> None:
+    decision = decided(a_complete_step(50, correctness=correctness(**fields)), text)
+
+    assert (decision.kind, decision.metric) == (kind, metric)
+
+
+def test_labels_are_needed_for_a_promotion_only() -> None:
+    state = a_complete_step(5, correctness=correctness(canary=0))
+
+    assert decided(state, "metrics: {correctness: {minimumLabels: 9, mustImprove: true}}").kind is Kind.ADVANCE
+    held = decided(replace(state, percent=50), "metrics: {correctness: {minimumLabels: 9}}")
+    assert "0 of its keys have a label, of 9 that a promotion needs" in held.sentence
+
+
+@pytest.mark.parametrize(
+    ("metrics", "shares"),
+    [
+        (["errors"], {"errors": 1.0}),
+        (["errors", "rejections", "correctness"], {"errors": 0.7, "rejections": 0.15, "correctness": 0.15}),
+        (["rejections", "correctness"], {"rejections": 0.5, "correctness": 0.5}),
+        ([], {}),
+    ],
+)
+def test_alpha_is_shared_by_the_metrics_that_may_roll_back(metrics: list[str], shares: dict[str, float]) -> None:
+    assert shares_of(metrics) == pytest.approx(shares)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eventing.label import Label, prediction_digest
 from eventing.outcome import BAD_OUTCOMES, ArmOutcome, Outcome, ShadowOutcome
 from functions.rollout.codec import MOST_BYTES, decode, encode
 from functions.rollout.decisions import apply, decide
@@ -26,6 +27,7 @@ ARMS = st.builds(
     latencies=st.lists(st.integers(0, 2**53), max_size=18),
     scores=st.lists(st.floats(-1e299, 1e299), max_size=4),
     score_keys=DIGESTS,
+    score_ids=st.lists(st.sampled_from([0, *(prediction_digest(name) for name in "abc")]), max_size=4),
     bad_keys=st.dictionaries(st.sampled_from(BAD_OUTCOMES), DIGESTS),
 )
 SHADOWS = st.builds(ShadowOutcome, revision=st.just(CANARY), keys=st.lists(st.tuples(st.integers(0, 99), st.booleans()), max_size=9))
@@ -40,13 +42,18 @@ OUTCOMES = st.builds(
     arms=st.lists(ARMS, min_size=1, max_size=3, unique_by=lambda arm: arm.revision),
     shadow=st.none() | SHADOWS,
 )
-LOOKS = st.lists(st.tuples(st.lists(OUTCOMES, max_size=3), st.floats(0, 1e12)), max_size=4)
+VALUES = st.sampled_from([0.0, 1.0, 0.3, 1e299])
+LABELS = st.builds(Label, model=st.sampled_from([MODEL, "other"]), value=VALUES, prediction=st.sampled_from("abcd")) | st.builds(
+    Label, model=st.just(MODEL), value=VALUES, key=st.text(max_size=3)
+)
+LOOKS = st.lists(st.tuples(st.lists(OUTCOMES, max_size=3), st.floats(0, 1e12), st.lists(LABELS, max_size=4)), max_size=4)
 POLICIES = st.sampled_from(
     [
         a_policy("minimumKeys: 1\nminimumDuration: 0\nmaximumErrors: null"),
         a_policy("steps: [0, 50]\nminimumKeys: 1\nminimumDuration: 1\ndeadline: 200\nalpha: 0.5", **{"tidegate.dev/latency-slo": "1s"}),
         a_policy("metrics: {errors: false, rejections: false, drift: {then: roll-back}, disagreement: false}\natDeadline: promote"),
         a_policy("metrics: {errors: false, rejections: false, drift: false, disagreement: false}\ndeadline: 1801\natDeadline: roll-back"),
+        a_policy("metrics: {correctness: {loss: absolute, then: hold, mustImprove: true, minimumLabels: 1}}\nminimumKeys: 1\nalpha: 0.5"),
     ]
 )
 
@@ -54,12 +61,12 @@ POLICIES = st.sampled_from(
 @settings(max_examples=60)
 @given(POLICIES, LOOKS, st.sampled_from([0, 5, 99]))
 def test_any_course_of_a_rollout_has_valid_states_and_decisions(
-    policy: Policy, looks: Sequence[tuple[list[Outcome], float]], percent: int
+    policy: Policy, looks: Sequence[tuple[list[Outcome], float, list[Label]]], percent: int
 ) -> None:
     state = a_state(percent)
-    for outcomes, now in looks:
+    for outcomes, now, labels in looks:
         before = state
-        observed = observe(state, outcomes, policy, now)
+        observed = observe(state, outcomes, policy, now, labels)
         decision = decide(observed, policy, now)
         state = apply(observed, decision)
 

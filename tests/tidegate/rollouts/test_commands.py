@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from eventing.label import Label
 from functions.rollout import announcements
 from functions.rollout.cluster import Cluster
 from functions.rollout.codec import STATE
@@ -22,12 +24,13 @@ from functions.rollout.policy import POLICY, policy_of
 from functions.rollout.service import rollout_of
 from functions.rollout.state import Phase, State
 from functions.rollout.turn import turn
-from tests.functions.rollout.services import CANARY, STABLE, outcome
+from tests.functions.rollout.services import CANARY, STABLE, outcome, scored
 from tests.tidegate.rollouts.conftest import Call, Object
 from tidegate.cli import run
 from tidegate.commands import rollout as commands
 from tidegate.local.apiserver.patch import merge
 from tidegate.local.apiserver.store import Store
+from tidegate.rollouts.text import line
 
 Change = Callable[[Object], Object]
 Capture = pytest.CaptureFixture[str]
@@ -324,6 +327,35 @@ async def test_status_shows_arms_evidence_and_what_is_next(rollout: Call, store:
     shown = capsys.readouterr().out
     for part in (CANARY, STABLE, "33.33%", "canary has more errors", "20 (rollback)", "Next: ", "of 5 keys"):
         assert part in shown, part
+
+
+async def test_status_shows_what_labels_say_of_both_arms(rollout: Call, store: Store, capsys: Capture) -> None:
+    assert await rollout("start", "flights") == 0
+    item, began = store.get("services", "flights"), state_of(store).started
+    observed = scored(item, 1, {"a": 0.9, "b": 0.8, "c": 0.2, "d": 0.7}, {"c", "d"}, started=began)
+    labels = [Label(model="flights", value=1, key=key) for key in "abcc"] + [Label(model="flights", value=1, prediction="none")]
+    patch = turn(item, [observed], began + 2, labels).patch
+    assert patch is not None
+    store.update("services", merge(item, patch))
+    capsys.readouterr()
+
+    assert await rollout("status", "flights", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    stable, canary = document["arms"]
+    assert (stable["labelledKeys"], stable["errorRate"]) == (2, 0.0)
+    assert stable["loss"] == pytest.approx(-(math.log(0.9) + math.log(0.8)) / 2)
+    assert (canary["labelledKeys"], canary["errorRate"]) == (1, 1.0)
+    assert document["labels"] == {"loss": "log", "waiting": 1, "repeated": 1, "unmatched": 1, "notComparable": 0}
+    found = {one["metric"]: one for one in document["evidence"]}
+    assert found["correctness"]["counts"] == {"canary": 1, "others": 2}
+    assert found["correctness"]["eValue"] > 1 > found["better"]["eValue"]
+    assert (found["better"]["for"], found["maximumErrors"]["for"]) == ("information", "promotion")
+    assert await rollout("status", "flights") == 0
+    shown = capsys.readouterr().out
+    lines = ["labelled keys", "log loss", "100.00%", "canary is less correct"]
+    for part in (*lines, "Labels: 1 predictions wait for theirs; 1 repeated, 1 match nothing."):
+        assert part in shown, part
+    assert "log loss 1.609, 100.0% wrong of 1 labelled keys" in line(document)
 
 
 async def test_status_notices_that_nothing_looks(rollout: Call, store: Store, change: Change, capsys: Capture) -> None:

@@ -18,12 +18,17 @@ from aiohttp import web
 
 from common.http_client import session
 from eventing.distinct import Distinct
+from eventing.label import prediction_digest
 from functions.router.outcomes import observer as observing
 from tests.functions.router.flights import BATCH, INFER, KEYS, owner, service
 
 if TYPE_CHECKING:
     from tests.functions.router.conftest import StartProcess, StartRouter, StartServer
     from tests.functions.router.outcomes.conftest import Sink
+
+
+STRUCTURED = "application/cloudevents+json"
+EVENT_HEADERS = {"ce-specversion": "1.0", "ce-type": "departed", "ce-source": "/airline", "content-type": "application/json"}
 
 
 def digest(key: str, name: str = "flights") -> int:
@@ -107,6 +112,42 @@ async def test_the_outcomes_of_all_arms_are_reported(
     assert sum(stable.latencies) == stable.requests
     assert [outcome.sequence for outcome in sink.outcomes] == list(range(1, len(sink.outcomes) + 1))
     assert len({outcome.router for outcome in sink.outcomes}) == 1
+
+
+async def test_the_ids_of_predictions_are_reported_in_each_mode(
+    start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession, sink: Sink
+) -> None:
+    async def with_ids(request: web.Request) -> web.StreamResponse:
+        body = orjson.loads(await request.read())
+        if "ce-id" in request.headers:
+            return web.Response(body=b'{"late": 0.25}', headers={**EVENT_HEADERS, "ce-id": "r-binary"})
+        if isinstance(body, dict) and "specversion" in body:
+            return web.Response(body=orjson.dumps({**body, "id": "r-structured", "data": {"late": 0.25}}), content_type=STRUCTURED)
+        reply = answer(request, body, 0.25)
+        if isinstance(body, dict):
+            assert isinstance(reply.body, bytes)
+            return web.json_response({"id": body["id"], **orjson.loads(reply.body)})
+        return reply
+
+    url = await start_router(service(await start_server(with_ids), ("v1", 80), ("v2", 20)), sink=sink.url)
+    event = {"specversion": "1.0", "type": "departed", "source": "/airline", "data": {}}
+    batch = [{**event, "id": str(number), "subject": str(number)} for number in range(20)]
+    tensor = {"id": "r-tensor", "inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1.0]}]}
+    bodies: list[tuple[str, Any, dict[str, str]]] = [
+        (INFER, tensor, {}),
+        ("/models/flights", {}, {**EVENT_HEADERS, "ce-id": "1"}),
+        ("/models/flights", {**event, "id": "2"}, {"content-type": STRUCTURED}),
+        ("/models/flights", batch, BATCH),
+    ]
+    for path, body, headers in bodies:
+        async with client.post(url + path, data=orjson.dumps(body), headers=headers) as reply:
+            assert reply.status == 200, await reply.text()
+
+    outcomes = await sink.until(lambda found: sum(len(arm.scores) for one in found for arm in one.arms) >= 23)
+    arms = [arm for outcome in outcomes for arm in outcome.arms]
+    ids = ["r-tensor", "r-binary", "r-structured", *(f"r{number}" for number in range(20))]
+    assert sorted(digest for arm in arms for digest in arm.score_ids) == sorted(map(prediction_digest, ids))
+    assert all(len(arm.scores) == len(arm.score_keys) == len(arm.score_ids) for arm in arms)
 
 
 async def test_the_stable_revision_answers_for_a_failing_canary(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.router.outcomes.replies import disagreement, failed_statuses, scores_of
+from functions.router.outcomes.replies import answers_of, disagreement, failed_statuses, scores_of
 
 V2 = {"outputs": [{"name": "label", "shape": [2], "datatype": "BYTES", "data": ["a", "b"]}]}
 V2["outputs"].append({"name": "late", "shape": [2, 3], "datatype": "FP32", "data": [0.1, 0.2, 0.7, 0.4, 0.5, 0.1]})
@@ -37,11 +37,37 @@ def test_the_first_number_of_each_item_is_its_score(reply: Any, items: int, scor
     assert scores_of(orjson.dumps(reply), items) == scores
 
 
+@pytest.mark.parametrize(
+    ("reply", "items", "ids"),
+    [
+        ({"id": "a", "outputs": [{"shape": [1], "data": [0.5]}]}, 1, ["a"]),
+        ({"id": "a", "outputs": [{"shape": [1, 2], "data": [0.5, 0.5]}]}, 1, ["a"]),
+        ({"id": "a", **V2}, 1, [None]),  # an id of two rows
+        ({"id": "a", **V2}, 2, [None, None]),
+        ({"id": 7, "outputs": [{"shape": [1], "data": [0.5]}]}, 1, [None]),
+        ({"outputs": [{"shape": [1], "data": [0.5]}]}, 1, [None]),
+        ({**EVENT, "data": {"late": 0.5}}, 1, ["1"]),
+        ({**EVENT, "data": {"id": "other", "late": 0.5}}, 1, ["1"]),
+        ([{**EVENT, "id": "2", "data": 0.5}, {**EVENT, "id": "3", "data": 0.25}], 2, ["2", "3"]),
+        ([{**EVENT, "data": 0.5}], 1, ["1"]),
+        ([{**EVENT, "data": 0.5}, {**EVENT, "id": "2", "data": 0.5}], 1, [None]),
+        ({**EVENT, "type": "dev.tidegate.inference.failed", "data": {"status": 500}}, 1, [None]),
+    ],
+)
+def test_an_id_names_one_score(reply: Any, items: int, ids: list[str | None]) -> None:
+    assert [answer.id for answer in answers_of(orjson.dumps(reply), items)] == ids
+
+
+def test_an_event_in_binary_mode_has_its_id_beside_the_body() -> None:
+    assert answers_of(b'{"late": 0.5}', 1, "r1") == [([0.5], "r1")]
+    assert answers_of(b"{}", 1, "r1") == [([], None)]
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=4)
-        | st.dictionaries(st.sampled_from(["outputs", "predictions", "shape", "data", "specversion", "type", "status", "x"]), inner)
+        | st.dictionaries(st.sampled_from(["outputs", "predictions", "shape", "data", "specversion", "type", "status", "id"]), inner)
     ),
     max_leaves=12,
 )

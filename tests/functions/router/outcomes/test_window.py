@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventing.label import prediction_digest
 from eventing.outcome import BAD_OUTCOMES, MOST_KEYS, MOST_PAIRS, ArmOutcome
 from functions.router.outcomes.reported import Reported
 from functions.router.outcomes.sample import Draw
@@ -109,6 +110,24 @@ def test_the_failed_events_of_a_batch_count_by_their_status() -> None:
     assert [arm.bad_keys for arm in arms] == [{"errors": [6]}, {"errors": [2, 5], "rejections": [3]}]
     assert (arms[1].scores, arms[1].score_keys) == ([0.5], [1])
     assert set(arms[1].bad_keys) <= set(BAD_OUTCOMES)
+
+
+@pytest.mark.parametrize(
+    ("header", "body", "prediction"),
+    [
+        (b"r1", b'{"late": 0.5}', "r1"),
+        (b"r%201", b'{"late": 0.5}', "r 1"),
+        (b"r%2", b'{"late": 0.5}', None),
+        (b"", b'{"late": 0.5}', None),
+        (None, b'{"late": 0.5}', None),
+        (None, b'{"id": "q", "outputs": [{"shape": [1], "data": [0.5]}]}', "q"),
+    ],
+)
+def test_a_score_has_the_digest_of_its_prediction(header: bytes | None, body: bytes, prediction: str | None) -> None:
+    headers = [(b"content-type", b"application/json"), *([] if header is None else [(b"ce-id", header)])]
+    (arm, _) = ended([call("m-1", 7, body=body)._replace(headers=headers)]).arms
+    assert (arm.scores, arm.score_keys) == ([0.5], [7])
+    assert arm.score_ids == [0 if prediction is None else prediction_digest(prediction)]
 
 
 def test_failed_events_are_read_of_all_parts_of_a_batch_or_of_none() -> None:
