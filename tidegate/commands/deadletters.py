@@ -90,12 +90,14 @@ def list_(
     from tidegate.commands.options import broker
     from tidegate.deadletters import document, text
     from tidegate.deadletters.ledger import State
+    from tidegate.deadletters.operation import now_ms
 
     states = tuple(State) if everything else (State.OPEN, State.CLAIMED)
     filter_ = _filter(reason, since, until, key, id_, at)
     with _read(broker(bootstrap_servers, state_dir), topic, filter_) as found:
         reasons = found.ledger.reasons_in(states)
-        shown = document.listed(topic, found.ledger, reasons, found.rows(found.ledger.first(states, limit)))
+        rows = found.rows(found.ledger.first(states, limit))
+        shown = document.listed(topic, found.ledger, reasons, rows, now_ms=now_ms())
     if as_json:
         print(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode())
     else:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from eventing.kafka.port import Consumer, Delivery, Producer, TopicPartition
 from tidegate.deadletters import reading
@@ -13,6 +15,7 @@ from tidegate.deadletters.letter import replay_of
 from tidegate.deadletters.marker import MAX_RANGES, Kind, Marker, ranges_of
 
 FLUSH_SECONDS = 45.0
+_RENEWED_SECONDS = 15.0
 
 
 class Claims:
@@ -45,19 +48,21 @@ class Claims:
             lease_seconds=lease_seconds,
             ends={**ends, **scanned},
         )
-        at = self._append(partition, marker)
-        self._read_through(partition, at)
-        won = known.won(offsets, at)
-        return won, self._written(partition, won, scanned) if earlier else set()
+        started = time.monotonic()
+        won = self._won(partition, marker, offsets)
+        written = self._written(partition, won, scanned) if earlier else set[int]()
+        if won and time.monotonic() - started > _RENEWED_SECONDS:
+            # The search took long, and the claim is about to expire.
+            won = self._won(partition, replace(marker, letters=ranges_of(won), seen=known.position), won)
+        return won, written & set(won)
 
     def discard(self, partition: int, offsets: Sequence[int]) -> int:
         """Mark letters as dealt with; return how many were not touched by another run meanwhile."""
         known, count = self._ledger.partitions[partition], 0
         for ranges in _parts(ranges_of(offsets)):
-            at = self._append(partition, Marker(kind=Kind.DISCARDED, run=self._run, letters=ranges, seen=known.position))
-            self._read_through(partition, at)
+            marker = Marker(kind=Kind.DISCARDED, run=self._run, letters=ranges, seen=known.position)
             first, last = bisect_left(offsets, ranges[0][0]), bisect_right(offsets, ranges[-1][1])
-            count += len(known.won(offsets[first:last], at))
+            count += len(self._won(partition, marker, offsets[first:last]))
         return count
 
     def replayed(self, partition: int, offsets: Collection[int]) -> None:
@@ -71,6 +76,11 @@ class Claims:
     def _say(self, kind: Kind, partition: int, offsets: Collection[int]) -> None:
         if offsets:
             self._append(partition, Marker(kind=kind, run=self._run, letters=ranges_of(sorted(offsets))))
+
+    def _won(self, partition: int, marker: Marker, offsets: Sequence[int]) -> list[int]:
+        at = self._append(partition, marker)
+        self._read_through(partition, at)
+        return self._ledger.partitions[partition].won(offsets, at)
 
     def _append(self, partition: int, marker: Marker) -> int:
         """Write a marker and return its offset."""

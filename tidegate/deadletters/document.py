@@ -13,14 +13,17 @@ from tidegate.deadletters.letter import Letter
 from tidegate.times import shown
 
 
-def listed(topic: str, ledger: Ledger, reasons: Iterable[ReasonCount], rows: Iterable[tuple[Letter, State]]) -> dict[str, Any]:
-    """Return the document of `list`."""
+def listed(
+    topic: str, ledger: Ledger, reasons: Iterable[ReasonCount], rows: Iterable[tuple[Letter, State]], *, now_ms: float
+) -> dict[str, Any]:
+    """Return the document of `list`; `held` are the claimed letters that other runs must leave alone yet, by run."""
     counts = ledger.counts()
     return {
         "topic": topic,
         "read": ledger.letters,
         "other_records": ledger.others,
         **{state.name.lower(): counts[state] for state in State},
+        "held": dict(ledger.held(now_ms)),
         "reasons": reason_list(reasons),
         "letters": [row(letter, state) for letter, state in rows],
     }

@@ -80,7 +80,7 @@ class Topic:
 
     def select(self, limit: int | None, taken_over: frozenset[str] = frozenset()) -> Selection:
         """Return the letters that may be dealt with. Raises NoSuchLetter if there is none."""
-        now = _now_ms()
+        now = now_ms()
         selection = self.ledger.select(now, limit, taken_over)
         if selection:
             return selection
@@ -151,5 +151,6 @@ def new_run() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
 
 
-def _now_ms() -> float:
+def now_ms() -> float:
+    """Return the time as records have it."""
     return time.time() * 1000

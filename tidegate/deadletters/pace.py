@@ -36,6 +36,10 @@ class Pace:
             self._next = max(self._next, now) + 1.0 / self._rate
         return not self.stopped
 
+    def passes(self, index: int) -> bool:
+        """Wait for the turn of an event in a chunk; the run has waited for the first one before it claimed the chunk."""
+        return self.wait() if index else not self.stopped
+
     def pause(self, seconds: float) -> bool:
         """Wait; False if stopped meanwhile."""
         return not self._stop.wait(seconds)

@@ -7,13 +7,15 @@ alone, so that the mark does not change it.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from common.errors import InvalidEvent
 from eventing import deadletter
 from eventing.codecs import json
 from eventing.codecs import kafka as codec
 from eventing.codecs.kafka import Message
 from eventing.deadletter import OriginalAtOrigin, Rejection
-from eventing.event import Event
+from eventing.event import Event, has_control
 from eventing.reply import DEADLETTER_REPLAY, Problem
 from tidegate.deadletters.letter import Letter, mark_of
 
@@ -32,9 +34,9 @@ def record_of(letter: Letter, run: str) -> Message:
     mark = (deadletter.REPLAY, mark_of(run, letter.place))
     headers = [(name, value or b"") for name, value in original.headers]
     try:
-        event, is_wrapped = codec.decode(original), codec.is_wrapped(original)
+        event, is_wrapped = _writable(codec.decode(original)), codec.is_wrapped(original)
         if original.key is None and original.value is None:
-            return _structured(event, headers, run, mark)
+            return _structured(event, headers, mark)
         if is_wrapped:
             headers = _with_attributes(event, headers)
     except InvalidEvent:
@@ -73,6 +75,12 @@ def _unmarked(original: OriginalAtOrigin) -> OriginalAtOrigin:
     return original._replace(headers=kept)
 
 
+def _writable(event: Event) -> Event:
+    """Return the event without attributes that no event may have, which headers of a record that is none can make."""
+    kept = {name: value for name, value in event.attributes.items() if not (isinstance(value, str) and has_control(value))}
+    return replace(event, attributes=kept)
+
+
 def _is_binary(headers: list[tuple[str, bytes]]) -> bool:
     content_type = dict(headers).get(_CONTENT_TYPE, b"").lower()
     return any(name.startswith("ce_") for name, _ in headers) and not content_type.startswith(b"application/cloudevents")
@@ -83,7 +91,6 @@ def _with_attributes(event: Event, headers: list[tuple[str, bytes]]) -> list[tup
     return headers + [item for item in added if item[0] != _CONTENT_TYPE or _CONTENT_TYPE not in dict(headers)]
 
 
-def _structured(event: Event, headers: list[tuple[str, bytes]], run: str, mark: tuple[str, bytes]) -> Message:
+def _structured(event: Event, headers: list[tuple[str, bytes]], mark: tuple[str, bytes]) -> Message:
     others = [(name, value) for name, value in headers if name != _CONTENT_TYPE and not name.startswith("ce_")]
-    value = json.encode(event.with_attributes(**{DEADLETTER_REPLAY: run}))
-    return Message(None, value, [(_CONTENT_TYPE, json.MEDIA_TYPE.encode()), *others, mark])
+    return Message(None, json.encode(event), [(_CONTENT_TYPE, json.MEDIA_TYPE.encode()), *others, mark])

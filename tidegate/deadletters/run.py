@@ -45,7 +45,8 @@ class Replay:
             if not letter.is_complete:
                 self.account.incomplete += 1
                 self.account.note(letter.address, f"read its record at {letter.origin}, if the topic still has it")
-        if not complete or not self._route.make_room(complete):
+        # Both waits may be long, and the claims of a run expire.
+        if not complete or not self._route.make_room(complete) or not self._pace.wait():
             return
         offsets = [letter.offset for letter in complete]
         won, written = self._claims.claim(partition, offsets, self._route.topics(complete), self._route.lease_seconds)

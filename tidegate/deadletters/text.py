@@ -26,6 +26,8 @@ def show_list(found: Mapping[str, Any], reasons: Iterable[ReasonCount], console:
     dealt = ", ".join(f"{found[state]:,} {state}" for state in ("open", "claimed", "replayed", "discarded") if found[state])
     others = f"; {found['other_records']:,} other records" if found["other_records"] else ""
     console.print(f"{found['topic']}: {dealt or 'no letter'} of {found['read']:,} letters read{others}", soft_wrap=True)
+    for run, count in found["held"].items():
+        console.print(f"{count:,} are held by the run {clean(run)}; if it was killed, --take-over {clean(run)}", soft_wrap=True)
     if not found["letters"]:
         return
     console.print()

@@ -67,7 +67,7 @@ class ThroughModel:
 
     def deliver(self, letters: Sequence[Letter]) -> Delivered:
         done = Delivered()
-        paced = [letter for letter in letters if self._pace.wait()]
+        paced = [letter for index, letter in enumerate(letters) if self._pace.passes(index)]
         answers = [_Answer() for _ in paced]
         done.error = self._runner.run(self._ask_all(paced, answers))
         sent: list[tuple[Letter, bool, Delivery]] = []

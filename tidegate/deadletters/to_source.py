@@ -44,8 +44,8 @@ class ToSource:
     def deliver(self, letters: Sequence[Letter]) -> Delivered:
         done = Delivered()
         sent: list[tuple[Letter, str, Delivery]] = []
-        for letter in letters:
-            if not self._pace.wait():
+        for index, letter in enumerate(letters):
+            if not self._pace.passes(index):
                 break
             origin = letter.origin
             if origin is None:

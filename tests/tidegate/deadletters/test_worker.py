@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,8 +36,12 @@ class Model:
     def __init__(self, score: Score) -> None:
         self._score = score
         self.broken: set[str] = set()
+        self.good: set[str] = set()
+        self.scored: Callable[[set[str]], None] = lambda _: None
 
     async def answer(self, events: list[Event]) -> list[Event]:
+        self.good |= {event.id for event in events} - self.broken
+        self.scored(self.good)
         problem = Problem(400, "invalid input", "the flight has no distance.")
         return [failed(event, "flights", problem) if event.id in self.broken else self._score(event) for event in events]
 
@@ -109,3 +116,46 @@ async def test_letters_are_replayed_once_and_what_fails_again_is_a_new_letter(
     assert replayed["tidegate_replay"].decode().startswith(f"{account['run']}/{settings.deadletter}/")
     assert by_cause["flight-0"].key == b"N0"
     assert "tidegate_replay" not in dict(by_cause["flight-1"].headers)
+
+
+async def test_killed_replay_is_continued_without_a_double(
+    settings: StreamSettings,
+    publish: Publish,
+    collect: Collect,
+    serve: Serve,
+    flight: Flight,
+    model: Model,
+    deadletters: Call,
+    state_dir: Path,
+) -> None:
+    count = 300
+    again = asyncio.Event()
+    settings = replace(settings, sink=await serve(model.answer))
+    model.broken = {f"flight-{number}" for number in range(count)}
+    model.scored = lambda ids: again.set() if len(ids) > 20 else None
+
+    async def run(*arguments: str) -> Any:
+        return json.loads((await asyncio.to_thread(deadletters, *arguments, "--json")).stdout)
+
+    async with working(settings):
+        await asyncio.to_thread(publish, settings.input, [flight(number) for number in range(count)])
+        await asyncio.to_thread(collect, settings.deadletter, count=count)
+        model.broken = set()
+        # Slow, so that it is killed amid the letters that it has claimed.
+        command = [sys.executable, "-m", "tidegate", "deadletters", "replay", settings.deadletter, "--rate", "100"]
+        environ = {**os.environ, "TIDEGATE_STATE_DIR": str(state_dir)}
+        killed = await asyncio.create_subprocess_exec(*command, env=environ, stdout=subprocess.DEVNULL)
+        await again.wait()
+        killed.kill()
+        await killed.wait()
+        held = (await run("list", settings.deadletter))["held"]
+        assert sum(held.values()) <= 100  # it claims no more than it sends in a second
+        rest = await run("replay", settings.deadletter)
+        assert rest["found"] == 0  # the letters of the killed run are left to it
+        for killed_run in held:
+            taken = await run("replay", settings.deadletter, "--take-over", killed_run)
+            assert taken["replayed"] == held[killed_run]
+        assert (await run("list", settings.deadletter))["replayed"] == count
+        scored = await asyncio.to_thread(collect, settings.output, count=count)
+
+    assert ids(scored) == Counter(f"flight-{number}" for number in range(count))
