@@ -15,6 +15,7 @@ from enum import IntEnum
 from itertools import islice
 from typing import NamedTuple
 
+from common.redaction import redact
 from eventing.kafka.port import ConsumedRecord, TopicPartition
 from tidegate.deadletters.filters import Filter
 from tidegate.deadletters.letter import Address, Letter, Reason, is_letter
@@ -75,7 +76,7 @@ class Reasons:
                 if reason in self._codes:
                     return self._codes[reason]
             code = self._codes[reason] = len(self.named)
-            self.named.append((reason, letter.problem.detail[:_EXAMPLE_LENGTH]))
+            self.named.append((reason, redact(letter.problem.detail)[:_EXAMPLE_LENGTH]))
         return code
 
 

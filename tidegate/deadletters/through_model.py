@@ -47,16 +47,14 @@ class ThroughModel:
 
     lease_seconds = RETRY_SECONDS + _REQUEST_SECONDS + 2 * FLUSH_SECONDS
 
-    def __init__(
-        self, producer: Producer, run: str, pace: Pace, *, url: str, output: str, topic: str, retry_seconds: float = RETRY_SECONDS
-    ) -> None:
+    def __init__(self, producer: Producer, run: str, pace: Pace, *, url: str, output: str, topic: str) -> None:
         self._producer = producer
         self._run = run
         self._pace = pace
         self._url = url
         self._output = output
         self._topic = topic
-        self._retry_seconds = retry_seconds
+        self._retry_seconds = RETRY_SECONDS
         self._runner = asyncio.Runner()
 
     def topics(self, letters: Sequence[Letter]) -> set[str]:
