@@ -130,8 +130,14 @@ def test_discarded_letters_are_listed_by_all_alone(deadletters: Call, topic: str
 def test_discard_asks_at_a_terminal(deadletters: Call, topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    for answer, status, left in ((False, 1, 7), (True, 0, 0)):
-        monkeypatch.setattr(typer, "confirm", lambda question, answer=answer, **_: asked.append(question) or answer)
+    answers = iter([False, True])
+
+    def confirm(question: str, **_: object) -> bool:
+        asked.append(question)
+        return next(answers)
+
+    monkeypatch.setattr(typer, "confirm", confirm)
+    for status, left in ((1, 7), (0, 0)):
         assert deadletters("discard", topic).returncode == status
         assert json.loads(deadletters("list", topic, "--json").stdout)["open"] == left
     assert asked == [f"Discard 7 letters of {topic}?"] * 2
