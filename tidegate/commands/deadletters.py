@@ -317,7 +317,11 @@ def _replay(found: Topic, selection: Selection, options: ReplayOptions, account:
             stopped_by_interrupt() as stop,
             ProgressReporter().progress(f"replaying letters of {found.name}", account.selected, "letters") as progress,
         ):
-            found.replay(selection, options, stop, account, progress.advance)
+
+            def waiting(results: int) -> None:
+                progress.show(progress.done, f"{results:,} results")
+
+            found.replay(selection, options, stop, account, progress.advance, waiting)
     finally:
         print(orjson.dumps(account.to_json()).decode() if as_json else "\n".join(account.lines()), flush=True)
 

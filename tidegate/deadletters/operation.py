@@ -95,8 +95,19 @@ class Topic:
             f"no open letter of {self.name} matches", remedy=f"see `tidegate deadletters list {self.name} --all` for the others"
         )
 
-    def replay(self, selection: Selection, options: ReplayOptions, stop: threading.Event, account: Account, progress: Progress) -> None:
-        """Replay letters, and count in the account what became of them, also before an error. Raises TidegateError."""
+    def replay(
+        self,
+        selection: Selection,
+        options: ReplayOptions,
+        stop: threading.Event,
+        account: Account,
+        progress: Progress,
+        waiting: Progress = lambda _: None,
+    ) -> None:
+        """Replay letters, and count in the account what became of them, also before an error. Raises TidegateError.
+
+        While results are waited for, `waiting` gets their number.
+        """
         with ExitStack() as stack:
             producer = stack.enter_context(self._producer())
             pace = Pace(options.rate, stop)
@@ -112,7 +123,7 @@ class Topic:
                 replay.run(self.name, selection, progress)
             finally:
                 if results is not None and options.wait_seconds is not None:
-                    results.watch(replay.sent, options.wait_seconds, stop.is_set, lambda _: None)
+                    results.watch(replay.sent, options.wait_seconds, stop.is_set, waiting)
                     account.succeeded, account.failed_again = results.succeeded, results.failed_again
                 account.interrupted = stop.is_set()
 

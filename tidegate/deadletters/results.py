@@ -57,7 +57,7 @@ class Results:
         self._output = output
 
     def watch(self, sent: SentPlaces, seconds: float, stopped: Callable[[], bool], progress: Callable[[int], None]) -> None:
-        """Count results until there is one of each record, for at most so many seconds."""
+        """Count results until there is one of each record, for at most so many seconds; `progress` gets their number."""
         deadline = time.monotonic() + seconds
         self._assign()
         while sent.open and not stopped() and time.monotonic() < deadline:
@@ -70,7 +70,7 @@ class Results:
                     if place is not None and sent.resolve(place):
                         self.succeeded += partition.topic == self._output
                         self.failed_again += partition.topic != self._output
-                        progress(1)
+            progress(self.succeeded + self.failed_again)
 
     def _assign(self) -> None:
         known = self._partitions()

@@ -28,6 +28,8 @@ from tidegate.deadletters.route import Delivered
 _BATCH = 128
 _IN_FLIGHT = 4
 _REQUEST_SECONDS = 60.0
+# How soon a wait for the model notices Ctrl-C.
+_STOP_SECONDS = 0.2
 # From a chunk's first call: enough for a start from zero and a restart, not for an outage.
 RETRY_SECONDS = 120.0
 
@@ -137,8 +139,13 @@ class ThroughModel:
             batch = again
             if batch:
                 retry_after = outcome.retry_after if isinstance(outcome, Failure) else 0.0
-                await asyncio.sleep(min(max(retry_after, backoff(attempt)), self._retry_seconds))
+                await self._sleep(min(max(retry_after, backoff(attempt)), self._retry_seconds))
         return None
+
+    async def _sleep(self, seconds: float) -> None:
+        until = asyncio.get_running_loop().time() + seconds
+        while (left := until - asyncio.get_running_loop().time()) > 0 and not self._pace.stopped:  # noqa: ASYNC110 a signal sets it
+            await asyncio.sleep(min(left, _STOP_SECONDS))
 
     def _write(self, letter: Letter, answer: _Answer, partitions: int) -> tuple[bool, Delivery]:
         """Send the output, or the letter of another rejection; return whether it is the output."""
