@@ -25,6 +25,7 @@ from tidegate.deadletters.marker import Kind, Marker, is_marker, marker_of
 MAX_REASONS = 1_000
 OTHER_REASONS = Reason(0, "other reasons")
 _EXAMPLE_LENGTH = 160
+_MAX_SOURCES = 1_000
 _LONGEST_LEASE_SECONDS = 86_400.0
 _UNTOUCHED = -1
 
@@ -192,6 +193,8 @@ class Ledger:
         self.reasons = Reasons()
         self.letters = 0
         """All letters that were read, those that do not match included."""
+        self.sources: set[str] = set()
+        """The topics that the matching letters came from."""
         self.others = 0
         """Records that are neither letters nor markers."""
 
@@ -209,6 +212,9 @@ class Ledger:
         letter = Letter(record)
         if self._filter.matches(letter):
             partition.add(record.offset, record.timestamp, self.reasons.code_of(letter))
+            origin = letter.origin
+            if origin is not None and len(self.sources) < _MAX_SOURCES:
+                self.sources.add(origin.topic)
 
     def take_marker(self, record: ConsumedRecord) -> None:
         """Apply the next record of its partition if it is a marker, and pass over it otherwise."""

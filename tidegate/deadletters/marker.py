@@ -21,8 +21,8 @@ from eventing.codecs.kafka import Message, Record
 from eventing.event import SPECVERSION, Event
 from eventing.kafka.port import TopicPartition
 
-# A marker has at most so many ranges, which keeps it far below the limit of any topic.
-MAX_RANGES = 1_000
+# A marker has at most so many ranges, and so fits into the 16 KiB that any topic for dead letters accepts.
+MAX_RANGES = 500
 
 Ranges = tuple[tuple[int, int], ...]
 """Offsets in ascending order as ranges, both ends included."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 import uuid
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from common.redaction import redact_url
-from eventing.kafka.port import Cluster, Consumer, Producer, ProducerOptions, TopicPartition
+from eventing.kafka.port import Cluster, Consumer, Producer, TopicPartition
 from tidegate.deadletters import reading
 from tidegate.deadletters.account import Account
 from tidegate.deadletters.claims import Claims
@@ -21,18 +20,17 @@ from tidegate.deadletters.errors import NoSuchLetter
 from tidegate.deadletters.filters import Filter
 from tidegate.deadletters.ledger import Ledger, State
 from tidegate.deadletters.letter import Address, Letter
+from tidegate.deadletters.limited import producer_for
 from tidegate.deadletters.pace import Pace
 from tidegate.deadletters.results import Results
 from tidegate.deadletters.route import Route
 from tidegate.deadletters.run import Replay
 from tidegate.deadletters.through_model import ThroughModel
 from tidegate.deadletters.to_source import Room, ToSource
-from tidegate.publishing import EMBEDDED_MAX_LAG, MAX_BYTES
+from tidegate.publishing import EMBEDDED_MAX_LAG
 
 Progress = Callable[[int], None]
 Selection = Mapping[int, "array[int]"]
-# The client demands more than 30 s; `lease_seconds` of the routes are longer.
-_PRODUCER = ProducerOptions(linger_seconds=0.005, block_seconds=5.0, delivery_timeout_seconds=40.0, max_request_bytes=MAX_BYTES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +107,8 @@ class Topic:
         While results are waited for, `waiting` gets their number.
         """
         with ExitStack() as stack:
-            producer = stack.enter_context(self._producer())
+            targets = {options.output or ""} if options.through else self.ledger.sources
+            producer = stack.enter_context(producer_for(self._cluster, {self.name, *targets}))
             pace = Pace(options.rate, stop)
             route = self._route(options, producer, pace, account.run, stack)
             results = None
@@ -130,7 +129,7 @@ class Topic:
     def discard(self, selection: Selection, run: str, progress: Progress) -> int:
         """Mark letters as dealt with; return how many were not touched by another run meanwhile."""
         count = 0
-        with self._producer() as producer:
+        with producer_for(self._cluster, {self.name}) as producer:
             claims = Claims(self.consumer, producer, self.ledger, self.name, run)
             for number, offsets in selection.items():
                 count += claims.discard(number, offsets)
@@ -147,14 +146,6 @@ class Topic:
         room = Room(self._cluster, EMBEDDED_MAX_LAG // 2, pace)
         stack.callback(room.close)
         return ToSource(producer, run, pace, room)
-
-    @contextlib.contextmanager
-    def _producer(self) -> Iterator[Producer]:
-        producer = self._cluster.producer(_PRODUCER)
-        try:
-            yield producer
-        finally:
-            producer.close(5.0)
 
 
 def new_run() -> str:
