@@ -34,13 +34,11 @@ def departed(number: int, source: str) -> Record:
 
 
 @pytest.fixture
-def topic(publish: Publish, broker: Broker) -> str:
+def topic(publish: Publish, collect: Collect) -> str:
     """A topic of seven letters, of two reasons, and of one record that is none."""
     name = uuid.uuid4().hex[:8]
     source, letters = f"departed-{name}", f"deadletter-{name}"
-    producer = cluster_of(broker).producer()
-    producer.partitions_for(source)
-    producer.close()
+    collect(source, count=0)  # which creates it
     odd = replace(departed(6, source), value=b"\xff\x00", headers=[*departed(6, source).headers, ("authorization", SECRET)])
     timed_out = Problem(504, "timed out", "http://u:secret@m did not answer\x1b[31m.", {"model": "flights"})
     found = [letter_of(departed(number, source)) for number in range(6)] + [letter_of(odd, timed_out)]
