@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from tidegate.deadletters.account import Account
     from tidegate.deadletters.filters import Filter
     from tidegate.deadletters.operation import ReplayOptions, Selection, Topic
-    from tidegate.local.status import StreamStatus
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -194,6 +193,7 @@ def replay(
     Each letter is replayed once, by whatever number of runs at once, and after a kill. One that fails again is a new
     letter. Exit status: 0 replayed, 3 some have failed again, 4 some results were not seen in time, 1 another error.
     """
+    from common.environ import is_url
     from common.redaction import redact_url
     from tidegate.commands.options import broker, router
     from tidegate.deadletters.account import Account
@@ -202,13 +202,15 @@ def replay(
 
     if through and model:
         raise typer.BadParameter("--through and --model exclude each other", param_hint="--model")
+    if through and not is_url(through):
+        raise typer.BadParameter(f"{redact_url(through)!r} is no URL; write http://router/models/NAME", param_hint="--through")
     filter_ = _filter(reason, since, until, key, id_, at)
     url = f"{router(None, state_dir)}/models/{model}" if model else through
     target = broker(bootstrap_servers, state_dir)
     needs_output = bool(url) or wait is not None
     options = ReplayOptions(
         through=url,
-        output=(output or _stream_of(topic, state_dir)["output"]) if needs_output else None,
+        output=(output or _output_of(topic, state_dir)) if needs_output else None,
         rate=rate,
         wait_seconds=wait,
         is_embedded=not bootstrap_servers and _running_kafka(state_dir) == EMBEDDED,
@@ -349,15 +351,15 @@ def _running_kafka(state_dir: Path) -> str:
     return running(state_dir).kafka
 
 
-def _stream_of(topic: str, state_dir: Path) -> StreamStatus:
-    """The stream of the running `tidegate up` whose dead letters these are. Raises TidegateError."""
+def _output_of(topic: str, state_dir: Path) -> str:
+    """The output topic of the stream in the running `tidegate up` whose dead letters these are. Raises TidegateError."""
     from common.errors import TidegateError
-    from tidegate.commands.options import running
     from tidegate.commands.status import read_status
+    from tidegate.local import state
 
-    remedy = "name the topic of the model's replies with --output"
-    streams = read_status(running(state_dir))["streams"].values()
-    found = next((stream for stream in streams if stream["deadletter"] == topic and stream["output"]), None)
-    if found is None:
-        raise TidegateError(f"no stream here has the dead letters {topic}", remedy=remedy)
+    running = state.read(state_dir)
+    streams = read_status(running)["streams"].values() if running else ()
+    found = next((stream["output"] for stream in streams if stream["deadletter"] == topic), "")
+    if not found:
+        raise TidegateError(f"no stream here writes the dead letters {topic}", remedy="name the topic of the model's replies with --output")
     return found

@@ -183,7 +183,10 @@ def test_interrupt_ends_in_order_with_the_account(deadletters: Call, topic: str,
         (["show", "TOPIC", "nothing"], "TOPIC has no letter nothing; see"),
         (["replay", "TOPIC", "--reason", "418"], "no open letter of TOPIC matches; see `tidegate deadletters list TOPIC --all`"),
         (["discard", "TOPIC", "--yes", "--key", "N9"], "no open letter of TOPIC matches"),
-        (["replay", "TOPIC", "--wait", "1"], "; .*`tidegate up`"),
+        (
+            ["replay", "TOPIC", "--wait", "1", "--state-dir", "elsewhere", "--bootstrap-servers", "127.0.0.1:1"],
+            "no stream here writes the dead letters TOPIC; name the topic of the model's replies with --output",
+        ),
     ],
 )
 def test_error_is_one_sentence(arguments: list[str], sentence: str, deadletters: Call, topic: str) -> None:
@@ -194,10 +197,19 @@ def test_error_is_one_sentence(arguments: list[str], sentence: str, deadletters:
     assert "Traceback" not in done.stderr
 
 
-def test_two_ways_at_once_are_wrong_usage(deadletters: Call, topic: str) -> None:
-    done = deadletters("replay", topic, "--model", "flights", "--through", "http://m")
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--model", "flights", "--through", "http://m"], "--through and --model exclude each other"),
+        (["--through", "router/models/flights"], "'router/models/flights' is no URL; write http://router/models/NAME"),
+        (["--rate", "0"], "--rate"),
+        (["--limit", "none"], "--limit"),
+    ],
+)
+def test_wrong_usage_has_exit_status_2(options: list[str], sentence: str, deadletters: Call) -> None:
+    done = deadletters("replay", "flights.deadletter", *options)
     assert done.returncode == 2
-    assert "--through and --model exclude each other" in done.stderr
+    assert sentence in done.stderr
     assert "`tidegate deadletters replay --help`" in done.stderr
 
 
