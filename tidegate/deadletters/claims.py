@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from eventing.kafka.errors import KafkaError
 from eventing.kafka.port import Consumer, Delivery, Producer, TopicPartition
 from tidegate.deadletters import reading
 from tidegate.deadletters.errors import NotAcknowledged
@@ -79,14 +81,19 @@ class Claims:
 
     def _won(self, partition: int, marker: Marker, offsets: Sequence[int]) -> list[int]:
         at = self._append(partition, marker)
+        if at < 0:
+            raise NotAcknowledged(
+                f"the broker did not report where it has written a marker in {self._topic}", remedy="run the command again in some minutes"
+            )
         self._read_through(partition, at)
         return self._ledger.partitions[partition].won(offsets, at)
 
     def _append(self, partition: int, marker: Marker) -> int:
-        """Write a marker and return its offset."""
+        """Write a marker and return its offset; negative if the broker does not report it."""
         self._number += 1
         delivery = self._producer.send(self._topic, marker.to_message(self._topic, self._number), partition)
-        self._producer.flush(FLUSH_SECONDS)
+        with contextlib.suppress(KafkaError):
+            self._producer.flush(FLUSH_SECONDS)
         return acknowledged(delivery, f"a marker in {self._topic}")
 
     def _read_through(self, partition: int, offset: int) -> None:

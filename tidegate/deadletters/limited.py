@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
 
 from eventing.codecs.kafka import Message
-from eventing.kafka.errors import RecordTooLarge
+from eventing.kafka.errors import KafkaError, RecordTooLarge
 from eventing.kafka.port import Cluster, Delivery, Producer, ProducerOptions
 from functions.stream import limits
 from tidegate.publishing import MAX_BYTES
@@ -40,7 +40,7 @@ class LimitedProducer:
         self._producer.close(timeout_seconds)
 
 
-@contextmanager
+@contextlib.contextmanager
 def producer_for(cluster: Cluster, topics: Collection[str]) -> Iterator[Producer]:
     """Open a producer for these topics."""
     known = limits.read(cluster, topics)
@@ -55,4 +55,5 @@ def producer_for(cluster: Cluster, topics: Collection[str]) -> Iterator[Producer
     try:
         yield producer
     finally:
-        producer.close()
+        with contextlib.suppress(KafkaError):  # the broker is away: what was not acknowledged is counted as such
+            producer.close()

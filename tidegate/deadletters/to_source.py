@@ -110,7 +110,8 @@ def _settle(done: Delivered, letter: Letter, topic: str, delivery: Delivery) -> 
     partition, offset, error = delivery.partition, delivery.offset, delivery.error
     if partition is not None and offset is not None:
         done.replayed.append(letter.offset)
-        done.places.append(Place(topic, partition, offset))
+        if offset >= 0:  # else the broker does not report it, and its result is not known
+            done.places.append(Place(topic, partition, offset))
     elif isinstance(error, RecordTooLarge):
         done.refused.append((letter.address, str(error)))
     else:
