@@ -49,8 +49,13 @@ Since = Annotated[
     ),
 ]
 Until = Annotated[str | None, typer.Option(envvar="TIDEGATE_UNTIL", metavar="TIME", help="Letters written before then, as --since.")]
-Keys = Annotated[list[str] | None, typer.Option("--key", envvar="TIDEGATE_KEY", help="Letters with this key. May be repeated.")]
-Ids = Annotated[list[str] | None, typer.Option("--id", envvar="TIDEGATE_ID", help="Letters of the event with this id. May be repeated.")]
+Keys = Annotated[
+    list[str] | None, typer.Option("--key", envvar="TIDEGATE_KEY", metavar="KEY", help="Letters with this key. May be repeated.")
+]
+Ids = Annotated[
+    list[str] | None,
+    typer.Option("--id", envvar="TIDEGATE_ID", metavar="ID", help="Letters of the event with this id. May be repeated."),
+]
 At = Annotated[
     list[str] | None,
     typer.Option("--at", envvar="TIDEGATE_AT", metavar="PARTITION:OFFSET", help="The letter at this address. May be repeated."),
@@ -195,7 +200,7 @@ def replay(
     """
     from common.environ import is_url
     from common.redaction import redact_url
-    from tidegate.commands.options import broker, router
+    from tidegate.commands.options import broker
     from tidegate.deadletters.account import Account
     from tidegate.deadletters.operation import ReplayOptions, new_run
     from tidegate.local.broker import EMBEDDED
@@ -205,7 +210,7 @@ def replay(
     if through and not is_url(through):
         raise typer.BadParameter(f"{redact_url(through)!r} is no URL; write http://router/models/NAME", param_hint="--through")
     filter_ = _filter(reason, since, until, key, id_, at)
-    url = f"{router(None, state_dir)}/models/{model}" if model else through
+    url = _url_of(model, state_dir) if model else through
     target = broker(bootstrap_servers, state_dir)
     needs_output = bool(url) or wait is not None
     options = ReplayOptions(
@@ -349,6 +354,18 @@ def _running_kafka(state_dir: Path) -> str:
     from tidegate.commands.options import running
 
     return running(state_dir).kafka
+
+
+def _url_of(model: str, state_dir: Path) -> str:
+    """The URL of a model at the router of the running `tidegate up`. Raises TidegateError."""
+    from urllib.parse import quote
+
+    from tidegate.commands.options import router
+    from tidegate.deadletters.through_model import check_served
+
+    address = router(None, state_dir)
+    check_served(address, model)
+    return f"{address}/models/{quote(model, safe='')}"
 
 
 def _output_of(topic: str, state_dir: Path) -> str:

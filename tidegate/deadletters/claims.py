@@ -94,7 +94,7 @@ class Claims:
         delivery = self._producer.send(self._topic, marker.to_message(self._topic, self._number), partition)
         with contextlib.suppress(KafkaError):
             self._producer.flush(FLUSH_SECONDS)
-        return acknowledged(delivery, f"a marker in {self._topic}")
+        return _acknowledged(delivery, f"a marker in {self._topic}")
 
     def _read_through(self, partition: int, offset: int) -> None:
         reading.catch_up(self._consumer, self._ledger, TopicPartition(self._topic, partition), offset + 1)
@@ -112,7 +112,7 @@ class Claims:
         return found
 
 
-def acknowledged(delivery: Delivery, what: str) -> int:
+def _acknowledged(delivery: Delivery, what: str) -> int:
     """Return the offset of a record that was sent and flushed. Raises NotAcknowledged."""
     if delivery.offset is None:
         reason = str(delivery.error or "no answer").rstrip(".")

@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from http import HTTPStatus
+from urllib.parse import quote
+
+import aiohttp
 
 from common.delivery import backoff
 from common.errors import InvalidEvent
 from common.http_client import session
+from common.redaction import redact_url
 from eventing.codecs import json
 from eventing.codecs.kafka import Message
 from eventing.deadletter import reduced_forms
@@ -34,6 +39,24 @@ _STOP_SECONDS = 0.2
 RETRY_SECONDS = 120.0
 
 
+def check_served(router: str, model: str) -> None:
+    """Raise ModelUnavailable if the router knows no such model: it would reject every event.
+
+    A router that does not answer is left to the replay, which retries.
+    """
+    asyncio.run(_check_served(router, model))
+
+
+async def _check_served(router: str, model: str) -> None:
+    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+        async with (
+            session(timeout_seconds=_REQUEST_SECONDS) as opened,
+            opened.get(f"{router}/v2/models/{quote(model, safe='')}") as response,
+        ):
+            if response.status == HTTPStatus.NOT_FOUND:
+                raise ModelUnavailable(f"{redact_url(router)} serves no model {model}", remedy="check its name")
+
+
 class _Answer:
     """The last disposition of an event, and how often the model was asked."""
 
@@ -45,7 +68,7 @@ class _Answer:
 
 
 class ThroughModel:
-    """The route through the model at `url`, as a stream worker's sink. A context manager."""
+    """The route through the model at `url`, as a stream worker's sink; the caller closes it."""
 
     lease_seconds = RETRY_SECONDS + _REQUEST_SECONDS + 2 * FLUSH_SECONDS
 
@@ -73,9 +96,14 @@ class ThroughModel:
         sent: list[tuple[Letter, bool, Delivery]] = []
         partitions = len(self._producer.partitions_for(self._output))
         for letter, answer in zip(paced, answers, strict=True):
-            if answer.disposition is not None:
+            if answer.disposition is None:
+                continue
+            try:
                 succeeded, delivery = self._write(letter, answer, partitions)
-                sent.append((letter, succeeded, delivery))
+            except KafkaError as error:
+                done.error = done.error or error
+                break
+            sent.append((letter, succeeded, delivery))
         with contextlib.suppress(KafkaError):  # what is not acknowledged by then is counted as such
             self._producer.flush(FLUSH_SECONDS)
         for letter, succeeded, delivery in sent:

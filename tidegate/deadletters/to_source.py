@@ -24,7 +24,7 @@ log = logging.getLogger("tidegate.deadletters")
 
 
 class ToSource:
-    """The route to the source topics. `lag` bounds the records that their workers have not finished, in a partition."""
+    """The route to the source topics. With `room`, it keeps close to their workers."""
 
     # A chunk takes about a second, and the producer gives a record up after 40.
     lease_seconds = 90.0

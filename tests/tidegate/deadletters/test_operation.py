@@ -276,6 +276,16 @@ async def test_model_that_does_not_answer_leaves_the_letters_open(cluster: Morta
         assert found.ledger.counts() == {State.OPEN: COUNT}
 
 
+async def test_model_that_the_router_does_not_know_is_refused_before_it_rejects_every_letter(serve: Serve) -> None:
+    async def answer(events: list[Event]) -> list[Event]:
+        return events
+
+    router = (await serve(answer)).removesuffix("/models/flights")  # which has no GET /v2/models/…
+    with pytest.raises(ModelUnavailable, match=r"http://127.0.0.1:\d+ serves no model trains; check its name"):
+        await asyncio.to_thread(through_model.check_served, router, "trains")
+    await asyncio.to_thread(through_model.check_served, "http://127.0.0.1:1", "trains")  # it may be starting
+
+
 async def test_replay_through_the_model_that_is_killed_doubles_nothing(cluster: MortalCluster, serve: Serve) -> None:
     async def answer(events: list[Event]) -> list[Event]:
         return [
