@@ -116,7 +116,8 @@ async def test_mark_of_a_replay_is_carried_on_to_the_output() -> None:
     writer = Writer(producer, SETTINGS, Topics({"out": 4, "dead": 4}), lambda error: pytest.fail(str(error)))
     tracker = PartitionTracker(5, 0, Checkpoint({}), {})
     for number, marks in enumerate([[], [("tidegate_replay", b"run/dead/0/7")]]):
-        tracker.add(Record(number, headers=marks)).result = REPLY
+        headers: list[tuple[str, bytes | None]] = [*marks]
+        tracker.add(Record(number, headers=headers)).result = REPLY
     writer.write(tracker, tracker.take())
     assert [headers.get("tidegate_replay") for *_, headers in producer.sent] == [None, b"run/dead/0/7"]
 
