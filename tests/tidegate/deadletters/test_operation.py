@@ -342,6 +342,6 @@ def test_letter_without_its_record_is_not_replayed(cluster: MortalCluster) -> No
     assert source_ids(cluster) == ONCE
 
 
-def test_errors_of_these_parts_are_the_user_s(cluster: MortalCluster) -> None:
+def test_unknown_topic_is_one_sentence(cluster: MortalCluster) -> None:
     with pytest.raises(TidegateError, match="no topic nowhere at kafka:9092; check its name"):
         Topic(cluster, "nowhere", Filter(), broker="kafka:9092", progress=lambda _: None)
