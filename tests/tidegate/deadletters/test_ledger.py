@@ -47,7 +47,7 @@ actions = st.tuples(
 
 
 @given(st.lists(actions, max_size=40))
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_letter_is_never_held_by_two_runs(steps: list[tuple[int, str | Kind, list[int], bool]]) -> None:
     log: list[Marker] = []
     operators = [Operator(f"run-{number}", partition()) for number in range(3)]
