@@ -8,8 +8,10 @@ event, with the body of the reply in Base64, cut at 1,024 bytes.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import orjson
 
@@ -25,12 +27,16 @@ PROBLEM = "tidegate_problem"
 # kafka-python writes neither null headers nor records without key and value; this header lists what was null.
 _NULLS = "tidegate_nulls"
 OMITTED = "tidegate_omitted"
+# Not one of the added headers: it belongs to the record that a dead letter is replayed as, and so it is among the
+# original ones if that fails too.
+REPLAY = "tidegate_replay"
 _OWN = {ORIGIN, STREAM, ATTEMPTS, PROBLEM}
 _ERROR_DATA_BYTES = 1024
 # A longer reason is cut, so that it never displaces the record.
 _REASON_BYTES = 8 * 1024
 _TITLE_LENGTH = 200
 _DETAIL_LENGTH = 2000
+_PLACE = re.compile(r"(.+)/([0-9]{1,10})/([0-9]{1,19})", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,54 @@ class OriginalRecord:
     key: bytes | None
     value: bytes | None
     headers: list[tuple[str, bytes | None]]
+
+
+class Place(NamedTuple):
+    """Where a record is."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+def place_of(text: str) -> Place | None:
+    """Parse `<topic>/<partition>/<offset>`; None for any other text."""
+    found = _PLACE.fullmatch(text)
+    return None if found is None else Place(found[1], int(found[2]), int(found[3]))
+
+
+def origin_of(headers: Headers) -> Place:
+    """Return where the record in a dead letter was read. Raises InvalidEvent for another record."""
+    value = headers[_added_from(headers)][1] or b""
+    place = place_of(value.decode(errors="replace"))
+    if place is None:
+        raise InvalidEvent(f"the dead letter's {ORIGIN} is {value[:80]!r}; it must be a topic, a partition and an offset.")
+    return place
+
+
+class OriginalAtOrigin(NamedTuple):
+    """The record in a dead letter as its topic had it, for a codec: the id of one that is no event is its place."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
+
+
+def original_at_origin(record: Record) -> OriginalAtOrigin:
+    """Return the record in a dead letter at the place where it was read. Raises InvalidEvent as `original_record`."""
+    found = original_record(record.key, record.value, record.headers)
+    return OriginalAtOrigin(*origin_of(record.headers), found.key, found.value, found.headers)
+
+
+def replay_marks(headers: Headers) -> list[tuple[str, bytes]]:
+    """Return the marks of a replay in the headers of a record, which each of its outputs carries on."""
+    return [(name, value) for name, value in headers if name == REPLAY and value]
 
 
 def origin(record: Record) -> bytes:

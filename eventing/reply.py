@@ -9,9 +9,11 @@ from typing import Any
 from eventing.event import SPECVERSION, AttributeValue, Event
 from eventing.types import INFERENCE_COMPLETED, INFERENCE_FAILED
 
+DEADLETTER_REPLAY = "deadletterreplay"
+"""The attribute of an event that was replayed from a dead letter: the run of the replay."""
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 # Attributes that a reply copies from its request.
-_COPIED = ("subject", "partitionkey", "traceparent", "tracestate", "correlationid")
+_COPIED = ("subject", "partitionkey", "traceparent", "tracestate", "correlationid", DEADLETTER_REPLAY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,18 @@ ROLLOUT_ROLLED_BACK = "dev.tidegate.rollout.rolledback"
 ROLLOUT_INCONCLUSIVE = "dev.tidegate.rollout.inconclusive"
 """A rollout reached its deadline without a decision."""
 
+DEADLETTER_CLAIMED = "dev.tidegate.deadletter.claimed"
+"""A run is about to replay these dead letters; it is a record of their own topic."""
+
+DEADLETTER_RELEASED = "dev.tidegate.deadletter.released"
+"""A run has not replayed dead letters that it had claimed."""
+
+DEADLETTER_REPLAYED = "dev.tidegate.deadletter.replayed"
+"""These dead letters were replayed, which is not to say that they succeeded."""
+
+DEADLETTER_DISCARDED = "dev.tidegate.deadletter.discarded"
+"""A person has dealt with these dead letters in another way."""
+
 KNATIVE_PING = "dev.knative.sources.ping"
 """The type of every event of a PingSource, whatever its data."""
 

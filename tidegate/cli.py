@@ -19,7 +19,7 @@ import typer
 
 from common.errors import TidegateError
 from common.redaction import redact
-from tidegate.commands import backtest, batch, demo, doctor, init, publish, replay, rollout, send, serve, status, tail, up
+from tidegate.commands import backtest, batch, deadletters, demo, doctor, init, publish, replay, rollout, send, serve, status, tail, up
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -49,6 +49,7 @@ app.command("backtest")(backtest.backtest)
 app.command("publish")(publish.publish)
 app.command("replay")(replay.replay)
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(deadletters.app, name="deadletters")
 app.command("send")(send.send)
 app.command("tail")(tail.tail)
 app.command("status")(status.status)
@@ -111,9 +112,10 @@ def _version() -> None:
 def _command_of(arguments: Sequence[str]) -> str:
     """The command that the arguments begin with, and a space; an empty string if they begin with none."""
     known = {command.name for command in app.registered_commands}
-    if len(arguments) > 1 and arguments[0] == "rollout" and not arguments[1].startswith("-"):
-        known_here = {command.name or getattr(command.callback, "__name__", "") for command in rollout.app.registered_commands}
-        return f"rollout {arguments[1]} " if arguments[1] in known_here else "rollout "
+    group = {"rollout": rollout.app, "deadletters": deadletters.app}.get(arguments[0]) if arguments else None
+    if group and len(arguments) > 1 and not arguments[1].startswith("-"):
+        known_here = {command.name or getattr(command.callback, "__name__", "") for command in group.registered_commands}
+        return f"{arguments[0]} {arguments[1]} " if arguments[1] in known_here else f"{arguments[0]} "
     if _is_of_batch(arguments):
         return f"{arguments[0]} {arguments[1]} "
     return f"{arguments[0]} " if arguments and arguments[0] in known else ""

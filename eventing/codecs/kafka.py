@@ -79,6 +79,15 @@ def decode(record: Record) -> Event:
     return _with_key(event, record.key)
 
 
+def is_wrapped(record: Record) -> bool:
+    """Return whether `decode` gives the record its attributes, since it is no CloudEvent. Raises InvalidEvent."""
+    headers = dict(record.headers)
+    content_type = _text("content-type", headers.get("content-type"))
+    if any(name.startswith("ce_") for name in headers) or (content_type or "").lower().startswith("application/cloudevents"):
+        return False
+    return content_type is not None or not _is_structured(record.value)
+
+
 def decode_verbatim(record: Record) -> Event:
     """Return the event of a record with its data as it is, JSON or not, and without the record's key.
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from common.errors import InvalidEvent, TidegateError
 from eventing.codecs import kafka as codec
-from eventing.deadletter import ORIGIN, STREAM, Rejection, origin, reduced_forms, to_dead_letter
+from eventing.deadletter import ORIGIN, STREAM, Rejection, origin, reduced_forms, replay_marks, to_dead_letter
 from eventing.event import Event
 from eventing.kafka.errors import KafkaError, RecordTooLarge
 from eventing.kafka.port import Delivery, Producer
@@ -114,6 +114,7 @@ class Writer:
         message = codec.encode(reply, pending.record.key)
         message.headers.append((ORIGIN, origin(pending.record)))
         message.headers.append((STREAM, self._stream))
+        message.headers.extend(replay_marks(pending.record.headers))
         return message
 
     def _produce(self, topic: str, message: codec.Message, targets: Mapping[str, int]) -> tuple[str, Delivery]:

@@ -85,6 +85,22 @@ def test_record_that_is_not_a_dead_letter_is_refused() -> None:
         deadletter.original_record(b"k", b"v", [("ce_id", b"1")])
 
 
+@given(records)
+def test_original_is_returned_at_its_place(record: Record) -> None:
+    letter = letter_of(record)
+    stored = Record(letter.key, letter.value, list(letter.headers), "flights.deadletter", 0, 3)
+    found = deadletter.original_at_origin(stored)
+    assert found == ("flights.departed", 2, 17, record.key, record.value, record.headers)
+    assert deadletter.place_of("flights.departed/2/17") == found[:3]
+
+
+@pytest.mark.parametrize("value", [b"", b"flights", b"a/b/c", b"/1/2", b"a/1/-2", b"a/1/" + b"9" * 5000, b"\xff/\xff/1"])
+def test_malformed_origin_is_refused(value: bytes) -> None:
+    assert deadletter.place_of(value.decode(errors="replace")) is None
+    with pytest.raises(InvalidEvent, match=r"tidegate_origin is .*; it must be a topic, a partition and an offset"):
+        deadletter.origin_of([("tidegate_origin", value)])
+
+
 texts = st.text() | st.sampled_from(["\0" * 100_000, "é" * 100_000])
 nested = st.recursive(
     st.none() | texts | st.integers(-(2**63), 2**63 - 1), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)

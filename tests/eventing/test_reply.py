@@ -9,7 +9,7 @@ from eventing.event import Event
 from eventing.reply import Problem, completed, failed, reply_id
 from eventing.types import INFERENCE_COMPLETED, INFERENCE_FAILED
 
-KEPT = {"subject": "UA1545", "partitionkey": "N14228", "traceparent": "00-a-b-01", "correlationid": "c"}
+KEPT = {"subject": "UA1545", "partitionkey": "N14228", "traceparent": "00-a-b-01", "correlationid": "c", "deadletterreplay": "r"}
 REQUEST = Event({"specversion": "1.0", "id": "7", "source": "/airline", "type": "departed", "other": "x", **KEPT})
 
 DEEP = orjson.loads(b"[" * 1000 + b"]" * 1000)

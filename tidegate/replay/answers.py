@@ -47,17 +47,6 @@ class Answer(NamedTuple):
 MISSING = Answer(Kind.MISSING)
 
 
-class _Original(NamedTuple):
-    """The record in a dead letter, as a record of its topic."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[str, bytes | None]]
-
-
 class AnswerIndex:
     """Collects answers, and finds them when it is complete. Of several answers to an event, the first counts."""
 
@@ -95,8 +84,8 @@ class AnswerIndex:
     def add_dead_letter(self, record: ConsumedRecord) -> None:
         """Add a dead letter; one of a record that was no event, or was too large to be kept, is ignored."""
         try:
-            event = codec.decode(_original(record))
-        except (InvalidEvent, ValueError):
+            event = codec.decode(deadletter.original_at_origin(record))
+        except InvalidEvent:
             return
         self._add(self._id(event), Answer(Kind.REJECTED, written_ms=record.timestamp))
 
@@ -154,11 +143,3 @@ def _key(id_: str) -> int | None:
         return int(id_[:_HEX_DIGITS], 16)
     except ValueError:
         return None
-
-
-def _original(record: ConsumedRecord) -> _Original:
-    """Return the record in a dead letter, at its own place: the id of a record that was no CloudEvent is made of it."""
-    found = deadletter.original_record(record.key, record.value, record.headers)
-    origin = next(value for name, value in reversed(record.headers) if name == deadletter.ORIGIN) or b""
-    topic, partition, offset = origin.decode().rsplit("/", 2)
-    return _Original(topic, int(partition), int(offset), found.key, found.value, found.headers)

@@ -29,7 +29,8 @@ from tidegate.replay.candidate import Candidate, Reply
 from tidegate.replay.errors import NothingToReplay
 from tidegate.replay.reading import read
 from tidegate.replay.tally import Place, Result, Tally
-from tidegate.replay.window import Range, Time, Window, oldest, ranges, shown
+from tidegate.replay.window import Range, Time, Window, oldest, ranges
+from tidegate.times import shown
 
 # Events of a call: as many as the stream worker posts.
 _BATCH = 256

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 from eventing.kafka.port import Consumer, TopicPartition
 from tidegate.replay.errors import InvalidWindow, ReadStalled
+from tidegate.times import milliseconds, shown
 
-_AGO = re.compile(r"(\d+)(ms|s|m|h|d)")
-_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _SECONDS = 20.0
 
 
@@ -61,11 +59,6 @@ class Range(NamedTuple):
     end: int
 
 
-def shown(ms: int) -> str:
-    """Return a time as people write it, in UTC."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
 def parse_window(first: str | None, last: str | None, now: datetime) -> Window:
     """Parse both bounds. Raises InvalidWindow."""
     found = Window(_parse(first, "--from", now), _parse(last, "--to", now))
@@ -81,16 +74,13 @@ def _parse(text: str | None, option: str, now: datetime) -> Bound:
         return None
     if text.isdecimal():
         return Offset(int(text))
-    try:
-        ago = _AGO.fullmatch(text)
-        time = now - timedelta(**{_UNITS[ago[2]]: int(ago[1])}) if ago else datetime.fromisoformat(text)
-        time = time if time.tzinfo else time.replace(tzinfo=UTC)
-        return Time(max(0, round(time.timestamp() * 1000)))
-    except (ValueError, OverflowError):
+    ms = milliseconds(text, now)
+    if ms is None:
         raise InvalidWindow(
             f"{option} is {text!r}, which is neither a time nor an offset",
             remedy="write 2026-11-01T08:00, a duration before now such as 15m, 2h or 7d, or an offset such as 1000",
-        ) from None
+        )
+    return Time(ms)
 
 
 def ranges(consumer: Consumer, topic: str, window: Window) -> dict[TopicPartition, Range]:

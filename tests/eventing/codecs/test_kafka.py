@@ -76,6 +76,19 @@ def test_other_record_is_wrapped_as_by_a_kafka_source() -> None:
     assert kafka.decode(Record(b"\xff", b"1")).get("key") is None
 
 
+@pytest.mark.parametrize(
+    "headers", [[], BINARY, [("content-type", b"application/json")], [("content-type", b"application/cloudevents+json")]]
+)
+@pytest.mark.parametrize("value", [b"{}", b'{"specversion":"1.0","id":"1","source":"/a","type":"t"}'])
+def test_wrapped_records_are_those_that_get_their_place_as_an_id(headers: list[tuple[str, bytes | None]], value: bytes) -> None:
+    record = Record(None, value, headers)
+    try:
+        event = kafka.decode(record)
+    except InvalidEvent:
+        return  # with the content type of an event, and none
+    assert kafka.is_wrapped(record) is (event.id == "partition:3/offset:41")
+
+
 def test_key_does_not_replace_a_partition_key() -> None:
     assert kafka.decode(Record(b"record", b"1", [*BINARY, ("ce_partitionkey", b"event")])).get("partitionkey") == "event"
     assert kafka.decode(Record(b"\xff", b"1", BINARY)).get("partitionkey") is None

@@ -111,6 +111,17 @@ async def test_output_offset_is_set_when_it_is_acknowledged() -> None:
     assert not failures
 
 
+async def test_mark_of_a_replay_is_carried_on_to_the_output() -> None:
+    producer = Producer()
+    writer = Writer(producer, SETTINGS, Topics({"out": 4, "dead": 4}), lambda error: pytest.fail(str(error)))
+    tracker = PartitionTracker(5, 0, Checkpoint({}), {})
+    for number, marks in enumerate([[], [("tidegate_replay", b"run/dead/0/7")]]):
+        headers: list[tuple[str, bytes | None]] = [*marks]
+        tracker.add(Record(number, headers=headers)).result = REPLY
+    writer.write(tracker, tracker.take())
+    assert [headers.get("tidegate_replay") for *_, headers in producer.sent] == [None, b"run/dead/0/7"]
+
+
 async def test_refused_output_stops_the_worker_and_is_not_committed() -> None:
     failure: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
     producer = Producer()
