@@ -132,7 +132,7 @@ class Replacements:
         self.counts[BURST] += 1
 
     async def _gone(self, service: str, pid: int) -> None:
-        while any(replica.pid == pid for replica in await self._place.replicas(service)):  # noqa: ASYNC110 no event tells
+        while any(replica.pid == pid for replica in await self._place.replicas(service)):  # noqa: ASYNC110 no event says so
             await asyncio.sleep(0.05)
 
 

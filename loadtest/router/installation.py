@@ -112,7 +112,7 @@ class Installation:
         found: list[Replica] = []
         try:
             async with asyncio.timeout(_READY_SECONDS):
-                while len(found := await self.replicas(name)) < count:  # noqa: ASYNC110 no event tells
+                while len(found := await self.replicas(name)) < count:  # noqa: ASYNC110 no event says so
                     await asyncio.sleep(_TICK_SECONDS)
         except TimeoutError:
             raise Refused(f"{name} has {len(found)} instead of {count} replicas after {_READY_SECONDS:g} s.") from None

@@ -212,7 +212,7 @@ async def _until_taken(routers: Routers, percent: int) -> None:
     expected, spread = _PROBES * percent / 100, _DEVIATIONS * sqrt(_PROBES * percent / 100)
     for process in routers.processes:
         async with _connected(process.port) as connection, asyncio.timeout(_TOOK_SECONDS):
-            while abs((await _tags_of_batch(connection, probes)).count(CANARY) - expected) > spread:  # noqa: ASYNC110 no event tells
+            while abs((await _tags_of_batch(connection, probes)).count(CANARY) - expected) > spread:  # noqa: ASYNC110 no event says so
                 await asyncio.sleep(_TICK_SECONDS)
 
 

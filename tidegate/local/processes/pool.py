@@ -99,7 +99,7 @@ class Pool:
             self.request_finished(replica)
 
     def check(self, replica: Replica) -> None:
-        """Find out whether a replica still accepts connections: one that others have told to stop finishes its requests.
+        """Find out whether a replica still accepts connections: one that others stop finishes its requests.
 
         Otherwise requests would be sent to it over connections that it is about to close.
         """

@@ -70,7 +70,7 @@ async def test_busy_replica_drains_until_its_last_request(make: Make, until: Unt
 
 
 async def test_lost_replica_finishes_its_work_and_is_replaced(make: Make, until: Until, tmp_path: Path) -> None:
-    """One that refuses connections may have been told to stop, and has outcomes to send then."""
+    """One that refuses connections may be stopping, and has outcomes to send then."""
     pool = make(
         """
 import signal, sys, time
