@@ -36,12 +36,12 @@ def losses(state: State) -> str:
     """The losses of both arms, as the rest of a sentence."""
     loss = state.correctness.loss
     name = "log loss" if loss.kind == "log" else "absolute error"
-    return f"{_loss(loss.canary, name, loss.kind)} from it, and {_loss(loss.rest, name, loss.kind)} from the others"
+    return f"{name} {_loss(loss.canary, loss.kind)} labelled keys of it, {_loss(loss.rest, loss.kind)} of the others"
 
 
-def _loss(arm: ArmLoss, name: str, kind: str) -> str:
-    wrong = f" and {arm.wrong / arm.keys:.1%} wrong" if kind == "log" and arm.keys else ""
-    return f"{name} {arm.loss:.4g}{wrong} of {arm.keys} labelled keys"
+def _loss(arm: ArmLoss, kind: str) -> str:
+    wrong = f" with {arm.wrong / arm.keys:.1%} wrong" if kind == "log" and arm.keys else ""
+    return f"{arm.loss:.4g}{wrong} in {arm.keys}"
 
 
 def number(value: float) -> str:

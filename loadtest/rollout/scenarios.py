@@ -65,7 +65,10 @@ EQUAL_LOSSES = (
     _labelled("the same; labels up to 8 of 10 windows late", traffic=_STICKY, base=0.05, last=0.5, delay=8),
     _labelled("the same; by absolute error", traffic=_STICKY, base=0.05, last=0.5, delay=8, loss="absolute"),
     replace(
-        _labelled("the same; three routers, 30% of outcomes delivered again, disorder, restarts", traffic={**_STICKY, "routers": 3}),
+        _labelled(
+            "correctness: ramp; sticky keys; three routers, 30% of outcomes delivered again, disorder, restarts",
+            traffic={**_STICKY, "routers": 3},
+        ),
         duplicates=0.3,
         restart=3,
     ),

@@ -124,7 +124,7 @@ async def test_labels_after_a_restart_roll_a_wrong_canary_back(api: Api, sink: R
     await sink.has(1)
     (reported,) = sink.events
     assert (reported.type, reported.value()["metric"]) == ("dev.tidegate.rollout.rolledback", "correctness")
-    assert "its predictions come true less often: log loss 2.303 and 100.0% wrong" in reported.value()["sentence"]
+    assert "its predictions come true less often: log loss 2.303 with 100.0% wrong in " in reported.value()["sentence"]
     assert await running.post(rest[0]) == 204, "a rollout that is over takes no labels"
     assert state_of(api.service()) == state
 

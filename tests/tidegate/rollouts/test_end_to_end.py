@@ -20,6 +20,7 @@ from common import http_client
 from eventing.codecs import http
 from eventing.codecs.http import Message, Mode
 from eventing.event import Event
+from eventing.label import Label
 from tidegate.cli import run
 from tidegate.local.up import Up, UpSettings, up
 
@@ -28,7 +29,7 @@ Call = Callable[..., Awaitable[tuple[int, str]]]
 ROOT = Path(__file__).parents[3]
 MANIFESTS = ROOT / "manifests"
 POLICY = "{steps: [50, 100], minimumKeys: 20, minimumDuration: 0, alpha: 0.05, beta: 0.2, maximumErrors: 0.4, deadline: 1h}"
-# A model that answers each request with its version; one called `broken` fails.
+# A model with a score for each request; one called `broken` fails, and one called `wrong` gives the opposite score.
 MODEL = """
 import json, os, signal, sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -36,10 +37,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         broken = os.environ["VERSION"] == "broken" and self.command == "POST"
-        output = {"name": "y", "datatype": "FP64", "shape": [1], "data": [1.0]}
-        data = json.dumps({"error": "broken"} if broken else {"model_name": "flights", "outputs": [output]}).encode()
+        output = {"name": "y", "datatype": "FP64", "shape": [1], "data": [0.1 if os.environ["VERSION"] == "wrong" else 0.9]}
+        answer = {"model_name": "flights", "id": json.loads(body or "{}").get("id"), "outputs": [output]}
+        data = json.dumps({"error": "broken"} if broken else answer).encode()
         self.send_response(500 if broken else 200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
@@ -108,16 +110,25 @@ class Decisions:
 
 
 @asynccontextmanager
-async def traffic(here: Up) -> AsyncIterator[None]:
-    """Requests with many keys, through the router, until the context ends. No caller sees a failure."""
-    address = f"http://router.localhost:{here.running.gateway.rpartition(':')[2]}/v2/models/flights/infer"
+async def traffic(here: Up, *, labelled: bool = False) -> AsyncIterator[None]:
+    """Requests with many keys, through the router, until the context ends. No caller sees a failure.
+
+    If they are `labelled`, the Broker gets what happened after each: what the score 0.9 is right about.
+    """
+    port = here.running.gateway.rpartition(":")[2]
+    address, broker = f"http://router.localhost:{port}/v2/models/flights/infer", f"http://broker-ingress.localhost:{port}/default/tidegate"
     body = {"inputs": [{"name": "x", "datatype": "FP64", "shape": [1], "data": [1.0]}]}
     keys = itertools.count()
 
     async def call(client: aiohttp.ClientSession) -> None:
         while True:
-            async with client.post(address, json=body, headers={"Tidegate-Routing-Key": f"key-{next(keys)}"}) as answer:
+            name = f"key-{next(keys)}"
+            async with client.post(address, json={"id": name, **body}, headers={"Tidegate-Routing-Key": name}) as answer:
                 assert answer.status == 200, await answer.text()
+            if labelled:
+                message = http.encode([Label(model="flights", value=True, prediction=name).to_event()], Mode.BINARY)
+                async with client.post(broker, data=message.body, headers=dict(message.headers)) as answer:
+                    assert answer.status == 202, await answer.text()
             await asyncio.sleep(0.02)  # two cores are shared with the processes
 
     async with http_client.session(timeout_seconds=60) as client, asyncio.TaskGroup() as group:
@@ -160,7 +171,7 @@ def running(tmp_path: Path, decided: tuple[Decisions, str]) -> AbstractAsyncCont
     return up(UpSettings(manifests=objects, port=0, state_dir=tmp_path / "state", project_root=tmp_path))
 
 
-async def test_good_canary_is_promoted_and_a_broken_one_rolled_back(
+async def test_good_canary_is_promoted_and_a_broken_or_wrong_one_rolled_back(
     running: AbstractAsyncContextManager[Up], decided: tuple[Decisions, str], tidegate_here: Call, tmp_path: Path
 ) -> None:
     policy = tmp_path / "policy.yaml"
@@ -186,8 +197,16 @@ async def test_good_canary_is_promoted_and_a_broken_one_rolled_back(
         traffic_now = here.controller.store.get("services", "flights")["spec"]["traffic"]
         assert [(target["revisionName"], target["percent"]) for target in traffic_now] == [("flights-00002", 100)]
 
-        assert sorted(await decided[0].types(4)) == ["promoted", "rolledback", "started", "started"]
+        here.apply({**model("wrong"), "spec": {**model("wrong")["spec"], "traffic": traffic_now}})
+        labels = tmp_path / "labels.yaml"
+        labels.write_text("{steps: [50], minimumDuration: 0, alpha: 0.05, deadline: 1h}")
+        async with traffic(here, labelled=True):
+            status, text = await tidegate_here("rollout", "start", "flights", "--policy", str(labels), "--wait")
+        assert status == 3, text
+        assert "flights-00004 is rolled back: its predictions come true less often" in " ".join(text.split())
+
+        assert sorted(await decided[0].types(6)) == ["promoted", "rolledback", "rolledback", "started", "started", "started"]
         reasons = [event["reason"] for event in here.controller.store.list("events")]
-        assert sorted(reasons) == ["RolloutPromoted", "RolloutRolledBack", "RolloutStarted", "RolloutStarted"]
+        assert sorted(reasons) == ["RolloutPromoted", *["RolloutRolledBack"] * 2, *["RolloutStarted"] * 3]
         status, text = await tidegate_here("rollout", "history", "flights")
-        assert (status, "flights-00003 is rolled back" in " ".join(text.split())) == (0, True), text
+        assert (status, "flights-00004 is rolled back" in " ".join(text.split())) == (0, True), text
