@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, default=150.0, help="requests per second, at most (default: %(default)g)")
     parser.add_argument("--kills", type=int, default=10, help="SIGKILLs of each kind of replica (default: %(default)s)")
     parser.add_argument("--pause", type=float, default=2.0, help="mean seconds between two changes (default: %(default)g)")
-    parser.add_argument("--least", type=int, default=4, help="replacements, at least, and twice the releases (default: %(default)s)")
+    parser.add_argument("--least", type=int, default=4, help="replacements at least, with half as many releases (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="seed of requests and changes (default: random, printed)")
     parser.add_argument("--models", type=Path, default=Path("functions/flights/models"), help="with v1 and v2 (default: %(default)s)")
     parser.add_argument("--folder", type=Path, help="where state and logs are kept (default: a temporary folder)")
