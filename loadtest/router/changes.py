@@ -34,7 +34,7 @@ _KILLS = {KILLED_ROUTER: ROUTER, KILLED_FUNCTION: MODEL}
 class Given:
     """What is to be done: `pause` is the mean time between two changes, in seconds, `kills` those of each kind.
 
-    There are at least `least` releases and replacements, with more requests if these take longer.
+    There are at least `least` replacements and half as many releases, with more requests if these take longer.
     """
 
     requests: int
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, default=150.0, help="requests per second, at most (default: %(default)g)")
     parser.add_argument("--kills", type=int, default=10, help="SIGKILLs of each kind of replica (default: %(default)s)")
     parser.add_argument("--pause", type=float, default=2.0, help="mean seconds between two changes (default: %(default)g)")
-    parser.add_argument("--least", type=int, default=4, help="releases and replacements, at least (default: %(default)s)")
+    parser.add_argument("--least", type=int, default=4, help="replacements at least, with half as many releases (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="seed of requests and changes (default: random, printed)")
     parser.add_argument("--models", type=Path, default=Path("functions/flights/models"), help="with v1 and v2 (default: %(default)s)")
     parser.add_argument("--folder", type=Path, help="where state and logs are kept (default: a temporary folder)")
@@ -96,7 +96,7 @@ async def measure(given: Given, folder: Path) -> Found:
         await _while(
             traffic.send(given.requests, given.rate),
             ending,
-            repeated(releases.release, ending, _chance(given, 3), pause=given.pause, least=given.least),
+            repeated(releases.release, ending, _chance(given, 3), pause=given.pause, least=given.least // 2),
             repeated(replacements.replace, ending, _chance(given, 4), pause=given.pause, least=given.least),
             then=lambda: traffic.send(ceil(given.rate), given.rate),
         )

@@ -49,8 +49,8 @@ def test_no_request_fails_while_releases_and_restarts_change_everything(
     report = capsys.readouterr().out
     assert status == 0, report
     assert re.search(r"^[1-9][\d,]* requests in .* 0 failed$", report, re.MULTILINE)
-    changed = ("SIGTERM of a router's replica", "SIGTERM of a function's replica", "revision of the router deployed", "rolled back")
-    for change in (*changed, "`tidegate rollout abort`", "`tidegate rollout promote`"):
+    changed = ("SIGTERM of a router's replica", "SIGTERM of a function's replica", "revision of the router deployed", "promoted")
+    for change in (*changed, "`tidegate rollout start`", "`tidegate rollout abort`"):
         assert re.search(rf"^\| {change} \| [1-9]", report, re.MULTILINE), report
 
 

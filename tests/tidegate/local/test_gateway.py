@@ -163,7 +163,7 @@ async def test_replica_that_others_stop_gets_no_more_requests(running: Running, 
             return response.status
 
     async with running(service(command=["python", "-c", ENDING], timeoutSeconds=5)) as here:
-        assert await asyncio.gather(ask("/both"), ask("/both")) == [200, 200]  # over two connections, which are kept
+        assert [*await asyncio.gather(ask("/both"), ask("/both"))] == [200, 200]  # over two connections, which are kept
         (replica,) = here.controller.revisions["hello-00001"].pool.ready
         os.kill(replica.process.pid, signal.SIGTERM)
         async with asyncio.timeout(20):
