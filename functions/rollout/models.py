@@ -15,7 +15,7 @@ from eventing.label import Label
 from eventing.outcome import Outcome
 from functions.rollout.cluster import Cluster, Conflict, NotFound, Refused
 from functions.rollout.delivery import Delivery
-from functions.rollout.metrics import Metrics
+from functions.rollout.metrics import Metrics, OutcomeResult
 from functions.rollout.turn import Turn, needs_turn, turn
 from functions.runtime.errors import Overloaded
 from functions.runtime.knative.client import ApiError
@@ -169,7 +169,7 @@ class Models:
             for request in requests:
                 _fail(request.done, error if isinstance(error, ApiError) else ApiError("internal error; see the log."))
             return True
-        result = "no-rollout" if found.patch is None else "applied"
+        result: OutcomeResult = "no-rollout" if found.patch is None else "applied"
         self._metrics.outcomes(result, len(outcomes) - found.ignored)
         self._metrics.outcomes("ignored", found.ignored)
         self._metrics.labels(result, len(labels))
