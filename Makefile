@@ -10,10 +10,10 @@ FUNCTION ?= flights
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup engines azurite demo train images pin-base test e2e e2e-lite lint format types docs bench bench-batch compare loadtest lock clean
+.PHONY: help setup engines azurite demo demo-rollback train images pin-base test e2e e2e-lite lint format types docs bench bench-batch compare loadtest lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z][a-z2-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z2-]*:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.dev ## Install everything for development into .venv
 
@@ -23,6 +23,9 @@ azurite: $(VENV)/.azurite ## Install the server of Azure Blob Storage for tests 
 
 demo: $(VENV)/.demo ## Run the main job on this machine: flights in, delays out
 	$(BIN)/tidegate demo $(ARGS)
+
+demo-rollback: $(VENV)/.demo ## Roll out a model that is wrong, and see it rolled back by the outcomes
+	$(BIN)/tidegate demo --rollback $(ARGS)
 
 train: $(VENV)/.demo ## Train the example, or another model function: FUNCTION=name
 	$(BIN)/python -m functions.$(FUNCTION).train $(ARGS)

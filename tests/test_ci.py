@@ -60,7 +60,7 @@ def ci(tmp_path: Path) -> Run:
     return run
 
 
-STEPS = ["lint", "types", "docs", "engines", "test", "demo", "bench"]
+STEPS = ["lint", "types", "docs", "engines", "test", "demo", "demo-rollback", "bench"]
 
 
 def test_run_without_an_api_server_lists_the_skipped_steps(ci: Run) -> None:
@@ -85,7 +85,7 @@ def test_existing_cluster_is_used_and_not_deleted(ci: Run) -> None:
         ci.program(tool)
     done = ci("bash", ".ci/run")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert ci.targets == ["lint", "types", "docs", "engines", "azurite", "test", "e2e-lite", "demo", "bench"]
+    assert ci.targets == ["lint", "types", "docs", "engines", "azurite", "test", "e2e-lite", "demo", "demo-rollback", "bench"]
     assert not [line for line in ci.log if line.startswith(("kind", "kubectl"))]
     assert "make e2e-lite" not in done.stdout.partition("== total:")[2]
 

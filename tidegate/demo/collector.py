@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -39,12 +40,12 @@ class Collected:
 
 
 class Collector:
-    """A context manager that reads both topics from their current end, in a thread."""
+    """A context manager that reads both topics from their current end, in a thread, which calls `on_scored` for each score."""
 
-    def __init__(self, broker: Broker, scored: str, deadletter: str) -> None:
+    def __init__(self, broker: Broker, scored: str, deadletter: str, on_scored: Callable[[str], None]) -> None:
         self.collected = Collected()
         self.error: Exception | None = None
-        self._scored, self._deadletter = scored, deadletter
+        self._scored, self._deadletter, self._on_scored = scored, deadletter, on_scored
         self._consumer = cluster_of(broker).consumer()
         self._changed = threading.Condition()
         self._stopping = threading.Event()
@@ -97,4 +98,5 @@ class Collector:
             self.collected.scored[name] = Scored(
                 version=version, key=key, score=orjson.loads(record.value or b"")["late"], written_ms=record.timestamp
             )
+            self._on_scored(name)
         self.collected.copies[name] += 1

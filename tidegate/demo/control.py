@@ -82,9 +82,27 @@ class Workbench:
         return status
 
     def pid_of(self, name: str) -> int | None:
-        """The busiest ready process of a service or a deployment; None if there is none."""
-        ready = [replica for owner, replica in replicas(self.status()) if owner == name and replica["state"] == "ready"]
+        """The busiest ready process of a service or a deployment; None if there is none.
+
+        Of a service with several revisions, it is one of that with the most traffic: if a canary's process ends, the
+        stable revision answers for it, which is another matter.
+        """
+        status = self.status()
+        service = status["services"].get(name)
+        if service:
+            found = max(service["revisions"], key=lambda revision: (revision["percent"], len(revision["replicas"])))["replicas"]
+        else:
+            found = [replica for owner, replica in replicas(status) if owner == name]
+        ready = [replica for replica in found if replica["state"] == "ready"]
         return max(ready, key=lambda replica: replica["in_flight"])["pid"] if ready else None
+
+    def address_of(self, kind: str, name: str) -> str:
+        """The URL of a receiver of events. Raises DemoFailed."""
+        receivers = self.status()["eventing"]["receivers"]
+        found = next((item["address"] for item in receivers if (item["kind"], item["name"]) == (kind, name)), "")
+        if not found:
+            raise DemoFailed(f"the {kind} {name} has no address", remedy="run `tidegate status` for the reason")
+        return found
 
     def command(self, *words: str) -> dict[str, Any]:
         """Run a `tidegate` command beside it. Returns what it prints as JSON. Raises DemoFailed."""

@@ -19,6 +19,13 @@ class Offline:
     def __init__(self, models: Path, versions: Sequence[str]) -> None:
         self._boosters = {version: xgb.Booster(model_file=models / version / "model.ubj") for version in versions}
 
+    @classmethod
+    def of(cls, *folders: Path) -> Offline:
+        """The versions in these folders, each of which has the version's name."""
+        found = cls(Path(), ())
+        found._boosters = {folder.name: xgb.Booster(model_file=folder / "model.ubj") for folder in folders}
+        return found
+
     def scores(self, version: str, records: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
         """The scores of records by one version, (records,) float32."""
         booster = self._boosters[version]

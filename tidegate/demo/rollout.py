@@ -1,93 +1,95 @@
-"""Rollout of a second version beside the first, by the official Kubernetes client."""
+"""A rollout of a second version beside the first: what runs, what is deployed, and the policy."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from functions.runtime.knative.objects import SERVICES, SERVING_GROUP, SERVING_VERSION, condition
+import yaml
+
+from functions.rollout.policy import POLICY, Policy, policy_of
 from tidegate.demo.control import DemoFailed, Workbench
-from tidegate.demo.objects import connect
-from tidegate.local.objects.manifests import DEFAULT_NAMESPACE
+from tidegate.demo.services import KnativeServices
+from tidegate.local.eventing.overview import EventingStatus
 from tidegate.progress import ProgressReporter
 
-MODEL, STABLE, CANARY, WEIGHT = "flights", "v1", "v2", 0.10
+MODEL, STABLE, CANARY = "flights", "v1", "v2"
 MODELS = Path("functions/flights/models")
-# The arguments by which the Kubernetes client finds Knative Services.
-_RESOURCE = (SERVING_GROUP, SERVING_VERSION, DEFAULT_NAMESPACE, SERVICES)
+MANIFESTS = Path("manifests")
+# What a rollout needs beside the functions: outcomes, a Broker that carries them, and the function that decides.
+PARTS = ("base", "components/kafka-broker", "components/router-outcomes", "components/rollout")
+_READY_SECONDS = 60.0
+# Between two writes of the rollout function: shorter than by default, as the steps are, and with many labels.
+_GATHER_SECONDS = "0.5"
 
-Object = dict[str, Any]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """A rollout: its versions with their revisions, and its policy as YAML."""
+
+    stable: str
+    canary: str
+    revisions: dict[str, str]
+    policy: str
+
+    @property
+    def steps(self) -> list[int]:
+        return list(self._policy.steps)
+
+    @property
+    def minimum_labels(self) -> int:
+        correctness = self._policy.metrics.correctness
+        return correctness.minimum_labels if correctness else 0
+
+    @property
+    def _policy(self) -> Policy:
+        return policy_of({POLICY: self.policy})
 
 
-def roll_out(workbench: Workbench, reporter: ProgressReporter) -> None:
-    """Pin v1, which the manifests have, by its revision; create v2; give v2 its share.
+def kustomize(state_dir: Path) -> Path:
+    """Write a kustomization of PARTS into the state folder. It only lists folders, which needs no kubectl."""
+    folder = state_dir / "manifests"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    resources = [str((MANIFESTS / part).resolve()) for part in PARTS]
+    document = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": resources}
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+    return folder
 
-    So no request meets an unpinned version.
+
+def deploy(workbench: Workbench, stable: Path, canary: Path, policy: str, reporter: ProgressReporter) -> Rollout:
+    """Give all traffic to the model in one folder, by the name of its revision, then create a revision of another one.
+
+    So no request meets a revision that is not pinned. The new one has no traffic, and a tag by which it can be called.
     """
-    reporter.step(f"Rolling out {CANARY} beside {STABLE}, through the Kubernetes API: {1 - WEIGHT:.0%} and {WEIGHT:.0%} by revision name")
-    services = KnativeServices(Path(workbench.running.kubeconfig))
-    try:
-        stable = services.wait_ready(MODEL)["status"]["latestReadyRevisionName"]
-        services.set_traffic(MODEL, [{"revisionName": stable, "percent": 100, "tag": STABLE}])
-        canary = services.set_env(MODEL, "TIDEGATE_MODEL", str(MODELS / CANARY))["status"]["latestReadyRevisionName"]
-        percent = round(100 * WEIGHT)
-        services.set_traffic(
-            MODEL,
-            [
-                {"revisionName": stable, "percent": 100 - percent, "tag": STABLE},
-                {"revisionName": canary, "percent": percent, "tag": CANARY},
-            ],
-        )
-    finally:
-        services.close()
-    reporter.say(f"  {stable} is {STABLE}, {canary} is {CANARY}")
+    reporter.step(f"Deploying {canary.name} beside {stable.name}, without traffic, through the Kubernetes API")
+    with KnativeServices(Path(workbench.running.kubeconfig)) as services:
+        services.set_env("rollout", "TIDEGATE_GATHER_SECONDS", _GATHER_SECONDS)
+        first = services.set_env(MODEL, "TIDEGATE_MODEL", str(stable))["status"]["latestReadyRevisionName"]
+        everything = {"revisionName": first, "percent": 100, "tag": "stable"}
+        services.set_traffic(MODEL, [everything])
+        second = services.set_env(MODEL, "TIDEGATE_MODEL", str(canary))["status"]["latestReadyRevisionName"]
+        services.set_traffic(MODEL, [everything, {"revisionName": second, "percent": 0, "tag": "canary"}])
+    reporter.say(f"  {first} is {stable.name}, {second} is {canary.name}")
+    return Rollout(stable=stable.name, canary=canary.name, revisions={stable.name: first, canary.name: second}, policy=policy)
 
 
-class KnativeServices:
-    """Knative Services by the official Kubernetes client, as on any cluster."""
-
-    def __init__(self, kubeconfig: Path) -> None:
-        from kubernetes import client, watch
-
-        self._client = connect(kubeconfig)
-        self._api: Any = client.CustomObjectsApi(self._client)
-        self._watch: Any = watch.Watch
-
-    def close(self) -> None:
-        self._client.close()
-
-    def get(self, name: str) -> Object:
-        found: Object = self._api.get_namespaced_custom_object(*_RESOURCE, name)
-        return found
-
-    def set_traffic(self, name: str, traffic: list[Object]) -> Object:
-        """Patch the traffic block, with the resourceVersion that was read: a change in between is not overwritten."""
-        version = self.get(name)["metadata"]["resourceVersion"]
-        body = {"metadata": {"resourceVersion": version}, "spec": {"traffic": traffic}}
-        self._api.patch_namespaced_custom_object(*_RESOURCE, name, body)
-        return self.wait_ready(name)
-
-    def set_env(self, name: str, variable: str, value: str) -> Object:
-        """Change one environment variable of the template, which creates a revision."""
-        found = self.get(name)
-        (container,) = found["spec"]["template"]["spec"]["containers"]
-        next(item for item in container["env"] if item["name"] == variable)["value"] = value
-        self._api.replace_namespaced_custom_object(*_RESOURCE, name, found)
-        return self.wait_ready(name)
-
-    def wait_ready(self, name: str, seconds: int = 30) -> Object:
-        """Watch the object until its newest specification is ready. Raises DemoFailed."""
-        watcher = self._watch()
-        stream = watcher.stream(self._api.list_namespaced_custom_object, *_RESOURCE, timeout_seconds=seconds)
-        for event in stream:
-            found: Object = event["object"]
-            if found["metadata"]["name"] == name and _is_ready(found):
-                watcher.stop()
-                return found
-        raise DemoFailed(f"the Knative Service {name} was not ready after {seconds} s", remedy="run `tidegate status` for the reason")
+def start(workbench: Workbench, rollout: Rollout, reporter: ProgressReporter) -> None:
+    """Start the rollout by `tidegate rollout`, which writes the policy into an annotation of the Knative Service."""
+    wait_until_ready(workbench)
+    policy = workbench.state_dir / "policy.yaml"
+    policy.write_text(rollout.policy)
+    reporter.step(f"Starting the rollout of {rollout.canary}: `tidegate rollout start {MODEL} --policy {policy}`, which has")
+    for line in rollout.policy.splitlines():
+        reporter.say(f"    {line}")
+    workbench.command("rollout", "start", MODEL, "--policy", str(policy))
 
 
-def _is_ready(found: Object) -> bool:
-    ready = condition(found, "Ready")
-    observed = found.get("status", {}).get("observedGeneration")
-    return observed == found["metadata"]["generation"] and ready is not None and ready["status"] == "True"
+def wait_until_ready(workbench: Workbench) -> None:
+    """Wait for Broker and Triggers. Raises DemoFailed."""
+    status = workbench.wait_until(_READY_SECONDS, lambda status: not _not_ready(status["eventing"]))
+    if waiting := _not_ready(status["eventing"]):
+        raise DemoFailed(f"not ready after {_READY_SECONDS:.0f} s: {', '.join(waiting)}", remedy="run `tidegate status` for the reason")
+
+
+def _not_ready(eventing: EventingStatus) -> list[str]:
+    return [f"{item['name']} ({item['reason']})" for item in (*eventing["receivers"], *eventing["triggers"]) if not item["ready"]]

@@ -17,35 +17,34 @@ from functions.batch.run import inspection
 from tidegate.demo import batch_checks, jobs, objects
 from tidegate.demo.batch_checks import Done
 from tidegate.demo.control import DemoFailed, Workbench
-from tidegate.demo.december import December, Output
 from tidegate.demo.event_reader import EventReader
 from tidegate.demo.jobs import Batch
+from tidegate.demo.november import November, Output
 from tidegate.demo.objects import Object, Objects
 from tidegate.demo.results import Results
-from tidegate.demo.rollout import MODEL
-from tidegate.local.eventing.overview import EventingStatus, JobStatus
+from tidegate.demo.rollout import MODEL, wait_until_ready
+from tidegate.local.eventing.overview import JobStatus
 from tidegate.progress import ProgressReporter
 
 _BROKER_TOPIC = "knative-broker-default-tidegate"
 # Enough parts to show that they are kept, and so few that the process is still at work.
 _KILL_AFTER_PARTS = 5
-_READY_SECONDS = 60.0
 _EVENT_SECONDS = 60.0
 # To the time of the PingSource, which must be created before it, also beside other work on the machine.
 _LEAD = timedelta(seconds=4)
 
 
-def score_by_events(workbench: Workbench, december: December, results: Results, reporter: ProgressReporter) -> None:
-    """Connect the JobSink of the manifests with a Broker, then start a batch by an event, and one by a schedule."""
-    reporter.step("Creating a Broker, and a Trigger that starts batches, through the Kubernetes API")
+def score_by_events(workbench: Workbench, november: November, results: Results, reporter: ProgressReporter) -> None:
+    """Connect the JobSink of the manifests with the Broker, then start a batch by an event, and one by a schedule."""
+    reporter.step("Creating a Trigger that starts batches, through the Kubernetes API")
     with ExitStack() as stack:
         cluster = stack.enter_context(Objects(Path(workbench.running.kubeconfig)))
         # On a cluster, the files are on a volume.
-        cluster.set_job_env("batch", "TIDEGATE_BATCH_PATHS", str(december.folder))
-        cluster.create(*objects.component("kafka-broker"), *objects.component("batch-events"))
-        _wait_until_ready(workbench)
+        cluster.set_job_env("batch", "TIDEGATE_BATCH_PATHS", str(november.folder))
+        cluster.create(*objects.component("batch-events"))
+        wait_until_ready(workbench)
         broker = stack.enter_context(EventReader(workbench.broker, _BROKER_TOPIC))
-        triggered = _Triggered(workbench, december, broker, results, reporter)
+        triggered = _Triggered(workbench, november, broker, results, reporter)
         triggered.by_event()
         triggered.by_schedule(cluster)
 
@@ -55,15 +54,15 @@ class _Triggered:
     """The two batches. `broker` reads the events that reach the Broker."""
 
     workbench: Workbench
-    december: December
+    november: November
     broker: EventReader
     results: Results
     reporter: ProgressReporter
 
     def by_event(self) -> None:
         """Request a batch by an event, and kill its process once."""
-        self.reporter.step(f"Sending {BATCH_REQUESTED} for the days of December; the process of its Job is killed on the way")
-        days, output = self.december.by_day(), self.december.folder / "days-scored"
+        self.reporter.step(f"Sending {BATCH_REQUESTED} for the days of November; the process of its Job is killed on the way")
+        days, output = self.november.by_day(), self.november.folder / "days-scored"
         data = {"model": MODEL, "input": str(days), "output": str(output), "key": "tailnum"}
         sent = self.workbench.command("send", BATCH_REQUESTED, "--data", orjson.dumps(data).decode())
         started = [step for step in sent["deliveries"] if step["job"]]
@@ -76,14 +75,14 @@ class _Triggered:
         completed = self._completed(output)
         self.results.checks.append(batch_checks.retried(left, failed=job["failed"], succeeded=job["succeeded"]))
         if left and completed:
-            self.results.checks.append(batch_checks.resumed(left, scored=completed["scored"], rows=self.december.rows))
+            self.results.checks.append(batch_checks.resumed(left, scored=completed["scored"], rows=self.november.rows))
         self._check("event", output, batch.run, completed)
         kept = {"parts_kept": left.parts, "rows_kept": left.rows} if left else {}
         self.results.report["batch_by_event"] = {"attempts": job["succeeded"] + job["failed"], **kept}
 
     def _killed_once(self, name: str, batch: Batch, parts: int) -> tuple[Done | None, JobStatus]:
         """Kill the Job's process in the middle, and wait until its next attempt is complete."""
-        with self.reporter.progress("scored", self.december.rows, "rows") as progress:
+        with self.reporter.progress("scored", self.november.rows, "rows") as progress:
 
             def show() -> None:
                 progress.show(batch.done.rows, progress.note)
@@ -99,8 +98,8 @@ class _Triggered:
         known = jobs.names(self.workbench.status())
         due = datetime.now(UTC).replace(microsecond=0) + _LEAD
         self.reporter.step(f"Creating the PingSource nightly-batch with another schedule: once, at {due:%H:%M:%S} UTC")
-        folder, yesterday = self.december.folder, (due - timedelta(days=1)).date()
-        shutil.copyfile(self.december.source, folder / f"departures-{yesterday}.parquet")
+        folder, yesterday = self.november.folder, (due - timedelta(days=1)).date()
+        shutil.copyfile(self.november.source, folder / f"departures-{yesterday}.parquet")
         cluster.create(_nightly(folder, due))
         name = jobs.wait_for_start(self.workbench, known)
         self.reporter.say(f"  it has started the Job {name}")
@@ -119,7 +118,7 @@ class _Triggered:
         return found.value() if found else None
 
     def _check(self, name: str, output: Path, run: str, completed: Mapping[str, Any] | None) -> None:
-        self.results.checks += self.december.check(name, Output.read(output))
+        self.results.checks += self.november.check(name, Output.read(output))
         digest = inspection.state_of(str(output), run).get("digest")
         self.results.checks.append(batch_checks.completion(name, completed, run=run, digest=digest))
 
@@ -133,13 +132,3 @@ def _nightly(folder: Path, due: datetime) -> Object:
     }
     schedule = f"{due.second} {due.minute} {due.hour} {due.day} {due.month} *"
     return {**item, "spec": {**item["spec"], "schedule": schedule, "data": orjson.dumps(data).decode()}}
-
-
-def _wait_until_ready(workbench: Workbench) -> None:
-    status = workbench.wait_until(_READY_SECONDS, lambda status: not _not_ready(status["eventing"]))
-    if waiting := _not_ready(status["eventing"]):
-        raise DemoFailed(f"not ready after {_READY_SECONDS:.0f} s: {', '.join(waiting)}", remedy="run `tidegate status` for the reason")
-
-
-def _not_ready(eventing: EventingStatus) -> list[str]:
-    return [f"{item['name']} ({item['reason']})" for item in (*eventing["receivers"], *eventing["triggers"]) if not item["ready"]]

@@ -10,7 +10,7 @@ import pytest
 
 from tidegate import cli
 from tidegate.demo.control import Workbench
-from tidegate.demo.rollout import KnativeServices
+from tidegate.demo.services import KnativeServices
 
 Call = Callable[..., subprocess.CompletedProcess[str]]
 MODEL = "flights"

@@ -23,7 +23,7 @@ from tests.fixtures.frames import flights_frame
 from tests.tidegate.commands.conftest import MODEL
 from tidegate.commands.options import router
 from tidegate.demo.control import Workbench
-from tidegate.demo.rollout import KnativeServices
+from tidegate.demo.services import KnativeServices
 
 ROWS, KEYS = 6_000, 300
 # Several requests, so that a key is in many of them.

@@ -8,7 +8,7 @@ from typing import Any
 from tidegate.demo import batch_checks
 from tidegate.demo.batch_checks import Done
 from tidegate.demo.checks import Check
-from tidegate.demo.december import December, Output
+from tidegate.demo.november import November, Output
 
 DUE = datetime(2026, 11, 27, 2, 30, tzinfo=UTC)
 LEFT = Done(parts=5, rows=50)
@@ -65,10 +65,10 @@ def test_canary_is_better_only_if_the_interval_is_below_zero() -> None:
 
 def test_output_of_a_batch_is_compared_row_by_row() -> None:
     rows = {"a": ("one", 0.1), "b": ("two", 0.2)}
-    december = December(folder=None, rows=2, expected=rows)  # type: ignore[arg-type]
+    november = November(folder=None, rows=2, expected=rows)  # type: ignore[arg-type]
     complete, equal = ["b: every row is scored"], ["b: scores equal offline scores"]
-    assert not broken(*december.check("b", Output(2, rows)))
-    assert broken(*december.check("b", Output(3, rows))) == complete
-    assert broken(*december.check("b", Output(1, {"a": rows["a"]}))) == complete + equal
-    assert broken(*december.check("b", Output(2, {**rows, "b": ("one", 0.2)}))) == equal
-    assert broken(*december.check("b", Output(2, {**rows, "b": ("two", 0.2000001)}))) == equal
+    assert not broken(*november.check("b", Output(2, rows)))
+    assert broken(*november.check("b", Output(3, rows))) == complete
+    assert broken(*november.check("b", Output(1, {"a": rows["a"]}))) == complete + equal
+    assert broken(*november.check("b", Output(2, {**rows, "b": ("one", 0.2)}))) == equal
+    assert broken(*november.check("b", Output(2, {**rows, "b": ("two", 0.2000001)}))) == equal

@@ -21,7 +21,7 @@ from eventing.kafka.errors import BrokerUnreachable
 from tests.tidegate.local.calls import is_gone
 from tidegate.commands.status import read_status
 from tidegate.demo import calls
-from tidegate.demo.rollout import KnativeServices
+from tidegate.demo.services import KnativeServices
 from tidegate.doctor.cluster.client import connect
 from tidegate.documents import InvalidManifest
 from tidegate.local import state

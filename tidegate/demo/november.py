@@ -1,4 +1,4 @@
-"""December 2013, which is scored as a batch: its files, and what a batch must make of them."""
+"""November 2013, which is scored as a batch: its files, and what a batch must make of them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from functions.flights.departures import to_parquet
 from tidegate.demo import checks
 from tidegate.demo.checks import Check
 
-MONTH = 12
+MONTH = 11
 
 Rows = dict[str, tuple[str, float]]
 """The revision and the score of each row, by its id."""
 
 
 @dataclass(slots=True)
-class December:
+class November:
     """The month in a folder. `expected` are the offline scores of the revisions to which the first batch gave the rows."""
 
     folder: Path
@@ -26,16 +26,16 @@ class December:
     expected: Rows = field(default_factory=dict)
 
     @classmethod
-    def write(cls, folder: Path) -> December:
+    def write(cls, folder: Path) -> November:
         """Write the month into a new folder, in the place of an earlier one."""
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        return cls(folder, to_parquet(MONTH, folder / "december.parquet"))
+        return cls(folder, to_parquet(MONTH, folder / "november.parquet"))
 
     @property
     def source(self) -> Path:
         """The whole month in one file."""
-        return self.folder / "december.parquet"
+        return self.folder / "november.parquet"
 
     def by_day(self) -> Path:
         """Write a file for each day of the month into a folder, and return that."""
