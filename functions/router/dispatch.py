@@ -240,7 +240,7 @@ class Dispatcher:
     ) -> Reply:
         """Call an arm; the reply names the arm that it is from.
 
-        `until` is the time of its end, and `deadline` that until which its caller waits, which the arm is told of; both
+        `until` is the time of its end, and `deadline` that until which its caller waits, which is passed on; both
         are on the monotonic clock.
 
         The ingress learns of a tag a moment before or after the router does, and a container that has ended refuses

@@ -1,7 +1,7 @@
 """How long the caller of a request still waits, in headers: as it is received, and as it is passed on. No I/O.
 
 gRPC's header is also that of gateways from HTTP to gRPC, and no proxy on the way to a revision changes it. Envoy's is
-what Envoy, and with it Istio, tells the servers that it calls.
+what Envoy, and with it Istio, sends to the servers that it calls.
 https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests
 https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/router_filter
 """

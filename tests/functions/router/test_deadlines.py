@@ -1,4 +1,4 @@
-"""The deadline of a caller: it bounds the whole call, and the revision is told what is left of it."""
+"""The deadline of a caller: it bounds the whole call, and the revision gets what is left of it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ENVOY = "X-Envoy-Expected-Rq-Timeout-Ms"
 
 
 def left(seen: dict[str, Any]) -> float:
-    """The seconds that a revision is told of."""
+    """The seconds that a revision gets."""
     seconds = timeout_of({b"grpc-timeout": seen["headers"]["grpc-timeout"].encode()})
     assert seconds is not None
     return seconds
@@ -79,17 +79,17 @@ async def test_the_parameter_of_a_large_request_is_a_deadline(
 async def test_parts_of_a_request_have_its_deadline(
     start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
 ) -> None:
-    told = []
+    passed = []
 
     async def revision(request: web.Request) -> web.StreamResponse:
-        told.append(left({"headers": {name.lower(): value for name, value in request.headers.items()}}))
+        passed.append(left({"headers": {name.lower(): value for name, value in request.headers.items()}}))
         return await score(request)
 
     url = await start_router(service(await start_server(revision), "v1", "v2"))
     async with client.post(f"{url}/models/flights", data=batch(50), headers={**BATCH, "grpc-timeout": "30S"}) as answer:
         assert answer.status == 200
-    assert len(told) == 2
-    assert all(0 < seconds <= 30 for seconds in told)
+    assert len(passed) == 2
+    assert all(0 < seconds <= 30 for seconds in passed)
 
 
 async def test_without_a_deadline_none_is_passed_on(
@@ -171,11 +171,11 @@ async def test_a_reply_that_drips_ends_at_the_deadline(
 async def test_the_stable_revision_gets_what_the_canary_has_left(
     start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession
 ) -> None:
-    told: dict[str, float] = {}
+    passed: dict[str, float] = {}
 
     async def revision(request: web.Request) -> web.StreamResponse:
         tag = request.host.partition("-")[0]
-        told[tag] = left({"headers": {name.lower(): value for name, value in request.headers.items()}})
+        passed[tag] = left({"headers": {name.lower(): value for name, value in request.headers.items()}})
         return web.json_response({}, status=500 if tag == "v2" else 200)
 
     entry = service(await start_server(revision), "v1", "v2")
@@ -183,7 +183,7 @@ async def test_the_stable_revision_gets_what_the_canary_has_left(
     key = next(key for key in KEYS if owner(entry, key) == "v2")
     async with client.post(url + INFER, data=b"{}", headers={"grpc-timeout": "30S", "Tidegate-Routing-Key": key}) as answer:
         assert answer.headers["Tidegate-Revision"] == "flights-v1"
-    assert told["v1"] < told["v2"] <= 30
+    assert passed["v1"] < passed["v2"] <= 30
 
 
 async def test_what_is_past_is_sent_to_no_revision(start_router: StartRouter, client: aiohttp.ClientSession) -> None:
@@ -203,10 +203,10 @@ async def test_a_deadline_that_is_no_time_is_refused(start_router: StartRouter, 
 
 async def test_a_trace_is_passed_on(start_server: StartServer, start_router: StartRouter, client: aiohttp.ClientSession) -> None:
     trace = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate": "a=1,b=2", "baggage": "c=3"}
-    told = []
+    passed = []
 
     async def revision(request: web.Request) -> web.StreamResponse:
-        told.append({name.lower(): value for name, value in request.headers.items()})
+        passed.append({name.lower(): value for name, value in request.headers.items()})
         return await score(request)
 
     url = await start_router(service(await start_server(revision), "v1", "v2"))
@@ -214,5 +214,5 @@ async def test_a_trace_is_passed_on(start_server: StartServer, start_router: Sta
     for path, body, headers in ((INFER, one, {}), ("/models/flights", batch(50), BATCH)):
         async with client.post(url + path, data=body, headers={**headers, **trace}) as answer:
             assert answer.status == 200
-    assert len(told) == 3, "a request, and both parts of a batch"
-    assert all(trace.items() <= headers.items() for headers in told)
+    assert len(passed) == 3, "a request, and both parts of a batch"
+    assert all(trace.items() <= headers.items() for headers in passed)

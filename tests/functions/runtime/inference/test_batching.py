@@ -132,7 +132,7 @@ async def test_event_loop_runs_others_between_two_batches() -> None:
     assert {1, 2} <= set(calls_seen)
 
 
-async def test_rows_that_nobody_waits_for_are_not_predicted() -> None:
+async def test_rows_that_no_caller_waits_for_are_not_predicted() -> None:
     model = Doubler()
     plane = batcher(model)
     late, in_time = plane.predict(rows(1), "value", monotonic()), plane.predict(rows(2), "value", monotonic() + 60)
