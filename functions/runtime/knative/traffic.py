@@ -178,8 +178,9 @@ def _traffic(service: Mapping[str, Any]) -> list[TrafficTarget]:
     """The traffic that can be routed now.
 
     The status follows the specification when Knative's controllers have run, which takes seconds on a busy cluster. It
-    has what can be called: revisions where the specification says `latestRevision`, and their tags. If the
-    specification only divides those anew, it is in force at once: a canary that is rolled back gets no more requests.
+    has what can be called: revisions where the specification says `latestRevision`, and their tags. A specification
+    that only divides the traffic between those in another way is in force at once: a canary that is rolled back gets
+    no more requests.
     """
     asked, status = service["spec"].get("traffic"), service.get("status") or {}
     latest = status.get("latestReadyRevisionName")
