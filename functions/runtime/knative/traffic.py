@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from functions.runtime.errors import NotReady, UnknownModel
 from functions.runtime.knative.keys import salt_of
-from functions.runtime.knative.objects import traffic_targets
+from functions.runtime.knative.objects import TrafficTarget, traffic_targets
 
 # The annotation that names a rollout: with another name, keys are assigned independently of before.
 ROLLOUT = "tidegate.dev/rollout"
@@ -178,17 +178,30 @@ def _arms(name: str, targets: Mapping[str, _Target], base: str) -> tuple[Arm, ..
 
 
 def _targets(service: Mapping[str, Any]) -> dict[str, _Target]:
-    """The targets by revision, since one may be listed twice: with its percentage, and with a tag.
-
-    The status is preferred to the specification: it names revisions where the latter says `latestRevision`.
-    """
-    status = service.get("status") or {}
+    """The targets by revision, since one may be listed twice: with its percentage, and with a tag."""
     targets: dict[str, _Target] = {}
-    for entry in traffic_targets(status.get("traffic") or service["spec"].get("traffic"), status.get("latestReadyRevisionName")):
+    for entry in _traffic(service):
         target = targets.setdefault(entry.revision, _Target(0, []))
         target.percent += entry.percent
         target.tags += [entry.tag] if entry.tag else []
     return targets
+
+
+def _traffic(service: Mapping[str, Any]) -> list[TrafficTarget]:
+    """The traffic that can be routed now.
+
+    The status follows the specification when Knative's controllers have run, which takes seconds on a busy cluster. It
+    has what can be called: revisions where the specification says `latestRevision`, and their tags. A specification
+    that only divides the traffic between those in another way is in force at once: a canary that is rolled back gets
+    no more requests.
+    """
+    asked, status = service["spec"].get("traffic"), service.get("status") or {}
+    latest = status.get("latestReadyRevisionName")
+    present = traffic_targets(status.get("traffic") or asked, latest)
+    wanted = traffic_targets(asked)
+    callable_ = {(target.revision, target.tag) for target in present if target.tag}
+    is_pinned = bool(wanted) and len(wanted) == len(asked or ())
+    return wanted if is_pinned and {(target.revision, target.tag) for target in wanted} <= callable_ else present
 
 
 def _base(service: Mapping[str, Any]) -> str:

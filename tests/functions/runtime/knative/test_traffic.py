@@ -85,6 +85,42 @@ def test_the_specification_is_used_until_there_is_a_status() -> None:
     assert [arm.revision for arm in model.split] == ["flights-00004"]
 
 
+STABLE = {"revisionName": "flights-00001", "tag": "stable", "percent": 80, "latestRevision": False}
+CANARY = {"revisionName": "flights-00002", "tag": "canary", "percent": 20, "latestRevision": False}
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ([{**STABLE, "percent": 100}], {"flights-00001": 100}),
+        ([{**STABLE, "percent": 50}, {**CANARY, "percent": 50}], {"flights-00001": 50, "flights-00002": 50}),
+    ],
+    ids=["roll-back", "step"],
+)
+def test_a_new_division_between_tags_of_the_status_is_in_force_at_once(asked: list[dict[str, Any]], found: dict[str, int]) -> None:
+    item = service(STABLE, CANARY)
+    item["spec"]["traffic"] = asked
+    assert {arm.revision: arm.percent for arm in model_of(item).arms} == found
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        [{**CANARY, "tag": "stable", "percent": 100}],
+        [{**STABLE, "revisionName": "flights-gone", "percent": 100}],
+        [{"latestRevision": True, "percent": 100}],
+        [{"revisionName": "flights-00001", "percent": 100}],
+        [{**STABLE, "percent": 70}, {**CANARY, "percent": 20}, {"revisionName": "flights-00003", "tag": "new", "percent": 10}],
+        [],
+    ],
+    ids=["tag that moves", "unknown revision", "no name", "no tag", "third revision", "none"],
+)
+def test_traffic_that_cannot_be_called_yet_waits_for_the_status(asked: list[dict[str, Any]]) -> None:
+    item = service(STABLE, CANARY)
+    item["spec"]["traffic"] = asked
+    assert {arm.revision: arm.percent for arm in model_of(item).arms} == {"flights-00001": 80, "flights-00002": 20}
+
+
 def test_the_rollout_is_part_of_the_salt() -> None:
     entry = service({"revisionName": "flights-00001", "percent": 100})
     assert model_of(entry).salt == b"flights/"
