@@ -1,0 +1,135 @@
+"""The client of a schema registry (the HTTP API of Confluent's, which others have too): schemas by id, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+
+from common.errors import InvalidEvent
+from common.redaction import redact, redact_url
+from eventing.codecs import avro, registry
+from functions.stream.schemas import RegistryUnavailable
+from functions.stream.settings import Registry
+
+_ACCEPT = {"accept": "application/vnd.schemaregistry.v1+json, application/json", "accept-encoding": "identity"}
+_MOST_BYTES = 4 * 2**20
+_MOST_REFERENCES = 256
+_DETAIL_LENGTH = 300
+# The registry's own codes: of an unknown subject, version and schema. Any other 404 is of a wrong URL.
+_UNKNOWN = {40401, 40402, 40403}
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    schema: str
+    kind: str
+    references: list[dict[str, Any]]
+
+
+class RegistryClient:
+    """Fetches schemas from one registry. It follows no redirects, and what a schema refers to is fetched there too."""
+
+    def __init__(self, session: aiohttp.ClientSession, settings: Registry) -> None:
+        self._session = session
+        self._settings = settings
+        self.url = redact_url(settings.url)
+        """For messages, without credentials."""
+
+    async def reader(self, schema: int) -> registry.Reader:
+        """Return a reader of the values of a schema.
+
+        Raises InvalidEvent for a schema that the registry does not have or that cannot be read, and RegistryUnavailable.
+        """
+        found = await self._get(f"/schemas/ids/{schema}", f"the schema {schema}")
+        try:
+            return await self._reader_of(found)
+        except InvalidEvent as error:
+            raise InvalidEvent(f"schema {schema} of the registry: {error.message}", remedy=error.remedy) from None
+
+    async def _reader_of(self, found: _Found) -> registry.Reader:
+        if found.kind == "JSON":
+            return registry.read_json
+        if found.kind != "AVRO":
+            raise InvalidEvent(f"it is of the type {found.kind[:40]!r}", remedy="publish values of the type AVRO or JSON")
+        references: dict[tuple[str, int], str] = {}
+        await self._collect(found, references, set())
+        return await asyncio.to_thread(avro.reader_of, found.schema, list(references.values()))
+
+    async def _collect(self, found: _Found, collected: dict[tuple[str, int], str], open_: set[tuple[str, int]]) -> None:
+        """Add what a schema refers to, each after what that refers to itself."""
+        for reference in found.references:
+            try:
+                place = str(reference["subject"]), int(reference["version"])
+            except (KeyError, TypeError, ValueError):
+                raise RegistryUnavailable(f"{self.url} answered with a reference without subject and version.") from None
+            if place in collected or place in open_:
+                continue
+            if len(collected) + len(open_) >= _MOST_REFERENCES:
+                raise InvalidEvent(f"it refers to more than {_MOST_REFERENCES} schemas.")
+            what = f"version {place[1]} of the subject {place[0][:200]!r}"
+            needed = await self._get(f"/subjects/{quote(place[0], safe='')}/versions/{place[1]}", what)
+            await self._collect(needed, collected, open_ | {place})
+            collected[place] = needed.schema
+
+    async def _get(self, path: str, what: str) -> _Found:
+        try:
+            async with self._session.get(
+                self._settings.url.rstrip("/") + path, headers=_ACCEPT, auth=await self._credentials(), allow_redirects=False
+            ) as response:
+                body = await _read_body(response)
+                status = response.status
+        except TimeoutError:
+            raise RegistryUnavailable(f"the schema registry {self.url} did not answer in time.") from None
+        except (aiohttp.ClientError, ValueError) as error:
+            reason = (redact(str(error)) or type(error).__name__)[:_DETAIL_LENGTH]
+            raise RegistryUnavailable(f"the schema registry {self.url} cannot be reached: {reason}.") from None
+        if len(body) > _MOST_BYTES:
+            raise InvalidEvent(f"{what} has more than {_MOST_BYTES} bytes.")
+        return self._parsed(status, body, what)
+
+    def _parsed(self, status: int, body: bytes, what: str) -> _Found:
+        try:
+            answer = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            answer = None
+        answer = answer if isinstance(answer, dict) else {}
+        if status == 404 and answer.get("error_code") in _UNKNOWN:
+            raise InvalidEvent(
+                f"the schema registry {self.url} does not have {what}", remedy="register it, or publish to the right registry"
+            )
+        schema, kind, references = answer.get("schema"), answer.get("schemaType") or "AVRO", answer.get("references") or []
+        if status != 200 or not isinstance(schema, str) or not isinstance(kind, str) or not isinstance(references, list):
+            reason = redact(body.decode(errors="replace"))[:_DETAIL_LENGTH]
+            raise RegistryUnavailable(f"the schema registry {self.url} answered {status}: {reason or '(no reason was given)'}")
+        return _Found(schema, kind, references)
+
+    async def _credentials(self) -> aiohttp.BasicAuth | None:
+        """Read the credentials at each call, since a mounted Secret changes. Those in the URL are the session's matter."""
+        if self._settings.credentials_file is None:
+            return None
+        try:
+            text = await asyncio.to_thread(Path(self._settings.credentials_file).read_text, "utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise RegistryUnavailable(f"the credentials of the schema registry cannot be read ({reason}).") from None
+        user, colon, password = text.rstrip("\r\n").partition(":")
+        if not colon:
+            raise RegistryUnavailable("the file with the credentials of the schema registry holds no user:password.")
+        return aiohttp.BasicAuth(user, password, "utf-8")
+
+
+async def _read_body(response: aiohttp.ClientResponse) -> bytes:
+    """Return the body; of one that is too long only a little more, and close the connection."""
+    chunks, size = [], 0
+    while size <= _MOST_BYTES and (chunk := await response.content.read(64 * 1024)):
+        chunks.append(chunk)
+        size += len(chunk)
+    if size > _MOST_BYTES:
+        response.close()
+    return b"".join(chunks)
