@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 import aiohttp
 import orjson
@@ -38,6 +39,10 @@ class RegistryClient:
     def __init__(self, session: aiohttp.ClientSession, settings: Registry) -> None:
         self._session = session
         self._settings = settings
+        parts = urlsplit(settings.url)
+        userinfo, at, host = parts.netloc.rpartition("@")
+        self._base = parts._replace(netloc=host).geturl().rstrip("/")
+        self._userinfo = unquote(userinfo) if at else None
         self.url = redact_url(settings.url)
         """For messages, without credentials."""
 
@@ -79,9 +84,8 @@ class RegistryClient:
 
     async def _get(self, path: str, what: str) -> _Found:
         try:
-            async with self._session.get(
-                self._settings.url.rstrip("/") + path, headers=_ACCEPT, auth=await self._credentials(), allow_redirects=False
-            ) as response:
+            headers = _ACCEPT | await self._authorization()
+            async with self._session.get(self._base + path, headers=headers, allow_redirects=False) as response:
                 body = await _read_body(response)
                 status = response.status
         except TimeoutError:
@@ -109,19 +113,23 @@ class RegistryClient:
             raise RegistryUnavailable(f"the schema registry {self.url} answered {status}: {reason or '(no reason was given)'}")
         return _Found(schema, kind, references)
 
-    async def _credentials(self) -> aiohttp.BasicAuth | None:
-        """Read the credentials at each call, since a mounted Secret changes. Those in the URL are the session's matter."""
-        if self._settings.credentials_file is None:
-            return None
-        try:
-            text = await asyncio.to_thread(Path(self._settings.credentials_file).read_text, "utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise RegistryUnavailable(f"the credentials of the schema registry cannot be read ({reason}).") from None
-        user, colon, password = text.rstrip("\r\n").partition(":")
-        if not colon:
-            raise RegistryUnavailable("the file with the credentials of the schema registry holds no user:password.")
-        return aiohttp.BasicAuth(user, password, "utf-8")
+    async def _authorization(self) -> dict[str, str]:
+        """Return the header with the credentials. Their file is read at each call, since a mounted Secret changes."""
+        credentials = self._userinfo
+        if self._settings.credentials_file is not None:
+            credentials = await asyncio.to_thread(_read_credentials, Path(self._settings.credentials_file))
+        return {} if credentials is None else {"authorization": f"Basic {base64.b64encode(credentials.encode()).decode()}"}
+
+
+def _read_credentials(file: Path) -> str:
+    try:
+        text = file.read_text("utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise RegistryUnavailable(f"the credentials of the schema registry cannot be read from {file} ({reason}).") from None
+    if ":" not in text:
+        raise RegistryUnavailable(f"the file {file} with the credentials of the schema registry holds no user:password.")
+    return text
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes:
