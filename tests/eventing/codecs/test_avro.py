@@ -85,14 +85,22 @@ def test_value_becomes_the_same_json(typed: Typed) -> None:
         ({"type": "int", "logicalType": "date"}, date(2026, 11, 27), '"2026-11-27"'),
         ({"type": "int", "logicalType": "time-millis"}, time(9, 5, 1, 250_000), '"09:05:01.250000"'),
         ({"type": "long", "logicalType": "timestamp-millis"}, datetime(2026, 11, 27, 9, 5, tzinfo=UTC), '"2026-11-27T09:05:00Z"'),
-        ({"type": "long", "logicalType": "timestamp-micros"}, datetime(1969, 1, 1, 0, 0, 0, 1, tzinfo=UTC), '"1969-01-01T00:00:00.000001Z"'),
+        (
+            {"type": "long", "logicalType": "timestamp-micros"},
+            datetime(1969, 1, 1, 0, 0, 0, 1, tzinfo=UTC),
+            '"1969-01-01T00:00:00.000001Z"',
+        ),
         ({"type": "long", "logicalType": "local-timestamp-millis"}, datetime(2026, 11, 27, 9, 5), '"2026-11-27T09:05:00"'),  # noqa: DTZ001
         (
             {"type": "string", "logicalType": "uuid"},
             uuid.UUID("0b8a6f0e-8f5b-4b1c-9d8b-1f8f1c2d3e4f"),
             '"0b8a6f0e-8f5b-4b1c-9d8b-1f8f1c2d3e4f"',
         ),
-        ({"type": "bytes", "logicalType": "decimal", "precision": 30, "scale": 2}, Decimal("12345678901234567890.10"), "12345678901234567890.10"),
+        (
+            {"type": "bytes", "logicalType": "decimal", "precision": 30, "scale": 2},
+            Decimal("12345678901234567890.10"),
+            "12345678901234567890.10",
+        ),
         ({"type": "fixed", "name": "F", "size": 4, "logicalType": "decimal", "precision": 5, "scale": 3}, Decimal("-0.500"), "-0.500"),
         ({"type": "enum", "name": "E", "symbols": ["AA", "UA"]}, "UA", '"UA"'),
         ({"type": "fixed", "name": "F", "size": 3}, b"\x00\x01\xff", '"AAH/"'),

@@ -16,7 +16,9 @@ def test_value_survives_the_wire_format(schema: int, value: bytes) -> None:
     assert registry.split(framed) == (schema, value)
 
 
-json_values = st.recursive(st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(exclude_categories=["Cs"])), st.lists)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(exclude_categories=["Cs"])), st.lists
+)
 
 
 @given(json_values, st.sampled_from([b"", b" ", b"\n"]))

@@ -133,7 +133,13 @@ async def test_values_of_a_registry_become_json_and_wait_while_it_is_away(
     settings: StreamSettings, collect: Collect, serve: Serve, score: Score
 ) -> None:
     model, away = Model(score), SchemaRegistry({7: {"schema": json.dumps(FLIGHT)}}, status=503)
-    event: Headers = [("ce_specversion", b"1.0"), ("ce_id", b"1"), ("ce_source", b"/a"), ("ce_type", b"t"), ("content-type", b"avro/binary")]
+    event: Headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", b"1"),
+        ("ce_source", b"/a"),
+        ("ce_type", b"t"),
+        ("content-type", b"avro/binary"),
+    ]
     records: list[tuple[bytes | None, bytes | None, Headers]] = [
         (b"N1", b'{"carrier": "AA"}', []),
         (b"N1", avro(7, {"carrier": "UA", "distance": 12.5}), []),
@@ -167,7 +173,9 @@ async def test_values_of_a_registry_become_json_and_wait_while_it_is_away(
     ]
     assert [item.get("datacontenttype") for item in model.events] == ["application/json"] * 3
     assert (model.events[1].id, model.events[2].id) == ("partition:0/offset:1", "1")
-    assert [dict(record.headers)["tidegate_origin"] for record in scored] == [b"%s/0/%d" % (settings.input.encode(), at) for at in (0, 1, 5)]
+    assert [dict(record.headers)["tidegate_origin"] for record in scored] == [
+        b"%s/0/%d" % (settings.input.encode(), at) for at in (0, 1, 5)
+    ]
     reasons = [deadletter.problem_of(letter.headers).detail for letter in letters]
     assert reasons[0] == f"the schema registry {url} does not have the schema 9; register it, or publish to the right registry."
     assert reasons[1].startswith("the record's value does not match its Avro schema")
