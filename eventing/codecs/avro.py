@@ -56,7 +56,7 @@ def _read(writer: Any, value: bytes) -> bytes:
         found: Any = fastavro.schemaless_reader(source, writer, None)
     except Exception as error:  # noqa: BLE001 a record is anybody's: too few bytes, no UTF-8, a date beyond the calendar
         raise InvalidEvent(f"the record's value does not match its Avro schema: {_shown(error)}.") from None
-    if left := len(value) - source.tell():
+    if left := len(source.read()):
         raise InvalidEvent(f"the record's value does not match its Avro schema: {left} bytes are left after it.")
     return _to_json(found[_FIELD])
 

@@ -102,8 +102,8 @@ def is_tombstone(record: Record) -> bool:
 def framed(record: Record) -> registry.Framed | None:
     """Return the value of a record if it is in a schema registry's wire format.
 
-    The format is not marked, so a value that its content type declares as something else than JSON or Avro is not
-    looked into.
+    The format is not marked, so a value that its content type declares as something else than JSON, Avro or Protobuf is
+    not looked into.
     """
     found = registry.split(record.value)
     if found is None:
@@ -111,7 +111,7 @@ def framed(record: Record) -> registry.Framed | None:
     content_type = (dict(record.headers).get("content-type") or b"application/json").decode("latin-1").lower()
     if content_type.startswith("application/cloudevents"):
         return None
-    return found if is_json(content_type) or "avro" in content_type else None
+    return found if is_json(content_type) or "avro" in content_type or "protobuf" in content_type else None
 
 
 def is_wrapped(record: Record) -> bool:

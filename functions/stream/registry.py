@@ -14,7 +14,7 @@ import orjson
 
 from common.errors import InvalidEvent
 from common.redaction import redact, redact_url
-from eventing.codecs import avro, registry
+from eventing.codecs import avro, protobuf, registry
 from functions.stream.schemas import RegistryUnavailable
 from functions.stream.settings import Registry
 
@@ -22,6 +22,8 @@ _ACCEPT = {"accept": "application/vnd.schemaregistry.v1+json, application/json",
 _MOST_BYTES = 4 * 2**20
 _MOST_REFERENCES = 256
 _DETAIL_LENGTH = 300
+# Protobuf schemas as descriptors rather than as text, which only a compiler reads.
+_SERIALIZED = "?format=serialized"
 # The registry's own codes: of an unknown subject, version and schema. Any other 404 is of a wrong URL.
 _UNKNOWN = {40401, 40402, 40403}
 
@@ -51,36 +53,47 @@ class RegistryClient:
 
         Raises InvalidEvent for a schema that the registry does not have or that cannot be read, and RegistryUnavailable.
         """
-        found = await self._get(f"/schemas/ids/{schema}", f"the schema {schema}")
+        found = await self._by_id(schema)
         try:
-            return await self._reader_of(found)
+            return await self._reader_of(schema, found)
         except InvalidEvent as error:
             raise InvalidEvent(f"schema {schema} of the registry: {error.message}", remedy=error.remedy) from None
 
-    async def _reader_of(self, found: _Found) -> registry.Reader:
+    async def _by_id(self, schema: int, query: str = "") -> _Found:
+        return await self._get(f"/schemas/ids/{schema}{query}", f"the schema {schema}")
+
+    async def _reader_of(self, schema: int, found: _Found) -> registry.Reader:
         if found.kind == "JSON":
             return registry.read_json
-        if found.kind != "AVRO":
-            raise InvalidEvent(f"it is of the type {found.kind[:40]!r}", remedy="publish values of the type AVRO or JSON")
-        references: dict[tuple[str, int], str] = {}
-        await self._collect(found, references, set())
-        return await asyncio.to_thread(avro.reader_of, found.schema, list(references.values()))
+        if found.kind == "AVRO":
+            references = await self._references(found)
+            return await asyncio.to_thread(avro.reader_of, found.schema, list(references.values()))
+        if found.kind == "PROTOBUF":
+            serialized = await self._by_id(schema, _SERIALIZED)
+            references = await self._references(found, _SERIALIZED)
+            return await asyncio.to_thread(protobuf.reader_of, serialized.schema, references)
+        raise InvalidEvent(f"it is of the type {found.kind[:40]!r}", remedy="publish values of the type AVRO, PROTOBUF or JSON")
 
-    async def _collect(self, found: _Found, collected: dict[tuple[str, int], str], open_: set[tuple[str, int]]) -> None:
-        """Add what a schema refers to, each after what that refers to itself."""
+    async def _references(self, found: _Found, query: str = "") -> dict[str, str]:
+        """Return what a schema refers to by its names, each after what that refers to itself."""
+        collected: dict[str, str] = {}
+        await self._collect(found, query, collected, set())
+        return collected
+
+    async def _collect(self, found: _Found, query: str, collected: dict[str, str], open_: set[str]) -> None:
         for reference in found.references:
             try:
-                place = str(reference["subject"]), int(reference["version"])
+                name, subject, version = str(reference["name"]), str(reference["subject"]), int(reference["version"])
             except (KeyError, TypeError, ValueError):
-                raise RegistryUnavailable(f"{self.url} answered with a reference without subject and version.") from None
-            if place in collected or place in open_:
+                raise RegistryUnavailable(f"{self.url} answered with a reference without name, subject and version.") from None
+            if name in collected or name in open_:
                 continue
             if len(collected) + len(open_) >= _MOST_REFERENCES:
                 raise InvalidEvent(f"it refers to more than {_MOST_REFERENCES} schemas.")
-            what = f"version {place[1]} of the subject {place[0][:200]!r}"
-            needed = await self._get(f"/subjects/{quote(place[0], safe='')}/versions/{place[1]}", what)
-            await self._collect(needed, collected, open_ | {place})
-            collected[place] = needed.schema
+            what = f"version {version} of the subject {subject[:200]!r}"
+            needed = await self._get(f"/subjects/{quote(subject, safe='')}/versions/{version}{query}", what)
+            await self._collect(needed, query, collected, open_ | {name})
+            collected[name] = needed.schema
 
     async def _get(self, path: str, what: str) -> _Found:
         try:

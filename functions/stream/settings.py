@@ -43,8 +43,8 @@ class Registry:
             raise InvalidSetting(
                 "TIDEGATE_SCHEMA_REGISTRY has credentials, and so has TIDEGATE_SCHEMA_REGISTRY_CREDENTIALS_FILE", remedy="set one of them"
             )
-        if find_spec("fastavro") is None:
-            raise InvalidSetting("TIDEGATE_SCHEMA_REGISTRY needs a package that is not installed", remedy="install tidegate[registry]")
+        if not (_is_installed("fastavro") and _is_installed("google.protobuf")):
+            raise InvalidSetting("TIDEGATE_SCHEMA_REGISTRY needs packages that are not installed", remedy="install tidegate[registry]")
         return cls(url=found, credentials_file=file)
 
 
@@ -156,6 +156,13 @@ class StreamSettings:
             commit_seconds=number(environ, "TIDEGATE_STREAM_COMMIT_SECONDS", cls.commit_seconds, least=_LEAST_SECONDS),
             stop_seconds=number(environ, "TIDEGATE_STREAM_STOP_SECONDS", cls.stop_seconds, least=_LEAST_SECONDS),
         )
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of its parent
+        return False
 
 
 def _url(environ: Environ, name: str) -> str:

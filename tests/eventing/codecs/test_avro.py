@@ -175,9 +175,10 @@ READ_FLIGHT = avro.reader_of(json.dumps(FLIGHT))
 @given(st.binary(max_size=60))
 def test_any_bytes_are_read_or_refused(value: bytes) -> None:
     try:
-        orjson.loads(READ_FLIGHT(value))
-    except InvalidEvent as error:
-        assert "does not match its Avro schema" in str(error)
+        found = READ_FLIGHT(value)
+    except InvalidEvent:
+        return
+    assert orjson.loads(found).keys() == {"carrier", "departed", "legs", "price", "day"}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,10 @@ MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 
 @dataclass
 class SchemaRegistry:
-    """Schemas by id and by subject; `status` other than 200 is a registry that is away."""
+    """Schemas by id and by subject, with `serialized` what is answered for that format.
+
+    A `status` other than 200 is a registry that is away.
+    """
 
     schemas: dict[int, dict[str, Any]] = field(default_factory=dict)
     subjects: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
@@ -42,7 +45,9 @@ class SchemaRegistry:
             return web.json_response({"error_code": 40101, "message": "Unauthorized"}, status=401, content_type=MEDIA_TYPE)
         if found is None:
             return web.json_response({"error_code": code, "message": reason}, status=404, content_type=MEDIA_TYPE)
-        return web.json_response(found, content_type=MEDIA_TYPE)
+        if request.query.get("format") == "serialized" and "serialized" in found:
+            found = {**found, "schema": found["serialized"]}
+        return web.json_response({name: value for name, value in found.items() if name != "serialized"}, content_type=MEDIA_TYPE)
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:

@@ -16,7 +16,6 @@ from confluent_kafka import Producer
 
 from eventing import deadletter
 from eventing.codecs import registry
-from eventing.codecs.kafka import Message
 from eventing.event import Event
 from eventing.kafka import lag
 from eventing.kafka.factory import cluster_of
@@ -104,11 +103,12 @@ async def test_each_record_is_an_event_or_a_dead_letter_with_its_reason_or_a_tom
     produce(settings, records)
     reasons = await move(settings, collect, scored=4, dead=5, positions=len(records))
 
+    of_registry = "the event's data is not JSON, but a value with the schema 7 of a registry"
     assert {offset: reason.partition(":")[0] for offset, reason in reasons.items()} == {
         4: "the event's data is not JSON",
         6: "the record's header content-type is not UTF-8; publish headers in UTF-8.",
         7: "the record's header ce_subject is not UTF-8; publish headers in UTF-8.",
-        10: "the event's data is not JSON, but a value with the schema 7 of a registry; set TIDEGATE_SCHEMA_REGISTRY to the registry's URL.",
+        10: f"{of_registry}; set TIDEGATE_SCHEMA_REGISTRY to the registry's URL.",
         11: "the event's data is not JSON",
     }
     plain, odd, binary, without_data = model.events

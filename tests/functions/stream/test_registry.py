@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from google.protobuf import descriptor_pb2, json_format
 
 from common import http_client
 from common.errors import InvalidEvent
@@ -19,6 +21,13 @@ from tests.functions.stream.schema_registry import SchemaRegistry
 
 LEG: dict[str, Any] = {"type": "record", "name": "air.Leg", "fields": [{"name": "to", "type": "air.Place"}]}
 PLACE: dict[str, Any] = {"type": "record", "name": "air.Place", "fields": [{"name": "code", "type": "string"}]}
+
+
+def serialized(file: dict[str, Any]) -> str:
+    """Return a Protobuf schema as a registry answers with it when it is asked for `format=serialized`."""
+    return base64.b64encode(json_format.ParseDict(file, descriptor_pb2.FileDescriptorProto()).SerializeToString()).decode()
+
+
 REGISTRY = SchemaRegistry(
     schemas={
         1: {"schema": '"string"'},
@@ -28,14 +37,38 @@ REGISTRY = SchemaRegistry(
             "references": [{"name": "air.Leg", "subject": "legs/all", "version": 3}],
         },
         3: {"schema": "{}", "schemaType": "JSON"},
-        4: {"schema": 'syntax = "proto3";', "schemaType": "PROTOBUF"},
+        4: {"schema": "<flight/>", "schemaType": "XML"},
         5: {"schema": '"strong"'},
         6: {"schema": '"lost"', "references": [{"name": "lost", "subject": "lost", "version": 1}]},
         7: {"schema": '"' + "x" * 5_000_000 + '"'},
+        8: {
+            "schema": 'syntax = "proto3"; import "place.proto"; message Leg { Place to = 1; }',
+            "schemaType": "PROTOBUF",
+            "references": [{"name": "place.proto", "subject": "place.proto", "version": 1}],
+            "serialized": serialized(
+                {
+                    "name": "default",
+                    "syntax": "proto3",
+                    "dependency": ["place.proto"],
+                    "messageType": [{"name": "Leg", "field": [{"name": "to", "number": 1, "type": "TYPE_MESSAGE", "typeName": ".Place"}]}],
+                }
+            ),
+        },
+        9: {"schema": 'syntax = "proto3"; message Leg {}', "schemaType": "PROTOBUF"},
     },
     subjects={
         ("legs/all", 3): {"schema": json.dumps(LEG), "references": [{"name": "air.Place", "subject": "places", "version": 1}]},
         ("places", 1): {"schema": json.dumps(PLACE)},
+        ("place.proto", 1): {
+            "schema": 'syntax = "proto3"; message Place { string code = 1; }',
+            "serialized": serialized(
+                {
+                    "name": "default",
+                    "syntax": "proto3",
+                    "messageType": [{"name": "Place", "field": [{"name": "code", "number": 1, "type": "TYPE_STRING"}]}],
+                }
+            ),
+        },
     },
 )
 
@@ -45,10 +78,11 @@ async def reader(url: str, schema: int, credentials_file: str | None = None, pat
         return await RegistryClient(session, Registry(url=url + path, credentials_file=credentials_file)).reader(schema)
 
 
-async def test_schemas_of_both_types_and_their_references_are_read() -> None:
+async def test_schemas_of_all_types_and_their_references_are_read() -> None:
     async with REGISTRY.serving() as url:
         assert (await reader(url, 1))(b"\x04ab") == b'"ab"'
         assert (await reader(url, 2))(b"\x02\x06LGA\x00") == b'[{"to":{"code":"LGA"}}]'
+        assert (await reader(url, 8))(b"\x00\x0a\x05\x0a\x03LGA") == b'{"to":{"code":"LGA"}}'
         assert orjson.loads((await reader(url, 3))(b'{"a":1}')) == {"a": 1}
 
 
@@ -56,9 +90,10 @@ async def test_schemas_of_both_types_and_their_references_are_read() -> None:
     ("schema", "reason"),
     [
         (99, "does not have the schema 99; register it"),
-        (4, "of the type 'PROTOBUF'; publish values of the type AVRO or JSON"),
+        (4, "of the type 'XML'; publish values of the type AVRO, PROTOBUF or JSON"),
         (5, "schema 5 of the registry: the Avro schema is invalid: strong"),
         (6, "does not have version 1 of the subject 'lost'"),
+        (9, "schema 9 of the registry: the registry has its text only; use a registry that answers with serialized"),
         (7, "the schema 7 has more than 4194304 bytes"),
     ],
 )
