@@ -27,7 +27,7 @@ from tests.functions.stream.schema_registry import SchemaRegistry
 Collect = Callable[..., list[Any]]
 Serve = Callable[[Any], Awaitable[str]]
 Score = Callable[[Event], Event]
-Headers = list[tuple[str, bytes | None]]
+Headers = list[tuple[str, str | bytes | None]]
 
 FLIGHT = {
     "type": "record",
