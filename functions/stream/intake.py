@@ -61,20 +61,21 @@ class Intake:
                     event = self._event(record)
                     if event is None:
                         break
-                    found = json.encode(event)
+                    found = event if isinstance(event, InvalidEvent) else json.encode(event)
                 except InvalidEvent as error:
                     found = error
             ready.append((records.popleft(), found))
         return ready
 
-    def _event(self, record: ConsumedRecord) -> Event | None:
-        """Return the event of a record; None while its schema is fetched. Raises InvalidEvent."""
+    def _event(self, record: ConsumedRecord) -> Event | InvalidEvent | None:
+        """Return the event of a record, or why its schema cannot be had; None while that is fetched.
+
+        Raises InvalidEvent.
+        """
         framed = None if self._schemas is None else codec.framed(record)
         if self._schemas is None or framed is None:
             return codec.decode(record, record.timestamp)
         reader = self._schemas.get(framed.schema)
-        if reader is None:
-            return None
-        if isinstance(reader, InvalidEvent):
-            raise reader
+        if reader is None or isinstance(reader, InvalidEvent):
+            return reader
         return codec.decode_with(record, reader(framed.value), record.timestamp)

@@ -46,10 +46,11 @@ class Schemas:
         if kept is not None and asyncio.get_running_loop().time() < kept.until:
             self._kept.move_to_end(schema)
             return kept.found
-        if schema not in self._fetching:
-            task = asyncio.create_task(self._keep(schema))
-            self._fetching[schema] = task
-            task.add_done_callback(lambda _: self._fetching.pop(schema, None))
+        task = self._fetching.get(schema)
+        if task is None:
+            self._fetching[schema] = asyncio.create_task(self._keep(schema))
+        elif task.done():
+            task.result()  # raises what nobody expects, which ends the worker rather than holds its records for ever
         return None
 
     async def close(self) -> None:
@@ -74,6 +75,7 @@ class Schemas:
                 continue
             break
         self.trouble = ""
+        del self._fetching[schema]
         seconds = _UNKNOWN_SECONDS if isinstance(found, InvalidEvent) else float("inf")
         self._kept[schema] = _Kept(found, asyncio.get_running_loop().time() + seconds)
         self._kept.move_to_end(schema)
