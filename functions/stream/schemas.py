@@ -50,7 +50,7 @@ class Schemas:
         if task is None:
             self._fetching[schema] = asyncio.create_task(self._keep(schema))
         elif task.done():
-            task.result()  # raises what nobody expects, which ends the worker rather than holds its records for ever
+            task.result()  # raises an unexpected failure, which ends the worker: its records would wait without an end
         return None
 
     async def close(self) -> None:

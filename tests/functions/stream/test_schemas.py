@@ -67,7 +67,7 @@ async def test_registry_is_asked_until_it_answers(monkeypatch: pytest.MonkeyPatc
     assert (troubles, schemas.trouble) == (["", "away 1.", "away 2."], "")
 
 
-async def test_failure_that_nobody_expects_is_raised() -> None:
+async def test_unexpected_failure_is_raised() -> None:
     async def fetch(_: int) -> Reader:
         raise RuntimeError("unexpected")
 
