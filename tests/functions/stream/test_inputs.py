@@ -29,6 +29,8 @@ Serve = Callable[[Any], Awaitable[str]]
 Score = Callable[[Event], Event]
 Headers = list[tuple[str, str | bytes | None]]
 
+# With its key, a record of the size that a broker accepts unless told otherwise.
+LARGE = 999_900
 FLIGHT = {
     "type": "record",
     "name": "Flight",
@@ -99,9 +101,10 @@ async def test_each_record_is_an_event_or_a_dead_letter_with_its_reason_or_a_tom
         (b"N1", avro(7, {"carrier": "UA", "distance": None}), []),
         (b"N1", b"not json", []),
         (b"N1", None, []),
+        (b"N1", b'"%s"' % (b"x" * LARGE), []),
     ]
     produce(settings, records)
-    reasons = await move(settings, collect, scored=4, dead=5, positions=len(records))
+    reasons = await move(settings, collect, scored=5, dead=5, positions=len(records))
 
     of_registry = "the event's data is not JSON, but a value with the schema 7 of a registry"
     assert {offset: reason.partition(":")[0] for offset, reason in reasons.items()} == {
@@ -111,7 +114,7 @@ async def test_each_record_is_an_event_or_a_dead_letter_with_its_reason_or_a_tom
         10: f"{of_registry}; set TIDEGATE_SCHEMA_REGISTRY to the registry's URL.",
         11: "the event's data is not JSON",
     }
-    plain, odd, binary, without_data = model.events
+    plain, odd, binary, without_data, large = model.events
     assert plain.attributes == {
         "specversion": "1.0",
         "type": "dev.knative.kafka.event",
@@ -126,7 +129,8 @@ async def test_each_record_is_an_event_or_a_dead_letter_with_its_reason_or_a_tom
     assert plain.value() == {"a": 1}
     assert {name for name in odd.attributes if name.startswith("kafkaheader")} == {"kafkaheaderxtrace"}
     assert (odd.value(), binary.value(), without_data.value()) == (2, 5, None)
-    assert caplog.messages[-1] == "stopped after 4 scored and 5 dead-lettered events; 4 tombstones were passed over"
+    assert large.value() == "x" * LARGE
+    assert caplog.messages[-1] == "stopped after 5 scored and 5 dead-lettered events; 4 tombstones were passed over"
 
 
 async def test_values_of_a_registry_become_json_and_wait_while_it_is_away(
