@@ -19,9 +19,10 @@ from eventing.codecs import registry
 from eventing.event import Event
 from eventing.kafka import lag
 from eventing.kafka.factory import cluster_of
-from functions.stream import startup
+from functions.stream import guard, stall, startup
 from functions.stream.health import Health
 from functions.stream.settings import Registry, StreamSettings
+from functions.stream.stall import StallDetector, WorkerState
 from tests.functions.stream.schema_registry import SchemaRegistry
 
 Collect = Callable[..., list[Any]]
@@ -29,7 +30,7 @@ Serve = Callable[[Any], Awaitable[str]]
 Score = Callable[[Event], Event]
 Headers = list[tuple[str, str | bytes | None]]
 
-# With its key, a record of the size that a broker accepts unless told otherwise.
+# With its key, a record of the size that a broker accepts by default.
 LARGE = 999_900
 FLIGHT = {
     "type": "record",
@@ -187,20 +188,33 @@ async def test_values_of_a_registry_become_json_and_wait_while_it_is_away(
 
 
 async def test_worker_stops_while_the_registry_is_away_and_its_successor_goes_on(
-    settings: StreamSettings, collect: Collect, serve: Serve, score: Score
+    settings: StreamSettings, collect: Collect, serve: Serve, score: Score, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(guard, "CHECK_SECONDS", 0.01)
+    check, checks = StallDetector.check, asyncio.Semaphore(0)
+
+    def counted(self: StallDetector, worker: WorkerState) -> str | None:
+        checks.release()
+        return check(self, worker)
+
     model, away = Model(score), SchemaRegistry({7: {"schema": json.dumps(FLIGHT)}})
     health, stop = Health(), asyncio.Event()
     settings = replace(settings, sink=await serve(model), registry=Registry(url="http://127.0.0.1:1"))
-    produce(settings, [(None, avro(7, {"carrier": "UA", "distance": 1.0}), [])] * 3)
+    produce(settings, [(None, avro(7, {"carrier": "UA", "distance": 1.0}), [])] * 300)
     running = asyncio.create_task(startup.run(settings, stop, health))
     while "cannot be reached" not in health.unready:  # noqa: ASYNC110 the worker sets no event
         await asyncio.sleep(0.01)
+    with monkeypatch.context() as patch:  # records that wait for their schema are no stall, however long that takes
+        patch.setattr(stall, "_PARTITION_SECONDS", 0.02)
+        patch.setattr(StallDetector, "check", counted)
+        for _ in range(20):
+            await checks.acquire()
+    assert not running.done()
     stop.set()
     await running
     assert model.events == []
 
     async with away.serving() as url:
-        await move(replace(settings, registry=Registry(url=url)), collect, scored=3, dead=0, positions=3)
-    assert len(model.events) == 3
+        await move(replace(settings, registry=Registry(url=url)), collect, scored=300, dead=0, positions=300)
+    assert len(model.events) == 300
     assert away.calls == ["/schemas/ids/7"]
