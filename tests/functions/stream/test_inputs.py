@@ -208,8 +208,10 @@ async def test_worker_stops_while_the_registry_is_away_and_its_successor_goes_on
         patch.setattr(stall, "_PARTITION_SECONDS", 0.02)
         patch.setattr(StallDetector, "check", counted)
         for _ in range(20):
-            await checks.acquire()
-    assert not running.done()
+            checked = asyncio.create_task(checks.acquire())
+            await asyncio.wait({checked, running}, return_when=asyncio.FIRST_COMPLETED)
+            checked.cancel()
+            assert not running.done()
     stop.set()
     await running
     assert model.events == []
