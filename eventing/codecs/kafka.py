@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import orjson
 
 from common.errors import InvalidEvent
-from eventing.codecs import json
-from eventing.event import SPECVERSION, AttributeValue, Event, check, check_characters, has_control, to_text
+from eventing.codecs import json, registry
+from eventing.event import SPECVERSION, AttributeValue, Event, check, check_characters, has_control, is_json, to_text
 from eventing.types import KNATIVE_KAFKA_RECORD
 
 # The value of a consumed header can be null.
 Headers = Sequence[tuple[str, bytes | None]]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Record(Protocol):
@@ -44,13 +46,13 @@ class Message:
     headers: list[tuple[str, bytes]]
 
 
-def decode(record: Record) -> Event:
+def decode(record: Record, timestamp: int = -1) -> Event:
     """Return the event of a record; the record's key becomes `partitionkey` if the event has none. Raises InvalidEvent.
 
     The content type takes precedence (section 3): with `application/cloudevents…` the value is the event. Without a
     content type and `ce_` headers, a value that is a structured event is decoded as one. Any other record without `ce_`
     headers is wrapped with the attributes that a Knative KafkaSource gives it, except for `source`, which would name
-    the KafkaSource object.
+    the KafkaSource object; `time` is the record's timestamp, in milliseconds since the epoch, if it is given.
     """
     headers = dict(record.headers)
     content_type = _text("content-type", headers.get("content-type"))
@@ -63,7 +65,7 @@ def decode(record: Record) -> Event:
     elif content_type is None and _is_structured(value):
         return _with_key(_structured(value), record.key)
     else:
-        attributes = _wrap(record)
+        attributes = _wrap(record, timestamp)
     if content_type is not None:
         attributes["datacontenttype"] = content_type
     check(attributes)
@@ -73,10 +75,43 @@ def decode(record: Record) -> Event:
         try:
             orjson.loads(value)
         except orjson.JSONDecodeError as error:
-            raise InvalidEvent(
-                f"the event's data is not JSON: {error}", remedy="publish one JSON value, or set the event's datacontenttype"
-            ) from None
+            raise _no_json(value, error) from None
     return _with_key(event, record.key)
+
+
+def decode_with(record: Record, data: bytes, timestamp: int = -1) -> Event:
+    """Return the event of a record whose value was read by its schema, as the JSON `data`. Raises InvalidEvent."""
+    attributes = _attributes(dict(record.headers))
+    if attributes:
+        check_characters(attributes)
+    else:
+        attributes = _wrap(record, timestamp)
+    attributes["datacontenttype"] = "application/json"
+    check(attributes)
+    return _with_key(Event(attributes, data), record.key)
+
+
+def is_tombstone(record: Record) -> bool:
+    """Return whether a record has no value and no event: it deletes its key from a compacted topic.
+
+    With `ce_` headers it is an event without data.
+    """
+    return record.value is None and not any(name.startswith("ce_") for name, _ in record.headers)
+
+
+def framed(record: Record) -> registry.Framed | None:
+    """Return the value of a record if it is in a schema registry's wire format.
+
+    The format is not marked, so a value that its content type declares as something else than JSON, Avro or Protobuf is
+    not looked into.
+    """
+    found = registry.split(record.value)
+    if found is None:
+        return None
+    content_type = (dict(record.headers).get("content-type") or b"application/json").decode("latin-1").lower()
+    if content_type.startswith("application/cloudevents"):
+        return None
+    return found if is_json(content_type) or "avro" in content_type or "protobuf" in content_type else None
 
 
 def is_wrapped(record: Record) -> bool:
@@ -149,22 +184,51 @@ def encode(event: Event, key: bytes | None = None) -> Message:
     return Message(key, event.payload(), headers)
 
 
-def _wrap(record: Record) -> dict[str, AttributeValue]:
+def attributes_of_place(record: Record, timestamp: int, source: str) -> dict[str, AttributeValue]:
+    """Return the attributes that a KafkaSource gives to a record that is no event, from where and when it was written."""
     attributes: dict[str, AttributeValue] = {
         "specversion": SPECVERSION,
         "id": f"partition:{record.partition}/offset:{record.offset}",
-        "source": f"/kafka/{record.topic}",
+        "source": source,
         "type": KNATIVE_KAFKA_RECORD,
         "subject": f"partition:{record.partition}#{record.offset}",
-        "datacontenttype": "application/json",
     }
-    # An attribute holds strings only; a key or header that is not UTF-8 is left out.
-    extensions = [("key", record.key)] + [(_extension(name), value) for name, value in record.headers if name != "content-type"]
-    return attributes | {name: text for name, value in extensions if (text := _text_or_none(value)) is not None}
+    time = _time(timestamp)
+    return attributes if time is None else attributes | {"time": time}
 
 
-def _extension(header: str) -> str:
+def header_attribute(header: str) -> str:
+    """Return the extension of such an event that has the value of a record's header."""
     return "kafkaheader" + re.sub("[^a-z0-9]", "", header.lower())
+
+
+def _time(milliseconds: int) -> str | None:
+    """Return a record's time; None without one, and for one beyond the calendar, since producers write any number."""
+    if milliseconds < 0:
+        return None
+    try:
+        time = _EPOCH + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return None
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _no_json(value: bytes, error: orjson.JSONDecodeError) -> InvalidEvent:
+    found = registry.split(value)
+    if found is None:
+        remedy = "publish one JSON value, or set the event's datacontenttype"
+        return InvalidEvent(f"the event's data is not JSON: {error}", remedy=remedy)
+    return InvalidEvent(
+        f"the event's data is not JSON, but a value with the schema {found.schema} of a registry",
+        remedy="set TIDEGATE_SCHEMA_REGISTRY to the registry's URL",
+    )
+
+
+def _wrap(record: Record, timestamp: int) -> dict[str, AttributeValue]:
+    attributes = attributes_of_place(record, timestamp, f"/kafka/{record.topic}") | {"datacontenttype": "application/json"}
+    # An attribute holds strings only; a key or header that is not UTF-8 is left out.
+    extensions = [("key", record.key)] + [(header_attribute(name), value) for name, value in record.headers if name != "content-type"]
+    return attributes | {name: text for name, value in extensions if (text := _text_or_none(value)) is not None}
 
 
 def _with_key(event: Event, key: bytes | None) -> Event:

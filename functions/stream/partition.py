@@ -15,7 +15,7 @@ from functions.stream.recovery import Checkpoint, OutputOffset
 class PendingRecord:
     """A record that is not finished: it gets an event to post, then a result, and last the offset of its output."""
 
-    __slots__ = ("attempts", "deadline", "delivery", "event", "letters", "output", "record", "result", "tracker")
+    __slots__ = ("attempts", "deadline", "delivery", "event", "letters", "output", "passed_over", "record", "result", "tracker")
 
     def __init__(self, tracker: PartitionTracker, record: Record, output: OutputOffset | None) -> None:
         self.tracker = tracker
@@ -27,8 +27,15 @@ class PendingRecord:
         self.output = output
         self.letters: Iterator[Message] | None = None
         """The remaining forms of its dead letter, each smaller than the one before; None unless it has one."""
+        self.passed_over = False
+        """Whether it gets no output: a tombstone."""
         self.attempts = 0
         self.deadline: float | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its output is acknowledged, or it gets none."""
+        return self.passed_over or self.output is not None
 
 
 class PartitionTracker:
@@ -71,18 +78,20 @@ class PartitionTracker:
     def take(self) -> list[PendingRecord]:
         """Return the records whose results can be written now, in order; each is returned once."""
         ready: list[PendingRecord] = []
-        while not self.closed and self._unwritten and (self._unwritten[0].result is not None or self._unwritten[0].output is not None):
+        while not self.closed and self._unwritten and (self._unwritten[0].result is not None or self._unwritten[0].is_finished):
             pending = self._unwritten.popleft()
-            if pending.output is None:
+            if not pending.is_finished:
                 ready.append(pending)
         self.advance()
         return ready
 
     def advance(self) -> None:
-        """Move the position over all leading records whose output is acknowledged."""
-        while self._unfinished and (output := self._unfinished[0].output) is not None:
-            self.position = self._unfinished.popleft().record.offset + 1
-            self.checkpoint = self.checkpoint.advanced(output)
+        """Move the position over all leading records that are finished."""
+        while self._unfinished and self._unfinished[0].is_finished:
+            finished = self._unfinished.popleft()
+            self.position = finished.record.offset + 1
+            if finished.output is not None:
+                self.checkpoint = self.checkpoint.advanced(finished.output)
 
     def close(self) -> None:
         self.closed = True

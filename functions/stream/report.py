@@ -17,10 +17,12 @@ class Tally:
     dead_lettered: int = 0
     skipped: int = 0
     """Already written by an earlier worker."""
+    passed_over: int = 0
+    """Tombstones: records without a value, which have no output."""
 
     @property
     def finished(self) -> int:
-        return self.scored + self.dead_lettered + self.skipped
+        return self.scored + self.dead_lettered + self.skipped + self.passed_over
 
 
 class LogThrottle:
@@ -56,13 +58,15 @@ class Summary:
         now = time.monotonic()
         events = self._tally.finished - self._logged.finished
         if events:
+            tombstones = self._tally.passed_over - self._logged.passed_over
             logger.info(
-                "%d events in %.0f s (%.0f per second): %d scored, %d dead-lettered; %d are left",
+                "%d events in %.0f s (%.0f per second): %d scored, %d dead-lettered%s; %d are left",
                 events,
                 now - self._logged_at,
                 events / (now - self._logged_at),
                 self._tally.scored - self._logged.scored,
                 self._tally.dead_lettered - self._logged.dead_lettered,
+                f", {tombstones} tombstones passed over" if tombstones else "",
                 lag,
             )
         self._logged, self._logged_at = replace(self._tally), now

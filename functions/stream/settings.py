@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
-from common.environ import Environ, integer, is_url, number, required
+from common.environ import Environ, integer, is_url, number, required, url
 from common.errors import InvalidSetting
 from common.redaction import redact_url
 from eventing.kafka.port import Broker
@@ -13,6 +14,38 @@ from eventing.kafka.security import Security
 
 # No duration may be zero; a millisecond is the clients' unit.
 _LEAST_SECONDS = 0.001
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registry:
+    """The schema registry of the values in the input topic."""
+
+    url: str = field(repr=False)
+    """TIDEGATE_SCHEMA_REGISTRY: its URL, perhaps with `user:password@`."""
+
+    credentials_file: str | None = None
+    """TIDEGATE_SCHEMA_REGISTRY_CREDENTIALS_FILE: a file with `user:password`, read at each call."""
+
+    @classmethod
+    def from_env(cls, environ: Environ) -> Registry | None:
+        """Read the settings; None without a registry. Raises InvalidSetting, which names the variable."""
+        found, file = url(environ, "TIDEGATE_SCHEMA_REGISTRY"), environ.get("TIDEGATE_SCHEMA_REGISTRY_CREDENTIALS_FILE") or None
+        if found is None:
+            if file is not None:
+                raise InvalidSetting(
+                    "TIDEGATE_SCHEMA_REGISTRY_CREDENTIALS_FILE is set without a registry", remedy="set TIDEGATE_SCHEMA_REGISTRY too"
+                )
+            return None
+        parts = urlsplit(found)
+        if parts.query or parts.fragment:
+            raise InvalidSetting(f"TIDEGATE_SCHEMA_REGISTRY is {redact_url(found)!r}", remedy="set a URL without a query and a fragment")
+        if file is not None and "@" in parts.netloc:
+            raise InvalidSetting(
+                "TIDEGATE_SCHEMA_REGISTRY has credentials, and so has TIDEGATE_SCHEMA_REGISTRY_CREDENTIALS_FILE", remedy="set one of them"
+            )
+        if not (_is_installed("fastavro") and _is_installed("google.protobuf")):
+            raise InvalidSetting("TIDEGATE_SCHEMA_REGISTRY needs packages that are not installed", remedy="install tidegate[registry]")
+        return cls(url=found, credentials_file=file)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +74,9 @@ class StreamSettings:
 
     sink: str
     """K_SINK: the URL that batches are posted to, as a SinkBinding sets it."""
+
+    registry: Registry | None = None
+    """The schema registry of the input topic's values; None if they need none."""
 
     host: str = "0.0.0.0"  # noqa: S104 a kubelet connects from outside
     """TIDEGATE_HOST: the address of the port."""
@@ -103,6 +139,7 @@ class StreamSettings:
             group=environ.get("TIDEGATE_STREAM_GROUP") or group_of(input_),
             model=environ.get("TIDEGATE_STREAM_MODEL") or model_of(sink),
             sink=sink,
+            registry=Registry.from_env(environ),
             host=environ.get("TIDEGATE_HOST") or cls.host,
             port=integer(environ, "PORT", cls.port, most=65_535),
             instance=environ.get("TIDEGATE_STREAM_INSTANCE") or None,
@@ -119,6 +156,13 @@ class StreamSettings:
             commit_seconds=number(environ, "TIDEGATE_STREAM_COMMIT_SECONDS", cls.commit_seconds, least=_LEAST_SECONDS),
             stop_seconds=number(environ, "TIDEGATE_STREAM_STOP_SECONDS", cls.stop_seconds, least=_LEAST_SECONDS),
         )
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of its parent
+        return False
 
 
 def _url(environ: Environ, name: str) -> str:

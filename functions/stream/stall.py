@@ -25,7 +25,7 @@ class Holder(Enum):
 
     NONE = "none"
     CALLS = "calls"
-    """They are posted to the sink, or wait for it: each call and all retries have an end, and are logged."""
+    """They are posted to the sink, or wait for it or for their schema: calls have an end, and retries are logged."""
     WRITES = "writes"
     """Their outputs are being written to Kafka, or earlier outputs are being recovered."""
 

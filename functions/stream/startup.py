@@ -12,7 +12,8 @@ from eventing.kafka.factory import cluster_of
 from eventing.kafka.port import Cluster, Producer, ProducerOptions
 from functions.stream import limits
 from functions.stream.health import Health
-from functions.stream.settings import StreamSettings
+from functions.stream.schemas import Schemas
+from functions.stream.settings import Registry, StreamSettings
 from functions.stream.sink import Sink
 from functions.stream.topics import Topics, partition_counts
 from functions.stream.worker import Worker
@@ -21,6 +22,8 @@ from functions.stream.writer import NEVER_GIVE_UP_SECONDS
 # The size of a batch of records of one partition in a produce request.
 _BATCH_BYTES = 65_536
 _CLOSE_SECONDS = 5.0
+# For one call to the schema registry, which is repeated.
+_REGISTRY_SECONDS = 10.0
 
 
 async def run(settings: StreamSettings, stop: asyncio.Event, health: Health | None = None, cluster: Cluster | None = None) -> None:
@@ -35,11 +38,24 @@ async def run(settings: StreamSettings, stop: asyncio.Event, health: Health | No
         session = await stack.enter_async_context(
             http_client.session(timeout_seconds=settings.request_timeout_seconds, connections=settings.in_flight, raw=True)
         )
+        schemas = None if settings.registry is None else await stack.enter_async_context(_schemas(settings.registry))
         health.unready = "a topic is missing."
         output = await stack.enter_async_context(_output(cluster, settings, stop))
         if output is not None:
             producer, topics = output
-            await Worker(cluster, settings, producer, Sink(session, settings.sink), topics, health).run(stop)
+            await Worker(cluster, settings, producer, Sink(session, settings.sink), topics, health, schemas).run(stop)
+
+
+@contextlib.asynccontextmanager
+async def _schemas(settings: Registry) -> AsyncIterator[Schemas]:
+    from functions.stream.registry import RegistryClient  # its codecs are an extra
+
+    async with http_client.session(timeout_seconds=_REGISTRY_SECONDS, connections=4) as session:
+        schemas = Schemas(RegistryClient(session, settings).reader)
+        try:
+            yield schemas
+        finally:
+            await schemas.close()
 
 
 @contextlib.asynccontextmanager

@@ -8,12 +8,10 @@ from collections.abc import Sequence
 
 from common.errors import InvalidEvent
 from common.redaction import redact_url
-from eventing.codecs import json
-from eventing.codecs import kafka as codec
 from eventing.deadletter import Rejection
 from eventing.event import Event
 from eventing.kafka.errors import KafkaError
-from eventing.kafka.port import Cluster, Producer
+from eventing.kafka.port import Cluster, ConsumedRecord, Producer
 from eventing.reply import Problem
 from functions.stream import guard
 from functions.stream.assignment import Assignment
@@ -22,8 +20,10 @@ from functions.stream.dispatch import SinkDispatcher
 from functions.stream.guard import Guard
 from functions.stream.health import Health
 from functions.stream.input import Input
+from functions.stream.intake import Decoded, Intake
 from functions.stream.partition import PartitionTracker
 from functions.stream.report import LogThrottle, Summary, Tally, logger
+from functions.stream.schemas import Schemas
 from functions.stream.settings import StreamSettings
 from functions.stream.sink import Sink
 from functions.stream.stall import Holder, PartitionState, StallDetector, Stalled, WorkerState
@@ -47,7 +47,16 @@ _SHARE_OF_CALLS = 2 / 3
 class Worker:
     """One member of the group. All of its state belongs to the event loop's thread."""
 
-    def __init__(self, cluster: Cluster, settings: StreamSettings, producer: Producer, sink: Sink, topics: Topics, health: Health) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        settings: StreamSettings,
+        producer: Producer,
+        sink: Sink,
+        topics: Topics,
+        health: Health,
+        schemas: Schemas | None = None,
+    ) -> None:
         self._cluster = cluster
         self._settings = settings
         self._health = health
@@ -62,6 +71,7 @@ class Worker:
         self._writer = Writer(producer, settings, topics, self._fail)
         self._dispatcher = SinkDispatcher(sink, settings, resolved=self._write, failed=self._fail)
         self._input = Input(cluster, settings)
+        self._intake = Intake(schemas)
         self._commits: CommitStrategy = CheckpointCommits(cluster, settings, self._input, self._writer.targets)
         self._assignment = Assignment(settings, self._input, self._writer, self._commits)
         self._guard = Guard(
@@ -113,16 +123,19 @@ class Worker:
             await asyncio.sleep(0.5)
         else:
             self._trouble = ""
-            self._health.unready = "" if self._input.is_member else f"the group {self._settings.group} has not accepted this worker yet."
+            waiting = f"the group {self._settings.group} has not accepted this worker yet."
+            self._health.unready = self._intake.trouble if self._input.is_member else waiting
 
     async def _round(self) -> None:
         assignment = self._assignment
         await assignment.take_up()
         assignment.update_pauses()
-        records = await self._input.poll(self._poll_seconds(), assignment.unread)
+        records = await self._input.poll(self._poll_seconds(), assignment.unread | self._intake.unread)
         for partition, batch in records.items():
             if partition in assignment.trackers:
-                self._accept(assignment.trackers[partition], batch)
+                self._intake.add(assignment.trackers[partition], batch)
+        for tracker, decoded in self._intake.decoded():
+            self._accept(tracker, decoded)
         if time.monotonic() - self._committed_at >= self._settings.commit_seconds:
             self._committed_at = time.monotonic()
             await self._commits.commit(list(assignment.trackers.values()))
@@ -132,22 +145,23 @@ class Worker:
     def _poll_seconds(self) -> float:
         if self._assignment.is_empty:
             return _POLL_SECONDS_JOINING
-        return _POLL_SECONDS_PAUSED if self._assignment.paused else _POLL_SECONDS
+        return _POLL_SECONDS_PAUSED if self._assignment.paused or self._intake.unread else _POLL_SECONDS
 
-    def _accept(self, tracker: PartitionTracker, records: Sequence[codec.Record]) -> None:
+    def _accept(self, tracker: PartitionTracker, records: Sequence[tuple[ConsumedRecord, Decoded]]) -> None:
         if not len(tracker):
             tracker.moved_at = time.monotonic()
         dispatched = []
-        for record in records:
+        for record, decoded in records:
             pending = tracker.add(record)
             if pending.output is not None:
                 self._tally.skipped += 1
-                continue
-            try:
-                pending.event = json.encode(codec.decode(record))
-            except InvalidEvent as error:
-                pending.result = Rejection(Problem(400, "invalid event", str(error), {"model": self._settings.model}), 0)
+            elif decoded is None:
+                pending.passed_over = True
+                self._tally.passed_over += 1
+            elif isinstance(decoded, InvalidEvent):
+                pending.result = Rejection(Problem(400, "invalid event", str(decoded), {"model": self._settings.model}), 0)
             else:
+                pending.event = decoded
                 dispatched.append(pending)
         self._write(tracker)
         self._dispatcher.add(dispatched)
@@ -186,7 +200,9 @@ class Worker:
             await self._input.close(until - loop.time())
         except (KafkaError, TimeoutError) as error:
             logger.warning("leaving the group %s failed (%r); nothing is lost by that", self._settings.group, error)
-        logger.info("stopped after %d scored and %d dead-lettered events", self._tally.scored, self._tally.dead_lettered)
+        tally = self._tally
+        tombstones = f"; {tally.passed_over} tombstones were passed over" if tally.passed_over else ""
+        logger.info("stopped after %d scored and %d dead-lettered events%s", tally.scored, tally.dead_lettered, tombstones)
 
     def _fail(self, error: BaseException) -> None:
         if isinstance(error, Stalled):
@@ -216,7 +232,7 @@ class Worker:
 
     def _inspect_partition(self, number: int, fetched: int | None, end: int | None) -> PartitionState:
         tracker = self._assignment.trackers.get(number)
-        if tracker is not None and self._dispatcher.holds(tracker):
+        if tracker is not None and (self._intake.holds(tracker) or self._dispatcher.holds(tracker)):
             holder = Holder.CALLS
         elif self._writer.holds(number) or (tracker is None and self._commits.recovering):
             holder = Holder.WRITES

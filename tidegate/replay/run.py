@@ -208,7 +208,7 @@ def _chunks(batches: Iterator[list[ConsumedRecord]]) -> Iterator[_Chunk]:
     chunk = _Chunk([], [], [], [])
     for record in (record for batch in batches for record in batch):
         try:
-            event = codec.decode(record)
+            event = codec.decode(record, record.timestamp)
             encoded = json.encode(event)
         except InvalidEvent as error:
             chunk.invalid.append(f"partition {record.partition}, offset {record.offset}: {error.message}")

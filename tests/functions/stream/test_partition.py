@@ -95,3 +95,20 @@ def test_closed_tracker_has_nothing_to_write() -> None:
     tracker.close()
     pending.result = REJECTION
     assert tracker.take() == []
+
+
+@given(offsets, st.data())
+def test_passed_over_records_are_not_written_and_hold_up_nothing(numbers: list[int], data: st.DataObject) -> None:
+    tracker = tracker_of()
+    records = [tracker.add(Record(number)) for number in numbers]
+    passed = data.draw(st.sets(st.sampled_from(records)))
+    for pending in records:
+        pending.passed_over = pending in passed
+        pending.result = None if pending in passed else REJECTION
+    written = tracker.take()
+    assert written == [pending for pending in records if pending not in passed]
+    for number, pending in enumerate(written):
+        pending.output = OutputOffset("out", 0, number)
+    tracker.advance()
+    assert (tracker.position, len(tracker)) == (numbers[-1] + 1, 0)
+    assert tracker.checkpoint.positions["out"].offset == len(written)

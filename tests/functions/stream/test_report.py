@@ -22,3 +22,14 @@ def test_summary_counts_events_since_the_last_line(caplog: pytest.LogCaptureFixt
     (line,) = caplog.messages
     assert line.startswith("100 events in")
     assert line.endswith("90 scored, 10 dead-lettered; 7 are left")
+
+
+def test_summary_counts_tombstones(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    tally = Tally()
+    summary = Summary(tally, 0)
+    tally.scored, tally.passed_over = 1, 2
+    summary.log(0)
+    (line,) = caplog.messages
+    assert line.startswith("3 events in")
+    assert line.endswith("1 scored, 0 dead-lettered, 2 tombstones passed over; 0 are left")

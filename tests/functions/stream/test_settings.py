@@ -4,7 +4,7 @@ import pytest
 
 from common.environ import integer
 from common.errors import InvalidSetting
-from functions.stream.settings import StreamSettings
+from functions.stream.settings import Registry, StreamSettings
 
 ENVIRON = {
     "TIDEGATE_BOOTSTRAP_SERVERS": "kafka:9092",
@@ -81,3 +81,33 @@ def test_number_above_its_limit_is_refused() -> None:
     assert integer({"PORT": "65535"}, "PORT", 8080, most=65_535) == 65_535
     with pytest.raises(InvalidSetting, match="PORT is '70000'; set a number from 0 to 65535"):
         integer({"PORT": "70000"}, "PORT", 8080, most=65_535)
+
+
+def test_registry_settings() -> None:
+    registry = {"TIDEGATE_SCHEMA_REGISTRY": "https://alice:correct-horse@registry.example.com/api"}
+    settings = StreamSettings.from_env(ENVIRON | registry)
+    assert settings.registry == Registry(url=registry["TIDEGATE_SCHEMA_REGISTRY"])
+    assert "horse" not in repr(settings)
+    file = {"TIDEGATE_SCHEMA_REGISTRY": "http://registry", "TIDEGATE_SCHEMA_REGISTRY_CREDENTIALS_FILE": "/etc/registry"}
+    assert StreamSettings.from_env(ENVIRON | file).registry == Registry(url="http://registry", credentials_file="/etc/registry")
+
+
+@pytest.mark.parametrize(
+    ("url", "file", "reason"),
+    [
+        ("", "/f", "is set without a registry; set TIDEGATE_SCHEMA_REGISTRY too"),
+        ("registry:8081", "", "TIDEGATE_SCHEMA_REGISTRY is 'registry:8081'; set an http or https URL"),
+        ("http://a:horse@registry", "/f", "has credentials, and so has TIDEGATE_SCHEMA_REGISTRY_CREDENTIALS_FILE; set one of them"),
+        ("http://registry?token=horse", "", "set a URL without a query and a fragment"),
+    ],
+)
+def test_registry_settings_that_cannot_be_meant_are_refused(url: str, file: str, reason: str) -> None:
+    with pytest.raises(InvalidSetting, match=reason) as error:
+        StreamSettings.from_env(ENVIRON | {"TIDEGATE_SCHEMA_REGISTRY": url, "TIDEGATE_SCHEMA_REGISTRY_CREDENTIALS_FILE": file})
+    assert "horse" not in str(error.value)
+
+
+def test_registry_without_its_package_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("functions.stream.settings.find_spec", lambda _: None)
+    with pytest.raises(InvalidSetting, match=r"install tidegate\[registry\]"):
+        StreamSettings.from_env(ENVIRON | {"TIDEGATE_SCHEMA_REGISTRY": "http://registry"})

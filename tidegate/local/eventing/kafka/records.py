@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import base64
-import re
 import struct
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
 
 from common.errors import InvalidEvent
 from eventing.codecs import kafka
-from eventing.event import SPECVERSION, AttributeValue, Event, check, check_characters
+from eventing.event import AttributeValue, Event, check, check_characters
 from eventing.kafka.port import ConsumedRecord
-from eventing.types import KNATIVE_KAFKA_RECORD
 
 KEY_TYPE = "kafkasources.sources.knative.dev/key-type"
 """The label of a KafkaSource that says how a record's key is read: `string` (the default), `int`, `float`, `byte-array`."""
 
 _CONTENT_TYPE = "content-type"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def event_of(record: ConsumedRecord, *, source: str, key_type: str = "string") -> Event:
@@ -33,14 +29,7 @@ def event_of(record: ConsumedRecord, *, source: str, key_type: str = "string") -
 
 
 def _wrapped(record: ConsumedRecord, source: str, key_type: str) -> Event:
-    attributes: dict[str, AttributeValue] = {
-        "specversion": SPECVERSION,
-        "id": f"partition:{record.partition}/offset:{record.offset}",
-        "time": _time(record.timestamp),
-        "type": KNATIVE_KAFKA_RECORD,
-        "source": f"{source}#{record.topic}",
-        "subject": f"partition:{record.partition}#{record.offset}",
-    }
+    attributes = kafka.attributes_of_place(record, record.timestamp, f"{source}#{record.topic}")
     if record.key:
         key = _KEYS.get(key_type, _string)(record.key)
         attributes |= {"partitionkey": key, "key": key}
@@ -48,14 +37,10 @@ def _wrapped(record: ConsumedRecord, source: str, key_type: str) -> Event:
         if name.lower() == _CONTENT_TYPE:
             attributes["datacontenttype"] = _string(value or b"").lower()
         else:
-            attributes["kafkaheader" + re.sub("[^a-z0-9]", "", name.lower())] = _string(value or b"")
+            attributes[kafka.header_attribute(name)] = _string(value or b"")
     check(attributes)
     check_characters(attributes)
     return Event(attributes, record.value)
-
-
-def _time(milliseconds: int) -> str:
-    return (_EPOCH + timedelta(milliseconds=milliseconds)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _string(raw: bytes) -> str:
