@@ -1,0 +1,53 @@
+"""The port's admin client by confluent-kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from confluent_kafka import KafkaError as Code
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import RESOURCE_TOPIC, ConfigResource, NewTopic
+
+from eventing.kafka.confluent.errors import translate, translate_errors
+from eventing.kafka.errors import RequestTimedOut
+
+_MAX_MESSAGE_BYTES = "max.message.bytes"
+_REQUEST_SECONDS = 30.0
+
+
+class AdminAdapter:
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def create_topic(self, topic: str, partitions: int) -> None:
+        with translate_errors():
+            created = self._client.create_topics([NewTopic(topic, num_partitions=partitions)], request_timeout=_REQUEST_SECONDS)
+            try:
+                _result(created[topic])
+            except KafkaException as error:
+                if error.args[0].code() != Code.TOPIC_ALREADY_EXISTS:
+                    raise translate(error) from error
+
+    def max_message_bytes(self, topics: Collection[str]) -> dict[str, int]:
+        if not topics:
+            return {}
+        resources = [ConfigResource(RESOURCE_TOPIC, topic) for topic in topics]
+        found: dict[str, int] = {}
+        with translate_errors():
+            for resource, described in self._client.describe_configs(resources, request_timeout=_REQUEST_SECONDS).items():
+                values = _result(described)
+                if (entry := values.get(_MAX_MESSAGE_BYTES)) is not None and entry.value is not None:
+                    found[resource.name] = int(entry.value)
+        return found
+
+    def close(self) -> None:
+        """Return at once: librdkafka ends the client with its last reference."""
+        self._client = None
+
+
+def _result(future: Any) -> Any:
+    try:
+        return future.result(2 * _REQUEST_SECONDS)
+    except TimeoutError:
+        raise RequestTimedOut(f"Kafka did not answer within {2 * _REQUEST_SECONDS:g} s") from None
