@@ -22,4 +22,4 @@ lock requirements/docs.txt docs build -- "${part[@]}"
 # Model functions call the XGBoost library inside the wheel directly: without numpy and scipy, an image is 200 MB
 # smaller.
 lock requirements/model.txt model -- "${part[@]}" --no-emit-package numpy --no-emit-package scipy
-for extra in router stream batch rollout sync auth engines; do lock "requirements/$extra.txt" "$extra" -- "${part[@]}"; done
+for extra in router stream fast batch rollout sync auth engines; do lock "requirements/$extra.txt" "$extra" -- "${part[@]}"; done

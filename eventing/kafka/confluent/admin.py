@@ -7,7 +7,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import RESOURCE_TOPIC, ConfigResource, NewTopic
+from confluent_kafka.admin import RESOURCE_TOPIC, ConfigResource, NewTopic  # type: ignore[attr-defined]
 
 from eventing.kafka.confluent.errors import translate, translate_errors
 from eventing.kafka.errors import RequestTimedOut

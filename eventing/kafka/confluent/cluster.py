@@ -38,6 +38,11 @@ _CONSUMER = {
     "enable.partition.eof": True,
     # Both clients must offer a strategy in common to be in one group.
     "partition.assignment.strategy": "range,roundrobin",
+    # The longest wait for an answer, such as to the commit of revoked partitions, for which the group waits.
+    "socket.timeout.ms": 10_000,
+    # A partition that is resumed waits for the end of a fetch, and of a pause after a full queue: of a second by default.
+    "fetch.wait.max.ms": 50,
+    "fetch.queue.backoff.ms": 20,
     # What is fetched ahead: librdkafka's own limit is 64 MiB.
     "queued.max.messages.kbytes": 32 * 1024,
 }

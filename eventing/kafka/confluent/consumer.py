@@ -13,7 +13,7 @@ from confluent_kafka import TopicPartition as ClientPartition
 
 from eventing.kafka.confluent.calls import within
 from eventing.kafka.confluent.errors import translate, translate_errors
-from eventing.kafka.errors import CommitRefused, KafkaError
+from eventing.kafka.errors import CommitRefused, KafkaError, RecordUnreadable
 from eventing.kafka.port import CommittedOffset, ConsumedRecord, Offsets, RebalanceListener, TopicPartition
 
 logger = logging.getLogger("tidegate.kafka")
@@ -22,8 +22,6 @@ Result = TypeVar("Result")
 
 # For calls without a time-out of their own.
 _CALL_SECONDS = 60.0
-# The group waits meanwhile.
-_REVOKED_SECONDS = 10.0
 # Librdkafka goes on by itself after these; a missing topic may be created yet, as for the other client.
 _PASSING = {Code._MAX_POLL_EXCEEDED, Code.UNKNOWN_TOPIC_OR_PART}  # noqa: SLF001 the library names its own codes so
 
@@ -61,9 +59,7 @@ class ConsumerAdapter:
 
     def assign(self, partitions: Collection[TopicPartition]) -> None:
         kept = {partition: self._positions.get(partition) for partition in partitions}
-        starts = [
-            ClientPartition(*partition, OFFSET_BEGINNING if offset is None else offset) for partition, offset in kept.items()
-        ]
+        starts = [ClientPartition(*partition, OFFSET_BEGINNING if offset is None else offset) for partition, offset in kept.items()]
         self._paused &= kept.keys()
         with translate_errors():
             self._client.assign(starts)
@@ -79,10 +75,14 @@ class ConsumerAdapter:
         with translate_errors():
             # `consume` alone would wait for as many records as it may return, until its time-out.
             first = self._client.poll(timeout_seconds)
-            if first is None:
-                return {}
-            rest = self._client.consume(self._most - 1, 0) if self._most > 1 else []
-        found = self._take([first, *rest])
+        if first is None:
+            return {}
+        messages = [first]
+        try:
+            messages += self._client.consume(self._most - 1, 0) if self._most > 1 else []
+        except (KafkaException, RuntimeError) as error:
+            self._error = translate(error)  # after the first record, which librdkafka will not return again
+        found = self._take(messages)
         if not found:
             self._raise_noted()
         return found
@@ -94,6 +94,10 @@ class ConsumerAdapter:
     def resume(self, partitions: Iterable[TopicPartition]) -> None:
         self._switch(self._client.resume, found := set(partitions))
         self._paused -= found
+        for partition in found:
+            # Librdkafka's connection sleeps for up to a second before it fetches a resumed partition; a seek wakes it.
+            if (offset := self._positions.get(partition)) is not None:
+                self.seek(partition, offset)
 
     def paused(self) -> set[TopicPartition]:
         return set(self._paused)
@@ -161,7 +165,7 @@ class ConsumerAdapter:
         self._check_group()
         if self._listener is not None and not self._is_member:
             raise CommitRefused("the group has not accepted this consumer, or is rebalancing")
-        self._commit(offsets, timeout_seconds or _CALL_SECONDS)
+        within(timeout_seconds or _CALL_SECONDS, lambda: self._commit(offsets))
 
     def close(self, timeout_seconds: float | None = None) -> None:
         if self._closed:
@@ -181,31 +185,34 @@ class ConsumerAdapter:
         them again.
         """
         found: dict[TopicPartition, list[_Record]] = {}
-        positions, paused = self._positions, self._paused
+        positions, unreadable = self._positions, set[TopicPartition]()
         for message in messages:
             partition = TopicPartition(message.topic(), message.partition())
-            is_open = partition in positions and partition not in paused
+            is_open = partition in positions and partition not in self._paused and partition not in unreadable
             if (error := message.error()) is not None:
-                if error.code() == Code._PARTITION_EOF:  # noqa: SLF001
-                    # Beyond markers of transactions too, which are no records.
-                    if is_open:
-                        positions[partition] = message.offset()
-                else:
+                if error.code() != Code._PARTITION_EOF:  # noqa: SLF001
                     self._note(error)
+                elif is_open:
+                    # Beyond markers of transactions too, which are no records.
+                    positions[partition] = message.offset()
             elif is_open:
-                offset = message.offset()
-                record = _Record(
-                    partition.topic,
-                    partition.partition,
-                    offset,
-                    message.key(),
-                    message.value(),
-                    message.headers() or (),
-                    message.timestamp()[1],
-                )
-                found.setdefault(partition, []).append(record)
-                positions[partition] = offset + 1
+                try:
+                    record = _record(partition, message)
+                except (SystemError, UnicodeDecodeError):
+                    unreadable.add(partition)
+                    self._stop_at(partition, message.offset())
+                else:
+                    found.setdefault(partition, []).append(record)
+                    positions[partition] = record.offset + 1
         return found
+
+    def _stop_at(self, partition: TopicPartition, offset: int) -> None:
+        """Read a record again that cannot be read, so that it is not passed over."""
+        place = f"{partition.topic}/{partition.partition}/{offset}"
+        self._error = RecordUnreadable(
+            f"the record at {place} cannot be read (a header's name is not UTF-8); move the group's offset beyond it."
+        )
+        self.seek(partition, offset)
 
     def _note(self, error: Any) -> None:
         if error.code() in _PASSING or (error.code() == Code.GROUP_AUTHORIZATION_FAILED and not self._in_group):
@@ -233,19 +240,19 @@ class ConsumerAdapter:
             _raise_for(each)
         return {TopicPartition(each.topic, each.partition): each.offset for each in found}
 
-    def _commit(self, offsets: Offsets, timeout_seconds: float) -> None:
-        wanted = [ClientPartition(*partition, found.offset, found.metadata) for partition, found in offsets.items()]
-        if not wanted:
-            return
-        with translate_errors():
-            for each in within(timeout_seconds, lambda: self._client.commit(offsets=wanted, asynchronous=False)):
-                _raise_for(each)
+    def _commit(self, offsets: Offsets) -> None:
+        """Commit, and wait as long as librdkafka does: for a request, and for a coordinator."""
+        if offsets:
+            wanted = [ClientPartition(*partition, found.offset, found.metadata) for partition, found in offsets.items()]
+            with translate_errors():
+                for each in self._client.commit(offsets=wanted, asynchronous=False):
+                    _raise_for(each)
 
     def _check_group(self) -> None:
         if not self._in_group:
             raise KafkaError("the consumer has no group")
 
-    # Called by librdkafka within a poll or the close.
+    # Called by librdkafka within a poll or the close, on its thread: from another one, a commit would wait for their end.
 
     def _on_assigned(self, client: Any, assigned: list[Any]) -> None:
         partitions = _from_client(assigned)
@@ -263,7 +270,7 @@ class ConsumerAdapter:
         partitions = _from_client(revoked)
         offsets = _call(self._listener.revoked, partitions) if partitions and self._listener is not None else None
         try:
-            self._commit(offsets or {}, _REVOKED_SECONDS)
+            self._commit(offsets or {})
         except KafkaError as error:
             # Too late once the group is rebalancing: the next owner finds what was written.
             logger.info("the commit of revoked partitions was refused (%s)", error)
@@ -287,6 +294,18 @@ def _call(callback: Callable[[list[TopicPartition]], Result], partitions: list[T
     except Exception:
         logger.exception("a listener for the assignment of partitions failed")
         return None
+
+
+def _record(partition: TopicPartition, message: Any) -> _Record:
+    return _Record(
+        partition.topic,
+        partition.partition,
+        message.offset(),
+        message.key(),
+        message.value(),
+        message.headers() or (),
+        message.timestamp()[1],
+    )
 
 
 def _to_client(partitions: Iterable[TopicPartition]) -> list[Any]:
