@@ -15,7 +15,12 @@ BROKER = Broker("127.0.0.1:1")
 
 @pytest.mark.parametrize(
     ("environ", "kind"),
-    [({}, KafkaCluster), ({CLIENT: ""}, KafkaCluster), ({CLIENT: "kafka-python"}, KafkaCluster), ({CLIENT: "confluent-kafka"}, ConfluentCluster)],
+    [
+        ({}, KafkaCluster),
+        ({CLIENT: ""}, KafkaCluster),
+        ({CLIENT: "kafka-python"}, KafkaCluster),
+        ({CLIENT: "confluent-kafka"}, ConfluentCluster),
+    ],
 )
 def test_environment_names_the_client(environ: dict[str, str], kind: type) -> None:
     assert type(cluster_of(BROKER, environ)) is kind
@@ -30,5 +35,7 @@ def test_client_that_is_not_installed_names_the_extra(monkeypatch: pytest.Monkey
     for name in [name for name in sys.modules if name.startswith("eventing.kafka.confluent")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "confluent_kafka", None)
-    with pytest.raises(InvalidSetting, match=r"confluent-kafka, which is not installed; install tidegate\[fast\], or set .* to kafka-python\."):
+    with pytest.raises(
+        InvalidSetting, match=r"confluent-kafka, which is not installed; install tidegate\[fast\], or set .* to kafka-python\."
+    ):
         cluster_of(BROKER, {CLIENT: "confluent-kafka"})

@@ -147,7 +147,7 @@ def test_record_without_a_broker_is_reported_when_the_producer_closes(topic: str
     del mock
     delivery, reported = producer.send(topic, Message(None, b"value", []), 0), threading.Event()
     delivery.add_done_callback(lambda _: reported.set())
-    with pytest.raises(RequestTimedOut, match="1 records were not acknowledged within 0.2 s"):
+    with pytest.raises(RequestTimedOut, match=r"1 records were not acknowledged within 0.2 s"):
         producer.close(0.2)
     assert reported.wait(SECONDS)
     assert delivery.error is not None
