@@ -10,7 +10,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import RESOURCE_TOPIC, ConfigResource, NewTopic  # type: ignore[attr-defined]
 
 from eventing.kafka.confluent.errors import translate, translate_errors
-from eventing.kafka.errors import RequestTimedOut
+from eventing.kafka.errors import KafkaError, RequestTimedOut
 
 _MAX_MESSAGE_BYTES = "max.message.bytes"
 _REQUEST_SECONDS = 30.0
@@ -22,6 +22,7 @@ class AdminAdapter:
 
     def create_topic(self, topic: str, partitions: int) -> None:
         with translate_errors():
+            self._check_controller()
             created = self._client.create_topics([NewTopic(topic, num_partitions=partitions)], request_timeout=_REQUEST_SECONDS)
             try:
                 _result(created[topic])
@@ -35,6 +36,7 @@ class AdminAdapter:
         resources = [ConfigResource(RESOURCE_TOPIC, topic) for topic in topics]
         found: dict[str, int] = {}
         with translate_errors():
+            self._check_controller()
             for resource, described in self._client.describe_configs(resources, request_timeout=_REQUEST_SECONDS).items():
                 values = _result(described)
                 if (entry := values.get(_MAX_MESSAGE_BYTES)) is not None and entry.value is not None:
@@ -44,6 +46,12 @@ class AdminAdapter:
     def close(self) -> None:
         """Return at once: librdkafka ends the client with its last reference."""
         self._client = None
+
+    def _check_controller(self) -> None:
+        """Raise KafkaError for a broker without a controller, such as the embedded one: librdkafka would wait for it."""
+        metadata = self._client.list_topics(timeout=_REQUEST_SECONDS)
+        if metadata.controller_id not in metadata.brokers:
+            raise KafkaError("the cluster names no controller, which creates topics and knows their configuration")
 
 
 def _result(future: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -22,6 +23,8 @@ Result = TypeVar("Result")
 
 # For calls without a time-out of their own.
 _CALL_SECONDS = 60.0
+_SEEK_SECONDS = 5.0
+_RETRY_SECONDS = 0.01
 # Librdkafka goes on by itself after these; a missing topic may be created yet, as for the other client.
 _PASSING = {Code._MAX_POLL_EXCEEDED, Code.UNKNOWN_TOPIC_OR_PART}  # noqa: SLF001 the library names its own codes so
 
@@ -46,6 +49,7 @@ class ConsumerAdapter:
         self._in_group = in_group
         self._listener: RebalanceListener | None = None
         self._is_member = False
+        self._is_assigned = True
         self._positions: dict[TopicPartition, int | None] = {}
         self._paused: set[TopicPartition] = set()
         self._error: KafkaError | None = None
@@ -58,14 +62,11 @@ class ConsumerAdapter:
             self._client.subscribe([topic], on_assign=self._on_assigned, on_revoke=self._on_revoked, on_lost=self._on_lost)
 
     def assign(self, partitions: Collection[TopicPartition]) -> None:
-        kept = {partition: self._positions.get(partition) for partition in partitions}
-        starts = [ClientPartition(*partition, OFFSET_BEGINNING if offset is None else offset) for partition, offset in kept.items()]
-        self._paused &= kept.keys()
-        with translate_errors():
-            self._client.assign(starts)
-            if self._paused:
-                self._client.pause(_to_client(self._paused))
-        self._positions = kept
+        self._positions = {partition: self._positions.get(partition) for partition in partitions}
+        self._paused &= self._positions.keys()
+        # Applied by the next poll, with the offsets that are sought until then: librdkafka cannot seek before it has found
+        # a partition's leader.
+        self._is_assigned = False
 
     def assignment(self) -> set[TopicPartition]:
         return set(self._positions)
@@ -73,6 +74,8 @@ class ConsumerAdapter:
     def poll(self, timeout_seconds: float) -> Mapping[TopicPartition, Sequence[ConsumedRecord]]:
         self._raise_noted()
         with translate_errors():
+            if not self._is_assigned:
+                self._assign()
             # `consume` alone would wait for as many records as it may return, until its time-out.
             first = self._client.poll(timeout_seconds)
         if first is None:
@@ -105,8 +108,8 @@ class ConsumerAdapter:
     def seek(self, partition: TopicPartition, offset: int) -> None:
         if partition not in self._positions:
             raise KafkaError(f"{partition.topic}/{partition.partition} is not assigned")
-        with translate_errors():
-            self._client.seek(ClientPartition(*partition, offset))
+        if self._is_assigned:
+            self._seek(ClientPartition(*partition, offset))
         self._positions[partition] = offset
 
     def position(self, partition: TopicPartition) -> int:
@@ -178,6 +181,30 @@ class ConsumerAdapter:
             self._is_member = False
             self._positions = {}
 
+    def _assign(self) -> None:
+        starts = [
+            ClientPartition(*partition, OFFSET_BEGINNING if offset is None else offset) for partition, offset in self._positions.items()
+        ]
+        self._client.assign(starts)
+        if self._paused:
+            self._client.pause(_to_client(self._paused))
+        self._is_assigned = True
+
+    def _seek(self, place: Any) -> None:
+        """Seek once librdkafka has taken the partition up: it looks for its leader, and for the group's offset."""
+        until = time.monotonic() + _SEEK_SECONDS
+        while True:
+            try:
+                self._client.seek(place)
+            except KafkaException as error:
+                if error.args[0].code() != Code._STATE or time.monotonic() >= until:  # noqa: SLF001
+                    raise translate(error) from error
+                time.sleep(_RETRY_SECONDS)
+            except RuntimeError as error:
+                raise translate(error) from error
+            else:
+                return
+
     def _take(self, messages: list[Any]) -> dict[TopicPartition, list[_Record]]:
         """Return the records by partition, and note where they end.
 
@@ -225,7 +252,7 @@ class ConsumerAdapter:
             raise error
 
     def _switch(self, call: Callable[[list[Any]], None], partitions: set[TopicPartition]) -> None:
-        if partitions:
+        if partitions and self._is_assigned:
             with translate_errors():
                 call(_to_client(partitions))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 
 import pytest
@@ -16,7 +16,7 @@ from eventing.kafka.confluent import cluster
 from eventing.kafka.confluent.cluster import ConfluentCluster
 from eventing.kafka.errors import BrokerUnreachable, KafkaError, RecordUnreadable, RequestTimedOut
 from eventing.kafka.kafka_python.cluster import KafkaCluster
-from eventing.kafka.port import Broker, ConsumerOptions, Offsets, ProducerOptions, TopicPartition
+from eventing.kafka.port import Broker, ConsumedRecord, ConsumerOptions, Offsets, ProducerOptions, TopicPartition
 
 SECONDS = 30.0
 
@@ -41,7 +41,8 @@ class Owner:
         self.partitions -= set(partitions)
         return {}
 
-    lost = revoked
+    def lost(self, partitions: Collection[TopicPartition]) -> None:
+        self.partitions -= set(partitions)
 
 
 @pytest.fixture
@@ -137,6 +138,11 @@ def test_members_with_both_clients_share_a_group(broker: Broker, topic: str) -> 
         thread.join()
 
 
+def test_cluster_without_a_controller_is_an_error_at_once(broker: Broker) -> None:
+    with closing(ConfluentCluster(broker).admin()) as admin, pytest.raises(KafkaError, match="names no controller"):
+        admin.max_message_bytes(["any"])
+
+
 def test_record_without_a_broker_is_reported_when_the_producer_closes(topic: str) -> None:
     from confluent_kafka import Producer
 
@@ -154,7 +160,7 @@ def test_record_without_a_broker_is_reported_when_the_producer_closes(topic: str
     assert delivery.offset is None
 
 
-def poll(call: Callable[[float], object]) -> dict[TopicPartition, list]:
+def poll(call: Callable[[float], Mapping[TopicPartition, Sequence[ConsumedRecord]]]) -> Mapping[TopicPartition, Sequence[ConsumedRecord]]:
     while True:
         if found := call(1.0):
             return found
