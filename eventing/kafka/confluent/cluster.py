@@ -21,7 +21,7 @@ from eventing.kafka.port import DEFAULT_CONSUMER, DEFAULT_PRODUCER, Broker, Cons
 from eventing.kafka.security import PLAINTEXT
 
 _BOOTSTRAP_SECONDS = 10.0
-# How long a refusal may go unnoticed.
+# How long a refusal may go unnoticed at first; later rounds are longer, for a slow broker.
 _ROUND_SECONDS = 0.2
 _SILENT = {"log_level": 0}
 # The other client's defaults, so that a change of the client changes nothing but the speed.
@@ -125,16 +125,17 @@ class ConfluentCluster:
             client = make({**servers, **_SILENT, **security_options(broker.security), **options})
         except (KafkaException, ValueError) as error:
             raise access.unreachable(broker, str(translate(error))) from None
-        until = time.monotonic() + _BOOTSTRAP_SECONDS
+        until, round_seconds = time.monotonic() + _BOOTSTRAP_SECONDS, _ROUND_SECONDS
         while True:
             try:
-                client.cluster_id(timeout=_ROUND_SECONDS)
+                client.list_topics(timeout=round_seconds)
             except KafkaException as error:
                 client.poll(0)  # which calls for the errors
                 rejection.raise_noted(address, broker.security)
                 if time.monotonic() >= until:
                     check_listener(address, broker.security, _BOOTSTRAP_SECONDS)
                     raise access.unreachable(broker, str(translate(error))) from None
+                round_seconds = min(2 * round_seconds, _BOOTSTRAP_SECONDS / 2)
             else:
                 return client
 

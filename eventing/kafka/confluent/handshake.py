@@ -1,6 +1,6 @@
 """A check whether a broker accepts the security settings, where librdkafka only retries until it times out.
 
-The listener is asked by one request of its own, since librdkafka tells no more than that a connection was closed.
+The listener is asked by one request of its own, since librdkafka only says that a connection was closed.
 The credentials are left to librdkafka, which reports those that were rejected.
 """
 

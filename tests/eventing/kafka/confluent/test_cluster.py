@@ -90,6 +90,19 @@ def test_null_values_and_headers_of_any_bytes_are_read(broker: Broker, topic: st
     assert (record.key, record.value, list(record.headers)) == (b"\xff", None, [("a", b"\xff\x00"), ("a", b"")])
 
 
+def test_partition_can_be_sought_as_soon_as_it_is_assigned(broker: Broker, topic: str) -> None:
+    partitions = [TopicPartition(topic, number) for number in range(4)]
+    with closing(ConfluentCluster(broker).producer()) as producer, closing(ConfluentCluster(broker).consumer()) as consumer:
+        for partition in partitions:
+            for _ in range(3):
+                producer.send(topic, Message(None, b"value", []), partition.partition)
+        producer.flush(SECONDS)
+        for partition in partitions:
+            consumer.assign([partition])
+            consumer.seek(partition, 2)
+            assert [record.offset for record in poll(consumer.poll)[partition]] == [2]
+
+
 def test_header_name_that_is_not_utf8_stops_its_partition_until_the_offset_is_moved(broker: Broker, topic: str) -> None:
     with closing(KafkaProducer(bootstrap_servers=broker.bootstrap_servers, api_version=broker.api_version)) as producer:
         for headers in ([], [(Name("name"), b"1")], []):
