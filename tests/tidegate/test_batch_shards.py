@@ -14,6 +14,7 @@ def test_ctrl_c_waits_until_a_process_has_started_in_any_thread() -> None:
     arrived, written = socket.socketpair()
     written.setblocking(False)
     wakeup = signal.set_wakeup_fd(written.fileno())
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     done = threading.Event()
     other = threading.Thread(target=done.wait)
     other.start()
@@ -32,6 +33,7 @@ def test_ctrl_c_waits_until_a_process_has_started_in_any_thread() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
         assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
     finally:
+        signal.signal(signal.SIGINT, handler)
         signal.set_wakeup_fd(wakeup)
         done.set()
         other.join()

@@ -134,7 +134,7 @@ def test_stream_and_batch_write_a_key_in_the_same_way(kind: str, data: st.DataOb
         refused = str(error)
     try:
         batch = encode(pq.read_table(path).to_batches()[0], [Input("x", "FP32", optional=False)], "k", 0)
-        by_batch = orjson.loads(batch.content)["parameters"][KEYS]
+        by_batch = orjson.loads(batch.content[: batch.json_length])["parameters"][KEYS]
     except InvalidDataset:
         assert not reading
         return

@@ -19,6 +19,8 @@ from tidegate.rollouts.actions import find
 from tidegate.rollouts.connection import of_local
 from tidegate.rollouts.document import Document, document_of
 
+SETTLED_SECONDS = 1.0
+"""From the time when a change of the weights was seen until no request is assigned by the former ones any more."""
 _POLL_SECONDS = 0.25
 _MOST_FAILURES = 40
 _MOVES = {"advance", "promote", "roll-back", "inconclusive"}

@@ -9,12 +9,11 @@ from itertools import pairwise
 from typing import Protocol
 
 from tidegate.demo.checks import Check, by_key, share_of_keys
-from tidegate.demo.following import Step
+from tidegate.demo.following import SETTLED_SECONDS, Step
 from tidegate.demo.rollout import Rollout
 from tidegate.rollouts.document import Document
 
-# From the time when a change of the weights was seen until no request is assigned by the former ones any more.
-_SETTLED_MS = 1_000.0
+_SETTLED_MS = SETTLED_SECONDS * 1e3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ metrics:
   drift: false             # v2 knows the weather: its scores are meant to differ
 """
 BROKEN = 20
-# The rollout function has none of its own: it is called each minute.
+# Not the rollout function: while a rollout has just ended, it still delivers what it has decided.
 _SCALED = (MODEL, "router")
 _ZERO_SECONDS = 90.0
 

@@ -14,7 +14,7 @@ from tidegate.demo.broken import broken
 from tidegate.demo.checks import Check
 from tidegate.demo.collector import Collected
 from tidegate.demo.control import Workbench
-from tidegate.demo.following import Following
+from tidegate.demo.following import SETTLED_SECONDS, Following
 from tidegate.demo.offline import Offline
 from tidegate.demo.results import Results
 from tidegate.demo.rollout import CANARY, MODEL, MODELS, Rollout
@@ -95,7 +95,7 @@ def _equal_offline(month: Sequence[Departure], collected: Collected, rollout: Ro
 
 def _stream_figures(streamed: Streamed, followed: Following, events_in: int) -> dict[str, Any]:
     collected = streamed.collected
-    backlog = streamed.published_since(followed.steps[-1].since)
+    backlog = streamed.published_since(followed.steps[-1].since + SETTLED_SECONDS * 1e3)
     seconds = (max(collected.scored[name].written_ms for name in backlog) - streamed.sent_ms[backlog[0]]) / 1e3 if backlog else 0.0
     return {
         "events_in": events_in,

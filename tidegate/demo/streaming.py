@@ -20,7 +20,7 @@ from functions.stream.settings import group_of
 from tidegate.demo.broken import Broken
 from tidegate.demo.collector import Collected, Collector
 from tidegate.demo.control import DemoFailed, Workbench
-from tidegate.demo.following import Following
+from tidegate.demo.following import SETTLED_SECONDS, Following
 from tidegate.demo.labelling import Labelling
 from tidegate.demo.rollout import MODEL
 from tidegate.progress import ProgressReporter, Task
@@ -167,17 +167,25 @@ class _Pace:
         self._rollout, self._collected = rollout, collected
         self._due = 0.0
         self._sent = 0
+        self._settled = False
 
     def wait(self) -> None:
         self._sent += 1
         while not self._rollout.ended and self._sent - self._collected.events > _AT_ONCE:
             time.sleep(_TICK_SECONDS)
         if self._rollout.ended:
+            self._settle()
             return
         now = time.monotonic()
         self._due = max(self._due, now) + 1 / _RATE
         if self._due - now > _TICK_SECONDS:
             time.sleep(self._due - now)
+
+    def _settle(self) -> None:
+        """Wait once, so that everything after it is assigned by the last weights."""
+        if not self._settled:
+            time.sleep(SETTLED_SECONDS + _TICK_SECONDS)
+            self._settled = True
 
 
 class ProcessKiller:

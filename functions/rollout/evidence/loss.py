@@ -53,6 +53,10 @@ class Loss:
     expectation of q/w or (1-q)/(1-w) over the arm is exactly one. The processes are the means over THETAS, and over
     their negatives.
 
+    Of a probability, u is the squared error (Brier 1950). Its mean is least for true probabilities, as that of the log
+    loss (Gneiting and Raftery 2007, section 3), and it is bounded. 1 - p of what happened would favour a canary that is
+    too sure.
+
     The caller counts each key once, and takes labels in an order that does not depend on the arm.
     """
 
@@ -76,7 +80,7 @@ class Loss:
         for one in labelled:
             count = arms[True].keys + arms[False].keys
             distance = abs(one.score - one.value)
-            u = distance if self.kind == "log" else _ratio(distance, error if count else distance)
+            u = distance**2 if self.kind == "log" else _ratio(distance, error if count else distance)
             for index, tilt in enumerate(_TILTS):
                 tilted = math.exp(tilt * u)
                 logs[index] += _gain(tilted / means[index], one)

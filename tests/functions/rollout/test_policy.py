@@ -108,7 +108,8 @@ def test_a_latency_slo_that_the_router_would_not_take_is_refused(text: str) -> N
 def test_rollout_and_router_take_the_same_latency_slos(text: str) -> None:
     annotations = {"tidegate.dev/latency-slo": text}
     traffic = [{"revisionName": "flights-00001", "percent": 100}]
-    model = model_of({"metadata": {"name": "flights", "annotations": annotations}, "status": {"url": "http://a", "traffic": traffic}})
+    service = {"metadata": {"name": "flights", "annotations": annotations}, "spec": {}, "status": {"url": "http://a", "traffic": traffic}}
+    model = model_of(service)
     try:
         taken = policy_of(annotations).latency_slo
     except InvalidPolicy:
