@@ -48,6 +48,7 @@ class ConsumerAdapter:
         self._most = most
         self._in_group = in_group
         self._listener: RebalanceListener | None = None
+        self._unjoined = ""
         self._is_member = False
         self._is_assigned = True
         self._positions: dict[TopicPartition, int | None] = {}
@@ -57,9 +58,8 @@ class ConsumerAdapter:
 
     def subscribe(self, topic: str, listener: RebalanceListener) -> None:
         self._check_group()
-        self._listener = listener
-        with translate_errors():
-            self._client.subscribe([topic], on_assign=self._on_assigned, on_revoke=self._on_revoked, on_lost=self._on_lost)
+        # The next poll subscribes, since librdkafka joins at once: a group would wait for a member that does not poll.
+        self._listener, self._unjoined = listener, topic
 
     def assign(self, partitions: Collection[TopicPartition]) -> None:
         self._positions = {partition: self._positions.get(partition) for partition in partitions}
@@ -74,6 +74,9 @@ class ConsumerAdapter:
     def poll(self, timeout_seconds: float) -> Mapping[TopicPartition, Sequence[ConsumedRecord]]:
         self._raise_noted()
         with translate_errors():
+            if self._unjoined:
+                self._client.subscribe([self._unjoined], on_assign=self._on_assigned, on_revoke=self._on_revoked, on_lost=self._on_lost)
+                self._unjoined = ""
             if not self._is_assigned:
                 self._assign()
             # `consume` alone would wait for as many records as it may return, until its time-out.
