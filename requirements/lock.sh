@@ -24,4 +24,4 @@ lock requirements/docs.txt docs build -- "${part[@]}"
 lock requirements/model.txt model -- "${part[@]}" --no-emit-package numpy --no-emit-package scipy
 # The stream worker's image reads values of a schema registry.
 lock requirements/stream.txt stream registry -- "${part[@]}"
-for extra in router batch rollout sync auth engines; do lock "requirements/$extra.txt" "$extra" -- "${part[@]}"; done
+for extra in router fast batch rollout sync auth engines; do lock "requirements/$extra.txt" "$extra" -- "${part[@]}"; done

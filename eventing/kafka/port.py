@@ -1,6 +1,6 @@
 """The port to Kafka: protocols of the clients that Tidegate uses, and the values that they exchange.
 
-Only an adapter imports the client library: `kafka_python` is used in production, `fake` in tests. Every method
+Only an adapter imports its client library: `kafka_python` or `confluent` in production, and `fake` in tests. Every method
 raises the errors of `eventing.kafka.errors` and blocks its thread; durations are in seconds.
 """
 
@@ -60,7 +60,7 @@ class ConsumedRecord(Record, Protocol):
 class RebalanceListener(Protocol):
     """Callbacks for the changes of a consumer's assignment.
 
-    They run on a thread of the client, which sends no heartbeats meanwhile.
+    They run within a poll or the close, perhaps on a thread of the client; it may send no heartbeats meanwhile.
     """
 
     def assigned(self, partitions: Collection[TopicPartition]) -> None:
@@ -176,7 +176,10 @@ class Delivery(Protocol):
 
 
 class Producer(Protocol):
-    """Writes records idempotently, acknowledged by all replicas in sync; its buffer is not bounded. Thread-safe."""
+    """Writes records idempotently, acknowledged by all replicas in sync. Thread-safe.
+
+    Callers bound what is outstanding: a library may not bound its buffer, and otherwise `send` blocks while it is full.
+    """
 
     def send(self, topic: str, message: Message, partition: int | None = None) -> Delivery:
         """Send one record; without a partition its key decides.

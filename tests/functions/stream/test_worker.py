@@ -18,7 +18,7 @@ from eventing.codecs import kafka as codec
 from eventing.codecs.kafka import Message
 from eventing.event import Event
 from eventing.kafka import lag
-from eventing.kafka.factory import cluster_of
+from eventing.kafka.factory import CLIENT, CLIENTS, cluster_of
 from eventing.kafka.fake.cluster import FakeCluster
 from eventing.kafka.port import ConsumerOptions, TopicPartition
 from eventing.reply import Problem, failed
@@ -95,9 +95,19 @@ async def test_events_become_scored_events_and_broken_ones_dead_letters(
     assert {one.records for one in lags.values()} == {0}
 
 
+@pytest.mark.parametrize("client", CLIENTS)
 async def test_killed_and_restarted_worker_writes_no_duplicates(
-    settings: StreamSettings, publish: Publish, collect: Collect, serve: Serve, launch: Launch, flight: Flight, score: Score
+    client: str,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: StreamSettings,
+    publish: Publish,
+    collect: Collect,
+    serve: Serve,
+    launch: Launch,
+    flight: Flight,
+    score: Score,
 ) -> None:
+    monkeypatch.setenv(CLIENT, client)
     count, answered, kills = 2000, Counter[str](), [asyncio.Event(), asyncio.Event()]
 
     async def answer(events: list[Event]) -> list[Event]:

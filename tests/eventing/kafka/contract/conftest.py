@@ -1,5 +1,5 @@
-"""The clusters of the port's contract: the in-memory one, and kafka-python's with the embedded broker and with Apache
-Kafka.
+"""The clusters of the port's contract: the in-memory one, and those of each library with the embedded broker and with
+Apache Kafka.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
 
+from eventing.kafka.confluent.cluster import ConfluentCluster
 from eventing.kafka.fake.cluster import FakeCluster
 from eventing.kafka.kafka_python.cluster import KafkaCluster
 from eventing.kafka.port import DEFAULT_CONSUMER, DEFAULT_PRODUCER, Broker, Cluster, Consumer, ConsumerOptions, Producer, ProducerOptions
@@ -48,23 +49,25 @@ class Clients:
         return producer
 
 
-def _apache(apache: Apache, topic: str) -> KafkaCluster:
+def _apache(apache: Apache, topic: str) -> Broker:
     servers = apache.at("PLAINTEXT")
     with closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
         admin.create_topics([NewTopic(topic, PARTITIONS, 1)])
-    return KafkaCluster(Broker(servers))
+    return Broker(servers)
 
 
-@pytest.fixture(params=["fake", "embedded", "apache"])
+@pytest.fixture(params=["fake", "kafka-python embedded", "kafka-python apache", "confluent embedded", "confluent apache"])
 def clients(request: pytest.FixtureRequest) -> Iterator[Clients]:
     name = uuid.uuid4().hex[:8]
     topic = f"contract-{name}"
-    makers: dict[str, Callable[[], Cluster]] = {
-        "fake": lambda: FakeCluster(partitions=PARTITIONS),
-        "embedded": lambda: KafkaCluster(request.getfixturevalue("broker")),
+    library, _, kind = request.param.partition(" ")
+    libraries: dict[str, Callable[[Broker], Cluster]] = {"kafka-python": KafkaCluster, "confluent": ConfluentCluster}
+    brokers: dict[str, Callable[[], Broker]] = {
+        "embedded": lambda: request.getfixturevalue("broker"),
         "apache": lambda: _apache(request.getfixturevalue("apache"), topic),
     }
+    cluster = libraries[library](brokers[kind]()) if kind else FakeCluster(partitions=PARTITIONS)
     with ExitStack() as stack:
-        found = Clients(makers[request.param](), topic, f"group-{name}", stack, request.param != "embedded", request.param != "embedded")
+        found = Clients(cluster, topic, f"group-{name}", stack, kind != "embedded", kind != "embedded")
         assert found.producer().partitions_for(topic) == set(range(PARTITIONS))
         yield found

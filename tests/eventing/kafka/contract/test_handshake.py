@@ -1,4 +1,6 @@
-"""Apache Kafka by TLS and SASL: accepted and refused clients, the reasons, and that no secret is printed."""
+"""Apache Kafka by TLS and SASL, with each client library: accepted and refused clients, the reasons, and that no secret is
+printed.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,15 @@ import pytest
 
 from eventing.codecs.kafka import Message
 from eventing.event import Event
+from eventing.kafka.confluent import cluster as confluent
+from eventing.kafka.confluent.cluster import ConfluentCluster
+from eventing.kafka.confluent.handshake import check_listener
 from eventing.kafka.errors import BrokerRefused, BrokerUnreachable
-from eventing.kafka.kafka_python import cluster
+from eventing.kafka.factory import CLIENTS
+from eventing.kafka.kafka_python import cluster as kafka_python
 from eventing.kafka.kafka_python.cluster import KafkaCluster
 from eventing.kafka.kafka_python.handshake import check_handshake
-from eventing.kafka.port import Broker, ConsumedRecord, TopicPartition
+from eventing.kafka.port import Broker, Cluster, ConsumedRecord, TopicPartition
 from eventing.kafka.security import PLAINTEXT, Security
 from tidegate.local.broker import reachable
 from tidegate.local.up import UpSettings, up
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
 
 Serve = Callable[[Callable[[list[Event]], Awaitable[list[Event]]]], Awaitable[str]]
 Start = Callable[..., subprocess.Popen[str]]
+ClusterOf = Callable[[Broker], Cluster]
 
 SSL = {"SECURITY_PROTOCOL": "SSL", "CA_FILE": "ca.pem"}
 CERTIFICATE = SSL | {"CERTIFICATE_FILE": "client.pem", "KEY_FILE": "client.key"}
@@ -39,6 +46,13 @@ SCRAM = SSL | {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_MECHANISM": "SCRAM-SHA-512
 PLAIN = SCRAM | {"SASL_MECHANISM": "PLAIN"}
 TOKEN = SSL | {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_MECHANISM": "OAUTHBEARER", "TOKEN_FILE": "token"}
 UNENCRYPTED = {"SECURITY_PROTOCOL": "SASL_PLAINTEXT", "CA_FILE": ""}
+
+
+@pytest.fixture(params=[KafkaCluster, ConfluentCluster])
+def cluster_of(request: pytest.FixtureRequest) -> ClusterOf:
+    """Makes the clusters of one library."""
+    found: ClusterOf = request.param
+    return found
 
 
 @pytest.fixture
@@ -73,20 +87,23 @@ def read(broker: Broker, topic: str) -> ConsumedRecord:
                 return records[0]
 
 
+@pytest.mark.parametrize("client", CLIENTS)
 async def test_worker_moves_an_event(
-    apache: Apache, serve: Serve, start: Start, flight: Callable[[int], Message], score: Callable[[Event], Event]
+    client: str, apache: Apache, serve: Serve, start: Start, flight: Callable[[int], Message], score: Callable[[Event], Event]
 ) -> None:
     async def answer(events: list[Event]) -> list[Event]:
         return [score(event) for event in events]
 
     environ, broker, message = apache.environ(SCRAM), broker_of(apache, "SASL_SSL", SCRAM), flight(0)
     with closing(KafkaCluster(broker).producer()) as producer:
-        for topic in ("departed", "scored", "departed.deadletter"):
+        departed, scored = (f"{name}-{client}" for name in ("departed", "scored"))
+        for topic in (departed, scored, f"{departed}.deadletter"):
             assert producer.partitions_for(topic)  # which makes it
-        producer.send("departed", message)
+        producer.send(departed, message)
         producer.flush(10)
-    process = start("functions.stream", **worker(apache, await serve(answer), **environ))
-    record = await asyncio.to_thread(read, broker, "scored")
+    environ |= {"TIDEGATE_STREAM_INPUT": departed, "TIDEGATE_STREAM_OUTPUT": scored, "TIDEGATE_STREAM_GROUP": departed}
+    process = start("functions.stream", **worker(apache, await serve(answer), TIDEGATE_KAFKA_CLIENT=client, **environ))
+    record = await asyncio.to_thread(read, broker, scored)
     process.send_signal(signal.SIGTERM)
     _, output = await asyncio.to_thread(process.communicate, None, 60)
 
@@ -96,8 +113,12 @@ async def test_worker_moves_an_event(
     assert "1 scored" in output
 
 
-def test_worker_with_a_wrong_password_exits_with_one_sentence(apache: Apache, start: Start) -> None:
-    process = start("functions.stream", **worker(apache, **apache.environ(PLAIN | {"PASSWORD_FILE": "", "PASSWORD": "guessed-by-chance"})))
+@pytest.mark.parametrize("client", CLIENTS)
+def test_worker_with_a_wrong_password_exits_with_one_sentence(client: str, apache: Apache, start: Start) -> None:
+    process = start(
+        "functions.stream",
+        **worker(apache, TIDEGATE_KAFKA_CLIENT=client, **apache.environ(PLAIN | {"PASSWORD_FILE": "", "PASSWORD": "guessed-by-chance"})),
+    )
     _, output = process.communicate(timeout=60)
     assert process.returncode == 1
     assert len(output.splitlines()) == 1
@@ -119,9 +140,9 @@ def test_worker_with_a_wrong_password_exits_with_one_sentence(apache: Apache, st
         ("SASL_PLAINTEXT", PLAIN | UNENCRYPTED),
     ],
 )
-def test_matching_security_is_accepted(apache: Apache, listener: str, given: dict[str, str]) -> None:
+def test_matching_security_is_accepted(cluster_of: ClusterOf, apache: Apache, listener: str, given: dict[str, str]) -> None:
     broker = broker_of(apache, listener, given)
-    with closing(KafkaCluster(broker).producer()) as producer, closing(KafkaCluster(broker).consumer()) as consumer:
+    with closing(cluster_of(broker).producer()) as producer, closing(cluster_of(broker).consumer()) as consumer:
         assert producer.partitions_for("for.all") == {0}
         assert "for.all" in consumer.topics()
 
@@ -143,9 +164,9 @@ def test_matching_security_is_accepted(apache: Apache, listener: str, given: dic
         ("SASL_SSL", SCRAM | UNENCRYPTED, "speaks TLS; set TIDEGATE_KAFKA_SECURITY_PROTOCOL to SSL or SASL_SSL"),
     ],
 )
-def test_refused_client_gets_the_reason(apache: Apache, listener: str, given: dict[str, str], sentence: str) -> None:
+def test_refused_client_gets_the_reason(cluster_of: ClusterOf, apache: Apache, listener: str, given: dict[str, str], sentence: str) -> None:
     with pytest.raises(BrokerRefused, match=sentence) as caught:
-        KafkaCluster(broker_of(apache, listener, given)).consumer()
+        cluster_of(broker_of(apache, listener, given)).consumer()
     message = str(caught.value)
     assert message.endswith(".")
     assert "\n" not in message
@@ -162,32 +183,34 @@ def test_refused_client_gets_the_reason(apache: Apache, listener: str, given: di
     ],
 )
 def test_plaintext_client_of_a_secured_listener_gets_the_reason(
-    apache: Apache, listener: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+    cluster_of: ClusterOf, apache: Apache, listener: str, sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "_BOOTSTRAP_SECONDS", 1.0)
+    for library in (kafka_python, confluent):
+        monkeypatch.setattr(library, "_BOOTSTRAP_SECONDS", 1.0)
     with pytest.raises(BrokerRefused, match=sentence):
-        KafkaCluster(Broker(apache.at(listener))).producer()
+        cluster_of(Broker(apache.at(listener))).producer()
     gc.collect()
 
 
-def test_port_without_tls_differs_from_a_closed_port(apache: Apache) -> None:
+def test_port_without_tls_differs_from_a_closed_port(cluster_of: ClusterOf, apache: Apache) -> None:
     broker = broker_of(apache, "PLAINTEXT", SSL)
     with pytest.raises(BrokerUnreachable, match=r"does not speak TLS .*; use its TLS port, or set .*_SECURITY_PROTOCOL to PLAINTEXT"):
-        KafkaCluster(broker).consumer()
+        cluster_of(broker).consumer()
     with pytest.raises(BrokerUnreachable, match="no Kafka broker answers at"):
-        KafkaCluster(replace(broker, bootstrap_servers="127.0.0.1:1")).consumer()
+        cluster_of(replace(broker, bootstrap_servers="127.0.0.1:1")).consumer()
 
 
-def test_certificate_of_another_host_name_is_not_accepted(apache: Apache) -> None:
+def test_certificate_of_another_host_name_is_not_accepted(cluster_of: ClusterOf, apache: Apache) -> None:
     broker = replace(broker_of(apache, "SSL", SSL), bootstrap_servers=f"127.0.0.1:{apache.ports['SSL']}")
     with pytest.raises(
         BrokerRefused, match=r"is not accepted \(IP address mismatch.*\).*; use a host name of .*TIDEGATE_BOOTSTRAP_SERVERS"
     ):
-        KafkaCluster(broker).consumer()
+        cluster_of(broker).consumer()
 
 
-def test_plaintext_listener_passes_the_handshake(apache: Apache) -> None:
-    check_handshake(("localhost", apache.ports["PLAINTEXT"]), PLAINTEXT, 5)
+@pytest.mark.parametrize("check", [check_handshake, check_listener])
+def test_plaintext_listener_passes_the_handshake(apache: Apache, check: Callable[..., None]) -> None:
+    check(("localhost", apache.ports["PLAINTEXT"]), PLAINTEXT, 5)
 
 
 def test_commands_take_the_same_variables(apache: Apache, start: Start, tmp_path: Path) -> None:
