@@ -42,7 +42,8 @@ def run(settings: DemoSettings, reporter: ProgressReporter) -> tuple[Report, lis
         if settings.train:
             train(reporter)
         good, bad = MODELS / CANARY, settings.state_dir.resolve() / "models" / FAULTY
-        reporter.step(f"Making {FAULTY}: {CANARY} with {' and '.join(EXCHANGED)} exchanged, as by columns in the wrong order")
+        pairs = " and ".join(f"{first} for {second}" for first, second in EXCHANGED.items())
+        reporter.step(f"Making {FAULTY}: {CANARY}, which takes {pairs} and the other way round")
         exchange(good, bad)
         month = departures(MONTH)[: settings.events or _EVENTS]
         with running(settings, results, reporter) as workbench:
