@@ -98,10 +98,10 @@ PROMOTION = Scenario(
 )
 
 
-def detection(ratio: float, *, requests: int, windows: int, policy: Policy = ERRORS_ONLY) -> Scenario:
+def detection(ratio: float, *, requests: int, windows: int) -> Scenario:
     """A canary with 20% of the keys whose errors are `ratio` times 1%."""
     traffic = Traffic(windows=windows, requests=requests, rate=0.01, ratio=ratio)
-    return Scenario(name=f"{ratio:g} times", traffic=traffic, policy=policy, ramp=(20,))
+    return Scenario(name=f"{ratio:g} times", traffic=traffic, policy=ERRORS_ONLY, ramp=(20,))
 
 
 def wrong(name: str, *, requests: int, windows: int, **outcomes: float) -> Scenario:
