@@ -9,6 +9,7 @@ from eventing.kafka.port import Consumer, TopicPartition
 from tidegate.deadletters import reading
 from tidegate.deadletters.account import Account
 from tidegate.deadletters.claims import Claims
+from tidegate.deadletters.errors import NotAcknowledged
 from tidegate.deadletters.ledger import chunks
 from tidegate.deadletters.letter import Letter
 from tidegate.deadletters.pace import Pace
@@ -70,3 +71,7 @@ class Replay:
         self._claims.release(partition, set(won) - known - set(done.unacknowledged))
         if done.error is not None:
             raise done.error
+        if done.unacknowledged:
+            raise NotAcknowledged(
+                f"the broker did not acknowledge {len(done.unacknowledged):,} records", remedy="check its log, then run the command again"
+            )

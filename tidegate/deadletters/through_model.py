@@ -24,7 +24,7 @@ from eventing.reply import Problem
 from functions.stream.settings import model_of
 from functions.stream.sink import Disposition, Failure, Sink, classify
 from tidegate.deadletters.claims import FLUSH_SECONDS
-from tidegate.deadletters.errors import ModelUnavailable, NotAcknowledged
+from tidegate.deadletters.errors import ModelUnavailable
 from tidegate.deadletters.letter import Letter
 from tidegate.deadletters.pace import Pace
 from tidegate.deadletters.restoring import event_of, letter_of, output_of
@@ -113,10 +113,6 @@ class ThroughModel:
             done.replayed.append(letter.offset)
             done.succeeded += succeeded
             done.failed_again += not succeeded
-        if done.unacknowledged and done.error is None:
-            done.error = NotAcknowledged(
-                f"the broker did not acknowledge {len(done.unacknowledged):,} records", remedy="check its log, then run the command again"
-            )
         return done
 
     def close(self) -> None:
