@@ -41,9 +41,11 @@ class Replay:
                     left = rest
 
     def _replay(self, partition: int, letters: Sequence[Letter]) -> None:
-        complete = [letter for letter in letters if letter.is_complete]
+        complete = []
         for letter in letters:
-            if not letter.is_complete:
+            if letter.is_complete:
+                complete.append(letter)
+            else:
                 self.account.incomplete += 1
                 self.account.note(letter.address, f"read its record at {letter.origin}, if the topic still has it")
         # Both waits may be long, and the claims of a run expire.
