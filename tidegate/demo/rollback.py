@@ -49,7 +49,7 @@ def run(settings: DemoSettings, reporter: ProgressReporter) -> tuple[Report, lis
         with running(settings, results, reporter) as workbench:
             rollout = deploy(workbench, good, bad, POLICY, reporter)
             start(workbench, rollout, reporter)
-            streamed, followed = score_stream(workbench, rollout, month, Offline.of(good, bad), results, reporter, kill=settings.kill)
+            streamed, followed = score_stream(workbench, rollout, month, Offline(good, bad), results, reporter, kill=settings.kill)
             results.checks += rollout_checks.roll_back(answered(streamed), followed, FAULTY)
             results.report["roll_back"] = _figures(streamed, followed)
     return results.report, results.checks

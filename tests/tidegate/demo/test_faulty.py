@@ -22,6 +22,6 @@ def test_faulty_version_is_that_of_its_source_with_features_exchanged(flights_mo
 def test_faulty_version_is_worse_on_known_outcomes(flights_models: Path, tmp_path: Path) -> None:
     folder = exchange(flights_models / "v2", tmp_path / FAULTY)
     known = [departure for departure in departures(11)[:3_000] if departure.late is not None]
-    offline = Offline.of(flights_models / "v2", folder)
+    offline = Offline(flights_models / "v2", folder)
     late, records = [bool(departure.late) for departure in known], [departure.record for departure in known]
     assert log_loss(late, offline.scores(FAULTY, records)) > log_loss(late, offline.scores("v2", records)) + 0.05
