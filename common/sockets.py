@@ -58,11 +58,17 @@ def bracketed(host: str) -> str:
 
 def has_unread(transport: asyncio.BaseTransport) -> bool:
     """Return whether the system has bytes of a connection, or its end, that the event loop has not read."""
+    unread = poll_of(transport)
+    return unread is not None and bool(unread.poll(0))
+
+
+def poll_of(transport: asyncio.BaseTransport) -> select.poll | None:
+    """Return what polls a connection for what `has_unread` is about, to be kept by those who ask often."""
     if not hasattr(select, "poll"):  # Windows has none
-        return False
+        return None
     unread = select.poll()
     unread.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-    return bool(unread.poll(0))
+    return unread
 
 
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[object, ...]]:

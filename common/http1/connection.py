@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import select
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from common.http1.errors import CallFailed, ConnectionBroken, MalformedReply
 from common.http1.reader import ReplyReader
 from common.http1.upload import Content, Upload
+from common.sockets import poll_of
+
+if TYPE_CHECKING:
+    import select
 
 # A reply up to this size is read whole, which saves its reader from waiting twice.
 WHOLE_BYTES = 64 * 1024
@@ -99,9 +102,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self.is_open = True
-        if hasattr(select, "poll"):  # Windows has none
-            self._unread = select.poll()
-            self._unread.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        self._unread = poll_of(transport)
 
     def data_received(self, data: bytes) -> None:
         reply, reader = self._reply, self._reader

@@ -21,7 +21,7 @@ from functions.rollout.evidence.drift import BINS, REFERENCE_SCORES, Drift
 from functions.rollout.evidence.loss import THETAS, ArmLoss, Loss
 from functions.rollout.evidence.predictions import MOST_EARLY, MOST_PREDICTIONS, Known, Prediction, Predictions
 from functions.rollout.evidence.proportion import Disagreement
-from functions.rollout.evidence.sample import MOST_DIGESTS, Sample
+from functions.rollout.evidence.sample import MOST_DIGESTS, Sample, threshold_of
 from functions.rollout.routers import MOST_ROUTERS, WINDOW, Ignored, Routers, Seen
 from functions.rollout.state import MOST_COUNT, MOST_DECISIONS, ArmCounts, Decision, Kind, Phase, State
 
@@ -231,7 +231,7 @@ def _correctness(value: Mapping[str, Any]) -> Correctness:
     columns = [_unpacked(kind, value[name]) for kind, name in (("I", "keys"), ("I", "ids"), ("f", "scores"), ("B", "arms"))]
     held = {key: _prediction(*fields) for key, *fields in zip(*columns, strict=True)}
     halvings = _count(value["halvings"], _MOST_HALVINGS)
-    if len(held) > MOST_PREDICTIONS or any(key >= 2**32 >> halvings for key in held):
+    if len(held) > MOST_PREDICTIONS or any(key >= threshold_of(halvings) for key in held):
         raise ValueError("there are too many predictions, or some above their threshold")
     ids, keys, values = value["early"]
     early = tuple(

@@ -34,7 +34,7 @@ class Delivery:
         self._cluster = cluster
         self._sink = sink
         self._metrics = metrics
-        self._ways = (_Way(self._record), *([_Way(self._post)] if sink else []))
+        self._ways = (_Way(self._report), *([_Way(self._post)] if sink else []))
         self._warned: dict[str, str] = {}
         self._recorded: dict[str, str] = {}
 
@@ -57,19 +57,21 @@ class Delivery:
             return
         event = announcements.kubernetes_event(service, reason="RolloutNotPossible", message=problem, warning=True, at=at, identity=problem)
         try:
-            await asyncio.to_thread(self._cluster.record, event)
-        except Refused as error:
-            log.error("%s The Event about %s is given up.", error, name)
+            await self._record(event, name)
         except ApiError as error:
             log.warning("%s", error)
             return
         self._recorded[name] = problem
 
-    async def _record(self, announcement: Announcement, service: Object) -> None:
+    async def _report(self, announcement: Announcement, service: Object) -> None:
+        await self._record(announcements.to_kubernetes(announcement, service), announcement.id)
+
+    async def _record(self, event: Object, about: str) -> None:
+        """Create an Event of Kubernetes. One that is refused is given up."""
         try:
-            await asyncio.to_thread(self._cluster.record, announcements.to_kubernetes(announcement, service))
+            await asyncio.to_thread(self._cluster.record, event)
         except Refused as error:
-            log.error("%s The Event about %s is given up.", error, announcement.id)
+            log.error("%s The Event about %s is given up.", error, about)
 
     async def _post(self, announcement: Announcement, _: Object) -> None:
         assert self._sink is not None  # noqa: S101 there is no such way without it

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functions.rollout.evidence.loss import ArmLoss
 from functions.rollout.state import State
 
+NAMES_OF_LOSSES = {"log": "log loss", "absolute": "absolute error"}
+
 
 def counts_of(state: State, metric: str) -> dict[str, int]:
     if metric in state.comparisons:
@@ -35,8 +37,7 @@ def finding(state: State, metric: str, counts: dict[str, int]) -> str:
 def losses(state: State) -> str:
     """The losses of both arms, as the rest of a sentence."""
     loss = state.correctness.loss
-    name = "log loss" if loss.kind == "log" else "absolute error"
-    return f"{name} {_loss(loss.canary, loss.kind)} labelled keys of it, {_loss(loss.rest, loss.kind)} of the others"
+    return f"{NAMES_OF_LOSSES[loss.kind]} {_loss(loss.canary, loss.kind)} labelled keys of it, {_loss(loss.rest, loss.kind)} of the others"
 
 
 def _loss(arm: ArmLoss, kind: str) -> str:

@@ -95,7 +95,7 @@ class Call:
             raise self._late()
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(left, self.end, self._late())
+        self._timer = asyncio.get_running_loop().call_later(left, lambda: self.end(self._late()))
 
     def end(self, why: Exception) -> None:
         """End the work on the request."""

@@ -17,7 +17,7 @@ from common.http1.upload import Content, Upload
 from functions.router.absences import Absences
 from functions.router.assignment import Assigned
 from functions.router.call import JSON_LENGTH, Call
-from functions.router.headers import RawHeaders, forwarded, without_encodings
+from functions.router.headers import forwarded, without_encodings
 from functions.router.metrics import Metrics
 from functions.router.outcomes.exchange import Answer, Exchange, Exchanges
 from functions.router.outcomes.mirror import Request
@@ -99,7 +99,7 @@ class Dispatcher:
         request = Request(call.method, call.target if target is None else target, headers, body, predicts)
         exchange = self._exchanges.begin(model, assigned, request)
         if exchange is None and assigned.arm is model.stable:  # there is nothing to do but to forward it
-            return await self.call(model.name, model.stable, *request, deadline=call.deadline)
+            return await self.call(model.name, model.stable, request, deadline=call.deadline)
         work = _Work(model, assigned, request, exchange, self._until(call))
         return await self._answer(call, work, partial(self._reply, call, work))
 
@@ -171,7 +171,7 @@ class Dispatcher:
         return Part(reply.arm, share.positions, complete, share.body)
 
     def _reply(self, call: Call, work: _Work, arm: Arm, retries: float) -> Awaitable[Reply]:
-        return self.call(work.model.name, arm, *work.request, deadline=call.deadline, until=work.until, retries=retries)
+        return self.call(work.model.name, arm, work.request, deadline=call.deadline, until=work.until, retries=retries)
 
     def _until(self, call: Call) -> float:
         return min(monotonic() + self._request_seconds, call.deadline)
@@ -228,11 +228,7 @@ class Dispatcher:
         self,
         model: str,
         arm: Arm,
-        method: str,
-        target: str,
-        headers: RawHeaders,
-        body: Content = b"",
-        repeatable: bool = False,
+        request: Request,
         *,
         deadline: float = inf,
         until: float | None = None,
@@ -256,10 +252,10 @@ class Dispatcher:
         while True:
             attempt += 1
             try:
-                reply = await self._once(model, arm, method, target, headers, body, repeatable, until, deadline)
+                reply = await self._once(model, arm, request, until, deadline)
             except RouteNotReady:
                 pause = min(_BACKOFF_SECONDS * attempt, _LONGEST_BACKOFF_SECONDS)
-                if attempt > retries or monotonic() + pause > retried_until or _is_gone(body):
+                if attempt > retries or monotonic() + pause > retried_until or _is_gone(request.body):
                     raise
                 await asyncio.sleep(pause)
                 self._metrics.retried(model)
@@ -269,18 +265,8 @@ class Dispatcher:
                     self._absences.reached(model, arm.revision)
                 return reply
 
-    async def _once(
-        self,
-        model: str,
-        arm: Arm,
-        method: str,
-        target: str,
-        headers: RawHeaders,
-        body: Content,
-        repeatable: bool,
-        until: float,
-        deadline: float,
-    ) -> Reply:
+    async def _once(self, model: str, arm: Arm, request: Request, until: float, deadline: float) -> Reply:
+        method, target, headers, body, repeatable = request
         began, status = monotonic(), 0
         if deadline < inf:
             headers = [*headers, (TIMEOUT, encoded(deadline - began))]

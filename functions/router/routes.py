@@ -19,6 +19,7 @@ from functions.router.assignment import Assigned, assigner
 from functions.router.call import JSON_LENGTH, SEARCHED_BYTES, Call, contains, json_length
 from functions.router.dispatch import Dispatcher
 from functions.router.headers import without_encodings
+from functions.router.outcomes.mirror import Request
 from functions.router.parts import Part, Share, positions_by_arm, share
 from functions.router.paths import Kind, ModelRequest
 from functions.router.reply import CompleteReply, Reply
@@ -138,7 +139,7 @@ class Routes:
         headers = without_encodings(call.scope["headers"])
         listed, reply = await asyncio.gather(
             self._versions.listed(model, self._selector.reachable(model)),
-            self._dispatcher.call(model.name, assigned.arm, "GET", call.target, headers),
+            self._dispatcher.call(model.name, assigned.arm, Request("GET", call.target, headers, b"")),
         )
         complete = await reply.read(call.limits.json_bytes, call.hold)
         merged = with_versions(complete.body, listed) if complete.ok else None

@@ -17,6 +17,7 @@ import orjson
 
 from common.errors import TidegateError
 from functions.router.dispatch import Dispatcher
+from functions.router.outcomes.mirror import Request
 from functions.runtime.errors import UnknownModel, Unreachable
 from functions.runtime.knative.traffic import Arm, RoutedModel
 
@@ -113,7 +114,8 @@ class Versions:
             task.exception()  # retrieved here, since no request may be waiting any more
 
     async def _read(self, model: RoutedModel, arm: Arm) -> tuple[str, ...]:
-        reply = await self._dispatcher.call(model.name, arm, "GET", f"/v2/models/{quote(model.name, safe='')}", [])
+        request = Request("GET", f"/v2/models/{quote(model.name, safe='')}", [], b"")
+        reply = await self._dispatcher.call(model.name, arm, request)
         metadata = await reply.read(self._limit, lambda _: None)
         if metadata.status >= 500:
             raise Unreachable(f"cannot read the versions of revision {arm.revision} (status {metadata.status})", remedy="retry")

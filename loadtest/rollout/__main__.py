@@ -37,10 +37,6 @@ SEED = 20_261_127
 _BOUNDS = (0.01, 0.05)
 
 
-Cases = Sequence[tuple[int, Scenario, Look]]
-"""With the numbers of their seeds."""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m loadtest.rollout", description=__doc__)
     parser.add_argument("--runs", type=int, default=10_000, help="rollouts of each scenario (default: %(default)s)")
@@ -56,19 +52,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _health(pool: Pool, runs: int) -> None:
     cases: list[tuple[Scenario, Look]] = [(scenario, harm) for scenario in (*scenarios.EQUAL_ARMS, scenarios.BETTER)]
     cases += [(scenarios.DRIFT, drift), (scenarios.PROMOTION, safety), (scenarios.AS_IF_INDEPENDENT, harm)]
-    _false_alarms(pool, runs, "is as good as the stable revision", [(number, *case) for number, case in enumerate(cases)])
+    _false_alarms(pool, runs, "is as good as the stable revision", cases, first=0)
 
 
 def _correctness(pool: Pool, runs: int) -> None:
     cases: list[tuple[Scenario, Look]] = [(scenario, harm) for scenario in scenarios.EQUAL_LOSSES]
     cases += [(scenarios.EQUALLY_CORRECT, better)]
-    _false_alarms(pool, runs, "is as correct as the stable revision", [(number, *case) for number, case in enumerate(cases, 20)])
+    _false_alarms(pool, runs, "is as correct as the stable revision", cases, first=20)
 
 
-def _false_alarms(pool: Pool, runs: int, what: str, cases: Cases) -> None:
+def _false_alarms(pool: Pool, runs: int, what: str, cases: Sequence[tuple[Scenario, Look]], *, first: int) -> None:
+    """Print the alarms of each case. Seeds have its number, which for the first one is `first`."""
     print(f"\nAlarms of {runs:,} rollouts in which the canary {what}; in brackets, the upper bound at 95%.\n")
     print("| rollout | alarms at alpha 1% | at alpha 5% |\n|---|---|---|")
-    for number, scenario, look in cases:
+    for number, (scenario, look) in enumerate(cases, first):
         seeds = [(SEED, number, run) for run in range(runs)]
         highests = pool.map(partial(highest, scenario, look=look), seeds, chunksize=20)
         print(f"| {scenario.name} | {' | '.join(_rate(highests, bound) for bound in _BOUNDS)} |", flush=True)
@@ -86,9 +83,8 @@ def _detection(pool: Pool, runs: int) -> None:
     policies = (("errors only", ERRORS_ONLY), ("default", scenarios.DEFAULT_POLICY))
     for number, scenario in enumerate(scenarios.DETECTION):
         for name, policy in policies:
-            requests = sorted(one.requests for one in _detected(pool, scenario, policy, 100 + number, runs))
-            median, most = (f"{quantile(requests, share):,.0f}" for share in (0.5, 0.9))
-            print(f"| {scenario.name} | {name} | {median} | {most} | {_never(requests)} |", flush=True)
+            requests = [one.requests for one in _detected(pool, scenario, policy, 100 + number, runs)]
+            print(f"| {scenario.name} | {name} | {_quantiles(requests)} | {_never(requests)} |", flush=True)
 
 
 def _wrong(pool: Pool, runs: int) -> None:
@@ -99,15 +95,20 @@ def _wrong(pool: Pool, runs: int) -> None:
     for number, scenario in enumerate(scenarios.WRONG):
         for name, policy in policies:
             found = _detected(pool, scenario, policy, 200 + number, runs)
-            cells = []
-            for values in (sorted(one.labelled for one in found), sorted(one.requests for one in found)):
-                cells += [f"{quantile(values, share):,.0f}" for share in (0.5, 0.9)]
-            print(f"| {scenario.name} | {name} | {' | '.join(cells)} | {_never([one.requests for one in found])} |", flush=True)
+            requests = [one.requests for one in found]
+            labelled = _quantiles([one.labelled for one in found])
+            print(f"| {scenario.name} | {name} | {labelled} | {_quantiles(requests)} | {_never(requests)} |", flush=True)
 
 
 def _detected(pool: Pool, scenario: Scenario, policy: Policy, number: int, runs: int) -> list[Detection]:
     found = scenarios.with_policy(scenario, policy)
     return pool.map(partial(detected, found), [(SEED, number, run) for run in range(runs)], chunksize=5)
+
+
+def _quantiles(values: Sequence[float]) -> str:
+    """The median and the quantile of 90%, as two cells."""
+    ordered = sorted(values)
+    return " | ".join(f"{quantile(ordered, share):,.0f}" for share in (0.5, 0.9))
 
 
 def _never(requests: Sequence[float]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from eventing.outcome import BAD_OUTCOMES
 from functions.rollout.policy import Policy
-from loadtest.rollout.simulation import CORRECTNESS_ONLY, ERRORS_ONLY, Scenario
+from loadtest.rollout.simulation import CORRECTNESS_ONLY, ERRORS_ONLY, Scenario, correctness_only
 from loadtest.rollout.traffic import Outcomes, Traffic
 
 _STICKY = {"keys": 2_000, "tail": 1.2, "spread": 0.5}
@@ -51,13 +51,11 @@ EQUAL_ARMS = (
 
 def _labelled(name: str, *, traffic: Mapping[str, object] | None = None, loss: str = "log", **outcomes: object) -> Scenario:
     """Equal arms of which half of the requests get labels late, a fifth of those twice, and the others never."""
-    policy = Policy.model_validate({"metrics": {**_WITHOUT_OTHERS, "correctness": {"loss": loss}}})
     found = Outcomes(**outcomes)  # type: ignore[arg-type]  # fields of Outcomes
     options = {"windows": 10, "requests": 60, "metrics": (), "outcomes": found, **(traffic or {})}
-    return Scenario(name=name, traffic=_traffic(**options), policy=policy)
+    return Scenario(name=name, traffic=_traffic(**options), policy=correctness_only(loss))
 
 
-_WITHOUT_OTHERS = {"errors": False, "rejections": False, "drift": False, "disagreement": False}
 EQUAL_LOSSES = (
     replace(_labelled("correctness: 20% throughout, a key for each request"), ramp=(20,)),
     _labelled("correctness: ramp; sticky keys with a heavy tail", traffic=_STICKY),
@@ -98,10 +96,10 @@ PROMOTION = Scenario(
 )
 
 
-def detection(ratio: float, *, requests: int, windows: int, policy: Policy = ERRORS_ONLY) -> Scenario:
+def detection(ratio: float, *, requests: int, windows: int) -> Scenario:
     """A canary with 20% of the keys whose errors are `ratio` times 1%."""
     traffic = Traffic(windows=windows, requests=requests, rate=0.01, ratio=ratio)
-    return Scenario(name=f"{ratio:g} times", traffic=traffic, policy=policy, ramp=(20,))
+    return Scenario(name=f"{ratio:g} times", traffic=traffic, policy=ERRORS_ONLY, ramp=(20,))
 
 
 def wrong(name: str, *, requests: int, windows: int, **outcomes: float) -> Scenario:

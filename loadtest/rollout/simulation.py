@@ -19,7 +19,14 @@ from loadtest.rollout.traffic import CANARY, MODEL, ROLLOUT, STABLE, Run, Traffi
 
 RAMP = (5, 20, 50)
 ERRORS_ONLY = Policy.model_validate({"metrics": {"rejections": False, "drift": False, "disagreement": False, "correctness": False}})
-CORRECTNESS_ONLY = Policy.model_validate({"metrics": {"errors": False, "rejections": False, "drift": False, "disagreement": False}})
+
+
+def correctness_only(loss: str = "log") -> Policy:
+    others = {"errors": False, "rejections": False, "drift": False, "disagreement": False}
+    return Policy.model_validate({"metrics": {**others, "correctness": {"loss": loss}}})
+
+
+CORRECTNESS_ONLY = correctness_only()
 
 
 @dataclass(frozen=True, kw_only=True)

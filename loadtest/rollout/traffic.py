@@ -61,8 +61,6 @@ class Traffic:
     routers: int = 1
     scores: bool = False
     """A score of each request, most of which is its key's own."""
-    shift: float = 0.0
-    """How much higher the canary's scores are, in standard deviations."""
     sketches: bool = False
     """Report which keys each arm had."""
     outcomes: Outcomes | None = None
@@ -94,7 +92,7 @@ class Run:
         self._positions = random.random(count)[keys]  # below the canary's weight: in the canary
         self._routers = random.integers(0, traffic.routers, shape)
         self._scores = random.normal(0, 1, count)[keys] + random.normal(0, 0.3, shape) if traffic.scores else None
-        self._canary_scores = None if self._scores is None else self._scores + traffic.shift
+        self._canary_scores = self._scores
         self._labels: list[list[Label]] = [[] for _ in range(traffic.windows)]
         if traffic.outcomes is not None:
             self._predict(traffic.outcomes, random, random.normal(0, 1, count)[keys])

@@ -15,11 +15,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from signal import SIGKILL
+from typing import Any
 
 from common import http_client
 from common.errors import TidegateError
@@ -107,18 +108,16 @@ async def measure(given: Given, folder: Path) -> Found:
         return Found(traffic.answers, releases.counts + replacements.counts, replicas, seconds, killed.answers, costs)
 
 
-async def _while(load: Awaitable[None], ending: asyncio.Event, *changes: Awaitable[None], then: Callable[[], Awaitable[None]]) -> None:
+async def _while(
+    load: Awaitable[None], ending: asyncio.Event, *changes: Coroutine[Any, Any, None], then: Callable[[], Awaitable[None]]
+) -> None:
     """Change what is to be changed during a load, and go on with it until the last change is complete."""
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_awaited(change)) for change in changes]
+        tasks = [group.create_task(change) for change in changes]
         await load
         ending.set()
         while not all(task.done() for task in tasks):
             await then()
-
-
-async def _awaited(work: Awaitable[None]) -> None:
-    await work
 
 
 async def _kill(given: Given, place: Installation, traffic: Traffic) -> dict[str, list[int]]:

@@ -148,7 +148,7 @@ def topics(deployment: Deployment) -> Kafka:
 @pytest.fixture(scope="session")
 def offline(flights_models: Path) -> Offline:
     """The expected scores, by the models of this checkout and without the serving code."""
-    return Offline(flights_models, VERSIONS)
+    return Offline(*(flights_models / version for version in VERSIONS))
 
 
 @pytest.fixture

@@ -43,6 +43,14 @@ metrics: {drift: false}
 """
 CALLERS = 4
 ANNOTATIONS = ("rollout-policy", "rollout", "rollout-state", "rollout-announcements")
+SENDERS = (
+    "trigger/rollout",
+    "trigger/rollout-labels",
+    "trigger/decisions",
+    "pingsource/rollout",
+    "sinkbinding/rollout",
+    "sinkbinding/router-outcomes",
+)
 CONTAINER = "/spec/template/spec/containers/0"
 # A model function that becomes ready, and fails each prediction.
 BROKEN = """
@@ -83,7 +91,7 @@ def rollouts(cluster: Cluster, deployment: Deployment, streams: Kafka | None) ->
         pytest.skip("there is no Broker: set E2E_KAFKA, on a cluster with Knative's Kafka broker and sink.")
     deployment.apply(**{"router-outcomes": {}, "rollout": {}})
     cluster.apply(DECISIONS)
-    for what in ("trigger/rollout", "trigger/decisions", "pingsource/rollout", "sinkbinding/rollout", "sinkbinding/router-outcomes"):
+    for what in SENDERS:
         cluster.wait(what, "condition=Ready", 180)
     for name in ("router", "rollout"):  # of which the SinkBindings make new revisions
         cluster.ready(name)
@@ -91,7 +99,7 @@ def rollouts(cluster: Cluster, deployment: Deployment, streams: Kafka | None) ->
     pinned = {"spec": {"traffic": [{"revisionName": revision, "percent": 100, "tag": "stable"}]}}
     cluster.kubectl("patch", "ksvc", "flights", "--type=merge", "-p", json.dumps(pinned))
     yield streams
-    for what in ("trigger/decisions", "trigger/rollout", "pingsource/rollout", "sinkbinding/rollout", "sinkbinding/router-outcomes"):
+    for what in SENDERS:
         cluster.kubectl("delete", what)
     cluster.kubectl("delete", "ksvc", "rollout", "--wait")
     cluster.kubectl("annotate", "ksvc", "flights", *(f"tidegate.dev/{name}-" for name in ANNOTATIONS))

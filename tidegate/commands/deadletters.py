@@ -200,7 +200,7 @@ def replay(
     """
     from common.environ import is_url
     from common.redaction import redact_url
-    from tidegate.commands.options import broker
+    from tidegate.commands.options import broker, running
     from tidegate.deadletters.account import Account
     from tidegate.deadletters.operation import ReplayOptions, new_run
     from tidegate.local.broker import EMBEDDED
@@ -218,7 +218,7 @@ def replay(
         output=(output or _output_of(topic, state_dir)) if needs_output else None,
         rate=rate,
         wait_seconds=wait,
-        is_embedded=not bootstrap_servers and _running_kafka(state_dir) == EMBEDDED,
+        is_embedded=not bootstrap_servers and running(state_dir).kafka == EMBEDDED,
     )
     with _read(target, topic, filter_) as found:
         selection = found.select(limit, frozenset(take_over or ()))
@@ -348,12 +348,6 @@ def _show_selection(found: Topic, selection: Selection, as_json: bool) -> None:
     console.print(f"{count:,} letters of {found.name} are selected; nothing was changed", soft_wrap=True)
     console.print()
     text.show_reasons(reasons, console)
-
-
-def _running_kafka(state_dir: Path) -> str:
-    from tidegate.commands.options import running
-
-    return running(state_dir).kafka
 
 
 def _url_of(model: str, state_dir: Path) -> str:

@@ -91,9 +91,6 @@ class PartitionLedger:
         self._states = bytearray()
         self._claims: dict[int, Claim] = {}
 
-    def __len__(self) -> int:
-        return len(self._offsets)
-
     def add(self, offset: int, time_ms: int, reason: int) -> None:
         """Add the next letter."""
         self._offsets.append(offset)

@@ -7,6 +7,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 
+from common.errors import InvalidEvent
 from eventing import deadletter
 from eventing.codecs.kafka import Headers
 from eventing.deadletter import Place
@@ -85,5 +86,7 @@ class Results:
 
 
 def _origin(headers: Headers) -> Place | None:
-    values = [value for name, value in headers if name == deadletter.ORIGIN]
-    return deadletter.place_of((values[-1] or b"").decode(errors="replace")) if values else None
+    try:
+        return deadletter.origin_of(headers)
+    except InvalidEvent:
+        return None

@@ -24,7 +24,7 @@ class Delivered:
     succeeded: int = 0
     failed_again: int = 0
     error: TidegateError | None = None
-    """Why the run ends here."""
+    """Why the run ends here; it also ends where a record is not acknowledged."""
 
 
 class Route(Protocol):

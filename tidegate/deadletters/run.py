@@ -9,6 +9,7 @@ from eventing.kafka.port import Consumer, TopicPartition
 from tidegate.deadletters import reading
 from tidegate.deadletters.account import Account
 from tidegate.deadletters.claims import Claims
+from tidegate.deadletters.errors import NotAcknowledged
 from tidegate.deadletters.ledger import chunks
 from tidegate.deadletters.letter import Letter
 from tidegate.deadletters.pace import Pace
@@ -40,9 +41,11 @@ class Replay:
                     left = rest
 
     def _replay(self, partition: int, letters: Sequence[Letter]) -> None:
-        complete = [letter for letter in letters if letter.is_complete]
+        complete = []
         for letter in letters:
-            if not letter.is_complete:
+            if letter.is_complete:
+                complete.append(letter)
+            else:
                 self.account.incomplete += 1
                 self.account.note(letter.address, f"read its record at {letter.origin}, if the topic still has it")
         # Both waits may be long, and the claims of a run expire.
@@ -70,3 +73,7 @@ class Replay:
         self._claims.release(partition, set(won) - known - set(done.unacknowledged))
         if done.error is not None:
             raise done.error
+        if done.unacknowledged:
+            raise NotAcknowledged(
+                f"the broker did not acknowledge {len(done.unacknowledged):,} records", remedy="check its log, then run the command again"
+            )

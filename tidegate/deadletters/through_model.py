@@ -24,7 +24,7 @@ from eventing.reply import Problem
 from functions.stream.settings import model_of
 from functions.stream.sink import Disposition, Failure, Sink, classify
 from tidegate.deadletters.claims import FLUSH_SECONDS
-from tidegate.deadletters.errors import ModelUnavailable, NotAcknowledged
+from tidegate.deadletters.errors import ModelUnavailable
 from tidegate.deadletters.letter import Letter
 from tidegate.deadletters.pace import Pace
 from tidegate.deadletters.restoring import event_of, letter_of, output_of
@@ -79,7 +79,6 @@ class ThroughModel:
         self._url = url
         self._output = output
         self._topic = topic
-        self._retry_seconds = RETRY_SECONDS
         self._runner = asyncio.Runner()
 
     def topics(self, letters: Sequence[Letter]) -> set[str]:
@@ -113,10 +112,6 @@ class ThroughModel:
             done.replayed.append(letter.offset)
             done.succeeded += succeeded
             done.failed_again += not succeeded
-        if done.unacknowledged and done.error is None:
-            done.error = NotAcknowledged(
-                f"the broker did not acknowledge {len(done.unacknowledged):,} records", remedy="check its log, then run the command again"
-            )
         return done
 
     def close(self) -> None:
@@ -130,7 +125,7 @@ class ThroughModel:
                 events.append((json.encode(event_of(letter, self._run)), answer))
             except InvalidEvent as error:
                 answer.disposition = Disposition(problem=Problem(400, "invalid event", str(error)))
-        deadline = asyncio.get_running_loop().time() + self._retry_seconds
+        deadline = asyncio.get_running_loop().time() + RETRY_SECONDS
         free = asyncio.Semaphore(_IN_FLIGHT)
         async with session(timeout_seconds=_REQUEST_SECONDS, connections=_IN_FLIGHT, raw=True) as opened:
             sink = Sink(opened, self._url)
@@ -154,7 +149,7 @@ class ThroughModel:
             is_late = asyncio.get_running_loop().time() >= deadline
             if is_late and isinstance(outcome, Failure) and dispositions[0].retry:
                 return ModelUnavailable(
-                    f"{sink.url} did not answer in {self._retry_seconds:g} s ({outcome.problem.detail.rstrip('.')})",
+                    f"{sink.url} did not answer in {RETRY_SECONDS:g} s ({outcome.problem.detail.rstrip('.')})",
                     remedy="check that the model is served there, then run the command again",
                 )
             again = []
@@ -167,7 +162,7 @@ class ThroughModel:
             batch = again
             if batch:
                 retry_after = outcome.retry_after if isinstance(outcome, Failure) else 0.0
-                await self._sleep(min(max(retry_after, backoff(attempt)), self._retry_seconds))
+                await self._sleep(min(max(retry_after, backoff(attempt)), RETRY_SECONDS))
         return None
 
     async def _sleep(self, seconds: float) -> None:

@@ -61,7 +61,7 @@ class Labelling:
     def _run(self) -> None:
         try:
             self._loop.run_until_complete(self._publish())
-        except Exception as error:  # noqa: BLE001 `raise_error` raises it again
+        except Exception as error:  # noqa: BLE001 it is raised where results are awaited
             self.error = error
 
     async def _publish(self) -> None:

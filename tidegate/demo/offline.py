@@ -14,17 +14,10 @@ from functions.flights.transform import transform
 
 
 class Offline:
-    """The trained versions of the model, by name."""
+    """The trained versions of the model in these folders, each of which has its version's name."""
 
-    def __init__(self, models: Path, versions: Sequence[str]) -> None:
-        self._boosters = {version: xgb.Booster(model_file=models / version / "model.ubj") for version in versions}
-
-    @classmethod
-    def of(cls, *folders: Path) -> Offline:
-        """The versions in these folders, each of which has the version's name."""
-        found = cls(Path(), ())
-        found._boosters = {folder.name: xgb.Booster(model_file=folder / "model.ubj") for folder in folders}
-        return found
+    def __init__(self, *folders: Path) -> None:
+        self._boosters = {folder.name: xgb.Booster(model_file=folder / "model.ubj") for folder in folders}
 
     def scores(self, version: str, records: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
         """The scores of records by one version, (records,) float32."""

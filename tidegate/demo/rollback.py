@@ -42,13 +42,14 @@ def run(settings: DemoSettings, reporter: ProgressReporter) -> tuple[Report, lis
         if settings.train:
             train(reporter)
         good, bad = MODELS / CANARY, settings.state_dir.resolve() / "models" / FAULTY
-        reporter.step(f"Making {FAULTY}: {CANARY} with {' and '.join(EXCHANGED)} exchanged, as by columns in the wrong order")
+        pairs = " and ".join(f"{first} for {second}" for first, second in EXCHANGED.items())
+        reporter.step(f"Making {FAULTY}: {CANARY}, which takes {pairs} and the other way round")
         exchange(good, bad)
         month = departures(MONTH)[: settings.events or _EVENTS]
         with running(settings, results, reporter) as workbench:
             rollout = deploy(workbench, good, bad, POLICY, reporter)
             start(workbench, rollout, reporter)
-            streamed, followed = score_stream(workbench, rollout, month, Offline.of(good, bad), results, reporter, kill=settings.kill)
+            streamed, followed = score_stream(workbench, rollout, month, Offline(good, bad), results, reporter, kill=settings.kill)
             results.checks += rollout_checks.roll_back(answered(streamed), followed, FAULTY)
             results.report["roll_back"] = _figures(streamed, followed)
     return results.report, results.checks

@@ -48,7 +48,7 @@ def run(settings: DemoSettings, reporter: ProgressReporter) -> tuple[Report, lis
             train(reporter)
         month = departures(MONTH)[: settings.events]
         stable, canary = MODELS / STABLE, MODELS / CANARY
-        offline = Offline.of(stable, canary)
+        offline = Offline(stable, canary)
         with running(settings, results, reporter) as workbench:
             rollout = deploy(workbench, stable, canary, POLICY, reporter)
             compare_versions(workbench, settings.files, results, reporter)

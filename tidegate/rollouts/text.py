@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from functions.rollout.findings import number
+from functions.rollout.findings import NAMES_OF_LOSSES, number
 from tidegate.eventing_tables import table_of
 from tidegate.rollouts.document import Document
 
@@ -24,7 +24,6 @@ _OF_EVIDENCE = {
     "maximumErrors": "canary has few errors",
 }
 _OF_LABELS = {"repeated": "repeated", "unmatched": "match nothing", "notComparable": "are not comparable"}
-_OF_LOSS = {"log": "log loss", "absolute": "absolute error"}
 
 
 def rendered(document: Document) -> RenderableType:
@@ -74,7 +73,7 @@ def _losses(document: Document, arm: Document) -> str:
     if not arm["labelledKeys"]:
         return ""
     wrong = "" if arm["errorRate"] is None else f", {arm['errorRate']:.1%} wrong"
-    return f", {_OF_LOSS[document['labels']['loss']]} {arm['loss']:.4g}{wrong} of {arm['labelledKeys']:,} labelled keys"
+    return f", {NAMES_OF_LOSSES[document['labels']['loss']]} {arm['loss']:.4g}{wrong} of {arm['labelledKeys']:,} labelled keys"
 
 
 def history(decisions: Sequence[Document]) -> RenderableType:
@@ -112,7 +111,7 @@ def _arms(document: Document) -> Table:
     if stable["labelledKeys"] or canary["labelledKeys"]:
         rows += [
             ("labelled keys", lambda arm: f"{arm['labelledKeys']:,}"),
-            (_OF_LOSS[document["labels"]["loss"]], lambda arm: "-" if arm["loss"] is None else f"{arm['loss']:.4g}"),
+            (NAMES_OF_LOSSES[document["labels"]["loss"]], lambda arm: "-" if arm["loss"] is None else f"{arm['loss']:.4g}"),
             ("wrong", lambda arm: "-" if arm["errorRate"] is None else f"{arm['errorRate']:.2%}"),
         ]
     for name, cell in rows:

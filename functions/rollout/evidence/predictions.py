@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from functions.rollout.evidence.sample import Sample
+from functions.rollout.evidence.sample import DIGESTS, Sample, threshold_of
 
 MOST_PREDICTIONS = 1_280
 """Keys of which a prediction is held."""
@@ -15,7 +15,6 @@ MOST_EARLY = 128
 """Labels that are held until their prediction is reported."""
 _SINGLE = struct.Struct("<f")
 _LARGEST = 3e38
-_DIGESTS = 2**32
 
 
 class Scored(NamedTuple):
@@ -120,7 +119,7 @@ class Predictions:
             key = keys.get(label.id) if label.id else label.key
             prediction = None if key is None else held.get(key)
             if key is None or prediction is None:
-                if not label.id and label.key >= _DIGESTS >> self.halvings:  # its key is not in the sample
+                if not label.id and label.key >= threshold_of(self.halvings):  # its key is not in the sample
                     given_up += 1
                 elif (label.id, label.key) in early:
                     repeated += 1
@@ -147,7 +146,7 @@ class Predictions:
 
 def short(digest: int) -> int:
     """The digest of an id in 32 bits; 0 stays 0, for no id."""
-    return digest % (_DIGESTS - 1) + 1 if digest else 0
+    return digest % (DIGESTS - 1) + 1 if digest else 0
 
 
 def _single(value: float) -> float:

@@ -6,7 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 MOST_DIGESTS = 2_048
-_DIGESTS = 2**32
+DIGESTS = 2**32
+"""A digest has 32 bits."""
+
+
+def threshold_of(halvings: int) -> int:
+    """Where the digests end that are counted after so many halvings."""
+    return DIGESTS >> halvings
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +32,7 @@ class Sample:
 
     @property
     def threshold(self) -> int:
-        return _DIGESTS >> self.halvings
+        return threshold_of(self.halvings)
 
     def admit(self, digests: Iterable[int], most: int = MOST_DIGESTS) -> tuple[Sample, list[int]]:
         """The sample with these keys, of which it holds at most `most`, and those of them that are to be counted now.
@@ -38,11 +44,12 @@ class Sample:
             return self, []
         kept, halvings, admitted = set(self.digests), self.halvings, []
         for digest in fresh:
-            if digest >= _DIGESTS >> halvings:
+            if digest >= threshold_of(halvings):
                 break
             kept.add(digest)
             admitted.append(digest)
             while len(kept) > most:
                 halvings += 1
-                kept = {other for other in kept if other < _DIGESTS >> halvings}
+                threshold = threshold_of(halvings)
+                kept = {other for other in kept if other < threshold}
         return Sample(frozenset(kept), halvings), admitted

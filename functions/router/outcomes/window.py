@@ -11,6 +11,7 @@ from eventing.codecs.http import attribute_of
 from eventing.distinct import Distinct
 from eventing.label import prediction_digest
 from eventing.outcome import BAD_OUTCOMES, MOST_ARMS, MOST_KEYS, MOST_PAIRS, ArmOutcome, ShadowOutcome
+from functions.router.headers import value_of
 from functions.router.outcomes.replies import FAILED, answers_of, disagreement, failed_statuses, scores_of
 from functions.router.outcomes.reported import Reported
 from functions.router.outcomes.sample import Draw, FailedReplies, Headers, Sample, SampledReply
@@ -265,7 +266,7 @@ class Window:
 
 def _event_id(headers: Headers) -> str | None:
     """The id of an event in binary mode. One that cannot be read is none."""
-    value = next((value for name, value in headers if name == _EVENT_ID), None)
+    value = value_of(headers, _EVENT_ID)
     try:
         return None if value is None else attribute_of("id", value.decode("latin-1")) or None
     except InvalidEvent:

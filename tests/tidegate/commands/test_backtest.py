@@ -64,7 +64,7 @@ def test_both_revisions_are_compared_on_labelled_data(backtest: Call, december: 
     ended = [flight for flight in departures(12) if flight.late is not None]
     assert (found["rows"], found["dropped"], found["blocks"]) == (len(ended), 90, 31)
     assert [item["revision"] for item in found["revisions"]] == ["flights-00001", "flights-00002"]
-    offline = Offline(flights_models, ["v1", "v2"])
+    offline = Offline(flights_models / "v1", flights_models / "v2")
     outcomes = [bool(flight.late) for flight in ended]
     for version, which in (("v1", "first"), ("v2", "second")):
         expected = evaluate(outcomes, offline.scores(version, [flight.record for flight in ended]))

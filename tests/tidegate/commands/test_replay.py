@@ -77,7 +77,7 @@ def test_candidate_is_compared_with_what_was_answered(replay: Call, streamed: Wo
     outcomes = {(item["candidate"], item["stable"]): item["events"] for item in found["outcomes"]}
     assert outcomes == {("scored", "scored"): EVENTS, ("rejected", "dead-lettered"): BROKEN}
     records = {flight.id: flight.record for flight in departures(12)[:EVENTS]}
-    offline = Offline(flights_models, ["v1", "v2"])
+    offline = Offline(flights_models / "v1", flights_models / "v2")
     stable, candidate = (offline.scores(version, list(records.values())).astype(np.float64) for version in ("v1", "v2"))
     differences = found["agreement"]["differences"]
     assert differences["mean"] == pytest.approx((candidate - stable).mean(), rel=1e-6)

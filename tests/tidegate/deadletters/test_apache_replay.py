@@ -38,8 +38,8 @@ def test_letters_since_a_time_are_replayed_and_one_too_large_is_refused(apache: 
         producer.flush(30.0)
 
     write(range(10))
-    since = time.time() + 0.002
-    while time.time() <= since:  # the next record is of a later millisecond
+    since = int(time.time() * 1000 + 2) / 1000  # a whole millisecond, to which --since is rounded
+    while time.time() <= since:  # the next record is not of an earlier one
         time.sleep(0.001)
     write(range(10, 40))
     write(range(40, 41), size=5000)
