@@ -80,7 +80,7 @@ class Bucket:
         """Delete all objects."""
         if self.scheme == "az":
             # At once: PyArrow restores the folder of each file that it deletes, and waits for seconds if it still exists.
-            self.files.delete_dir_contents(BUCKET)
+            self.files.delete_dir_contents(BUCKET, missing_dir_ok=True)
             return
         for name in self.names():
             self.files.delete_file(f"{BUCKET}/{name}")
