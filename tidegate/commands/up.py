@@ -42,7 +42,7 @@ def up(
         Kafka | None,
         typer.Option(
             envvar="TIDEGATE_KAFKA",
-            help="The broker that is started: embedded, by default, whose events end with it, or a real Apache Kafka (needs Java and Maven).",
+            help="The broker that is started: by default an embedded one, which keeps no events; apache needs Java and Maven.",
         ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the topics of earlier runs with --kafka apache.")] = False,

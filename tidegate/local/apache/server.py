@@ -60,7 +60,7 @@ async def running(options: Options, reaper: OrphanReaper, hurry: asyncio.Event) 
     command = java_command(program, jars)
     controller, port = free_ports(2)
     await _prepare(options, command, properties(controller, port), reaper)
-    argv = [*command, _SERVER, str(options.folder / "server.properties")]
+    argv = server_command(command, options.folder / "server.properties")
     launch = Launch(name="kafka", argv=argv, env=os.environ, cwd=options.folder, log=options.output)
     log.info("starting Apache Kafka %s; its log is %s…", libraries.VERSION, options.output)
     server = _Server(launch, reaper)
@@ -87,6 +87,11 @@ def format_command(java_command: Sequence[str], configuration: Path, *options: s
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     # In one argument: an identifier may begin with a hyphen.
     return [*java_command, _FORMAT, "format", f"--cluster-id={cluster}", "-c", str(configuration), *options]
+
+
+def server_command(java_command: Sequence[str], configuration: Path) -> list[str]:
+    """Return the command line of the broker."""
+    return [*java_command, _SERVER, str(configuration)]
 
 
 def properties(controller: int, port: int) -> dict[str, str]:
