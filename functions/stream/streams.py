@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
-from common.environ import Environ
+from common.environ import Environ, is_url
 from common.errors import InvalidSetting
 from common.redaction import redact_url
 from functions.stream.settings import StreamSettings
@@ -21,6 +21,7 @@ _PASSWORD = "TIDEGATE_KAFKA_PASSWORD"  # noqa: S105 the name of a variable
 _REGISTRY = "TIDEGATE_SCHEMA_REGISTRY"
 # Credentials go with the address that they are for: naming another address drops those that were inherited.
 _CREDENTIALS = {"TIDEGATE_BOOTSTRAP_SERVERS": "TIDEGATE_KAFKA_", _REGISTRY: "TIDEGATE_SCHEMA_REGISTRY_"}
+_ACCESS = (*_CREDENTIALS.values(), _REGISTRY)
 _PREFIXES = ("TIDEGATE_STREAM_", "TIDEGATE_")
 # They belong to the process.
 _OF_THE_PROCESS = frozenset({"PORT", "TIDEGATE_HOST"})
@@ -45,6 +46,12 @@ class Entry:
     """For messages: the stream's name or number, and the file."""
     name: str
     layers: tuple[Mapping[str, str], ...]
+
+    def without_access(self) -> Entry:
+        """Return the stream without what is only for connections, for readers that lack its files of credentials."""
+        return replace(
+            self, layers=tuple({name: value for name, value in layer.items() if not name.startswith(_ACCESS)} for layer in self.layers)
+        )
 
 
 def read(path: str) -> list[Entry]:
@@ -196,9 +203,11 @@ def _merged(layers: Sequence[Mapping[str, str]]) -> dict[str, str]:
 
 def _settings(entry: Entry, environ: Environ) -> StreamSettings:
     variables = _merged((environ, *entry.layers))
-    sink = variables.get(_SINK, "")
+    sink, base = variables.get(_SINK, ""), environ.get(_SINK) or ""
+    if sink == base and is_url(base) and urlsplit(base).path in {"", "/"}:
+        # The router itself, which has no events at its root.
+        raise InvalidSetting(f"{entry.place} has no sink, and K_SINK is a host without a path", remedy="set sink, such as /models/NAME")
     if sink.startswith("/"):
-        base = environ.get(_SINK)
         if not base:
             raise InvalidSetting(
                 f"{entry.place}: sink is {redact_url(sink)!r}, a path, and K_SINK is not set", remedy="set a URL, or K_SINK"

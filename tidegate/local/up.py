@@ -83,6 +83,10 @@ class UpSettings:
     def logs(self) -> Path:
         return self.state_dir.resolve() / "log"
 
+    @property
+    def mounts(self) -> Path:
+        return self.state_dir.resolve() / "mounts"
+
 
 @dataclass(frozen=True, slots=True)
 class Up:
@@ -144,7 +148,8 @@ async def up(settings: UpSettings) -> AsyncIterator[Up]:
         stack.enter_context(state.claimed(settings.state_dir))
         gateway_sockets = [stack.enter_context(item) for item in _gateway_sockets(settings)]
         api_socket = stack.enter_context(listen(settings.api_port, _LOOPBACK, option="--api-port"))
-        shutil.rmtree(settings.logs, ignore_errors=True)
+        for earlier in (settings.logs, settings.mounts):
+            shutil.rmtree(earlier, ignore_errors=True)
         reaper, killed = stack.enter_context(OrphanReaper()), asyncio.Event()
         kafka = await stack.enter_async_context(_kafka(settings, reaper, killed))
         token = access.new_token()
@@ -273,7 +278,9 @@ def _launcher(settings: UpSettings, config_maps: ConfigMaps, running: state.Runn
     common = {**kafka.environment(), **api, "TIDEGATE_HOST": _LOOPBACK}
     rewrite = partial(at_gateway, port=int(running.gateway.rpartition(":")[2]))
     root = settings.project_root.resolve()
-    return Launcher(root=root, logs=settings.logs, reaper=reaper, common=common, config_maps=config_maps, rewrite=rewrite)
+    return Launcher(
+        root=root, logs=settings.logs, mounts=settings.mounts, reaper=reaper, common=common, config_maps=config_maps, rewrite=rewrite
+    )
 
 
 def _apply(documents: Sequence[ParsedDocument], here: Up) -> None:

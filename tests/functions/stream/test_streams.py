@@ -95,6 +95,24 @@ def test_path_of_a_sink_needs_the_sink_of_the_process() -> None:
         settings("streams: [{input: a, output: b, sink: /models/m}]", {"TIDEGATE_BOOTSTRAP_SERVERS": "kafka:9092"})
 
 
+def test_host_alone_is_no_sink() -> None:
+    with pytest.raises(InvalidSetting, match=r"stream 'a' of streams.yaml has no sink, and K_SINK is a host without a path; set sink"):
+        settings("streams: [{input: a, output: b}]", {**ENVIRON, "K_SINK": "http://router.local/"})
+    assert settings("streams: [{input: a, output: b, sink: /models/m}]", {**ENVIRON, "K_SINK": "http://router.local"})
+
+
+def test_streams_are_shown_without_their_files_of_credentials() -> None:
+    text = """
+        defaults: {output: b, kafka_security_protocol: SASL_SSL, kafka_sasl_mechanism: PLAIN, kafka_username: me}
+        streams:
+          - {input: a, kafka_password_file: /not/here, schema_registry: https://registry, schema_registry_credentials_file: /nor/here}
+    """
+    with pytest.raises(InvalidSetting, match="kafka_password_file"):
+        settings(text)
+    (found,) = streams.settings_of([entry.without_access() for entry in streams.parse(text, "s")], ENVIRON, "s")
+    assert (found.settings.input, found.settings.registry) == ("a", None)
+
+
 @pytest.mark.parametrize(
     ("text", "needed"),
     [
