@@ -17,12 +17,13 @@ from functions.stream.settings import StreamSettings
 
 STREAMS = "TIDEGATE_STREAMS"
 _SINK = "K_SINK"
+_OURS = "TIDEGATE"
 _PASSWORD = "TIDEGATE_KAFKA_PASSWORD"  # noqa: S105 the name of a variable
 _REGISTRY = "TIDEGATE_SCHEMA_REGISTRY"
 # Credentials go with the address that they are for: naming another address drops those that were inherited.
-_CREDENTIALS = {"TIDEGATE_BOOTSTRAP_SERVERS": "TIDEGATE_KAFKA_", _REGISTRY: "TIDEGATE_SCHEMA_REGISTRY_"}
+_CREDENTIALS = {"TIDEGATE_BOOTSTRAP_SERVERS": f"{_OURS}_KAFKA_", _REGISTRY: f"{_REGISTRY}_"}
 _ACCESS = (*_CREDENTIALS.values(), _REGISTRY)
-_PREFIXES = ("TIDEGATE_STREAM_", "TIDEGATE_")
+_PREFIXES = (f"{_OURS}_STREAM_", f"{_OURS}_")
 # They belong to the process.
 _OF_THE_PROCESS = frozenset({"PORT", "TIDEGATE_HOST"})
 _VARIABLE = re.compile(r"\b(?:TIDEGATE_[A-Z_]+|K_SINK)\b")
