@@ -27,7 +27,7 @@ _LONGEST_PAUSE_SECONDS = 60.0
 # A stream that was ready for so long begins a new series of pauses.
 _STEADY_SECONDS = 60.0
 _WATCH_SECONDS = 0.5
-# Clients of stalled streams may hang for ever, each with a connection and a thread; more than these are not left behind.
+# Clients of stalled streams may never return, each with a connection and a thread; more than these are not left behind.
 _MOST_HANGING = 4
 # Blocking calls of one stream at a time: a client that connects, a check of its access, a read of ends.
 _THREADS_PER_STREAM = 4

@@ -114,11 +114,11 @@ async def test_process_ends_with_one_sentence_when_every_stream_fails(tmp_path: 
 
 
 async def test_invalid_file_ends_the_process_with_one_sentence(tmp_path: Path) -> None:
-    async with worker(tmp_path / "streams.yaml", {"streams": [{"input": "a", "outptu": "b"}]}) as process:
+    async with worker(tmp_path / "streams.yaml", {"streams": [{"input": "a", "outputs": "b"}]}) as process:
         _, said = await process.communicate()
     assert process.returncode == 1
     assert said.startswith(b"tidegate: stream 'a' of ")
-    assert b"has the unknown key 'outptu'" in said
+    assert b"has the unknown key 'outputs'" in said
 
 
 async def test_pod_whose_streams_need_a_sink_waits_to_be_replaced(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_one_topic_may_have_several_streams() -> None:
         ("streams: [{input: a, input: b}]", r"streams.yaml is not YAML \(line 1: duplicate key 'input'\)"),
         ("streams: [a]", "stream 1 of streams.yaml is not a map"),
         ("streams: [{output: a}]", "stream 1 of streams.yaml has no input; add the topic"),
-        ("streams: [{input: a, outptu: b}]", "stream 'a' of streams.yaml has the unknown key 'outptu'; use some of .*batch_size, "),
+        ("streams: [{input: a, outputs: b}]", "stream 'a' of streams.yaml has the unknown key 'outputs'; use some of .*batch_size, "),
         ("streams: [{input: a, port: 1}]", "stream 'a' of streams.yaml has the unknown key 'port'"),
         ("defaults: {hots: 1}\nstreams: [{input: a}]", "the defaults of streams.yaml has the unknown key 'hots'"),
         ("streams: [{input: a}]", "stream 'a' of streams.yaml: output is not set; set it"),

@@ -33,7 +33,7 @@ def find(environ: Environ = os.environ) -> str:
     found = version(done.stderr + done.stdout)
     if found is None:
         # As the stub of macOS, which only asks for an installation.
-        raise MissingProgram(f"Apache Kafka needs Java, and {path} does not tell its version", remedy=_REMEDY)
+        raise MissingProgram(f"Apache Kafka needs Java, and {path} does not report its version", remedy=_REMEDY)
     if found < LEAST:
         raise MissingProgram(f"Apache Kafka needs Java {LEAST} or newer, and {path} is Java {found}", remedy=_REMEDY)
     return path

@@ -44,11 +44,11 @@ def test_streams_of_a_file_are_found_and_checked() -> None:
     valid = file("defaults: {output: out}\nstreams: [{input: a}, {input: b, deadletter: letters}]")
     assert streams.topics_of([worker, valid]) == ["a", "a.deadletter", "b", "letters", "out"]
     assert [found.level for found in streams.check(None, [worker, valid])] == [Level.OK, Level.OK]
-    wrong = file("streams: [{input: a, outptu: b}]")
+    wrong = file("streams: [{input: a, outputs: b}]")
     assert streams.topics_of([worker, wrong]) == []
     found, _ = streams.check(None, [worker, wrong])
     assert found.level is Level.ERROR
-    assert "stream 'a' of streams.yaml has the unknown key 'outptu'" in found.message
+    assert "stream 'a' of streams.yaml has the unknown key 'outputs'" in found.message
 
 
 def test_no_broker_means_the_embedded_one() -> None:

@@ -53,5 +53,5 @@ def test_old_java_is_one_sentence(tmp_path: Path) -> None:
 
 def test_java_that_only_asks_for_an_installation_is_named(tmp_path: Path) -> None:
     program(tmp_path, "Unable to locate a Java Runtime.")
-    with pytest.raises(MissingProgram, match="does not tell its version; install Java"):
+    with pytest.raises(MissingProgram, match="does not report its version; install Java"):
         java.find({"PATH": str(tmp_path)})

@@ -68,7 +68,7 @@ async def test_broker_that_ends_is_started_again_at_its_address(options: server.
     assert [is_gone(pid) for pid in pids(options)] == [True, True]
 
 
-async def test_data_are_kept_unless_it_begins_afresh(options: server.Options, reaper: OrphanReaper) -> None:
+async def test_data_are_kept_unless_they_are_deleted(options: server.Options, reaper: OrphanReaper) -> None:
     mark = options.folder / "data" / "mark"
     async with server.running(options, reaper, asyncio.Event()):
         mark.touch()
