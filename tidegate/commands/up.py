@@ -45,7 +45,9 @@ def up(
             help="The broker that is started: by default an embedded one, which keeps no events; apache needs Java and Maven.",
         ),
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Delete the topics of earlier runs with --kafka apache.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", envvar="TIDEGATE_FRESH", help="Delete the topics of earlier runs with --kafka apache.")
+    ] = False,
     state_dir: StateDir = DEFAULT_STATE_DIR,
 ) -> None:
     """Run the manifests on this machine, without a cluster.
