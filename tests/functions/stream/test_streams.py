@@ -177,6 +177,17 @@ def test_credentials_are_not_sent_to_another_address(tmp_path: Path) -> None:
     assert [registry and registry.credentials_file for registry in registries] == [str(tmp_path / "registry"), None]
 
 
+def test_example_of_the_page_is_valid() -> None:
+    page = (Path(__file__).parents[3] / "docs/streams.md").read_text("utf-8")
+    example = page.split("## Many streams in one worker")[1].split("```yaml\n")[1].split("```")[0]
+    found = streams.settings_of([entry.without_access() for entry in streams.parse(example, "streams.yaml")], ENVIRON, "streams.yaml")
+    assert {stream.name: stream.settings.model for stream in found} == {
+        "flights.departed": "flights",
+        "cargo": "cargo",
+        "eu.departed": "flights",
+    }
+
+
 def test_unreadable_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting, match=r"^TIDEGATE_STREAMS is '/nowhere', which cannot be read"):
         streams.read("/nowhere")
