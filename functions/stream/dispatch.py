@@ -38,11 +38,13 @@ class SinkDispatcher:
         *,
         resolved: Callable[[PartitionTracker], None],
         failed: Callable[[BaseException], None],
+        retried: Callable[[int], None] = lambda events: None,
     ) -> None:
         self._sink = sink
         self._settings = settings
         self._resolved = resolved
         self._failed = failed
+        self._retried = retried
         self._loop = asyncio.get_running_loop()
         self._backlog: deque[PendingRecord] = deque()
         self._arrived = asyncio.Event()
@@ -88,6 +90,7 @@ class SinkDispatcher:
     async def _call_again(self, records: list[PendingRecord], wait_seconds: float) -> None:
         await asyncio.sleep(wait_seconds)
         await self._free.acquire()
+        self._retried(len(records))
         self._start_task(self._calling, self._call(records), records)
 
     async def _call(self, records: list[PendingRecord]) -> None:

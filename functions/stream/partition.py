@@ -64,6 +64,11 @@ class PartitionTracker:
         """How many of the coming records have an output that an earlier worker wrote."""
         return len(self._written)
 
+    @property
+    def oldest(self) -> Record | None:
+        """The first record that was read and is not finished; None if all are."""
+        return self._unfinished[0].record if self._unfinished else None
+
     def __len__(self) -> int:
         """Return how many records were read and are not finished."""
         return len(self._unfinished)

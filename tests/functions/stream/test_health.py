@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from common.sockets import listen
 from functions.stream import health
@@ -40,22 +41,35 @@ async def status(port: int, path: str) -> int:
 
 
 async def test_starting_worker_is_alive_and_not_ready(port: int, state: Health) -> None:
-    assert (await status(port, "/livez"), await status(port, "/readyz")) == (200, 503)
+    assert (await status(port, "/health/liveness"), await status(port, "/health/readiness")) == (200, 503)
     state.unready = ""
-    assert (await status(port, "/livez"), await status(port, "/readyz")) == (200, 200)
+    assert (await status(port, "/health/liveness"), await status(port, "/health/readiness")) == (200, 200)
 
 
 async def test_stalled_worker_is_dead_with_a_reason(port: int, state: Health) -> None:
     state.unready, state.dead = "", "partition 3 has stood."
-    assert (await status(port, "/livez"), await status(port, "/readyz")) == (503, 503)
-    assert (await ask(port, b"GET /livez?verbose HTTP/1.1\r\n\r\n")).endswith(
+    assert (await status(port, "/health/liveness"), await status(port, "/health/readiness")) == (503, 503)
+    assert (await ask(port, b"GET /health/liveness?verbose HTTP/1.1\r\n\r\n")).endswith(
         b"content-length: 23\r\nconnection: close\r\n\r\npartition 3 has stood.\n"
     )
-    assert (await ask(port, b"HEAD /livez HTTP/1.0\r\n\r\n")).endswith(b"connection: close\r\n\r\n")
+    assert (await ask(port, b"HEAD /health/liveness HTTP/1.0\r\n\r\n")).endswith(b"connection: close\r\n\r\n")
+
+
+async def test_probes_of_earlier_manifests_are_answered(port: int, state: Health) -> None:
+    assert (await status(port, "/livez"), await status(port, "/readyz")) == (200, 503)
+    state.dead = "partition 3 has stood."
+    assert await status(port, "/livez") == 503
+
+
+async def test_metrics_are_served_before_the_worker_has_started(port: int) -> None:
+    head, _, body = (await ask(port, b"GET /metrics HTTP/1.1\r\naccept: */*\r\n\r\n")).partition(b"\r\n\r\n")
+    assert b"content-type: text/plain; version=0.0.4" in head
+    samples = {sample.name for family in text_string_to_metric_families(body.decode()) for sample in family.samples}
+    assert {"process_resident_memory_bytes", "tidegate_stream_retries_total"} <= samples
 
 
 async def test_other_paths_and_methods_are_refused(port: int) -> None:
-    assert await status(port, "/metrics") == 404
+    assert await status(port, "/healthz") == 404
     assert (await ask(port, b"POST /livez HTTP/1.1\r\n\r\n")).startswith(b"HTTP/1.1 405 ")
 
 
