@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from functions.stream.recovery import Checkpoint, Position
 if TYPE_CHECKING:
     from tests.fixtures.apache import Apache
 
+Call = Callable[..., subprocess.CompletedProcess[str]]
 Tidegate = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -76,6 +78,20 @@ def test_watch_prints_a_line_for_each_observation_until_interrupted(stream: tupl
     assert process.returncode == 130
     assert [line["streams"][0]["lag_records"] for line in lines] == [3, 3]
     assert lines[0]["streams"][0]["observed_seconds"] < lines[1]["streams"][0]["observed_seconds"]
+
+
+def test_streams_of_a_running_tidegate_up(call: Call) -> None:
+    done = call("streams", "-o", "json", "--seconds", "0.6")
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout)["streams"]
+    assert (found["name"], found["input"], found["output"]) == ("stream-flights", "flights.departed", "flights.scored")
+    assert (found["workers"], found["lag_records"], found["lag_seconds"], found["state"]) == (1, 0, 0, "caught-up")
+    assert json.loads(call("streams", "flights.departed", "-o", "json", "--seconds", "0").stdout)["streams"][0]["name"] == "stream-flights"
+    status = call("status")
+    assert re.search(r"stream-flights +1 of 1 .* flights.departed +0 records, 0 s\n", status.stdout), status.stdout
+    missing = call("streams", "prices")
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert "no stream here is named prices or reads a topic prices; name one of these: stream-flights." in missing.stderr
 
 
 @pytest.mark.parametrize(
