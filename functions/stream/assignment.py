@@ -7,7 +7,7 @@ from functions.stream.input import Input
 from functions.stream.partition import PartitionTracker
 from functions.stream.report import logger
 from functions.stream.settings import StreamSettings
-from functions.stream.writer import Writer
+from functions.stream.writer import ResultWriter
 
 # A partition whose earlier outputs are not written after so long is tried again in the next round.
 _DRAIN_SECONDS = 0.1
@@ -19,7 +19,7 @@ class Assignment:
     All of its state belongs to the event loop's thread.
     """
 
-    def __init__(self, settings: StreamSettings, consumer: Input, writer: Writer, commits: CommitStrategy) -> None:
+    def __init__(self, settings: StreamSettings, consumer: Input, writer: ResultWriter, commits: CommitStrategy) -> None:
         self._settings = settings
         self._input = consumer
         self._writer = writer

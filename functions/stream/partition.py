@@ -15,7 +15,7 @@ from functions.stream.recovery import Checkpoint, OutputOffset
 class PendingRecord:
     """A record that is not finished: it gets an event to post, then a result, and last the offset of its output."""
 
-    __slots__ = ("attempts", "deadline", "delivery", "event", "letters", "output", "passed_over", "record", "result", "tracker")
+    __slots__ = ("attempts", "deadline", "delivery", "event", "letters", "output", "passed_over", "posted", "record", "result", "tracker")
 
     def __init__(self, tracker: PartitionTracker, record: Record, output: OutputOffset | None) -> None:
         self.tracker = tracker
@@ -29,13 +29,15 @@ class PendingRecord:
         """The remaining forms of its dead letter, each smaller than the one before; None unless it has one."""
         self.passed_over = False
         """Whether it gets no output: a tombstone."""
+        self.posted = False
+        """Whether the reply sink has accepted its reply, which is written to no topic."""
         self.attempts = 0
         self.deadline: float | None = None
 
     @property
     def is_finished(self) -> bool:
         """Whether its output is acknowledged, or it gets none."""
-        return self.passed_over or self.output is not None
+        return self.passed_over or self.posted or self.output is not None
 
 
 class PartitionTracker:

@@ -49,6 +49,37 @@ class Registry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReplySettings:
+    """The reply sink: a URL that gets the replies, beside a topic or instead of one."""
+
+    url: str = field(repr=False)
+    """TIDEGATE_STREAM_REPLY_SINK: its URL, perhaps with `user:password@`."""
+
+    batch_size: int = 1
+    """TIDEGATE_STREAM_REPLY_BATCH_SIZE, replies in one call: with more than 1 they are posted in batch mode, which no
+    sink of Knative takes."""
+
+    in_flight: int = 32
+    """TIDEGATE_STREAM_REPLY_IN_FLIGHT, calls: each carries one reply of a key at a time, so few of them would leave a
+    Broker idle."""
+
+    @classmethod
+    def from_env(cls, environ: Environ) -> ReplySettings | None:
+        """Read the settings; None without a reply sink. Raises InvalidSetting, which names the variable."""
+        found = url(environ, "TIDEGATE_STREAM_REPLY_SINK")
+        if found is None:
+            for name in ("TIDEGATE_STREAM_REPLY_BATCH_SIZE", "TIDEGATE_STREAM_REPLY_IN_FLIGHT"):
+                if environ.get(name):
+                    raise InvalidSetting(f"{name} is set without a reply sink", remedy="set TIDEGATE_STREAM_REPLY_SINK too")
+            return None
+        return cls(
+            url=found,
+            batch_size=integer(environ, "TIDEGATE_STREAM_REPLY_BATCH_SIZE", cls.batch_size, least=1),
+            in_flight=integer(environ, "TIDEGATE_STREAM_REPLY_IN_FLIGHT", cls.in_flight, least=1),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class StreamSettings:
     """The settings of one stream. All but the topics, the sink and the broker have defaults."""
 
@@ -60,7 +91,7 @@ class StreamSettings:
     """TIDEGATE_STREAM_INPUT: the topic that is read."""
 
     output: str
-    """TIDEGATE_STREAM_OUTPUT: the topic that replies are written to."""
+    """TIDEGATE_STREAM_OUTPUT: the topic that replies are written to; empty with a reply sink alone."""
 
     deadletter: str
     """TIDEGATE_STREAM_DEADLETTER: the topic for rejected events; `<input>.deadletter` unless set."""
@@ -74,6 +105,9 @@ class StreamSettings:
 
     sink: str
     """K_SINK: the URL that batches are posted to, as a SinkBinding sets it."""
+
+    reply: ReplySettings | None = None
+    """The URL that replies are posted to; None if they are only written to a topic."""
 
     registry: Registry | None = None
     """The schema registry of the input topic's values; None if they need none."""
@@ -119,6 +153,17 @@ class StreamSettings:
     are left for the last writes and the exit of the process."""
 
     @property
+    def outputs(self) -> tuple[str, ...]:
+        """The topics that are written to."""
+        return (self.output, self.deadletter) if self.output else (self.deadletter,)
+
+    @property
+    def destinations(self) -> str:
+        """Where replies go, for messages: without credentials."""
+        found = [self.output, "" if self.reply is None else redact_url(self.reply.url)]
+        return " and ".join(filter(None, found))
+
+    @property
     def backlog(self) -> int:
         """The most unfinished records of a partition: enough to fill every call while a poll is under way."""
         return 4 * self.batch_size * self.in_flight
@@ -127,6 +172,12 @@ class StreamSettings:
     def from_env(cls, environ: Environ) -> StreamSettings:
         """Read the settings. Raises InvalidSetting, which names the variable."""
         input_, sink = required(environ, "TIDEGATE_STREAM_INPUT"), _url(environ, "K_SINK")
+        output, reply = environ.get("TIDEGATE_STREAM_OUTPUT") or "", ReplySettings.from_env(environ)
+        if not output and reply is None:
+            raise InvalidSetting(
+                "TIDEGATE_STREAM_OUTPUT is not set, and neither is TIDEGATE_STREAM_REPLY_SINK",
+                remedy="set the topic for replies, or the URL that they are posted to",
+            )
         return cls(
             broker=Broker(
                 required(environ, "TIDEGATE_BOOTSTRAP_SERVERS"),
@@ -134,11 +185,12 @@ class StreamSettings:
                 Security.from_env(environ),
             ),
             input=input_,
-            output=required(environ, "TIDEGATE_STREAM_OUTPUT"),
+            output=output,
             deadletter=environ.get("TIDEGATE_STREAM_DEADLETTER") or deadletter_of(input_),
             group=environ.get("TIDEGATE_STREAM_GROUP") or group_of(input_),
             model=environ.get("TIDEGATE_STREAM_MODEL") or model_of(sink),
             sink=sink,
+            reply=reply,
             registry=Registry.from_env(environ),
             host=environ.get("TIDEGATE_HOST") or cls.host,
             port=integer(environ, "PORT", cls.port, most=65_535),

@@ -12,6 +12,7 @@ from eventing.kafka.factory import cluster_of
 from eventing.kafka.port import Cluster, Producer, ProducerOptions
 from functions.stream import limits
 from functions.stream.health import Health
+from functions.stream.reply_sink import ReplySink
 from functions.stream.schemas import Schemas
 from functions.stream.settings import Registry, StreamSettings
 from functions.stream.sink import Sink
@@ -39,11 +40,12 @@ async def run(settings: StreamSettings, stop: asyncio.Event, health: Health | No
             http_client.session(timeout_seconds=settings.request_timeout_seconds, connections=settings.in_flight, raw=True)
         )
         schemas = None if settings.registry is None else await stack.enter_async_context(_schemas(settings.registry))
+        replies = await stack.enter_async_context(_replies(settings))
         health.unready = "a topic is missing."
         output = await stack.enter_async_context(_output(cluster, settings, stop))
         if output is not None:
             producer, topics = output
-            await Worker(cluster, settings, producer, Sink(session, settings.sink), topics, health, schemas).run(stop)
+            await Worker(cluster, settings, producer, Sink(session, settings.sink), topics, health, schemas, replies).run(stop)
 
 
 @contextlib.asynccontextmanager
@@ -56,6 +58,16 @@ async def _schemas(settings: Registry) -> AsyncIterator[Schemas]:
             yield schemas
         finally:
             await schemas.close()
+
+
+@contextlib.asynccontextmanager
+async def _replies(settings: StreamSettings) -> AsyncIterator[ReplySink | None]:
+    if settings.reply is None:
+        yield None
+        return
+    seconds, connections = settings.request_timeout_seconds, settings.reply.in_flight
+    async with http_client.session(timeout_seconds=seconds, connections=connections, raw=True) as session:
+        yield ReplySink(session, settings.reply)
 
 
 @contextlib.asynccontextmanager

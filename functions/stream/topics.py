@@ -27,7 +27,7 @@ async def partition_counts(producer: Producer, settings: StreamSettings, stop: a
     """
     counts: dict[str, int] = {}
     log_throttle = LogThrottle(600.0)
-    for topic in (settings.input, settings.output, settings.deadletter):
+    for topic in (settings.input, *settings.outputs):
         while topic not in counts:
             if stop.is_set():
                 return None
@@ -39,4 +39,4 @@ async def partition_counts(producer: Producer, settings: StreamSettings, stop: a
             except RequestTimedOut:
                 if log_throttle(topic):
                     logger.warning("there is no topic %s yet; waiting until it is created", topic)
-    return {topic: counts[topic] for topic in (settings.output, settings.deadletter)}
+    return {topic: counts[topic] for topic in settings.outputs}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Protocol
 
 from common.errors import InvalidEvent, TidegateError
 from eventing.codecs import kafka as codec
@@ -24,6 +25,37 @@ NEVER_GIVE_UP_SECONDS = (2**31 - 1) / 1000
 
 class WriteFailed(TidegateError):
     """The broker refused an output for good. It is not committed."""
+
+
+class ResultWriter(Protocol):
+    """Takes the results of each partition in order, and sees to it that their records get finished."""
+
+    def targets(self, partition: int) -> dict[str, int]:
+        """Return each topic's partition for an input partition."""
+        ...
+
+    def write(self, tracker: PartitionTracker, records: list[PendingRecord]) -> None:
+        """Take results. Raises WriteFailed."""
+        ...
+
+    def holds(self, partition: int) -> bool:
+        """Return whether an output for this input partition is not acknowledged yet."""
+        ...
+
+    def posts(self, partition: int) -> bool:
+        """Return whether a reply to this input partition is in a call, or waits for one."""
+        ...
+
+    async def drain(self, partitions: set[int], timeout_seconds: float) -> bool:
+        """Wait until nothing is under way for these input partitions, also of earlier assignments.
+
+        False after the time-out.
+        """
+        ...
+
+    def close(self) -> None:
+        """Start nothing more."""
+        ...
 
 
 class Writer:
@@ -65,6 +97,12 @@ class Writer:
     def holds(self, partition: int) -> bool:
         """Return whether an output for this input partition is not acknowledged yet."""
         return any(tracker.partition == partition for tracker in self._waiting.values())
+
+    def posts(self, partition: int) -> bool:
+        return False
+
+    def close(self) -> None:
+        """Do nothing: the producer is another's, and writes what it was given."""
 
     async def drain(self, partitions: set[int], timeout_seconds: float) -> bool:
         """Wait until all outputs for these input partitions are acknowledged, also of earlier assignments.
