@@ -58,7 +58,7 @@ class ConsumedRecord(Record, Protocol):
 
 
 class RebalanceListener(Protocol):
-    """Callbacks for the changes of a consumer's assignment.
+    """Callbacks for the changes of a consumer's assignment: each is of the partitions that it names, and of no others.
 
     They run within a poll or the close, perhaps on a thread of the client; it may send no heartbeats meanwhile.
     """
@@ -232,6 +232,8 @@ class ConsumerOptions:
     """The `group.instance.id` of a static member."""
     session_timeout_seconds: float | None = None
     max_poll_interval_seconds: float | None = None
+    cooperative: bool = False
+    """Whether a rebalance leaves a member the partitions that stay with it (KIP-429). All members of a group must agree."""
     max_poll_records: int | None = None
     metadata_max_age_seconds: float | None = None
     """How soon it is noticed that a topic has more partitions."""

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from eventing.kafka.port import Cluster, CommittedOffset, ConsumedRecord, Consumer, ConsumerOptions, Offsets, TopicPartition
 from functions.stream.commit import Commits
-from functions.stream.settings import StreamSettings
+from functions.stream.settings import COOPERATIVE, StreamSettings
 
 Result = TypeVar("Result")
 
@@ -105,6 +105,7 @@ class Input:
             ConsumerOptions(
                 group=settings.group,
                 instance=settings.instance,
+                cooperative=settings.rebalance == COOPERATIVE,
                 session_timeout_seconds=settings.session_timeout_seconds,
                 # Polls never wait for the model, so this can be short: a lost request to join is waited for 5 s longer.
                 max_poll_interval_seconds=25.0,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
-from common.environ import Environ, integer, is_url, number, required, url
+from common.environ import Environ, integer, is_url, number, one_of, required, url
 from common.errors import InvalidSetting
 from common.redaction import redact_url
 from eventing.kafka.port import Broker
@@ -14,6 +14,9 @@ from eventing.kafka.security import Security
 
 # No duration may be zero; a millisecond is the clients' unit.
 _LEAST_SECONDS = 0.001
+
+EAGER = "eager"
+COOPERATIVE = "cooperative"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +126,10 @@ class StreamSettings:
     once. None unless set: a Deployment's pods change their names, and a static member that stops for good holds its
     partitions for the session time-out."""
 
+    rebalance: str = EAGER
+    """TIDEGATE_STREAM_REBALANCE: `cooperative` leaves a worker the partitions that stay with it when others come and go.
+    All workers of a group must agree, and those of earlier releases know only `eager`, in which each gives up all."""
+
     batch_size: int = 256
     """TIDEGATE_STREAM_BATCH_SIZE, events: with more, only the client costs time; a batch of 256 stays far below the
     sink's limit."""
@@ -195,6 +202,7 @@ class StreamSettings:
             host=environ.get("TIDEGATE_HOST") or cls.host,
             port=integer(environ, "PORT", cls.port, most=65_535),
             instance=environ.get("TIDEGATE_STREAM_INSTANCE") or None,
+            rebalance=one_of(environ, "TIDEGATE_STREAM_REBALANCE", cls.rebalance, (EAGER, COOPERATIVE)),
             batch_size=integer(environ, "TIDEGATE_STREAM_BATCH_SIZE", cls.batch_size, least=1),
             in_flight=integer(environ, "TIDEGATE_STREAM_IN_FLIGHT", cls.in_flight, least=1),
             linger_seconds=number(environ, "TIDEGATE_STREAM_LINGER_SECONDS", cls.linger_seconds, least=_LEAST_SECONDS),

@@ -43,10 +43,11 @@ class _Record:
 class ConsumerAdapter:
     """A consumer that keeps its positions itself, so that they can be read from any thread without a request."""
 
-    def __init__(self, client: Any, *, most: int, in_group: bool) -> None:
+    def __init__(self, client: Any, *, most: int, in_group: bool, cooperative: bool = False) -> None:
         self._client = client
         self._most = most
         self._in_group = in_group
+        self._cooperative = cooperative
         self._listener: RebalanceListener | None = None
         self._unjoined = ""
         self._is_member = False
@@ -286,11 +287,15 @@ class ConsumerAdapter:
 
     def _on_assigned(self, client: Any, assigned: list[Any]) -> None:
         partitions = _from_client(assigned)
-        client.assign(assigned)
+        kept = self._positions if self._cooperative else {}
+        if self._cooperative:
+            client.incremental_assign(assigned)
+        else:
+            client.assign(assigned)
         if assigned:
             client.pause(assigned)
-        self._paused = set(partitions)
-        self._positions = dict.fromkeys(partitions)
+        self._paused = (self._paused & kept.keys()) | set(partitions)
+        self._positions = {**kept, **dict.fromkeys(partitions)}
         self._is_member = True
         if self._listener is not None:
             _call(self._listener.assigned, partitions)
@@ -304,17 +309,25 @@ class ConsumerAdapter:
         except KafkaError as error:
             # Too late once the group is rebalancing: the next owner finds what was written.
             logger.info("the commit of revoked partitions was refused (%s)", error)
-        self._forget(client)
+        self._forget(client, revoked)
 
     def _on_lost(self, client: Any, lost: list[Any]) -> None:
         self._is_member = False
         if self._listener is not None:
             _call(self._listener.lost, _from_client(lost))
-        self._forget(client)
+        self._forget(client, lost)
 
-    def _forget(self, client: Any) -> None:
-        client.unassign()
-        self._positions, self._paused = {}, set()
+    def _forget(self, client: Any, partitions: list[Any]) -> None:
+        if self._cooperative:
+            client.incremental_unassign(partitions)
+            gone = set(_from_client(partitions))
+            self._positions = {partition: offset for partition, offset in self._positions.items() if partition not in gone}
+            self._paused -= gone
+            # Of the group, with what it has kept; without partitions, it waits for its share.
+            self._is_member = bool(self._positions)
+        else:
+            client.unassign()
+            self._positions, self._paused = {}, set()
 
 
 def _call(callback: Callable[[list[TopicPartition]], Result], partitions: list[TopicPartition]) -> Result | None:
