@@ -232,6 +232,8 @@ class ConsumerOptions:
     """The `group.instance.id` of a static member."""
     session_timeout_seconds: float | None = None
     max_poll_interval_seconds: float | None = None
+    latest: bool = False
+    """Whether a partition that has lost the next offset goes on behind its latest record, not at its earliest."""
     cooperative: bool = False
     """Whether a rebalance leaves a member the partitions that stay with it (KIP-429). All members of a group must agree."""
     max_poll_records: int | None = None

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from eventing.kafka.port import Cluster, CommittedOffset, TopicPartition
-from functions.stream import recovery
+from functions.stream import recovery, start
 from functions.stream.partition import PartitionTracker
 from functions.stream.recovery import Checkpoint
+from functions.stream.report import logger
 from functions.stream.settings import StreamSettings
 
 Commits = Mapping[int, CommittedOffset]
@@ -26,7 +27,7 @@ class GroupOffsets(Protocol):
 
     async def committed(self, partition: int) -> CommittedOffset | None: ...
 
-    async def start_of(self, partition: int) -> int: ...
+    async def bounds(self, partition: int) -> tuple[int, int]: ...
 
     async def commit(self, commits: Commits) -> None: ...
 
@@ -75,8 +76,12 @@ class CheckpointCommits:
         Without a checkpoint of a worker it counts as not committed, so that the next commit writes one.
         """
         found = await self._offsets.committed(partition)
-        position = await self._offsets.start_of(partition) if found is None else found.offset
-        checkpoint = None if found is None else Checkpoint.from_text(found.metadata)
+        first, end = await self._offsets.bounds(partition)
+        begin = start.find(None if found is None else found.offset, first, end, self._settings.reset)
+        if begin.problem:
+            logger.error("partition %d of %s: %s", partition, self._settings.input, begin.problem)
+        position = begin.position
+        checkpoint = None if found is None or not begin.continues else Checkpoint.from_text(found.metadata)
         source = TopicPartition(self._settings.input, partition)
         self._recovering = True
         try:
@@ -85,7 +90,7 @@ class CheckpointCommits:
             )
         finally:
             self._recovering = False
-        committed = None if checkpoint is None else position
+        committed = None if checkpoint is None or begin.problem else position
         return PartitionTracker(partition, position, state.checkpoint, state.written, committed=committed)
 
     async def commit(self, trackers: Iterable[PartitionTracker]) -> None:

@@ -17,6 +17,8 @@ _LEAST_SECONDS = 0.001
 
 EAGER = "eager"
 COOPERATIVE = "cooperative"
+EARLIEST = "earliest"
+LATEST = "latest"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +128,10 @@ class StreamSettings:
     once. None unless set: a Deployment's pods change their names, and a static member that stops for good holds its
     partitions for the session time-out."""
 
+    reset: str = EARLIEST
+    """TIDEGATE_STREAM_RESET: where to start without an offset of the group, or with one that its partition does not have
+    any more: at its `earliest` record, so that none is lost, or behind its `latest`."""
+
     rebalance: str = EAGER
     """TIDEGATE_STREAM_REBALANCE: `cooperative` leaves a worker the partitions that stay with it when others come and go.
     All workers of a group must agree, and those of earlier releases know only `eager`, in which each gives up all."""
@@ -202,6 +208,7 @@ class StreamSettings:
             host=environ.get("TIDEGATE_HOST") or cls.host,
             port=integer(environ, "PORT", cls.port, most=65_535),
             instance=environ.get("TIDEGATE_STREAM_INSTANCE") or None,
+            reset=one_of(environ, "TIDEGATE_STREAM_RESET", cls.reset, (EARLIEST, LATEST)),
             rebalance=one_of(environ, "TIDEGATE_STREAM_REBALANCE", cls.rebalance, (EAGER, COOPERATIVE)),
             batch_size=integer(environ, "TIDEGATE_STREAM_BATCH_SIZE", cls.batch_size, least=1),
             in_flight=integer(environ, "TIDEGATE_STREAM_IN_FLIGHT", cls.in_flight, least=1),

@@ -190,6 +190,7 @@ class Worker:
     async def _report(self) -> None:
         positions = {number: tracker.position for number, tracker in self._assignment.trackers.items()}
         self._summary.log(await self._input.behind(positions))
+        await self._input.report_gaps()
         for number, tracker in self._assignment.trackers.items():
             seconds = time.monotonic() - tracker.moved_at
             if len(tracker) and seconds > _SLOW_SECONDS and self._log_throttle(f"slow {number}"):

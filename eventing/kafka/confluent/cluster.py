@@ -81,6 +81,8 @@ class ConfluentCluster:
             "max.poll.interval.ms": _milliseconds(max_poll and max(max_poll, session or _SESSION_SECONDS)),
             "topic.metadata.refresh.interval.ms": _milliseconds(options.metadata_max_age_seconds),
         }
+        if options.latest:
+            given["auto.offset.reset"] = "latest"
         if options.cooperative:
             given["partition.assignment.strategy"] = "cooperative-sticky"
         client = self._connect(Consumer, {**_CONSUMER, **_set(given)})

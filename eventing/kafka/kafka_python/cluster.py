@@ -43,9 +43,10 @@ class KafkaCluster:
             "max_poll_records": options.max_poll_records,
             "metadata_max_age_ms": _milliseconds(options.metadata_max_age_seconds),
         }
+        reset = "latest" if options.latest else "earliest"
         strategies = assignors(options.cooperative)
         given["partition_assignment_strategy"] = strategies
-        client = self._connect(KafkaConsumer, {**_NO_METRICS, "enable_auto_commit": False, "auto_offset_reset": "earliest", **_set(given)})
+        client = self._connect(KafkaConsumer, {**_NO_METRICS, "enable_auto_commit": False, "auto_offset_reset": reset, **_set(given)})
         fetcher.correct(client)
         return ConsumerAdapter(client, strategies)
 
