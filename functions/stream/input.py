@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Protocol, TypeVar
 
+from eventing.kafka.errors import NotAuthorized
 from eventing.kafka.port import Cluster, CommittedOffset, ConsumedRecord, Consumer, ConsumerOptions, Offsets, TopicPartition
 from functions.stream.commit import Commits
 from functions.stream.gaps import Gaps
@@ -127,7 +128,11 @@ class Input:
         return self._connected
 
     async def _run(self, call: Callable[..., Result], *arguments: object) -> Result:
-        return await self._loop.run_in_executor(self._thread, call, *arguments)
+        try:
+            return await self._loop.run_in_executor(self._thread, call, *arguments)
+        except NotAuthorized as error:
+            names = f"the topic {self._settings.input} in the group {self._settings.group}"
+            raise NotAuthorized(f"this user may not read {names} ({str(error).rstrip('.')}); grant it Read on both.") from None
 
     def _connect(self, owner: Owner) -> Consumer:
         settings = self._settings

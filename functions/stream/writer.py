@@ -11,7 +11,7 @@ from common.errors import InvalidEvent, TidegateError
 from eventing.codecs import kafka as codec
 from eventing.deadletter import ORIGIN, STREAM, Rejection, origin, reduced_forms, replay_marks, to_dead_letter
 from eventing.event import Event
-from eventing.kafka.errors import KafkaError, RecordTooLarge
+from eventing.kafka.errors import KafkaError, NotAuthorized, RecordTooLarge
 from eventing.kafka.port import Delivery, Producer
 from eventing.reply import Problem
 from functions.stream.partition import PartitionTracker, PendingRecord
@@ -139,7 +139,7 @@ class Writer:
         letter = next(pending.letters, None)
         if letter is None:
             reason = f"{origin(pending.record).decode()} is too large even without its key, value and headers"
-            raise _refused(self._settings.deadletter, reason)
+            raise _refused(self._settings.deadletter, KafkaError(reason))
         return self._settings.deadletter, letter
 
     def _reduce(self, pending: PendingRecord) -> None:
@@ -164,7 +164,7 @@ class Writer:
             raise
         except KafkaError as error:
             # The tracker returns each record once: only another worker can take this one up again.
-            raise _refused(topic, str(error)) from None
+            raise _refused(topic, error) from None
 
     def _notify(self, acknowledged: asyncio.Future[None], topic: str, group: list[PendingRecord], _: Delivery) -> None:
         """Run on the producer's thread."""
@@ -179,18 +179,16 @@ class Writer:
         for pending in group:
             delivery = pending.delivery
             if delivery is None or (offset := delivery.offset) is None:
-                self._failed(_refused(topic, _reason(delivery)))
+                self._failed(_refused(topic, None if delivery is None else delivery.error))
                 break
             pending.output = OutputOffset(topic, target, offset)
         tracker.advance()
         acknowledged.set_result(None)
 
 
-def _reason(delivery: Delivery | None) -> str:
-    error = None if delivery is None else delivery.error
-    return "its predecessors were not acknowledged" if error is None else str(error)
-
-
-def _refused(topic: str, reason: str) -> WriteFailed:
+def _refused(topic: str, error: KafkaError | None) -> WriteFailed:
+    if isinstance(error, NotAuthorized):
+        return WriteFailed(f"Kafka does not let this user write to the topic {topic}", remedy="grant it Write")
+    reason = "its predecessors were not acknowledged" if error is None else str(error)
     problem = f"Kafka refused a record for {topic} ({reason.rstrip('.')})"
     return WriteFailed(problem, remedy="check the topic's configuration, then restart the worker")

@@ -99,12 +99,13 @@ class ConsumerAdapter:
         self._paused |= found
 
     def resume(self, partitions: Iterable[TopicPartition]) -> None:
-        self._switch(self._client.resume, found := set(partitions))
-        self._paused -= found
-        for partition in found:
-            # Librdkafka's connection sleeps for up to a second before it fetches a resumed partition; a seek wakes it.
-            if (offset := self._positions.get(partition)) is not None:
-                self.seek(partition, offset)
+        # Librdkafka's connection sleeps for up to a second before it fetches a resumed partition, and for good if it was
+        # paused before its first offset was known; a seek wakes it.
+        starts = {partition: self.position(partition) for partition in set(partitions) if partition in self._positions}
+        self._switch(self._client.resume, set(starts))
+        self._paused -= starts.keys()
+        for partition, offset in starts.items():
+            self.seek(partition, offset)
 
     def paused(self) -> set[TopicPartition]:
         return set(self._paused)
