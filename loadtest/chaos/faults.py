@@ -139,7 +139,7 @@ async def _answer(mode: Mode, here: Installation, step: Step) -> None:
 
 
 async def _add_partitions(here: Installation, step: Step) -> None:
-    await asyncio.to_thread(reading.add_partitions, here.servers, here.names.input, here.parts.partitions + _ADDED)
+    await asyncio.to_thread(reading.add_partitions, here.servers, here.names.input, _ADDED)
 
 
 async def _change_network(proxies: Callable[[Installation, int], Sequence[Proxy]], change: _Change, here: Installation, step: Step) -> None:

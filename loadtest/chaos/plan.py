@@ -146,14 +146,9 @@ def _settled(step: Step, setting: Setting) -> float:
 
 def _kinds(source: random.Random, setting: Setting) -> Iterator[Fault]:
     deck = [kind for kind in setting.kinds() for _ in range(_COPIES.get(kind, 1))]
-    once = False
     while True:
         source.shuffle(deck)
-        for kind in deck:
-            # Partitions are added once: they stay.
-            if kind is not Fault.PARTITIONS_ADDED or not once or len(deck) == 1:
-                once |= kind is Fault.PARTITIONS_ADDED
-                yield kind
+        yield from deck
 
 
 def _episode(source: random.Random, kinds: Iterator[Fault], size: int, at: float, setting: Setting) -> list[Step]:

@@ -31,8 +31,10 @@ def create(servers: str, topics: Sequence[str], partitions: int, copies: int) ->
 
 
 def add_partitions(servers: str, topic: str, count: int) -> None:
+    """Give a topic so many partitions more."""
     with closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
-        admin.create_partitions({topic: count})
+        (found,) = admin.describe_topics([topic])
+        admin.create_partitions({topic: len(found["partitions"]) + count})
 
 
 def ends_of(consumer: KafkaConsumer, topic: str) -> dict[int, int]:
