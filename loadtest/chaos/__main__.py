@@ -83,7 +83,16 @@ def _wanted(options: argparse.Namespace, seed: int) -> Run:
         worker=shlex.split(options.worker) if options.worker else STREAM_WORKER,
         faults=tuple(Fault[name] for name in options.only),
     )
-    return Run(seed=seed, events=options.events, faults=options.faults, keys=options.keys, parts=parts, calm_seconds=tuple(options.calm))
+    return Run(
+        seed=seed,
+        events=options.events,
+        faults=options.faults,
+        keys=options.keys,
+        poison=options.poison,
+        parts=parts,
+        calm_seconds=tuple(options.calm),
+        patience_seconds=options.patience,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -94,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--delivery", choices=[_AT_LEAST, _EXACTLY], default=_AT_LEAST, help="default: %(default)s")
     parser.add_argument("--events", type=int, default=200_000, help="default: %(default)s")
     parser.add_argument("--keys", type=int, default=5_000, help="default: %(default)s")
+    parser.add_argument("--poison", type=float, default=0.001, metavar="SHARE", help="of records that end as dead letters (default: 0.001)")
     parser.add_argument("--faults", type=int, default=30, help="default: %(default)s")
     parser.add_argument("--workers", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--brokers", type=int, default=3, help="with 3, one may be away (default: %(default)s)")
@@ -101,6 +111,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--session", type=float, default=6.0, metavar="SECONDS", help="of the workers (default: %(default)g)")
     parser.add_argument(
         "--calm", type=float, nargs=2, default=CALM_SECONDS, metavar="SECONDS", help="least and most, between faults (default: 10 14)"
+    )
+    parser.add_argument(
+        "--patience", type=float, default=120.0, metavar="SECONDS", help="until all is finished after the last fault (default: %(default)g)"
     )
     parser.add_argument(
         "--only",

@@ -54,6 +54,8 @@ class Faults:
 def answer_to(event: Event) -> Event:
     """Return the reply of the model: to each delivery of an event the same."""
     data = event.value()
+    if data is None:  # from a tombstone, which should not come here
+        return completed(event, MODEL, "v1", None)
     if data["reject"]:
         return failed(event, MODEL, Problem(_REJECTED, "rejected", "the model takes no such event."), "v1")
     return completed(event, MODEL, "v1", score(data["number"]))

@@ -25,6 +25,7 @@ def table(outcome: Outcome) -> Iterator[str]:
         (f"stalled for more than {STALLED_SECONDS:g} s", str(len(progress.stalled(STALLED_SECONDS)))),
         (f"fewest results in 60 s (at least {FEWEST_RESULTS})", "-" if progress.fewest is None else f"{progress.fewest:,}"),
         ("workers that ended by themselves", str(len(outcome.exits))),
+        ("highest load average of this machine", f"{outcome.load:.1f}"),
     ]
     yield "| | |"
     yield "|---|---|"
@@ -59,6 +60,7 @@ def document(outcome: Outcome) -> dict[str, Any]:
         "fewest_in_a_minute": progress.fewest,
         "heals": [{"after": heal.after, "seconds": _finite(heal.seconds), "judged": heal.judged} for heal in progress.heals],
         "faults": [{"fault": one.name, "began": one.began, "healed": one.healed} for one in outcome.disturbances],
+        "load": round(outcome.load, 1),
         "exits": list(outcome.exits),
         "problems": outcome.problems,
     }

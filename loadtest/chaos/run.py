@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer
 
@@ -20,6 +22,8 @@ from loadtest.chaos.plan import CALM_SECONDS, Setting, Step, draw
 from loadtest.chaos.producing import Sending
 from loadtest.chaos.progress import Progress, measure
 from loadtest.chaos.workload import Workload
+
+Result = TypeVar("Result")
 
 STALLED_SECONDS = 10.0
 FEWEST_RESULTS = 100
@@ -37,6 +41,7 @@ class Run:
     events: int = 200_000
     faults: int = 30
     keys: int = 5_000
+    poison: float = 0.001
     parts: Parts = field(default_factory=Parts)
     calm_seconds: tuple[float, float] = CALM_SECONDS
     patience_seconds: float = 120.0
@@ -67,6 +72,8 @@ class Outcome:
     exits: Sequence[str]
     """Ends of workers that no fault has caused."""
     seconds: float
+    load: float
+    """The highest load average of this machine in a minute of the run."""
 
     @property
     def problems(self) -> list[str]:
@@ -84,19 +91,39 @@ async def run(wanted: Run, folder: Path, note: Callable[[str], None]) -> Outcome
     plan = wanted.plan()
     async with installed(wanted.parts, folder) as here:
         note(f"{wanted.parts.brokers} brokers and {wanted.parts.workers} workers are ready")
-        disturbances = await _disturb(wanted, plan, here, note)
+        load = _Load()
+        disturbances = await load.during(_disturb(wanted, plan, here, note))
         await here.stop_workers()
         note("reading all topics")
         history = await asyncio.to_thread(_history, here, wanted.parts.exactly_once, disturbances)
         rules = Rules(duplicates=not wanted.parts.exactly_once, grace_seconds=wanted.parts.session_seconds + STALLED_SECONDS)
         verdict = check(history, rules)
-        return Outcome(wanted, verdict, measure(history, STALLED_SECONDS), disturbances, here.exits, time.monotonic() - began)
+        return Outcome(wanted, verdict, measure(history, STALLED_SECONDS), disturbances, here.exits, time.monotonic() - began, load.highest)
+
+
+class _Load:
+    """The highest load average while something is awaited: a busy machine makes everything slow."""
+
+    def __init__(self) -> None:
+        self.highest = 0.0
+
+    async def during(self, awaited: Coroutine[Any, Any, Result]) -> Result:
+        watching = asyncio.create_task(self._watch())
+        try:
+            return await awaited
+        finally:
+            watching.cancel()
+
+    async def _watch(self) -> None:
+        while True:
+            self.highest = max(self.highest, os.getloadavg()[0])
+            await asyncio.sleep(1.0)
 
 
 async def _disturb(wanted: Run, plan: Sequence[Step], here: Installation, note: Callable[[str], None]) -> list[Disturbance]:
     """Send the records while the faults take place, and wait until the group has finished with them."""
     seconds = max(step.until for step in plan) + _AFTER_SECONDS
-    workload = Workload(wanted.seed, wanted.events, wanted.keys)
+    workload = Workload(wanted.seed, wanted.events, wanted.keys, wanted.poison)
     sending = Sending(here.servers, here.names.input, workload, wanted.events / seconds)
     faults = Faults(here, note)
     watching = [asyncio.create_task(here.supervise()), asyncio.create_task(_report(sending, wanted.events, note))]
