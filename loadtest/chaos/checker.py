@@ -34,6 +34,8 @@ class Verdict:
     dead_letters: int = 0
     duplicates: Counter[Cause] = field(default_factory=Counter)
     """By what may have caused them."""
+    repeated: Counter[str] = field(default_factory=Counter)
+    """The same, by the fault."""
     faults: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
 
@@ -69,7 +71,7 @@ def check(history: History, rules: Rules) -> Verdict:
     sent = {one.place: one for one in history.sent}
     answers = _answers(history.written, sent, verdict)
     for place, one in sent.items():
-        _check_answers(one, answers.get(place, []), verdict)
+        _check_answers(one, answers.get(place, []), history.committed.get(place.partition, 0), verdict)
     for found in answers.values():
         _check_duplicates(found, history.disturbances, rules, verdict)
     _check_order(history.written, sent, verdict)
@@ -94,7 +96,8 @@ def _answers(written: Iterable[Written], sent: Mapping[Place, Sent], verdict: Ve
     return answers
 
 
-def _check_answers(one: Sent, answers: Sequence[Written], verdict: Verdict) -> None:
+def _check_answers(one: Sent, answers: Sequence[Written], committed: int, verdict: Verdict) -> None:
+    """Look for the right answer, unless the record is not finished: that is a lag."""
     if one.kind is Kind.TOMBSTONE:
         return
     destination = _DESTINATIONS[one.kind]
@@ -102,7 +105,7 @@ def _check_answers(one: Sent, answers: Sequence[Written], verdict: Verdict) -> N
     wrong = len(answers) - len(right)
     if wrong:
         verdict.report(WRONGLY_DEAD if destination is Topic.OUTPUT else WRONGLY_SCORED, f"event {one.number} at {one.place}", wrong)
-    elif not right:
+    elif not right and one.place.offset < committed:
         verdict.report(LOST, f"event {one.number} at {one.place}")
     for answer in right:
         if difference := _difference(one, answer):
@@ -133,18 +136,21 @@ def _check_duplicates(answers: Sequence[Written], disturbances: Sequence[Disturb
     for other in others:
         if (other.topic, other.key, other.value, other.id) != (first.topic, first.key, first.value, first.id):
             verdict.report(UNEQUAL, f"{_name(other)} and {_name(first)}")
-        cause = cause_of(other.time, disturbances, rules.grace_seconds)
+        fault = fault_before(other.time, disturbances, rules.grace_seconds)
+        cause = Cause.NONE if fault is None else fault.cause
         verdict.duplicates[cause] += 1
+        if fault is not None:
+            verdict.repeated[fault.name] += 1
         if not rules.duplicates:
             verdict.report(FORBIDDEN, f"{_name(other)} repeats {_name(first)}")
         elif cause is Cause.NONE:
             verdict.report(UNEXPLAINED, f"{_name(other)} repeats {_name(first)} at {other.time:.1f}")
 
 
-def cause_of(time: float, disturbances: Iterable[Disturbance], grace_seconds: float) -> Cause:
+def fault_before(time: float, disturbances: Iterable[Disturbance], grace_seconds: float) -> Disturbance | None:
     """Return what a duplicate of this time may be due to: zombies before kills, and both before brokers."""
-    causes = {one.cause for one in disturbances if one.began <= time <= one.healed + grace_seconds}
-    return next((cause for cause in (Cause.ZOMBIE, Cause.KILL, Cause.BROKER) if cause in causes), Cause.NONE)
+    found = {one.cause: one for one in disturbances if one.began <= time <= one.healed + grace_seconds}
+    return next((found[cause] for cause in (Cause.ZOMBIE, Cause.KILL, Cause.BROKER) if cause in found), None)
 
 
 def _check_order(written: Iterable[Written], sent: Mapping[Place, Sent], verdict: Verdict) -> None:

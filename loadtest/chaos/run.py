@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from kafka import KafkaAdminClient, KafkaConsumer
 from loadtest.chaos import reading
 from loadtest.chaos.checker import Rules, Verdict, check
 from loadtest.chaos.faults import Faults
-from loadtest.chaos.history import Disturbance, History, Topic
+from loadtest.chaos.history import Disturbance, History, Topic, Written
 from loadtest.chaos.installation import Installation, Parts, installed
 from loadtest.chaos.plan import CALM_SECONDS, Setting, Step, draw
 from loadtest.chaos.producing import Sending
@@ -72,6 +73,8 @@ class Outcome:
     exits: Sequence[str]
     """Ends of workers that no fault has caused."""
     seconds: float
+    aborted: int
+    """Results of aborted transactions in the topics, which a reader of committed records does not see."""
     load: float
     """The highest load average of this machine in a minute of the run."""
 
@@ -95,10 +98,21 @@ async def run(wanted: Run, folder: Path, note: Callable[[str], None]) -> Outcome
         disturbances = await load.during(_disturb(wanted, plan, here, note))
         await here.stop_workers()
         note("reading all topics")
-        history = await asyncio.to_thread(_history, here, wanted.parts.exactly_once, disturbances)
+        history = await asyncio.to_thread(_history, here, disturbances)
+        aborted = 0
+        if wanted.parts.exactly_once:
+            aborted = len(await asyncio.to_thread(partial(_written, here, committed=False))) - len(history.written)
         rules = Rules(duplicates=not wanted.parts.exactly_once, grace_seconds=wanted.parts.session_seconds + STALLED_SECONDS)
-        verdict = check(history, rules)
-        return Outcome(wanted, verdict, measure(history, STALLED_SECONDS), disturbances, here.exits, time.monotonic() - began, load.highest)
+        return Outcome(
+            run=wanted,
+            verdict=check(history, rules),
+            progress=measure(history, STALLED_SECONDS),
+            disturbances=disturbances,
+            exits=here.exits,
+            seconds=time.monotonic() - began,
+            aborted=aborted,
+            load=load.highest,
+        )
 
 
 class _Load:
@@ -165,16 +179,21 @@ def _finished(here: Installation, timeout_seconds: float) -> bool:
     return False
 
 
-def _history(here: Installation, committed: bool, disturbances: Sequence[Disturbance]) -> History:
+def _history(here: Installation, disturbances: Sequence[Disturbance]) -> History:
     servers, names = here.servers, here.names
-    written = [
-        *reading.read_written(servers, names.output, Topic.OUTPUT, names.input, committed=committed),
-        *reading.read_written(servers, names.deadletter, Topic.DEADLETTER, names.input, committed=committed),
-    ]
     with (
         closing(KafkaAdminClient(bootstrap_servers=servers)) as admin,
         closing(KafkaConsumer(bootstrap_servers=servers, group_id=None)) as consumer,
     ):
         position = reading.committed_of(admin, names.group, names.input)
         ends = reading.ends_of(consumer, names.input)
-    return History(reading.read_sent(servers, names.input), written, position, ends, disturbances)
+    return History(reading.read_sent(servers, names.input), _written(here, committed=True), position, ends, disturbances)
+
+
+def _written(here: Installation, *, committed: bool) -> list[Written]:
+    topics = {Topic.OUTPUT: here.names.output, Topic.DEADLETTER: here.names.deadletter}
+    return [
+        one
+        for kind, topic in topics.items()
+        for one in reading.read_written(here.servers, topic, kind, here.names.input, committed=committed)
+    ]

@@ -187,14 +187,18 @@ def test_commits_that_are_not_the_ends_are_found(seed: int, difference: int) -> 
 
 
 def test_a_zombie_explains_a_duplicate_before_a_kill_does() -> None:
-    disturbances = [Disturbance("kill", Cause.KILL, 0, 10), Disturbance("stop", Cause.ZOMBIE, 5, 20)]
-    assert [checker.cause_of(time, disturbances, 1.0) for time in (-1, 2, 7, 21, 22)] == [
-        Cause.NONE,
-        Cause.KILL,
-        Cause.ZOMBIE,
-        Cause.ZOMBIE,
-        Cause.NONE,
-    ]
+    kill, stop = Disturbance("kill", Cause.KILL, 0, 10), Disturbance("stop", Cause.ZOMBIE, 5, 20)
+    found = [checker.fault_before(time, [kill, stop], 1.0) for time in (-1, 2, 7, 21, 22)]
+    assert found == [None, kill, stop, stop, None]
+
+
+@settings(max_examples=20)
+@given(has_a(Kind.EVENT), st.data())
+def test_what_is_not_finished_is_not_lost_yet(history: History, data: st.DataObject) -> None:
+    origin = some(history, Kind.EVENT, data).origin
+    assert origin is not None
+    behind = {**history.committed, origin.partition: origin.offset}
+    assert set(faults(replace(without(history, origin), committed=behind))) == {checker.LAG}
 
 
 def test_a_verdict_keeps_a_few_examples() -> None:
