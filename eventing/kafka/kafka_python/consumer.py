@@ -13,6 +13,7 @@ from kafka.structs import MemberState, OffsetAndMetadata
 
 from eventing.kafka.kafka_python import fetcher
 from eventing.kafka.kafka_python.errors import translate_errors
+from eventing.kafka.kafka_python.transactions import MemberMetadata
 from eventing.kafka.port import CommittedOffset, ConsumedRecord, Offsets, RebalanceListener, TopicPartition
 
 logger = logging.getLogger("tidegate.kafka")
@@ -56,6 +57,9 @@ class ConsumerAdapter:
 
     def positions(self) -> dict[TopicPartition, int | None]:
         return {TopicPartition(*partition): offset for partition, offset in fetcher.positions(self._client).items()}
+
+    def group_metadata(self) -> MemberMetadata:
+        return MemberMetadata(self._client.group_metadata())
 
     @property
     def is_member(self) -> bool:
