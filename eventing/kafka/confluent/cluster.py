@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -23,15 +22,10 @@ from eventing.kafka.confluent.transactions import Connections, TransactionalProd
 from eventing.kafka.port import DEFAULT_CONSUMER, DEFAULT_PRODUCER, Broker, ConsumerOptions, ProducerOptions, TransactionOptions
 from eventing.kafka.security import PLAINTEXT
 
-_Make = Callable[[dict[str, Any]], Any]
-
 _BOOTSTRAP_SECONDS = 10.0
 # How long a refusal may go unnoticed at first; later rounds are longer, for a slow broker.
 _ROUND_SECONDS = 0.2
 _SILENT = {"log_level": 0}
-# Librdkafka writes on the standard error that a producer was fenced, whatever the level is.
-_SILENT_LOGGER = logging.getLogger("librdkafka")
-_SILENT_LOGGER.disabled = True
 # The other client's defaults, so that a change of the client changes nothing but the speed.
 _MAX_POLL_RECORDS = 500
 _MAX_REQUEST_BYTES = 2**20
@@ -107,9 +101,9 @@ class ConfluentCluster:
             "delivery.timeout.ms": timeout,
             # Librdkafka accepts none that is as long as the transaction.
             "socket.timeout.ms": max(10, int(options.timeout_seconds * 1000) - 100),
-            "logger": _SILENT_LOGGER,
+            **connections.options,
         }
-        client = self._connect(Producer, given, connections.note)
+        client = self._connect(Producer, given)
         most, block = _limits(options)
         if not has_controller(client):
             access.raise_no_transactions(self._broker, "is the embedded broker")
@@ -138,22 +132,17 @@ class ConfluentCluster:
         if security.authenticated:
             self._made(AdminClient, {}, address)
 
-    def _connect(self, make: _Make, options: dict[str, Any], note: Callable[[Any], None] = lambda _: None) -> Any:
+    def _connect(self, make: Callable[[dict[str, Any]], Any], options: dict[str, Any]) -> Any:
         address = access.listening_address(self._broker, _BOOTSTRAP_SECONDS)
         if self._broker.security != PLAINTEXT:
             access.warn_if_readable(self._broker)
             check_listener(address, self._broker.security, _BOOTSTRAP_SECONDS)
-        return self._made(make, options, address, note)
+        return self._made(make, options, address)
 
-    def _made(self, make: _Make, options: dict[str, Any], address: Address, note: Callable[[Any], None] = lambda _: None) -> Any:
-        """Make a client and wait until a broker has answered it. `note` takes the errors of its connections."""
+    def _made(self, make: Callable[[dict[str, Any]], Any], options: dict[str, Any], address: Address) -> Any:
+        """Make a client and wait until a broker has answered it."""
         broker, rejection = self._broker, Rejection()
-
-        def note_error(error: Any) -> None:
-            rejection.note(error)
-            note(error)
-
-        servers = {"bootstrap.servers": broker.bootstrap_servers, "error_cb": note_error}
+        servers = {"bootstrap.servers": broker.bootstrap_servers, "error_cb": rejection.note}
         try:
             client = make({**servers, **_SILENT, **security_options(broker.security), **options})
         except (KafkaException, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -17,18 +18,25 @@ from eventing.kafka.errors import Fenced, KafkaError, MemberFenced, RequestTimed
 from eventing.kafka.port import Delivery, GroupMetadata, Offsets
 
 _STALE = {Code.ILLEGAL_GENERATION, Code.UNKNOWN_MEMBER_ID, Code.FENCED_INSTANCE_ID, Code.REBALANCE_IN_PROGRESS}
-_LOST = {Code._TRANSPORT, Code._TIMED_OUT, Code._ALL_BROKERS_DOWN}  # noqa: SLF001 the library names its own codes so
+# Librdkafka's levels are those of syslog: at this one it logs each connection that is lost.
+_INFO = 6
 
 
-class Connections:
-    """Counts the connections that a client has lost: librdkafka sends their requests again without a word."""
+class Connections(logging.Handler):
+    """Counts the connections that a client has lost.
+
+    Librdkafka sends their requests again, and says so only in its log.
+    """
 
     def __init__(self) -> None:
+        super().__init__()
         self.lost = 0
+        logger = logging.Logger("librdkafka")  # noqa: LOG001 of this client alone
+        logger.addHandler(self)
+        self.options = {"logger": logger, "log_level": _INFO}
 
-    def note(self, error: Any) -> None:
-        """Take an error of librdkafka's connections."""
-        if error.code() in _LOST:
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage().startswith("FAIL "):
             self.lost += 1
 
 

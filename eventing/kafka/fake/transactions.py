@@ -49,10 +49,10 @@ class FakeTransactionalProducer(FakeProducer):
         self._check_refused()
         with self._log.changed:
             group = self._log.group(member.group)
-            if (member.member, member.generation) != (None, 0) or group.members:
-                if member.member not in group.members or member.generation != group.generation:
-                    self._refused = MemberFenced(f"the group {member.group} has another generation")
-                    raise self._refused
+            is_outside = (member.member, member.generation) == (None, 0) and not group.members
+            if not is_outside and (member.member not in group.members or member.generation != group.generation):
+                self._refused = MemberFenced(f"the group {member.group} has another generation")
+                raise self._refused
             self._open().offsets.setdefault(member.group, {}).update(offsets)
 
     def flush(self, timeout_seconds: float) -> None:
