@@ -233,9 +233,8 @@ class TransactionalProducer(Producer, Protocol):
 
     Readers with `read_committed` see a transaction once it is committed. Every method but `begin` ends within its time.
     It raises Fenced where another client has taken over, TransactionAbortable where the transaction can only be aborted,
-    and TransactionInDoubt where nobody knows. After each of them this producer is of no more use but to be closed, except
-    after MemberFenced: then it can abort and go on.
-    Calls from several threads must not overlap.
+    and TransactionInDoubt where it is not known how it ended. After each of them this producer is only to be closed,
+    except after MemberFenced: then it can abort and go on. Calls from several threads must not overlap.
     """
 
     def begin(self) -> None:

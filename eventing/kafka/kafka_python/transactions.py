@@ -33,6 +33,7 @@ _MANAGER_PARTS = (
     "classify_batch_error",
     "clear_in_flight_transactional_request_correlation_id",
 )
+_SPLIT_SECONDS = 0.01
 _CLIENT_PARTS = ("_sender", "_transaction_manager")
 _STALE = (client_errors.CommitFailedError, client_errors.FencedInstanceIdError)
 
@@ -132,7 +133,8 @@ class TransactionalProducerAdapter(ProducerAdapter):
                 self._client.flush(timeout=max(0.0, until - time.monotonic()))
             except client_errors.UnknownError:
                 if not self._manager.has_error():
-                    continue  # a batch was split, whose parts are to be waited for
+                    time.sleep(_SPLIT_SECONDS)  # a batch was split, and the client waits for the whole one only
+                    continue
             except client_errors.KafkaError as error:
                 raise self._failure(error) from error
             break
