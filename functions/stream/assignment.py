@@ -57,11 +57,11 @@ class Assignment:
             self._new.discard(partition)
             self.taken_up += 1
             logger.info(
-                "partition %d of %s is taken up at offset %d; %d records beyond it are already written",
+                "partition %d of %s is taken up at offset %d; %d records beyond it are finished already",
                 partition,
                 self._settings.input,
                 tracker.position,
-                tracker.written,
+                tracker.known,
             )
 
     def update_pauses(self) -> None:

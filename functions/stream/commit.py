@@ -13,9 +13,9 @@ from typing import Protocol
 
 from eventing.kafka.port import Cluster, CommittedOffset, TopicPartition
 from functions.stream import recovery
+from functions.stream.checkpoint import MOST_BYTES, Checkpoint
 from functions.stream.partition import PartitionTracker
-from functions.stream.recovery import Checkpoint
-from functions.stream.settings import StreamSettings
+from functions.stream.settings import Order, StreamSettings
 
 Commits = Mapping[int, CommittedOffset]
 """Offsets to commit, by partition of the input topic."""
@@ -44,7 +44,7 @@ class CommitStrategy(Protocol):
         ...
 
     async def commit(self, trackers: Iterable[PartitionTracker]) -> None:
-        """Commit the positions that have moved since their last commit."""
+        """Commit what has moved since its last commit."""
         ...
 
     def release(self, trackers: Iterable[PartitionTracker]) -> Commits:
@@ -76,31 +76,35 @@ class CheckpointCommits:
         """
         found = await self._offsets.committed(partition)
         position = await self._offsets.start_of(partition) if found is None else found.offset
-        checkpoint = None if found is None else Checkpoint.from_text(found.metadata)
+        checkpoint = None if found is None else Checkpoint.from_text(found.metadata, position)
         source = TopicPartition(self._settings.input, partition)
         self._recovering = True
         try:
-            state = await asyncio.to_thread(
+            recovered = await asyncio.to_thread(
                 recovery.recover, self._cluster, self._settings.group, source, position, self._targets(partition), checkpoint
             )
         finally:
             self._recovering = False
-        committed = None if checkpoint is None else position
-        return PartitionTracker(partition, position, state.checkpoint, state.written, committed=committed)
+        committed = None if checkpoint is None else found
+        return PartitionTracker(partition, position, recovered, by_key=self._settings.order is Order.KEY, committed=committed)
 
     async def commit(self, trackers: Iterable[PartitionTracker]) -> None:
-        moved = {tracker: tracker.position for tracker in trackers if tracker.position != tracker.committed}
-        if not moved:
+        due = self._due(trackers)
+        if not due:
             return
-        await self._offsets.commit(self.release(moved))
+        await self._offsets.commit({tracker.partition: offset for tracker, offset in due.items()})
         now = time.monotonic()
-        for tracker, position in moved.items():
-            tracker.committed = position
-            tracker.moved_at = now
+        for tracker, offset in due.items():
+            if tracker.committed is None or tracker.committed.offset != offset.offset:
+                tracker.moved_at = now
+            tracker.committed = offset
 
     def release(self, trackers: Iterable[PartitionTracker]) -> Commits:
+        return {tracker.partition: offset for tracker, offset in self._due(trackers).items()}
+
+    def _due(self, trackers: Iterable[PartitionTracker]) -> dict[PartitionTracker, CommittedOffset]:
+        offsets = {tracker: tracker.commit() for tracker in trackers}
+        # A checkpoint without room for all that is finished waits: the outputs since the last one tell as well.
         return {
-            tracker.partition: CommittedOffset(tracker.position, tracker.checkpoint.to_text())
-            for tracker in trackers
-            if tracker.position != tracker.committed
+            tracker: offset for tracker, offset in offsets.items() if offset != tracker.committed and len(offset.metadata) <= MOST_BYTES
         }
