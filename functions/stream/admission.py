@@ -23,7 +23,7 @@ class Admission:
     """Places for calls, in order of arrival."""
 
     def __init__(self, initial: int, most: int) -> None:
-        self._adaptive = AdaptiveLimit(max(initial, most), initial)
+        self._adaptive = AdaptiveLimit(most, initial)
         self._room = Room(1)
         self._failures = 0
         self._not_before = 0.0
@@ -41,11 +41,11 @@ class Admission:
         """Whether calls are made one at a time, with pauses, until one is answered."""
         return self._failures >= _FAILURES
 
-    async def enter(self) -> None:
-        """Wait for a place, which the caller gives back by `leave`."""
+    async def enter(self, *, paused: bool = True) -> None:
+        """Wait for a place, which the caller gives back by `leave`; and, if `paused`, for the end of a pause."""
         await self._room.take(1)
         try:
-            await asyncio.sleep(max(0.0, self._not_before - monotonic()))
+            await asyncio.sleep(max(0.0, self._not_before - monotonic()) if paused else 0.0)
         except asyncio.CancelledError:
             self._room.give(1)
             raise
@@ -62,7 +62,7 @@ class Admission:
         self._resize()
 
     def failed(self, status: int, retry_after_seconds: float) -> None:
-        """Note that a whole call failed, and is to be retried."""
+        """Note that all events of a call failed, and are to be retried."""
         self._failures += 1
         if status in _OVERLOADED:
             self._adaptive.overloaded(monotonic())

@@ -56,8 +56,8 @@ class Checkpoint:
         None if no worker wrote it, as after a reset by hand: then all is scored again.
         """
         try:
-            parts = dict(orjson.loads(text))
-            packed = parts.pop(_FINISHED, None)
+            parts = orjson.loads(text)
+            packed = parts.pop(_FINISHED, None) if isinstance(parts, dict) else None
             finished = () if packed is None else tuple(_decode(_unpacked(packed), offset))
             return cls({str(topic): Position(int(partition), int(place)) for topic, (partition, place) in parts.items()}, finished)
         except (ValueError, TypeError, AttributeError, IndexError, zlib.error):
@@ -81,7 +81,10 @@ def merged(spans: Iterable[Span]) -> Iterator[Span]:
 def _unpacked(text: str) -> bytes:
     decompressor = zlib.decompressobj()
     # Anyone with access to the group can commit a text: it may not fill the memory.
-    return decompressor.decompress(base64.b85decode(text), 16 * MOST_BYTES)
+    data = decompressor.decompress(base64.b85decode(text), 16 * MOST_BYTES)
+    if not decompressor.eof:
+        raise ValueError("the finished offsets are incomplete.")
+    return data
 
 
 def _encode(spans: Iterable[Span], offset: int) -> Iterator[int]:

@@ -22,6 +22,7 @@ from functions.stream.sink import Disposition, Failure, Success, classify
 _FAULTS = frozenset({500, 502})
 _ATTEMPTS = 2
 _ATTEMPTS_AWAY = 5
+_PART = -1
 
 _Tasks = dict[asyncio.Task[None], list[PendingRecord]]
 
@@ -53,7 +54,7 @@ class SinkDispatcher:
         self._loop = asyncio.get_running_loop()
         self._backlog: deque[PendingRecord] = deque()
         self._arrived = asyncio.Event()
-        self._admission = Admission(settings.in_flight, settings.max_in_flight)
+        self._admission = Admission(settings.in_flight, settings.most_in_flight)
         self._calling: _Tasks = {}
         self._waiting: _Tasks = {}
         self._stopping = False
@@ -94,13 +95,16 @@ class SinkDispatcher:
 
     async def _call_again(self, records: list[PendingRecord], wait_seconds: float, answered: int) -> None:
         await asyncio.sleep(wait_seconds)
-        await self._admission.enter()
+        # An event is given up only after it has failed alone, for which those of a whole batch are not to wait.
+        is_last = any(pending.deadline is not None and pending.deadline <= self._loop.time() for pending in records)
+        await self._admission.enter(paused=not is_last)
         self._start_task(self._calling, self._call(records, answered), records)
 
     async def _call(self, records: list[PendingRecord], answered: int | None = None) -> None:
         """Make one call and leave the admission, which the caller has entered.
 
-        `answered` is how many calls had been answered when these records failed before.
+        `answered` is how many calls had been answered when these records failed before; less if they are parts of a
+        batch that was divided.
         """
         try:
             records = [pending for pending in records if not pending.tracker.closed]
@@ -114,24 +118,32 @@ class SinkDispatcher:
             pending.attempts += 1
         dispositions = classify(outcome, len(records))
         retry_after = outcome.retry_after if isinstance(outcome, Failure) else 0.0
-        if not isinstance(outcome, Failure) or dispositions is None:
-            self._admission.succeeded(len(records))
-        else:
-            self._admission.failed(outcome.problem.status, retry_after)
+        self._observe(records, dispositions, retry_after)
         if dispositions is None or (isinstance(outcome, Failure) and self._is_suspect(records, outcome.problem.status, answered)):
             self._divide(records, 0.0)
         else:
-            self._settle(records, dispositions, min(retry_after, self._settings.retry_seconds))
+            self._settle(records, dispositions, min(retry_after, self._settings.retry_seconds), is_part=answered == _PART)
+
+    def _observe(self, records: list[PendingRecord], dispositions: list[Disposition] | None, retry_after: float) -> None:
+        """Let the admission know how the sink does."""
+        failed = [found.problem for found in dispositions or () if found.retry and found.problem is not None]
+        if len(failed) < len(records):
+            self._admission.succeeded(len(records) - len(failed))
+        elif self._admission.is_away or any(pending.attempts == 1 for pending in records):
+            self._admission.failed(failed[0].status, retry_after)
+        # Otherwise all of them have failed before, which says nothing of other events.
 
     def _is_suspect(self, records: list[PendingRecord], status: int, answered: int | None) -> bool:
         """Return whether one of these records may be what fails their call: the sink answers others meanwhile."""
-        if len(records) == 1 or records[0].attempts < (_ATTEMPTS if status in _FAULTS else _ATTEMPTS_AWAY):
+        enough = _ATTEMPTS if status in _FAULTS else _ATTEMPTS_AWAY
+        if len(records) == 1 or records[0].attempts < enough:
             return False
         # The task that forms batches is always among those that wait.
-        is_alone = len(self._calling) == len(self._waiting) == 1 and not self._backlog
-        return is_alone or (answered is not None and self._admission.answered > answered)
+        if len(self._calling) == len(self._waiting) == 1 and not self._backlog:
+            return True
+        return answered is not None and self._admission.answered > answered and not self._admission.is_away
 
-    def _settle(self, records: list[PendingRecord], dispositions: list[Disposition], retry_after: float) -> None:
+    def _settle(self, records: list[PendingRecord], dispositions: list[Disposition], retry_after: float, *, is_part: bool) -> None:
         now = self._loop.time()
         retried: list[PendingRecord] = []
         resolved: dict[PartitionTracker, list[PendingRecord]] = {}
@@ -156,17 +168,17 @@ class SinkDispatcher:
             self._log_retry(retried, dispositions)
             # Calls to a sink that is away have their pauses already; those that wait for it go on as soon as it answers.
             wait = 0.0 if self._admission.is_away else max(retry_after, backoff(retried[0].attempts))
-            self._retry(retried, wait)
+            self._retry(retried, wait, is_part=is_part)
 
     def _divide(self, records: list[PendingRecord], wait_seconds: float) -> None:
         half = len(records) // 2
         for part in (records[:half], records[half:]):
             if part:
-                self._retry(part, wait_seconds)
+                self._retry(part, wait_seconds, is_part=True)
 
-    def _retry(self, records: list[PendingRecord], wait_seconds: float) -> None:
+    def _retry(self, records: list[PendingRecord], wait_seconds: float, *, is_part: bool) -> None:
         if not self._stopping:
-            again = self._call_again(records, wait_seconds, self._admission.answered)
+            again = self._call_again(records, wait_seconds, _PART if is_part else self._admission.answered)
             self._start_task(self._waiting, again, records)
 
     def _deadline(self, pending: PendingRecord, now: float) -> float:

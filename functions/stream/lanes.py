@@ -3,33 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
-if TYPE_CHECKING:
-    from functions.stream.partition import PendingRecord
+from functions.stream.window import Entry
 
 
-class Turn(NamedTuple):
+class Queued(Entry):
+    """A record in its lane, perhaps with a result."""
+
+    __slots__ = ("attempts", "is_behind", "lane", "next_in_lane", "result", "taken", "waits")
+
+    def __init__(self, offset: int) -> None:
+        super().__init__(offset)
+        self.result: Any = None
+        self.attempts = 0
+        """How often it was posted."""
+        self.waits = False
+        """Whether it may not be posted yet."""
+        self.taken = False
+        """Whether its result is given to be written."""
+        self.lane: bytes | None = None
+        self.is_behind = False
+        """Whether a record before it in its lane is not taken."""
+        self.next_in_lane: Any = None
+
+
+QueuedType = TypeVar("QueuedType", bound=Queued)
+
+
+class Turn(NamedTuple, Generic[QueuedType]):
     """What the results that have arrived allow."""
 
-    written: list[PendingRecord]
+    written: list[QueuedType]
     """The records whose results are to be written now, in this order."""
 
-    posted: list[PendingRecord]
+    posted: list[QueuedType]
     """The records that waited for these, and are to be posted now."""
 
 
-class Lanes:
+class Lanes(Generic[QueuedType]):
     """The unwritten records of each key. Records without a key are in no lane: nothing orders them."""
 
     def __init__(self) -> None:
-        self._last: dict[bytes, PendingRecord] = {}
+        self._last: dict[bytes, QueuedType] = {}
 
     def __len__(self) -> int:
         """Return how many keys have unwritten records."""
         return len(self._last)
 
-    def join(self, pending: PendingRecord, key: bytes | None) -> None:
+    def join(self, queued: QueuedType, key: bytes | None) -> None:
         """Append a record to its lane.
 
         It waits, and is not to be posted, if the one before it was posted and cannot be written: that one, or one
@@ -37,43 +59,44 @@ class Lanes:
         """
         if key is None:
             return
-        pending.lane = key
+        queued.lane = key
         before = self._last.get(key)
-        self._last[key] = pending
+        self._last[key] = queued
         if before is not None:
-            pending.is_behind, before.next_in_lane = True, pending
-            pending.waits = before.waits or before.attempts > 0 or before.result is not None
+            queued.is_behind, before.next_in_lane = True, queued
+            queued.waits = before.waits or before.attempts > 0 or before.result is not None
 
-    def take(self, resolved: Iterable[PendingRecord]) -> Turn:
+    def take(self, resolved: Iterable[QueuedType]) -> Turn[QueuedType]:
         """Return what is to be written and posted once these records have got their results; each record once."""
-        turn = Turn([], [])
-        for pending in resolved:
-            if not pending.is_behind and not pending.taken:
-                self._take_from(pending, turn)
+        turn: Turn[QueuedType] = Turn([], [])
+        for queued in resolved:
+            if not queued.is_behind and not queued.taken:
+                self._take_from(queued, turn)
         return turn
 
-    def take_one(self, pending: PendingRecord, turn: Turn) -> PendingRecord | None:
+    def take_one(self, queued: QueuedType, turn: Turn[QueuedType]) -> QueuedType | None:
         """Let the first record of its lane be written, and those be posted that waited for it; return the next one."""
-        pending.taken = True
-        turn.written.append(pending)
-        after, pending.next_in_lane = pending.next_in_lane, None
+        queued.taken = True
+        turn.written.append(queued)
+        after: QueuedType | None = queued.next_in_lane
+        queued.next_in_lane = None
         if after is not None:
             after.is_behind = False
             _release(after, turn)
-        elif pending.lane is not None:
-            del self._last[pending.lane]
+        elif queued.lane is not None:
+            del self._last[queued.lane]
         return after
 
-    def _take_from(self, first: PendingRecord, turn: Turn) -> None:
-        pending: PendingRecord | None = first
-        while pending is not None and pending.result is not None:
-            pending = self.take_one(pending, turn)
+    def _take_from(self, first: QueuedType, turn: Turn[QueuedType]) -> None:
+        queued: QueuedType | None = first
+        while queued is not None and queued.result is not None:
+            queued = self.take_one(queued, turn)
 
 
-def _release(first: PendingRecord, turn: Turn) -> None:
-    pending: PendingRecord | None = first
-    while pending is not None and pending.waits:
-        pending.waits = False
-        if pending.result is None:
-            turn.posted.append(pending)
-        pending = pending.next_in_lane
+def _release(first: QueuedType, turn: Turn[QueuedType]) -> None:
+    queued: QueuedType | None = first
+    while queued is not None and queued.waits:
+        queued.waits = False
+        if queued.result is None:
+            turn.posted.append(queued)
+        queued = queued.next_in_lane

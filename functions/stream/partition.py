@@ -14,49 +14,28 @@ from eventing.deadletter import Rejection
 from eventing.event import Event
 from eventing.kafka.port import CommittedOffset, Delivery
 from functions.stream.checkpoint import MOST_GAPS, Checkpoint, Position
-from functions.stream.lanes import Lanes, Turn
-from functions.stream.window import Entry, Window
+from functions.stream.lanes import Lanes, Queued, Turn
+from functions.stream.window import Window
 
 
-class PendingRecord(Entry):
+class PendingRecord(Queued):
     """A record that is not finished: it gets an event to post, then a result, and last an acknowledged output."""
 
-    __slots__ = (
-        "attempts",
-        "deadline",
-        "delivery",
-        "event",
-        "is_behind",
-        "lane",
-        "letters",
-        "next_in_lane",
-        "record",
-        "result",
-        "taken",
-        "tracker",
-        "waits",
-    )
+    __slots__ = ("deadline", "delivery", "event", "letters", "record", "tracker")
+
+    result: Event | Rejection | None
+    next_in_lane: PendingRecord | None
 
     def __init__(self, tracker: PartitionTracker, record: Record) -> None:
         super().__init__(record.offset)
         self.tracker = tracker
         self.record = record
         self.event: bytes | None = None
-        self.result: Event | Rejection | None = None
         self.delivery: Delivery | None = None
         """Its output on the way to the broker."""
         self.letters: Iterator[Message] | None = None
         """The remaining forms of its dead letter, each smaller than the one before; None unless it has one."""
-        self.attempts = 0
         self.deadline: float | None = None
-        self.taken = False
-        """Whether its result is given to be written."""
-        self.waits = False
-        """Whether it may not be posted yet."""
-        self.lane: bytes | None = None
-        self.is_behind = False
-        """Whether a record before it in its lane is not taken."""
-        self.next_in_lane: PendingRecord | None = None
 
 
 class PartitionTracker:
@@ -84,7 +63,7 @@ class PartitionTracker:
         self._most_gaps = most_gaps
         self._positions = dict(checkpoint.positions)
         self._window: Window[PendingRecord] = Window(position, checkpoint.finished)
-        self._lanes = Lanes()
+        self._lanes: Lanes[PendingRecord] = Lanes()
         self._held: list[PendingRecord] = []
 
     def __len__(self) -> int:
@@ -125,7 +104,7 @@ class PartitionTracker:
         """Note that the next record gets no output."""
         self._window.pass_over(record.offset)
 
-    def take(self, resolved: Iterable[PendingRecord] = ()) -> Turn:
+    def take(self, resolved: Iterable[PendingRecord] = ()) -> Turn[PendingRecord]:
         """Return what is to be written and posted now that these records have got their results."""
         if self.closed:
             return Turn([], [])
@@ -150,12 +129,14 @@ class PartitionTracker:
     def close(self) -> None:
         self.closed = True
 
-    def _take_in_order(self) -> Turn:
-        turn = Turn([], [])
+    def _take_in_order(self) -> Turn[PendingRecord]:
+        turn: Turn[PendingRecord] = Turn([], [])
         for pending in self._window:
             if not pending.taken:
                 if pending.result is None:
                     break
-                self._lanes.take_one(pending, turn)
+                after = self._lanes.take_one(pending, turn)
+                if after is not None and after.result is not None:
+                    self._held.append(after)
         self._held = [pending for pending in self._held if not pending.taken]
         return turn

@@ -134,6 +134,11 @@ class StreamSettings:
     are left for the last writes and the exit of the process."""
 
     @property
+    def most_in_flight(self) -> int:
+        """The most calls that are ever open."""
+        return max(self.in_flight, self.max_in_flight)
+
+    @property
     def backlog(self) -> int:
         """The most unfinished records of a partition: enough to fill every call while a poll is under way."""
         return 4 * self.batch_size * self.in_flight

@@ -10,7 +10,9 @@ from common.adaptive_limit import AdaptiveLimit
 ROWS = 1_000
 
 
-def simulate(window: AdaptiveLimit, *, servers: int, requests: int, queue: int | None = None, service: float = 0.1) -> tuple[list[int], float]:
+def simulate(
+    window: AdaptiveLimit, *, servers: int, requests: int, queue: int | None = None, service: float = 0.1
+) -> tuple[list[int], float]:
     """Send requests to a model with so many servers, which refuses what its queue cannot hold.
 
     Returns the limit after each answer, and the time that all took.

@@ -57,16 +57,19 @@ class Started:
         trackers = [self.assignment.trackers[partition] for partition in records]
         for partition, batch in records.items():
             for record in batch:
-                self.pending.append(self.assignment.trackers[partition].add(record))
+                pending = self.assignment.trackers[partition].add(record)
+                assert pending is not None
+                self.pending.append(pending)
         return trackers
 
     async def committed(self) -> CommittedOffset | None:
         return self.cluster.consumer(ConsumerOptions(group="g")).committed(TopicPartition("in", 0))
 
     async def finish(self, tracker: PartitionTracker, count: int) -> None:
-        for _ in range(count):
-            self.pending.popleft().result = Rejection(Problem(400, "invalid event", "broken."), 1)
-        self.writer.write(tracker, tracker.take())
+        resolved = [self.pending.popleft() for _ in range(count)]
+        for pending in resolved:
+            pending.result = Rejection(Problem(400, "invalid event", "broken."), 1)
+        self.writer.write(tracker, tracker.take(resolved).written)
         assert await self.writer.drain({tracker.partition}, 5.0)
 
 
