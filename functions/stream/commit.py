@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
-from eventing.kafka.port import Cluster, CommittedOffset, TopicPartition
+from eventing.kafka.port import Cluster, CommittedOffset
 from functions.stream import recovery
 from functions.stream.checkpoint import MOST_BYTES, Checkpoint
 from functions.stream.partition import PartitionTracker
+from functions.stream.recovery import Committed
 from functions.stream.settings import Order, StreamSettings
 
 Commits = Mapping[int, CommittedOffset]
@@ -39,8 +40,8 @@ class CommitStrategy(Protocol):
         """Whether `take_up` is at work."""
         ...
 
-    async def take_up(self, partition: int) -> PartitionTracker:
-        """Return a tracker from the group's position on, which knows what was written beyond it."""
+    async def take_up(self, partitions: Collection[int]) -> dict[int, PartitionTracker]:
+        """Return trackers from the group's positions on, which know what was written beyond them."""
         ...
 
     async def commit(self, trackers: Iterable[PartitionTracker]) -> None:
@@ -69,24 +70,35 @@ class CheckpointCommits:
     def recovering(self) -> bool:
         return self._recovering
 
-    async def take_up(self, partition: int) -> PartitionTracker:
-        """Return a tracker.
+    async def take_up(self, partitions: Collection[int]) -> dict[int, PartitionTracker]:
+        """Return trackers.
 
-        Without a checkpoint of a worker it counts as not committed, so that the next commit writes one.
+        Without a checkpoint of a worker they count as not committed, so that the next commit writes one.
         """
-        found = await self._offsets.committed(partition)
-        position = await self._offsets.start_of(partition) if found is None else found.offset
-        checkpoint = None if found is None else Checkpoint.from_text(found.metadata, position)
-        source = TopicPartition(self._settings.input, partition)
+        found = {partition: await self._offsets.committed(partition) for partition in partitions}
+        committed = {partition: await self._committed(partition, offset) for partition, offset in found.items()}
         self._recovering = True
         try:
             recovered = await asyncio.to_thread(
-                recovery.recover, self._cluster, self._settings.group, source, position, self._targets(partition), checkpoint
+                recovery.recover, self._cluster, self._settings.group, self._settings.input, committed, self._targets
             )
         finally:
             self._recovering = False
-        committed = None if checkpoint is None else found
-        return PartitionTracker(partition, position, recovered, by_key=self._settings.order is Order.KEY, committed=committed)
+        return {
+            partition: PartitionTracker(
+                partition,
+                committed[partition].position,
+                checkpoint,
+                by_key=self._settings.order is Order.KEY,
+                committed=found[partition] if committed[partition].checkpoint is not None else None,
+            )
+            for partition, checkpoint in recovered.items()
+        }
+
+    async def _committed(self, partition: int, offset: CommittedOffset | None) -> Committed:
+        if offset is None:
+            return Committed(await self._offsets.start_of(partition), None)
+        return Committed(offset.offset, Checkpoint.from_text(offset.metadata, offset.offset))
 
     async def commit(self, trackers: Iterable[PartitionTracker]) -> None:
         due = self._due(trackers)

@@ -8,7 +8,8 @@ duplicate what it had in flight; only transactions prevent that.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 from eventing.codecs.kafka import Headers
 from eventing.deadletter import ORIGIN, STREAM
@@ -19,62 +20,84 @@ from functions.stream.window import Span
 
 _POLL_SECONDS = 30.0
 
+Targets = Callable[[int], Mapping[str, int]]
+"""The partition of each topic that is written to, for an input partition."""
 
-def recover(
-    cluster: Cluster, stream: str, source: TopicPartition, position: int, targets: dict[str, int], checkpoint: Checkpoint | None
-) -> Checkpoint:
-    """Return the checkpoint with what `stream` has written for `source` from `position` on (None: nothing).
 
-    `targets` is the partition of each topic that is written to. Takes seconds when much was written since; raises
-    KafkaError.
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What the group has committed of a partition; without a checkpoint if no worker has done so."""
+
+    position: int
+    checkpoint: Checkpoint | None
+
+
+def recover(cluster: Cluster, stream: str, topic: str, committed: Mapping[int, Committed], targets: Targets) -> dict[int, Checkpoint]:
+    """Return the checkpoint of each partition of `topic`, with what `stream` has written for it since its commit.
+
+    Takes seconds when much was written since; raises KafkaError.
     """
     reader = cluster.consumer()
     try:
-        ends = reader.end_offsets([TopicPartition(topic, partition) for topic, partition in targets.items()])
-        positions = {topic: Position(partition, ends[TopicPartition(topic, partition)]) for topic, partition in targets.items()}
-        if checkpoint is None:
-            return Checkpoint(positions)
-        written = (
-            Span(offset, offset + 1)
-            for topic, start in checkpoint.positions.items()
-            for offset in _written(reader, stream, source, topic, start)
-            if offset >= position
-        )
-        return Checkpoint(positions, tuple(merged([*checkpoint.finished, *written])))
+        written_to = {number: [TopicPartition(*target) for target in targets(number).items()] for number in committed}
+        ends = reader.end_offsets({target for found in written_to.values() for target in found})
+        finished = {number: list(found.checkpoint.finished) for number, found in committed.items() if found.checkpoint is not None}
+        for number, offset in _outputs(reader, stream, topic, _starts(reader, committed)):
+            if number in finished and offset >= committed[number].position:
+                finished[number].append(Span(offset, offset + 1))
     finally:
         reader.close()
+    return {
+        number: Checkpoint(
+            {target.topic: Position(target.partition, ends[target]) for target in found}, tuple(merged(finished.get(number, ())))
+        )
+        for number, found in written_to.items()
+    }
 
 
-def _written(reader: Consumer, stream: str, source: TopicPartition, topic: str, start: Position) -> Iterator[int]:
-    """Yield the input offsets of the outputs in a topic."""
-    if start.partition not in reader.partitions_for(topic):
-        return  # the topic was deleted with its records
-    for record in _records(reader, TopicPartition(topic, start.partition), start.offset):
-        offset = input_offset(record.headers, stream, source.topic, source.partition)
-        if offset is not None:
-            yield offset
+def _starts(reader: Consumer, committed: Mapping[int, Committed]) -> dict[TopicPartition, int]:
+    """Return where to begin in each partition that was written to; those of deleted topics are left out."""
+    starts: dict[TopicPartition, int] = {}
+    for found in committed.values():
+        for topic, position in found.checkpoint.positions.items() if found.checkpoint is not None else ():
+            target = TopicPartition(topic, position.partition)
+            starts[target] = min(position.offset, starts.get(target, position.offset))
+    known = {topic: reader.partitions_for(topic) for topic in {target.topic for target in starts}}
+    return {target: offset for target, offset in starts.items() if target.partition in known[target.topic]}
 
 
-def input_offset(headers: Headers, stream: str, topic: str, partition: int) -> int | None:
-    """Return the input offset that an output record belongs to; None if it is of another stream or partition."""
+def _outputs(reader: Consumer, stream: str, topic: str, starts: Mapping[TopicPartition, int]) -> Iterator[tuple[int, int]]:
+    """Yield the input partition and offset of each output from these offsets on."""
+    for record in _records(reader, starts):
+        found = input_record(record.headers, stream, topic)
+        if found is not None:
+            yield found
+
+
+def input_record(headers: Headers, stream: str, topic: str) -> tuple[int, int] | None:
+    """Return the input partition and offset that an output record belongs to; None if it is of another stream or topic."""
     # A dead letter of a dead letter has two origins; the last one is its own.
     values = dict(headers)
-    start, origin = f"{topic}/{partition}/".encode(), values.get(ORIGIN) or b""
-    offset = origin[len(start) :]
-    return int(offset) if values.get(STREAM) == stream.encode() and origin.startswith(start) and offset.isdigit() else None
+    start, origin = f"{topic}/".encode(), values.get(ORIGIN) or b""
+    partition, _, offset = origin[len(start) :].partition(b"/")
+    is_own = values.get(STREAM) == stream.encode() and origin.startswith(start)
+    return (int(partition), int(offset)) if is_own and partition.isdigit() and offset.isdigit() else None
 
 
-def _records(reader: Consumer, partition: TopicPartition, offset: int) -> Iterator[ConsumedRecord]:
-    end = reader.end_offsets([partition])[partition]
-    if offset >= end:
-        return
-    reader.assign([partition])
-    reader.seek(partition, offset)
-    # The position also moves over what a poll does not return: compacted records, transaction markers.
-    while reader.position(partition) < end:
-        records = reader.poll(_POLL_SECONDS).get(partition, [])
-        if not records and reader.position(partition) < end:
+def _records(reader: Consumer, starts: Mapping[TopicPartition, int]) -> Iterator[ConsumedRecord]:
+    """Yield the records of each partition from its offset to its end."""
+    ends = {target: end for target, end in reader.end_offsets(list(starts)).items() if starts[target] < end} if starts else {}
+    reader.assign(list(ends))
+    for target in ends:
+        reader.seek(target, starts[target])
+    left = dict(ends)
+    while left:
+        for records in (found := reader.poll(_POLL_SECONDS)).values():
+            yield from records
+        # The position also moves over what a poll does not return: compacted records, transaction markers.
+        left = {target: end for target, end in left.items() if reader.position(target) < end}
+        if left and not found:
+            target = next(iter(left))
             raise BrokerUnreachable(
-                f"the broker returned no records of {partition.topic}/{partition.partition} from {offset} on", remedy="check its leader"
+                f"the broker returned no records of {target.topic}/{target.partition} from {starts[target]} on", remedy="check its leader"
             )
-        yield from records

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 
 import pytest
 
@@ -99,10 +99,10 @@ async def test_new_partition_is_read_after_it_is_recovered_and_committed(started
 async def test_partition_revoked_during_its_recovery_is_not_taken_up(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     take_up = started.commits.take_up
 
-    async def revoked_meanwhile(partition: int) -> PartitionTracker:
-        tracker = await take_up(partition)
-        started.assignment.lost({partition})
-        return tracker
+    async def revoked_meanwhile(partitions: Collection[int]) -> dict[int, PartitionTracker]:
+        trackers = await take_up(partitions)
+        started.assignment.lost(set(partitions))
+        return trackers
 
     monkeypatch.setattr(started.commits, "take_up", revoked_meanwhile)
     await started.assignment.take_up()

@@ -59,7 +59,7 @@ def tracker_at(position: int, committed: int | None) -> PartitionTracker:
 async def test_new_partition_starts_at_its_first_record_and_is_committed() -> None:
     offsets = Offsets()
     commits = commits_of(offsets)
-    tracker = await commits.take_up(0)
+    tracker = (await commits.take_up([0]))[0]
     assert (tracker.position, tracker.known) == (4, 0)
     await commits.commit([tracker])
     # Without a commit, a successor could not recover what this worker wrote: the checkpoint is the end of each topic.
@@ -69,7 +69,7 @@ async def test_new_partition_starts_at_its_first_record_and_is_committed() -> No
 async def test_known_partition_skips_what_was_written_and_commits_that_once() -> None:
     offsets = Offsets(p0=CommittedOffset(3, CHECKPOINT.to_text(3)))
     commits = commits_of(offsets)
-    tracker = await commits.take_up(0)
+    tracker = (await commits.take_up([0]))[0]
     assert (tracker.position, tracker.known) == (3, 2)
     await commits.commit([tracker])
     await commits.commit([tracker])
@@ -77,13 +77,13 @@ async def test_known_partition_skips_what_was_written_and_commits_that_once() ->
     assert offsets.commits == [{0: CommittedOffset(3, expected.to_text(3))}]
     # The next worker knows them without reading the outputs again.
     offsets.found[0] = offsets.commits[0][0]
-    assert (await commits_of(offsets).take_up(0)).known == 2
+    assert (await commits_of(offsets).take_up([0]))[0].known == 2
 
 
 async def test_offset_that_was_reset_by_hand_is_scored_again_and_committed() -> None:
     offsets = Offsets(p0=CommittedOffset(1, "by hand"))
     commits = commits_of(offsets)
-    tracker = await commits.take_up(0)
+    tracker = (await commits.take_up([0]))[0]
     assert (tracker.position, tracker.known) == (1, 0)
     await commits.commit([tracker])
     assert offsets.commits[0][0].offset == 1

@@ -116,8 +116,14 @@ async def test_batch_is_not_divided_while_the_sink_is_away() -> None:
 
 
 async def test_event_that_is_retried_alone_does_not_hold_up_others() -> None:
-    sink = Sink(lambda events: Success([failed(REPLY, "m", DOWN) if event == b"0" else REPLY for event in events]))
-    tracker, others = PartitionTracker(0, 0, Checkpoint({})), asyncio.Event()
+    tracker, retried, others = PartitionTracker(0, 0, Checkpoint({})), asyncio.Event(), asyncio.Event()
+
+    def answer(events: list[bytes]) -> Success:
+        if len(sink.calls) == 5:  # fresh events that fail so often would mean that the sink is away
+            retried.set()
+        return Success([failed(REPLY, "m", DOWN) if event == b"0" else REPLY for event in events])
+
+    sink = Sink(answer)
     records = [PendingRecord(tracker, Record(number)) for number in range(2)]
     for number, pending in enumerate(records):
         pending.event = b"%d" % number
@@ -126,8 +132,7 @@ async def test_event_that_is_retried_alone_does_not_hold_up_others() -> None:
     )
     dispatcher.start()
     dispatcher.add(records[:1])
-    while len(sink.calls) < 5:  # which would mean of fresh events that the sink is away
-        await asyncio.sleep(0.01)
+    await retried.wait()
     dispatcher.add(records[1:])
     await asyncio.wait_for(others.wait(), 10)
     await dispatcher.stop(1)

@@ -247,7 +247,7 @@ async def test_retried_event_holds_up_its_partition_if_that_is_asked_for(
     held = asyncio.Event()
     held.set()
     settings = replace(settings, sink=await serve(failing(held, score)), order=Order.PARTITION)
-    publish(settings.input, [Message(b"one", *flight(number)[1:]) for number in range(40)])
+    publish(settings.input, [Message(b"one", flight(number).value, flight(number).headers) for number in range(40)])
     stop = asyncio.Event()
     running = asyncio.create_task(startup.run(settings, stop))
     before = await asyncio.to_thread(collect, settings.output, count=5)
