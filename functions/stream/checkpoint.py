@@ -1,6 +1,6 @@
-"""What a commit holds besides its offset, as the text of its metadata.
+"""What a commit holds in addition to its offset: the text of its metadata.
 
-A checkpoint tells the next owner of a partition what is finished beyond the committed offset: the offsets that were
+A checkpoint shows the next owner of a partition what is finished beyond the committed offset: the offsets that were
 finished at the time of the commit, and, for each topic that is written to, a position after which the outputs of all
 other records are. So little of the outputs has to be read, however long a record is retried.
 """

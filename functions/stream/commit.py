@@ -116,7 +116,7 @@ class CheckpointCommits:
 
     def _due(self, trackers: Iterable[PartitionTracker]) -> dict[PartitionTracker, CommittedOffset]:
         offsets = {tracker: tracker.commit() for tracker in trackers}
-        # A checkpoint without room for all that is finished waits: the outputs since the last one tell as well.
+        # A checkpoint without room for all that is finished waits: the outputs since the last one show it as well.
         return {
             tracker: offset for tracker, offset in offsets.items() if offset != tracker.committed and len(offset.metadata) <= MOST_BYTES
         }

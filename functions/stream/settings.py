@@ -135,7 +135,7 @@ class StreamSettings:
 
     @property
     def most_in_flight(self) -> int:
-        """The most calls that are ever open."""
+        """The most calls that are open at a time."""
         return max(self.in_flight, self.max_in_flight)
 
     @property

@@ -100,7 +100,7 @@ def test_record_behind_a_retried_one_is_posted_once_that_is_written_at_the_bound
     assert (turn.written, turn.posted) == ([retried], [behind])
 
 
-def test_commit_tells_what_is_finished_beyond_its_offset() -> None:
+def test_commit_lists_what_is_finished_beyond_its_offset() -> None:
     tracker = tracker_of()
     first, second, third = add(tracker, Record(0, b"a"), Record(1, b"b"), Record(2, b"c"))
     assert resolve(tracker, third, first) == [2, 0]

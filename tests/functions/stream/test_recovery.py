@@ -91,7 +91,7 @@ def test_outputs_in_an_earlier_topic_or_partition_are_found(cluster: Cluster, se
     assert (offsets(renamed), renamed.positions) == (written, {settings.input: Position(1, 0)})
 
 
-def test_partitions_that_share_an_output_are_told_apart(cluster: Cluster, settings: StreamSettings) -> None:
+def test_partitions_that_share_an_output_are_distinguished(cluster: Cluster, settings: StreamSettings) -> None:
     write(cluster, settings)
     committed = {
         0: Committed(4, Checkpoint({settings.output: Position(1, 10)})),

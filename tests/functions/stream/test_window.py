@@ -24,7 +24,7 @@ def covered(spans: list[Span]) -> set[int]:
 
 
 @given(offsets, st.data())
-def test_position_and_spans_tell_what_is_finished(numbers: list[int], data: st.DataObject) -> None:
+def test_position_and_spans_show_what_is_finished(numbers: list[int], data: st.DataObject) -> None:
     window, entries = window_of(numbers)
     unfinished = set(numbers)
     for entry in data.draw(st.permutations(entries)):
