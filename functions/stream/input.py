@@ -15,8 +15,8 @@ Result = TypeVar("Result")
 
 # With a longer time-out, a call to an unreachable broker would hold up the polls, and a stop.
 _CALL_SECONDS = 5.0
-# The group learns so soon that the topic has more partitions; their records wait meanwhile.
-_METADATA_SECONDS = 5.0
+# How soon partitions that are added to the topic are read.
+_METADATA_SECONDS = 10.0
 
 
 class Owner(Protocol):
