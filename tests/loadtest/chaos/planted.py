@@ -11,16 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from functions.stream.checkpoint import Checkpoint
-from functions.stream.lanes import Lanes
-
 from eventing.codecs import kafka as codec
 from eventing.deadletter import Rejection
 from eventing.event import Event
 from eventing.kafka.port import CommittedOffset
 from functions.stream import __main__ as stream
 from functions.stream import sink
+from functions.stream.checkpoint import Checkpoint
 from functions.stream.input import Input
+from functions.stream.lanes import Lanes
 from functions.stream.partition import PartitionTracker, PendingRecord
 from functions.stream.sink import Disposition, Failure, Success
 from functions.stream.writer import Writer
