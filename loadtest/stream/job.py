@@ -6,6 +6,9 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
+JARS = "TIDEGATE_BENCH_FLINK_JARS"
+"""The folder with Flink's connector."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:

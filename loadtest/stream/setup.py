@@ -13,8 +13,9 @@ from loadtest.compare.wire import request
 from loadtest.router.platform import platform, service
 from loadtest.stream.broker import Kafka, kafka
 from loadtest.stream.job import Job
+from loadtest.stream.peers import python_of
 from loadtest.stream.processes import Running, started
-from loadtest.stream.ways import Way, python_of
+from loadtest.stream.ways import Way
 
 _MODEL = "flights"
 _READY = request(f"/models/{_MODEL}", b"[]", "Content-Type: application/cloudevents-batch+json")

@@ -9,14 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtest.compare.environments import environment
-from loadtest.stream.job import Job, deadletter_of
+from loadtest.stream.job import JARS, Job, deadletter_of
+from loadtest.stream.peers import FLINK, QUIX, jars_of
 
 _PROBE_SECONDS = 60.0
 _CLIENTS = {"kafka-python": "kafka-python", "confluent": "confluent-kafka"}
-_MODEL_PACKAGES = ("orjson", "pyyaml", "xgboost-cpu")
-QUIX, FLINK = "quix", "flink"
-PACKAGES = {QUIX: ("quixstreams", *_MODEL_PACKAGES), FLINK: ("apache-flink", *_MODEL_PACKAGES)}
 DELIVERY = "TIDEGATE_STREAM_DELIVERY"
 EXACTLY_ONCE = "exactly-once"
 
@@ -52,7 +49,10 @@ def _loop(choice: str) -> Callable[[Job, str], Start]:
 
 def _peer(module: str, choice: str) -> Callable[[Job, str], Start]:
     # This folder is no package of that environment: it is imported from the working directory.
-    return lambda job, python: Start([python, "-m", f"loadtest.stream.{module}", choice, *job.arguments()], {"PYTHONPATH": "."})
+    folder = str(Path.cwd())
+    return lambda job, python: Start(
+        [python, "-m", f"loadtest.stream.{module}", choice, *job.arguments()], {"PYTHONPATH": folder, JARS: str(jars_of(python))}
+    )
 
 
 def worker(client: str, extra: Mapping[str, str] = {}) -> Callable[[Job, str], Start]:
@@ -121,11 +121,6 @@ WAYS = (
         killed=True,
     ),
 )
-
-
-def python_of(peer: str | None, folder: Path) -> str:
-    """Return the Python of a way's environment, which is installed once. Raises NotInstalled."""
-    return sys.executable if peer is None else str(environment(folder / peer, PACKAGES[peer]))
 
 
 def takes_delivery() -> bool:

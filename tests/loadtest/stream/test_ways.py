@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+
+from loadtest.stream.__main__ import PARTS, wanted
+from loadtest.stream.job import Job, parse
+from loadtest.stream.ways import DELIVERY, WAYS, worker
+
+JOB = Job(
+    servers="127.0.0.1:9092", input="in", output="out", group="g", model="/m", sink="http://127.0.0.1:1/models/flights", state="/state"
+)
+
+
+def test_job_arrives_as_it_was_given() -> None:
+    assert parse(["a", "b"], ["b", *JOB.arguments()]) == ("b", JOB)
+
+
+def test_without_a_choice_everything_is_measured() -> None:
+    found = wanted([], exactly_once=True)
+    assert found.parts == frozenset(PARTS)
+    assert found.ways == WAYS
+
+
+def test_exactly_once_is_left_out_of_a_worker_that_does_not_know_it() -> None:
+    assert not [way for way in wanted([], exactly_once=False).ways if way.exactly_once]
+
+
+@pytest.mark.parametrize(
+    ("only", "parts", "ways"),
+    [
+        (["rates", "limit"], {"rates"}, {"limit", "limit-confluent"}),
+        (["kills"], {"kills"}, {way.name for way in WAYS}),
+        (["quix"], set(PARTS), {"quix", "quix-call", "quix-batch"}),
+    ],
+)
+def test_parts_and_ways_are_chosen_apart(only: list[str], parts: set[str], ways: set[str]) -> None:
+    found = wanted(only, exactly_once=True)
+    assert found.parts == parts
+    assert {way.name for way in found.ways} == ways
+
+
+def test_worker_is_started_for_its_job() -> None:
+    environ = worker("confluent", {DELIVERY: "exactly-once"})(JOB, "").environ
+    assert environ["TIDEGATE_KAFKA_CLIENT"] == "confluent-kafka"
+    assert environ["TIDEGATE_STREAM_INPUT"] == "in"
+    assert environ["K_SINK"] == JOB.sink
+    assert environ[DELIVERY] == "exactly-once"
