@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -100,13 +99,9 @@ def _measure(options: argparse.Namespace, results: Results) -> None:
     if not exactly_once:
         results.notes.append("Exactly-once was not measured: this worker has no setting of the delivery.")
     chosen = wanted(options.only, exactly_once=exactly_once)
-    try:
-        with everything(options.model, options.out) as setup:
-            for measure in (_rates, _latencies, _kills, _starts, _memory, _failing_key):
-                measure(setup, options, chosen, results)
-    finally:
-        for data in options.out.glob("data-*"):
-            shutil.rmtree(data, ignore_errors=True)
+    with everything(options.model, options.out) as setup:
+        for measure in (_rates, _latencies, _kills, _starts, _memory, _failing_key):
+            measure(setup, options, chosen, results)
 
 
 def _rates(setup: Setup, options: argparse.Namespace, chosen: Wanted, results: Results) -> None:

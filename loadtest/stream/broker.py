@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,6 +95,7 @@ class Kafka:
 def kafka(folder: Path) -> Iterator[Kafka]:
     """Start a broker with its data and log in a folder, and end it with the block. Raises TidegateError."""
     jars = apache.libraries()
+    _clear(folder)
     control, direct = stable_ports(2)
     broker = apache.Broker(0, [{CONTROLLER: control, DIRECT: direct}], {}, folder)
     broker.format(jars, apache.cluster_id())
@@ -102,3 +104,10 @@ def kafka(folder: Path) -> Iterator[Kafka]:
         yield Kafka(f"127.0.0.1:{direct}")
     finally:
         asyncio.run(broker.terminate())
+        _clear(folder)
+
+
+def _clear(folder: Path) -> None:
+    """Remove the data, also of a broker that was killed."""
+    for data in folder.glob("data-*"):
+        shutil.rmtree(data, ignore_errors=True)
