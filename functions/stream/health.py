@@ -8,11 +8,18 @@ import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Protocol
 
 _REQUEST_SECONDS = 5.0
 _REQUEST_BYTES = 8 * 1024
 # A kubelet has one or two open. More are from others, and are closed without a response.
 _CONNECTIONS = 64
+
+
+class Answers(Protocol):
+    """What responds to probes."""
+
+    def answer(self, path: str) -> tuple[HTTPStatus, str]: ...
 
 
 @dataclass(slots=True)
@@ -30,7 +37,7 @@ class Health:
 
 
 @contextlib.asynccontextmanager
-async def serving(health: Health, listener: socket.socket) -> AsyncIterator[None]:
+async def serving(health: Answers, listener: socket.socket) -> AsyncIterator[None]:
     """Serve on this socket inside the context: one request for each connection."""
     open_: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
 
@@ -58,7 +65,7 @@ async def serving(health: Health, listener: socket.socket) -> AsyncIterator[None
             await asyncio.wait(tasks)
 
 
-async def _answer(health: Health, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _answer(health: Answers, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     method, target, _ = (await _head(reader)).split(b" ", 2)
     if method in {b"GET", b"HEAD"}:
         status, text = health.answer(target.partition(b"?")[0].decode("latin-1"))

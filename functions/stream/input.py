@@ -13,6 +13,7 @@ from functions.stream.settings import StreamSettings
 
 Result = TypeVar("Result")
 
+THREAD_NAME = "tidegate-input"
 # With a longer time-out, a call to an unreachable broker would hold up the polls, and a stop.
 _CALL_SECONDS = 5.0
 # How soon partitions that are added to the topic are read.
@@ -41,7 +42,7 @@ class Input:
         self._cluster = cluster
         self._settings = settings
         self._loop = asyncio.get_running_loop()
-        self._thread = ThreadPoolExecutor(1, "tidegate-input")
+        self._thread = ThreadPoolExecutor(1, THREAD_NAME)
         self._connected: Consumer | None = None
 
     async def start(self, owner: Owner) -> None:

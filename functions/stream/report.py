@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
+from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
 logger = logging.getLogger("tidegate.stream")
+# Tasks and threads that a stream's task starts inherit it.
+_stream: ContextVar[str] = ContextVar("stream", default="")
+
+
+@contextlib.contextmanager
+def named(stream: str) -> Iterator[None]:
+    """Begin each line that is logged within the context by the stream's name, where a process has several."""
+    token = _stream.set(stream)
+    try:
+        yield
+    finally:
+        _stream.reset(token)
+
+
+def _add_name(record: logging.LogRecord) -> bool:
+    if name := _stream.get():
+        record.msg = f"{name}: {record.msg}"
+    return True
+
+
+logger.addFilter(_add_name)
 
 
 @dataclass(slots=True)

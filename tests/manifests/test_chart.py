@@ -56,6 +56,9 @@ STORAGE = _of_flights(objectStorage={"enabled": True, "prefixes": "https://model
 CANARY = _of_flights(
     canary={"enabled": True, "stable": "flights-00001", "revision": "flights-v2", "model": "functions/flights/models/v2", "percent": 5},
 )
+STREAMS = {
+    "manyStreams": {"enabled": True, "streams": "streams:\n  - {input: cargo.departed, output: cargo.scored, sink: /models/flights}\n"}
+}
 COMPONENTS = {
     "canary": Same(
         CANARY,
@@ -81,6 +84,7 @@ COMPONENTS = {
     "kafka-single-node": Same({**_enabled("kafkaSingleNode"), "kafka": {"servers": "kafka:9092"}}, ("kafka-single-node",)),
     "kafka-sasl-tls": Same(_enabled("kafkaSaslTls"), ("kafka-sasl-tls",)),
     "kafka-source": Same(_enabled("kafkaBroker", "kafkaSource"), ("kafka-broker", "kafka-source")),
+    "many-streams": Same(STREAMS, ("many-streams",), files=("streams",)),
     "network-policy": Same(_enabled("networkPolicy"), ("network-policy",)),
     "nightly-batch": Same(_enabled("nightlyBatch"), ("nightly-batch",)),
     "object-storage": Same(
@@ -100,8 +104,10 @@ COMPONENTS = {
     "without-stream": Same({"streams": {"flights": None}}, ("without-stream",)),
     "writable-tmp": Same(_enabled("writableTmp"), ("writable-tmp",)),
 }
-# The address comes last, so that it sees what the others have added.
-ORDER = sorted(COMPONENTS.keys() - {"without-stream"}, key=lambda name: (name == "kafka-address", name == "canary", name))
+# The address comes last, so that it sees what the others have added, and another worker first, so that they see it.
+ORDER = sorted(
+    COMPONENTS.keys() - {"without-stream"}, key=lambda name: (name == "kafka-address", name == "canary", name != "many-streams", name)
+)
 ALL = Same(
     {
         **_enabled("kafkaBroker", "kafkaSource", "kafkaSaslTls", "streamKeda", "networkPolicy"),
@@ -111,11 +117,12 @@ ALL = Same(
         ),
         **_enabled("rollout", "routerOutcomes"),
         **_of_flights(**CANARY["models"]["flights"], **STORAGE["models"]["flights"]),
+        **STREAMS,
         "kafka": {"servers": BROKERS},
     },
     tuple(ORDER),
     data={name: data for same in COMPONENTS.values() for name, data in same.data.items()},
-    files=("flights-card",),
+    files=("flights-card", "streams"),
 )
 
 

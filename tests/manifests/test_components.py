@@ -13,6 +13,7 @@ import pytest
 
 from eventing.types import OUTCOME_LABELLED, OUTCOME_OBSERVED
 from functions.rollout.observation import LONGEST_GAP_SECONDS
+from functions.stream import streams
 from tidegate.local.objects.cron import parse as parse_schedule
 
 Object = dict[str, Any]
@@ -143,6 +144,39 @@ def test_event_of_the_broker_starts_a_batch_job_which_sends_its_events_to_the_br
     # The Jobs of the JobSink have the labels that the binding selects.
     labels = objects[("JobSink", "batch")]["spec"]["job"]["metadata"]["labels"]
     assert binding["subject"]["selector"]["matchLabels"].items() <= labels.items()
+
+
+def test_worker_of_many_streams_reads_its_mounted_file_and_is_bound_to_the_router(build: Build) -> None:
+    objects = build("without-stream", "many-streams", files=("streams",))
+    assert ("Deployment", "stream-flights") not in objects
+    worker = objects[("Deployment", "stream-many")]
+    (volume,) = [volume for volume in worker["spec"]["template"]["spec"]["volumes"] if "configMap" in volume]
+    (mount,) = [mount for mount in container(worker)["volumeMounts"] if mount["name"] == volume["name"]]
+    folder, name = environment(worker)["TIDEGATE_STREAMS"].rsplit("/", 1)
+    assert folder == mount["mountPath"]
+    text = objects[("ConfigMap", volume["configMap"]["name"])]["data"][name]
+    binding = objects[("SinkBinding", "stream-many")]["spec"]
+    assert (binding["subject"]["name"], binding["sink"]["ref"]["name"]) == ("stream-many", "router")
+    # As the worker reads it, with what the binding sets.
+    environ = {name: value for name, value in environment(worker).items() if isinstance(value, str)} | {"K_SINK": "http://router.default"}
+    (stream,) = streams.settings_of(streams.parse(text, name), environ, name)
+    assert stream.settings.sink == "http://router.default/models/flights"
+
+
+def test_component_applied_after_it_changes_the_worker_of_many_streams(build: Build) -> None:
+    worker = build("many-streams", "kafka-sasl-tls", "kafka-address", values={"kafka": {"servers": BROKERS}}, files=("streams",))[
+        ("Deployment", "stream-many")
+    ]
+    assert environment(worker)["TIDEGATE_BOOTSTRAP_SERVERS"] == BROKERS
+    assert "TIDEGATE_KAFKA_PASSWORD_FILE" in environment(worker)
+
+
+def test_example_of_many_streams_is_valid() -> None:
+    page = (ROOT / "manifests/components/many-streams/README.md").read_text()
+    example = page.split("```yaml\n# streams.yaml\n")[1].split("```")[0]
+    environ = {"TIDEGATE_BOOTSTRAP_SERVERS": "kafka:9092", "K_SINK": "http://router.default"}
+    found = streams.settings_of(streams.parse(example, "streams.yaml"), environ, "streams.yaml")
+    assert [stream.settings.model for stream in found] == ["flights", "cargo"]
 
 
 def test_kafka_source_sends_to_the_broker(build: Build) -> None:

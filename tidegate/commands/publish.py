@@ -90,7 +90,8 @@ def publish(
     from common.redaction import redact_url
     from functions.stream.settings import group_of
     from tidegate import publishing, row_events, rows
-    from tidegate.commands.options import broker
+    from tidegate.commands.options import broker, running
+    from tidegate.local.broker import EMBEDDED
     from tidegate.progress import ProgressReporter
 
     if not _TOPIC.fullmatch(topic):
@@ -98,8 +99,9 @@ def publish(
     rows.check_file(file)
     target = broker(bootstrap_servers, state_dir)
     stream = None if bootstrap_servers else _stream_of(topic, state_dir)
-    bound = (0 if bootstrap_servers else publishing.EMBEDDED_MAX_LAG) if max_lag is None else max_lag
-    if bound and not bootstrap_servers and stream is None:
+    is_embedded = not bootstrap_servers and running(state_dir).kafka == EMBEDDED
+    bound = (publishing.EMBEDDED_MAX_LAG if is_embedded else 0) if max_lag is None else max_lag
+    if bound and is_embedded and stream is None:
         bound = 0
         print(
             f"tidegate: no stream worker reads {topic}; the embedded broker keeps only its newest events, about 5 MB a partition.",

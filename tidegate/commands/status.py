@@ -129,4 +129,7 @@ def _workers(document: Status, lags: dict[str, dict[str, Any]]) -> Table:
         lag = lags.get(name)
         reads = (lag["topic"], f"{lag['records']:,} records") if lag else ("", "")
         table.add_row(name, f"{len(worker['replicas'])} of {worker['desired']}", worker["problem"] or worker["reason"], *reads)
+        for stream, found in lags.items():
+            if stream.startswith(f"{name}/"):
+                table.add_row(stream, "", "", found["topic"], f"{found['records']:,} records")
     return table
