@@ -39,6 +39,10 @@ class Intake:
         """How many records wait."""
         return sum(map(len, self._waiting.values()))
 
+    def count(self, tracker: PartitionTracker) -> int:
+        """Return how many records of a partition wait."""
+        return len(self._waiting.get(tracker, ()))
+
     def oldest(self, tracker: PartitionTracker) -> ConsumedRecord | None:
         """Return the first record of a partition that waits; None if none does."""
         records = self._waiting.get(tracker)

@@ -74,17 +74,17 @@ class Observation:
         if fetched is None:
             return None
         oldest = None if tracker is None else tracker.oldest or self._intake.oldest(tracker)
-        # With nothing in hand, the client's position counts: it also moves over what is no record, as markers of
-        # transactions.
-        position = fetched if tracker is None or oldest is None else tracker.position
-        records = max(0, arrivals.end - position, fetched - position)
+        # Counted, since records beyond the position may be finished. The client's position also moves over what is no
+        # record, as markers of transactions.
+        held = 0 if tracker is None else len(tracker) + self._intake.count(tracker)
+        records = held + max(0, arrivals.end - fetched)
+        position = fetched if oldest is None else oldest.offset
         if not records:
             return PartitionLag(0, 0.0)
         arrivals.finish(position)
         # A record that is not read yet has no timestamp here.
         timestamp = -1 if oldest is None else cast("ConsumedRecord", oldest).timestamp
-        offset = position if oldest is None else oldest.offset
-        return PartitionLag(records, age_seconds(timestamp, self._wall(), arrivals.age_within(offset, self._clock())))
+        return PartitionLag(records, age_seconds(timestamp, self._wall(), arrivals.age_within(position, self._clock())))
 
 
 class MeasuredSink:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from eventing.kafka.errors import KafkaError
 from eventing.kafka.port import Admin, Cluster, Consumer, ConsumerOptions, TopicPartition
-from functions.stream.recovery import Checkpoint
+from functions.stream.checkpoint import Checkpoint
 from functions.stream.settings import deadletter_of, group_of
 from tidegate.local.status import Status
 from tidegate.streams.errors import UnknownStream
@@ -87,6 +87,6 @@ def _committed_topics(consumer: Consumer, topic: str) -> set[str]:
     found: set[str] = set()
     for number in consumer.partitions_for(topic):
         committed = consumer.committed(TopicPartition(topic, number))
-        checkpoint = None if committed is None else Checkpoint.from_text(committed.metadata)
+        checkpoint = None if committed is None else Checkpoint.from_text(committed.metadata, committed.offset)
         found |= set(checkpoint.positions) if checkpoint is not None else set()
     return found

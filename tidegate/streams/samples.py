@@ -24,19 +24,25 @@ class Stream:
 class PartitionSample:
     """A partition: the offsets between which records wait, and the age of the first one.
 
-    `start` is the oldest offset that the broker has; `committed` is None before the group's first commit; `seconds` is
-    None if the broker did not return the record in time, or it has no timestamp.
+    `beyond` is how many of them are finished already, or are no records. `start` is the oldest offset that the broker
+    has; `committed` is None before the group's first commit; `seconds` is None if the broker did not return the record
+    in time, or it has no timestamp.
     """
 
     position: int
     end: int
     seconds: float | None = 0.0
+    beyond: int = 0
     start: int = 0
     committed: int | None = None
 
     @property
     def records(self) -> int:
-        return self.end - self.position
+        return max(0, self.end - self.position - self.beyond)
+
+    @property
+    def finished(self) -> int:
+        return self.end - self.records
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +62,7 @@ class Sample:
 
     @property
     def finished(self) -> int:
-        return sum(partition.position for partition in self.partitions.values())
+        return sum(partition.finished for partition in self.partitions.values())
 
     @property
     def seconds(self) -> float | None:

@@ -18,6 +18,7 @@ from eventing.kafka.port import Broker
 from eventing.reply import Problem, failed
 from functions.stream import guard, startup
 from functions.stream.assignment import Assignment
+from functions.stream.checkpoint import Checkpoint
 from functions.stream.commit import CheckpointCommits
 from functions.stream.health import Health
 from functions.stream.input import Input
@@ -25,7 +26,6 @@ from functions.stream.intake import Intake
 from functions.stream.metrics import Metrics, PartitionLag
 from functions.stream.observation import MeasuredSink, Observation
 from functions.stream.partition import PartitionTracker
-from functions.stream.recovery import Checkpoint
 from functions.stream.report import Tally
 from functions.stream.settings import StreamSettings
 from functions.stream.sink import Failure, Success
@@ -66,7 +66,7 @@ class Observed:
         cluster = FakeCluster(partitions=1)
         self.fetched = Fetched(fetched)
         self.now = 1000.0
-        self.tracker = PartitionTracker(0, position, Checkpoint({}), {})
+        self.tracker = PartitionTracker(0, position, Checkpoint({}))
         self.intake = Intake(None)
         input_ = Input(cluster, SETTINGS)
         writer = Writer(cluster.producer(), SETTINGS, Topics({"out": 1, "dead": 1}), lambda error: None)
@@ -95,6 +95,16 @@ async def test_records_that_wait_for_their_schema_are_lag() -> None:
     observed.intake.add(observed.tracker, [Record(offset, round((WALL - 60) * 1000)) for offset in range(5, 8)])
     assert observed.lag == PartitionLag(3, 60.0)
     assert observed.observation.read().unfinished == 3
+
+
+async def test_records_that_are_finished_beyond_a_retried_one_are_no_lag() -> None:
+    observed = Observed(5, 8)
+    first, second, third = (observed.tracker.add(Record(offset, round((WALL - 90 + offset) * 1000))) for offset in range(5, 8))
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    observed.tracker.finish([second, third])
+    assert observed.lag == PartitionLag(1, 85.0)
 
 
 async def test_markers_of_transactions_are_no_lag() -> None:

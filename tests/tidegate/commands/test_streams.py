@@ -19,7 +19,7 @@ import yaml
 from eventing.codecs.kafka import Message
 from eventing.kafka.factory import cluster_of
 from eventing.kafka.port import Broker, CommittedOffset, ConsumerOptions, TopicPartition
-from functions.stream.recovery import Checkpoint, Position
+from functions.stream.checkpoint import Checkpoint, Position
 
 if TYPE_CHECKING:
     from tests.fixtures.apache import Apache
@@ -40,7 +40,7 @@ def stream(apache: Apache) -> tuple[str, str]:
         producer.flush(10)
     with closing(cluster.consumer(ConsumerOptions(group=f"tidegate-{topic}"))) as consumer:
         checkpoint = Checkpoint({"scored": Position(0, 2), f"{topic}.deadletter": Position(0, 0)})
-        consumer.commit({TopicPartition(topic, 0): CommittedOffset(2, checkpoint.to_text())})
+        consumer.commit({TopicPartition(topic, 0): CommittedOffset(2, checkpoint.to_text(2))})
     return servers, topic
 
 

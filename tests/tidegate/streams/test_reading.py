@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 
 from eventing.codecs.kafka import Message
 from eventing.kafka.factory import CLIENT, CLIENTS, cluster_of
 from eventing.kafka.fake.cluster import FakeCluster
-from eventing.kafka.port import CommittedOffset, ConsumerOptions, TopicPartition
-from functions.stream.recovery import Checkpoint, Position
+from eventing.kafka.port import CommittedOffset, Consumer, ConsumerOptions, TopicPartition
+from functions.stream.checkpoint import Checkpoint, Position
 from functions.stream.settings import StreamSettings
+from functions.stream.window import Span
 from tidegate.streams import finding, reading
 from tidegate.streams.errors import UnknownStream
 from tidegate.streams.observing import Observer
@@ -63,6 +65,40 @@ def test_reading_ends_in_time_if_the_broker_returns_no_record(monkeypatch: pytes
     assert (found.records, found.seconds) == (4, None)
 
 
+def test_markers_of_transactions_are_no_lag() -> None:
+    cluster = in_memory()
+    with SampleReader(cluster) as reader:
+        reader._records = cast("Consumer", OnlyMarkers(cluster.consumer(), 4))
+        found = reader.read(Stream(name="s", group="g", input="in"))
+    assert (found.records, found.seconds, found.finished) == (0, 0.0, 4)
+
+
+def test_records_that_are_finished_beyond_a_retried_one_are_no_lag() -> None:
+    cluster = in_memory()
+    commit(cluster, "g", Checkpoint({}, (Span(1, 3),)).to_text(0))
+    with SampleReader(cluster) as reader:
+        found = reader.read(Stream(name="s", group="g", input="in"))
+    assert (found.partitions[0].position, found.records, found.finished) == (0, 2, 2)
+    assert found.seconds is not None
+
+
+class OnlyMarkers:
+    """A consumer that finds no record up to an offset."""
+
+    def __init__(self, consumer: Consumer, end: int) -> None:
+        self._consumer = consumer
+        self._end = end
+
+    def poll(self, _: float) -> dict[TopicPartition, list[Any]]:
+        return {}
+
+    def position(self, _: TopicPartition) -> int:
+        return self._end
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._consumer, name)
+
+
 def test_missing_topic_has_no_partition() -> None:
     with SampleReader(in_memory()) as reader:
         assert reader.read(Stream(name="s", group="g", input="never.created")).partitions == {}
@@ -84,7 +120,7 @@ def test_observation_takes_samples_over_its_time() -> None:
 
 def test_streams_of_a_broker_are_the_groups_of_workers() -> None:
     cluster = in_memory()
-    commit(cluster, "tidegate-in", Checkpoint({"out": Position(0, 3), "in.deadletter": Position(0, 0)}).to_text())
+    commit(cluster, "tidegate-in", Checkpoint({"out": Position(0, 3), "in.deadletter": Position(0, 0)}).to_text(0))
     commit(cluster, "tidegate-deleted.topic", "")
     commit(cluster, "another", "")
     (found,) = finding.described(cluster, finding.of_broker(cluster))
