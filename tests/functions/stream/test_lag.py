@@ -1,4 +1,4 @@
-"""The age of a record, as far as its timestamp, two clocks and the readings of the partition's end can tell."""
+"""The age of a record, as far as its timestamp, two clocks and the readings of the partition's end say."""
 
 from __future__ import annotations
 
