@@ -11,7 +11,9 @@ from typing import Any, cast
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from eventing.codecs import registry
 from eventing.codecs.kafka import Message
+from eventing.codecs.registry import Reader
 from eventing.event import Event
 from eventing.kafka.fake.cluster import FakeCluster
 from eventing.kafka.port import Broker
@@ -27,7 +29,8 @@ from functions.stream.metrics import Metrics, PartitionLag
 from functions.stream.observation import MeasuredSink, Observation
 from functions.stream.partition import PartitionTracker
 from functions.stream.report import Tally
-from functions.stream.settings import StreamSettings
+from functions.stream.schemas import RegistryUnavailable, Schemas
+from functions.stream.settings import Registry, StreamSettings
 from functions.stream.sink import Failure, Success
 from functions.stream.topics import Topics
 from functions.stream.writer import Writer
@@ -62,19 +65,20 @@ class Fetched:
 class Observed:
     """An observation of partition 0, whose clocks and client are set by the test."""
 
-    def __init__(self, position: int, fetched: int | None) -> None:
+    def __init__(self, position: int, fetched: int | None, schemas: Schemas | None = None) -> None:
         cluster = FakeCluster(partitions=1)
         self.fetched = Fetched(fetched)
         self.now = 1000.0
         self.tracker = PartitionTracker(0, position, Checkpoint({}))
-        self.intake = Intake(None)
+        self.intake = Intake(schemas)
+        settings = SETTINGS if schemas is None else replace(SETTINGS, registry=Registry(url="http://registry"))
         input_ = Input(cluster, SETTINGS)
         writer = Writer(cluster.producer(), SETTINGS, Topics({"out": 1, "dead": 1}), lambda error: None)
         commits = CheckpointCommits(cluster, SETTINGS, input_, writer.targets)
         assignment = Assignment(SETTINGS, input_, writer, commits)
         assignment.trackers[0] = self.tracker
         consumer = cast("Input", self.fetched)
-        self.observation = Observation(SETTINGS, assignment, consumer, self.intake, Tally(), lambda: self.now, lambda: WALL)
+        self.observation = Observation(settings, assignment, consumer, self.intake, Tally(), lambda: self.now, lambda: WALL)
 
     @property
     def lag(self) -> PartitionLag | None:
@@ -95,6 +99,20 @@ async def test_records_that_wait_for_their_schema_are_lag() -> None:
     observed.intake.add(observed.tracker, [Record(offset, round((WALL - 60) * 1000)) for offset in range(5, 8)])
     assert observed.lag == PartitionLag(3, 60.0)
     assert observed.observation.read().unfinished == 3
+
+
+async def test_registry_is_down_while_records_wait_for_it() -> None:
+    async def fetch(_: int) -> Reader:
+        raise RegistryUnavailable("the registry did not answer in time.")
+
+    schemas = Schemas(fetch)
+    observed = Observed(5, 5, schemas)
+    assert observed.observation.read().registry_answers is True
+    observed.intake.add(observed.tracker, [Record(5, 0, value=registry.join(7, b"2"))])
+    assert list(observed.intake.decoded()) == []
+    await until(lambda: bool(schemas.trouble))
+    assert observed.observation.read().registry_answers is False
+    await schemas.close()
 
 
 async def test_records_that_are_finished_beyond_a_retried_one_are_no_lag() -> None:
