@@ -38,7 +38,9 @@ def test_topic_is_created_once(cluster: Cluster) -> None:
         admin.create_topic(name, 3)
         admin.create_topic(name, 5)
 
-        assert consumer.partitions_for(name) == {0, 1, 2}
+        while not (partitions := consumer.partitions_for(name)):
+            pass  # a broker hears of a new topic from the controller
+        assert partitions == {0, 1, 2}
 
 
 def test_largest_record_of_a_topic_is_read(cluster: Cluster) -> None:
