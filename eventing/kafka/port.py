@@ -220,6 +220,17 @@ class Admin(Protocol):
         """Return `max.message.bytes` of those topics for which the broker reports it."""
         ...
 
+    def groups(self) -> set[str]:
+        """Return the consumer groups that this user may see."""
+        ...
+
+    def members(self, groups: Collection[str]) -> dict[str, int]:
+        """Return how many members the groups have.
+
+        Left out are those that this user may not see, and, by some brokers, those that do not exist.
+        """
+        ...
+
     def close(self) -> None: ...
 
 

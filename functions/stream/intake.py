@@ -34,6 +34,20 @@ class Intake:
         """The partitions with waiting records, of which no more are to be read."""
         return {tracker.partition for tracker in self._waiting}
 
+    @property
+    def waiting(self) -> int:
+        """How many records wait."""
+        return sum(map(len, self._waiting.values()))
+
+    def count(self, tracker: PartitionTracker) -> int:
+        """Return how many records of a partition wait."""
+        return len(self._waiting.get(tracker, ()))
+
+    def oldest(self, tracker: PartitionTracker) -> ConsumedRecord | None:
+        """Return the first record of a partition that waits; None if none does."""
+        records = self._waiting.get(tracker)
+        return records[0] if records else None
+
     def holds(self, tracker: PartitionTracker) -> bool:
         return tracker in self._waiting
 

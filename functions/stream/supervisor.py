@@ -13,8 +13,9 @@ from http import HTTPStatus
 from common.errors import TidegateError
 from common.redaction import redact
 from functions.stream import startup
-from functions.stream.health import Health
+from functions.stream.health import LIVENESS, READINESS, Health
 from functions.stream.input import THREAD_NAME
+from functions.stream.metrics import exposition, joined
 from functions.stream.report import logger, named
 from functions.stream.settings import StreamSettings
 from functions.stream.stall import Stalled
@@ -50,22 +51,26 @@ class StreamsHealth:
         self.streams: Mapping[str, Health] = {name: Health() for name in names}
 
     def answer(self, path: str) -> tuple[HTTPStatus, str]:
-        """Respond to /livez for the process, /readyz for all streams and /readyz/NAME for one.
+        """Respond for the process to liveness, for all streams to readiness, and for one to readiness with its name.
 
         The process is ready as long as one of its streams is: a topic that is missing must hold up no rollout.
         """
-        if path == "/livez":
+        if path == LIVENESS:
             return (HTTPStatus.SERVICE_UNAVAILABLE, self.dead) if self.dead else (HTTPStatus.OK, "ok")
-        if path == "/readyz":
+        if path == READINESS:
             unready = {name: _problem(health) for name, health in self.streams.items() if _problem(health)}
             status = HTTPStatus.SERVICE_UNAVAILABLE if self.dead or len(unready) == len(self.streams) else HTTPStatus.OK
             ready = f"{len(self.streams) - len(unready)} of {len(self.streams)} streams are ready."
             return status, "\n".join([ready, *(f"{name}: {problem}" for name, problem in unready.items())])
-        health = self.streams.get(path.removeprefix("/readyz/"))
-        if health is None or not path.startswith("/readyz/"):
-            return HTTPStatus.NOT_FOUND, "not found; the routes are /livez, /readyz and /readyz/NAME, for the name of a stream."
+        health = self.streams.get(path.removeprefix(f"{READINESS}/"))
+        if health is None or not path.startswith(f"{READINESS}/"):
+            routes = f"{LIVENESS}, {READINESS}, {READINESS}/NAME for the name of a stream, and /metrics"
+            return HTTPStatus.NOT_FOUND, f"not found; the routes are {routes}."
         problem = _problem(health)
         return (HTTPStatus.SERVICE_UNAVAILABLE, problem) if problem else (HTTPStatus.OK, "ok")
+
+    def exposition(self) -> bytes:
+        return exposition(joined({name: health.metrics for name, health in self.streams.items()}))
 
 
 class Supervisor:

@@ -21,6 +21,7 @@ from functions.stream.guard import Guard
 from functions.stream.health import Health
 from functions.stream.input import Input
 from functions.stream.intake import Decoded, Intake
+from functions.stream.observation import MeasuredSink, Observation, statuses
 from functions.stream.partition import PartitionTracker, PendingRecord
 from functions.stream.report import LogThrottle, Summary, Tally, logger
 from functions.stream.schemas import Schemas
@@ -68,12 +69,17 @@ class Worker:
         self._summary = Summary(self._tally)
         self._log_throttle = LogThrottle(30.0)
         self._committed_at = 0.0
-        self._writer = Writer(producer, settings, topics, self._fail)
-        self._dispatcher = SinkDispatcher(sink, settings, resolved=self._write, failed=self._fail)
+        metrics = self._metrics = health.metrics
+        self._writer = Writer(producer, settings, topics, self._fail, metrics)
+        self._dispatcher = SinkDispatcher(
+            MeasuredSink(sink, metrics), settings, resolved=self._write, failed=self._fail, retried=metrics.retried
+        )
         self._input = Input(cluster, settings)
         self._intake = Intake(schemas)
         self._commits: CommitStrategy = CheckpointCommits(cluster, settings, self._input, self._writer.targets)
-        self._assignment = Assignment(settings, self._input, self._writer, self._commits)
+        self._assignment = Assignment(settings, self._input, self._writer, self._commits, metrics)
+        self._observation = Observation(settings, self._assignment, self._input, self._intake, self._tally)
+        metrics.watch(self._observation.read)
         self._guard = Guard(
             cluster,
             settings.input,
@@ -130,18 +136,19 @@ class Worker:
         assignment = self._assignment
         await assignment.take_up()
         assignment.update_pauses()
-        records = await self._input.poll(self._poll_seconds(), assignment.unread | self._intake.unread)
+        polling = self._input.poll(self._poll_seconds(), assignment.unread | self._intake.unread)
+        records = await self._metrics.timed("wait", polling)
         for partition, batch in records.items():
             if partition in assignment.trackers:
                 self._intake.add(assignment.trackers[partition], batch)
-        for tracker, decoded in self._intake.decoded():
+        for tracker, decoded in self._metrics.decoding(self._intake.decoded()):
             self._accept(tracker, decoded)
         for tracker in assignment.trackers.values():
             if tracker.is_held:
                 self._write(tracker)
         if time.monotonic() - self._committed_at >= self._settings.commit_seconds:
             self._committed_at = time.monotonic()
-            await self._commits.commit(list(assignment.trackers.values()))
+            await self._metrics.timed("commit", self._commits.commit(list(assignment.trackers.values())))
         if self._summary.due():
             await self._report()
 
@@ -185,6 +192,8 @@ class Worker:
             scored = sum(isinstance(pending.result, Event) for pending in turn.written)
             self._tally.scored += scored
             self._tally.dead_lettered += len(turn.written) - scored
+            if scored < len(turn.written):
+                self._metrics.dead_lettered(statuses(turn.written))
 
     async def _report(self) -> None:
         positions = {number: tracker.position for number, tracker in self._assignment.trackers.items()}
@@ -224,6 +233,7 @@ class Worker:
     # For the guard.
 
     def _inspect(self, ends: guard.Ends) -> WorkerState:
+        self._observation.note(ends)
         settings, ends = self._settings, ends or {}
         return WorkerState(
             topic=settings.input,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -13,6 +14,7 @@ from eventing.event import Event
 from eventing.kafka.errors import KafkaError, RecordTooLarge
 from eventing.kafka.port import Delivery, Producer
 from eventing.reply import Problem
+from functions.stream.metrics import Metrics
 from functions.stream.partition import PartitionTracker, PendingRecord
 from functions.stream.settings import StreamSettings
 from functions.stream.topics import Topics
@@ -32,11 +34,19 @@ class Writer:
     there is one callback for each group and topic, where one for each record would cost as much as sending it.
     """
 
-    def __init__(self, producer: Producer, settings: StreamSettings, topics: Topics, failed: Callable[[Exception], None]) -> None:
+    def __init__(
+        self,
+        producer: Producer,
+        settings: StreamSettings,
+        topics: Topics,
+        failed: Callable[[Exception], None],
+        metrics: Metrics | None = None,
+    ) -> None:
         self._producer = producer
         self._settings = settings
         self._topics = topics
         self._failed = failed
+        self._metrics = metrics or Metrics()
         self._stream = settings.group.encode()
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[asyncio.Future[None], PartitionTracker] = {}
@@ -51,6 +61,7 @@ class Writer:
         Raises WriteFailed.
         """
         sent: dict[str, list[PendingRecord]] = {}
+        started = time.perf_counter()
         targets = self.targets(tracker.partition)
         for pending in records:
             topic, pending.delivery = self._send(pending, targets)
@@ -58,6 +69,7 @@ class Writer:
         for topic, group in sent.items():
             acknowledged = self._loop.create_future()
             self._waiting[acknowledged] = tracker
+            acknowledged.add_done_callback(lambda _: self._metrics.took("write", time.perf_counter() - started))
             if (last := group[-1].delivery) is not None:
                 last.add_done_callback(partial(self._notify, acknowledged, topic, group))
 

@@ -100,6 +100,7 @@ COMPONENTS = {
     "service-monitor": Same(_enabled("serviceMonitor"), ("service-monitor",)),
     "sharded-batch": Same(_enabled("shardedBatch"), ("sharded-batch",)),
     "stream-keda": Same(_enabled("streamKeda"), ("stream-keda",)),
+    "stream-keda-seconds": Same(_enabled("streamKeda", "streamKedaSeconds"), ("stream-keda", "stream-keda-seconds")),
     "warm-replica": Same(_enabled("warmReplica"), ("warm-replica",)),
     "without-stream": Same({"streams": {"flights": None}}, ("without-stream",)),
     "writable-tmp": Same(_enabled("writableTmp"), ("writable-tmp",)),
@@ -110,7 +111,7 @@ ORDER = sorted(
 )
 ALL = Same(
     {
-        **_enabled("kafkaBroker", "kafkaSource", "kafkaSaslTls", "streamKeda", "networkPolicy"),
+        **_enabled("kafkaBroker", "kafkaSource", "kafkaSaslTls", "streamKeda", "streamKedaSeconds", "networkPolicy"),
         **_enabled("nightlyBatch", "shardedBatch", "batchEvents"),
         **_enabled(
             "podDisruptionBudget", "privateService", "serviceMonitor", "warmReplica", "writableTmp", "eventPolicy", "kafkaSingleNode"
@@ -264,6 +265,15 @@ def test_keda_reads_the_lag_of_the_worker_group(render: Render) -> None:
     assert trigger["metadata"]["consumerGroup"] == "mine"
 
 
+def test_keda_asks_prometheus_for_the_lag_of_the_worker_group(render: Render) -> None:
+    streams = {"flights": {"env": {"TIDEGATE_STREAM_GROUP": "mine"}}}
+    values = {**_enabled("streamKeda"), "streams": streams, "streamKedaSeconds": {"enabled": True, "threshold": 7.5}}
+    triggers = render(values)[("ScaledObject", "stream-flights")]["spec"]["triggers"]
+    assert [trigger["type"] for trigger in triggers] == ["kafka", "prometheus"]
+    assert 'consumergroup="mine"' in triggers[1]["metadata"]["query"]
+    assert triggers[1]["metadata"]["threshold"] == "7.5"
+
+
 def test_changed_card_keeps_the_former_config_map(render: Render) -> None:
     def cards(card: str) -> dict[str, Object]:
         values = _of_flights(objectStorage={"enabled": True, "prefixes": "https://models.example.com", "card": card})
@@ -287,6 +297,10 @@ def test_changed_card_keeps_the_former_config_map(render: Render) -> None:
         (_of_model("Prices"), "models.Prices is not a valid name of a Knative Service: use lowercase letters"),
         (_of_model("router"), "models.router has the name of another part of the chart"),
         ({"warmReplica": True}, "at '/warmReplica': got boolean, want object"),
+        (
+            _enabled("streamKedaSeconds"),
+            "streamKedaSeconds adds a trigger to streamKeda, which is not enabled: set streamKeda.enabled=true as well.",
+        ),
         ({"canary": {}}, "additional properties 'canary' not allowed"),
         ({"streams": {"flights": {"model": "prices"}}}, "streams.flights.model is prices, which is not in models: add it there"),
         (

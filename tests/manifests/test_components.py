@@ -14,6 +14,9 @@ import pytest
 from eventing.types import OUTCOME_LABELLED, OUTCOME_OBSERVED
 from functions.rollout.observation import LONGEST_GAP_SECONDS
 from functions.stream import streams
+from functions.stream.health import Health
+from functions.stream.metrics import Metrics, PartitionLag, Reading, exposition
+from functions.stream.report import Tally
 from tidegate.local.objects.cron import parse as parse_schedule
 
 Object = dict[str, Any]
@@ -217,6 +220,42 @@ def test_keda_sets_the_number_of_workers(build: Build) -> None:
     topic = environment(worker)["TIDEGATE_STREAM_INPUT"]
     assert trigger["metadata"]["topic"] == topic
     assert trigger["metadata"]["consumerGroup"] == f"tidegate-{topic}"
+
+
+def test_keda_scales_by_the_metric_that_a_worker_reports(build: Build) -> None:
+    objects = build("stream-keda", "stream-keda-seconds", "kafka-address", values={"kafka": {"servers": BROKERS}})
+    records, seconds = objects[("ScaledObject", "stream-flights")]["spec"]["triggers"]
+    # The one that wakes the first worker: at zero, nothing reports a lag in seconds, which is no error.
+    assert (records["type"], records["metadata"]["activationLagThreshold"]) == ("kafka", "0")
+    assert records["metadata"]["bootstrapServers"] == BROKERS
+    assert (seconds["type"], seconds["metadata"]["ignoreNullValues"]) == ("prometheus", "true")
+    metrics = Metrics()
+    group = f"tidegate-{environment(objects[('Deployment', 'stream-flights')])['TIDEGATE_STREAM_INPUT']}"
+    metrics.watch(lambda: Reading(group=group, topic="t", tally=Tally(), lags={0: PartitionLag(1, 2.0)}))
+    selector = re.fullmatch(r"max\((\w+\{[^}]*)\}\)", seconds["metadata"]["query"])
+    assert selector is not None
+    assert f"\n{selector[1]}," in exposition(metrics.collect()).decode()
+
+
+def test_prometheus_scrapes_the_port_of_stream_workers(build: Build) -> None:
+    objects = build("service-monitor", "network-policy")
+    monitor, worker = objects[("PodMonitor", "tidegate-streams")]["spec"], objects[("Deployment", "stream-flights")]
+    assert monitor["selector"]["matchLabels"].items() <= worker["spec"]["template"]["metadata"]["labels"].items()
+    (endpoint,) = monitor["podMetricsEndpoints"]
+    assert endpoint["path"] == "/metrics"
+    (port,) = [port["containerPort"] for port in container(worker)["ports"] if port["name"] == endpoint["port"]]
+    policy = objects[("NetworkPolicy", "tidegate-streams")]["spec"]
+    assert policy["podSelector"]["matchLabels"].items() <= worker["spec"]["template"]["metadata"]["labels"].items()
+    (rule,) = policy["ingress"]
+    assert [one["port"] for one in rule["ports"]] == [port]
+    assert "monitoring" in str(rule["from"])
+
+
+def test_probes_ask_what_a_worker_serves(build: Build) -> None:
+    probes = [container(build()[("Deployment", "stream-flights")])[f"{kind}Probe"]["httpGet"]["path"] for kind in ("liveness", "readiness")]
+    health = Health()
+    health.unready = "the worker is starting."
+    assert [health.answer(path)[0] for path in probes] == [200, 503]
 
 
 def test_prometheus_scrapes_pods_without_starting_one(build: Build) -> None:

@@ -189,6 +189,9 @@ class ConsumerAdapter:
             ClientPartition(*partition, OFFSET_BEGINNING if offset is None else offset) for partition, offset in self._positions.items()
         ]
         self._client.assign(starts)
+        # Librdkafka remembers over an assignment which partitions were paused.
+        if opened := self._positions.keys() - self._paused:
+            self._client.resume(_to_client(opened))
         if self._paused:
             self._client.pause(_to_client(self._paused))
         self._is_assigned = True

@@ -117,6 +117,10 @@ class Log:
         with self.changed:
             return self._groups.setdefault(name, Group())
 
+    def groups(self) -> set[str]:
+        with self.changed:
+            return {name for name, group in self._groups.items() if group.committed or group.members}
+
     def rebalance(self, group: Group) -> None:
         """Begin another generation of the group."""
         with self.changed:

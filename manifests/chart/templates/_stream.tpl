@@ -28,21 +28,21 @@ ports:
 # The worker waits up to a minute for K_SINK before it listens.
 startupProbe:
   httpGet:
-    path: /livez
+    path: /health/liveness
     port: health
   periodSeconds: 2
   failureThreshold: 60
 # A stalled worker ends by itself; this is for one that cannot.
 livenessProbe:
   httpGet:
-    path: /livez
+    path: /health/liveness
     port: health
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 3
 readinessProbe:
   httpGet:
-    path: /readyz
+    path: /health/readiness
     port: health
   periodSeconds: 5
   timeoutSeconds: 5

@@ -91,12 +91,13 @@ async def test_streams_that_fail_leave_the_others_alone(
         assert sorted(record.key or b"" for record in written) == sorted(message.key or b"" for message in records)
         assert len(letters) == 10
         async with asyncio.timeout(30):
-            while (found := await probe(client, f"{url}/readyz"))[1].partition(" ")[0] != "2":  # noqa: ASYNC110 another process
+            while (found := await probe(client, f"{url}/health/readiness"))[1].partition(" ")[0] != "2":  # noqa: ASYNC110 another process
                 await asyncio.sleep(0.05)
         assert found[0] == 200
         assert "away: it has failed: no Kafka broker answers at 127.0.0.1:1" in found[1]
-        assert (await probe(client, f"{url}/readyz/away"))[0] == 503
-        assert (await probe(client, f"{url}/livez"))[0] == 200
+        assert (await probe(client, f"{url}/health/readiness/away"))[0] == 503
+        assert (await probe(client, f"{url}/health/liveness"))[0] == 200
+        assert 'tidegate_stream_records_total{result="scored",stream="good"} 40.0' in (await probe(client, f"{url}/metrics"))[1]
         process.send_signal(signal.SIGTERM)
         _, said = await process.communicate()
     assert process.returncode == 0

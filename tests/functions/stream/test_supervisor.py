@@ -80,7 +80,7 @@ def fails(error: Exception) -> Behaviour:
 async def test_failing_stream_is_restarted_and_stops_no_other(error: Exception) -> None:
     streams, stop = Streams(good=[moves], bad=[fails(error), fails(error), moves]), asyncio.Event()
     running = asyncio.create_task(streams.supervisor.run(stop))
-    await streams.until(lambda: streams.runs["bad"] == 3 and streams.health.answer("/readyz")[1].startswith("2 of 2"))
+    await streams.until(lambda: streams.runs["bad"] == 3 and streams.health.answer("/health/readiness")[1].startswith("2 of 2"))
     assert streams.runs["good"] == 1
     stop.set()
     await running
@@ -88,18 +88,18 @@ async def test_failing_stream_is_restarted_and_stops_no_other(error: Exception) 
 
 async def test_health_names_what_is_not_ready() -> None:
     streams, stop = Streams(good=[moves], topicless=[waits], bad=[fails(TidegateError("no broker answers"))]), asyncio.Event()
-    assert streams.health.answer("/readyz")[0] == HTTPStatus.SERVICE_UNAVAILABLE
+    assert streams.health.answer("/health/readiness")[0] == HTTPStatus.SERVICE_UNAVAILABLE
     running = asyncio.create_task(streams.supervisor.run(stop))
     await streams.until(lambda: streams.runs["bad"] > 2)
-    status, text = streams.health.answer("/readyz")
+    status, text = streams.health.answer("/health/readiness")
     lines = text.splitlines()
     assert status == HTTPStatus.OK
     assert lines[:2] == ["1 of 3 streams are ready.", "topicless: a topic is missing."]
     assert lines[2].startswith("bad: it has failed: no broker answers; it is restarted after")
-    assert streams.health.answer("/readyz/good") == (HTTPStatus.OK, "ok")
-    assert streams.health.answer("/readyz/topicless") == (HTTPStatus.SERVICE_UNAVAILABLE, "a topic is missing.")
-    assert streams.health.answer("/readyz/other")[0] == streams.health.answer("/good")[0] == HTTPStatus.NOT_FOUND
-    assert streams.health.answer("/livez")[0] == HTTPStatus.OK
+    assert streams.health.answer("/health/readiness/good") == (HTTPStatus.OK, "ok")
+    assert streams.health.answer("/health/readiness/topicless") == (HTTPStatus.SERVICE_UNAVAILABLE, "a topic is missing.")
+    assert streams.health.answer("/health/readiness/other")[0] == streams.health.answer("/good")[0] == HTTPStatus.NOT_FOUND
+    assert streams.health.answer("/health/liveness")[0] == HTTPStatus.OK
     stop.set()
     await running
 
@@ -113,7 +113,7 @@ async def test_process_ends_when_every_stream_has_failed() -> None:
     streams = Streams(a=[fails(TidegateError("one"))], b=[fails_after_the_other])
     with pytest.raises(AllStreamsFailed, match=r"^no stream of 2 runs; the last one failed with: (one|two)$"):
         await streams.supervisor.run(asyncio.Event())
-    assert streams.health.answer("/livez")[0] == HTTPStatus.SERVICE_UNAVAILABLE
+    assert streams.health.answer("/health/liveness")[0] == HTTPStatus.SERVICE_UNAVAILABLE
 
 
 async def test_stream_that_was_ready_since_its_failure_counts_as_running() -> None:
@@ -179,7 +179,7 @@ async def test_stop_ends_streams_in_a_pause_at_once(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(supervisor, "_FIRST_PAUSE_SECONDS", 3600.0)
     streams, stop = Streams(good=[moves], bad=[fails(TidegateError("one"))]), asyncio.Event()
     running = asyncio.create_task(streams.supervisor.run(stop))
-    await streams.until(lambda: "it has failed" in streams.health.answer("/readyz/bad")[1])
+    await streams.until(lambda: "it has failed" in streams.health.answer("/health/readiness/bad")[1])
     stop.set()
     async with asyncio.timeout(10):
         await running
@@ -200,4 +200,4 @@ async def test_lines_of_the_log_begin_with_the_stream_and_have_no_credentials(ca
     assert "bad: 3 events" in caplog.messages
     assert any(message.startswith("bad: the stream has failed (http://***@registry.local does not answer)") for message in caplog.messages)
     assert "secret" not in caplog.text
-    assert "secret" not in streams.health.answer("/readyz")[1]
+    assert "secret" not in streams.health.answer("/health/readiness")[1]

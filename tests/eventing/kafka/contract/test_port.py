@@ -209,6 +209,17 @@ def test_paused_partition_is_not_read_and_goes_on_where_it_was(clients: Clients)
     assert [(record.partition, record.offset) for record in read(consumer, 10)] == [(0, number) for number in range(10)]
 
 
+def test_partition_that_was_paused_is_read_again_after_a_new_assignment(clients: Clients) -> None:
+    publish(clients, 0, 4)
+    consumer, first = clients.consumer(), TopicPartition(clients.topic, 0)
+    for offset in (0, 3):
+        consumer.assign([first])
+        consumer.resume([first])
+        consumer.seek(first, offset)
+        assert read(consumer, 1)[0].offset == offset
+        consumer.pause([first])
+
+
 def test_time_is_found_by_its_offset(clients: Clients) -> None:
     publish(clients, 0, 3)
     first, empty = TopicPartition(clients.topic, 0), TopicPartition(clients.topic, 1)
