@@ -17,11 +17,10 @@ from functions.stream.settings import COOPERATIVE, LATEST, StreamSettings
 
 Result = TypeVar("Result")
 
-# How soon it is noticed that the topic has more partitions; what is published to them until then waits.
-METADATA_SECONDS = 60.0
-
 # With a longer time-out, a call to an unreachable broker would hold up the polls, and a stop.
 _CALL_SECONDS = 5.0
+# How soon partitions that are added to the topic are read.
+METADATA_SECONDS = 10.0
 
 
 class Owner(Protocol):
@@ -75,7 +74,8 @@ class Input:
             removed = self._gaps.removed(partition, first)
             if removed:
                 logger.error(
-                    "partition %d of %s: %d records were removed before they were read; raise the topic's retention or the number of workers",
+                    "partition %d of %s: %d records were removed before they were read;"
+                    " raise the topic's retention or the number of workers",
                     partition,
                     self._settings.input,
                     removed,

@@ -30,15 +30,13 @@ class ReplyPoster(Protocol):
 
 
 class _Reply:
-    """A result that was given to be written, until it is passed on."""
+    """A reply that the sink has neither accepted nor refused."""
 
-    __slots__ = ("attempts", "deadline", "lane", "pending", "settled")
+    __slots__ = ("attempts", "deadline", "lane", "pending")
 
     def __init__(self, pending: PendingRecord, lane: Hashable) -> None:
         self.pending = pending
         self.lane = lane
-        self.settled = not isinstance(pending.result, Event)
-        """Whether the sink has accepted or refused it; a dead letter is not posted."""
         self.attempts = 0
         self.deadline: float | None = None
 
@@ -68,8 +66,8 @@ class Replies:
         self._failed = failed
         self._loop = asyncio.get_running_loop()
         self._unkeyed = itertools.count()
-        # By partition: what is not passed on to the writer, in order.
-        self._results: dict[PartitionTracker, deque[_Reply]] = {}
+        # How many replies of each partition are not settled.
+        self._unsettled: dict[PartitionTracker, int] = {}
         # By key: what is not in a call. A lane exists while one of its replies is in a call or waits for one.
         self._lanes: dict[Hashable, deque[_Reply]] = {}
         self._ready: deque[Hashable] = deque()
@@ -84,16 +82,18 @@ class Replies:
         return self._writer.targets(partition)
 
     def write(self, tracker: PartitionTracker, records: list[PendingRecord]) -> None:
-        """Post the replies among these results, and write all of them in the order given. Raises WriteFailed."""
-        results = self._results.setdefault(tracker, deque())
-        for pending in records:
-            key = pending.record.key
-            lane = (tracker, next(self._unkeyed)) if key is None else (tracker, key)
-            reply = _Reply(pending, lane)
-            results.append(reply)
-            if not reply.settled:
-                self._enqueue(reply)
-        self._pass_on(tracker)
+        """Post the replies among these results, those of a lane in the order given, and write the others.
+
+        Raises WriteFailed.
+        """
+        replies = [pending for pending in records if isinstance(pending.result, Event)]
+        if len(replies) < len(records):
+            self._writer.write(tracker, [pending for pending in records if not isinstance(pending.result, Event)])
+        if replies:
+            self._unsettled[tracker] = self._unsettled.get(tracker, 0) + len(replies)
+        for pending in replies:
+            lane = next(self._unkeyed) if pending.lane is None else pending.lane
+            self._enqueue(_Reply(pending, (tracker, lane)))
         self._fill()
 
     def holds(self, partition: int) -> bool:
@@ -101,7 +101,7 @@ class Replies:
 
     def posts(self, partition: int) -> bool:
         """Return whether a reply of this input partition is in a call or waits for one."""
-        return any(tracker.partition == partition for tracker in self._results)
+        return any(tracker.partition == partition for tracker in self._unsettled)
 
     async def drain(self, partitions: set[int], timeout_seconds: float) -> bool:
         """Wait for the open calls and the writes of these input partitions; False after the time-out.
@@ -113,8 +113,8 @@ class Replies:
         late: set[asyncio.Future[None]] = set()
         if calls:
             _, late = await asyncio.wait(calls, timeout=timeout_seconds)
-        for tracker in [each for each in self._results if each.closed and each.partition in partitions]:
-            del self._results[tracker]
+        for tracker in [each for each in self._unsettled if each.closed and each.partition in partitions]:
+            del self._unsettled[tracker]
         return await self._writer.drain(partitions, max(0.0, until - self._loop.time())) and not late
 
     def close(self) -> None:
@@ -228,43 +228,36 @@ class Replies:
         await waiting
 
     def _accept(self, replies: list[_Reply]) -> None:
+        accepted: dict[PartitionTracker, list[PendingRecord]] = {}
         for reply in replies:
-            reply.settled = True
-        for tracker in {reply.pending.tracker for reply in replies}:
-            self._pass_on(tracker)
+            accepted.setdefault(reply.pending.tracker, []).append(reply.pending)
+        for tracker, records in accepted.items():
+            self._pass_on(tracker, records)
 
     def _refuse(self, reply: _Reply, problem: Problem) -> None:
         extensions = {"model": self._settings.model, **problem.extensions}
         problem = Problem(problem.status, problem.title, problem.detail, extensions)
         reply.pending.result = Rejection(problem, reply.attempts, destination=self._limits.url)
-        reply.settled = True
         self._tally.refused += 1
         if self._log_throttle("refused"):
             logger.warning("%s; the event becomes a dead letter", problem.detail.rstrip("."))
-        self._pass_on(reply.pending.tracker)
+        self._pass_on(reply.pending.tracker, [reply.pending])
 
-    def _pass_on(self, tracker: PartitionTracker) -> None:
-        """Give the leading results that are settled to the writer; without an output topic, accepted replies are finished."""
-        results = self._results.get(tracker)
-        if results is None:
+    def _pass_on(self, tracker: PartitionTracker, records: list[PendingRecord]) -> None:
+        """Give settled results to the writer; accepted replies are finished if there is no topic for them."""
+        if tracker not in self._unsettled:
             return  # given up meanwhile: its next owner does this again
-        ready = []
-        while results and results[0].settled:
-            ready.append(results.popleft().pending)
-        if not results:
-            del self._results[tracker]
-        written = []
-        for pending in ready:
-            pending.posted = not self._settings.output and isinstance(pending.result, Event)
-            if not pending.posted:
-                written.append(pending)
-        if len(written) < len(ready):
-            tracker.advance()
+        self._unsettled[tracker] -= len(records)
+        if not self._unsettled[tracker]:
+            del self._unsettled[tracker]
+        written = [pending for pending in records if self._settings.output or isinstance(pending.result, Rejection)]
         if written:
             try:
                 self._writer.write(tracker, written)
             except WriteFailed as error:
                 self._failed(error)
+        else:
+            tracker.finish(records)
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -16,8 +16,8 @@ from eventing.event import Event
 from eventing.kafka.port import Broker
 from eventing.reply import Problem
 from functions.stream import replies as module
+from functions.stream.checkpoint import Checkpoint
 from functions.stream.partition import PartitionTracker, PendingRecord
-from functions.stream.recovery import Checkpoint, OutputOffset
 from functions.stream.replies import Replies
 from functions.stream.reply_sink import Accepted
 from functions.stream.report import Tally
@@ -51,10 +51,8 @@ class Writer:
         return {"out": partition, "dead": partition}
 
     def write(self, tracker: PartitionTracker, records: list[PendingRecord]) -> None:
-        for pending in records:
-            self.written.append((pending.record.offset, pending.result))
-            pending.output = OutputOffset("out", tracker.partition, len(self.written))
-        tracker.advance()
+        self.written += [(pending.record.offset, pending.result) for pending in records]
+        tracker.finish(records)
 
     def holds(self, partition: int) -> bool:
         return False
@@ -108,11 +106,18 @@ def reply(number: int) -> Event:
     return Event({"specversion": "1.0", "id": str(number), "source": "/models/m", "type": "t"}, {"delayed": 0.5})
 
 
-def tracker_with(keys: Sequence[bytes | None], partition: int = 0) -> PartitionTracker:
-    tracker = PartitionTracker(partition, 0, Checkpoint({}), {})
+def resolved(
+    keys: Sequence[bytes | None], partition: int = 0, results: dict[int, Rejection] | None = None, *, by_key: bool = True
+) -> tuple[PartitionTracker, list[PendingRecord]]:
+    """Return a partition, and its records that have their results, as they are to be written."""
+    tracker = PartitionTracker(partition, 0, Checkpoint({}), by_key=by_key)
+    records = []
     for number, key in enumerate(keys):
-        tracker.add(Record(number, key, partition=partition)).result = reply(number)
-    return tracker
+        pending = tracker.add(Record(number, key, partition=partition))
+        assert pending is not None
+        pending.result = (results or {}).get(number) or reply(number)
+        records.append(pending)
+    return tracker, tracker.take(records).written
 
 
 def replies_to(sink: Sink, writer: Writer, settings: StreamSettings = SETTINGS, **limits: int) -> tuple[Replies, Tally]:
@@ -143,8 +148,8 @@ def test_replies_of_a_key_are_accepted_in_order_and_each_result_is_finished_once
         writer, keys = Writer(), [key for key, _ in records]
         settings = replace(SETTINGS, output="out" if topic else "")
         replies, tally = replies_to(sink, writer, settings, batch_size=batch_size, in_flight=in_flight)
-        tracker = tracker_with(keys)
-        replies.write(tracker, tracker.take())
+        tracker, results = resolved(keys)
+        replies.write(tracker, results)
         await until(lambda: tracker.position == len(records) and not replies.posts(0))
         refused = {offset for offset, result in writer.written if isinstance(result, Rejection)}
         # A batch that is refused is divided, so that only a reply that is refused alone is given up.
@@ -155,7 +160,10 @@ def test_replies_of_a_key_are_accepted_in_order_and_each_result_is_finished_once
             by_key[keys[int(each)]].append(int(each))
         assert all(found == sorted(found) for key, found in by_key.items() if key is not None)
         written = [offset for offset, _ in writer.written]
-        assert written == (list(range(len(records))) if topic else sorted(refused))
+        assert sorted(written) == (list(range(len(records))) if topic else sorted(refused))
+        for key in {key for key in keys if key is not None}:
+            of_key = [offset for offset in written if keys[offset] == key]
+            assert of_key == sorted(of_key)
         assert tally.refused == len(refused)
         assert sink.most <= batch_size * in_flight
 
@@ -165,8 +173,8 @@ def test_replies_of_a_key_are_accepted_in_order_and_each_result_is_finished_once
 async def test_other_keys_are_posted_while_one_is_tried_again() -> None:
     sink, writer = Sink({"0": [503] * 10_000}), Writer()
     replies, _ = replies_to(sink, writer, replace(SETTINGS, output=""), in_flight=1)
-    tracker = tracker_with([b"slow", b"slow", b"a", b"b"])
-    replies.write(tracker, tracker.take())
+    tracker, written = resolved([b"slow", b"slow", b"a", b"b"])
+    replies.write(tracker, written)
     await until(lambda: len(sink.accepted) == 2)
     assert sink.accepted == ["2", "3"]
     assert tracker.position == 0
@@ -177,8 +185,8 @@ async def test_other_keys_are_posted_while_one_is_tried_again() -> None:
 async def test_reply_that_is_refused_becomes_a_dead_letter_that_names_the_reply_sink() -> None:
     writer = Writer()
     replies, tally = replies_to(Sink({"0": [503, 400]}), writer)
-    tracker = tracker_with([b"a"])
-    replies.write(tracker, tracker.take())
+    tracker, written = resolved([b"a"])
+    replies.write(tracker, written)
     await until(lambda: bool(writer.written))
     ((_, rejection),) = writer.written
     assert (rejection.problem.status, rejection.attempts, rejection.destination) == (400, 2, URL)
@@ -190,36 +198,42 @@ async def test_reply_that_is_refused_becomes_a_dead_letter_that_names_the_reply_
 async def test_reply_is_given_up_after_the_time_for_retries() -> None:
     writer, sink = Writer(), Sink({"0": [503] * 10_000, "1": []})
     replies, _ = replies_to(sink, writer, replace(SETTINGS, retry_seconds=0.01), batch_size=2)
-    tracker = tracker_with([b"a", b"a"])
-    replies.write(tracker, tracker.take())
+    tracker, written = resolved([b"a", b"a"])
+    replies.write(tracker, written)
     await until(lambda: len(writer.written) == 2)
     assert [type(result) for _, result in writer.written] == [Rejection, Event]
     assert sink.accepted == ["1"]
 
 
-async def test_dead_letter_is_not_posted_and_keeps_its_place() -> None:
+async def test_dead_letter_is_not_posted() -> None:
     sink, writer = Sink(), Writer()
     sink.gate = asyncio.Event()
     replies, _ = replies_to(sink, writer)
-    tracker = PartitionTracker(0, 0, Checkpoint({}), {})
-    tracker.add(Record(0, b"a")).result = reply(0)
-    tracker.add(Record(1, b"b")).result = Rejection(Problem(400, "invalid event", "no."), 0)
-    replies.write(tracker, tracker.take())
-    await until(lambda: bool(sink.open))
-    assert not writer.written
+    rejection = Rejection(Problem(400, "invalid event", "no."), 0)
+    tracker, written = resolved([b"a", b"b"], results={1: rejection})
+    replies.write(tracker, written)
+    assert writer.written == [(1, rejection)]
     sink.gate.set()
-    await until(lambda: len(writer.written) == 2)
+    await until(lambda: tracker.position == 2)
     assert sink.accepted == ["0"]
-    assert [offset for offset, _ in writer.written] == [0, 1]
+
+
+async def test_order_of_a_partition_is_kept_across_its_keys() -> None:
+    sink, writer = Sink({"0": [503, 503]}), Writer()
+    replies, _ = replies_to(sink, writer, in_flight=4)
+    tracker, written = resolved([b"a", b"b", None], by_key=False)
+    replies.write(tracker, written)
+    await until(lambda: tracker.position == 3)
+    assert sink.accepted == ["0", "1", "2"]
 
 
 async def test_drain_of_a_closed_partition_waits_for_open_calls_and_drops_the_others() -> None:
     sink, writer = Sink(), Writer()
     sink.gate = asyncio.Event()
     replies, _ = replies_to(sink, writer, in_flight=1)
-    tracker, other = tracker_with([b"a", b"a", b"b"]), tracker_with([b"a"], partition=1)
-    replies.write(tracker, tracker.take())
-    replies.write(other, other.take())
+    (tracker, records), (other, others) = resolved([b"a", b"a", b"b"]), resolved([b"a"], partition=1)
+    replies.write(tracker, records)
+    replies.write(other, others)
     await until(lambda: bool(sink.open))
     tracker.close()
     assert not await replies.drain({0}, 0)
@@ -239,8 +253,8 @@ async def test_reply_that_is_accepted_while_its_partition_is_drained_is_still_wr
     sink, writer = Sink(), Writer()
     sink.gate = asyncio.Event()
     replies, _ = replies_to(sink, writer)
-    tracker = tracker_with([b"a"])
-    replies.write(tracker, tracker.take())
+    tracker, written = resolved([b"a"])
+    replies.write(tracker, written)
     await until(lambda: bool(sink.open))
     tracker.close()
     draining = asyncio.create_task(replies.drain({0}, 30))
@@ -258,7 +272,7 @@ async def test_call_that_breaks_fails_the_worker() -> None:
 
     failures: list[BaseException] = []
     replies = Replies(Broken(), Writer(), SETTINGS, ReplySettings(url=URL), tally=Tally(), failed=failures.append)
-    tracker = tracker_with([b"a"])
-    replies.write(tracker, tracker.take())
+    tracker, written = resolved([b"a"])
+    replies.write(tracker, written)
     await until(lambda: bool(failures))
     assert str(failures[0]) == "no session"
