@@ -1,4 +1,4 @@
-"""Jumps in the offsets that are read: compacted records, records that were removed too early, a topic created anew.
+"""Jumps in the offsets that are read: compacted records, records that were removed too early, a topic recreated.
 
 No I/O: which of them it is, only the partition's first offset tells.
 """
@@ -25,7 +25,7 @@ class Gaps:
         self._next[partition] = offset
 
     def follows(self, partition: int, records: Sequence[Record]) -> bool:
-        """Take note of records. False if they begin before the expected offset, as those of a topic created anew."""
+        """Take note of records. False if they begin before the expected offset, as those of a topic recreated."""
         expected, first = self._next.get(partition), records[0].offset
         if expected is not None and first < expected:
             del self._next[partition]

@@ -62,7 +62,7 @@ class Input:
         """
         records = await self._run(self._poll, timeout_seconds, paused)
         for partition in [partition for partition, batch in records.items() if not self._gaps.follows(partition, batch)]:
-            # The topic was created anew. Its records are read again once the partition is taken up at its new start.
+            # The topic was recreated. Its records are read again once the partition is taken up at its new start.
             del records[partition]
             self._again({partition})
         return records

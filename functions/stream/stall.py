@@ -15,7 +15,7 @@ _PARTITION_SECONDS = 60.0
 _ROUND_SECONDS = 120.0
 _MEMBER_SECONDS = 120.0
 # Ends are read before positions, so a partition in use may seem to be read beyond its end, and never twice at the same one.
-_ANEW_SECONDS = 20.0
+_RECREATED_SECONDS = 20.0
 
 
 class Stalled(TidegateError):
@@ -111,10 +111,10 @@ class StallDetector:
     def _partition(self, name: str, partition: PartitionState) -> _Subject | None:
         if partition.end is not None and (partition.fetched or 0) > partition.end:
             problem = (
-                f"{name} ends at offset {partition.end}, and was read up to {partition.fetched}: its topic was created anew, and Kafka's"
+                f"{name} ends at offset {partition.end}, and was read up to {partition.fetched}: its topic was recreated, and Kafka's"
                 " client does not notice"
             )
-            return _Subject((partition.fetched, partition.end), _ANEW_SECONDS, problem)
+            return _Subject((partition.fetched, partition.end), _RECREATED_SECONDS, problem)
         waiting = max(0, (partition.end or 0) - (partition.fetched or 0))
         if partition.holder is Holder.CALLS or not waiting + partition.unfinished:
             return None

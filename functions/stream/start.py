@@ -23,7 +23,7 @@ def find(committed: int | None, first: int, end: int, reset: str) -> Start:
         return Start(other)
     if committed > end:
         problem = (
-            f"the group's offset {committed} is beyond the partition's end {end}, as after its topic was created anew;"
+            f"the group's offset {committed} is beyond the partition's end {end}, as after its topic was recreated;"
             f" {_goes_on(other, first, end)}"
         )
         # Outputs of the records that are gone would be taken for those of records with the same offsets.

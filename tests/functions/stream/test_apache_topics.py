@@ -1,4 +1,4 @@
-"""Topics of an Apache Kafka that lose records, are created anew, grow, or may not be used."""
+"""Topics of an Apache Kafka that lose records, are recreated, grow, or may not be used."""
 
 from __future__ import annotations
 
@@ -126,29 +126,29 @@ async def test_records_that_were_removed_before_they_were_read_are_counted(strea
 
 
 @pytest.mark.usefixtures("client")
-async def test_topic_that_was_created_anew_is_read_from_its_start(stream: Stream, caplog: pytest.LogCaptureFixture) -> None:
+async def test_topic_that_was_recreated_is_read_from_its_start(stream: Stream, caplog: pytest.LogCaptureFixture) -> None:
     stream.publish(range(5))
     stream.commit(10)  # Apache Kafka forgets it with the topic; a mirror of the group's offsets does not
     await stream.run(lambda: len(stream.posted) == 5)
     (error,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-    assert "the group's offset 10 is beyond the partition's end 5, as after its topic was created anew" in error
+    assert "the group's offset 10 is beyond the partition's end 5, as after its topic was recreated" in error
 
 
 @pytest.mark.parametrize("client", [CONFLUENT], indirect=True)
 @pytest.mark.usefixtures("client")
-async def test_topic_that_is_created_anew_under_a_worker_is_read_from_its_start(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_topic_that_is_recreated_under_a_worker_is_read_from_its_start(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
     """Librdkafka notices; with the other client, the guard ends the worker."""
     monkeypatch.setattr(module, "METADATA_SECONDS", 1.0)
     stream.publish(range(10))
 
     def reached() -> bool:
-        if len(stream.posted) == 10 and not anew:
-            anew.append(True)
+        if len(stream.posted) == 10 and not again:
+            again.append(True)
             stream.recreate()
             stream.publish(range(10, 15))
         return len(stream.posted) == 15
 
-    anew: list[bool] = []
+    again: list[bool] = []
     await stream.run(reached)
     assert stream.posted == list(range(15))
 

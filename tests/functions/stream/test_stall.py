@@ -115,10 +115,10 @@ def test_stall_names_the_trouble_of_the_client() -> None:
     assert problem.endswith("none is being processed (Kafka: no lz4); the worker exits so that another one takes over.")
 
 
-def test_partition_that_ends_before_what_was_read_was_created_anew() -> None:
+def test_partition_that_ends_before_what_was_read_was_recreated() -> None:
     seconds, problem = Checks().until_stalled(replace(IDLE, fetched=17, finished=17, end=5))
     assert seconds == 20
-    assert "partition 3 of in ends at offset 5, and was read up to 17: its topic was created anew" in problem
+    assert "partition 3 of in ends at offset 5, and was read up to 17: its topic was recreated" in problem
 
 
 def test_end_that_is_older_than_the_position_is_no_stall() -> None:

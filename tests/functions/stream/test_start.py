@@ -23,7 +23,7 @@ from functions.stream.start import Start, find
             "3 records from offset 1 on were removed before they were read; the worker goes on at 9 and passes over 5",
         ),
         (1, 9, 9, "latest", 9, True, "8 records from offset 1 on were removed before they were read; the worker goes on at 9 ("),
-        (10, 4, 9, "earliest", 4, False, "the group's offset 10 is beyond the partition's end 9, as after its topic was created anew"),
+        (10, 4, 9, "earliest", 4, False, "the group's offset 10 is beyond the partition's end 9, as after its topic was recreated"),
         (10, 4, 9, "latest", 9, False, "the worker goes on at 9 and passes over 5 records (TIDEGATE_STREAM_RESET)"),
     ],
 )
