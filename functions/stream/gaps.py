@@ -1,6 +1,6 @@
 """Jumps in the offsets that are read: compacted records, records that were removed too early, a topic recreated.
 
-No I/O: which of them it is, only the partition's first offset tells.
+No I/O: only the partition's first offset shows which of them it is.
 """
 
 from __future__ import annotations

@@ -12,9 +12,10 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaException
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import TopicPartition as ClientPartition
 
+from eventing.codecs.kafka import UNREADABLE_HEADERS, Headers
 from eventing.kafka.confluent.calls import within
 from eventing.kafka.confluent.errors import translate, translate_errors
-from eventing.kafka.errors import CommitRefused, KafkaError, RecordUnreadable
+from eventing.kafka.errors import CommitRefused, KafkaError
 from eventing.kafka.port import CommittedOffset, ConsumedRecord, Offsets, RebalanceListener, TopicPartition
 
 logger = logging.getLogger("tidegate.kafka")
@@ -217,10 +218,10 @@ class ConsumerAdapter:
         them again.
         """
         found: dict[TopicPartition, list[_Record]] = {}
-        positions, unreadable = self._positions, set[TopicPartition]()
+        positions = self._positions
         for message in messages:
             partition = TopicPartition(message.topic(), message.partition())
-            is_open = partition in positions and partition not in self._paused and partition not in unreadable
+            is_open = partition in positions and partition not in self._paused
             if (error := message.error()) is not None:
                 if error.code() != Code._PARTITION_EOF:  # noqa: SLF001
                     self._note(error)
@@ -229,22 +230,12 @@ class ConsumerAdapter:
                     positions[partition] = message.offset()
             elif is_open:
                 try:
-                    record = _record(partition, message)
-                except (SystemError, UnicodeDecodeError):
-                    unreadable.add(partition)
-                    self._stop_at(partition, message.offset())
-                else:
-                    found.setdefault(partition, []).append(record)
-                    positions[partition] = record.offset + 1
+                    record = _record(partition, message, message.headers() or ())
+                except (SystemError, UnicodeDecodeError):  # of a header's name; the first is raised by the call that follows
+                    record = _record(partition, message, UNREADABLE_HEADERS)
+                found.setdefault(partition, []).append(record)
+                positions[partition] = record.offset + 1
         return found
-
-    def _stop_at(self, partition: TopicPartition, offset: int) -> None:
-        """Read a record again that cannot be read, so that it is not passed over."""
-        place = f"{partition.topic}/{partition.partition}/{offset}"
-        self._error = RecordUnreadable(
-            f"the record at {place} cannot be read (a header's name is not UTF-8); move the group's offset beyond it."
-        )
-        self.seek(partition, offset)
 
     def _note(self, error: Any) -> None:
         if error.code() in _PASSING or (error.code() == Code.GROUP_AUTHORIZATION_FAILED and not self._in_group):
@@ -340,14 +331,14 @@ def _call(callback: Callable[[list[TopicPartition]], Result], partitions: list[T
         return None
 
 
-def _record(partition: TopicPartition, message: Any) -> _Record:
+def _record(partition: TopicPartition, message: Any, headers: Headers) -> _Record:
     return _Record(
         partition.topic,
         partition.partition,
         message.offset(),
         message.key(),
         message.value(),
-        message.headers() or (),
+        headers,
         message.timestamp()[1],
     )
 

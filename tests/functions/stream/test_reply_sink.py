@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import subprocess
+import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -114,7 +116,10 @@ async def test_stream_without_an_output_topic_commits_what_the_reply_sink_has_ac
     ingress: Ingress,
     flight: Flight,
     score: Score,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    now, jumps = time.time, random.Random(7)  # noqa: S311 the wall clock may do anything
+    monkeypatch.setattr(time, "time", lambda: now() + jumps.uniform(-1, 1) * 86_400)
     attempts, accepted, order = Counter[str](), Counter[str](), defaultdict(list)
 
     async def answer(events: list[Event]) -> list[Event]:
