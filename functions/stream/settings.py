@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
@@ -22,7 +22,7 @@ EARLIEST = "earliest"
 LATEST = "latest"
 
 
-class Order(Enum):
+class Order(StrEnum):
     """Within what the order of events is kept."""
 
     KEY = "key"
