@@ -20,6 +20,9 @@ EAGER = "eager"
 COOPERATIVE = "cooperative"
 EARLIEST = "earliest"
 LATEST = "latest"
+WAIT = "wait"
+CREATE = "create"
+FAIL = "fail"
 
 
 class Order(StrEnum):
@@ -136,6 +139,10 @@ class StreamSettings:
     once. None unless set: a Deployment's pods change their names, and a static member that stops for good holds its
     partitions for the session time-out."""
 
+    missing_topics: str = WAIT
+    """TIDEGATE_STREAM_MISSING_TOPICS: what to do at start when a topic does not exist: `wait` for it, `fail`, or `create`
+    those that are written to, with as many partitions as the input topic has. An input topic is only waited for."""
+
     reset: str = EARLIEST
     """TIDEGATE_STREAM_RESET: where to start without an offset of the group, or with one that its partition does not have
     any more: at its `earliest` record, so that none is lost, or behind its `latest`."""
@@ -228,6 +235,7 @@ class StreamSettings:
             host=environ.get("TIDEGATE_HOST") or cls.host,
             port=integer(environ, "PORT", cls.port, most=65_535),
             instance=environ.get("TIDEGATE_STREAM_INSTANCE") or None,
+            missing_topics=one_of(environ, "TIDEGATE_STREAM_MISSING_TOPICS", cls.missing_topics, (WAIT, CREATE, FAIL)),
             reset=one_of(environ, "TIDEGATE_STREAM_RESET", cls.reset, (EARLIEST, LATEST)),
             rebalance=one_of(environ, "TIDEGATE_STREAM_REBALANCE", cls.rebalance, (EAGER, COOPERATIVE)),
             batch_size=integer(environ, "TIDEGATE_STREAM_BATCH_SIZE", cls.batch_size, least=1),

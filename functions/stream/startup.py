@@ -31,8 +31,8 @@ async def run(settings: StreamSettings, stop: asyncio.Event, health: Health | No
     """Start a worker and let it move events until `stop` is set.
 
     Raises BrokerUnreachable or BrokerRefused at start, TopicTooSmall when a dead letter may not fit into its topic,
-    WriteFailed when an output cannot be written at all, Stalled when records wait and none is processed: then a thread
-    may hang.
+    TopicMissing when a topic is missing that is not to be waited for, WriteFailed when an output cannot be written at
+    all, Stalled when records wait and none is processed: then a thread may hang.
     """
     health, cluster = health or Health(), cluster or cluster_of(settings.broker)
     async with contextlib.AsyncExitStack() as stack:
@@ -78,7 +78,7 @@ async def _output(cluster: Cluster, settings: StreamSettings, stop: asyncio.Even
     """
     async with contextlib.AsyncExitStack() as stack:
         producer = await stack.enter_async_context(_producer(cluster, settings, _BATCH_BYTES))
-        partitions = await partition_counts(producer, settings, stop)
+        partitions = await partition_counts(cluster, producer, settings, stop)
         if partitions is None:
             yield None
             return
