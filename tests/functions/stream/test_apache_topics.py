@@ -20,7 +20,7 @@ from kafka.structs import TopicPartition as ClientPartition
 from eventing.codecs.kafka import Message
 from eventing.event import Event
 from eventing.kafka.errors import BrokerRefused
-from eventing.kafka.factory import CLIENT, CLIENTS, CONFLUENT, cluster_of
+from eventing.kafka.factory import CLIENT, CLIENTS, CONFLUENT, KAFKA_PYTHON, cluster_of
 from eventing.kafka.port import Broker, CommittedOffset, ConsumerOptions, TopicPartition
 from eventing.kafka.security import Security
 from functions.stream import input as module
@@ -114,7 +114,6 @@ def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     return str(request.param)
 
 
-@pytest.mark.usefixtures("client")
 async def test_records_that_were_removed_before_they_were_read_are_counted(stream: Stream, caplog: pytest.LogCaptureFixture) -> None:
     stream.publish(range(10))
     stream.commit(2)
@@ -125,7 +124,6 @@ async def test_records_that_were_removed_before_they_were_read_are_counted(strea
     assert error.startswith(f"partition 0 of {stream.settings.input}: 5 records from offset 2 on were removed before they were read;")
 
 
-@pytest.mark.usefixtures("client")
 async def test_topic_that_was_recreated_is_read_from_its_start(stream: Stream, caplog: pytest.LogCaptureFixture) -> None:
     stream.publish(range(5))
     stream.commit(10)  # Apache Kafka forgets it with the topic; a mirror of the group's offsets does not
@@ -182,7 +180,7 @@ async def test_input_topic_that_may_not_be_seen_ends_the_worker(stream: Stream, 
         await stream.run(lambda: False)
 
 
-@pytest.mark.parametrize("kind", ["topic", "group"])
+@pytest.mark.parametrize(("client", "kind"), [(KAFKA_PYTHON, "topic"), (CONFLUENT, "group")], indirect=["client"])
 @pytest.mark.usefixtures("client")
 async def test_worker_without_a_right_to_read_says_which_and_waits_for_it(stream: Stream, apache: Apache, kind: str) -> None:
     resource, name = (ResourceType.TOPIC, stream.settings.input) if kind == "topic" else (ResourceType.GROUP, stream.settings.group)
