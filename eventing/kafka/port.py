@@ -58,7 +58,7 @@ class ConsumedRecord(Record, Protocol):
 
 
 class RebalanceListener(Protocol):
-    """Callbacks for the changes of a consumer's assignment.
+    """Callbacks for the changes of a consumer's assignment: each is of the partitions that it names, and of no others.
 
     They run within a poll or the close, perhaps on a thread of the client; it may send no heartbeats meanwhile.
     """
@@ -243,6 +243,10 @@ class ConsumerOptions:
     """The `group.instance.id` of a static member."""
     session_timeout_seconds: float | None = None
     max_poll_interval_seconds: float | None = None
+    latest: bool = False
+    """Whether a partition that has lost the next offset goes on behind its latest record, not at its earliest."""
+    cooperative: bool = False
+    """Whether a rebalance leaves a member the partitions that stay with it (KIP-429). All members of a group must agree."""
     max_poll_records: int | None = None
     metadata_max_age_seconds: float | None = None
     """How soon it is noticed that a topic has more partitions."""

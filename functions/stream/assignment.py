@@ -8,7 +8,7 @@ from functions.stream.metrics import Metrics
 from functions.stream.partition import PartitionTracker
 from functions.stream.report import logger
 from functions.stream.settings import StreamSettings
-from functions.stream.writer import Writer
+from functions.stream.writer import ResultWriter
 
 # A partition whose earlier outputs are not written after so long is tried again in the next round.
 _DRAIN_SECONDS = 0.1
@@ -21,7 +21,7 @@ class Assignment:
     """
 
     def __init__(
-        self, settings: StreamSettings, consumer: Input, writer: Writer, commits: CommitStrategy, metrics: Metrics | None = None
+        self, settings: StreamSettings, consumer: Input, writer: ResultWriter, commits: CommitStrategy, metrics: Metrics | None = None
     ) -> None:
         self._settings = settings
         self._input = consumer

@@ -68,16 +68,16 @@ class Intake:
         ready: list[tuple[ConsumedRecord, Decoded]] = []
         while records:
             record = records[0]
-            if codec.is_tombstone(record):
-                found: Decoded = None
-            else:
-                try:
+            found: Decoded = None
+            try:
+                codec.check_headers(record)
+                if not codec.is_tombstone(record):
                     event = self._event(record)
                     if event is None:
                         break
                     found = event if isinstance(event, InvalidEvent) else json.encode(event)
-                except InvalidEvent as error:
-                    found = error
+            except InvalidEvent as error:
+                found = error
             ready.append((records.popleft(), found))
         return ready
 

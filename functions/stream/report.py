@@ -43,6 +43,8 @@ class Tally:
     """Already written by an earlier worker."""
     passed_over: int = 0
     """Tombstones: records without a value, which have no output."""
+    refused: int = 0
+    """Scored, and refused by the reply sink: they became dead letters, too."""
 
     @property
     def finished(self) -> int:
@@ -83,14 +85,16 @@ class Summary:
         events = self._tally.finished - self._logged.finished
         if events:
             tombstones = self._tally.passed_over - self._logged.passed_over
+            refused = self._tally.refused - self._logged.refused
             logger.info(
-                "%d events in %.0f s (%.0f per second): %d scored, %d dead-lettered%s; %d are left",
+                "%d events in %.0f s (%.0f per second): %d scored, %d dead-lettered%s%s; %d are left",
                 events,
                 now - self._logged_at,
                 events / (now - self._logged_at),
                 self._tally.scored - self._logged.scored,
                 self._tally.dead_lettered - self._logged.dead_lettered,
                 f", {tombstones} tombstones passed over" if tombstones else "",
+                f", {refused} replies refused by the reply sink" if refused else "",
                 lag,
             )
         self._logged, self._logged_at = replace(self._tally), now

@@ -302,6 +302,8 @@ def test_changed_card_keeps_the_former_config_map(render: Render) -> None:
             "streamKedaSeconds adds a trigger to streamKeda, which is not enabled: set streamKeda.enabled=true as well.",
         ),
         ({"canary": {}}, "additional properties 'canary' not allowed"),
+        ({"streams": {"flights": {"output": ""}}}, "streams.flights has neither output nor reply: set the topic for scores, or the URL"),
+        ({"streams": {"flights": {"reply": "broker"}}}, "at '/streams/flights/reply': 'broker' does not match pattern"),
         ({"streams": {"flights": {"model": "prices"}}}, "streams.flights.model is prices, which is not in models: add it there"),
         (
             {"batch": {"activeDeadlineSeconds": 0}},
@@ -351,6 +353,16 @@ def test_ambiguous_yaml_scalars_stay_strings(render: Render) -> None:
     assert (environ["TIDEGATE_STREAM_DEADLETTER"], environ["TIDEGATE_BOOTSTRAP_SERVERS"]) == ("0x1F", "[::1]:9092")
     trigger = objects["ScaledObject", "stream-flights"]["spec"]["triggers"][0]["metadata"]
     assert (trigger["topic"], trigger["bootstrapServers"]) == ("2024", "[::1]:9092")
+
+
+@pytest.mark.parametrize("output", ["flights.scored", ""])
+def test_scores_are_posted_to_a_broker(render: Render, output: str) -> None:
+    url = "http://kafka-broker-ingress.knative-eventing.svc.cluster.local/default/tidegate"
+    objects = render({"streams": {"flights": {"output": output, "reply": url}}})
+    container = objects["Deployment", "stream-flights"]["spec"]["template"]["spec"]["containers"][0]
+    environ = {variable["name"]: variable.get("value") for variable in container["env"]}
+    assert environ["TIDEGATE_STREAM_REPLY_SINK"] == url
+    assert environ.get("TIDEGATE_STREAM_OUTPUT") == (output or None)
 
 
 def test_topic_name_is_converted_to_an_object_name(render: Render) -> None:

@@ -34,6 +34,8 @@ class Member(Protocol):
         """The rebalance for which it has given up its partitions."""
         ...
 
+    def assignment(self) -> set[TopicPartition]: ...
+
 
 @dataclass(slots=True)
 class Group:
