@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
@@ -17,7 +17,7 @@ from eventing.kafka.security import Security
 _LEAST_SECONDS = 0.001
 
 
-class Order(Enum):
+class Order(StrEnum):
     """Within what the order of events is kept."""
 
     KEY = "key"
