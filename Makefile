@@ -10,7 +10,7 @@ FUNCTION ?= flights
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup engines azurite demo demo-rollback train images pin-base test e2e e2e-lite lint format types docs bench bench-batch compare loadtest lock clean
+.PHONY: help setup engines azurite demo demo-rollback train images pin-base test e2e e2e-lite lint format types docs bench bench-batch compare loadtest chaos chaos-planted lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z2-]*:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,12 @@ compare: $(VENV)/.dev ## Compare with MLServer and KServe (installs both; minute
 
 loadtest: $(VENV)/.dev functions/flights/models ## Load-test a gateway: a burst from zero, a steady load
 	$(BIN)/python -m loadtest burst steady $(ARGS)
+
+chaos: $(VENV)/.dev ## Disturb a stream on three brokers, and check what it wrote (ARGS="--seed N --client confluent --runs N")
+	$(BIN)/python -m loadtest.chaos $(ARGS)
+
+chaos-planted: $(VENV)/.dev ## Show that `make chaos` finds bugs: one planted into the worker at a time (minutes)
+	$(BIN)/python -m tests.loadtest.chaos.planting $(ARGS)
 
 lock: $(VENV)/.dev ## Pin the versions of packages (ARGS=--upgrade for newer ones)
 	BIN=$(BIN) requirements/lock.sh $(ARGS)

@@ -19,6 +19,10 @@ logger = logging.getLogger("tidegate.kafka")
 
 Address = tuple[str, int]
 
+RECONNECT_SECONDS = 2.0
+"""The longest wait of a client before it connects again to a broker that was away. The libraries' own are 10 and 30 s:
+as long as that, records would wait for a broker that is back."""
+
 _SERVERS = "TIDEGATE_BOOTSTRAP_SERVERS"
 # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and _IP_ADDRESS_MISMATCH.
 _OTHER_NAME = {62, 64}

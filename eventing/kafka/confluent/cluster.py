@@ -125,7 +125,11 @@ class ConfluentCluster:
     def _made(self, make: Callable[[dict[str, Any]], Any], options: dict[str, Any], address: Address) -> Any:
         """Make a client and wait until a broker has answered it."""
         broker, rejection = self._broker, Rejection()
-        servers = {"bootstrap.servers": broker.bootstrap_servers, "error_cb": rejection.note}
+        servers = {
+            "bootstrap.servers": broker.bootstrap_servers,
+            "error_cb": rejection.note,
+            "reconnect.backoff.max.ms": _milliseconds(access.RECONNECT_SECONDS),
+        }
         try:
             client = make({**servers, **_SILENT, **security_options(broker.security), **options})
         except (KafkaException, ValueError) as error:

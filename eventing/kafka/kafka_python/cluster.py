@@ -83,6 +83,7 @@ class KafkaCluster:
                 bootstrap_servers=broker.bootstrap_servers.split(","),
                 api_version=broker.api_version,
                 bootstrap_timeout_ms=_milliseconds(_BOOTSTRAP_SECONDS),
+                reconnect_backoff_max_ms=_milliseconds(access.RECONNECT_SECONDS),
                 **security_options(broker.security),
                 **options,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from kafka import TopicPartition as ClientPartition
@@ -11,6 +11,7 @@ from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 from kafka.errors import KafkaError
 from kafka.structs import MemberState, OffsetAndMetadata
 
+from eventing.kafka.errors import RequestTimedOut
 from eventing.kafka.kafka_python import fetcher
 from eventing.kafka.kafka_python.assignors import CooperativeAssignor
 from eventing.kafka.kafka_python.errors import translate_errors
@@ -72,12 +73,22 @@ class ConsumerAdapter:
             return set(self._client.partitions_for_topic(topic) or ())
 
     def beginning_offsets(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        with translate_errors():
-            return _offsets_from_client(self._client.beginning_offsets(_to_client(partitions)))
+        return self._offsets(self._client.beginning_offsets, partitions, None)
 
     def end_offsets(self, partitions: Collection[TopicPartition], timeout_seconds: float | None = None) -> dict[TopicPartition, int]:
-        with translate_errors():
-            return _offsets_from_client(self._client.end_offsets(_to_client(partitions), timeout_ms=_milliseconds(timeout_seconds)))
+        return self._offsets(self._client.end_offsets, partitions, timeout_seconds)
+
+    def _offsets(
+        self, read: Callable[..., Mapping[Any, int]], partitions: Collection[TopicPartition], timeout_seconds: float | None
+    ) -> dict[TopicPartition, int]:
+        try:
+            with translate_errors():
+                return _offsets_from_client(read(_to_client(partitions), timeout_ms=_milliseconds(timeout_seconds)))
+        except KeyError as missing:
+            # A partition that was added just now, and that not every broker knows yet: the client leaves it out of what
+            # it looks up afterwards.
+            topic, partition = missing.args[0]
+            raise RequestTimedOut(f"the brokers do not know partition {partition} of {topic} yet", remedy="retry in some seconds") from None
 
     def offsets_for_times(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None]:
         with translate_errors():

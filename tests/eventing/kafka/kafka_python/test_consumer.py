@@ -11,8 +11,9 @@ from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 from kafka.structs import OffsetAndMetadata
 from kafka.structs import TopicPartition as ClientPartition
 
+from eventing.kafka.errors import RequestTimedOut
 from eventing.kafka.kafka_python.assignors import CooperativeAssignor, MigratingAssignor
-from eventing.kafka.kafka_python.consumer import _Listener
+from eventing.kafka.kafka_python.consumer import ConsumerAdapter, _Listener
 from eventing.kafka.port import CommittedOffset, Offsets, TopicPartition
 
 
@@ -73,3 +74,22 @@ def test_eager_member_claims_nothing_by_the_cooperative_strategy() -> None:
     strategy = MigratingAssignor()
     assigned(strategy)
     assert owned(strategy) == []
+
+
+class Forgetful:
+    """Looks up a partition that was added just now as kafka-python does."""
+
+    def end_offsets(self, partitions: list[Any], timeout_ms: int | None) -> dict[Any, int]:
+        found: dict[Any, int] = {ClientPartition("in", 0): 5}
+        return {partition: found[partition] for partition in partitions}
+
+    beginning_offsets = end_offsets
+
+
+def test_a_partition_that_the_brokers_do_not_know_yet_is_an_error_of_the_port() -> None:
+    consumer, known, new = ConsumerAdapter(Forgetful()), TopicPartition("in", 0), TopicPartition("in", 12)
+    assert consumer.end_offsets([known]) == {known: 5}
+    with pytest.raises(RequestTimedOut, match="partition 12 of in"):
+        consumer.end_offsets([known, new], 1.0)
+    with pytest.raises(RequestTimedOut):
+        consumer.beginning_offsets([new])
