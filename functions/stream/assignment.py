@@ -43,25 +43,27 @@ class Assignment:
 
     async def take_up(self) -> None:
         """Recover the new partitions and seek to their positions. Raises KafkaError; the next call goes on."""
-        for partition in sorted(self._new):
-            # Outputs that this process sent in an earlier assignment must be written before they can be recovered.
-            if not await self._writer.drain({partition}, _DRAIN_SECONDS):
-                continue
-            tracker = await self._commits.take_up(partition)
-            if partition not in self._new:
-                continue
-            self.trackers[partition] = tracker
-            # Before the first commit, the successor of a killed worker could not recover what it wrote.
-            await self._commits.commit([tracker])
+        # Outputs that this process sent in an earlier assignment must be written before they can be recovered.
+        ready = [partition for partition in sorted(self._new) if await self._writer.drain({partition}, _DRAIN_SECONDS)]
+        if not ready:
+            return
+        found = await self._commits.take_up(ready)
+        taken_up = {partition: tracker for partition, tracker in found.items() if partition in self._new}
+        self.trackers |= taken_up
+        # Before the first commit, the successor of a killed worker could not recover what it wrote.
+        await self._commits.commit(taken_up.values())
+        for partition, tracker in taken_up.items():
+            if self.trackers.get(partition) is not tracker:
+                continue  # it was revoked meanwhile
             await self._input.seek(partition, tracker.position)
             self._new.discard(partition)
             self.taken_up += 1
             logger.info(
-                "partition %d of %s is taken up at offset %d; %d records beyond it are already written",
+                "partition %d of %s is taken up at offset %d; %d records beyond it are finished already",
                 partition,
                 self._settings.input,
                 tracker.position,
-                tracker.written,
+                tracker.known,
             )
 
     def update_pauses(self) -> None:

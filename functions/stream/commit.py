@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
-from eventing.kafka.port import Cluster, CommittedOffset, TopicPartition
+from eventing.kafka.port import Cluster, CommittedOffset
 from functions.stream import recovery
+from functions.stream.checkpoint import MOST_BYTES, Checkpoint
 from functions.stream.partition import PartitionTracker
-from functions.stream.recovery import Checkpoint
-from functions.stream.settings import StreamSettings
+from functions.stream.recovery import Committed
+from functions.stream.settings import Order, StreamSettings
 
 Commits = Mapping[int, CommittedOffset]
 """Offsets to commit, by partition of the input topic."""
@@ -39,12 +40,12 @@ class CommitStrategy(Protocol):
         """Whether `take_up` is at work."""
         ...
 
-    async def take_up(self, partition: int) -> PartitionTracker:
-        """Return a tracker from the group's position on, which knows what was written beyond it."""
+    async def take_up(self, partitions: Collection[int]) -> dict[int, PartitionTracker]:
+        """Return trackers from the group's positions on, which know what was written beyond them."""
         ...
 
     async def commit(self, trackers: Iterable[PartitionTracker]) -> None:
-        """Commit the positions that have moved since their last commit."""
+        """Commit what has moved since its last commit."""
         ...
 
     def release(self, trackers: Iterable[PartitionTracker]) -> Commits:
@@ -69,38 +70,53 @@ class CheckpointCommits:
     def recovering(self) -> bool:
         return self._recovering
 
-    async def take_up(self, partition: int) -> PartitionTracker:
-        """Return a tracker.
+    async def take_up(self, partitions: Collection[int]) -> dict[int, PartitionTracker]:
+        """Return trackers.
 
-        Without a checkpoint of a worker it counts as not committed, so that the next commit writes one.
+        Without a checkpoint of a worker they count as not committed, so that the next commit writes one.
         """
-        found = await self._offsets.committed(partition)
-        position = await self._offsets.start_of(partition) if found is None else found.offset
-        checkpoint = None if found is None else Checkpoint.from_text(found.metadata)
-        source = TopicPartition(self._settings.input, partition)
+        found = {partition: await self._offsets.committed(partition) for partition in partitions}
+        committed = {partition: await self._committed(partition, offset) for partition, offset in found.items()}
         self._recovering = True
         try:
-            state = await asyncio.to_thread(
-                recovery.recover, self._cluster, self._settings.group, source, position, self._targets(partition), checkpoint
+            recovered = await asyncio.to_thread(
+                recovery.recover, self._cluster, self._settings.group, self._settings.input, committed, self._targets
             )
         finally:
             self._recovering = False
-        committed = None if checkpoint is None else position
-        return PartitionTracker(partition, position, state.checkpoint, state.written, committed=committed)
+        return {
+            partition: PartitionTracker(
+                partition,
+                committed[partition].position,
+                checkpoint,
+                by_key=self._settings.order is Order.KEY,
+                committed=found[partition] if committed[partition].checkpoint is not None else None,
+            )
+            for partition, checkpoint in recovered.items()
+        }
+
+    async def _committed(self, partition: int, offset: CommittedOffset | None) -> Committed:
+        if offset is None:
+            return Committed(await self._offsets.start_of(partition), None)
+        return Committed(offset.offset, Checkpoint.from_text(offset.metadata, offset.offset))
 
     async def commit(self, trackers: Iterable[PartitionTracker]) -> None:
-        moved = {tracker: tracker.position for tracker in trackers if tracker.position != tracker.committed}
-        if not moved:
+        due = self._due(trackers)
+        if not due:
             return
-        await self._offsets.commit(self.release(moved))
+        await self._offsets.commit({tracker.partition: offset for tracker, offset in due.items()})
         now = time.monotonic()
-        for tracker, position in moved.items():
-            tracker.committed = position
-            tracker.moved_at = now
+        for tracker, offset in due.items():
+            if tracker.committed is None or tracker.committed.offset != offset.offset:
+                tracker.moved_at = now
+            tracker.committed = offset
 
     def release(self, trackers: Iterable[PartitionTracker]) -> Commits:
+        return {tracker.partition: offset for tracker, offset in self._due(trackers).items()}
+
+    def _due(self, trackers: Iterable[PartitionTracker]) -> dict[PartitionTracker, CommittedOffset]:
+        offsets = {tracker: tracker.commit() for tracker in trackers}
+        # A checkpoint without room for all that is finished waits: the outputs since the last one show it as well.
         return {
-            tracker.partition: CommittedOffset(tracker.position, tracker.checkpoint.to_text())
-            for tracker in trackers
-            if tracker.position != tracker.committed
+            tracker: offset for tracker, offset in offsets.items() if offset != tracker.committed and len(offset.metadata) <= MOST_BYTES
         }

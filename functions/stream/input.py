@@ -15,6 +15,8 @@ Result = TypeVar("Result")
 
 # With a longer time-out, a call to an unreachable broker would hold up the polls, and a stop.
 _CALL_SECONDS = 5.0
+# How soon partitions that are added to the topic are read.
+_METADATA_SECONDS = 10.0
 
 
 class Owner(Protocol):
@@ -109,6 +111,7 @@ class Input:
                 # Polls never wait for the model, so this can be short: a lost request to join is waited for 5 s longer.
                 max_poll_interval_seconds=25.0,
                 max_poll_records=4 * settings.batch_size,
+                metadata_max_age_seconds=_METADATA_SECONDS,
             )
         )
         consumer.subscribe(settings.input, _Listener(self._loop, owner, settings.session_timeout_seconds / 2))

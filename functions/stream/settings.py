@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
@@ -14,6 +15,13 @@ from eventing.kafka.security import Security
 
 # No duration may be zero; a millisecond is the clients' unit.
 _LEAST_SECONDS = 0.001
+
+
+class Order(Enum):
+    """Within what the order of events is kept."""
+
+    KEY = "key"
+    PARTITION = "partition"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +101,15 @@ class StreamSettings:
     """TIDEGATE_STREAM_BATCH_SIZE, events: with more, only the client costs time; a batch of 256 stays far below the
     sink's limit."""
 
+    order: Order = Order.KEY
+    """TIDEGATE_STREAM_ORDER: `key` keeps the order of each key, and a retried event holds only those of its key;
+    `partition` keeps that of the whole partition, also of records without a key."""
+
     in_flight: int = 4
-    """TIDEGATE_STREAM_IN_FLIGHT, batches: hides the sink's latency; more than 4 gained nothing in measurements."""
+    """TIDEGATE_STREAM_IN_FLIGHT, batches: how many calls are open once the sink has answered one; hides its latency."""
+
+    max_in_flight: int = 16
+    """TIDEGATE_STREAM_MAX_IN_FLIGHT, batches: up to how many that grows, as long as throughput grows with it."""
 
     linger_seconds: float = 0.005
     """TIDEGATE_STREAM_LINGER_SECONDS: how long an output may wait for others to share its produce request."""
@@ -117,6 +132,11 @@ class StreamSettings:
     stop_seconds: float = 20.0
     """TIDEGATE_STREAM_STOP_SECONDS: how long a stop waits for events in flight; of the 30 s that Kubernetes grants, 10
     are left for the last writes and the exit of the process."""
+
+    @property
+    def most_in_flight(self) -> int:
+        """The most calls that are open at a time."""
+        return max(self.in_flight, self.max_in_flight)
 
     @property
     def backlog(self) -> int:
@@ -144,7 +164,9 @@ class StreamSettings:
             port=integer(environ, "PORT", cls.port, most=65_535),
             instance=environ.get("TIDEGATE_STREAM_INSTANCE") or None,
             batch_size=integer(environ, "TIDEGATE_STREAM_BATCH_SIZE", cls.batch_size, least=1),
+            order=_order(environ, "TIDEGATE_STREAM_ORDER", cls.order),
             in_flight=integer(environ, "TIDEGATE_STREAM_IN_FLIGHT", cls.in_flight, least=1),
+            max_in_flight=integer(environ, "TIDEGATE_STREAM_MAX_IN_FLIGHT", cls.max_in_flight, least=1),
             linger_seconds=number(environ, "TIDEGATE_STREAM_LINGER_SECONDS", cls.linger_seconds, least=_LEAST_SECONDS),
             request_timeout_seconds=number(
                 environ, "TIDEGATE_STREAM_REQUEST_TIMEOUT_SECONDS", cls.request_timeout_seconds, least=_LEAST_SECONDS
@@ -177,6 +199,14 @@ def _url(environ: Environ, name: str) -> str:
             remedy="set one such as http://router.localhost:8080/models/flights",
         )
     return value
+
+
+def _order(environ: Environ, name: str, default: Order) -> Order:
+    value = environ.get(name) or default.value
+    try:
+        return Order(value)
+    except ValueError:
+        raise InvalidSetting(f"{name} is {value!r}", remedy="set key or partition") from None
 
 
 def _version(environ: Environ, name: str) -> tuple[int, ...] | None:

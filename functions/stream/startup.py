@@ -36,7 +36,7 @@ async def run(settings: StreamSettings, stop: asyncio.Event, health: Health | No
     health, cluster = health or Health(), cluster or cluster_of(settings.broker)
     async with contextlib.AsyncExitStack() as stack:
         session = await stack.enter_async_context(
-            http_client.session(timeout_seconds=settings.request_timeout_seconds, connections=settings.in_flight, raw=True)
+            http_client.session(timeout_seconds=settings.request_timeout_seconds, connections=settings.most_in_flight, raw=True)
         )
         schemas = None if settings.registry is None else await stack.enter_async_context(_schemas(settings.registry))
         health.unready = "a topic is missing."

@@ -21,7 +21,7 @@ from functions.stream.guard import Guard
 from functions.stream.health import Health
 from functions.stream.input import Input
 from functions.stream.intake import Decoded, Intake
-from functions.stream.partition import PartitionTracker
+from functions.stream.partition import PartitionTracker, PendingRecord
 from functions.stream.report import LogThrottle, Summary, Tally, logger
 from functions.stream.schemas import Schemas
 from functions.stream.settings import StreamSettings
@@ -136,6 +136,9 @@ class Worker:
                 self._intake.add(assignment.trackers[partition], batch)
         for tracker, decoded in self._intake.decoded():
             self._accept(tracker, decoded)
+        for tracker in assignment.trackers.values():
+            if tracker.is_held:
+                self._write(tracker)
         if time.monotonic() - self._committed_at >= self._settings.commit_seconds:
             self._committed_at = time.monotonic()
             await self._commits.commit(list(assignment.trackers.values()))
@@ -150,34 +153,38 @@ class Worker:
     def _accept(self, tracker: PartitionTracker, records: Sequence[tuple[ConsumedRecord, Decoded]]) -> None:
         if not len(tracker):
             tracker.moved_at = time.monotonic()
-        dispatched = []
+        resolved: list[PendingRecord] = []
+        posted: list[PendingRecord] = []
         for record, decoded in records:
-            pending = tracker.add(record)
-            if pending.output is not None:
-                self._tally.skipped += 1
-            elif decoded is None:
-                pending.passed_over = True
+            if decoded is None:
+                tracker.pass_over(record)
                 self._tally.passed_over += 1
+            elif (pending := tracker.add(record)) is None:
+                self._tally.skipped += 1
             elif isinstance(decoded, InvalidEvent):
                 pending.result = Rejection(Problem(400, "invalid event", str(decoded), {"model": self._settings.model}), 0)
+                resolved.append(pending)
             else:
                 pending.event = decoded
-                dispatched.append(pending)
-        self._write(tracker)
-        self._dispatcher.add(dispatched)
+                if not pending.waits:
+                    posted.append(pending)
+        self._dispatcher.add(posted)
+        self._write(tracker, resolved)
 
-    def _write(self, tracker: PartitionTracker) -> None:
-        ready = tracker.take()
-        if not ready:
+    def _write(self, tracker: PartitionTracker, resolved: Sequence[PendingRecord] = ()) -> None:
+        """Write the results that may be written now that these records have theirs, and post those that waited."""
+        turn = tracker.take(resolved)
+        self._dispatcher.add(turn.posted)
+        if not turn.written:
             return
         try:
-            self._writer.write(tracker, ready)
+            self._writer.write(tracker, turn.written)
         except WriteFailed as error:
             self._fail(error)
         else:
-            scored = sum(isinstance(pending.result, Event) for pending in ready)
+            scored = sum(isinstance(pending.result, Event) for pending in turn.written)
             self._tally.scored += scored
-            self._tally.dead_lettered += len(ready) - scored
+            self._tally.dead_lettered += len(turn.written) - scored
 
     async def _report(self) -> None:
         positions = {number: tracker.position for number, tracker in self._assignment.trackers.items()}

@@ -14,7 +14,6 @@ from eventing.kafka.errors import KafkaError, RecordTooLarge
 from eventing.kafka.port import Delivery, Producer
 from eventing.reply import Problem
 from functions.stream.partition import PartitionTracker, PendingRecord
-from functions.stream.recovery import OutputOffset
 from functions.stream.settings import StreamSettings
 from functions.stream.topics import Topics
 
@@ -47,7 +46,7 @@ class Writer:
         return {topic: partition % count for topic, count in self._topics.partitions.items()}
 
     def write(self, tracker: PartitionTracker, records: list[PendingRecord]) -> None:
-        """Send the results of these records; their outputs are set once the broker has acknowledged them.
+        """Send the results of these records, which are finished once the broker has acknowledged them.
 
         Raises WriteFailed.
         """
@@ -137,14 +136,16 @@ class Writer:
 
     def _acknowledge(self, acknowledged: asyncio.Future[None], topic: str, group: list[PendingRecord]) -> None:
         tracker = self._waiting.pop(acknowledged)
-        target = self.targets(tracker.partition)[topic]
-        for pending in group:
+        last = -1
+        for number, pending in enumerate(group):
             delivery = pending.delivery
             if delivery is None or (offset := delivery.offset) is None:
                 self._failed(_refused(topic, _reason(delivery)))
+                group = group[:number]
                 break
-            pending.output = OutputOffset(topic, target, offset)
-        tracker.advance()
+            last = max(last, offset)
+        tracker.acknowledge(topic, self.targets(tracker.partition)[topic], last)
+        tracker.finish(group)
         acknowledged.set_result(None)
 
 

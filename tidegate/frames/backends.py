@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from common.adaptive_limit import AdaptiveLimit
 from common.http_client import session
 from functions.batch.client import Client, Exchange
 from functions.batch.run.gate import Gate
 from functions.batch.run.scoring import model_path
-from functions.batch.run.window import Window
 from functions.batch.settings import BatchLimits
 from functions.batch.signature import Signature, parse
 from tidegate.frames.background import background
@@ -47,7 +47,7 @@ class Service:
 
     async def _open(self, stack: AsyncExitStack) -> Opened:
         opened = await stack.enter_async_context(session(timeout_seconds=self.limits.request_timeout_seconds, raw=True))
-        return Opened(Client(self.url, opened, self.limits.retry), Gate(Window(self.limits.in_flight)))
+        return Opened(Client(self.url, opened, self.limits.retry), Gate(AdaptiveLimit(self.limits.in_flight)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class Artifact:
 
     async def open(self) -> Opened:
         """Return the model of this process, with a gate for each caller: engines run as many as they have cores for."""
-        return Opened(await background().share(self, self._load), Gate(Window(1)))
+        return Opened(await background().share(self, self._load), Gate(AdaptiveLimit(1)))
 
     async def describe(self, model: str, revision: str | None, version: str | None) -> Signature:  # its card is the model's
         """Return the model's inputs and outputs."""

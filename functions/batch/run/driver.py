@@ -10,14 +10,16 @@ from time import monotonic
 
 import pyarrow as pa
 
+from common.adaptive_limit import AdaptiveLimit
 from common.errors import TidegateError
 from common.http_client import session
+from common.room import Room
 from functions.batch.client import Client
 from functions.batch.request import BatchRequest
 from functions.batch.run import models, rejects
 from functions.batch.run.events import Notifier
 from functions.batch.run.flow import Flow
-from functions.batch.run.gate import Gate, Room
+from functions.batch.run.gate import Gate
 from functions.batch.run.manifest import Header, Manifest, ModelInfo
 from functions.batch.run.memory import data_bytes
 from functions.batch.run.opening import check_output, header_of
@@ -28,7 +30,6 @@ from functions.batch.run.progress import Progress, Summary
 from functions.batch.run.publish import publish, remove_rest
 from functions.batch.run.rejects import Rejects
 from functions.batch.run.scoring import Scored, Scorer
-from functions.batch.run.window import Window
 from functions.batch.run.workspace import Workspace, layout_of
 from functions.batch.settings import BatchLimits
 from functions.batch.signature import Signature, inputs_in
@@ -83,7 +84,7 @@ class _Run:
         self._request, self._client, self._notifier = request, client, notifier
         self._limits, self._policy, self._shard = limits, policy, shard
         self._show = progress
-        self._gate = Gate(Window(limits.in_flight))
+        self._gate = Gate(AdaptiveLimit(limits.in_flight))
         self._started = monotonic()
         self._resumed = self._scored = self._rejected = 0
         self._total: int | None = None

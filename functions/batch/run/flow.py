@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-from functions.batch.run.gate import Room
+from common.room import Room
 from functions.batch.run.pieces import Item, Rows
 from functions.batch.run.scoring import Scored
 from functions.batch.sizes import decoded_bytes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 
 import pytest
 
@@ -57,16 +57,19 @@ class Started:
         trackers = [self.assignment.trackers[partition] for partition in records]
         for partition, batch in records.items():
             for record in batch:
-                self.pending.append(self.assignment.trackers[partition].add(record))
+                pending = self.assignment.trackers[partition].add(record)
+                assert pending is not None
+                self.pending.append(pending)
         return trackers
 
     async def committed(self) -> CommittedOffset | None:
         return self.cluster.consumer(ConsumerOptions(group="g")).committed(TopicPartition("in", 0))
 
     async def finish(self, tracker: PartitionTracker, count: int) -> None:
-        for _ in range(count):
-            self.pending.popleft().result = Rejection(Problem(400, "invalid event", "broken."), 1)
-        self.writer.write(tracker, tracker.take())
+        resolved = [self.pending.popleft() for _ in range(count)]
+        for pending in resolved:
+            pending.result = Rejection(Problem(400, "invalid event", "broken."), 1)
+        self.writer.write(tracker, tracker.take(resolved).written)
         assert await self.writer.drain({tracker.partition}, 5.0)
 
 
@@ -96,10 +99,10 @@ async def test_new_partition_is_read_after_it_is_recovered_and_committed(started
 async def test_partition_revoked_during_its_recovery_is_not_taken_up(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     take_up = started.commits.take_up
 
-    async def revoked_meanwhile(partition: int) -> PartitionTracker:
-        tracker = await take_up(partition)
-        started.assignment.lost({partition})
-        return tracker
+    async def revoked_meanwhile(partitions: Collection[int]) -> dict[int, PartitionTracker]:
+        trackers = await take_up(partitions)
+        started.assignment.lost(set(partitions))
+        return trackers
 
     monkeypatch.setattr(started.commits, "take_up", revoked_meanwhile)
     await started.assignment.take_up()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -8,10 +10,11 @@ from eventing.codecs.kafka import Message
 from eventing.kafka.errors import CommitRefused
 from eventing.kafka.fake.cluster import FakeCluster
 from eventing.kafka.port import Broker, CommittedOffset
+from functions.stream.checkpoint import MOST_BYTES, Checkpoint, Position
 from functions.stream.commit import CheckpointCommits, Commits
 from functions.stream.partition import PartitionTracker
-from functions.stream.recovery import Checkpoint, OutputOffset, Position
 from functions.stream.settings import StreamSettings
+from functions.stream.window import Span
 
 SETTINGS = StreamSettings(
     broker=Broker("unused:9092"), input="in", output="out", deadletter="dead", group="g", model="m", sink="http://sink/models/m"
@@ -49,33 +52,39 @@ def commits_of(offsets: Offsets) -> CheckpointCommits:
 
 
 def tracker_at(position: int, committed: int | None) -> PartitionTracker:
-    return PartitionTracker(0, position, CHECKPOINT, {}, committed=committed)
+    known = None if committed is None else CommittedOffset(committed, CHECKPOINT.to_text(committed))
+    return PartitionTracker(0, position, CHECKPOINT, committed=known)
 
 
 async def test_new_partition_starts_at_its_first_record_and_is_committed() -> None:
     offsets = Offsets()
     commits = commits_of(offsets)
-    tracker = await commits.take_up(0)
-    assert (tracker.position, tracker.written) == (4, 0)
+    tracker = (await commits.take_up([0]))[0]
+    assert (tracker.position, tracker.known) == (4, 0)
     await commits.commit([tracker])
     # Without a commit, a successor could not recover what this worker wrote: the checkpoint is the end of each topic.
-    assert offsets.commits == [{0: CommittedOffset(4, Checkpoint({"out": Position(0, 5), "dead": Position(0, 0)}).to_text())}]
+    assert offsets.commits == [{0: CommittedOffset(4, Checkpoint({"out": Position(0, 5), "dead": Position(0, 0)}).to_text(4))}]
 
 
-async def test_known_partition_skips_what_was_written_and_is_not_committed_again() -> None:
-    offsets = Offsets(p0=CommittedOffset(3, CHECKPOINT.to_text()))
+async def test_known_partition_skips_what_was_written_and_commits_that_once() -> None:
+    offsets = Offsets(p0=CommittedOffset(3, CHECKPOINT.to_text(3)))
     commits = commits_of(offsets)
-    tracker = await commits.take_up(0)
-    assert (tracker.position, tracker.written, tracker.checkpoint) == (3, 2, CHECKPOINT)
+    tracker = (await commits.take_up([0]))[0]
+    assert (tracker.position, tracker.known) == (3, 2)
     await commits.commit([tracker])
-    assert offsets.commits == []
+    await commits.commit([tracker])
+    expected = Checkpoint({"out": Position(0, 5), "dead": Position(0, 0)}, (Span(3, 5),))
+    assert offsets.commits == [{0: CommittedOffset(3, expected.to_text(3))}]
+    # The next worker knows them without reading the outputs again.
+    offsets.found[0] = offsets.commits[0][0]
+    assert (await commits_of(offsets).take_up([0]))[0].known == 2
 
 
 async def test_offset_that_was_reset_by_hand_is_scored_again_and_committed() -> None:
     offsets = Offsets(p0=CommittedOffset(1, "by hand"))
     commits = commits_of(offsets)
-    tracker = await commits.take_up(0)
-    assert (tracker.position, tracker.written) == (1, 0)
+    tracker = (await commits.take_up([0]))[0]
+    assert (tracker.position, tracker.known) == (1, 0)
     await commits.commit([tracker])
     assert offsets.commits[0][0].offset == 1
 
@@ -86,16 +95,40 @@ async def test_only_moved_positions_are_committed_and_each_once() -> None:
     moved, still = tracker_at(7, 3), tracker_at(3, 3)
     await commits.commit([moved, still])
     await commits.commit([moved, still])
-    assert offsets.commits == [{0: CommittedOffset(7, CHECKPOINT.to_text())}]
+    assert offsets.commits == [{0: CommittedOffset(7, CHECKPOINT.to_text(7))}]
+
+
+async def test_what_is_finished_beyond_a_position_is_committed_though_that_does_not_move() -> None:
+    offsets = Offsets()
+    commits = commits_of(offsets)
+    tracker = tracker_at(3, 3)
+    records = [tracker.add(_Record(3)), tracker.add(_Record(4))]
+    await commits.commit([tracker])
+    assert offsets.commits == []
+    tracker.finish([pending for pending in records[1:] if pending is not None])
+    await commits.commit([tracker])
+    (commit,) = offsets.commits
+    assert (commit[0].offset, Checkpoint.from_text(commit[0].metadata, 3)) == (3, Checkpoint(CHECKPOINT.positions, (Span(4, 5),)))
+
+
+async def test_checkpoint_without_room_for_all_that_is_finished_waits() -> None:
+    offsets = Offsets()
+    commits = commits_of(offsets)
+    numbers = random.Random(3)  # noqa: S311 not for secrets
+    places = sorted(numbers.sample(range(10**9), 2 * MOST_BYTES))
+    tracker = PartitionTracker(0, 0, Checkpoint({}, tuple(Span(place, place + 1) for place in places)))
+    await commits.commit([tracker, tracker_at(7, 3)])
+    assert offsets.commits == [{0: CommittedOffset(7, CHECKPOINT.to_text(7))}]
+    assert tracker.committed is None
 
 
 async def test_position_that_moves_during_a_commit_is_committed_by_the_next() -> None:
     offsets = Offsets()
     commits = commits_of(offsets)
     tracker = tracker_at(7, 3)
-    offsets.during = lambda: setattr(tracker, "position", 8)
+    offsets.during = lambda: tracker.pass_over(_Record(7))
     await commits.commit([tracker])
-    assert (tracker.committed, offsets.commits[0][0].offset) == (7, 7)
+    assert offsets.commits[0][0].offset == 7
     await commits.commit([tracker])
     assert offsets.commits[1][0].offset == 8
 
@@ -109,26 +142,21 @@ async def test_refused_commit_is_due_again() -> None:
     tracker = tracker_at(7, 3)
     with pytest.raises(CommitRefused):
         await commits_of(offsets).commit([tracker])
-    assert tracker.committed == 3
+    assert tracker.committed is not None
+    assert tracker.committed.offset == 3
 
 
 def test_released_partition_is_committed_only_if_it_moved() -> None:
     commits = commits_of(Offsets())
-    tracker = tracker_at(7, 3)
-    tracker.advance()
-    assert commits.release([tracker]) == {0: CommittedOffset(7, CHECKPOINT.to_text())}
+    assert commits.release([tracker_at(7, 3)]) == {0: CommittedOffset(7, CHECKPOINT.to_text(7))}
     assert commits.release([tracker_at(7, 7)]) == {}
 
 
-def test_checkpoint_of_a_commit_follows_the_outputs() -> None:
-    tracker = tracker_at(3, 3)
-    pending = tracker.add(_Record())
-    pending.output = OutputOffset("out", 0, 9)
-    tracker.advance()
-    found = commits_of(Offsets()).release([tracker])[0]
-    assert (found.offset, Checkpoint.from_text(found.metadata)) == (4, Checkpoint({"out": Position(0, 10), "dead": Position(0, 0)}))
-
-
+@dataclass(frozen=True)
 class _Record:
-    topic, partition, offset, key, value = "in", 0, 3, None, None
-    headers: list[tuple[str, bytes | None]] = []  # noqa: RUF012 never changed
+    offset: int
+    topic: str = "in"
+    partition: int = 0
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: list[tuple[str, bytes | None]] = field(default_factory=list)

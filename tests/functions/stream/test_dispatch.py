@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+import pytest
+
 from eventing.deadletter import Rejection
 from eventing.event import Event
 from eventing.kafka.port import Broker
 from eventing.reply import Problem, completed, failed
+from functions.stream.checkpoint import Checkpoint
 from functions.stream.dispatch import SinkDispatcher
 from functions.stream.partition import PartitionTracker, PendingRecord
-from functions.stream.recovery import Checkpoint
 from functions.stream.settings import StreamSettings
 from functions.stream.sink import Failure, Success
 
@@ -47,16 +49,18 @@ class Sink:
 
     async def post(self, events: list[bytes]) -> Success | Failure:
         self.calls.append(events)
+        await asyncio.sleep(0)  # as any request
         return self.answer(events)
 
 
 async def settle(sink: Sink, count: int, settings: StreamSettings = SETTINGS) -> list[PendingRecord]:
     """Return one pending record for each event, in order, once all have a result."""
-    tracker, done = PartitionTracker(0, 0, Checkpoint({}), {}), asyncio.Event()
-    records = [tracker.add(Record(number)) for number in range(count)]
+    tracker, done = PartitionTracker(0, 0, Checkpoint({})), asyncio.Event()
+    records = [PendingRecord(tracker, Record(number)) for number in range(count)]
     failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def check(_: PartitionTracker) -> None:
+    def check(_: PartitionTracker, resolved: list[PendingRecord]) -> None:
+        assert all(pending.result is not None for pending in resolved)
         if all(pending.result is not None for pending in records):
             done.set()
 
@@ -85,6 +89,56 @@ async def test_event_that_fails_its_batch_is_rejected_alone() -> None:
     assert records[13].result.problem.extensions == {"model": "m"}
 
 
+async def test_event_that_fails_its_batch_is_found_long_before_its_deadline() -> None:
+    def answer(events: list[bytes]) -> Success | Failure:
+        if b"13" not in events:
+            return Success([REPLY] * len(events))
+        # It is refused for good only once it fails alone, which a worker could not wait for.
+        return Failure(Problem(400 if len(events) == 1 else 500, "failed", "boom."))
+
+    assert rejected(await settle(Sink(answer), 256, replace(SETTINGS, retry_seconds=600))) == [13]
+
+
+async def test_event_that_ends_the_function_is_found_while_that_answers_others() -> None:
+    def answer(events: list[bytes]) -> Success | Failure:
+        if b"13" not in events:
+            return Success([REPLY] * len(events))
+        return Failure(Problem(400, "failed", "boom.") if len(events) == 1 else DOWN)
+
+    settings = replace(SETTINGS, retry_seconds=600, batch_size=16)
+    assert rejected(await settle(Sink(answer), 64, settings)) == [13]
+
+
+async def test_batch_is_not_divided_while_the_sink_is_away() -> None:
+    sink = Sink(lambda events: Success([REPLY] * len(events)) if len(sink.calls) > 5 else Failure(Problem(500, "failed", "boom.")))
+    assert rejected(await settle(sink, 64, replace(SETTINGS, retry_seconds=600, batch_size=16))) == []
+    assert {len(call) for call in sink.calls} == {16}
+
+
+async def test_event_that_is_retried_alone_does_not_hold_up_others() -> None:
+    tracker, retried, others = PartitionTracker(0, 0, Checkpoint({})), asyncio.Event(), asyncio.Event()
+
+    def answer(events: list[bytes]) -> Success:
+        if len(sink.calls) == 5:  # fresh events that fail so often would mean that the sink is away
+            retried.set()
+        return Success([failed(REPLY, "m", DOWN) if event == b"0" else REPLY for event in events])
+
+    sink = Sink(answer)
+    records = [PendingRecord(tracker, Record(number)) for number in range(2)]
+    for number, pending in enumerate(records):
+        pending.event = b"%d" % number
+    dispatcher = SinkDispatcher(
+        sink, replace(SETTINGS, retry_seconds=600), resolved=lambda _, found: others.set(), failed=lambda error: pytest.fail(str(error))
+    )
+    dispatcher.start()
+    dispatcher.add(records[:1])
+    await retried.wait()
+    dispatcher.add(records[1:])
+    await asyncio.wait_for(others.wait(), 10)
+    await dispatcher.stop(1)
+    assert records[1].result is REPLY
+
+
 async def test_missing_reply_rejects_only_its_event() -> None:
     records = await settle(Sink(lambda events: Success([REPLY] * (len(events) - (b"7" in events)))), 64)
     assert rejected(records) == [7]
@@ -109,6 +163,11 @@ async def test_only_failing_events_are_rejected_at_the_deadline() -> None:
 async def test_sink_that_recovers_at_the_deadline_loses_nothing() -> None:
     sink = Sink(lambda events: Failure(DOWN) if len(events) > 8 else Success([REPLY] * len(events)))
     assert rejected(await settle(sink, 64)) == []
+
+
+async def test_all_events_are_rejected_once_a_sink_is_away_for_too_long() -> None:
+    sink = Sink(lambda events: Failure(DOWN))
+    assert rejected(await settle(sink, 64, replace(SETTINGS, retry_seconds=0.5, batch_size=32))) == list(range(64))
 
 
 async def test_retry_after_is_limited_to_the_retry_time() -> None:

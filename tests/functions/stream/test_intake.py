@@ -3,15 +3,15 @@ from __future__ import annotations
 import asyncio
 
 from eventing.codecs import registry
+from functions.stream.checkpoint import Checkpoint
 from functions.stream.intake import Intake
 from functions.stream.partition import PartitionTracker
-from functions.stream.recovery import Checkpoint
 from functions.stream.schemas import RegistryUnavailable, Schemas
 from tests.fixtures.deadletters import Record
 
 
 def tracker_of(partition: int) -> PartitionTracker:
-    return PartitionTracker(partition, 0, Checkpoint({}), {})
+    return PartitionTracker(partition, 0, Checkpoint({}))
 
 
 async def test_records_wait_in_order_and_those_of_a_revoked_partition_are_dropped() -> None:

@@ -1,58 +1,32 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from eventing.codecs.kafka import Message
 from eventing.kafka.factory import cluster_of
 from eventing.kafka.fake.cluster import FakeCluster
-from eventing.kafka.port import Cluster, TopicPartition
-from functions.stream.recovery import Checkpoint, OutputOffset, Position, input_offset, recover
+from eventing.kafka.port import Cluster
+from functions.stream.checkpoint import Checkpoint, Position
+from functions.stream.recovery import Committed, input_record, recover
 from functions.stream.settings import StreamSettings
-
-positions = st.builds(Position, st.integers(0, 1000), st.integers(0, 2**62))
-
-
-@given(st.dictionaries(st.text(), positions))
-def test_checkpoint_is_parsed_as_it_was_written(positions: dict[str, Position]) -> None:
-    assert Checkpoint.from_text(Checkpoint(positions).to_text()) == Checkpoint(positions)
-
-
-@pytest.mark.parametrize("text", ["", "by hand", "[]", "{", '{"a": 1}', '{"a": [1]}', '{"a": ["x", "y"]}', "null", "7"])
-def test_metadata_of_another_client_is_no_checkpoint(text: str) -> None:
-    assert Checkpoint.from_text(text) is None
-
-
-def test_checkpoint_only_moves_forward() -> None:
-    checkpoint = Checkpoint({"out": Position(1, 10)})
-    assert checkpoint.advanced(OutputOffset("out", 1, 12)).positions["out"] == Position(1, 13)
-    assert checkpoint.advanced(OutputOffset("out", 1, 4)) == checkpoint
-    # The broker does not report the offset of a record that it had already.
-    assert checkpoint.advanced(OutputOffset("out", 1, -1)) == checkpoint
-
-
-def test_output_elsewhere_moves_no_checkpoint() -> None:
-    checkpoint = Checkpoint({"out": Position(1, 10)})
-    assert checkpoint.advanced(OutputOffset("renamed", 1, 12)) == checkpoint
-    assert checkpoint.advanced(OutputOffset("out", 3, 12)) == checkpoint
+from functions.stream.window import Span
 
 
 @pytest.mark.parametrize(
-    ("headers", "offset"),
+    ("headers", "found"),
     [
-        ([("tidegate_origin", b"in/3/17"), ("tidegate_stream", b"s")], 17),
-        ([("tidegate_origin", b"in/1/1"), ("tidegate_origin", b"in/3/17"), ("tidegate_stream", b"s")], 17),
-        ([("tidegate_origin", b"in/4/17"), ("tidegate_stream", b"s")], None),
+        ([("tidegate_origin", b"in/3/17"), ("tidegate_stream", b"s")], (3, 17)),
+        ([("tidegate_origin", b"in/1/1"), ("tidegate_origin", b"in/3/17"), ("tidegate_stream", b"s")], (3, 17)),
         ([("tidegate_origin", b"other/3/17"), ("tidegate_stream", b"s")], None),
         ([("tidegate_origin", b"in/3/17"), ("tidegate_stream", b"another")], None),
         ([("tidegate_origin", b"in/3/17")], None),
+        ([("tidegate_origin", b"in/3/"), ("tidegate_stream", b"s")], None),
         ([("tidegate_origin", b"not an origin"), ("tidegate_stream", b"s")], None),
         ([], None),
     ],
 )
-def test_input_offset_is_read_from_the_headers(headers: list[tuple[str, bytes | None]], offset: int | None) -> None:
-    assert input_offset(headers, "s", "in", 3) == offset
+def test_input_record_is_read_from_the_headers(headers: list[tuple[str, bytes | None]], found: tuple[int, int] | None) -> None:
+    assert input_record(headers, "s", "in") == found
 
 
 @pytest.fixture(params=["fake", "embedded"])
@@ -72,32 +46,57 @@ def write(cluster: Cluster, settings: StreamSettings) -> None:
     producer.close(5)
 
 
+def recovered(
+    cluster: Cluster, settings: StreamSettings, position: int, targets: dict[str, int], checkpoint: Checkpoint | None
+) -> Checkpoint:
+    """Return the checkpoint of partition 1, which is recovered together with one that has no commit."""
+    committed = {1: Committed(position, checkpoint), 0: Committed(0, None)}
+    found = recover(cluster, "s", settings.input, committed, lambda number: targets if number == 1 else {settings.output: 0})
+    assert found[0].finished == ()
+    return found[1]
+
+
+def offsets(checkpoint: Checkpoint) -> list[int]:
+    return [offset for span in checkpoint.finished for offset in range(*span)]
+
+
 def test_outputs_since_the_checkpoint_are_found(cluster: Cluster, settings: StreamSettings) -> None:
     write(cluster, settings)
-    source, sinks = TopicPartition(settings.input, 1), {settings.output: 1, settings.deadletter: 1}
-    checkpoint = Checkpoint({settings.output: Position(1, 6), settings.deadletter: Position(1, 0)})
+    sinks = {settings.output: 1, settings.deadletter: 1}
+    positions = {settings.output: Position(1, 6), settings.deadletter: Position(1, 0)}
+    ends = {settings.output: Position(1, 19), settings.deadletter: Position(1, 1)}
 
-    past = recover(cluster, "s", source, 9, sinks, checkpoint)
-    assert sorted(past.written) == [9, 11, 13, 15, 17, 19]
-    assert past.written[13] == OutputOffset(settings.deadletter, 1, 0)
-    assert past.checkpoint == checkpoint
+    past = recovered(cluster, settings, 9, sinks, Checkpoint(positions))
+    assert offsets(past) == [9, 11, 13, 15, 17, 19]
+    assert past.positions == ends
 
-    nothing = recover(cluster, "s", source, 20, sinks, checkpoint)
-    assert nothing.written == {}
-    assert nothing.checkpoint == Checkpoint({settings.output: Position(1, 19), settings.deadletter: Position(1, 1)})
-    assert recover(cluster, "s", source, 0, sinks, None) == nothing
+    # What was finished at the commit need not be found.
+    known = recovered(cluster, settings, 9, sinks, Checkpoint(positions, (Span(12, 14), Span(40, 50))))
+    assert offsets(known) == [9, 11, 12, 13, 15, 17, 19, *range(40, 50)]
+
+    nothing = recovered(cluster, settings, 20, sinks, Checkpoint(positions))
+    assert nothing == Checkpoint(ends)
+    assert recovered(cluster, settings, 0, sinks, None) == nothing
 
 
 def test_outputs_in_an_earlier_topic_or_partition_are_found(cluster: Cluster, settings: StreamSettings) -> None:
     write(cluster, settings)
-    source, checkpoint = TopicPartition(settings.input, 1), Checkpoint({settings.output: Position(1, 6), "never.was.there": Position(1, 6)})
+    checkpoint = Checkpoint({settings.output: Position(1, 6), "never.was.there": Position(1, 6)})
     written = [9, 11, 15, 17, 19]
 
-    grown = recover(cluster, "s", source, 9, {settings.output: 3}, checkpoint)
-    assert sorted(grown.written) == written
-    assert grown.checkpoint == Checkpoint({settings.output: Position(3, 0)})
+    grown = recovered(cluster, settings, 9, {settings.output: 3}, checkpoint)
+    assert (offsets(grown), grown.positions) == (written, {settings.output: Position(3, 0)})
 
-    renamed = recover(cluster, "s", source, 9, {settings.input: 1}, checkpoint)
-    assert sorted(renamed.written) == written
-    # The next worker has to find them as well, if this one dies before it has passed them.
-    assert renamed.checkpoint == Checkpoint({settings.input: Position(1, 0), settings.output: Position(1, 6)})
+    renamed = recovered(cluster, settings, 9, {settings.input: 1}, checkpoint)
+    assert (offsets(renamed), renamed.positions) == (written, {settings.input: Position(1, 0)})
+
+
+def test_partitions_that_share_an_output_are_distinguished(cluster: Cluster, settings: StreamSettings) -> None:
+    write(cluster, settings)
+    committed = {
+        0: Committed(4, Checkpoint({settings.output: Position(1, 10)})),
+        1: Committed(13, Checkpoint({settings.output: Position(1, 2), settings.deadletter: Position(1, 0)})),
+    }
+    found = recover(cluster, "s", settings.input, committed, lambda number: {settings.output: 1, settings.deadletter: 1})
+    assert offsets(found[0]) == [4, 6, 8, 10, 12, 14, 16, 18]
+    assert offsets(found[1]) == [13, 15, 17, 19]

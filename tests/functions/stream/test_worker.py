@@ -26,7 +26,7 @@ from functions.stream import startup
 from functions.stream.assignment import Assignment
 from functions.stream.commit import Commits
 from functions.stream.health import Health
-from functions.stream.settings import StreamSettings
+from functions.stream.settings import Order, StreamSettings
 from functions.stream.worker import Worker
 
 Publish = Callable[[str, list[Message]], None]
@@ -74,14 +74,14 @@ async def test_events_become_scored_events_and_broken_ones_dead_letters(
     await running
 
     assert causes(scored) == flights(200) - Counter({"flight-7": 1})
-    origins = defaultdict(list)
+    lanes = defaultdict(list)
     for record in scored:
         topic, partition, offset = dict(record.headers)["tidegate_origin"].decode().split("/")
         assert (topic, int(partition)) == (settings.input, record.partition)
-        origins[record.partition].append(int(offset))
+        lanes[record.key].append(int(offset))
         assert record.key == b"N%d" % (int(dict(record.headers)["ce_causationid"].decode().removeprefix("flight-")) % 13)
         assert codec.decode(record).value() == {"delayed": 0.25}
-    assert all(offsets == sorted(offsets) for offsets in origins.values())
+    assert all(offsets == sorted(offsets) for offsets in lanes.values())
 
     details = {deadletter.problem_of(record.headers).detail for record in dead}
     assert "the flight has no distance." in details
@@ -128,6 +128,9 @@ async def test_killed_and_restarted_worker_writes_no_duplicates(
         process.kill()
         process.wait()
     last = launch(settings)
+    assert last.stderr is not None
+    while "is taken up" not in await asyncio.to_thread(last.stderr.readline):
+        pass
     records = await asyncio.to_thread(collect, settings.output, settings.deadletter, count=count)
     last.send_signal(signal.SIGTERM)
 
@@ -192,6 +195,93 @@ async def test_only_failed_events_are_retried_and_order_is_kept(
 
     assert Counter(event for call in calls[1:] for event in call) == flights(10) + Counter({"flight-3": 1})
     assert [dict(record.headers)["ce_causationid"].decode() for record in records] == [f"flight-{number}" for number in range(10)]
+
+
+def failing(held: asyncio.Event, score: Score, aircraft: int = 5) -> Callable[[list[Event]], Awaitable[list[Event]]]:
+    """Return a model that has no answer for the events of one aircraft while they are held."""
+    problem = Problem(503, "not ready", "this aircraft is not known yet.")
+
+    async def answer(events: list[Event]) -> list[Event]:
+        return [
+            failed(event, "flights", problem) if held.is_set() and number_of(event.id) % 13 == aircraft else score(event)
+            for event in events
+        ]
+
+    return answer
+
+
+def number_of(name: str) -> int:
+    return int(name.removeprefix("flight-"))
+
+
+def lane(records: list[Any], aircraft: int) -> list[int]:
+    """Return the flights of an aircraft in the order of their replies."""
+    found = [number_of(dict(record.headers)["ce_causationid"].decode()) for record in records]
+    return [number for number in found if number % 13 == aircraft]
+
+
+async def test_retried_event_holds_up_only_its_key(
+    settings: StreamSettings, publish: Publish, collect: Collect, serve: Serve, flight: Flight, score: Score
+) -> None:
+    held = asyncio.Event()
+    held.set()
+    settings = replace(settings, sink=await serve(failing(held, score)))
+    publish(settings.input, [flight(number) for number in range(260)])
+    stop = asyncio.Event()
+    running = asyncio.create_task(startup.run(settings, stop))
+    others = await asyncio.to_thread(collect, settings.output, count=240)
+    held.clear()
+    records = await asyncio.to_thread(collect, settings.output, count=260)
+    stop.set()
+    await running
+
+    assert not lane(others, 5)
+    assert causes(records) == flights(260)
+    for aircraft in range(13):
+        assert lane(records, aircraft) == list(range(aircraft, 260, 13))
+
+
+async def test_retried_event_holds_up_its_partition_if_that_is_asked_for(
+    settings: StreamSettings, publish: Publish, collect: Collect, serve: Serve, flight: Flight, score: Score
+) -> None:
+    held = asyncio.Event()
+    held.set()
+    settings = replace(settings, sink=await serve(failing(held, score)), order=Order.PARTITION)
+    publish(settings.input, [Message(b"one", flight(number).value, flight(number).headers) for number in range(40)])
+    stop = asyncio.Event()
+    running = asyncio.create_task(startup.run(settings, stop))
+    before = await asyncio.to_thread(collect, settings.output, count=5)
+    held.clear()
+    records = await asyncio.to_thread(collect, settings.output, count=40)
+    stop.set()
+    await running
+
+    assert causes(before) == flights(5)
+    assert [dict(record.headers)["ce_causationid"].decode() for record in records] == [f"flight-{number}" for number in range(40)]
+
+
+async def test_worker_killed_while_a_key_is_retried_writes_no_duplicates(
+    settings: StreamSettings, publish: Publish, collect: Collect, serve: Serve, launch: Launch, flight: Flight, score: Score
+) -> None:
+    held = asyncio.Event()
+    held.set()
+    settings = replace(settings, sink=await serve(failing(held, score)))
+    publish(settings.input, [flight(number) for number in range(130)])
+    killed = launch(settings)
+    await asyncio.to_thread(collect, settings.output, count=120)
+    publish(settings.input, [flight(number) for number in range(130, 260)])
+    others = await asyncio.to_thread(collect, settings.output, count=240)
+    killed.kill()
+    held.clear()
+    stop = asyncio.Event()
+    running = asyncio.create_task(startup.run(settings, stop))
+    records = await asyncio.to_thread(collect, settings.output, count=260)
+    stop.set()
+    await running
+
+    assert not lane(others, 5)
+    assert causes(records) == flights(260)
+    assert lane(records, 5) == list(range(5, 260, 13))
 
 
 async def test_event_that_fails_its_batch_is_found(

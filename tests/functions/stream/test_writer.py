@@ -14,8 +14,8 @@ from eventing.event import Event
 from eventing.kafka.errors import KafkaError, RecordTooLarge, RequestTimedOut
 from eventing.kafka.port import Broker, Delivery
 from eventing.reply import Problem
-from functions.stream.partition import PartitionTracker
-from functions.stream.recovery import Checkpoint, OutputOffset, Position
+from functions.stream.checkpoint import Checkpoint, Position
+from functions.stream.partition import PartitionTracker, PendingRecord
 from functions.stream.settings import StreamSettings
 from functions.stream.topics import Topics
 from functions.stream.writer import WriteFailed, Writer
@@ -85,11 +85,17 @@ class Producer:
 
 
 def tracker_with(count: int) -> tuple[PartitionTracker, list[Any]]:
-    tracker = PartitionTracker(5, 0, Checkpoint({"out": Position(1, 0), "dead": Position(1, 0)}), {})
-    records = [tracker.add(Record(number)) for number in range(count)]
+    tracker = PartitionTracker(5, 0, Checkpoint({"out": Position(1, 0), "dead": Position(1, 0)}))
+    records = [added(tracker, Record(number)) for number in range(count)]
     for pending in records:
         pending.result = REPLY
-    return tracker, tracker.take()
+    return tracker, tracker.take(records).written
+
+
+def added(tracker: PartitionTracker, record: Record) -> PendingRecord:
+    pending = tracker.add(record)
+    assert pending is not None
+    return pending
 
 
 async def test_output_offset_is_set_when_it_is_acknowledged() -> None:
@@ -103,8 +109,7 @@ async def test_output_offset_is_set_when_it_is_acknowledged() -> None:
         delivery.finish(offset=100 + number)
     assert await writer.drain({5}, 5)
     assert tracker.position == 3
-    assert tracker.checkpoint.positions["out"] == Position(1, 103)
-    assert [pending.output for pending in records] == [OutputOffset("out", 1, 100 + number) for number in range(3)]
+    assert orjson.loads(tracker.commit().metadata)["out"] == [1, 103]
     # Partition 5 of an output topic with four is 1.
     assert {(topic, partition, key) for topic, partition, key, *_ in producer.sent} == {("out", 1, b"k")}
     assert [headers["tidegate_origin"] for *_, headers in producer.sent] == [b"in/5/0", b"in/5/1", b"in/5/2"]
@@ -114,11 +119,12 @@ async def test_output_offset_is_set_when_it_is_acknowledged() -> None:
 async def test_mark_of_a_replay_is_carried_on_to_the_output() -> None:
     producer = Producer()
     writer = Writer(producer, SETTINGS, Topics({"out": 4, "dead": 4}), lambda error: pytest.fail(str(error)))
-    tracker = PartitionTracker(5, 0, Checkpoint({}), {})
+    tracker, records = PartitionTracker(5, 0, Checkpoint({})), list[PendingRecord]()
     for number, marks in enumerate([[], [("tidegate_replay", b"run/dead/0/7")]]):
         headers: list[tuple[str, bytes | None]] = [*marks]
-        tracker.add(Record(number, headers=headers)).result = REPLY
-    writer.write(tracker, tracker.take())
+        records.append(added(tracker, Record(number, headers=headers)))
+        records[-1].result = REPLY
+    writer.write(tracker, tracker.take(records).written)
     assert [headers.get("tidegate_replay") for *_, headers in producer.sent] == [None, b"run/dead/0/7"]
 
 

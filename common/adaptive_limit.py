@@ -1,4 +1,4 @@
-"""The number of requests in flight: it grows while throughput grows, and is halved when the model is overloaded.
+"""A limit of requests in flight: it grows while throughput grows, and is halved when the model is overloaded.
 
 It is pure: the caller passes the time. The model is scaled by its requests in flight, so that a greater number is also
 what makes Knative start more replicas.
@@ -17,7 +17,7 @@ _HOLD_EPOCHS = 4
 
 
 @dataclass(slots=True)
-class Window:
+class AdaptiveLimit:
     """The limit of requests in flight, from 1 to `most`."""
 
     most: int

@@ -5,12 +5,14 @@ import heapq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.batch.run.window import Window
+from common.adaptive_limit import AdaptiveLimit
 
 ROWS = 1_000
 
 
-def simulate(window: Window, *, servers: int, requests: int, queue: int | None = None, service: float = 0.1) -> tuple[list[int], float]:
+def simulate(
+    window: AdaptiveLimit, *, servers: int, requests: int, queue: int | None = None, service: float = 0.1
+) -> tuple[list[int], float]:
     """Send requests to a model with so many servers, which refuses what its queue cannot hold.
 
     Returns the limit after each answer, and the time that all took.
@@ -36,19 +38,19 @@ def simulate(window: Window, *, servers: int, requests: int, queue: int | None =
 
 
 def test_window_grows_until_throughput_does_not() -> None:
-    limits, _ = simulate(Window(most=256), servers=20, requests=6_000)
+    limits, _ = simulate(AdaptiveLimit(most=256), servers=20, requests=6_000)
     settled = limits[3_000:]
     assert min(settled) >= 16
     assert max(settled) <= 64
 
 
 def test_throughput_is_near_that_of_all_servers() -> None:
-    _, seconds = simulate(Window(most=256), servers=20, requests=6_000)
+    _, seconds = simulate(AdaptiveLimit(most=256), servers=20, requests=6_000)
     assert seconds < 1.25 * 6_000 * 0.1 / 20
 
 
 def test_window_follows_a_model_that_is_scaled_out() -> None:
-    window = Window(most=256)
+    window = AdaptiveLimit(most=256)
     simulate(window, servers=4, requests=1_000)
     small = window.limit
     limits, _ = simulate(window, servers=40, requests=4_000)
@@ -57,7 +59,7 @@ def test_window_follows_a_model_that_is_scaled_out() -> None:
 
 
 def test_overload_halves_the_window_once_for_all_requests_in_flight() -> None:
-    window = Window(most=64, limit=32)
+    window = AdaptiveLimit(most=64, limit=32)
     for _ in range(32):
         window.overloaded(1.0)
     assert window.limit == 16
@@ -66,5 +68,5 @@ def test_overload_halves_the_window_once_for_all_requests_in_flight() -> None:
 @given(servers=st.integers(1, 30), queue=st.integers(0, 10), most=st.integers(1, 100))
 @settings(max_examples=30, deadline=None)
 def test_window_stays_within_its_bounds_and_everything_is_answered(servers: int, queue: int, most: int) -> None:
-    limits, _ = simulate(Window(most=most), servers=servers, requests=500, queue=queue)
+    limits, _ = simulate(AdaptiveLimit(most=most), servers=servers, requests=500, queue=queue)
     assert all(1 <= limit <= most for limit in limits)
