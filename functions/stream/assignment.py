@@ -7,7 +7,7 @@ from functions.stream.input import Input
 from functions.stream.partition import PartitionTracker
 from functions.stream.report import logger
 from functions.stream.settings import StreamSettings
-from functions.stream.writer import Writer
+from functions.stream.writer import Outputs
 
 # A partition whose earlier outputs are not written after so long is tried again in the next round.
 _DRAIN_SECONDS = 0.1
@@ -19,7 +19,7 @@ class Assignment:
     All of its state belongs to the event loop's thread.
     """
 
-    def __init__(self, settings: StreamSettings, consumer: Input, writer: Writer, commits: CommitStrategy) -> None:
+    def __init__(self, settings: StreamSettings, consumer: Input, writer: Outputs, commits: CommitStrategy) -> None:
         self._settings = settings
         self._input = consumer
         self._writer = writer
@@ -56,6 +56,8 @@ class Assignment:
             if self.trackers.get(partition) is not tracker:
                 continue  # it was revoked meanwhile
             await self._input.seek(partition, tracker.position)
+            if tracker.closed:
+                continue  # its first commit failed, and it is to be taken up again
             self._new.discard(partition)
             self.taken_up += 1
             logger.info(
@@ -74,15 +76,25 @@ class Assignment:
             elif len(tracker) <= self._settings.backlog // 2:
                 self.paused.discard(partition)
 
+    def retake(self) -> None:
+        """Take all partitions up again, from what is committed."""
+        self._new |= self.trackers.keys()
+        self.paused.clear()
+        for tracker in self.trackers.values():
+            tracker.close()
+        self.trackers.clear()
+
     def assigned(self, partitions: set[int]) -> None:
         self._new |= partitions
 
     async def released(self, partitions: set[int]) -> Commits:
         trackers = self._drop(partitions)
-        await self._writer.drain(partitions, self._settings.session_timeout_seconds / 3)
+        if not await self._writer.drain(partitions, self._settings.session_timeout_seconds / 3):
+            self._writer.drop(partitions)
         return self._commits.release(trackers)
 
     def lost(self, partitions: set[int]) -> None:
+        self._writer.drop(partitions)
         self._drop(partitions)
 
     def _drop(self, partitions: set[int]) -> list[PartitionTracker]:

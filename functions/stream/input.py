@@ -7,9 +7,18 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
-from eventing.kafka.port import Cluster, CommittedOffset, ConsumedRecord, Consumer, ConsumerOptions, Offsets, TopicPartition
+from eventing.kafka.port import (
+    Cluster,
+    CommittedOffset,
+    ConsumedRecord,
+    Consumer,
+    ConsumerOptions,
+    GroupMetadata,
+    Offsets,
+    TopicPartition,
+)
 from functions.stream.commit import Commits
-from functions.stream.settings import StreamSettings
+from functions.stream.settings import Guarantee, StreamSettings
 
 Result = TypeVar("Result")
 
@@ -43,6 +52,8 @@ class Input:
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, "tidegate-input")
         self._connected: Consumer | None = None
+        self.member: GroupMetadata | None = None
+        """The identity to which the present partitions were assigned; None before that."""
 
     async def start(self, owner: Owner) -> None:
         """Connect, and join the group with the first poll. Raises BrokerUnreachable or BrokerRefused."""
@@ -112,10 +123,15 @@ class Input:
                 max_poll_interval_seconds=25.0,
                 max_poll_records=4 * settings.batch_size,
                 metadata_max_age_seconds=_METADATA_SECONDS,
+                read_committed=settings.delivery is Guarantee.EXACTLY_ONCE,
             )
         )
-        consumer.subscribe(settings.input, _Listener(self._loop, owner, settings.session_timeout_seconds / 2))
+        listener = _Listener(self._loop, owner, settings.session_timeout_seconds / 2, lambda: self._note_member(consumer))
+        consumer.subscribe(settings.input, listener)
         return consumer
+
+    def _note_member(self, consumer: Consumer) -> None:
+        self._loop.call_soon_threadsafe(setattr, self, "member", consumer.group_metadata())
 
     def _poll(self, timeout_seconds: float, paused: set[int]) -> dict[int, Sequence[ConsumedRecord]]:
         self._pause(paused)
@@ -141,12 +157,17 @@ class Input:
 class _Listener:
     """Carries the client's callbacks from its thread to the event loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner, release_seconds: float) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, owner: Owner, release_seconds: float, joined: Callable[[], None] = lambda: None
+    ) -> None:
+        """`joined` is called on the client's thread, before the owner is given its partitions."""
         self._loop = loop
         self._owner = owner
         self._release_seconds = release_seconds
+        self._joined = joined
 
     def assigned(self, partitions: Collection[TopicPartition]) -> None:
+        self._joined()
         self._loop.call_soon_threadsafe(self._owner.assigned, _numbers(partitions))
 
     def revoked(self, partitions: Collection[TopicPartition]) -> Offsets:

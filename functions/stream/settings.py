@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import uuid
 from dataclasses import dataclass, field
 from enum import Enum
 from importlib.util import find_spec
@@ -15,6 +17,13 @@ from eventing.kafka.security import Security
 
 # No duration may be zero; a millisecond is the clients' unit.
 _LEAST_SECONDS = 0.001
+
+
+class Guarantee(Enum):
+    """How often an event is answered in spite of failures."""
+
+    AT_LEAST_ONCE = "at-least-once"
+    EXACTLY_ONCE = "exactly-once"
 
 
 class Order(Enum):
@@ -129,6 +138,18 @@ class StreamSettings:
     commit_seconds: float = 0.5
     """TIDEGATE_STREAM_COMMIT_SECONDS between commits: a restart reads again the outputs since the last one."""
 
+    delivery: Guarantee = Guarantee.AT_LEAST_ONCE
+    """TIDEGATE_STREAM_DELIVERY: `at-least-once` works with any broker; `exactly-once` writes outputs and offsets in
+    transactions, and needs Apache Kafka 2.5 or newer."""
+
+    transaction_seconds: float = 0.1
+    """TIDEGATE_STREAM_TRANSACTION_SECONDS between the starts of two transactions: readers wait for an output so long; a
+    transaction takes several requests, whatever it holds."""
+
+    transactional_id: str = ""
+    """The group with TIDEGATE_STREAM_INSTANCE, else with the host's name in a cluster, else with a random one: what a
+    worker of the same name left open is aborted as soon as the next one starts."""
+
     stop_seconds: float = 20.0
     """TIDEGATE_STREAM_STOP_SECONDS: how long a stop waits for events in flight; of the 30 s that Kubernetes grants, 10
     are left for the last writes and the exit of the process."""
@@ -137,6 +158,11 @@ class StreamSettings:
     def most_in_flight(self) -> int:
         """The most calls that are open at a time."""
         return max(self.in_flight, self.max_in_flight)
+
+    @property
+    def transaction_timeout_seconds(self) -> float:
+        """How long a transaction may be open: readers wait for that of a killed worker no longer than its partitions do."""
+        return self.session_timeout_seconds
 
     @property
     def backlog(self) -> int:
@@ -176,6 +202,9 @@ class StreamSettings:
                 environ, "TIDEGATE_STREAM_SESSION_TIMEOUT_SECONDS", cls.session_timeout_seconds, least=_LEAST_SECONDS
             ),
             commit_seconds=number(environ, "TIDEGATE_STREAM_COMMIT_SECONDS", cls.commit_seconds, least=_LEAST_SECONDS),
+            delivery=_delivery(environ, "TIDEGATE_STREAM_DELIVERY", cls.delivery),
+            transaction_seconds=number(environ, "TIDEGATE_STREAM_TRANSACTION_SECONDS", cls.transaction_seconds, least=_LEAST_SECONDS),
+            transactional_id=_transactional_id(environ, environ.get("TIDEGATE_STREAM_GROUP") or group_of(input_)),
             stop_seconds=number(environ, "TIDEGATE_STREAM_STOP_SECONDS", cls.stop_seconds, least=_LEAST_SECONDS),
         )
 
@@ -207,6 +236,20 @@ def _order(environ: Environ, name: str, default: Order) -> Order:
         return Order(value)
     except ValueError:
         raise InvalidSetting(f"{name} is {value!r}", remedy="set key or partition") from None
+
+
+def _delivery(environ: Environ, name: str, default: Guarantee) -> Guarantee:
+    value = environ.get(name) or default.value
+    try:
+        return Guarantee(value)
+    except ValueError:
+        raise InvalidSetting(f"{name} is {value!r}", remedy="set at-least-once or exactly-once") from None
+
+
+def _transactional_id(environ: Environ, group: str) -> str:
+    """Return an id that no other worker has: each ends the transactions of those before it with its id."""
+    host = socket.gethostname() if "KUBERNETES_SERVICE_HOST" in environ else ""
+    return f"{group}-{environ.get('TIDEGATE_STREAM_INSTANCE') or host or uuid.uuid4().hex}"
 
 
 def _version(environ: Environ, name: str) -> tuple[int, ...] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
 
@@ -15,7 +16,7 @@ from eventing.kafka.port import Cluster, ConsumedRecord, Producer
 from eventing.reply import Problem
 from functions.stream import guard
 from functions.stream.assignment import Assignment
-from functions.stream.commit import CheckpointCommits, CommitStrategy
+from functions.stream.commit import CheckpointCommits, CommitStrategy, TransactionCommits
 from functions.stream.dispatch import SinkDispatcher
 from functions.stream.guard import Guard
 from functions.stream.health import Health
@@ -24,11 +25,13 @@ from functions.stream.intake import Decoded, Intake
 from functions.stream.partition import PartitionTracker, PendingRecord
 from functions.stream.report import LogThrottle, Summary, Tally, logger
 from functions.stream.schemas import Schemas
+from functions.stream.sender import WriteFailed
 from functions.stream.settings import StreamSettings
 from functions.stream.sink import Sink
 from functions.stream.stall import Holder, PartitionState, StallDetector, Stalled, WorkerState
 from functions.stream.topics import Topics
-from functions.stream.writer import WriteFailed, Writer
+from functions.stream.transactions import MakeProducer, Transactions
+from functions.stream.writer import Outputs, Writer
 
 _POLL_SECONDS = 0.1
 # While a partition is paused a poll may sleep for its whole time, and a resume has to wait for it.
@@ -51,7 +54,7 @@ class Worker:
         self,
         cluster: Cluster,
         settings: StreamSettings,
-        producer: Producer,
+        producer: Producer | MakeProducer,
         sink: Sink,
         topics: Topics,
         health: Health,
@@ -68,11 +71,11 @@ class Worker:
         self._summary = Summary(self._tally)
         self._log_throttle = LogThrottle(30.0)
         self._committed_at = 0.0
-        self._writer = Writer(producer, settings, topics, self._fail)
         self._dispatcher = SinkDispatcher(sink, settings, resolved=self._write, failed=self._fail)
         self._input = Input(cluster, settings)
         self._intake = Intake(schemas)
-        self._commits: CommitStrategy = CheckpointCommits(cluster, settings, self._input, self._writer.targets)
+        self._transactions: Transactions | None = None
+        self._writer, self._commits = self._deliver(producer, topics)
         self._assignment = Assignment(settings, self._input, self._writer, self._commits)
         self._guard = Guard(
             cluster,
@@ -86,6 +89,10 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         """Join the group and move events until `stop` is set or something fails, then leave in order."""
         settings = self._settings
+        if self._transactions is not None:
+            with contextlib.suppress(KafkaError):  # the first round goes on with it
+                await self._transactions.settle()
+            self._transactions.start()
         await self._input.start(self._assignment)
         self._dispatcher.start()
         logger.info(
@@ -106,6 +113,23 @@ class Worker:
             await self._stop()
         if self._failure is not None:
             raise self._failure
+
+    def _deliver(self, producer: Producer | MakeProducer, topics: Topics) -> tuple[Outputs, CommitStrategy]:
+        """Return what writes the results, and what commits the offsets. Transactions do both, by producers of their own."""
+        cluster, settings = self._cluster, self._settings
+        if not callable(producer):
+            writer = Writer(producer, settings, topics, self._fail, self._count)
+            return writer, CheckpointCommits(cluster, settings, self._input, writer.targets)
+        self._transactions = Transactions(
+            producer,
+            settings,
+            topics,
+            member=lambda: self._input.member,
+            retake=lambda: self._assignment.retake(),
+            failed=self._fail,
+            count=self._count,
+        )
+        return self._transactions, TransactionCommits(cluster, settings, self._input, self._transactions)
 
     async def _run_rounds(self, stop: asyncio.Event) -> None:
         while not stop.is_set() and self._failure is None:
@@ -130,7 +154,8 @@ class Worker:
         assignment = self._assignment
         await assignment.take_up()
         assignment.update_pauses()
-        records = await self._input.poll(self._poll_seconds(), assignment.unread | self._intake.unread)
+        full = set() if self._writer.has_room else set(assignment.trackers)
+        records = await self._input.poll(self._poll_seconds(), assignment.unread | self._intake.unread | full)
         for partition, batch in records.items():
             if partition in assignment.trackers:
                 self._intake.add(assignment.trackers[partition], batch)
@@ -148,7 +173,8 @@ class Worker:
     def _poll_seconds(self) -> float:
         if self._assignment.is_empty:
             return _POLL_SECONDS_JOINING
-        return _POLL_SECONDS_PAUSED if self._assignment.paused or self._intake.unread else _POLL_SECONDS
+        is_paused = self._assignment.paused or self._intake.unread or not self._writer.has_room
+        return _POLL_SECONDS_PAUSED if is_paused else _POLL_SECONDS
 
     def _accept(self, tracker: PartitionTracker, records: Sequence[tuple[ConsumedRecord, Decoded]]) -> None:
         if not len(tracker):
@@ -181,10 +207,11 @@ class Worker:
             self._writer.write(tracker, turn.written)
         except WriteFailed as error:
             self._fail(error)
-        else:
-            scored = sum(isinstance(pending.result, Event) for pending in turn.written)
-            self._tally.scored += scored
-            self._tally.dead_lettered += len(turn.written) - scored
+
+    def _count(self, written: Sequence[PendingRecord]) -> None:
+        scored = sum(isinstance(pending.result, Event) for pending in written)
+        self._tally.scored += scored
+        self._tally.dead_lettered += len(written) - scored
 
     async def _report(self) -> None:
         positions = {number: tracker.position for number, tracker in self._assignment.trackers.items()}
@@ -207,6 +234,8 @@ class Worker:
             await self._input.close(until - loop.time())
         except (KafkaError, TimeoutError) as error:
             logger.warning("leaving the group %s failed (%r); nothing is lost by that", self._settings.group, error)
+        if self._transactions is not None:
+            await self._transactions.close()
         tally = self._tally
         tombstones = f"; {tally.passed_over} tombstones were passed over" if tally.passed_over else ""
         logger.info("stopped after %d scored and %d dead-lettered events%s", tally.scored, tally.dead_lettered, tombstones)
