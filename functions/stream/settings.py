@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import uuid
 from dataclasses import dataclass, field
 from enum import Enum
 from importlib.util import find_spec
@@ -146,9 +145,9 @@ class StreamSettings:
     """TIDEGATE_STREAM_TRANSACTION_SECONDS between the starts of two transactions: readers wait for an output so long; a
     transaction takes several requests, whatever it holds."""
 
-    transactional_id: str = ""
-    """The group with TIDEGATE_STREAM_INSTANCE, else with the host's name in a cluster, else with a random one: what a
-    worker of the same name left open is aborted as soon as the next one starts."""
+    node: str | None = None
+    """The host's name in a cluster, from its own variables. With the group it makes the transactional id, if there is no
+    TIDEGATE_STREAM_INSTANCE; elsewhere a random name does."""
 
     stop_seconds: float = 20.0
     """TIDEGATE_STREAM_STOP_SECONDS: how long a stop waits for events in flight; of the 30 s that Kubernetes grants, 10
@@ -204,7 +203,7 @@ class StreamSettings:
             commit_seconds=number(environ, "TIDEGATE_STREAM_COMMIT_SECONDS", cls.commit_seconds, least=_LEAST_SECONDS),
             delivery=_delivery(environ, "TIDEGATE_STREAM_DELIVERY", cls.delivery),
             transaction_seconds=number(environ, "TIDEGATE_STREAM_TRANSACTION_SECONDS", cls.transaction_seconds, least=_LEAST_SECONDS),
-            transactional_id=_transactional_id(environ, environ.get("TIDEGATE_STREAM_GROUP") or group_of(input_)),
+            node=socket.gethostname() if "KUBERNETES_SERVICE_HOST" in environ else None,
             stop_seconds=number(environ, "TIDEGATE_STREAM_STOP_SECONDS", cls.stop_seconds, least=_LEAST_SECONDS),
         )
 
@@ -244,12 +243,6 @@ def _delivery(environ: Environ, name: str, default: Guarantee) -> Guarantee:
         return Guarantee(value)
     except ValueError:
         raise InvalidSetting(f"{name} is {value!r}", remedy="set at-least-once or exactly-once") from None
-
-
-def _transactional_id(environ: Environ, group: str) -> str:
-    """Return an id that no other worker has: each ends the transactions of those before it with its id."""
-    host = socket.gethostname() if "KUBERNETES_SERVICE_HOST" in environ else ""
-    return f"{group}-{environ.get('TIDEGATE_STREAM_INSTANCE') or host or uuid.uuid4().hex}"
 
 
 def _version(environ: Environ, name: str) -> tuple[int, ...] | None:

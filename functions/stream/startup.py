@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -92,7 +93,8 @@ async def _output(
 
 def _transaction_options(settings: StreamSettings, batch_bytes: int) -> TransactionOptions:
     return TransactionOptions(
-        transactional_id=settings.transactional_id,
+        # No other worker has it: each ends the transactions of those before it with its id.
+        transactional_id=f"{settings.group}-{settings.instance or settings.node or uuid.uuid4().hex}",
         timeout_seconds=settings.transaction_timeout_seconds,
         linger_seconds=settings.linger_seconds,
         block_seconds=settings.transaction_timeout_seconds,
