@@ -25,16 +25,20 @@ class Lag:
 
 
 class EndReader:
-    """Reads the ends of partitions over one connection, opened at the first read and after an error."""
+    """Reads the ends of partitions over one connection, opened at the first read and after an error.
 
-    def __init__(self, cluster: Cluster) -> None:
+    With `read_committed`, the end is where the first open transaction begins.
+    """
+
+    def __init__(self, cluster: Cluster, *, read_committed: bool = False) -> None:
         self._cluster = cluster
+        self._options = ConsumerOptions(read_committed=read_committed)
         self._consumer: Consumer | None = None
 
     def read(self, topic: str, partitions: Iterable[int], timeout_seconds: float = 5.0) -> dict[int, int]:
         """Return the next offset to be produced, by partition. Raises KafkaError or BrokerRefused."""
         if self._consumer is None:
-            self._consumer = self._cluster.consumer()
+            self._consumer = self._cluster.consumer(self._options)
         wanted = [TopicPartition(topic, number) for number in partitions]
         try:
             ends = self._consumer.end_offsets(wanted, timeout_seconds)

@@ -26,7 +26,7 @@ from functions.stream.partition import PartitionTracker, PendingRecord
 from functions.stream.report import LogThrottle, Summary, Tally, logger
 from functions.stream.schemas import Schemas
 from functions.stream.sender import WriteFailed
-from functions.stream.settings import StreamSettings
+from functions.stream.settings import Guarantee, StreamSettings
 from functions.stream.sink import Sink
 from functions.stream.stall import Holder, PartitionState, StallDetector, Stalled, WorkerState
 from functions.stream.topics import Topics
@@ -84,6 +84,7 @@ class Worker:
             assigned=self._input.positions,
             inspect=self._inspect,
             stalled=self._fail,
+            read_committed=settings.delivery is Guarantee.EXACTLY_ONCE,
         )
 
     async def run(self, stop: asyncio.Event) -> None:

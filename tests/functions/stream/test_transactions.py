@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from random import Random
 
 import pytest
@@ -20,11 +21,19 @@ from eventing.event import Event
 from eventing.kafka.errors import BrokerUnreachable, KafkaError, NotAuthorized, RecordTooLarge
 from eventing.kafka.fake.cluster import FakeCluster
 from eventing.kafka.fake.consumer import FakeConsumer
+from eventing.kafka.fake.transactions import FakeTransactionalProducer
 from eventing.kafka.port import Broker, CommittedOffset, ConsumedRecord, ConsumerOptions, TopicPartition, TransactionOptions
 from functions.stream import startup
+from functions.stream.assignment import Assignment
+from functions.stream.checkpoint import Checkpoint
+from functions.stream.commit import TransactionCommits
+from functions.stream.input import Input
+from functions.stream.partition import PartitionTracker
 from functions.stream.sender import WriteFailed
 from functions.stream.settings import Guarantee, StreamSettings
 from functions.stream.sink import Success
+from functions.stream.topics import Topics
+from functions.stream.transactions import Transactions
 
 PARTITIONS = 2
 SETTINGS = StreamSettings(
@@ -93,14 +102,14 @@ def publish(cluster: Cluster, numbers: Collection[int]) -> None:
 
 async def until(reached: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
-        while not reached():
+        while not reached():  # noqa: ASYNC110 the worker sets no event
             await asyncio.sleep(0.002)
 
 
 def is_finished(cluster: Cluster) -> bool:
     reader = cluster.consumer(ConsumerOptions(group="g"))
     ends = reader.end_offsets(SOURCES)
-    return all(reader.committed(source) is not None and reader.committed(source).offset == ends[source] for source in SOURCES)  # type: ignore[union-attr]
+    return all((found := reader.committed(source)) is not None and found.offset == ends[source] for source in SOURCES)
 
 
 def read(cluster: Cluster, topic: str, *, read_committed: bool = True) -> list[ConsumedRecord]:
@@ -134,10 +143,16 @@ async def test_transaction_in_doubt_is_settled_by_the_next_producer(
     cluster: Cluster, arrives: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     publish(cluster, range(10))
-    asked: list[bool] = []
-    cluster.doubt_ends(lambda: bool(asked.append(arrives)) or arrives)
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def arrive() -> bool:
+        loop.call_soon_threadsafe(asked.set)
+        return arrives
+
+    cluster.doubt_ends(arrive)
     async with running(cluster):
-        await until(lambda: bool(asked))
+        await asyncio.wait_for(asked.wait(), 30)
         cluster.doubt_ends(None)
         publish(cluster, range(10, 20))
         await until(lambda: is_finished(cluster))
@@ -166,20 +181,24 @@ async def test_record_that_is_refused_for_good_ends_the_worker_and_is_not_commit
 
 async def test_record_that_is_refused_for_now_is_written_later(cluster: Cluster) -> None:
     publish(cluster, range(4))
-    refusals: list[str] = []
-    cluster.refuse(lambda topic, message: refusals.append(topic) or KafkaError("not enough replicas") if topic == "out" else None)
+    refused: list[str] = []
+
+    def refuse(topic: str, _: Message) -> KafkaError | None:
+        refused.append(topic)
+        return KafkaError("not enough replicas") if topic == "out" else None
+
+    cluster.refuse(refuse)
     async with running(cluster):
-        await until(lambda: len(refusals) > 1)
+        await until(lambda: refused.count("out") > 1)
         cluster.refuse(lambda topic, message: None)
         await until(lambda: is_finished(cluster))
     assert origins(read(cluster, "out")) == expected(4)
 
 
-async def test_dead_letter_that_no_topic_takes_ends_the_worker(cluster: Cluster) -> None:
+async def test_dead_letter_that_no_topic_takes_ends_the_worker(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster.producer().send("in", Message(b"k", b"{no json", []), 0)
-    send = "eventing.kafka.fake.transactions.FakeTransactionalProducer.send"
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(WriteFailed, match="in/0/0 is too large even without its key"):
-        patch.setattr(send, refuse_all)
+    monkeypatch.setattr(FakeTransactionalProducer, "send", refuse_all)
+    with pytest.raises(WriteFailed, match="in/0/0 is too large even without its key"):
         async with running(cluster) as worker:
             await asyncio.wait({worker})
     assert not read(cluster, "dead", read_committed=False)
@@ -199,6 +218,23 @@ async def test_worker_that_was_expelled_goes_on_as_a_new_member(cluster: Cluster
             await until(lambda: cluster.members[0].is_member)
         await until(lambda: is_finished(cluster))
     assert origins(read(cluster, "out")) == expected(60)
+
+
+async def test_results_of_lost_partitions_are_not_written_with_the_next_identity(cluster: Cluster) -> None:
+    consumer = Input(cluster, SETTINGS)
+    make = partial(cluster.transactional_producer, TransactionOptions(transactional_id="t"))
+    topics, failures = Topics({"out": 2, "dead": 2}), list[Exception]()
+    transactions = Transactions(make, SETTINGS, topics, member=lambda: None, retake=lambda: None, failed=failures.append)
+    commits = TransactionCommits(cluster, SETTINGS, consumer, transactions)
+    assignment = Assignment(SETTINGS, consumer, transactions, commits)
+    for number in range(PARTITIONS):
+        assignment.trackers[number] = tracker = PartitionTracker(number, 0, Checkpoint({}))
+        transactions.write(tracker, [])
+    assignment.lost({0})
+    assert (transactions.holds(0), transactions.holds(1)) == (False, True)
+    assert not await transactions.drain({1}, 0.01)
+    assert await assignment.released({1}) == {}
+    assert not transactions.holds(1)
 
 
 async def test_workers_that_come_and_go_share_the_partitions(cluster: Cluster) -> None:
