@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
@@ -18,14 +18,14 @@ from eventing.kafka.security import Security
 _LEAST_SECONDS = 0.001
 
 
-class Guarantee(Enum):
+class Guarantee(StrEnum):
     """How often an event is answered in spite of failures."""
 
     AT_LEAST_ONCE = "at-least-once"
     EXACTLY_ONCE = "exactly-once"
 
 
-class Order(Enum):
+class Order(StrEnum):
     """Within what the order of events is kept."""
 
     KEY = "key"
