@@ -19,7 +19,7 @@ class Dropped(TidegateError):
 
 
 class Consequence(Enum):
-    """What follows from a transaction that was not committed, besides that its partitions are taken up again."""
+    """What follows from a transaction that was not committed; its partitions are taken up again in any case."""
 
     GO_ON = auto()
     """It is aborted, and the producer begins the next one."""

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from eventing import deadletter
 from eventing.codecs.kafka import Message
 from eventing.event import Event
-from eventing.kafka.errors import BrokerUnreachable, KafkaError, NotAuthorized, RecordTooLarge
+from eventing.kafka.errors import BrokerUnreachable, KafkaError, NotAuthorized, RecordTooLarge, TransactionsUnsupported
 from eventing.kafka.fake.cluster import FakeCluster
 from eventing.kafka.fake.consumer import FakeConsumer
 from eventing.kafka.fake.transactions import FakeTransactionalProducer
@@ -315,3 +315,8 @@ async def move_with_faults(chance: Random) -> None:
             cluster.refuse(lambda topic, message: None)
         await until(lambda: is_finished(cluster))
     assert origins(read(cluster, "out")) == expected(published)
+
+
+async def test_embedded_broker_is_refused_at_start(broker: Broker) -> None:
+    with pytest.raises(TransactionsUnsupported, match=r"is Kafka 2\.3, or the embedded broker, which does not isolate transactions; use "):
+        await startup.run(replace(SETTINGS, broker=broker), asyncio.Event())
