@@ -23,7 +23,7 @@ from eventing.kafka.fake.cluster import FakeCluster
 from eventing.kafka.fake.consumer import FakeConsumer
 from eventing.kafka.fake.transactions import FakeTransactionalProducer
 from eventing.kafka.port import Broker, CommittedOffset, ConsumedRecord, ConsumerOptions, TopicPartition, TransactionOptions
-from functions.stream import startup
+from functions.stream import startup, transactions, worker
 from functions.stream.assignment import Assignment
 from functions.stream.checkpoint import Checkpoint
 from functions.stream.commit import TransactionCommits
@@ -78,20 +78,26 @@ class Cluster(FakeCluster):
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    monkeypatch.setattr(startup, "Sink", Echo)
+    prepare(monkeypatch)
     return Cluster()
+
+
+def prepare(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(startup, "Sink", Echo)
+    patch.setattr(worker, "_POLL_SECONDS_JOINING", 0.01)
+    patch.setattr(transactions, "backoff", lambda *_, **__: 0.0)
 
 
 @asynccontextmanager
 async def running(cluster: Cluster, settings: StreamSettings = SETTINGS) -> AsyncIterator[asyncio.Task[None]]:
     stop = asyncio.Event()
-    worker = asyncio.create_task(startup.run(settings, stop, cluster=cluster))
+    running = asyncio.create_task(startup.run(settings, stop, cluster=cluster))
     try:
-        yield worker
+        yield running
     finally:
         stop.set()
-        await asyncio.wait({worker})
-    await worker
+        await asyncio.wait({running})
+    await running
 
 
 def publish(cluster: Cluster, numbers: Collection[int]) -> None:
@@ -173,8 +179,8 @@ async def test_record_that_is_refused_for_good_ends_the_worker_and_is_not_commit
     publish(cluster, range(4))
     cluster.refuse(lambda topic, message: error if topic == "out" else None)
     with pytest.raises(WriteFailed, match=sentence):
-        async with running(cluster) as worker:
-            await asyncio.wait({worker})
+        async with running(cluster) as failing:
+            await asyncio.wait({failing})
     assert not read(cluster, "out", read_committed=False)
     assert cluster.consumer(ConsumerOptions(group="g")).committed(SOURCES[0]) in (None, CommittedOffset(0, "{}"))
 
@@ -199,8 +205,8 @@ async def test_dead_letter_that_no_topic_takes_ends_the_worker(cluster: Cluster,
     cluster.producer().send("in", Message(b"k", b"{no json", []), 0)
     monkeypatch.setattr(FakeTransactionalProducer, "send", refuse_all)
     with pytest.raises(WriteFailed, match="in/0/0 is too large even without its key"):
-        async with running(cluster) as worker:
-            await asyncio.wait({worker})
+        async with running(cluster) as failing:
+            await asyncio.wait({failing})
     assert not read(cluster, "dead", read_committed=False)
 
 
@@ -224,17 +230,17 @@ async def test_results_of_lost_partitions_are_not_written_with_the_next_identity
     consumer = Input(cluster, SETTINGS)
     make = partial(cluster.transactional_producer, TransactionOptions(transactional_id="t"))
     topics, failures = Topics({"out": 2, "dead": 2}), list[Exception]()
-    transactions = Transactions(make, SETTINGS, topics, member=lambda: None, retake=lambda: None, failed=failures.append)
-    commits = TransactionCommits(cluster, SETTINGS, consumer, transactions)
-    assignment = Assignment(SETTINGS, consumer, transactions, commits)
+    outputs = Transactions(make, SETTINGS, topics, member=lambda: None, retake=lambda: None, failed=failures.append)
+    commits = TransactionCommits(cluster, SETTINGS, consumer, outputs)
+    assignment = Assignment(SETTINGS, consumer, outputs, commits)
     for number in range(PARTITIONS):
         assignment.trackers[number] = tracker = PartitionTracker(number, 0, Checkpoint({}))
-        transactions.write(tracker, [])
+        outputs.write(tracker, [])
     assignment.lost({0})
-    assert (transactions.holds(0), transactions.holds(1)) == (False, True)
-    assert not await transactions.drain({1}, 0.01)
+    assert (outputs.holds(0), outputs.holds(1)) == (False, True)
+    assert not await outputs.drain({1}, 0.01)
     assert await assignment.released({1}) == {}
-    assert not transactions.holds(1)
+    assert not outputs.holds(1)
 
 
 async def test_workers_that_come_and_go_share_the_partitions(cluster: Cluster) -> None:
@@ -282,13 +288,12 @@ async def test_outputs_without_transactions_beyond_the_commit_are_not_written_ag
     assert origins(read(cluster, "out")) == expected(11)
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(chance=st.randoms(use_true_random=False))
 def test_every_event_is_answered_once_whatever_fails(chance: Random) -> None:
     logging.getLogger("tidegate.stream").disabled = True
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(startup, "Sink", Echo)
-        patch.setattr("functions.stream.transactions.backoff", lambda *_, **__: 0.0)
+        prepare(patch)
         asyncio.run(move_with_faults(chance))
     logging.getLogger("tidegate.stream").disabled = False
 
