@@ -227,12 +227,13 @@ async def test_worker_that_was_expelled_goes_on_as_a_new_member(cluster: Cluster
 
 
 async def test_results_of_lost_partitions_are_not_written_with_the_next_identity(cluster: Cluster) -> None:
-    consumer = Input(cluster, SETTINGS)
+    brief = replace(SETTINGS, session_timeout_seconds=0.03)
+    consumer = Input(cluster, brief)
     make = partial(cluster.transactional_producer, TransactionOptions(transactional_id="t"))
     topics, failures = Topics({"out": 2, "dead": 2}), list[Exception]()
-    outputs = Transactions(make, SETTINGS, topics, member=lambda: None, retake=lambda: None, failed=failures.append)
-    commits = TransactionCommits(cluster, SETTINGS, consumer, outputs)
-    assignment = Assignment(SETTINGS, consumer, outputs, commits)
+    outputs = Transactions(make, brief, topics, member=lambda: None, retake=lambda: None, failed=failures.append)
+    commits = TransactionCommits(cluster, brief, consumer, outputs)
+    assignment = Assignment(brief, consumer, outputs, commits)
     for number in range(PARTITIONS):
         assignment.trackers[number] = tracker = PartitionTracker(number, 0, Checkpoint({}))
         outputs.write(tracker, [])
