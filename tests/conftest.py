@@ -14,7 +14,7 @@ from typing import TypeVar
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.fixtures.apache", "tests.fixtures.distribution", "tests.fixtures.streams"]
+pytest_plugins = ["tests.fixtures.apache", "tests.fixtures.distribution", "tests.fixtures.proxies", "tests.fixtures.streams"]
 
 ROOT = Path(__file__).parents[1]
 REQUIRE_ALL = os.environ.get("REQUIRE") == "all"

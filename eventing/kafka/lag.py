@@ -32,11 +32,13 @@ class Lag:
 class EndReader:
     """Reads the ends of partitions over one connection, opened at the first read and after an error.
 
-    It may be closed on another thread: that waits for the read that goes on.
+    It may be closed on another thread: that waits for the read that goes on. With `read_committed`, the end is where
+    the first open transaction begins.
     """
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, *, read_committed: bool = False) -> None:
         self._cluster = cluster
+        self._options = ConsumerOptions(read_committed=read_committed)
         self._consumer: Consumer | None = None
         self._lock = threading.Lock()
 
@@ -45,7 +47,7 @@ class EndReader:
         wanted = [TopicPartition(topic, number) for number in partitions]
         with self._lock:
             if self._consumer is None:
-                self._consumer = self._cluster.consumer()
+                self._consumer = self._cluster.consumer(self._options)
             try:
                 ends = self._consumer.end_offsets(wanted, timeout_seconds)
             except KafkaError:

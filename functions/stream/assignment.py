@@ -60,6 +60,8 @@ class Assignment:
             if self.trackers.get(partition) is not tracker:
                 continue  # it was revoked meanwhile
             await self._input.seek(partition, tracker.position)
+            if tracker.closed:
+                continue  # its first commit failed, and it is to be taken up again
             self._new.discard(partition)
             self.taken_up += 1
             logger.info(
@@ -78,6 +80,14 @@ class Assignment:
             elif len(tracker) <= self._settings.backlog // 2:
                 self.paused.discard(partition)
 
+    def retake(self) -> None:
+        """Take all partitions up again, from what is committed."""
+        self._new |= self.trackers.keys()
+        self.paused.clear()
+        for tracker in self.trackers.values():
+            tracker.close()
+        self.trackers.clear()
+
     def assigned(self, partitions: set[int]) -> None:
         self._metrics.rebalanced("assigned")
         self._new |= partitions
@@ -85,11 +95,13 @@ class Assignment:
     async def released(self, partitions: set[int]) -> Commits:
         self._metrics.rebalanced("revoked")
         trackers = self._drop(partitions)
-        await self._writer.drain(partitions, self._settings.session_timeout_seconds / 3)
+        if not await self._writer.drain(partitions, self._settings.session_timeout_seconds / 3):
+            self._writer.drop(partitions)
         return self._commits.release(trackers)
 
     def lost(self, partitions: set[int]) -> None:
         self._metrics.rebalanced("lost")
+        self._writer.drop(partitions)
         self._drop(partitions)
 
     def _drop(self, partitions: set[int]) -> list[PartitionTracker]:

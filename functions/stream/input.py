@@ -9,11 +9,20 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from eventing.kafka.errors import NotAuthorized
-from eventing.kafka.port import Cluster, CommittedOffset, ConsumedRecord, Consumer, ConsumerOptions, Offsets, TopicPartition
+from eventing.kafka.port import (
+    Cluster,
+    CommittedOffset,
+    ConsumedRecord,
+    Consumer,
+    ConsumerOptions,
+    GroupMetadata,
+    Offsets,
+    TopicPartition,
+)
 from functions.stream.commit import Commits
 from functions.stream.gaps import Gaps
 from functions.stream.report import logger
-from functions.stream.settings import COOPERATIVE, LATEST, StreamSettings
+from functions.stream.settings import COOPERATIVE, LATEST, Guarantee, StreamSettings
 
 Result = TypeVar("Result")
 
@@ -50,6 +59,8 @@ class Input:
         self._connected: Consumer | None = None
         self._gaps = Gaps()
         self._again: Callable[[set[int]], None] = lambda partitions: None
+        self.member: GroupMetadata | None = None
+        """The identity to which the present partitions were assigned; None before that."""
 
     async def start(self, owner: Owner) -> None:
         """Connect, and join the group with the first poll. Raises BrokerUnreachable or BrokerRefused."""
@@ -101,6 +112,9 @@ class Input:
         """Raises KafkaError, such as CommitRefused while the partitions are being moved to another member."""
         await self._run(self._consumer.commit, _offsets(self._settings.input, commits), _CALL_SECONDS)
 
+    async def note_member(self) -> None:
+        self.member = await self._run(self._consumer.group_metadata)
+
     def positions(self) -> dict[int, int | None]:
         """Return the next offset to fetch, by assigned partition. Does not wait for the client's thread."""
         return {} if self._connected is None else {source.partition: offset for source, offset in self._connected.positions().items()}
@@ -148,10 +162,15 @@ class Input:
                 max_poll_interval_seconds=25.0,
                 max_poll_records=4 * settings.batch_size,
                 metadata_max_age_seconds=METADATA_SECONDS,
+                read_committed=settings.delivery is Guarantee.EXACTLY_ONCE,
             )
         )
-        consumer.subscribe(settings.input, _Listener(self._loop, owner, settings.session_timeout_seconds / 2))
+        listener = _Listener(self._loop, owner, settings.session_timeout_seconds / 2, lambda: self._note_member(consumer))
+        consumer.subscribe(settings.input, listener)
         return consumer
+
+    def _note_member(self, consumer: Consumer) -> None:
+        self._loop.call_soon_threadsafe(setattr, self, "member", consumer.group_metadata())
 
     def _poll(self, timeout_seconds: float, paused: set[int]) -> dict[int, Sequence[ConsumedRecord]]:
         self._pause(paused)
@@ -182,12 +201,17 @@ def _take_up_again(owner: Owner, partitions: set[int]) -> None:
 class _Listener:
     """Carries the client's callbacks from its thread to the event loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner, release_seconds: float) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, owner: Owner, release_seconds: float, joined: Callable[[], None] = lambda: None
+    ) -> None:
+        """`joined` is called on the client's thread, before the owner is given its partitions."""
         self._loop = loop
         self._owner = owner
         self._release_seconds = release_seconds
+        self._joined = joined
 
     def assigned(self, partitions: Collection[TopicPartition]) -> None:
+        self._joined()
         self._loop.call_soon_threadsafe(self._owner.assigned, _numbers(partitions))
 
     def revoked(self, partitions: Collection[TopicPartition]) -> Offsets:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import Protocol
 
 from common.delivery import Outcome, backoff, outcome_of
@@ -16,9 +16,10 @@ from eventing.reply import Problem
 from functions.stream.partition import PartitionTracker, PendingRecord
 from functions.stream.reply_sink import Accepted
 from functions.stream.report import LogThrottle, Tally, logger
+from functions.stream.sender import WriteFailed
 from functions.stream.settings import ReplySettings, StreamSettings
 from functions.stream.sink import Failure
-from functions.stream.writer import ResultWriter, WriteFailed
+from functions.stream.writer import ResultWriter
 
 
 class ReplyPoster(Protocol):
@@ -78,6 +79,10 @@ class Replies:
         self._closed = False
         self._log_throttle = LogThrottle()
 
+    @property
+    def has_room(self) -> bool:
+        return self._writer.has_room
+
     def targets(self, partition: int) -> dict[str, int]:
         return self._writer.targets(partition)
 
@@ -117,12 +122,15 @@ class Replies:
             del self._unsettled[tracker]
         return await self._writer.drain(partitions, max(0.0, until - self._loop.time())) and not late
 
-    def close(self) -> None:
+    def drop(self, partitions: Collection[int]) -> None:
+        self._writer.drop(partitions)
+
+    async def close(self) -> None:
         """Make no more calls, and cancel the open ones."""
         self._closed = True
         for task in self._tasks:
             task.cancel()
-        self._writer.close()
+        await self._writer.close()
 
     def _enqueue(self, reply: _Reply) -> None:
         if reply.lane in self._lanes:

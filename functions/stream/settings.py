@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.util import find_spec
@@ -23,6 +24,13 @@ LATEST = "latest"
 WAIT = "wait"
 CREATE = "create"
 FAIL = "fail"
+
+
+class Guarantee(StrEnum):
+    """How often an event is answered in spite of failures."""
+
+    AT_LEAST_ONCE = "at-least-once"
+    EXACTLY_ONCE = "exactly-once"
 
 
 class Order(StrEnum):
@@ -183,6 +191,18 @@ class StreamSettings:
     commit_seconds: float = 0.5
     """TIDEGATE_STREAM_COMMIT_SECONDS between commits: a restart reads again the outputs since the last one."""
 
+    delivery: Guarantee = Guarantee.AT_LEAST_ONCE
+    """TIDEGATE_STREAM_DELIVERY: `at-least-once` works with any broker; `exactly-once` writes outputs and offsets in
+    transactions, and needs Apache Kafka 2.5 or newer."""
+
+    transaction_seconds: float = 0.1
+    """TIDEGATE_STREAM_TRANSACTION_SECONDS between the starts of two transactions: readers wait for an output so long; a
+    transaction takes several requests, whatever it holds."""
+
+    node: str | None = None
+    """The host's name in a cluster, from its own variables. With the group it makes the transactional id, if there is no
+    TIDEGATE_STREAM_INSTANCE; elsewhere a random name does."""
+
     stop_seconds: float = 20.0
     """TIDEGATE_STREAM_STOP_SECONDS: how long a stop waits for events in flight; of the 30 s that Kubernetes grants, 10
     are left for the last writes and the exit of the process."""
@@ -204,6 +224,11 @@ class StreamSettings:
         return " and ".join(filter(None, found))
 
     @property
+    def transaction_timeout_seconds(self) -> float:
+        """How long a transaction may be open: readers wait for that of a killed worker no longer than its partitions do."""
+        return self.session_timeout_seconds
+
+    @property
     def backlog(self) -> int:
         """The most unfinished records of a partition: enough to fill every call while a poll is under way."""
         return 4 * self.batch_size * self.in_flight
@@ -213,6 +238,12 @@ class StreamSettings:
         """Read the settings. Raises InvalidSetting, which names the variable."""
         input_, sink = required(environ, "TIDEGATE_STREAM_INPUT"), _url(environ, "K_SINK")
         output, reply = environ.get("TIDEGATE_STREAM_OUTPUT") or "", ReplySettings.from_env(environ)
+        delivery = _delivery(environ, "TIDEGATE_STREAM_DELIVERY", cls.delivery)
+        if reply is not None and delivery is Guarantee.EXACTLY_ONCE:
+            raise InvalidSetting(
+                "TIDEGATE_STREAM_DELIVERY is exactly-once, and TIDEGATE_STREAM_REPLY_SINK is set, which is in no transaction",
+                remedy="unset one of them",
+            )
         if not output and reply is None:
             raise InvalidSetting(
                 "TIDEGATE_STREAM_OUTPUT is not set, and neither is TIDEGATE_STREAM_REPLY_SINK",
@@ -251,6 +282,9 @@ class StreamSettings:
                 environ, "TIDEGATE_STREAM_SESSION_TIMEOUT_SECONDS", cls.session_timeout_seconds, least=_LEAST_SECONDS
             ),
             commit_seconds=number(environ, "TIDEGATE_STREAM_COMMIT_SECONDS", cls.commit_seconds, least=_LEAST_SECONDS),
+            delivery=delivery,
+            transaction_seconds=number(environ, "TIDEGATE_STREAM_TRANSACTION_SECONDS", cls.transaction_seconds, least=_LEAST_SECONDS),
+            node=socket.gethostname() if "KUBERNETES_SERVICE_HOST" in environ else None,
             stop_seconds=number(environ, "TIDEGATE_STREAM_STOP_SECONDS", cls.stop_seconds, least=_LEAST_SECONDS),
         )
 
@@ -282,6 +316,14 @@ def _order(environ: Environ, name: str, default: Order) -> Order:
         return Order(value)
     except ValueError:
         raise InvalidSetting(f"{name} is {value!r}", remedy="set key or partition") from None
+
+
+def _delivery(environ: Environ, name: str, default: Guarantee) -> Guarantee:
+    value = environ.get(name) or default.value
+    try:
+        return Guarantee(value)
+    except ValueError:
+        raise InvalidSetting(f"{name} is {value!r}", remedy="set at-least-once or exactly-once") from None
 
 
 def _version(environ: Environ, name: str) -> tuple[int, ...] | None:

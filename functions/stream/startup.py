@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import AsyncIterator
+from functools import partial
 
 from common import http_client
 from eventing.kafka.errors import KafkaError
 from eventing.kafka.factory import cluster_of
-from eventing.kafka.port import Cluster, Producer, ProducerOptions
+from eventing.kafka.port import Cluster, Producer, ProducerOptions, TransactionOptions
 from functions.stream import limits
 from functions.stream.health import Health
 from functions.stream.reply_sink import ReplySink
 from functions.stream.schemas import Schemas
-from functions.stream.settings import Registry, StreamSettings
+from functions.stream.settings import Guarantee, Registry, StreamSettings
 from functions.stream.sink import Sink
 from functions.stream.topics import Topics, partition_counts
+from functions.stream.transactions import MakeProducer
 from functions.stream.worker import Worker
 from functions.stream.writer import NEVER_GIVE_UP_SECONDS
 
@@ -71,8 +74,12 @@ async def _replies(settings: StreamSettings) -> AsyncIterator[ReplySink | None]:
 
 
 @contextlib.asynccontextmanager
-async def _output(cluster: Cluster, settings: StreamSettings, stop: asyncio.Event) -> AsyncIterator[tuple[Producer, Topics] | None]:
+async def _output(
+    cluster: Cluster, settings: StreamSettings, stop: asyncio.Event
+) -> AsyncIterator[tuple[Producer | MakeProducer, Topics] | None]:
     """Open the producer that also finds the topics, once they exist; None if stopped before.
+
+    With transactions it only finds them: those have producers of their own.
 
     A broker with automatic topics creates them for a producer, and not for an admin client.
     """
@@ -85,11 +92,26 @@ async def _output(cluster: Cluster, settings: StreamSettings, stop: asyncio.Even
         topics = Topics(partitions, await asyncio.to_thread(limits.read, cluster, partitions))
         limits.check(topics.limits, settings.deadletter)
         batch_bytes = min([_BATCH_BYTES, *topics.limits.values()])
+        if settings.delivery is Guarantee.EXACTLY_ONCE:
+            await stack.aclose()
+            yield partial(cluster.transactional_producer, _transaction_options(settings, batch_bytes)), topics
+            return
         if batch_bytes < _BATCH_BYTES:
             # The broker refuses a batch, and not a record, that is larger than its topic allows.
             await stack.aclose()
             producer = await stack.enter_async_context(_producer(cluster, settings, batch_bytes))
         yield producer, topics
+
+
+def _transaction_options(settings: StreamSettings, batch_bytes: int) -> TransactionOptions:
+    return TransactionOptions(
+        # No other worker has it: each ends the transactions of those before it with its id.
+        transactional_id=f"{settings.group}-{settings.instance or settings.node or uuid.uuid4().hex}",
+        timeout_seconds=settings.transaction_timeout_seconds,
+        linger_seconds=settings.linger_seconds,
+        block_seconds=settings.transaction_timeout_seconds,
+        batch_bytes=batch_bytes,
+    )
 
 
 @contextlib.asynccontextmanager

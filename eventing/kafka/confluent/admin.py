@@ -66,9 +66,14 @@ class AdminAdapter:
 
     def _check_controller(self) -> None:
         """Raise KafkaError for a broker without a controller, such as the embedded one: librdkafka would wait for it."""
-        metadata = self._client.list_topics(timeout=_REQUEST_SECONDS)
-        if metadata.controller_id not in metadata.brokers:
+        if not has_controller(self._client):
             raise KafkaError("the cluster names no controller, which creates topics and knows their configuration")
+
+
+def has_controller(client: Any) -> bool:
+    """Return whether the cluster has one, as any but the embedded broker does."""
+    metadata = client.list_topics(timeout=_REQUEST_SECONDS)
+    return metadata.controller_id in metadata.brokers
 
 
 def _result(future: Any) -> Any:

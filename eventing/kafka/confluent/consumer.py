@@ -15,6 +15,7 @@ from confluent_kafka import TopicPartition as ClientPartition
 from eventing.codecs.kafka import UNREADABLE_HEADERS, Headers
 from eventing.kafka.confluent.calls import within
 from eventing.kafka.confluent.errors import translate, translate_errors
+from eventing.kafka.confluent.transactions import MemberMetadata
 from eventing.kafka.errors import CommitRefused, KafkaError
 from eventing.kafka.port import CommittedOffset, ConsumedRecord, Offsets, RebalanceListener, TopicPartition
 
@@ -44,10 +45,10 @@ class _Record:
 class ConsumerAdapter:
     """A consumer that keeps its positions itself, so that they can be read from any thread without a request."""
 
-    def __init__(self, client: Any, *, most: int, in_group: bool, cooperative: bool = False) -> None:
+    def __init__(self, client: Any, *, most: int, group: str | None, cooperative: bool = False) -> None:
         self._client = client
         self._most = most
-        self._in_group = in_group
+        self._group = group or ""
         self._cooperative = cooperative
         self._listener: RebalanceListener | None = None
         self._unjoined = ""
@@ -128,6 +129,10 @@ class ConsumerAdapter:
 
     def positions(self) -> dict[TopicPartition, int | None]:
         return self._positions.copy()
+
+    def group_metadata(self) -> MemberMetadata:
+        with translate_errors():
+            return MemberMetadata(self._client.consumer_group_metadata(), self._group)
 
     @property
     def is_member(self) -> bool:
@@ -241,7 +246,7 @@ class ConsumerAdapter:
         return found
 
     def _note(self, error: Any) -> None:
-        if error.code() in _PASSING or (error.code() == Code.GROUP_AUTHORIZATION_FAILED and not self._in_group):
+        if error.code() in _PASSING or (error.code() == Code.GROUP_AUTHORIZATION_FAILED and not self._group):
             return
         self._error = translate(error)
 
@@ -275,7 +280,7 @@ class ConsumerAdapter:
                     _raise_for(each)
 
     def _check_group(self) -> None:
-        if not self._in_group:
+        if not self._group:
             raise KafkaError("the consumer has no group")
 
     # Called by librdkafka within a poll or the close, on its thread: from another one, a commit would wait for their end.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -110,7 +111,9 @@ class ProducerAdapter:
 
     def _serve(self) -> None:
         while not self._closed.is_set():
-            self._client.poll(_POLL_SECONDS)
+            # It raises an error that ends a transactional producer, which its calls raise as well.
+            with contextlib.suppress(KafkaException):
+                self._client.poll(_POLL_SECONDS)
 
 
 # One for all: it is held for an instant, and a lock for each record costs more.

@@ -10,18 +10,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 
-from eventing.kafka.errors import CommitRefused, KafkaError
-from eventing.kafka.fake.log import FakeRecord, Group, Log
+from eventing.kafka.errors import CommitRefused, KafkaError, RequestTimedOut
+from eventing.kafka.fake.log import FakeRecord, Group, Log, Member
 from eventing.kafka.port import CommittedOffset, ConsumerOptions, Offsets, RebalanceListener, TopicPartition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FakeMemberMetadata:
+    """The identity of a member: None before it has joined."""
+
+    group: str
+    generation: int
+    member: Member | None
 
 
 class FakeConsumer:
     def __init__(self, log: Log, options: ConsumerOptions) -> None:
         self._log = log
         self._most = options.max_poll_records or 500
+        self._read_committed = options.read_committed
         self._group = log.group(options.group) if options.group else None
+        self._group_name = options.group or ""
         self._topic = ""
         self._listener: RebalanceListener | None = None
         # The generation for which this member has given up its partitions, and the one for which it was assigned new
@@ -84,6 +96,10 @@ class FakeConsumer:
         with self._log.changed:
             return {**self._positions}
 
+    def group_metadata(self) -> FakeMemberMetadata:
+        member = self if self._group is not None and self in self._group.members else None
+        return FakeMemberMetadata(group=self._group_name, generation=self._assigned_in, member=member)
+
     @property
     def is_member(self) -> bool:
         return self._group is not None and self in self._group.members and self._assigned_in == self._group.generation
@@ -102,18 +118,22 @@ class FakeConsumer:
 
     def end_offsets(self, partitions: Collection[TopicPartition], timeout_seconds: float | None = None) -> dict[TopicPartition, int]:
         self._log.check_access()
-        return {partition: self._log.end(partition) for partition in partitions}
+        return {partition: self._end(partition) for partition in partitions}
 
     def offsets_for_times(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None]:
         self._log.check_access()
         return {partition: self._log.first_not_before(partition, time_ms) for partition, time_ms in times.items()}
 
     def high_water(self, partition: TopicPartition) -> int | None:
-        return self._log.end(partition) if partition in self._positions else None
+        return self._end(partition) if partition in self._positions else None
 
     def committed(self, partition: TopicPartition, timeout_seconds: float | None = None) -> CommittedOffset | None:
         self._log.check_access()
-        return self._required_group().committed.get(partition)
+        group = self._required_group()
+        with self._log.changed:
+            if self._read_committed and not self._log.changed.wait_for(partial(self._is_stable, partition), timeout_seconds):
+                raise RequestTimedOut(f"an open transaction holds the offset of {partition.topic}/{partition.partition}")
+            return group.committed.get(partition)
 
     def commit(self, offsets: Offsets, timeout_seconds: float | None = None) -> None:
         self._log.check_access()
@@ -183,6 +203,12 @@ class FakeConsumer:
         numbers, rank = sorted(self._log.numbers(self._topic)), group.members.index(self)
         return [TopicPartition(self._topic, number) for number in numbers if number % len(group.members) == rank]
 
+    def _is_stable(self, partition: TopicPartition) -> bool:
+        return not self._log.holds_offset(self._group_name, partition)
+
+    def _end(self, partition: TopicPartition) -> int:
+        return self._log.stable_end(partition) if self._read_committed else self._log.end(partition)
+
     def _start(self, partition: TopicPartition) -> int:
         found = self._group.committed.get(partition) if self._group else None
         return found.offset if found else 0
@@ -191,10 +217,11 @@ class FakeConsumer:
         found: dict[TopicPartition, list[FakeRecord]] = {}
         left = self._most
         for partition, offset in list(self._positions.items()):
-            records = [] if partition in self._paused else self._log.read(partition, offset, left)
+            if partition in self._paused:
+                continue
+            records, self._positions[partition] = self._log.read(partition, offset, left, committed=self._read_committed)
             if records:
                 found[partition] = records
-                self._positions[partition] = records[-1].offset + 1
                 left -= len(records)
         return found
 
@@ -206,7 +233,7 @@ class FakeConsumer:
             if waiting and all(member.joined == self._group.generation for member in self._group.members):
                 return True
         open_ = [partition for partition in self._positions if partition not in self._paused]
-        return any(self._log.end(partition) > self._positions[partition] for partition in open_)
+        return any(self._end(partition) > self._positions[partition] for partition in open_)
 
     def _check_assigned(self, partition: TopicPartition) -> None:
         if partition not in self._positions:

@@ -15,6 +15,7 @@ from eventing.kafka.errors import RequestTimedOut
 from eventing.kafka.kafka_python import fetcher
 from eventing.kafka.kafka_python.assignors import CooperativeAssignor
 from eventing.kafka.kafka_python.errors import translate_errors
+from eventing.kafka.kafka_python.transactions import MemberMetadata
 from eventing.kafka.port import CommittedOffset, ConsumedRecord, Offsets, RebalanceListener, TopicPartition
 
 logger = logging.getLogger("tidegate.kafka")
@@ -59,6 +60,9 @@ class ConsumerAdapter:
 
     def positions(self) -> dict[TopicPartition, int | None]:
         return {TopicPartition(*partition): offset for partition, offset in fetcher.positions(self._client).items()}
+
+    def group_metadata(self) -> MemberMetadata:
+        return MemberMetadata(self._client.group_metadata())
 
     @property
     def is_member(self) -> bool:

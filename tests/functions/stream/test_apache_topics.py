@@ -26,8 +26,8 @@ from eventing.kafka.security import Security
 from functions.stream import input as module
 from functions.stream import startup
 from functions.stream.health import Health
+from functions.stream.sender import WriteFailed
 from functions.stream.settings import StreamSettings
-from functions.stream.writer import WriteFailed
 
 if TYPE_CHECKING:
     from tests.fixtures.apache import Apache

@@ -42,6 +42,8 @@ class Offsets:
         self.during()
         self.commits.append(commits)
 
+    async def note_member(self) -> None: ...
+
 
 def commits_of(offsets: Offsets) -> CheckpointCommits:
     cluster = FakeCluster(partitions=1)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -43,6 +43,8 @@ class Record:
 class Writer:
     """Writes at once, and keeps the offsets and results."""
 
+    has_room = True
+
     def __init__(self) -> None:
         self.written: list[tuple[int, Any]] = []
         self.drained = list[set[int]]()
@@ -64,7 +66,10 @@ class Writer:
         self.drained.append(partitions)
         return True
 
-    def close(self) -> None:
+    def drop(self, partitions: Collection[int]) -> None:
+        pass
+
+    async def close(self) -> None:
         pass
 
 
@@ -179,7 +184,7 @@ async def test_other_keys_are_posted_while_one_is_tried_again() -> None:
     assert sink.accepted == ["2", "3"]
     assert tracker.position == 0
     assert replies.posts(0)
-    replies.close()
+    await replies.close()
 
 
 async def test_reply_that_is_refused_becomes_a_dead_letter_that_names_the_reply_sink() -> None:

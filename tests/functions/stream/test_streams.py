@@ -59,7 +59,7 @@ def test_one_topic_may_have_several_streams() -> None:
         ("streams: [{input: a, outputs: b}]", "stream 'a' of streams.yaml has the unknown key 'outputs'; use some of .*batch_size, "),
         ("streams: [{input: a, port: 1}]", "stream 'a' of streams.yaml has the unknown key 'port'"),
         ("defaults: {hots: 1}\nstreams: [{input: a}]", "the defaults of streams.yaml has the unknown key 'hots'"),
-        ("streams: [{input: a}]", "stream 'a' of streams.yaml: output is not set; set it"),
+        ("streams: [{input: a}]", "stream 'a' of streams.yaml: output is not set, and neither is reply_sink"),
         ("streams: [{input: a, output: [b]}]", "stream 'a' of streams.yaml: output is a list; set one value"),
         (
             "streams: [{input: a, output: b, batch_size: many}]",
