@@ -39,6 +39,13 @@ class CommitRefused(KafkaError):
     """Offsets were not committed: the group is rebalancing, or the partitions have another owner."""
 
 
+class InconsistentGroup(KafkaError):
+    """The members of the group share partitions by another strategy, so that it does not accept this one."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the group's members share partitions by another strategy ({reason.rstrip('.')}); agree on one for all of them")
+
+
 class Fenced(KafkaError):
     """Another client with the same identity has taken over."""
 

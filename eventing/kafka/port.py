@@ -58,7 +58,7 @@ class ConsumedRecord(Record, Protocol):
 
 
 class RebalanceListener(Protocol):
-    """Callbacks for the changes of a consumer's assignment.
+    """Callbacks for the changes of a consumer's assignment: each is of the partitions that it names, and of no others.
 
     They run within a poll or the close, perhaps on a thread of the client; it may send no heartbeats meanwhile.
     """
@@ -220,6 +220,17 @@ class Admin(Protocol):
         """Return `max.message.bytes` of those topics for which the broker reports it."""
         ...
 
+    def groups(self) -> set[str]:
+        """Return the consumer groups that this user may see."""
+        ...
+
+    def members(self, groups: Collection[str]) -> dict[str, int]:
+        """Return how many members the groups have.
+
+        Left out are those that this user may not see, and, by some brokers, those that do not exist.
+        """
+        ...
+
     def close(self) -> None: ...
 
 
@@ -232,6 +243,10 @@ class ConsumerOptions:
     """The `group.instance.id` of a static member."""
     session_timeout_seconds: float | None = None
     max_poll_interval_seconds: float | None = None
+    latest: bool = False
+    """Whether a partition that has lost the next offset goes on behind its latest record, not at its earliest."""
+    cooperative: bool = False
+    """Whether a rebalance leaves a member the partitions that stay with it (KIP-429). All members of a group must agree."""
     max_poll_records: int | None = None
     metadata_max_age_seconds: float | None = None
     """How soon it is noticed that a topic has more partitions."""

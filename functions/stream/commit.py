@@ -12,10 +12,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
 from eventing.kafka.port import Cluster, CommittedOffset
-from functions.stream import recovery
+from functions.stream import recovery, start
 from functions.stream.checkpoint import MOST_BYTES, Checkpoint
 from functions.stream.partition import PartitionTracker
 from functions.stream.recovery import Committed
+from functions.stream.report import logger
 from functions.stream.settings import Order, StreamSettings
 
 Commits = Mapping[int, CommittedOffset]
@@ -27,7 +28,7 @@ class GroupOffsets(Protocol):
 
     async def committed(self, partition: int) -> CommittedOffset | None: ...
 
-    async def start_of(self, partition: int) -> int: ...
+    async def bounds(self, partition: int) -> tuple[int, int]: ...
 
     async def commit(self, commits: Commits) -> None: ...
 
@@ -96,9 +97,14 @@ class CheckpointCommits:
         }
 
     async def _committed(self, partition: int, offset: CommittedOffset | None) -> Committed:
-        if offset is None:
-            return Committed(await self._offsets.start_of(partition), None)
-        return Committed(offset.offset, Checkpoint.from_text(offset.metadata, offset.offset))
+        first, end = await self._offsets.bounds(partition)
+        begin = start.find(None if offset is None else offset.offset, first, end, self._settings.reset)
+        if begin.problem:
+            logger.error("partition %d of %s: %s", partition, self._settings.input, begin.problem)
+        if offset is None or not begin.continues:
+            return Committed(begin.position, None)
+        checkpoint = Checkpoint.from_text(offset.metadata, offset.offset)
+        return Committed(begin.position, None if checkpoint is None else checkpoint.since(begin.position))
 
     async def commit(self, trackers: Iterable[PartitionTracker]) -> None:
         due = self._due(trackers)

@@ -12,6 +12,7 @@ from eventing.kafka.factory import cluster_of
 from eventing.kafka.port import Cluster, Producer, ProducerOptions
 from functions.stream import limits
 from functions.stream.health import Health
+from functions.stream.reply_sink import ReplySink
 from functions.stream.schemas import Schemas
 from functions.stream.settings import Registry, StreamSettings
 from functions.stream.sink import Sink
@@ -30,8 +31,8 @@ async def run(settings: StreamSettings, stop: asyncio.Event, health: Health | No
     """Start a worker and let it move events until `stop` is set.
 
     Raises BrokerUnreachable or BrokerRefused at start, TopicTooSmall when a dead letter may not fit into its topic,
-    WriteFailed when an output cannot be written at all, Stalled when records wait and none is processed: then a thread
-    may hang.
+    TopicMissing when a topic is missing that is not to be waited for, WriteFailed when an output cannot be written at
+    all, Stalled when records wait and none is processed: then a thread may hang.
     """
     health, cluster = health or Health(), cluster or cluster_of(settings.broker)
     async with contextlib.AsyncExitStack() as stack:
@@ -39,11 +40,12 @@ async def run(settings: StreamSettings, stop: asyncio.Event, health: Health | No
             http_client.session(timeout_seconds=settings.request_timeout_seconds, connections=settings.most_in_flight, raw=True)
         )
         schemas = None if settings.registry is None else await stack.enter_async_context(_schemas(settings.registry))
+        replies = await stack.enter_async_context(_replies(settings))
         health.unready = "a topic is missing."
         output = await stack.enter_async_context(_output(cluster, settings, stop))
         if output is not None:
             producer, topics = output
-            await Worker(cluster, settings, producer, Sink(session, settings.sink), topics, health, schemas).run(stop)
+            await Worker(cluster, settings, producer, Sink(session, settings.sink), topics, health, schemas, replies).run(stop)
 
 
 @contextlib.asynccontextmanager
@@ -59,6 +61,16 @@ async def _schemas(settings: Registry) -> AsyncIterator[Schemas]:
 
 
 @contextlib.asynccontextmanager
+async def _replies(settings: StreamSettings) -> AsyncIterator[ReplySink | None]:
+    if settings.reply is None:
+        yield None
+        return
+    seconds, connections = settings.request_timeout_seconds, settings.reply.in_flight
+    async with http_client.session(timeout_seconds=seconds, connections=connections, raw=True) as session:
+        yield ReplySink(session, settings.reply)
+
+
+@contextlib.asynccontextmanager
 async def _output(cluster: Cluster, settings: StreamSettings, stop: asyncio.Event) -> AsyncIterator[tuple[Producer, Topics] | None]:
     """Open the producer that also finds the topics, once they exist; None if stopped before.
 
@@ -66,7 +78,7 @@ async def _output(cluster: Cluster, settings: StreamSettings, stop: asyncio.Even
     """
     async with contextlib.AsyncExitStack() as stack:
         producer = await stack.enter_async_context(_producer(cluster, settings, _BATCH_BYTES))
-        partitions = await partition_counts(producer, settings, stop)
+        partitions = await partition_counts(cluster, producer, settings, stop)
         if partitions is None:
             yield None
             return

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Protocol
 
 from common.errors import InvalidEvent, TidegateError
 from eventing.codecs import kafka as codec
 from eventing.deadletter import ORIGIN, STREAM, Rejection, origin, reduced_forms, replay_marks, to_dead_letter
 from eventing.event import Event
-from eventing.kafka.errors import KafkaError, RecordTooLarge
+from eventing.kafka.errors import KafkaError, NotAuthorized, RecordTooLarge
 from eventing.kafka.port import Delivery, Producer
 from eventing.reply import Problem
+from functions.stream.metrics import Metrics
 from functions.stream.partition import PartitionTracker, PendingRecord
 from functions.stream.settings import StreamSettings
 from functions.stream.topics import Topics
@@ -25,6 +28,37 @@ class WriteFailed(TidegateError):
     """The broker refused an output for good. It is not committed."""
 
 
+class ResultWriter(Protocol):
+    """Takes the results of each partition in order, and sees to it that their records get finished."""
+
+    def targets(self, partition: int) -> dict[str, int]:
+        """Return each topic's partition for an input partition."""
+        ...
+
+    def write(self, tracker: PartitionTracker, records: list[PendingRecord]) -> None:
+        """Take results. Raises WriteFailed."""
+        ...
+
+    def holds(self, partition: int) -> bool:
+        """Return whether an output for this input partition is not acknowledged yet."""
+        ...
+
+    def posts(self, partition: int) -> bool:
+        """Return whether a reply to this input partition is in a call, or waits for one."""
+        ...
+
+    async def drain(self, partitions: set[int], timeout_seconds: float) -> bool:
+        """Wait until nothing is under way for these input partitions, also of earlier assignments.
+
+        False after the time-out.
+        """
+        ...
+
+    def close(self) -> None:
+        """Start nothing more."""
+        ...
+
+
 class Writer:
     """Writes the results of each partition in their order; all methods run on the event loop's thread.
 
@@ -32,11 +66,19 @@ class Writer:
     there is one callback for each group and topic, where one for each record would cost as much as sending it.
     """
 
-    def __init__(self, producer: Producer, settings: StreamSettings, topics: Topics, failed: Callable[[Exception], None]) -> None:
+    def __init__(
+        self,
+        producer: Producer,
+        settings: StreamSettings,
+        topics: Topics,
+        failed: Callable[[Exception], None],
+        metrics: Metrics | None = None,
+    ) -> None:
         self._producer = producer
         self._settings = settings
         self._topics = topics
         self._failed = failed
+        self._metrics = metrics or Metrics()
         self._stream = settings.group.encode()
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[asyncio.Future[None], PartitionTracker] = {}
@@ -51,6 +93,7 @@ class Writer:
         Raises WriteFailed.
         """
         sent: dict[str, list[PendingRecord]] = {}
+        started = time.perf_counter()
         targets = self.targets(tracker.partition)
         for pending in records:
             topic, pending.delivery = self._send(pending, targets)
@@ -58,12 +101,19 @@ class Writer:
         for topic, group in sent.items():
             acknowledged = self._loop.create_future()
             self._waiting[acknowledged] = tracker
+            acknowledged.add_done_callback(lambda _: self._metrics.took("write", time.perf_counter() - started))
             if (last := group[-1].delivery) is not None:
                 last.add_done_callback(partial(self._notify, acknowledged, topic, group))
 
     def holds(self, partition: int) -> bool:
         """Return whether an output for this input partition is not acknowledged yet."""
         return any(tracker.partition == partition for tracker in self._waiting.values())
+
+    def posts(self, partition: int) -> bool:
+        return False
+
+    def close(self) -> None:
+        """Do nothing: the producer is another's, and writes what it was given."""
 
     async def drain(self, partitions: set[int], timeout_seconds: float) -> bool:
         """Wait until all outputs for these input partitions are acknowledged, also of earlier assignments.
@@ -100,7 +150,7 @@ class Writer:
         letter = next(pending.letters, None)
         if letter is None:
             reason = f"{origin(pending.record).decode()} is too large even without its key, value and headers"
-            raise _refused(self._settings.deadletter, reason)
+            raise _refused(self._settings.deadletter, KafkaError(reason))
         return self._settings.deadletter, letter
 
     def _reduce(self, pending: PendingRecord) -> None:
@@ -125,7 +175,7 @@ class Writer:
             raise
         except KafkaError as error:
             # The tracker returns each record once: only another worker can take this one up again.
-            raise _refused(topic, str(error)) from None
+            raise _refused(topic, error) from None
 
     def _notify(self, acknowledged: asyncio.Future[None], topic: str, group: list[PendingRecord], _: Delivery) -> None:
         """Run on the producer's thread."""
@@ -140,7 +190,7 @@ class Writer:
         for number, pending in enumerate(group):
             delivery = pending.delivery
             if delivery is None or (offset := delivery.offset) is None:
-                self._failed(_refused(topic, _reason(delivery)))
+                self._failed(_refused(topic, None if delivery is None else delivery.error))
                 group = group[:number]
                 break
             last = max(last, offset)
@@ -149,11 +199,9 @@ class Writer:
         acknowledged.set_result(None)
 
 
-def _reason(delivery: Delivery | None) -> str:
-    error = None if delivery is None else delivery.error
-    return "its predecessors were not acknowledged" if error is None else str(error)
-
-
-def _refused(topic: str, reason: str) -> WriteFailed:
+def _refused(topic: str, error: KafkaError | None) -> WriteFailed:
+    if isinstance(error, NotAuthorized):
+        return WriteFailed(f"Kafka does not let this user write to the topic {topic}", remedy="grant it Write")
+    reason = "its predecessors were not acknowledged" if error is None else str(error)
     problem = f"Kafka refused a record for {topic} ({reason.rstrip('.')})"
     return WriteFailed(problem, remedy="check the topic's configuration, then restart the worker")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection
 from typing import Any
 
@@ -41,6 +42,22 @@ class AdminAdapter:
                 values = _result(described)
                 if (entry := values.get(_MAX_MESSAGE_BYTES)) is not None and entry.value is not None:
                     found[resource.name] = int(entry.value)
+        return found
+
+    def groups(self) -> set[str]:
+        with translate_errors():
+            self._check_controller()
+            return {group.group_id for group in _result(self._client.list_consumer_groups(request_timeout=_REQUEST_SECONDS)).valid}
+
+    def members(self, groups: Collection[str]) -> dict[str, int]:
+        if not groups:
+            return {}
+        found: dict[str, int] = {}
+        with translate_errors():
+            self._check_controller()
+            for group, described in self._client.describe_consumer_groups(list(groups), request_timeout=_REQUEST_SECONDS).items():
+                with contextlib.suppress(KafkaException):  # this user may not describe the group
+                    found[group] = len(_result(described).members)
         return found
 
     def close(self) -> None:

@@ -72,7 +72,7 @@ class ConfluentCluster:
         """Return a consumer of bytes without automatic commits."""
         session = options.session_timeout_seconds
         max_poll = options.max_poll_interval_seconds
-        given = {
+        given: dict[str, Any] = {
             "group.id": options.group or _NO_GROUP,
             "group.instance.id": options.instance,
             "session.timeout.ms": _milliseconds(session),
@@ -81,8 +81,13 @@ class ConfluentCluster:
             "max.poll.interval.ms": _milliseconds(max_poll and max(max_poll, session or _SESSION_SECONDS)),
             "topic.metadata.refresh.interval.ms": _milliseconds(options.metadata_max_age_seconds),
         }
+        if options.latest:
+            given["auto.offset.reset"] = "latest"
+        if options.cooperative:
+            given["partition.assignment.strategy"] = "cooperative-sticky"
         client = self._connect(Consumer, {**_CONSUMER, **_set(given)})
-        return ConsumerAdapter(client, most=options.max_poll_records or _MAX_POLL_RECORDS, in_group=options.group is not None)
+        most = options.max_poll_records or _MAX_POLL_RECORDS
+        return ConsumerAdapter(client, most=most, in_group=options.group is not None, cooperative=options.cooperative)
 
     def producer(self, options: ProducerOptions = DEFAULT_PRODUCER) -> ProducerAdapter:
         most = options.max_request_bytes or _MAX_REQUEST_BYTES

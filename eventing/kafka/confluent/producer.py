@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException
 
 from eventing.codecs.kafka import Message
@@ -62,6 +63,8 @@ class ProducerAdapter:
                 found = self._client.list_topics(topic, timeout=left).topics.get(topic)
                 if found is not None and found.error is None and found.partitions:
                     return set(found.partitions)
+                if found is not None and found.error is not None and found.error.code() == Code.TOPIC_AUTHORIZATION_FAILED:
+                    raise translate(found.error)
                 if time.monotonic() >= until:
                     reason = "no metadata" if found is None or found.error is None else found.error.str()
                     raise RequestTimedOut(f"the topic {topic} has no partitions after {self._block_seconds:g} s ({reason})")

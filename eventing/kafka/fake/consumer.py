@@ -2,7 +2,8 @@
 
 Groups rebalance as by the eager protocol: when a member joins or leaves, every member gives its partitions up at its
 next poll, and all of them are assigned again once each has done so. A member that does not poll holds the group up
-until it is closed or expelled.
+until it is closed or expelled. Cooperative members keep what stays with them, and join once more after they have given
+up the rest, so that its new owners get it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class FakeConsumer:
         self.joined = 0
         self._assigned_in = 0
         self._expelled = False
+        self._cooperative = options.cooperative
         self._positions: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
 
@@ -131,7 +133,7 @@ class FakeConsumer:
 
     def close(self, timeout_seconds: float | None = None) -> None:
         if self._group is not None and self._listener is not None and self in self._group.members:
-            self._give_up(self._group, self._listener)
+            self._give_up(self._group, self._listener, set(self._positions))
             with self._log.changed:
                 self._group.members.remove(self)
                 self._log.rebalance(self._group)
@@ -147,7 +149,8 @@ class FakeConsumer:
                 self._log.rebalance(group)
         generation = group.generation
         if self.joined != generation:
-            self._give_up(group, listener)
+            if not self._cooperative:
+                self._give_up(group, listener, set(self._positions))
             with self._log.changed:
                 self.joined = generation
                 self._log.changed.notify_all()
@@ -156,19 +159,25 @@ class FakeConsumer:
             if self._assigned_in == group.generation or not everyone:
                 return
             self._assigned_in = group.generation
-            partitions = self._share(group)
-            self._positions = {partition: self._start(partition) for partition in partitions}
-            self._paused = set(partitions)
-        listener.assigned(partitions)
+            share, owned = set(self._share(group)), set(self._positions)
+            others = {partition for member in group.members if member is not self for partition in member.assignment()}
+            added = sorted(share - owned - others)
+        if self._give_up(group, listener, owned - share):
+            self._log.rebalance(group)
+        with self._log.changed:
+            self._positions |= {partition: self._start(partition) for partition in added}
+            self._paused |= set(added)
+        listener.assigned(added)
 
-    def _give_up(self, group: Group, listener: RebalanceListener) -> None:
-        if not self._positions:
-            return
-        offsets = listener.revoked(list(self._positions))
+    def _give_up(self, group: Group, listener: RebalanceListener, partitions: set[TopicPartition]) -> bool:
+        if not partitions:
+            return False
+        offsets = listener.revoked(sorted(partitions))
         with self._log.changed:
             group.committed.update(offsets)
-            self._positions = {}
-            self._paused = set()
+            self._positions = {partition: offset for partition, offset in self._positions.items() if partition not in partitions}
+            self._paused -= partitions
+        return True
 
     def _share(self, group: Group) -> list[TopicPartition]:
         numbers, rank = sorted(self._log.numbers(self._topic)), group.members.index(self)

@@ -34,6 +34,8 @@ class Member(Protocol):
         """The rebalance for which it has given up its partitions."""
         ...
 
+    def assignment(self) -> set[TopicPartition]: ...
+
 
 @dataclass(slots=True)
 class Group:
@@ -116,6 +118,10 @@ class Log:
     def group(self, name: str) -> Group:
         with self.changed:
             return self._groups.setdefault(name, Group())
+
+    def groups(self) -> set[str]:
+        with self.changed:
+            return {name for name, group in self._groups.items() if group.committed or group.members}
 
     def rebalance(self, group: Group) -> None:
         """Begin another generation of the group."""

@@ -11,6 +11,7 @@ from kafka.errors import KafkaError
 from eventing.kafka import access
 from eventing.kafka.kafka_python import fetcher
 from eventing.kafka.kafka_python.admin import AdminAdapter
+from eventing.kafka.kafka_python.assignors import assignors
 from eventing.kafka.kafka_python.consumer import ConsumerAdapter
 from eventing.kafka.kafka_python.handshake import check_handshake
 from eventing.kafka.kafka_python.options import security_options
@@ -33,7 +34,7 @@ class KafkaCluster:
 
         It has no deserializer: after one that raises, each later poll of the library would never return.
         """
-        given = {
+        given: dict[str, Any] = {
             "group_id": options.group,
             "group_instance_id": options.instance,
             "session_timeout_ms": _milliseconds(options.session_timeout_seconds),
@@ -42,9 +43,12 @@ class KafkaCluster:
             "max_poll_records": options.max_poll_records,
             "metadata_max_age_ms": _milliseconds(options.metadata_max_age_seconds),
         }
-        client = self._connect(KafkaConsumer, {**_NO_METRICS, "enable_auto_commit": False, "auto_offset_reset": "earliest", **_set(given)})
+        reset = "latest" if options.latest else "earliest"
+        strategies = assignors(options.cooperative)
+        given["partition_assignment_strategy"] = strategies
+        client = self._connect(KafkaConsumer, {**_NO_METRICS, "enable_auto_commit": False, "auto_offset_reset": reset, **_set(given)})
         fetcher.correct(client)
-        return ConsumerAdapter(client)
+        return ConsumerAdapter(client, strategies)
 
     def producer(self, options: ProducerOptions = DEFAULT_PRODUCER) -> ProducerAdapter:
         given = {

@@ -13,6 +13,7 @@ from kafka.structs import MemberState, OffsetAndMetadata
 
 from eventing.kafka.errors import RequestTimedOut
 from eventing.kafka.kafka_python import fetcher
+from eventing.kafka.kafka_python.assignors import CooperativeAssignor
 from eventing.kafka.kafka_python.errors import translate_errors
 from eventing.kafka.port import CommittedOffset, ConsumedRecord, Offsets, RebalanceListener, TopicPartition
 
@@ -20,11 +21,12 @@ logger = logging.getLogger("tidegate.kafka")
 
 
 class ConsumerAdapter:
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, strategies: Sequence[Any] = ()) -> None:
         self._client = client
+        self._strategies = [each for each in strategies if isinstance(each, CooperativeAssignor)]
 
     def subscribe(self, topic: str, listener: RebalanceListener) -> None:
-        self._client.subscribe([topic], listener=_Listener(self._client, listener))
+        self._client.subscribe([topic], listener=_Listener(self._client, listener, self._strategies))
 
     def assign(self, partitions: Collection[TopicPartition]) -> None:
         with translate_errors():
@@ -114,9 +116,10 @@ class ConsumerAdapter:
 class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     """Runs on the client's I/O thread, where a blocking commit raises and an awaited one does not."""
 
-    def __init__(self, client: Any, listener: RebalanceListener) -> None:
+    def __init__(self, client: Any, listener: RebalanceListener, strategies: Sequence[CooperativeAssignor] = ()) -> None:
         self._client = client
         self._listener = listener
+        self._strategies = strategies
 
     async def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
         partitions = _from_client(assigned)
@@ -137,6 +140,8 @@ class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             logger.info("the commit of revoked partitions was refused (%s)", str(error) or type(error).__name__)
 
     async def on_partitions_lost(self, lost: Iterable[Any]) -> None:
+        for strategy in self._strategies:
+            strategy.forget()
         self._listener.lost(_from_client(lost))
 
 

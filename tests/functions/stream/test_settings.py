@@ -4,7 +4,7 @@ import pytest
 
 from common.environ import integer
 from common.errors import InvalidSetting
-from functions.stream.settings import Registry, StreamSettings
+from functions.stream.settings import Registry, ReplySettings, StreamSettings
 
 ENVIRON = {
     "TIDEGATE_BOOTSTRAP_SERVERS": "kafka:9092",
@@ -65,6 +65,9 @@ def test_missing_setting_is_named(name: str) -> None:
         ("K_SINK", "ftp://router"),
         ("TIDEGATE_KAFKA_API_VERSION", "two"),
         ("TIDEGATE_KAFKA_SECURITY_PROTOCOL", "TLS"),
+        ("TIDEGATE_STREAM_RESET", "newest"),
+        ("TIDEGATE_STREAM_REBALANCE", "sticky"),
+        ("TIDEGATE_STREAM_MISSING_TOPICS", "ignore"),
         ("TIDEGATE_STREAM_BATCH_SIZE", "0.5"),
         ("TIDEGATE_STREAM_BATCH_SIZE", "many"),
         ("TIDEGATE_STREAM_RETRY_SECONDS", "-1"),
@@ -111,3 +114,30 @@ def test_registry_without_its_package_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("functions.stream.settings.find_spec", lambda _: None)
     with pytest.raises(InvalidSetting, match=r"install tidegate\[registry\]"):
         StreamSettings.from_env(ENVIRON | {"TIDEGATE_SCHEMA_REGISTRY": "http://registry"})
+
+
+def test_reply_sink_stands_beside_a_topic_or_instead_of_it() -> None:
+    sink = {"TIDEGATE_STREAM_REPLY_SINK": "http://alice:correct-horse@broker/models/tidegate"}
+    both = StreamSettings.from_env(ENVIRON | sink)
+    assert both.reply == ReplySettings(url=sink["TIDEGATE_STREAM_REPLY_SINK"])
+    assert both.outputs == ("flights.scored", "flights.departed.deadletter")
+    assert both.destinations.startswith("flights.scored and http://")
+    assert both.destinations.endswith("broker/models/tidegate")
+    assert "horse" not in f"{both}{both.destinations}"
+    sizes = {"TIDEGATE_STREAM_REPLY_BATCH_SIZE": "20", "TIDEGATE_STREAM_REPLY_IN_FLIGHT": "2"}
+    alone = StreamSettings.from_env(ENVIRON | sink | sizes | {"TIDEGATE_STREAM_OUTPUT": ""})
+    assert alone.outputs == ("flights.departed.deadletter",)
+    assert alone.reply == ReplySettings(url=sink["TIDEGATE_STREAM_REPLY_SINK"], batch_size=20, in_flight=2)
+
+
+@pytest.mark.parametrize(
+    ("environ", "reason"),
+    [
+        ({"TIDEGATE_STREAM_OUTPUT": ""}, "TIDEGATE_STREAM_OUTPUT is not set, and neither is TIDEGATE_STREAM_REPLY_SINK"),
+        ({"TIDEGATE_STREAM_REPLY_BATCH_SIZE": "2"}, "TIDEGATE_STREAM_REPLY_BATCH_SIZE is set without a reply sink"),
+        ({"TIDEGATE_STREAM_REPLY_SINK": "broker"}, "TIDEGATE_STREAM_REPLY_SINK is 'broker'; set an http or https URL"),
+    ],
+)
+def test_reply_settings_that_cannot_be_meant_are_refused(environ: dict[str, str], reason: str) -> None:
+    with pytest.raises(InvalidSetting, match=reason):
+        StreamSettings.from_env(ENVIRON | environ)

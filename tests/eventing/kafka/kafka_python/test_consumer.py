@@ -5,11 +5,14 @@ from collections.abc import Collection
 from typing import Any
 
 import pytest
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import CommitFailedError
+from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 from kafka.structs import OffsetAndMetadata
 from kafka.structs import TopicPartition as ClientPartition
 
 from eventing.kafka.errors import RequestTimedOut
+from eventing.kafka.kafka_python.assignors import CooperativeAssignor, MigratingAssignor
 from eventing.kafka.kafka_python.consumer import ConsumerAdapter, _Listener
 from eventing.kafka.port import CommittedOffset, Offsets, TopicPartition
 
@@ -48,6 +51,29 @@ def test_commit_that_is_too_late_does_not_end_the_rebalance(caplog: pytest.LogCa
     caplog.set_level("INFO")
     revoke(Client(CommitFailedError("a rebalance is under way")))
     assert "a rebalance is under way" in caplog.text
+
+
+def owned(strategy: CooperativeStickyAssignor) -> list[tuple[str, list[int]]]:
+    return [(found.topic, found.partitions) for found in strategy.metadata({"in"}).owned_partitions]
+
+
+def assigned(strategy: CooperativeStickyAssignor) -> None:
+    strategy.on_assignment(ConsumerProtocolAssignment(1, [("in", [1, 2])], b""), 7)
+
+
+def test_member_claims_nothing_after_it_has_lost_its_partitions() -> None:
+    strategy = CooperativeAssignor()
+    assigned(strategy)
+    # Without the correction, the client claims them for good.
+    assert owned(strategy) == [("in", [1, 2])]
+    asyncio.run(_Listener(Client(), Owner(), [strategy]).on_partitions_lost([ClientPartition("in", 1), ClientPartition("in", 2)]))
+    assert owned(strategy) == []
+
+
+def test_eager_member_claims_nothing_by_the_cooperative_strategy() -> None:
+    strategy = MigratingAssignor()
+    assigned(strategy)
+    assert owned(strategy) == []
 
 
 class Forgetful:
