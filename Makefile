@@ -37,8 +37,9 @@ pin-base: ## Write the digest of the base image into functions/Dockerfile
 	functions/pin-base.sh
 
 # The coverage floor (pyproject.toml) applies to all tests: it is off with ARGS, which may select some of them.
+# tests/fixtures/distribution.py says how many processes there are, and what begins first.
 test: $(VENV)/.dev ## Run every test that needs no cluster (minutes)
-	$(BIN)/pytest -n 2 --dist loadfile -m "not cluster and not e2e" $(ARGS) $(if $(ARGS),--cov-fail-under=0) --cov
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not cluster and not e2e" $(ARGS) $(if $(ARGS),--cov-fail-under=0) --cov
 
 e2e-lite: $(VENV)/.dev ## Test manifests and API calls on an API server with Knative's CRDs (KUBECONFIG)
 	$(BIN)/pytest -m cluster $(ARGS)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import orjson
@@ -45,6 +45,8 @@ class Rejection:
 
     problem: Problem
     attempts: int
+    destination: str = field(default="", repr=False)
+    """The URL that rejected the reply to the event; empty where the event itself was rejected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,10 @@ def origin(record: Record) -> bytes:
 
 
 def to_dead_letter(record: Record, rejection: Rejection, *, stream: str, destination: str) -> Message:
-    """Return the dead letter of a record that `destination`, a URL, rejected. Credentials in the URL are redacted."""
+    """Return the dead letter of a record that `destination`, a URL, rejected, unless the rejection names another one.
+
+    Credentials in the URL are redacted.
+    """
     nulls = [str(index) for index, (_, value) in enumerate(record.headers) if value is None]
     value = record.value
     if record.key is None and value is None:
@@ -125,7 +130,9 @@ def to_dead_letter(record: Record, rejection: Rejection, *, stream: str, destina
         (PROBLEM, problem),
         (_NULLS, ",".join(nulls).encode()),
     ]
-    return Message(record.key, value, headers + _knative(record.headers, rejection.problem.status, problem, destination))
+    return Message(
+        record.key, value, headers + _knative(record.headers, rejection.problem.status, problem, rejection.destination or destination)
+    )
 
 
 def reduced_forms(letter: Message) -> Iterator[Message]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sys
@@ -13,7 +14,7 @@ from typing import TypeVar
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.fixtures.apache", "tests.fixtures.streams"]
+pytest_plugins = ["tests.fixtures.apache", "tests.fixtures.distribution", "tests.fixtures.proxies", "tests.fixtures.streams"]
 
 ROOT = Path(__file__).parents[1]
 REQUIRE_ALL = os.environ.get("REQUIRE") == "all"
@@ -62,6 +63,10 @@ def kubectl() -> Kubectl:
 def flights_models() -> Path:
     """The trained versions of the example, where the manifests look for them; trained if they are not there."""
     models = ROOT / "functions/flights/models"
-    if not (models / "v2/model.yaml").exists():
-        run([sys.executable, "-m", "functions.flights.train"], cwd=ROOT, check=True)
+    state = ROOT / ".tidegate"
+    state.mkdir(exist_ok=True)
+    with (state / "train.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one of the processes of pytest-xdist trains, and the others wait for it
+        if not (models / "v2/model.yaml").exists():
+            run([sys.executable, "-m", "functions.flights.train"], cwd=ROOT, check=True)
     return models

@@ -33,7 +33,7 @@ def _wait_after_start(step: str) -> str:
     """A reader waits until a server that was started says that it is there; so does the script."""
     if not step.rstrip().endswith("&"):
         return step
-    return f"{step}curl -s -o /dev/null --retry 100 --retry-connrefused --retry-delay 1 localhost:8080\n"
+    return f"{step}until curl -s -o /dev/null localhost:8080; do sleep 0.1; done\n"
 
 
 def run(text: str, cwd: Path, state: Path) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.distribution import LONGEST
+
 SKIPPED = "import pytest\n\n\ndef test_it() -> None:\n    pytest.skip('there is no broker')\n"
 SKIPPED_MODULE = "import pytest\n\npytest.importorskip('no_such_module')\n"
 EXPECTED_FAILURE = "import pytest\n\n\n@pytest.mark.xfail\ndef test_it() -> None:\n    raise AssertionError\n"
@@ -34,3 +36,7 @@ def test_skipped_test_passes_by_default(tmp_path: Path) -> None:
 
 def test_expected_failure_does_not_count_as_skipped(tmp_path: Path) -> None:
     assert _pytest(tmp_path, EXPECTED_FAILURE, "all").returncode == 0
+
+
+def test_files_that_begin_first_exist() -> None:
+    assert [name for name in LONGEST if not (Path(__file__).parents[1] / name).is_file()] == []

@@ -19,7 +19,23 @@ import typer
 
 from common.errors import TidegateError
 from common.redaction import redact
-from tidegate.commands import backtest, batch, deadletters, demo, doctor, init, publish, replay, rollout, send, serve, status, tail, up
+from tidegate.commands import (
+    backtest,
+    batch,
+    deadletters,
+    demo,
+    doctor,
+    init,
+    publish,
+    replay,
+    rollout,
+    send,
+    serve,
+    status,
+    streams,
+    tail,
+    up,
+)
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -53,6 +69,7 @@ app.add_typer(deadletters.app, name="deadletters")
 app.command("send")(send.send)
 app.command("tail")(tail.tail)
 app.command("status")(status.status)
+app.command("streams")(streams.streams)
 app.command("doctor")(doctor.doctor)
 
 

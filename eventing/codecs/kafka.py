@@ -17,6 +17,9 @@ from eventing.types import KNATIVE_KAFKA_RECORD
 
 # The value of a consumed header can be null.
 Headers = Sequence[tuple[str, bytes | None]]
+# In place of headers that a client could not read. As a header, so that a dead letter has it too, and so has its replay.
+_UNREADABLE = "tidegate_unreadable"
+UNREADABLE_HEADERS: Headers = ((_UNREADABLE, b"a header's name is not UTF-8"),)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -91,6 +94,13 @@ def decode_with(record: Record, data: bytes, timestamp: int = -1) -> Event:
     check(attributes)
     _add_key(attributes, record.key)
     return Event(attributes, data)
+
+
+def check_headers(record: Record) -> None:
+    """Raise InvalidEvent for a record whose headers a client could not read: they may be those of an event."""
+    reason = next((value for name, value in record.headers if name == _UNREADABLE), None)
+    if reason is not None:
+        raise InvalidEvent(f"the record's headers cannot be read: {reason.decode(errors='replace')}", remedy="publish headers in UTF-8")
 
 
 def is_tombstone(record: Record) -> bool:

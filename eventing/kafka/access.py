@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from common.redaction import redact, redact_url
 from eventing.kafka import security as variables
-from eventing.kafka.errors import BrokerRefused, BrokerUnreachable
+from eventing.kafka.errors import BrokerRefused, BrokerUnreachable, TransactionsUnsupported
 from eventing.kafka.port import Broker
 from eventing.kafka.security import Security
 
@@ -19,9 +19,14 @@ logger = logging.getLogger("tidegate.kafka")
 
 Address = tuple[str, int]
 
+RECONNECT_SECONDS = 2.0
+"""The longest wait of a client before it connects again to a broker that was away. The libraries' own are 10 and 30 s:
+as long as that, records would wait for a broker that is back."""
+
 _SERVERS = "TIDEGATE_BOOTSTRAP_SERVERS"
 # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and _IP_ADDRESS_MISMATCH.
 _OTHER_NAME = {62, 64}
+_FENCING = (2, 5)
 
 
 def listening_address(broker: Broker, timeout_seconds: float) -> Address:
@@ -103,6 +108,28 @@ def raise_other_protocol(address: Address, security: Security, offered: str) -> 
 
 def raise_other_mechanism(address: Address, mechanism: str, offered: str) -> NoReturn:
     raise BrokerRefused(f"{name_of(address)} supports {offered}, not {mechanism}", remedy=f"set {variables.MECHANISM} to one of these")
+
+
+def check_transactions(broker: Broker, version: tuple[int, ...] | None) -> None:
+    """Raise TransactionsUnsupported for a broker before 2.5, the first that fences the members of a group (KIP-447).
+
+    None stands for a version that is not known.
+    """
+    if version is not None and version < _FENCING:
+        raise_no_transactions(broker, f"is Kafka {'.'.join(map(str, version))}, or the embedded broker")
+
+
+def raise_no_transactions(broker: Broker, problem: str) -> NoReturn:
+    raise TransactionsUnsupported(
+        f"the broker at {redact_url(broker.bootstrap_servers)} {problem}, which does not isolate transactions",
+        remedy="use Apache Kafka 2.5 or newer, or at-least-once delivery",
+    )
+
+
+def raise_id_refused(transactional_id: str) -> NoReturn:
+    raise BrokerRefused(
+        f"Kafka does not let this user write with the transactional id {transactional_id}", remedy="grant it Describe and Write on that id"
+    )
 
 
 @cache

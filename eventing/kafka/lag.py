@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
@@ -12,11 +13,15 @@ from eventing.kafka.port import Cluster, Consumer, ConsumerOptions, TopicPartiti
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lag:
-    """The first and the next offset of a partition, and the group's committed one, None before its first commit."""
+    """The first and the next offset of a partition, and the group's committed one, None before its first commit.
+
+    `metadata` is the text of that commit.
+    """
 
     start: int
     end: int
     committed: int | None
+    metadata: str = ""
 
     @property
     def records(self) -> int:
@@ -25,25 +30,36 @@ class Lag:
 
 
 class EndReader:
-    """Reads the ends of partitions over one connection, opened at the first read and after an error."""
+    """Reads the ends of partitions over one connection, opened at the first read and after an error.
 
-    def __init__(self, cluster: Cluster) -> None:
+    It may be closed on another thread: that waits for the read that goes on. With `read_committed`, the end is where
+    the first open transaction begins.
+    """
+
+    def __init__(self, cluster: Cluster, *, read_committed: bool = False) -> None:
         self._cluster = cluster
+        self._options = ConsumerOptions(read_committed=read_committed)
         self._consumer: Consumer | None = None
+        self._lock = threading.Lock()
 
     def read(self, topic: str, partitions: Iterable[int], timeout_seconds: float = 5.0) -> dict[int, int]:
         """Return the next offset to be produced, by partition. Raises KafkaError or BrokerRefused."""
-        if self._consumer is None:
-            self._consumer = self._cluster.consumer()
         wanted = [TopicPartition(topic, number) for number in partitions]
-        try:
-            ends = self._consumer.end_offsets(wanted, timeout_seconds)
-        except KafkaError:
-            self.close()
-            raise
+        with self._lock:
+            if self._consumer is None:
+                self._consumer = self._cluster.consumer(self._options)
+            try:
+                ends = self._consumer.end_offsets(wanted, timeout_seconds)
+            except KafkaError:
+                self._close()
+                raise
         return {partition.partition: end for partition, end in ends.items()}
 
     def close(self) -> None:
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             consumer.close(1.0)
@@ -88,6 +104,11 @@ def _read(consumer: Consumer, topic: str) -> dict[int, Lag]:
     starts, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
     committed = {partition: consumer.committed(partition) for partition in partitions}
     return {
-        partition.partition: Lag(start=starts[partition], end=ends[partition], committed=offset.offset if offset else None)
+        partition.partition: Lag(
+            start=starts[partition],
+            end=ends[partition],
+            committed=offset.offset if offset else None,
+            metadata=offset.metadata if offset else "",
+        )
         for partition, offset in committed.items()
     }

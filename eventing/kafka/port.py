@@ -57,8 +57,15 @@ class ConsumedRecord(Record, Protocol):
         ...
 
 
+class GroupMetadata(Protocol):
+    """A consumer's identity in its group (KIP-447), for the transactions of a producer of the same library."""
+
+    @property
+    def group(self) -> str: ...
+
+
 class RebalanceListener(Protocol):
-    """Callbacks for the changes of a consumer's assignment.
+    """Callbacks for the changes of a consumer's assignment: each is of the partitions that it names, and of no others.
 
     They run within a poll or the close, perhaps on a thread of the client; it may send no heartbeats meanwhile.
     """
@@ -115,6 +122,13 @@ class Consumer(Protocol):
         """Return the next offset of each assigned partition, None before it is known. Thread-safe; sends no request."""
         ...
 
+    def group_metadata(self) -> GroupMetadata:
+        """Return the identity of this member in its group, as of now. Thread-safe; sends no request.
+
+        Within `RebalanceListener.assigned` it is the identity to which the partitions were assigned.
+        """
+        ...
+
     @property
     def is_member(self) -> bool:
         """Whether the group has accepted this consumer and is not rebalancing. Thread-safe; sends no request."""
@@ -141,7 +155,12 @@ class Consumer(Protocol):
         """Return the end of an assigned partition as of its last fetch; None before that."""
         ...
 
-    def committed(self, partition: TopicPartition, timeout_seconds: float | None = None) -> CommittedOffset | None: ...
+    def committed(self, partition: TopicPartition, timeout_seconds: float | None = None) -> CommittedOffset | None:
+        """Return the group's offset; None before its first commit.
+
+        With `read_committed`, it is waited for while an open transaction holds another one.
+        """
+        ...
 
     def commit(self, offsets: Offsets, timeout_seconds: float | None = None) -> None:
         """Raises CommitRefused when the partitions are being moved to another member."""
@@ -209,6 +228,43 @@ class Producer(Protocol):
     def close(self, timeout_seconds: float = 5.0) -> None: ...
 
 
+class TransactionalProducer(Producer, Protocol):
+    """Writes records and a group's offsets in transactions, one after another: all of each or nothing of it.
+
+    Readers with `read_committed` see a transaction once it is committed. Every method but `begin` ends within its time.
+    It raises Fenced where another client has taken over, TransactionAbortable where the transaction can only be aborted,
+    and TransactionInDoubt where it is not known how it ended. After each of them this producer is only to be closed,
+    except after MemberFenced: then it can abort and go on. Calls from several threads must not overlap.
+    """
+
+    def begin(self) -> None:
+        """Begin a transaction; what is sent until its end belongs to it."""
+        ...
+
+    def send_offsets(self, offsets: Offsets, member: GroupMetadata, timeout_seconds: float) -> None:
+        """Commit these offsets with the transaction (KIP-447).
+
+        Raises MemberFenced if the group has another generation than `member`.
+        """
+        ...
+
+    def flush(self, timeout_seconds: float) -> None:
+        """Wait until all that was sent is acknowledged. Raises TransactionAbortable for a refused record."""
+        ...
+
+    def commit(self, timeout_seconds: float) -> None:
+        """End the transaction: all of it is written, or an error is raised."""
+        ...
+
+    def abort(self, timeout_seconds: float) -> None:
+        """End the transaction: nothing of it is written. Without one, this does nothing."""
+        ...
+
+    def close(self, timeout_seconds: float = 5.0) -> None:
+        """Abort an open transaction and end the client; raises nothing: what is left open is the successor's to end."""
+        ...
+
+
 class Admin(Protocol):
     """Creates topics and reads their configuration."""
 
@@ -218,6 +274,17 @@ class Admin(Protocol):
 
     def max_message_bytes(self, topics: Collection[str]) -> dict[str, int]:
         """Return `max.message.bytes` of those topics for which the broker reports it."""
+        ...
+
+    def groups(self) -> set[str]:
+        """Return the consumer groups that this user may see."""
+        ...
+
+    def members(self, groups: Collection[str]) -> dict[str, int]:
+        """Return how many members the groups have.
+
+        Left out are those that this user may not see, and, by some brokers, those that do not exist.
+        """
         ...
 
     def close(self) -> None: ...
@@ -232,9 +299,15 @@ class ConsumerOptions:
     """The `group.instance.id` of a static member."""
     session_timeout_seconds: float | None = None
     max_poll_interval_seconds: float | None = None
+    latest: bool = False
+    """Whether a partition that has lost the next offset goes on behind its latest record, not at its earliest."""
+    cooperative: bool = False
+    """Whether a rebalance leaves a member the partitions that stay with it (KIP-429). All members of a group must agree."""
     max_poll_records: int | None = None
     metadata_max_age_seconds: float | None = None
     """How soon it is noticed that a topic has more partitions."""
+    read_committed: bool = False
+    """Whether open and aborted transactions are invisible, in records as in the group's offsets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,6 +322,16 @@ class ProducerOptions:
     max_request_bytes: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionOptions(ProducerOptions):
+    """The settings of a producer with transactions."""
+
+    transactional_id: str
+    """Of all producers with one id only the newest can write."""
+    timeout_seconds: float = 10.0
+    """After so long the broker aborts an open transaction. It bounds each request and the delivery of a record, too."""
+
+
 DEFAULT_CONSUMER = ConsumerOptions()
 DEFAULT_PRODUCER = ProducerOptions()
 
@@ -259,6 +342,13 @@ class Cluster(Protocol):
     def consumer(self, options: ConsumerOptions = DEFAULT_CONSUMER) -> Consumer: ...
 
     def producer(self, options: ProducerOptions = DEFAULT_PRODUCER) -> Producer: ...
+
+    def transactional_producer(self, options: TransactionOptions) -> TransactionalProducer:
+        """Return a producer once the transactions of those before it with the same id are ended, and they are fenced.
+
+        Raises TransactionsUnsupported too, and RequestTimedOut while an earlier transaction is still being ended.
+        """
+        ...
 
     def admin(self) -> Admin: ...
 

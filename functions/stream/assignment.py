@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functions.stream.commit import Commits, CommitStrategy
 from functions.stream.input import Input
+from functions.stream.metrics import Metrics
 from functions.stream.partition import PartitionTracker
 from functions.stream.report import logger
 from functions.stream.settings import StreamSettings
-from functions.stream.writer import Writer
+from functions.stream.writer import ResultWriter
 
 # A partition whose earlier outputs are not written after so long is tried again in the next round.
 _DRAIN_SECONDS = 0.1
@@ -19,11 +20,14 @@ class Assignment:
     All of its state belongs to the event loop's thread.
     """
 
-    def __init__(self, settings: StreamSettings, consumer: Input, writer: Writer, commits: CommitStrategy) -> None:
+    def __init__(
+        self, settings: StreamSettings, consumer: Input, writer: ResultWriter, commits: CommitStrategy, metrics: Metrics | None = None
+    ) -> None:
         self._settings = settings
         self._input = consumer
         self._writer = writer
         self._commits = commits
+        self._metrics = metrics or Metrics()
         self._new: set[int] = set()
         self.trackers: dict[int, PartitionTracker] = {}
         """The trackers of the partitions that are taken up."""
@@ -56,6 +60,8 @@ class Assignment:
             if self.trackers.get(partition) is not tracker:
                 continue  # it was revoked meanwhile
             await self._input.seek(partition, tracker.position)
+            if tracker.closed:
+                continue  # its first commit failed, and it is to be taken up again
             self._new.discard(partition)
             self.taken_up += 1
             logger.info(
@@ -78,15 +84,28 @@ class Assignment:
             elif len(tracker) <= most // 2 and tracker.busy <= busy // 2:
                 self.paused.discard(partition)
 
+    def retake(self) -> None:
+        """Take all partitions up again, from what is committed."""
+        self._new |= self.trackers.keys()
+        self.paused.clear()
+        for tracker in self.trackers.values():
+            tracker.close()
+        self.trackers.clear()
+
     def assigned(self, partitions: set[int]) -> None:
+        self._metrics.rebalanced("assigned")
         self._new |= partitions
 
     async def released(self, partitions: set[int]) -> Commits:
+        self._metrics.rebalanced("revoked")
         trackers = self._drop(partitions)
-        await self._writer.drain(partitions, self._settings.session_timeout_seconds / 3)
+        if not await self._writer.drain(partitions, self._settings.session_timeout_seconds / 3):
+            self._writer.drop(partitions)
         return self._commits.release(trackers)
 
     def lost(self, partitions: set[int]) -> None:
+        self._metrics.rebalanced("lost")
+        self._writer.drop(partitions)
         self._drop(partitions)
 
     def _drop(self, partitions: set[int]) -> list[PartitionTracker]:

@@ -42,6 +42,10 @@ class Checkpoint:
     positions: dict[str, Position]
     finished: tuple[Span, ...] = field(default=())
 
+    def since(self, offset: int) -> Checkpoint:
+        """Return what it holds from a later offset on."""
+        return Checkpoint(self.positions, tuple(Span(max(span.start, offset), span.stop) for span in self.finished if span.stop > offset))
+
     def to_text(self, offset: int) -> str:
         """Return the metadata of a commit of this offset."""
         parts: dict[str, object] = {topic: [found.partition, found.offset] for topic, found in self.positions.items()}

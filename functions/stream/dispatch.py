@@ -46,11 +46,13 @@ class SinkDispatcher:
         *,
         resolved: Callable[[PartitionTracker, list[PendingRecord]], None],
         failed: Callable[[BaseException], None],
+        retried: Callable[[int], None] = lambda events: None,
     ) -> None:
         self._sink = sink
         self._settings = settings
         self._resolved = resolved
         self._failed = failed
+        self._retried = retried
         self._loop = asyncio.get_running_loop()
         self._backlog: deque[PendingRecord] = deque()
         self._arrived = asyncio.Event()
@@ -98,6 +100,7 @@ class SinkDispatcher:
         # An event is given up only after it has failed alone, for which those of a whole batch are not to wait.
         is_last = any(pending.deadline is not None and pending.deadline <= self._loop.time() for pending in records)
         await self._admission.enter(paused=not is_last)
+        self._retried(len(records))
         self._start_task(self._calling, self._call(records, answered), records)
 
     async def _call(self, records: list[PendingRecord], answered: int | None = None) -> None:

@@ -31,6 +31,7 @@ class Guard:
         assigned: Callable[[], Collection[int]],
         inspect: Callable[[Ends], WorkerState],
         stalled: Callable[[Stalled], None],
+        read_committed: bool = False,
     ) -> None:
         self._cluster = cluster
         self._topic = topic
@@ -38,7 +39,8 @@ class Guard:
         self._assigned = assigned
         self._inspect = inspect
         self._stalled = stalled
-        self._ends = EndReader(cluster)
+        self._read_committed = read_committed
+        self._ends = EndReader(cluster, read_committed=read_committed)
         self._log_throttle = LogThrottle(600.0)
 
     async def run(self) -> None:
@@ -63,5 +65,5 @@ class Guard:
                 reason = str(error).rstrip(".") or type(error).__name__
                 logger.warning("the broker does not report the end offsets of %s (%s)", self._topic, reason)
             if isinstance(error, TimeoutError):
-                self._ends = EndReader(self._cluster)
+                self._ends = EndReader(self._cluster, read_committed=self._read_committed)
             return None

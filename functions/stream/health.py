@@ -1,4 +1,4 @@
-"""Liveness (`/livez`) and readiness (`/readyz`) for the kubelet, by a minimal HTTP server."""
+"""Liveness and readiness for the kubelet, and metrics for Prometheus, by a minimal HTTP server."""
 
 from __future__ import annotations
 
@@ -6,13 +6,29 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Protocol
+
+from functions.stream.metrics import CONTENT_TYPE, Metrics, exposition
 
 _REQUEST_SECONDS = 5.0
 _REQUEST_BYTES = 8 * 1024
-# A kubelet has one or two open. More are from others, and are closed without a response.
+_TEXT = "text/plain; charset=utf-8"
+LIVENESS = "/health/liveness"
+READINESS = "/health/readiness"
+# A kubelet and Prometheus have one or two open. More are from others, and are closed without a response.
 _CONNECTIONS = 64
+
+
+class Answers(Protocol):
+    """What responds to probes and scrapes."""
+
+    def answer(self, path: str) -> tuple[HTTPStatus, str]: ...
+
+    def exposition(self) -> bytes:
+        """Return the metrics in Prometheus' text format."""
+        ...
 
 
 @dataclass(slots=True)
@@ -21,16 +37,20 @@ class Health:
 
     dead: str = ""
     unready: str = "the worker is starting."
+    metrics: Metrics = field(default_factory=Metrics)
 
     def answer(self, path: str) -> tuple[HTTPStatus, str]:
-        if path not in {"/livez", "/readyz"}:
-            return HTTPStatus.NOT_FOUND, "not found; the routes are /livez and /readyz."
-        problem = self.dead or (self.unready if path == "/readyz" else "")
+        if path not in {LIVENESS, READINESS}:
+            return HTTPStatus.NOT_FOUND, "not found; the routes are /health/liveness, /health/readiness and /metrics."
+        problem = self.dead or (self.unready if path == READINESS else "")
         return (HTTPStatus.SERVICE_UNAVAILABLE, problem) if problem else (HTTPStatus.OK, "ok")
+
+    def exposition(self) -> bytes:
+        return exposition(self.metrics.collect())
 
 
 @contextlib.asynccontextmanager
-async def serving(health: Health, listener: socket.socket) -> AsyncIterator[None]:
+async def serving(health: Answers, listener: socket.socket) -> AsyncIterator[None]:
     """Serve on this socket inside the context: one request for each connection."""
     open_: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
 
@@ -58,16 +78,21 @@ async def serving(health: Health, listener: socket.socket) -> AsyncIterator[None
             await asyncio.wait(tasks)
 
 
-async def _answer(health: Health, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _answer(health: Answers, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     method, target, _ = (await _head(reader)).split(b" ", 2)
-    if method in {b"GET", b"HEAD"}:
-        status, text = health.answer(target.partition(b"?")[0].decode("latin-1"))
-    else:
-        status, text = HTTPStatus.METHOD_NOT_ALLOWED, "method not allowed; use GET or HEAD."
-    body = f"{text}\n".encode()
-    head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {len(body)}\r\n"
+    status, content_type, body = _response(health, method, target.partition(b"?")[0].decode("latin-1"))
+    head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n"
     writer.write(head.encode() + b"connection: close\r\n\r\n" + (b"" if method == b"HEAD" else body))
     await writer.drain()
+
+
+def _response(health: Answers, method: bytes, path: str) -> tuple[HTTPStatus, str, bytes]:
+    if method not in {b"GET", b"HEAD"}:
+        return HTTPStatus.METHOD_NOT_ALLOWED, _TEXT, b"method not allowed; use GET or HEAD.\n"
+    if path == "/metrics":
+        return HTTPStatus.OK, CONTENT_TYPE, health.exposition()
+    status, text = health.answer(path)
+    return status, _TEXT, f"{text}\n".encode()
 
 
 async def _head(reader: asyncio.StreamReader) -> bytes:

@@ -34,6 +34,20 @@ class Intake:
         """The partitions with waiting records, of which no more are to be read."""
         return {tracker.partition for tracker in self._waiting}
 
+    @property
+    def waiting(self) -> int:
+        """How many records wait."""
+        return sum(map(len, self._waiting.values()))
+
+    def count(self, tracker: PartitionTracker) -> int:
+        """Return how many records of a partition wait."""
+        return len(self._waiting.get(tracker, ()))
+
+    def oldest(self, tracker: PartitionTracker) -> ConsumedRecord | None:
+        """Return the first record of a partition that waits; None if none does."""
+        records = self._waiting.get(tracker)
+        return records[0] if records else None
+
     def holds(self, tracker: PartitionTracker) -> bool:
         return tracker in self._waiting
 
@@ -54,16 +68,16 @@ class Intake:
         ready: list[tuple[ConsumedRecord, Decoded]] = []
         while records:
             record = records[0]
-            if codec.is_tombstone(record):
-                found: Decoded = None
-            else:
-                try:
+            found: Decoded = None
+            try:
+                codec.check_headers(record)
+                if not codec.is_tombstone(record):
                     event = self._event(record)
                     if event is None:
                         break
                     found = event if isinstance(event, InvalidEvent) else json.encode(event)
-                except InvalidEvent as error:
-                    found = error
+            except InvalidEvent as error:
+                found = error
             ready.append((records.popleft(), found))
         return ready
 

@@ -66,6 +66,12 @@ class PartitionTracker:
         self._lanes: Lanes[PendingRecord] = Lanes()
         self._held: list[PendingRecord] = []
 
+    @property
+    def oldest(self) -> Record | None:
+        """The first record that was read and is not finished; None if all are."""
+        first = next(iter(self._window), None)
+        return None if first is None else first.record
+
     def __len__(self) -> int:
         """Return how many records were read and are not finished."""
         return len(self._window)

@@ -8,17 +8,20 @@ duplicate what it had in flight; only transactions prevent that.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from eventing.codecs.kafka import Headers
 from eventing.deadletter import ORIGIN, STREAM
 from eventing.kafka.errors import BrokerUnreachable
-from eventing.kafka.port import Cluster, ConsumedRecord, Consumer, TopicPartition
+from eventing.kafka.port import Cluster, ConsumedRecord, Consumer, ConsumerOptions, TopicPartition
 from functions.stream.checkpoint import Checkpoint, Position, merged
 from functions.stream.window import Span
 
 _POLL_SECONDS = 30.0
+# A poll waits for records, also once its position has passed the last ones.
+_STEP_SECONDS = 0.5
 
 Targets = Callable[[int], Mapping[str, int]]
 """The partition of each topic that is written to, for an input partition."""
@@ -31,13 +34,20 @@ class Committed:
     position: int
     checkpoint: Checkpoint | None
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether the commit is of a transaction with the outputs, so that none is beyond it but those that it names."""
+        return self.checkpoint is not None and not self.checkpoint.positions
 
-def recover(cluster: Cluster, stream: str, topic: str, committed: Mapping[int, Committed], targets: Targets) -> dict[int, Checkpoint]:
+
+def recover(
+    cluster: Cluster, stream: str, topic: str, committed: Mapping[int, Committed], targets: Targets, *, read_committed: bool = False
+) -> dict[int, Checkpoint]:
     """Return the checkpoint of each partition of `topic`, with what `stream` has written for it since its commit.
 
     Takes seconds when much was written since; raises KafkaError.
     """
-    reader = cluster.consumer()
+    reader = cluster.consumer(ConsumerOptions(read_committed=read_committed))
     try:
         written_to = {number: [TopicPartition(*target) for target in targets(number).items()] for number in committed}
         ends = reader.end_offsets({target for found in written_to.values() for target in found})
@@ -90,13 +100,14 @@ def _records(reader: Consumer, starts: Mapping[TopicPartition, int]) -> Iterator
     reader.assign(list(ends))
     for target in ends:
         reader.seek(target, starts[target])
-    left = dict(ends)
+    left, until = dict(ends), time.monotonic() + _POLL_SECONDS
     while left:
-        for records in (found := reader.poll(_POLL_SECONDS)).values():
+        for records in (found := reader.poll(_STEP_SECONDS)).values():
             yield from records
         # The position also moves over what a poll does not return: compacted records, transaction markers.
         left = {target: end for target, end in left.items() if reader.position(target) < end}
-        if left and not found:
+        until = time.monotonic() + _POLL_SECONDS if found else until
+        if left and time.monotonic() > until:
             target = next(iter(left))
             raise BrokerUnreachable(
                 f"the broker returned no records of {target.topic}/{target.partition} from {starts[target]} on", remedy="check its leader"

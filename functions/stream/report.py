@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
+from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
 logger = logging.getLogger("tidegate.stream")
+# Tasks and threads that a stream's task starts inherit it.
+_stream: ContextVar[str] = ContextVar("stream", default="")
+
+
+@contextlib.contextmanager
+def named(stream: str) -> Iterator[None]:
+    """Begin each line that is logged within the context by the stream's name, where a process has several."""
+    token = _stream.set(stream)
+    try:
+        yield
+    finally:
+        _stream.reset(token)
+
+
+def _add_name(record: logging.LogRecord) -> bool:
+    if name := _stream.get():
+        record.msg = f"{name}: {record.msg}"
+    return True
+
+
+logger.addFilter(_add_name)
 
 
 @dataclass(slots=True)
@@ -19,6 +43,8 @@ class Tally:
     """Already written by an earlier worker."""
     passed_over: int = 0
     """Tombstones: records without a value, which have no output."""
+    refused: int = 0
+    """Scored, and refused by the reply sink: they became dead letters, too."""
 
     @property
     def finished(self) -> int:
@@ -59,14 +85,16 @@ class Summary:
         events = self._tally.finished - self._logged.finished
         if events:
             tombstones = self._tally.passed_over - self._logged.passed_over
+            refused = self._tally.refused - self._logged.refused
             logger.info(
-                "%d events in %.0f s (%.0f per second): %d scored, %d dead-lettered%s; %d are left",
+                "%d events in %.0f s (%.0f per second): %d scored, %d dead-lettered%s%s; %d are left",
                 events,
                 now - self._logged_at,
                 events / (now - self._logged_at),
                 self._tally.scored - self._logged.scored,
                 self._tally.dead_lettered - self._logged.dead_lettered,
                 f", {tombstones} tombstones passed over" if tombstones else "",
+                f", {refused} replies refused by the reply sink" if refused else "",
                 lag,
             )
         self._logged, self._logged_at = replace(self._tally), now

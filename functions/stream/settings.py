@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
-from common.environ import Environ, integer, is_url, number, required, url
+from common.environ import Environ, integer, is_url, number, one_of, required, url
 from common.errors import InvalidSetting
 from common.redaction import redact_url
 from eventing.kafka.port import Broker
@@ -16,8 +17,23 @@ from eventing.kafka.security import Security
 # No duration may be zero; a millisecond is the clients' unit.
 _LEAST_SECONDS = 0.001
 
+EAGER = "eager"
+COOPERATIVE = "cooperative"
+EARLIEST = "earliest"
+LATEST = "latest"
+WAIT = "wait"
+CREATE = "create"
+FAIL = "fail"
 
-class Order(Enum):
+
+class Guarantee(StrEnum):
+    """How often an event is answered in spite of failures."""
+
+    AT_LEAST_ONCE = "at-least-once"
+    EXACTLY_ONCE = "exactly-once"
+
+
+class Order(StrEnum):
     """Within what the order of events is kept."""
 
     KEY = "key"
@@ -57,6 +73,37 @@ class Registry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReplySettings:
+    """The reply sink: a URL that gets the replies, beside a topic or instead of one."""
+
+    url: str = field(repr=False)
+    """TIDEGATE_STREAM_REPLY_SINK: its URL, perhaps with `user:password@`."""
+
+    batch_size: int = 1
+    """TIDEGATE_STREAM_REPLY_BATCH_SIZE, replies in one call: with more than 1 they are posted in batch mode, which no
+    sink of Knative takes."""
+
+    in_flight: int = 32
+    """TIDEGATE_STREAM_REPLY_IN_FLIGHT, calls: each carries one reply of a key at a time, so few of them would leave a
+    Broker idle."""
+
+    @classmethod
+    def from_env(cls, environ: Environ) -> ReplySettings | None:
+        """Read the settings; None without a reply sink. Raises InvalidSetting, which names the variable."""
+        found = url(environ, "TIDEGATE_STREAM_REPLY_SINK")
+        if found is None:
+            for name in ("TIDEGATE_STREAM_REPLY_BATCH_SIZE", "TIDEGATE_STREAM_REPLY_IN_FLIGHT"):
+                if environ.get(name):
+                    raise InvalidSetting(f"{name} is set without a reply sink", remedy="set TIDEGATE_STREAM_REPLY_SINK too")
+            return None
+        return cls(
+            url=found,
+            batch_size=integer(environ, "TIDEGATE_STREAM_REPLY_BATCH_SIZE", cls.batch_size, least=1),
+            in_flight=integer(environ, "TIDEGATE_STREAM_REPLY_IN_FLIGHT", cls.in_flight, least=1),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class StreamSettings:
     """The settings of one stream. All but the topics, the sink and the broker have defaults."""
 
@@ -68,7 +115,7 @@ class StreamSettings:
     """TIDEGATE_STREAM_INPUT: the topic that is read."""
 
     output: str
-    """TIDEGATE_STREAM_OUTPUT: the topic that replies are written to."""
+    """TIDEGATE_STREAM_OUTPUT: the topic that replies are written to; empty with a reply sink alone."""
 
     deadletter: str
     """TIDEGATE_STREAM_DEADLETTER: the topic for rejected events; `<input>.deadletter` unless set."""
@@ -83,6 +130,9 @@ class StreamSettings:
     sink: str
     """K_SINK: the URL that batches are posted to, as a SinkBinding sets it."""
 
+    reply: ReplySettings | None = None
+    """The URL that replies are posted to; None if they are only written to a topic."""
+
     registry: Registry | None = None
     """The schema registry of the input topic's values; None if they need none."""
 
@@ -96,6 +146,18 @@ class StreamSettings:
     """TIDEGATE_STREAM_INSTANCE: a name that survives a restart (static membership), so that the partitions return at
     once. None unless set: a Deployment's pods change their names, and a static member that stops for good holds its
     partitions for the session time-out."""
+
+    missing_topics: str = WAIT
+    """TIDEGATE_STREAM_MISSING_TOPICS: what to do at start when a topic does not exist: `wait` for it, `fail`, or `create`
+    those that are written to, with as many partitions as the input topic has. An input topic is only waited for."""
+
+    reset: str = EARLIEST
+    """TIDEGATE_STREAM_RESET: where to start without an offset of the group, or with one that its partition does not have
+    any more: at its `earliest` record, so that none is lost, or behind its `latest`."""
+
+    rebalance: str = EAGER
+    """TIDEGATE_STREAM_REBALANCE: `cooperative` leaves a worker the partitions that stay with it when others come and go.
+    All workers of a group must agree, and those of earlier releases know only `eager`, in which each gives up all."""
 
     batch_size: int = 256
     """TIDEGATE_STREAM_BATCH_SIZE, events: with more, only the client costs time; a batch of 256 stays far below the
@@ -129,6 +191,18 @@ class StreamSettings:
     commit_seconds: float = 0.5
     """TIDEGATE_STREAM_COMMIT_SECONDS between commits: a restart reads again the outputs since the last one."""
 
+    delivery: Guarantee = Guarantee.AT_LEAST_ONCE
+    """TIDEGATE_STREAM_DELIVERY: `at-least-once` works with any broker; `exactly-once` writes outputs and offsets in
+    transactions, and needs Apache Kafka 2.5 or newer."""
+
+    transaction_seconds: float = 0.1
+    """TIDEGATE_STREAM_TRANSACTION_SECONDS between the starts of two transactions: readers wait for an output so long; a
+    transaction takes several requests, whatever it holds."""
+
+    node: str | None = None
+    """The host's name in a cluster, from its own variables. With the group it makes the transactional id, if there is no
+    TIDEGATE_STREAM_INSTANCE; elsewhere a random name does."""
+
     stop_seconds: float = 20.0
     """TIDEGATE_STREAM_STOP_SECONDS: how long a stop waits for events in flight; of the 30 s that Kubernetes grants, 10
     are left for the last writes and the exit of the process."""
@@ -137,6 +211,22 @@ class StreamSettings:
     def most_in_flight(self) -> int:
         """The most calls that are open at a time."""
         return max(self.in_flight, self.max_in_flight)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The topics that are written to."""
+        return (self.output, self.deadletter) if self.output else (self.deadletter,)
+
+    @property
+    def destinations(self) -> str:
+        """Where replies go, for messages: without credentials."""
+        found = [self.output, "" if self.reply is None else redact_url(self.reply.url)]
+        return " and ".join(filter(None, found))
+
+    @property
+    def transaction_timeout_seconds(self) -> float:
+        """How long a transaction may be open: readers wait for that of a killed worker no longer than its partitions do."""
+        return self.session_timeout_seconds
 
     @property
     def backlog(self) -> int:
@@ -153,6 +243,18 @@ class StreamSettings:
     def from_env(cls, environ: Environ) -> StreamSettings:
         """Read the settings. Raises InvalidSetting, which names the variable."""
         input_, sink = required(environ, "TIDEGATE_STREAM_INPUT"), _url(environ, "K_SINK")
+        output, reply = environ.get("TIDEGATE_STREAM_OUTPUT") or "", ReplySettings.from_env(environ)
+        delivery = _delivery(environ, "TIDEGATE_STREAM_DELIVERY", cls.delivery)
+        if reply is not None and delivery is Guarantee.EXACTLY_ONCE:
+            raise InvalidSetting(
+                "TIDEGATE_STREAM_DELIVERY is exactly-once, and TIDEGATE_STREAM_REPLY_SINK is set, which is in no transaction",
+                remedy="unset one of them",
+            )
+        if not output and reply is None:
+            raise InvalidSetting(
+                "TIDEGATE_STREAM_OUTPUT is not set, and neither is TIDEGATE_STREAM_REPLY_SINK",
+                remedy="set the topic for replies, or the URL that they are posted to",
+            )
         return cls(
             broker=Broker(
                 required(environ, "TIDEGATE_BOOTSTRAP_SERVERS"),
@@ -160,15 +262,19 @@ class StreamSettings:
                 Security.from_env(environ),
             ),
             input=input_,
-            output=required(environ, "TIDEGATE_STREAM_OUTPUT"),
+            output=output,
             deadletter=environ.get("TIDEGATE_STREAM_DEADLETTER") or deadletter_of(input_),
             group=environ.get("TIDEGATE_STREAM_GROUP") or group_of(input_),
             model=environ.get("TIDEGATE_STREAM_MODEL") or model_of(sink),
             sink=sink,
+            reply=reply,
             registry=Registry.from_env(environ),
             host=environ.get("TIDEGATE_HOST") or cls.host,
             port=integer(environ, "PORT", cls.port, most=65_535),
             instance=environ.get("TIDEGATE_STREAM_INSTANCE") or None,
+            missing_topics=one_of(environ, "TIDEGATE_STREAM_MISSING_TOPICS", cls.missing_topics, (WAIT, CREATE, FAIL)),
+            reset=one_of(environ, "TIDEGATE_STREAM_RESET", cls.reset, (EARLIEST, LATEST)),
+            rebalance=one_of(environ, "TIDEGATE_STREAM_REBALANCE", cls.rebalance, (EAGER, COOPERATIVE)),
             batch_size=integer(environ, "TIDEGATE_STREAM_BATCH_SIZE", cls.batch_size, least=1),
             order=_order(environ, "TIDEGATE_STREAM_ORDER", cls.order),
             in_flight=integer(environ, "TIDEGATE_STREAM_IN_FLIGHT", cls.in_flight, least=1),
@@ -182,6 +288,9 @@ class StreamSettings:
                 environ, "TIDEGATE_STREAM_SESSION_TIMEOUT_SECONDS", cls.session_timeout_seconds, least=_LEAST_SECONDS
             ),
             commit_seconds=number(environ, "TIDEGATE_STREAM_COMMIT_SECONDS", cls.commit_seconds, least=_LEAST_SECONDS),
+            delivery=delivery,
+            transaction_seconds=number(environ, "TIDEGATE_STREAM_TRANSACTION_SECONDS", cls.transaction_seconds, least=_LEAST_SECONDS),
+            node=socket.gethostname() if "KUBERNETES_SERVICE_HOST" in environ else None,
             stop_seconds=number(environ, "TIDEGATE_STREAM_STOP_SECONDS", cls.stop_seconds, least=_LEAST_SECONDS),
         )
 
@@ -213,6 +322,14 @@ def _order(environ: Environ, name: str, default: Order) -> Order:
         return Order(value)
     except ValueError:
         raise InvalidSetting(f"{name} is {value!r}", remedy="set key or partition") from None
+
+
+def _delivery(environ: Environ, name: str, default: Guarantee) -> Guarantee:
+    value = environ.get(name) or default.value
+    try:
+        return Guarantee(value)
+    except ValueError:
+        raise InvalidSetting(f"{name} is {value!r}", remedy="set at-least-once or exactly-once") from None
 
 
 def _version(environ: Environ, name: str) -> tuple[int, ...] | None:

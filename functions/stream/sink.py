@@ -16,11 +16,11 @@ from eventing.types import INFERENCE_FAILED
 
 # Uncompressed: the size of a compressed response in memory is unknown before it is decompressed.
 _HEADERS = {"content-type": json.BATCH_MEDIA_TYPE, "accept": json.BATCH_MEDIA_TYPE, "accept-encoding": "identity"}
-_DETAIL_LENGTH = 500
+DETAIL_LENGTH = 500
 # The limit of a whole batch's response. Beyond it, fewer events are posted, down to one, whose reply no broker accepts
 # at that size.
 RESPONSE_BYTES = 8 * 2**20
-_ERROR_BYTES = 64 * 1024
+ERROR_BYTES = 64 * 1024
 _CHUNK_BYTES = 64 * 1024
 
 
@@ -91,7 +91,7 @@ class Sink:
         except TimeoutError:
             return Failure(Problem(504, "timed out", f"{self.url} did not answer in time."))
         except aiohttp.ClientError as error:
-            reason = (redact(str(error)) or type(error).__name__)[:_DETAIL_LENGTH]
+            reason = (redact(str(error)) or type(error).__name__)[:DETAIL_LENGTH]
             return Failure(Problem(503, "sink unreachable", f"{self.url} cannot be reached: {reason}."))
 
 
@@ -101,9 +101,9 @@ async def _read(response: aiohttp.ClientResponse) -> Success | Failure:
     if compressed and succeeded:
         detail = f"the sink answered {status} with Content-Encoding {encoding[:40]!r}, although the request accepts only 'identity'."
         return Failure(Problem(502, "bad answer", detail))
-    body = await _read_body(response, RESPONSE_BYTES if succeeded else _ERROR_BYTES)
+    body = await read_body(response, RESPONSE_BYTES if succeeded else ERROR_BYTES)
     if not succeeded:
-        detail = "" if compressed else redact(body.decode(errors="replace"))[:_DETAIL_LENGTH]
+        detail = "" if compressed else redact(body.decode(errors="replace"))[:DETAIL_LENGTH]
         problem = Problem(status, "the sink refused the call", f"the sink answered {status}: {detail or '(no reason was given)'}")
         return Failure(problem, retry_after_seconds(response.headers.get("retry-after")))
     if len(body) > RESPONSE_BYTES:
@@ -115,7 +115,7 @@ async def _read(response: aiohttp.ClientResponse) -> Success | Failure:
         return Failure(Problem(502, "bad answer", f"the sink answered {status} without a batch of events: {error}"))
 
 
-async def _read_body(response: aiohttp.ClientResponse, most: int) -> bytes:
+async def read_body(response: aiohttp.ClientResponse, most: int) -> bytes:
     """Return the body; of one longer than `most` bytes only a little more, and close the connection."""
     chunks, size = [], 0
     while size <= most and (chunk := await response.content.read(_CHUNK_BYTES)):

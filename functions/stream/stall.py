@@ -14,6 +14,8 @@ _PARTITION_SECONDS = 60.0
 # time-outs.
 _ROUND_SECONDS = 120.0
 _MEMBER_SECONDS = 120.0
+# Ends are read before positions, so a partition in use may seem to be read beyond its end, and never twice at the same one.
+_RECREATED_SECONDS = 20.0
 
 
 class Stalled(TidegateError):
@@ -107,6 +109,12 @@ class StallDetector:
             yield "member", _Subject(None, _MEMBER_SECONDS, problem)
 
     def _partition(self, name: str, partition: PartitionState) -> _Subject | None:
+        if partition.end is not None and (partition.fetched or 0) > partition.end:
+            problem = (
+                f"{name} ends at offset {partition.end}, and was read up to {partition.fetched}: its topic was recreated, and Kafka's"
+                " client does not notice"
+            )
+            return _Subject((partition.fetched, partition.end), _RECREATED_SECONDS, problem)
         waiting = max(0, (partition.end or 0) - (partition.fetched or 0))
         if partition.holder is Holder.CALLS or not waiting + partition.unfinished:
             return None

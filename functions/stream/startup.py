@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import AsyncIterator
+from functools import partial
 
 from common import http_client
 from eventing.kafka.errors import KafkaError
 from eventing.kafka.factory import cluster_of
-from eventing.kafka.port import Cluster, Producer, ProducerOptions
+from eventing.kafka.port import Cluster, Producer, ProducerOptions, TransactionOptions
 from functions.stream import limits
 from functions.stream.health import Health
+from functions.stream.reply_sink import ReplySink
 from functions.stream.schemas import Schemas
-from functions.stream.settings import Registry, StreamSettings
+from functions.stream.settings import Guarantee, Registry, StreamSettings
 from functions.stream.sink import Sink
 from functions.stream.topics import Topics, partition_counts
+from functions.stream.transactions import MakeProducer
 from functions.stream.worker import Worker
 from functions.stream.writer import NEVER_GIVE_UP_SECONDS
 
@@ -30,8 +34,8 @@ async def run(settings: StreamSettings, stop: asyncio.Event, health: Health | No
     """Start a worker and let it move events until `stop` is set.
 
     Raises BrokerUnreachable or BrokerRefused at start, TopicTooSmall when a dead letter may not fit into its topic,
-    WriteFailed when an output cannot be written at all, Stalled when records wait and none is processed: then a thread
-    may hang.
+    TopicMissing when a topic is missing that is not to be waited for, WriteFailed when an output cannot be written at
+    all, Stalled when records wait and none is processed: then a thread may hang.
     """
     health, cluster = health or Health(), cluster or cluster_of(settings.broker)
     async with contextlib.AsyncExitStack() as stack:
@@ -39,11 +43,12 @@ async def run(settings: StreamSettings, stop: asyncio.Event, health: Health | No
             http_client.session(timeout_seconds=settings.request_timeout_seconds, connections=settings.most_in_flight, raw=True)
         )
         schemas = None if settings.registry is None else await stack.enter_async_context(_schemas(settings.registry))
+        replies = await stack.enter_async_context(_replies(settings))
         health.unready = "a topic is missing."
         output = await stack.enter_async_context(_output(cluster, settings, stop))
         if output is not None:
             producer, topics = output
-            await Worker(cluster, settings, producer, Sink(session, settings.sink), topics, health, schemas).run(stop)
+            await Worker(cluster, settings, producer, Sink(session, settings.sink), topics, health, schemas, replies).run(stop)
 
 
 @contextlib.asynccontextmanager
@@ -59,25 +64,54 @@ async def _schemas(settings: Registry) -> AsyncIterator[Schemas]:
 
 
 @contextlib.asynccontextmanager
-async def _output(cluster: Cluster, settings: StreamSettings, stop: asyncio.Event) -> AsyncIterator[tuple[Producer, Topics] | None]:
+async def _replies(settings: StreamSettings) -> AsyncIterator[ReplySink | None]:
+    if settings.reply is None:
+        yield None
+        return
+    seconds, connections = settings.request_timeout_seconds, settings.reply.in_flight
+    async with http_client.session(timeout_seconds=seconds, connections=connections, raw=True) as session:
+        yield ReplySink(session, settings.reply)
+
+
+@contextlib.asynccontextmanager
+async def _output(
+    cluster: Cluster, settings: StreamSettings, stop: asyncio.Event
+) -> AsyncIterator[tuple[Producer | MakeProducer, Topics] | None]:
     """Open the producer that also finds the topics, once they exist; None if stopped before.
+
+    With transactions it only finds them: those have producers of their own.
 
     A broker with automatic topics creates them for a producer, and not for an admin client.
     """
     async with contextlib.AsyncExitStack() as stack:
         producer = await stack.enter_async_context(_producer(cluster, settings, _BATCH_BYTES))
-        partitions = await partition_counts(producer, settings, stop)
+        partitions = await partition_counts(cluster, producer, settings, stop)
         if partitions is None:
             yield None
             return
         topics = Topics(partitions, await asyncio.to_thread(limits.read, cluster, partitions))
         limits.check(topics.limits, settings.deadletter)
         batch_bytes = min([_BATCH_BYTES, *topics.limits.values()])
+        if settings.delivery is Guarantee.EXACTLY_ONCE:
+            await stack.aclose()
+            yield partial(cluster.transactional_producer, _transaction_options(settings, batch_bytes)), topics
+            return
         if batch_bytes < _BATCH_BYTES:
             # The broker refuses a batch, and not a record, that is larger than its topic allows.
             await stack.aclose()
             producer = await stack.enter_async_context(_producer(cluster, settings, batch_bytes))
         yield producer, topics
+
+
+def _transaction_options(settings: StreamSettings, batch_bytes: int) -> TransactionOptions:
+    return TransactionOptions(
+        # No other worker has it: each ends the transactions of those before it with its id.
+        transactional_id=f"{settings.group}-{settings.instance or settings.node or uuid.uuid4().hex}",
+        timeout_seconds=settings.transaction_timeout_seconds,
+        linger_seconds=settings.linger_seconds,
+        block_seconds=settings.transaction_timeout_seconds,
+        batch_bytes=batch_bytes,
+    )
 
 
 @contextlib.asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
 
@@ -15,20 +16,24 @@ from eventing.kafka.port import Cluster, ConsumedRecord, Producer
 from eventing.reply import Problem
 from functions.stream import guard
 from functions.stream.assignment import Assignment
-from functions.stream.commit import CheckpointCommits, CommitStrategy
+from functions.stream.commit import CheckpointCommits, CommitStrategy, TransactionCommits
 from functions.stream.dispatch import SinkDispatcher
 from functions.stream.guard import Guard
 from functions.stream.health import Health
 from functions.stream.input import Input
 from functions.stream.intake import Decoded, Intake
+from functions.stream.observation import MeasuredSink, Observation, statuses
 from functions.stream.partition import PartitionTracker, PendingRecord
+from functions.stream.replies import Replies, ReplyPoster
 from functions.stream.report import LogThrottle, Summary, Tally, logger
 from functions.stream.schemas import Schemas
-from functions.stream.settings import StreamSettings
+from functions.stream.sender import WriteFailed
+from functions.stream.settings import Guarantee, StreamSettings
 from functions.stream.sink import Sink
 from functions.stream.stall import Holder, PartitionState, StallDetector, Stalled, WorkerState
 from functions.stream.topics import Topics
-from functions.stream.writer import WriteFailed, Writer
+from functions.stream.transactions import MakeProducer, Transactions
+from functions.stream.writer import ResultWriter, Writer
 
 _POLL_SECONDS = 0.1
 # While a partition is paused a poll may sleep for its whole time, and a resume has to wait for it.
@@ -51,11 +56,12 @@ class Worker:
         self,
         cluster: Cluster,
         settings: StreamSettings,
-        producer: Producer,
+        producer: Producer | MakeProducer,
         sink: Sink,
         topics: Topics,
         health: Health,
         schemas: Schemas | None = None,
+        replies: ReplyPoster | None = None,
     ) -> None:
         self._cluster = cluster
         self._settings = settings
@@ -68,12 +74,17 @@ class Worker:
         self._summary = Summary(self._tally)
         self._log_throttle = LogThrottle(30.0)
         self._committed_at = 0.0
-        self._writer = Writer(producer, settings, topics, self._fail)
-        self._dispatcher = SinkDispatcher(sink, settings, resolved=self._write, failed=self._fail)
+        metrics = self._metrics = health.metrics
+        self._dispatcher = SinkDispatcher(
+            MeasuredSink(sink, metrics), settings, resolved=self._write, failed=self._fail, retried=metrics.retried
+        )
         self._input = Input(cluster, settings)
         self._intake = Intake(schemas)
-        self._commits: CommitStrategy = CheckpointCommits(cluster, settings, self._input, self._writer.targets)
-        self._assignment = Assignment(settings, self._input, self._writer, self._commits)
+        self._transactions: Transactions | None = None
+        self._writer, self._commits = self._deliver(producer, topics, replies)
+        self._assignment = Assignment(settings, self._input, self._writer, self._commits, metrics)
+        self._observation = Observation(settings, self._assignment, self._input, self._intake, self._tally)
+        metrics.watch(self._observation.read)
         self._guard = Guard(
             cluster,
             settings.input,
@@ -81,15 +92,24 @@ class Worker:
             assigned=self._input.positions,
             inspect=self._inspect,
             stalled=self._fail,
+            read_committed=settings.delivery is Guarantee.EXACTLY_ONCE,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Join the group and move events until `stop` is set or something fails, then leave in order."""
         settings = self._settings
+        if self._transactions is not None:
+            with contextlib.suppress(KafkaError):  # the first round goes on with it
+                await self._transactions.settle()
+            self._transactions.start()
         await self._input.start(self._assignment)
         self._dispatcher.start()
         logger.info(
-            "moving %s through %s to %s, failures to %s", settings.input, redact_url(settings.sink), settings.output, settings.deadletter
+            "moving %s through %s to %s, failures to %s",
+            settings.input,
+            redact_url(settings.sink),
+            settings.destinations,
+            settings.deadletter,
         )
         rounds, checks = (asyncio.create_task(each) for each in (self._run_rounds(stop), self._guard.run()))
         over = {asyncio.create_task(event.wait()) for event in (stop, self._failed)}
@@ -106,6 +126,28 @@ class Worker:
             await self._stop()
         if self._failure is not None:
             raise self._failure
+
+    def _deliver(
+        self, producer: Producer | MakeProducer, topics: Topics, replies: ReplyPoster | None
+    ) -> tuple[ResultWriter, CommitStrategy]:
+        """Return what writes the results, and what commits the offsets. Transactions do both, by producers of their own."""
+        cluster, settings = self._cluster, self._settings
+        if not callable(producer):
+            writer: ResultWriter = Writer(producer, settings, topics, self._fail, self._metrics)
+            if replies is not None and settings.reply is not None:
+                writer = Replies(replies, writer, settings, settings.reply, tally=self._tally, failed=self._fail)
+            return writer, CheckpointCommits(cluster, settings, self._input, writer.targets)
+        self._transactions = Transactions(
+            producer,
+            settings,
+            topics,
+            member=lambda: self._input.member,
+            retake=lambda: self._assignment.retake(),
+            failed=self._fail,
+            count=self._count,
+            metrics=self._metrics,
+        )
+        return self._transactions, TransactionCommits(cluster, settings, self._input, self._transactions)
 
     async def _run_rounds(self, stop: asyncio.Event) -> None:
         while not stop.is_set() and self._failure is None:
@@ -130,25 +172,28 @@ class Worker:
         assignment = self._assignment
         await assignment.take_up()
         assignment.update_pauses()
-        records = await self._input.poll(self._poll_seconds(), assignment.unread | self._intake.unread)
+        full = set() if self._writer.has_room else set(assignment.trackers)
+        polling = self._input.poll(self._poll_seconds(), assignment.unread | self._intake.unread | full)
+        records = await self._metrics.timed("wait", polling)
         for partition, batch in records.items():
             if partition in assignment.trackers:
                 self._intake.add(assignment.trackers[partition], batch)
-        for tracker, decoded in self._intake.decoded():
+        for tracker, decoded in self._metrics.decoding(self._intake.decoded()):
             self._accept(tracker, decoded)
         for tracker in assignment.trackers.values():
             if tracker.is_held:
                 self._write(tracker)
         if time.monotonic() - self._committed_at >= self._settings.commit_seconds:
             self._committed_at = time.monotonic()
-            await self._commits.commit(list(assignment.trackers.values()))
+            await self._metrics.timed("commit", self._commits.commit(list(assignment.trackers.values())))
         if self._summary.due():
             await self._report()
 
     def _poll_seconds(self) -> float:
         if self._assignment.is_empty:
             return _POLL_SECONDS_JOINING
-        return _POLL_SECONDS_PAUSED if self._assignment.paused or self._intake.unread else _POLL_SECONDS
+        is_paused = self._assignment.paused or self._intake.unread or not self._writer.has_room
+        return _POLL_SECONDS_PAUSED if is_paused else _POLL_SECONDS
 
     def _accept(self, tracker: PartitionTracker, records: Sequence[tuple[ConsumedRecord, Decoded]]) -> None:
         if not len(tracker):
@@ -182,13 +227,20 @@ class Worker:
         except WriteFailed as error:
             self._fail(error)
         else:
-            scored = sum(isinstance(pending.result, Event) for pending in turn.written)
-            self._tally.scored += scored
-            self._tally.dead_lettered += len(turn.written) - scored
+            if self._transactions is None:
+                self._count(turn.written)
+
+    def _count(self, written: Sequence[PendingRecord]) -> None:
+        scored = sum(isinstance(pending.result, Event) for pending in written)
+        self._tally.scored += scored
+        self._tally.dead_lettered += len(written) - scored
+        if scored < len(written):
+            self._metrics.dead_lettered(statuses(written))
 
     async def _report(self) -> None:
         positions = {number: tracker.position for number, tracker in self._assignment.trackers.items()}
         self._summary.log(await self._input.behind(positions))
+        await self._input.report_gaps()
         for number, tracker in self._assignment.trackers.items():
             seconds = time.monotonic() - tracker.moved_at
             if len(tracker) and seconds > _SLOW_SECONDS and self._log_throttle(f"slow {number}"):
@@ -207,6 +259,7 @@ class Worker:
             await self._input.close(until - loop.time())
         except (KafkaError, TimeoutError) as error:
             logger.warning("leaving the group %s failed (%r); nothing is lost by that", self._settings.group, error)
+        await self._writer.close()
         tally = self._tally
         tombstones = f"; {tally.passed_over} tombstones were passed over" if tally.passed_over else ""
         logger.info("stopped after %d scored and %d dead-lettered events%s", tally.scored, tally.dead_lettered, tombstones)
@@ -224,6 +277,7 @@ class Worker:
     # For the guard.
 
     def _inspect(self, ends: guard.Ends) -> WorkerState:
+        self._observation.note(ends)
         settings, ends = self._settings, ends or {}
         return WorkerState(
             topic=settings.input,
@@ -239,7 +293,7 @@ class Worker:
 
     def _inspect_partition(self, number: int, fetched: int | None, end: int | None) -> PartitionState:
         tracker = self._assignment.trackers.get(number)
-        if tracker is not None and (self._intake.holds(tracker) or self._dispatcher.holds(tracker)):
+        if tracker is not None and (self._intake.holds(tracker) or self._dispatcher.holds(tracker) or self._writer.posts(number)):
             holder = Holder.CALLS
         elif self._writer.holds(number) or (tracker is None and self._commits.recovering):
             holder = Holder.WRITES

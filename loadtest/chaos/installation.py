@@ -103,7 +103,7 @@ class Installation:
 
     async def _is_ready(self, number: int) -> bool:
         try:
-            async with self.client.get(f"http://127.0.0.1:{self.ports[number]}/readyz") as response:
+            async with self.client.get(f"http://127.0.0.1:{self.ports[number]}/health/readiness") as response:
                 return response.status == 200
         except aiohttp.ClientError:
             return False

@@ -27,6 +27,7 @@ def table(outcome: Outcome) -> Iterator[str]:
         (f"fewest results in 60 s (at least {FEWEST_RESULTS})", "-" if progress.fewest is None else f"{progress.fewest:,}"),
         ("workers that ended by themselves", str(len(outcome.exits))),
         ("highest load average of this machine", f"{outcome.load:.1f}"),
+        ("longest wait of this process for a processor", _seconds(outcome.waited)),
     ]
     yield "| | |"
     yield "|---|---|"
@@ -64,6 +65,7 @@ def document(outcome: Outcome) -> dict[str, Any]:
         "faults": [{"fault": one.name, "began": one.began, "healed": one.healed} for one in outcome.disturbances],
         "aborted": outcome.aborted,
         "load": round(outcome.load, 1),
+        "waited_seconds": round(outcome.waited, 2),
         "exits": list(outcome.exits),
         "problems": outcome.problems,
     }

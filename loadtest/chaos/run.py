@@ -77,6 +77,8 @@ class Outcome:
     """Results of aborted transactions in the topics, which a reader of committed records does not see."""
     load: float
     """The highest load average of this machine in a minute of the run."""
+    waited: float
+    """The longest that this process waited for a processor, in seconds: as long may all others have waited."""
 
     @property
     def problems(self) -> list[str]:
@@ -112,14 +114,16 @@ async def run(wanted: Run, folder: Path, note: Callable[[str], None]) -> Outcome
             seconds=time.monotonic() - began,
             aborted=aborted,
             load=load.highest,
+            waited=load.waited,
         )
 
 
 class _Load:
-    """The highest load average while something is awaited: a busy machine makes everything slow."""
+    """How busy this machine is while something is awaited: a busy one makes everything slow."""
 
     def __init__(self) -> None:
         self.highest = 0.0
+        self.waited = 0.0
 
     async def during(self, awaited: Coroutine[Any, Any, Result]) -> Result:
         watching = asyncio.create_task(self._watch())
@@ -131,7 +135,9 @@ class _Load:
     async def _watch(self) -> None:
         while True:
             self.highest = max(self.highest, os.getloadavg()[0])
-            await asyncio.sleep(1.0)
+            due = time.monotonic() + _TICK_SECONDS
+            await asyncio.sleep(_TICK_SECONDS)
+            self.waited = max(self.waited, time.monotonic() - due)
 
 
 async def _disturb(wanted: Run, plan: Sequence[Step], here: Installation, note: Callable[[str], None]) -> list[Disturbance]:

@@ -19,6 +19,9 @@ from loadtest.rollout.intervals import at_most, upper_bound
 from loadtest.rollout.simulation import Look, Scenario, better, detected, drift, harm, highest, safety
 from loadtest.rollout.usual import share_rolled_back
 
+# The rules are covered by their own tests; a tracer would make the simulations twice as long.
+pytestmark = pytest.mark.no_cover
+
 ALPHA = 0.05
 CASES: list[tuple[Scenario, Look]] = [
     *((scenario, harm) for scenario in (*scenarios.EQUAL_ARMS, scenarios.BETTER)),

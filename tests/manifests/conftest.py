@@ -18,6 +18,11 @@ ROOT = Path(__file__).parents[2]
 Object = dict[str, Any]
 Objects = dict[tuple[str, str], Object]
 Build = Callable[..., Objects]
+# The ConfigMaps that an overlay generates from a file.
+FILES = {
+    "flights-card": ("model.yaml", "name: flights\n"),
+    "streams": ("streams.yaml", "streams:\n  - {input: cargo.departed, output: cargo.scored, sink: /models/flights}\n"),
+}
 
 
 def by_name(rendered: str) -> Objects:
@@ -60,8 +65,9 @@ def build(tmp_path: Path) -> Build:
             resources.append(f"{name}.yaml")
         content: Object = {"resources": resources, "components": [str(manifests / "components" / name) for name in components]}
         for name in files:
-            (tmp_path / "model.yaml").write_text("name: flights\n")
-            content["configMapGenerator"] = [{"name": name, "files": ["model.yaml"]}]
+            file, text = FILES[name]
+            (tmp_path / file).write_text(text)
+            content.setdefault("configMapGenerator", []).append({"name": name, "files": [file]})
         (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(content))
         return by_name(kustomize.build(tmp_path))
 

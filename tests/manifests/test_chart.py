@@ -56,6 +56,9 @@ STORAGE = _of_flights(objectStorage={"enabled": True, "prefixes": "https://model
 CANARY = _of_flights(
     canary={"enabled": True, "stable": "flights-00001", "revision": "flights-v2", "model": "functions/flights/models/v2", "percent": 5},
 )
+STREAMS = {
+    "manyStreams": {"enabled": True, "streams": "streams:\n  - {input: cargo.departed, output: cargo.scored, sink: /models/flights}\n"}
+}
 COMPONENTS = {
     "canary": Same(
         CANARY,
@@ -81,6 +84,7 @@ COMPONENTS = {
     "kafka-single-node": Same({**_enabled("kafkaSingleNode"), "kafka": {"servers": "kafka:9092"}}, ("kafka-single-node",)),
     "kafka-sasl-tls": Same(_enabled("kafkaSaslTls"), ("kafka-sasl-tls",)),
     "kafka-source": Same(_enabled("kafkaBroker", "kafkaSource"), ("kafka-broker", "kafka-source")),
+    "many-streams": Same(STREAMS, ("many-streams",), files=("streams",)),
     "network-policy": Same(_enabled("networkPolicy"), ("network-policy",)),
     "nightly-batch": Same(_enabled("nightlyBatch"), ("nightly-batch",)),
     "object-storage": Same(
@@ -96,26 +100,30 @@ COMPONENTS = {
     "service-monitor": Same(_enabled("serviceMonitor"), ("service-monitor",)),
     "sharded-batch": Same(_enabled("shardedBatch"), ("sharded-batch",)),
     "stream-keda": Same(_enabled("streamKeda"), ("stream-keda",)),
+    "stream-keda-seconds": Same(_enabled("streamKeda", "streamKedaSeconds"), ("stream-keda", "stream-keda-seconds")),
     "warm-replica": Same(_enabled("warmReplica"), ("warm-replica",)),
     "without-stream": Same({"streams": {"flights": None}}, ("without-stream",)),
     "writable-tmp": Same(_enabled("writableTmp"), ("writable-tmp",)),
 }
-# The address comes last, so that it sees what the others have added.
-ORDER = sorted(COMPONENTS.keys() - {"without-stream"}, key=lambda name: (name == "kafka-address", name == "canary", name))
+# The address comes last, so that it sees what the others have added, and another worker first, so that they see it.
+ORDER = sorted(
+    COMPONENTS.keys() - {"without-stream"}, key=lambda name: (name == "kafka-address", name == "canary", name != "many-streams", name)
+)
 ALL = Same(
     {
-        **_enabled("kafkaBroker", "kafkaSource", "kafkaSaslTls", "streamKeda", "networkPolicy"),
+        **_enabled("kafkaBroker", "kafkaSource", "kafkaSaslTls", "streamKeda", "streamKedaSeconds", "networkPolicy"),
         **_enabled("nightlyBatch", "shardedBatch", "batchEvents"),
         **_enabled(
             "podDisruptionBudget", "privateService", "serviceMonitor", "warmReplica", "writableTmp", "eventPolicy", "kafkaSingleNode"
         ),
         **_enabled("rollout", "routerOutcomes"),
         **_of_flights(**CANARY["models"]["flights"], **STORAGE["models"]["flights"]),
+        **STREAMS,
         "kafka": {"servers": BROKERS},
     },
     tuple(ORDER),
     data={name: data for same in COMPONENTS.values() for name, data in same.data.items()},
-    files=("flights-card",),
+    files=("flights-card", "streams"),
 )
 
 
@@ -257,6 +265,15 @@ def test_keda_reads_the_lag_of_the_worker_group(render: Render) -> None:
     assert trigger["metadata"]["consumerGroup"] == "mine"
 
 
+def test_keda_asks_prometheus_for_the_lag_of_the_worker_group(render: Render) -> None:
+    streams = {"flights": {"env": {"TIDEGATE_STREAM_GROUP": "mine"}}}
+    values = {**_enabled("streamKeda"), "streams": streams, "streamKedaSeconds": {"enabled": True, "threshold": 7.5}}
+    triggers = render(values)[("ScaledObject", "stream-flights")]["spec"]["triggers"]
+    assert [trigger["type"] for trigger in triggers] == ["kafka", "prometheus"]
+    assert 'consumergroup="mine"' in triggers[1]["metadata"]["query"]
+    assert triggers[1]["metadata"]["threshold"] == "7.5"
+
+
 def test_changed_card_keeps_the_former_config_map(render: Render) -> None:
     def cards(card: str) -> dict[str, Object]:
         values = _of_flights(objectStorage={"enabled": True, "prefixes": "https://models.example.com", "card": card})
@@ -280,7 +297,13 @@ def test_changed_card_keeps_the_former_config_map(render: Render) -> None:
         (_of_model("Prices"), "models.Prices is not a valid name of a Knative Service: use lowercase letters"),
         (_of_model("router"), "models.router has the name of another part of the chart"),
         ({"warmReplica": True}, "at '/warmReplica': got boolean, want object"),
+        (
+            _enabled("streamKedaSeconds"),
+            "streamKedaSeconds adds a trigger to streamKeda, which is not enabled: set streamKeda.enabled=true as well.",
+        ),
         ({"canary": {}}, "additional properties 'canary' not allowed"),
+        ({"streams": {"flights": {"output": ""}}}, "streams.flights has neither output nor reply: set the topic for scores, or the URL"),
+        ({"streams": {"flights": {"reply": "broker"}}}, "at '/streams/flights/reply': 'broker' does not match pattern"),
         ({"streams": {"flights": {"model": "prices"}}}, "streams.flights.model is prices, which is not in models: add it there"),
         (
             {"batch": {"activeDeadlineSeconds": 0}},
@@ -332,6 +355,16 @@ def test_ambiguous_yaml_scalars_stay_strings(render: Render) -> None:
     assert (trigger["topic"], trigger["bootstrapServers"]) == ("2024", "[::1]:9092")
 
 
+@pytest.mark.parametrize("output", ["flights.scored", ""])
+def test_scores_are_posted_to_a_broker(render: Render, output: str) -> None:
+    url = "http://kafka-broker-ingress.knative-eventing.svc.cluster.local/default/tidegate"
+    objects = render({"streams": {"flights": {"output": output, "reply": url}}})
+    container = objects["Deployment", "stream-flights"]["spec"]["template"]["spec"]["containers"][0]
+    environ = {variable["name"]: variable.get("value") for variable in container["env"]}
+    assert environ["TIDEGATE_STREAM_REPLY_SINK"] == url
+    assert environ.get("TIDEGATE_STREAM_OUTPUT") == (output or None)
+
+
 def test_topic_name_is_converted_to_an_object_name(render: Render) -> None:
     objects = render({"kafkaBroker": {"enabled": True, "scored": "Flights_Scored.v1"}})
     assert objects["KafkaSink", "flights-scored-v1"]["spec"]["topic"] == "Flights_Scored.v1"
@@ -355,11 +388,14 @@ def test_schema_and_values_have_the_same_names() -> None:
 
 
 def test_every_value_has_a_comment() -> None:
-    """Each key has a comment above it, except below keys whose contents Kubernetes defines."""
-    above = ""
+    """Each key has a comment above it, except models, and below keys whose contents Kubernetes defines."""
+    plain = {"enabled", "scaling", "resources", "flights", "router", "batch", "kafka"}
+    above = section = ""
     for line in (CHART / "values.yaml").read_text().splitlines():
         key = re.match(r"( *)([\w-]+):", line)
-        if key and len(key[1]) <= 2 and key[2] not in {"enabled", "scaling", "resources", "flights", "models", "router", "batch", "kafka"}:
+        if key and not key[1]:
+            section = key[2]
+        if key and len(key[1]) <= 2 and section != "models" and key[2] not in plain:
             assert above.lstrip().startswith("#"), f"{key[2]} has no comment"
         above = line
 

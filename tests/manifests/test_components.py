@@ -13,6 +13,10 @@ import pytest
 
 from eventing.types import OUTCOME_LABELLED, OUTCOME_OBSERVED
 from functions.rollout.observation import LONGEST_GAP_SECONDS
+from functions.stream import streams
+from functions.stream.health import Health
+from functions.stream.metrics import Metrics, PartitionLag, Reading, exposition
+from functions.stream.report import Tally
 from tidegate.local.objects.cron import parse as parse_schedule
 
 Object = dict[str, Any]
@@ -145,6 +149,39 @@ def test_event_of_the_broker_starts_a_batch_job_which_sends_its_events_to_the_br
     assert binding["subject"]["selector"]["matchLabels"].items() <= labels.items()
 
 
+def test_worker_of_many_streams_reads_its_mounted_file_and_is_bound_to_the_router(build: Build) -> None:
+    objects = build("without-stream", "many-streams", files=("streams",))
+    assert ("Deployment", "stream-flights") not in objects
+    worker = objects[("Deployment", "stream-many")]
+    (volume,) = [volume for volume in worker["spec"]["template"]["spec"]["volumes"] if "configMap" in volume]
+    (mount,) = [mount for mount in container(worker)["volumeMounts"] if mount["name"] == volume["name"]]
+    folder, name = environment(worker)["TIDEGATE_STREAMS"].rsplit("/", 1)
+    assert folder == mount["mountPath"]
+    text = objects[("ConfigMap", volume["configMap"]["name"])]["data"][name]
+    binding = objects[("SinkBinding", "stream-many")]["spec"]
+    assert (binding["subject"]["name"], binding["sink"]["ref"]["name"]) == ("stream-many", "router")
+    # As the worker reads it, with what the binding sets.
+    environ = {name: value for name, value in environment(worker).items() if isinstance(value, str)} | {"K_SINK": "http://router.default"}
+    (stream,) = streams.settings_of(streams.parse(text, name), environ, name)
+    assert stream.settings.sink == "http://router.default/models/flights"
+
+
+def test_component_applied_after_it_changes_the_worker_of_many_streams(build: Build) -> None:
+    worker = build("many-streams", "kafka-sasl-tls", "kafka-address", values={"kafka": {"servers": BROKERS}}, files=("streams",))[
+        ("Deployment", "stream-many")
+    ]
+    assert environment(worker)["TIDEGATE_BOOTSTRAP_SERVERS"] == BROKERS
+    assert "TIDEGATE_KAFKA_PASSWORD_FILE" in environment(worker)
+
+
+def test_example_of_many_streams_is_valid() -> None:
+    page = (ROOT / "manifests/components/many-streams/README.md").read_text()
+    example = page.split("```yaml\n# streams.yaml\n")[1].split("```")[0]
+    environ = {"TIDEGATE_BOOTSTRAP_SERVERS": "kafka:9092", "K_SINK": "http://router.default"}
+    found = streams.settings_of(streams.parse(example, "streams.yaml"), environ, "streams.yaml")
+    assert [stream.settings.model for stream in found] == ["flights", "cargo"]
+
+
 def test_kafka_source_sends_to_the_broker(build: Build) -> None:
     objects = build("kafka-broker", "kafka-source")
     sink = objects[("KafkaSource", "flights-departed")]["spec"]["sink"]["ref"]
@@ -183,6 +220,42 @@ def test_keda_sets_the_number_of_workers(build: Build) -> None:
     topic = environment(worker)["TIDEGATE_STREAM_INPUT"]
     assert trigger["metadata"]["topic"] == topic
     assert trigger["metadata"]["consumerGroup"] == f"tidegate-{topic}"
+
+
+def test_keda_scales_by_the_metric_that_a_worker_reports(build: Build) -> None:
+    objects = build("stream-keda", "stream-keda-seconds", "kafka-address", values={"kafka": {"servers": BROKERS}})
+    records, seconds = objects[("ScaledObject", "stream-flights")]["spec"]["triggers"]
+    # The one that wakes the first worker: at zero, nothing reports a lag in seconds, which is no error.
+    assert (records["type"], records["metadata"]["activationLagThreshold"]) == ("kafka", "0")
+    assert records["metadata"]["bootstrapServers"] == BROKERS
+    assert (seconds["type"], seconds["metadata"]["ignoreNullValues"]) == ("prometheus", "true")
+    metrics = Metrics()
+    group = f"tidegate-{environment(objects[('Deployment', 'stream-flights')])['TIDEGATE_STREAM_INPUT']}"
+    metrics.watch(lambda: Reading(group=group, topic="t", tally=Tally(), lags={0: PartitionLag(1, 2.0)}))
+    selector = re.fullmatch(r"max\((\w+\{[^}]*)\}\)", seconds["metadata"]["query"])
+    assert selector is not None
+    assert f"\n{selector[1]}," in exposition(metrics.collect()).decode()
+
+
+def test_prometheus_scrapes_the_port_of_stream_workers(build: Build) -> None:
+    objects = build("service-monitor", "network-policy")
+    monitor, worker = objects[("PodMonitor", "tidegate-streams")]["spec"], objects[("Deployment", "stream-flights")]
+    assert monitor["selector"]["matchLabels"].items() <= worker["spec"]["template"]["metadata"]["labels"].items()
+    (endpoint,) = monitor["podMetricsEndpoints"]
+    assert endpoint["path"] == "/metrics"
+    (port,) = [port["containerPort"] for port in container(worker)["ports"] if port["name"] == endpoint["port"]]
+    policy = objects[("NetworkPolicy", "tidegate-streams")]["spec"]
+    assert policy["podSelector"]["matchLabels"].items() <= worker["spec"]["template"]["metadata"]["labels"].items()
+    (rule,) = policy["ingress"]
+    assert [one["port"] for one in rule["ports"]] == [port]
+    assert "monitoring" in str(rule["from"])
+
+
+def test_probes_ask_what_a_worker_serves(build: Build) -> None:
+    probes = [container(build()[("Deployment", "stream-flights")])[f"{kind}Probe"]["httpGet"]["path"] for kind in ("liveness", "readiness")]
+    health = Health()
+    health.unready = "the worker is starting."
+    assert [health.answer(path)[0] for path in probes] == [200, 503]
 
 
 def test_prometheus_scrapes_pods_without_starting_one(build: Build) -> None:

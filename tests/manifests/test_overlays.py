@@ -81,7 +81,7 @@ def test_api_server_accepts_the_objects_strictly(
 ) -> None:
     everything = (
         *("kafka-broker", "kafka-source", "kafka-sasl-tls", "kafka-single-node", "network-policy", "nightly-batch", "batch-events"),
-        *("sharded-batch", "rollout", "router-outcomes", "service-monitor", "stream-keda", "warm-replica"),
+        *("sharded-batch", "rollout", "router-outcomes", "service-monitor", "stream-keda", "stream-keda-seconds", "warm-replica"),
     )
     served = {line.split()[-1] for line in kubectl("api-resources", "--no-headers").splitlines()}
     objects = build(*everything, base=base)

@@ -21,7 +21,7 @@ from tidegate.local.state import Running, announced
 
 Tidegate = Callable[..., subprocess.CompletedProcess[str]]
 
-COMMANDS = ["up", "serve", "init", "demo", "batch", "backtest", "publish", "replay", "send", "tail", "status", "doctor"]
+COMMANDS = ["up", "serve", "init", "demo", "batch", "backtest", "publish", "replay", "send", "tail", "status", "streams", "doctor"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -75,7 +75,7 @@ def test_any_bytes_are_rows_or_one_sentence(content: bytes, ending: str, key: st
     assert is_good(sent(path, key))
 
 
-@many
+@settings(many, max_examples=100)
 @given(data=st.data())
 def test_any_damaged_parquet_file_is_rows_or_one_sentence(data: st.DataObject, tmp_path: Path) -> None:
     sink = io.BytesIO()
@@ -119,7 +119,7 @@ COLUMNS: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
 }
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.parametrize("kind", COLUMNS)
 @given(data=st.data())
 def test_stream_and_batch_write_a_key_in_the_same_way(kind: str, data: st.DataObject, tmp_path: Path) -> None:

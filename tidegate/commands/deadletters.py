@@ -365,12 +365,11 @@ def _url_of(model: str, state_dir: Path) -> str:
 def _output_of(topic: str, state_dir: Path) -> str:
     """The output topic of the stream in the running `tidegate up` whose dead letters these are. Raises TidegateError."""
     from common.errors import TidegateError
-    from tidegate.commands.status import read_status
+    from tidegate.commands.status import streams_with
     from tidegate.local import state
 
     running = state.read(state_dir)
-    streams = read_status(running)["streams"].values() if running else ()
-    found = next((stream["output"] for stream in streams if stream["deadletter"] == topic), "")
+    found = next((stream["output"] for stream in streams_with(running, deadletter=topic)), "") if running else ""
     if not found:
         raise TidegateError(f"no stream here writes the dead letters {topic}", remedy="name the topic of the model's replies with --output")
     return found

@@ -69,10 +69,10 @@ def broker_of(found: Running) -> Broker:
     Its state has no secrets: those of a named broker are in this process's environment.
     """
     from eventing.kafka.port import Broker
-    from tidegate.local.broker import EMBEDDED
+    from tidegate.local.broker import OWN
 
     version = found.kafka_api_version
-    if found.kafka == EMBEDDED:
+    if found.kafka in OWN:
         return Broker(found.bootstrap_servers, tuple(version) if version else None)
     return Broker(found.bootstrap_servers, tuple(version) if version else None, security())
 

@@ -13,7 +13,6 @@ from tidegate.commands.options import DEFAULT_STATE_DIR, AsJson, BootstrapServer
 
 if TYPE_CHECKING:
     from tidegate.contract import Contract
-    from tidegate.local.status import StreamStatus
 
 
 # Kafka's rule for names of topics.
@@ -90,16 +89,19 @@ def publish(
     from common.redaction import redact_url
     from functions.stream.settings import group_of
     from tidegate import publishing, row_events, rows
-    from tidegate.commands.options import broker
+    from tidegate.commands.options import broker, running
+    from tidegate.commands.status import streams_with
+    from tidegate.local.broker import EMBEDDED
     from tidegate.progress import ProgressReporter
 
     if not _TOPIC.fullmatch(topic):
         raise InvalidTopic(f"{topic!r} is not a valid topic name", remedy="use letters, digits, dots, dashes and underscores")
     rows.check_file(file)
     target = broker(bootstrap_servers, state_dir)
-    stream = None if bootstrap_servers else _stream_of(topic, state_dir)
-    bound = (0 if bootstrap_servers else publishing.EMBEDDED_MAX_LAG) if max_lag is None else max_lag
-    if bound and not bootstrap_servers and stream is None:
+    stream = None if bootstrap_servers else next(iter(streams_with(running(state_dir), topic=topic)), None)
+    is_embedded = not bootstrap_servers and running(state_dir).kafka == EMBEDDED
+    bound = (publishing.EMBEDDED_MAX_LAG if is_embedded else 0) if max_lag is None else max_lag
+    if bound and is_embedded and stream is None:
         bound = 0
         print(
             f"tidegate: no stream worker reads {topic}; the embedded broker keeps only its newest events, about 5 MB a partition.",
@@ -125,15 +127,6 @@ def publish(
             progress.advance(1)
     result = {"topic": topic, "published": publisher.accepted, "bootstrap_servers": redact_url(target.bootstrap_servers)}
     print(orjson.dumps(result).decode() if as_json else f"{publisher.accepted:,} events published to {topic}")
-
-
-def _stream_of(topic: str, state_dir: Path) -> StreamStatus | None:
-    """The stream worker of the running `tidegate up` that reads the topic; None if there is none."""
-    from tidegate.commands.options import running
-    from tidegate.commands.status import read_status
-
-    streams = read_status(running(state_dir))["streams"].values()
-    return {stream["topic"]: stream for stream in streams}.get(topic)
 
 
 def _contract(model: str | None, fed: str | None, url: str | None, state_dir: Path) -> Contract | None:

@@ -109,10 +109,9 @@ def _stream_of(topic: str, state_dir: Path) -> StreamStatus:
     """The stream of the running `tidegate up` that reads the topic, which has an output. Raises TidegateError."""
     from common.errors import TidegateError
     from tidegate.commands.options import running
-    from tidegate.commands.status import read_status
+    from tidegate.commands.status import streams_with
 
-    streams = read_status(running(state_dir))["streams"].values()
-    found = next((stream for stream in streams if stream["topic"] == topic and stream["output"]), None)
+    found = next((stream for stream in streams_with(running(state_dir), topic=topic) if stream["output"]), None)
     if found is None:
         raise TidegateError(f"no stream here reads {topic}", remedy="name the topic of its answers with --output")
     return found

@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from tidegate.local.state import Running
-    from tidegate.local.status import ReplicaStatus, RevisionStatus, Status
+    from tidegate.local.status import ReplicaStatus, RevisionStatus, Status, StreamStatus
 
 
 _ANSWER_SECONDS = 10.0
+# How long the lag is observed for its trend.
+_TREND_SECONDS = 1.0
 
 
 def status(
@@ -62,6 +64,15 @@ def read_status(found: Running) -> Status:
         ) from None
 
 
+def streams_with(found: Running, *, topic: str | None = None, deadletter: str | None = None) -> list[StreamStatus]:
+    """The streams of a running `tidegate up` that read this topic, or write their dead letters to that one."""
+    return [
+        stream
+        for stream in read_status(found)["streams"].values()
+        if topic in (None, stream["topic"]) and deadletter in (None, stream["deadletter"])
+    ]
+
+
 def replicas(document: Status) -> Iterator[tuple[str, ReplicaStatus]]:
     """All processes, each after the name of its service or deployment."""
     for name, service in document["services"].items():
@@ -72,22 +83,36 @@ def replicas(document: Status) -> Iterator[tuple[str, ReplicaStatus]]:
 
 
 def read_lags(found: Running, document: Status) -> dict[str, dict[str, Any]]:
-    """The lag of each stream worker in records, with the offsets of each partition of its topic."""
-    from dataclasses import asdict
-
+    """The lag of each stream worker in records and in seconds, with its trend and the offsets of each partition."""
     from eventing.kafka.factory import cluster_of
-    from eventing.kafka.lag import lag
     from tidegate.commands.options import broker_of
+    from tidegate.streams.finding import of_status
+    from tidegate.streams.forecast import shown_lag
+    from tidegate.streams.observing import Observer
+    from tidegate.streams.reading import SampleReader
 
-    lags: dict[str, dict[str, Any]] = {}
-    for name, stream in document["streams"].items():
-        partitions = lag(cluster_of(broker_of(found)), stream["group"], stream["topic"])
-        lags[name] = {
-            **stream,
-            "records": sum(partition.records for partition in partitions.values()),
-            "partitions": {number: asdict(partition) for number, partition in partitions.items()},
+    with SampleReader(cluster_of(broker_of(found))) as reader:
+        streams = of_status(document)
+        observed = Observer(reader, streams).observe(_TREND_SECONDS) if streams else []
+    return {
+        one.stream.name: {
+            **document["streams"][one.stream.name],
+            "records": one.forecast.records,
+            "seconds": one.forecast.seconds,
+            "seconds_change": one.forecast.seconds_change,
+            "shown": shown_lag(one.forecast),
+            "partitions": {
+                number: {
+                    "start": partition.start,
+                    "end": partition.end,
+                    "committed": partition.committed,
+                    "seconds": partition.seconds,
+                }
+                for number, partition in one.sample.partitions.items()
+            },
         }
-    return lags
+        for one in observed
+    }
 
 
 def _show(document: Status, lags: dict[str, dict[str, Any]]) -> None:
@@ -127,6 +152,9 @@ def _workers(document: Status, lags: dict[str, dict[str, Any]]) -> Table:
     table = table_of("worker", "replicas", "why", "reads", "lag")
     for name, worker in document["deployments"].items():
         lag = lags.get(name)
-        reads = (lag["topic"], f"{lag['records']:,} records") if lag else ("", "")
+        reads = (lag["topic"], f"{lag['records']:,} records, {lag['shown']}") if lag else ("", "")
         table.add_row(name, f"{len(worker['replicas'])} of {worker['desired']}", worker["problem"] or worker["reason"], *reads)
+        for stream, found in lags.items():
+            if stream.startswith(f"{name}/"):
+                table.add_row(stream, "", "", found["topic"], f"{found['records']:,} records")
     return table

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from common.errors import TidegateError
 from tidegate.commands.options import DEFAULT_STATE_DIR, StateDir
+
+
+class Kafka(StrEnum):
+    """The brokers that `tidegate up` starts by itself."""
+
+    EMBEDDED = "embedded"
+    APACHE = "apache"
+
+
+class ConflictingOptions(TidegateError):
+    """Two options do not go together."""
 
 
 def up(
@@ -23,8 +36,18 @@ def up(
     ] = 0,
     bootstrap_servers: Annotated[
         str | None,
-        typer.Option(envvar="TIDEGATE_BOOTSTRAP_SERVERS", metavar="HOST:PORT,…", help="Kafka brokers. By default one is embedded."),
+        typer.Option(envvar="TIDEGATE_BOOTSTRAP_SERVERS", metavar="HOST:PORT,…", help="Kafka brokers. By default one is started."),
     ] = None,
+    kafka: Annotated[
+        Kafka | None,
+        typer.Option(
+            envvar="TIDEGATE_KAFKA",
+            help="The broker that is started: by default an embedded one, which keeps no events; apache needs Java and Maven.",
+        ),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", envvar="TIDEGATE_FRESH", help="Delete the topics of earlier runs with --kafka apache.")
+    ] = False,
     state_dir: StateDir = DEFAULT_STATE_DIR,
 ) -> None:
     """Run the manifests on this machine, without a cluster.
@@ -40,13 +63,23 @@ def up(
     from tidegate.progress import log_to_stderr
 
     log_to_stderr()
+    _check(kafka, bootstrap_servers, fresh)
     settings = UpSettings(
         manifests=str(manifests),
         port=port,
         host=host,
         api_port=api_port,
+        kafka=kafka or Kafka.EMBEDDED,
+        fresh=fresh,
         bootstrap_servers=bootstrap_servers,
         security=security() if bootstrap_servers else PLAINTEXT,
         state_dir=state_dir,
     )
     asyncio.run(run(settings))
+
+
+def _check(kafka: Kafka | None, bootstrap_servers: str | None, fresh: bool) -> None:
+    if kafka is not None and bootstrap_servers:
+        raise ConflictingOptions(f"--kafka {kafka} starts a broker, and --bootstrap-servers names one", remedy="leave out one of them")
+    if fresh and kafka is not Kafka.APACHE:
+        raise ConflictingOptions("--fresh deletes the topics of --kafka apache, which is not given", remedy="leave it out")

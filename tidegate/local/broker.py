@@ -1,4 +1,4 @@
-"""The Kafka broker: embedded in this process, or named by the user."""
+"""The Kafka broker: embedded in this process, an Apache Kafka beside it, or named by the user."""
 
 from __future__ import annotations
 
@@ -10,8 +10,14 @@ from dataclasses import dataclass
 from eventing.kafka.factory import cluster_of
 from eventing.kafka.port import Broker
 from eventing.kafka.security import PLAINTEXT, Security
+from tidegate.local.apache import server
+from tidegate.local.processes.orphan_reaper import OrphanReaper
 
 EMBEDDED = "embedded"
+APACHE = "apache"
+OWN = (EMBEDDED, APACHE)
+"""The brokers that belong to a `tidegate up`, and need no credentials."""
+
 # The API version of librdkafka's mock cluster, with which kafka-python's negotiation fails.
 _MOCK_API_VERSION = (2, 3)
 # The mock cluster waits almost this long before it reassigns the partitions of a killed worker, and again for each
@@ -22,7 +28,7 @@ _START_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Kafka:
-    """A broker that is reachable. `name` is "embedded" or the address that the user gave."""
+    """A broker that is reachable. `name` is "embedded", "apache" or the address that the user gave."""
 
     name: str
     broker: Broker
@@ -52,6 +58,13 @@ async def reachable(bootstrap_servers: str | None, security: Security = PLAINTEX
         return
     async with _embedded() as address:
         yield Kafka(EMBEDDED, Broker(address, _MOCK_API_VERSION))
+
+
+@asynccontextmanager
+async def apache(options: server.Options, reaper: OrphanReaper, hurry: asyncio.Event) -> AsyncIterator[Kafka]:
+    """An Apache Kafka on this machine, for as long as the context. Raises MissingProgram or StartFailed."""
+    async with server.running(options, reaper, hurry) as address:
+        yield Kafka(APACHE, Broker(address))
 
 
 @asynccontextmanager

@@ -17,6 +17,10 @@ class StartFailed(TidegateError):
     """A replica could not be started, exited before it was ready, or did not become ready in time."""
 
 
+class MissingProgram(TidegateError):
+    """A program of this machine is missing or too old."""
+
+
 class QueueFull(TidegateError):
     """A revision holds as many requests as it may."""
 

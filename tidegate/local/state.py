@@ -21,7 +21,7 @@ _LOCK = "up.lock"
 class Running:
     """The content of the state file.
 
-    `gateway` and `api` are URLs, `kafka` is "embedded" or an address, `started` an RFC 3339 time.
+    `gateway` and `api` are URLs, `kafka` is "embedded", "apache" or an address, `started` an RFC 3339 time.
 
     `kubeconfig` and `token_file` are paths of files that only the owner can read, which gives access to the API.
     """

@@ -9,7 +9,7 @@ import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,13 +23,14 @@ from common.sockets import listen, url_of
 from eventing.kafka.security import PLAINTEXT, Security
 from tidegate.documents import InvalidManifest
 from tidegate.local import state, status
+from tidegate.local.apache import libraries, server
 from tidegate.local.apiserver import access, kubeconfig
 from tidegate.local.apiserver.api import application
 from tidegate.local.apiserver.config_maps import ConfigMaps
 from tidegate.local.apiserver.resources import RESOURCES, apply
 from tidegate.local.apiserver.status_error import StatusError
 from tidegate.local.apiserver.store import Store, now
-from tidegate.local.broker import EMBEDDED, Kafka, reachable
+from tidegate.local.broker import APACHE, EMBEDDED, Kafka, apache, reachable
 from tidegate.local.controller.controller import Controller
 from tidegate.local.controller.deployments import Deployments
 from tidegate.local.direct import DirectPost
@@ -63,7 +64,8 @@ class UpSettings:
 
     `manifests` is a path (`-` is standard input) or the objects themselves. `project_root` is the working directory of
     the processes, to which paths of models in manifests are relative. Without `bootstrap_servers` the broker is
-    embedded; `security` is for a named one.
+    the one that `kafka` names, "embedded" or "apache"; `security` is for a named one. With `fresh` the topics of earlier
+    runs with "apache" are deleted.
     """
 
     manifests: str | Sequence[Object] = "manifests/base"
@@ -72,8 +74,18 @@ class UpSettings:
     host: str = _LOOPBACK
     state_dir: Path = Path(".tidegate")
     project_root: Path = field(default_factory=Path.cwd)
+    kafka: str = EMBEDDED
+    fresh: bool = False
     bootstrap_servers: str | None = None
     security: Security = PLAINTEXT
+
+    @property
+    def logs(self) -> Path:
+        return self.state_dir.resolve() / "log"
+
+    @property
+    def mounts(self) -> Path:
+        return self.state_dir.resolve() / "mounts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +96,7 @@ class Up:
     controller: Controller
     deployments: Deployments
     eventing: Eventing
-    killed: asyncio.Event = field(default_factory=asyncio.Event)
+    killed: asyncio.Event
 
     def apply(self, item: Object) -> Object:
         """Create or replace an object of a kind that the API serves. Raises StatusError as the API would."""
@@ -128,18 +140,22 @@ class Up:
 async def up(settings: UpSettings) -> AsyncIterator[Up]:
     """Run everything, from the broker to the workers, for as long as the context; then drain and stop in reverse order.
 
-    Raises InvalidManifest, PortTaken, AlreadyRunning, BrokerUnreachable or BrokerRefused before any process is started.
+    Raises InvalidManifest, PortTaken, AlreadyRunning, BrokerUnreachable or BrokerRefused before any process is started, and
+    MissingProgram or StartFailed before any but an Apache Kafka is.
     """
     documents = manifests.load(settings.manifests)
     async with AsyncExitStack() as stack:
         stack.enter_context(state.claimed(settings.state_dir))
         gateway_sockets = [stack.enter_context(item) for item in _gateway_sockets(settings)]
         api_socket = stack.enter_context(listen(settings.api_port, _LOOPBACK, option="--api-port"))
-        kafka = await stack.enter_async_context(reachable(settings.bootstrap_servers, settings.security))
+        for earlier in (settings.logs, settings.mounts):
+            shutil.rmtree(earlier, ignore_errors=True)
+        reaper, killed = stack.enter_context(OrphanReaper()), asyncio.Event()
+        kafka = await stack.enter_async_context(_kafka(settings, reaper, killed))
         token = access.new_token()
         running = _running(settings, kafka, gateway_sockets[-1], api_socket, token)
         store = Store()
-        launcher = _launcher(settings, ConfigMaps(store), running, kafka, stack.enter_context(OrphanReaper()))
+        launcher = _launcher(settings, ConfigMaps(store), running, kafka, reaper)
         port = gateway_sockets[0].getsockname()[1]
         domain = f"localhost:{port}"
         client = await stack.enter_async_context(http_client.session(timeout_seconds=None, raw=True))
@@ -157,7 +173,7 @@ async def up(settings: UpSettings) -> AsyncIterator[Up]:
             bind_deployment=deployments.bind,
             api=running.api,
         )
-        here = Up(running, controller, deployments, eventing)
+        here = Up(running, controller, deployments, eventing, killed)
         await stack.enter_async_context(_serving(_api(here, token), api_socket))
         stack.push_async_callback(controller.close)
         stack.push_async_callback(client.close)  # idle connections: a replica that stops would wait for their next request
@@ -188,6 +204,14 @@ async def run(settings: UpSettings) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop)
         await stopping.wait()
+
+
+def _kafka(settings: UpSettings, reaper: OrphanReaper, killed: asyncio.Event) -> AbstractAsyncContextManager[Kafka]:
+    if settings.kafka != APACHE or settings.bootstrap_servers:
+        return reachable(settings.bootstrap_servers, settings.security)
+    folder = settings.state_dir.resolve() / "kafka"
+    options = server.Options(folder=folder, output=settings.logs / "kafka.log", cache=libraries.cache(), fresh=settings.fresh)
+    return apache(options, reaper, killed)
 
 
 def _gateway_sockets(settings: UpSettings) -> Iterator[socket.socket]:
@@ -249,14 +273,14 @@ def _running(settings: UpSettings, kafka: Kafka, gateway: socket.socket, api: so
 
 
 def _launcher(settings: UpSettings, config_maps: ConfigMaps, running: state.Running, kafka: Kafka, reaper: OrphanReaper) -> Launcher:
-    logs = settings.state_dir.resolve() / "log"
-    shutil.rmtree(logs, ignore_errors=True)
     # Processes listen on loopback only, since their only client is the gateway.
     api = {"TIDEGATE_KUBERNETES_API": running.api, "TIDEGATE_KUBERNETES_TOKEN_FILE": running.token_file}
     common = {**kafka.environment(), **api, "TIDEGATE_HOST": _LOOPBACK}
     rewrite = partial(at_gateway, port=int(running.gateway.rpartition(":")[2]))
     root = settings.project_root.resolve()
-    return Launcher(root=root, logs=logs, reaper=reaper, common=common, config_maps=config_maps, rewrite=rewrite)
+    return Launcher(
+        root=root, logs=settings.logs, mounts=settings.mounts, reaper=reaper, common=common, config_maps=config_maps, rewrite=rewrite
+    )
 
 
 def _apply(documents: Sequence[ParsedDocument], here: Up) -> None:

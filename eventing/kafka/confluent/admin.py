@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection
 from typing import Any
 
@@ -43,15 +44,36 @@ class AdminAdapter:
                     found[resource.name] = int(entry.value)
         return found
 
+    def groups(self) -> set[str]:
+        with translate_errors():
+            self._check_controller()
+            return {group.group_id for group in _result(self._client.list_consumer_groups(request_timeout=_REQUEST_SECONDS)).valid}
+
+    def members(self, groups: Collection[str]) -> dict[str, int]:
+        if not groups:
+            return {}
+        found: dict[str, int] = {}
+        with translate_errors():
+            self._check_controller()
+            for group, described in self._client.describe_consumer_groups(list(groups), request_timeout=_REQUEST_SECONDS).items():
+                with contextlib.suppress(KafkaException):  # this user may not describe the group
+                    found[group] = len(_result(described).members)
+        return found
+
     def close(self) -> None:
         """Return at once: librdkafka ends the client with its last reference."""
         self._client = None
 
     def _check_controller(self) -> None:
         """Raise KafkaError for a broker without a controller, such as the embedded one: librdkafka would wait for it."""
-        metadata = self._client.list_topics(timeout=_REQUEST_SECONDS)
-        if metadata.controller_id not in metadata.brokers:
+        if not has_controller(self._client):
             raise KafkaError("the cluster names no controller, which creates topics and knows their configuration")
+
+
+def has_controller(client: Any) -> bool:
+    """Return whether the cluster has one, as any but the embedded broker does."""
+    metadata = client.list_topics(timeout=_REQUEST_SECONDS)
+    return metadata.controller_id in metadata.brokers
 
 
 def _result(future: Any) -> Any:

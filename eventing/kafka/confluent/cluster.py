@@ -7,17 +7,19 @@ from collections.abc import Callable
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import KafkaError as Code
 from confluent_kafka.admin import AdminClient
 
 from eventing.kafka import access
 from eventing.kafka.access import Address
-from eventing.kafka.confluent.admin import AdminAdapter
+from eventing.kafka.confluent.admin import AdminAdapter, has_controller
 from eventing.kafka.confluent.consumer import ConsumerAdapter
 from eventing.kafka.confluent.errors import translate
 from eventing.kafka.confluent.handshake import Rejection, check_listener
 from eventing.kafka.confluent.options import security_options
 from eventing.kafka.confluent.producer import ProducerAdapter
-from eventing.kafka.port import DEFAULT_CONSUMER, DEFAULT_PRODUCER, Broker, ConsumerOptions, ProducerOptions
+from eventing.kafka.confluent.transactions import Connections, TransactionalProducerAdapter
+from eventing.kafka.port import DEFAULT_CONSUMER, DEFAULT_PRODUCER, Broker, ConsumerOptions, ProducerOptions, TransactionOptions
 from eventing.kafka.security import PLAINTEXT
 
 _BOOTSTRAP_SECONDS = 10.0
@@ -72,7 +74,7 @@ class ConfluentCluster:
         """Return a consumer of bytes without automatic commits."""
         session = options.session_timeout_seconds
         max_poll = options.max_poll_interval_seconds
-        given = {
+        given: dict[str, Any] = {
             "group.id": options.group or _NO_GROUP,
             "group.instance.id": options.instance,
             "session.timeout.ms": _milliseconds(session),
@@ -80,20 +82,45 @@ class ConfluentCluster:
             # Librdkafka accepts none that is shorter than the session.
             "max.poll.interval.ms": _milliseconds(max_poll and max(max_poll, session or _SESSION_SECONDS)),
             "topic.metadata.refresh.interval.ms": _milliseconds(options.metadata_max_age_seconds),
+            "isolation.level": "read_committed" if options.read_committed else None,
         }
+        if options.latest:
+            given["auto.offset.reset"] = "latest"
+        if options.cooperative:
+            given["partition.assignment.strategy"] = "cooperative-sticky"
         client = self._connect(Consumer, {**_CONSUMER, **_set(given)})
-        return ConsumerAdapter(client, most=options.max_poll_records or _MAX_POLL_RECORDS, in_group=options.group is not None)
+        most = options.max_poll_records or _MAX_POLL_RECORDS
+        return ConsumerAdapter(client, most=most, group=options.group, cooperative=options.cooperative)
 
     def producer(self, options: ProducerOptions = DEFAULT_PRODUCER) -> ProducerAdapter:
-        most = options.max_request_bytes or _MAX_REQUEST_BYTES
+        most, block = _limits(options)
+        return ProducerAdapter(self._connect(Producer, _producer_options(options)), most_bytes=most, block_seconds=block)
+
+    def transactional_producer(self, options: TransactionOptions) -> TransactionalProducerAdapter:
+        access.check_transactions(self._broker, self._broker.api_version)
+        timeout, connections = _milliseconds(options.timeout_seconds), Connections()
         given = {
-            "linger.ms": _milliseconds(options.linger_seconds),
-            "delivery.timeout.ms": _milliseconds(options.delivery_timeout_seconds),
-            "batch.size": options.batch_bytes,
-            "message.max.bytes": most,
+            **_producer_options(options),
+            "transactional.id": options.transactional_id,
+            "transaction.timeout.ms": timeout,
+            "delivery.timeout.ms": timeout,
+            # Librdkafka accepts none that is as long as the transaction.
+            "socket.timeout.ms": max(10, int(options.timeout_seconds * 1000) - 100),
+            **connections.options,
         }
-        block = _BLOCK_SECONDS if options.block_seconds is None else options.block_seconds
-        return ProducerAdapter(self._connect(Producer, {**_PRODUCER, **_set(given)}), most_bytes=most, block_seconds=block)
+        client = self._connect(Producer, given)
+        most, block = _limits(options)
+        if not has_controller(client):
+            access.raise_no_transactions(self._broker, "is the embedded broker")
+        try:
+            client.init_transactions(block)
+        except KafkaException as error:
+            if error.args[0].code() == Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+                access.raise_id_refused(options.transactional_id)
+            raise translate(error) from error
+        return TransactionalProducerAdapter(
+            client, connections, transactional_id=options.transactional_id, most_bytes=most, block_seconds=block
+        )
 
     def admin(self) -> AdminAdapter:
         return AdminAdapter(self._connect(AdminClient, {}))
@@ -120,7 +147,11 @@ class ConfluentCluster:
     def _made(self, make: Callable[[dict[str, Any]], Any], options: dict[str, Any], address: Address) -> Any:
         """Make a client and wait until a broker has answered it."""
         broker, rejection = self._broker, Rejection()
-        servers = {"bootstrap.servers": broker.bootstrap_servers, "error_cb": rejection.note}
+        servers = {
+            "bootstrap.servers": broker.bootstrap_servers,
+            "error_cb": rejection.note,
+            "reconnect.backoff.max.ms": _milliseconds(access.RECONNECT_SECONDS),
+        }
         try:
             client = make({**servers, **_SILENT, **security_options(broker.security), **options})
         except (KafkaException, ValueError) as error:
@@ -138,6 +169,22 @@ class ConfluentCluster:
                 round_seconds = min(2 * round_seconds, _BOOTSTRAP_SECONDS / 2)
             else:
                 return client
+
+
+def _limits(options: ProducerOptions) -> tuple[int, float]:
+    """Return the most bytes of a record, and how long a call may wait."""
+    most = options.max_request_bytes or _MAX_REQUEST_BYTES
+    return most, _BLOCK_SECONDS if options.block_seconds is None else options.block_seconds
+
+
+def _producer_options(options: ProducerOptions) -> dict[str, Any]:
+    given = {
+        "linger.ms": _milliseconds(options.linger_seconds),
+        "delivery.timeout.ms": _milliseconds(options.delivery_timeout_seconds),
+        "batch.size": options.batch_bytes,
+        "message.max.bytes": _limits(options)[0],
+    }
+    return {**_PRODUCER, **_set(given)}
 
 
 def _milliseconds(seconds: float | None) -> int | None:

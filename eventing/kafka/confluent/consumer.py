@@ -12,9 +12,11 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaException
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import TopicPartition as ClientPartition
 
+from eventing.codecs.kafka import UNREADABLE_HEADERS, Headers
 from eventing.kafka.confluent.calls import within
 from eventing.kafka.confluent.errors import translate, translate_errors
-from eventing.kafka.errors import CommitRefused, KafkaError, RecordUnreadable
+from eventing.kafka.confluent.transactions import MemberMetadata
+from eventing.kafka.errors import CommitRefused, KafkaError
 from eventing.kafka.port import CommittedOffset, ConsumedRecord, Offsets, RebalanceListener, TopicPartition
 
 logger = logging.getLogger("tidegate.kafka")
@@ -43,10 +45,11 @@ class _Record:
 class ConsumerAdapter:
     """A consumer that keeps its positions itself, so that they can be read from any thread without a request."""
 
-    def __init__(self, client: Any, *, most: int, in_group: bool) -> None:
+    def __init__(self, client: Any, *, most: int, group: str | None, cooperative: bool = False) -> None:
         self._client = client
         self._most = most
-        self._in_group = in_group
+        self._group = group or ""
+        self._cooperative = cooperative
         self._listener: RebalanceListener | None = None
         self._unjoined = ""
         self._is_member = False
@@ -98,12 +101,13 @@ class ConsumerAdapter:
         self._paused |= found
 
     def resume(self, partitions: Iterable[TopicPartition]) -> None:
-        self._switch(self._client.resume, found := set(partitions))
-        self._paused -= found
-        for partition in found:
-            # Librdkafka's connection sleeps for up to a second before it fetches a resumed partition; a seek wakes it.
-            if (offset := self._positions.get(partition)) is not None:
-                self.seek(partition, offset)
+        # Librdkafka's connection sleeps for up to a second before it fetches a resumed partition, and for good if it was
+        # paused before its first offset was known; a seek wakes it.
+        starts = {partition: self.position(partition) for partition in set(partitions) if partition in self._positions}
+        self._switch(self._client.resume, set(starts))
+        self._paused -= starts.keys()
+        for partition, offset in starts.items():
+            self.seek(partition, offset)
 
     def paused(self) -> set[TopicPartition]:
         return set(self._paused)
@@ -125,6 +129,10 @@ class ConsumerAdapter:
 
     def positions(self) -> dict[TopicPartition, int | None]:
         return self._positions.copy()
+
+    def group_metadata(self) -> MemberMetadata:
+        with translate_errors():
+            return MemberMetadata(self._client.consumer_group_metadata(), self._group)
 
     @property
     def is_member(self) -> bool:
@@ -189,6 +197,9 @@ class ConsumerAdapter:
             ClientPartition(*partition, OFFSET_BEGINNING if offset is None else offset) for partition, offset in self._positions.items()
         ]
         self._client.assign(starts)
+        # Librdkafka remembers over an assignment which partitions were paused.
+        if opened := self._positions.keys() - self._paused:
+            self._client.resume(_to_client(opened))
         if self._paused:
             self._client.pause(_to_client(self._paused))
         self._is_assigned = True
@@ -215,10 +226,10 @@ class ConsumerAdapter:
         them again.
         """
         found: dict[TopicPartition, list[_Record]] = {}
-        positions, unreadable = self._positions, set[TopicPartition]()
+        positions = self._positions
         for message in messages:
             partition = TopicPartition(message.topic(), message.partition())
-            is_open = partition in positions and partition not in self._paused and partition not in unreadable
+            is_open = partition in positions and partition not in self._paused
             if (error := message.error()) is not None:
                 if error.code() != Code._PARTITION_EOF:  # noqa: SLF001
                     self._note(error)
@@ -227,25 +238,15 @@ class ConsumerAdapter:
                     positions[partition] = message.offset()
             elif is_open:
                 try:
-                    record = _record(partition, message)
-                except (SystemError, UnicodeDecodeError):
-                    unreadable.add(partition)
-                    self._stop_at(partition, message.offset())
-                else:
-                    found.setdefault(partition, []).append(record)
-                    positions[partition] = record.offset + 1
+                    record = _record(partition, message, message.headers() or ())
+                except (SystemError, UnicodeDecodeError):  # of a header's name; the first is raised by the call that follows
+                    record = _record(partition, message, UNREADABLE_HEADERS)
+                found.setdefault(partition, []).append(record)
+                positions[partition] = record.offset + 1
         return found
 
-    def _stop_at(self, partition: TopicPartition, offset: int) -> None:
-        """Read a record again that cannot be read, so that it is not passed over."""
-        place = f"{partition.topic}/{partition.partition}/{offset}"
-        self._error = RecordUnreadable(
-            f"the record at {place} cannot be read (a header's name is not UTF-8); move the group's offset beyond it."
-        )
-        self.seek(partition, offset)
-
     def _note(self, error: Any) -> None:
-        if error.code() in _PASSING or (error.code() == Code.GROUP_AUTHORIZATION_FAILED and not self._in_group):
+        if error.code() in _PASSING or (error.code() == Code.GROUP_AUTHORIZATION_FAILED and not self._group):
             return
         self._error = translate(error)
 
@@ -279,18 +280,22 @@ class ConsumerAdapter:
                     _raise_for(each)
 
     def _check_group(self) -> None:
-        if not self._in_group:
+        if not self._group:
             raise KafkaError("the consumer has no group")
 
     # Called by librdkafka within a poll or the close, on its thread: from another one, a commit would wait for their end.
 
     def _on_assigned(self, client: Any, assigned: list[Any]) -> None:
         partitions = _from_client(assigned)
-        client.assign(assigned)
+        kept = self._positions if self._cooperative else {}
+        if self._cooperative:
+            client.incremental_assign(assigned)
+        else:
+            client.assign(assigned)
         if assigned:
             client.pause(assigned)
-        self._paused = set(partitions)
-        self._positions = dict.fromkeys(partitions)
+        self._paused = (self._paused & kept.keys()) | set(partitions)
+        self._positions = {**kept, **dict.fromkeys(partitions)}
         self._is_member = True
         if self._listener is not None:
             _call(self._listener.assigned, partitions)
@@ -304,17 +309,25 @@ class ConsumerAdapter:
         except KafkaError as error:
             # Too late once the group is rebalancing: the next owner finds what was written.
             logger.info("the commit of revoked partitions was refused (%s)", error)
-        self._forget(client)
+        self._forget(client, revoked)
 
     def _on_lost(self, client: Any, lost: list[Any]) -> None:
         self._is_member = False
         if self._listener is not None:
             _call(self._listener.lost, _from_client(lost))
-        self._forget(client)
+        self._forget(client, lost)
 
-    def _forget(self, client: Any) -> None:
-        client.unassign()
-        self._positions, self._paused = {}, set()
+    def _forget(self, client: Any, partitions: list[Any]) -> None:
+        if self._cooperative:
+            client.incremental_unassign(partitions)
+            gone = set(_from_client(partitions))
+            self._positions = {partition: offset for partition, offset in self._positions.items() if partition not in gone}
+            self._paused -= gone
+            # Of the group, with what it has kept; without partitions, it waits for its share.
+            self._is_member = bool(self._positions)
+        else:
+            client.unassign()
+            self._positions, self._paused = {}, set()
 
 
 def _call(callback: Callable[[list[TopicPartition]], Result], partitions: list[TopicPartition]) -> Result | None:
@@ -326,14 +339,14 @@ def _call(callback: Callable[[list[TopicPartition]], Result], partitions: list[T
         return None
 
 
-def _record(partition: TopicPartition, message: Any) -> _Record:
+def _record(partition: TopicPartition, message: Any, headers: Headers) -> _Record:
     return _Record(
         partition.topic,
         partition.partition,
         message.offset(),
         message.key(),
         message.value(),
-        message.headers() or (),
+        headers,
         message.timestamp()[1],
     )
 

@@ -13,6 +13,7 @@ from eventing.kafka.errors import (
     BrokerUnreachable,
     CommitRefused,
     Fenced,
+    InconsistentGroup,
     KafkaError,
     NotAuthorized,
     RecordTooLarge,
@@ -30,6 +31,7 @@ _TRANSLATIONS: dict[int, type[KafkaError]] = {
     Code.PRODUCER_FENCED: Fenced,
     Code.INVALID_PRODUCER_EPOCH: Fenced,
     Code._FENCED: Fenced,  # noqa: SLF001
+    Code.INCONSISTENT_GROUP_PROTOCOL: InconsistentGroup,
     Code.REBALANCE_IN_PROGRESS: CommitRefused,
     Code.ILLEGAL_GENERATION: CommitRefused,
     Code.UNKNOWN_MEMBER_ID: CommitRefused,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException
 
 from eventing.codecs.kafka import Message
@@ -62,6 +64,8 @@ class ProducerAdapter:
                 found = self._client.list_topics(topic, timeout=left).topics.get(topic)
                 if found is not None and found.error is None and found.partitions:
                     return set(found.partitions)
+                if found is not None and found.error is not None and found.error.code() == Code.TOPIC_AUTHORIZATION_FAILED:
+                    raise translate(found.error)
                 if time.monotonic() >= until:
                     reason = "no metadata" if found is None or found.error is None else found.error.str()
                     raise RequestTimedOut(f"the topic {topic} has no partitions after {self._block_seconds:g} s ({reason})")
@@ -107,7 +111,9 @@ class ProducerAdapter:
 
     def _serve(self) -> None:
         while not self._closed.is_set():
-            self._client.poll(_POLL_SECONDS)
+            # It raises an error that ends a transactional producer, which its calls raise as well.
+            with contextlib.suppress(KafkaException):
+                self._client.poll(_POLL_SECONDS)
 
 
 # One for all: it is held for an instant, and a lock for each record costs more.

@@ -20,4 +20,13 @@ class FakeAdmin:
         self._log.check_access()
         return {topic: limit for topic in topics if (limit := self._log.limits.get(topic)) is not None}
 
+    def groups(self) -> set[str]:
+        self._log.check_access()
+        return self._log.groups()
+
+    def members(self, groups: Collection[str]) -> dict[str, int]:
+        self._log.check_access()
+        known = self._log.groups()
+        return {group: len(self._log.group(group).members) if group in known else 0 for group in groups}
+
     def close(self) -> None: ...

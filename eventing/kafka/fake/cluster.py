@@ -10,7 +10,8 @@ from eventing.kafka.fake.admin import FakeAdmin
 from eventing.kafka.fake.consumer import FakeConsumer
 from eventing.kafka.fake.log import Log
 from eventing.kafka.fake.producer import FakeProducer
-from eventing.kafka.port import DEFAULT_CONSUMER, DEFAULT_PRODUCER, ConsumerOptions, ProducerOptions
+from eventing.kafka.fake.transactions import FakeTransactionalProducer
+from eventing.kafka.port import DEFAULT_CONSUMER, DEFAULT_PRODUCER, ConsumerOptions, ProducerOptions, TransactionOptions
 
 
 class FakeCluster:
@@ -30,6 +31,10 @@ class FakeCluster:
         self.check_access()
         return FakeProducer(self._log, options)
 
+    def transactional_producer(self, options: TransactionOptions) -> FakeTransactionalProducer:
+        self.check_access()
+        return FakeTransactionalProducer(self._log, options)
+
     def admin(self) -> FakeAdmin:
         self.check_access()
         return FakeAdmin(self._log)
@@ -45,6 +50,10 @@ class FakeCluster:
     def set_reachable(self, reachable: bool) -> None:
         """Let every request raise BrokerUnreachable, or serve them again."""
         self._log.reachable = reachable
+
+    def doubt_ends(self, arrive: Callable[[], bool] | None) -> None:
+        """Let each commit and abort time out, after it has arrived or not; None ends this."""
+        self._log.arrives = arrive
 
     def refuse(self, decide: Callable[[str, Message], KafkaError | None]) -> None:
         """Refuse those records after they were sent for which `decide` returns an error."""

@@ -2,25 +2,38 @@
 
 Groups rebalance as by the eager protocol: when a member joins or leaves, every member gives its partitions up at its
 next poll, and all of them are assigned again once each has done so. A member that does not poll holds the group up
-until it is closed or expelled.
+until it is closed or expelled. Cooperative members keep what stays with them, and join once more after they have given
+up the rest, so that its new owners get it.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 
-from eventing.kafka.errors import CommitRefused, KafkaError
-from eventing.kafka.fake.log import FakeRecord, Group, Log
+from eventing.kafka.errors import CommitRefused, KafkaError, RequestTimedOut
+from eventing.kafka.fake.log import FakeRecord, Group, Log, Member
 from eventing.kafka.port import CommittedOffset, ConsumerOptions, Offsets, RebalanceListener, TopicPartition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FakeMemberMetadata:
+    """The identity of a member: None before it has joined."""
+
+    group: str
+    generation: int
+    member: Member | None
 
 
 class FakeConsumer:
     def __init__(self, log: Log, options: ConsumerOptions) -> None:
         self._log = log
         self._most = options.max_poll_records or 500
+        self._read_committed = options.read_committed
         self._group = log.group(options.group) if options.group else None
+        self._group_name = options.group or ""
         self._topic = ""
         self._listener: RebalanceListener | None = None
         # The generation for which this member has given up its partitions, and the one for which it was assigned new
@@ -28,6 +41,7 @@ class FakeConsumer:
         self.joined = 0
         self._assigned_in = 0
         self._expelled = False
+        self._cooperative = options.cooperative
         self._positions: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
 
@@ -82,6 +96,10 @@ class FakeConsumer:
         with self._log.changed:
             return {**self._positions}
 
+    def group_metadata(self) -> FakeMemberMetadata:
+        member = self if self._group is not None and self in self._group.members else None
+        return FakeMemberMetadata(group=self._group_name, generation=self._assigned_in, member=member)
+
     @property
     def is_member(self) -> bool:
         return self._group is not None and self in self._group.members and self._assigned_in == self._group.generation
@@ -100,18 +118,22 @@ class FakeConsumer:
 
     def end_offsets(self, partitions: Collection[TopicPartition], timeout_seconds: float | None = None) -> dict[TopicPartition, int]:
         self._log.check_access()
-        return {partition: self._log.end(partition) for partition in partitions}
+        return {partition: self._end(partition) for partition in partitions}
 
     def offsets_for_times(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None]:
         self._log.check_access()
         return {partition: self._log.first_not_before(partition, time_ms) for partition, time_ms in times.items()}
 
     def high_water(self, partition: TopicPartition) -> int | None:
-        return self._log.end(partition) if partition in self._positions else None
+        return self._end(partition) if partition in self._positions else None
 
     def committed(self, partition: TopicPartition, timeout_seconds: float | None = None) -> CommittedOffset | None:
         self._log.check_access()
-        return self._required_group().committed.get(partition)
+        group = self._required_group()
+        with self._log.changed:
+            if self._read_committed and not self._log.changed.wait_for(partial(self._is_stable, partition), timeout_seconds):
+                raise RequestTimedOut(f"an open transaction holds the offset of {partition.topic}/{partition.partition}")
+            return group.committed.get(partition)
 
     def commit(self, offsets: Offsets, timeout_seconds: float | None = None) -> None:
         self._log.check_access()
@@ -131,7 +153,7 @@ class FakeConsumer:
 
     def close(self, timeout_seconds: float | None = None) -> None:
         if self._group is not None and self._listener is not None and self in self._group.members:
-            self._give_up(self._group, self._listener)
+            self._give_up(self._group, self._listener, set(self._positions))
             with self._log.changed:
                 self._group.members.remove(self)
                 self._log.rebalance(self._group)
@@ -147,7 +169,8 @@ class FakeConsumer:
                 self._log.rebalance(group)
         generation = group.generation
         if self.joined != generation:
-            self._give_up(group, listener)
+            if not self._cooperative:
+                self._give_up(group, listener, set(self._positions))
             with self._log.changed:
                 self.joined = generation
                 self._log.changed.notify_all()
@@ -156,23 +179,35 @@ class FakeConsumer:
             if self._assigned_in == group.generation or not everyone:
                 return
             self._assigned_in = group.generation
-            partitions = self._share(group)
-            self._positions = {partition: self._start(partition) for partition in partitions}
-            self._paused = set(partitions)
-        listener.assigned(partitions)
+            share, owned = set(self._share(group)), set(self._positions)
+            others = {partition for member in group.members if member is not self for partition in member.assignment()}
+            added = sorted(share - owned - others)
+        if self._give_up(group, listener, owned - share):
+            self._log.rebalance(group)
+        with self._log.changed:
+            self._positions |= {partition: self._start(partition) for partition in added}
+            self._paused |= set(added)
+        listener.assigned(added)
 
-    def _give_up(self, group: Group, listener: RebalanceListener) -> None:
-        if not self._positions:
-            return
-        offsets = listener.revoked(list(self._positions))
+    def _give_up(self, group: Group, listener: RebalanceListener, partitions: set[TopicPartition]) -> bool:
+        if not partitions:
+            return False
+        offsets = listener.revoked(sorted(partitions))
         with self._log.changed:
             group.committed.update(offsets)
-            self._positions = {}
-            self._paused = set()
+            self._positions = {partition: offset for partition, offset in self._positions.items() if partition not in partitions}
+            self._paused -= partitions
+        return True
 
     def _share(self, group: Group) -> list[TopicPartition]:
         numbers, rank = sorted(self._log.numbers(self._topic)), group.members.index(self)
         return [TopicPartition(self._topic, number) for number in numbers if number % len(group.members) == rank]
+
+    def _is_stable(self, partition: TopicPartition) -> bool:
+        return not self._log.holds_offset(self._group_name, partition)
+
+    def _end(self, partition: TopicPartition) -> int:
+        return self._log.stable_end(partition) if self._read_committed else self._log.end(partition)
 
     def _start(self, partition: TopicPartition) -> int:
         found = self._group.committed.get(partition) if self._group else None
@@ -182,10 +217,11 @@ class FakeConsumer:
         found: dict[TopicPartition, list[FakeRecord]] = {}
         left = self._most
         for partition, offset in list(self._positions.items()):
-            records = [] if partition in self._paused else self._log.read(partition, offset, left)
+            if partition in self._paused:
+                continue
+            records, self._positions[partition] = self._log.read(partition, offset, left, committed=self._read_committed)
             if records:
                 found[partition] = records
-                self._positions[partition] = records[-1].offset + 1
                 left -= len(records)
         return found
 
@@ -197,7 +233,7 @@ class FakeConsumer:
             if waiting and all(member.joined == self._group.generation for member in self._group.members):
                 return True
         open_ = [partition for partition in self._positions if partition not in self._paused]
-        return any(self._log.end(partition) > self._positions[partition] for partition in open_)
+        return any(self._end(partition) > self._positions[partition] for partition in open_)
 
     def _check_assigned(self, partition: TopicPartition) -> None:
         if partition not in self._positions:

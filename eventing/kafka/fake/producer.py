@@ -26,7 +26,7 @@ class FakeProducer:
         if partition is None:
             partition = _partition_of(message.key, sorted(self._log.numbers(topic)))
         error = self._refusal(topic, message)
-        offset = None if error else self._log.append(TopicPartition(topic, partition), message)
+        offset = None if error else self._append(TopicPartition(topic, partition), message)
         return FakeDelivery(partition=None if error else partition, offset=offset, error=error)
 
     def partitions_for(self, topic: str) -> set[int]:
@@ -42,6 +42,9 @@ class FakeProducer:
         """Return at once: each record is written as it is sent."""
 
     def close(self, timeout_seconds: float = 5.0) -> None: ...
+
+    def _append(self, partition: TopicPartition, message: Message) -> int:
+        return self._log.append(partition, message)
 
     def _refusal(self, topic: str, message: Message) -> KafkaError | None:
         limit = self._log.limits.get(topic)

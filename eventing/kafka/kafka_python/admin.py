@@ -28,6 +28,17 @@ class AdminAdapter:
             found = self._client.describe_configs(resources, config_filter="all").get("topic", {})
         return {topic: int(values[_MAX_MESSAGE_BYTES]["value"]) for topic, values in found.items() if _MAX_MESSAGE_BYTES in values}
 
+    def groups(self) -> set[str]:
+        with translate_errors():
+            return {str(group["group_id"]) for group in self._client.list_groups()}
+
+    def members(self, groups: Collection[str]) -> dict[str, int]:
+        if not groups:
+            return {}
+        with translate_errors():
+            found = self._client.describe_groups(list(groups))
+        return {group: len(state["members"]) for group, state in found.items() if state["error"] is None}
+
     def close(self) -> None:
         with translate_errors():
             self._client.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from kafka import TopicPartition as ClientPartition
@@ -11,19 +11,23 @@ from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 from kafka.errors import KafkaError
 from kafka.structs import MemberState, OffsetAndMetadata
 
+from eventing.kafka.errors import RequestTimedOut
 from eventing.kafka.kafka_python import fetcher
+from eventing.kafka.kafka_python.assignors import CooperativeAssignor
 from eventing.kafka.kafka_python.errors import translate_errors
+from eventing.kafka.kafka_python.transactions import MemberMetadata
 from eventing.kafka.port import CommittedOffset, ConsumedRecord, Offsets, RebalanceListener, TopicPartition
 
 logger = logging.getLogger("tidegate.kafka")
 
 
 class ConsumerAdapter:
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, strategies: Sequence[Any] = ()) -> None:
         self._client = client
+        self._strategies = [each for each in strategies if isinstance(each, CooperativeAssignor)]
 
     def subscribe(self, topic: str, listener: RebalanceListener) -> None:
-        self._client.subscribe([topic], listener=_Listener(self._client, listener))
+        self._client.subscribe([topic], listener=_Listener(self._client, listener, self._strategies))
 
     def assign(self, partitions: Collection[TopicPartition]) -> None:
         with translate_errors():
@@ -57,6 +61,9 @@ class ConsumerAdapter:
     def positions(self) -> dict[TopicPartition, int | None]:
         return {TopicPartition(*partition): offset for partition, offset in fetcher.positions(self._client).items()}
 
+    def group_metadata(self) -> MemberMetadata:
+        return MemberMetadata(self._client.group_metadata())
+
     @property
     def is_member(self) -> bool:
         return bool(self._client.group_metadata().state == MemberState.STABLE)
@@ -70,12 +77,22 @@ class ConsumerAdapter:
             return set(self._client.partitions_for_topic(topic) or ())
 
     def beginning_offsets(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        with translate_errors():
-            return _offsets_from_client(self._client.beginning_offsets(_to_client(partitions)))
+        return self._offsets(self._client.beginning_offsets, partitions, None)
 
     def end_offsets(self, partitions: Collection[TopicPartition], timeout_seconds: float | None = None) -> dict[TopicPartition, int]:
-        with translate_errors():
-            return _offsets_from_client(self._client.end_offsets(_to_client(partitions), timeout_ms=_milliseconds(timeout_seconds)))
+        return self._offsets(self._client.end_offsets, partitions, timeout_seconds)
+
+    def _offsets(
+        self, read: Callable[..., Mapping[Any, int]], partitions: Collection[TopicPartition], timeout_seconds: float | None
+    ) -> dict[TopicPartition, int]:
+        try:
+            with translate_errors():
+                return _offsets_from_client(read(_to_client(partitions), timeout_ms=_milliseconds(timeout_seconds)))
+        except KeyError as missing:
+            # A partition that was added just now, and that not every broker knows yet: the client leaves it out of what
+            # it looks up afterwards.
+            topic, partition = missing.args[0]
+            raise RequestTimedOut(f"the brokers do not know partition {partition} of {topic} yet", remedy="retry in some seconds") from None
 
     def offsets_for_times(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None]:
         with translate_errors():
@@ -103,9 +120,10 @@ class ConsumerAdapter:
 class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     """Runs on the client's I/O thread, where a blocking commit raises and an awaited one does not."""
 
-    def __init__(self, client: Any, listener: RebalanceListener) -> None:
+    def __init__(self, client: Any, listener: RebalanceListener, strategies: Sequence[CooperativeAssignor] = ()) -> None:
         self._client = client
         self._listener = listener
+        self._strategies = strategies
 
     async def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
         partitions = _from_client(assigned)
@@ -126,6 +144,8 @@ class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             logger.info("the commit of revoked partitions was refused (%s)", str(error) or type(error).__name__)
 
     async def on_partitions_lost(self, lost: Iterable[Any]) -> None:
+        for strategy in self._strategies:
+            strategy.forget()
         self._listener.lost(_from_client(lost))
 
 

@@ -12,7 +12,9 @@ from typing import Any
 
 from kafka import KafkaConsumer
 from kafka.consumer.fetcher import Fetcher
-from kafka.errors import CorruptRecordError, UnsupportedCodecError
+from kafka.errors import UnsupportedCodecError
+
+from eventing.kafka.kafka_python.batches import ReadableBatches
 
 # The private parts that the corrections use.
 _PARTS = ("_next_partition_records", "_paused_partition_records", "_subscriptions", "fetched_records", "PartitionRecords")
@@ -36,11 +38,11 @@ class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
                     f"{self._name()} cannot be read ({str(error).rstrip('.')}); "
                     "install that library here, or publish with gzip or without compression."
                 ) from None
-            if isinstance(error, UnicodeDecodeError):
-                # In a header's name: values are bytes.
-                raise CorruptRecordError(f"{self._name()} cannot be read ({error}); move the group's offset beyond it.") from None
             raise
         return records
+
+    def _unpack_records(self, tp: Any, records: Any, *deserializers: Any) -> Any:
+        return super()._unpack_records(tp, ReadableBatches(records), *deserializers)
 
     def _name(self) -> str:
         return f"the record at {self.topic_partition.topic}/{self.topic_partition.partition}/{self.next_fetch_offset}"

@@ -92,14 +92,27 @@ uri: /models/{{ . }}
 {{- end }}
 
 {{/*
-The name of a model card's ConfigMap: a list of the model's name and the card. It has the hash of kustomize's
-configMapGenerator, so that a changed card makes a new revision, and an unchanged card does not, also after kustomize.
+The name of a model card's ConfigMap: a list of the model's name and the card. A changed card makes a new revision, and
+an unchanged card does not, also after kustomize.
 */}}
 {{- define "tidegate.card" -}}
-{{- $name := printf "%s-card" (index . 0) -}}
-{{- $card := index . 1 -}}
-{{- if $card -}}
-{{- $hash := dict "kind" "ConfigMap" "name" "" "data" (dict "model.yaml" $card) | toJson | sha256sum | trunc 10 -}}
+{{- include "tidegate.hashed" (list (printf "%s-card" (index . 0)) "model.yaml" (index . 1)) -}}
+{{- end }}
+
+{{/* The name of the ConfigMap with the streams of one worker: their text. */}}
+{{- define "tidegate.streams" -}}
+{{- include "tidegate.hashed" (list "streams" "streams.yaml" .) -}}
+{{- end }}
+
+{{/*
+The name of a ConfigMap of one file, with the hash of kustomize's configMapGenerator: a list of the name, the file's name
+and its text. Without a text, the ConfigMap is the user's own, and the name has no hash.
+*/}}
+{{- define "tidegate.hashed" -}}
+{{- $name := index . 0 -}}
+{{- $text := index . 2 -}}
+{{- if $text -}}
+{{- $hash := dict "kind" "ConfigMap" "name" "" "data" (dict (index . 1) $text) | toJson | sha256sum | trunc 10 -}}
 {{- $name -}}-{{- $hash | replace "0" "g" | replace "1" "h" | replace "3" "k" | replace "a" "m" | replace "e" "t" -}}
 {{- else -}}
 {{- $name -}}

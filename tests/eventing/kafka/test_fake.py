@@ -7,10 +7,10 @@ from collections.abc import Collection
 import pytest
 
 from eventing.codecs.kafka import Message
-from eventing.kafka.errors import BrokerUnreachable, CommitRefused, KafkaError, RecordTooLarge, RequestTimedOut
+from eventing.kafka.errors import BrokerUnreachable, CommitRefused, KafkaError, RecordTooLarge, RequestTimedOut, TransactionInDoubt
 from eventing.kafka.fake.cluster import FakeCluster
 from eventing.kafka.fake.consumer import FakeConsumer
-from eventing.kafka.port import CommittedOffset, ConsumerOptions, Offsets, TopicPartition
+from eventing.kafka.port import CommittedOffset, ConsumerOptions, Offsets, TopicPartition, TransactionOptions
 
 PARTITION = TopicPartition("in", 0)
 
@@ -88,3 +88,19 @@ def test_refused_record_is_not_written() -> None:
 def test_cluster_without_automatic_topics_times_out() -> None:
     with pytest.raises(RequestTimedOut):
         FakeCluster(creates_topics=False).producer().partitions_for("in")
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_end_in_doubt_has_arrived_or_not_and_the_next_producer_settles_it(arrives: bool) -> None:
+    cluster, options = FakeCluster(partitions=1), TransactionOptions(transactional_id="t")
+    producer, reader = cluster.transactional_producer(options), cluster.consumer(ConsumerOptions(read_committed=True))
+    producer.begin()
+    producer.send("in", Message(None, b"value", []))
+    cluster.doubt_ends(lambda: arrives)
+    with pytest.raises(TransactionInDoubt):
+        producer.commit(1.0)
+    cluster.doubt_ends(None)
+    cluster.transactional_producer(options)
+    reader.assign([PARTITION])
+    assert len(reader.poll(0)) == arrives
+    assert reader.end_offsets([PARTITION]) == {PARTITION: 2}

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from eventing.codecs.kafka import Message
 from eventing.kafka.errors import KafkaError
 from eventing.kafka.factory import cluster_of
+from eventing.kafka.fake.cluster import FakeCluster
+from eventing.kafka.fake.consumer import FakeConsumer
 from eventing.kafka.lag import EndReader, Lag, LagReader, lag
-from eventing.kafka.port import CommittedOffset, ConsumerOptions, TopicPartition
+from eventing.kafka.port import DEFAULT_CONSUMER, CommittedOffset, ConsumerOptions, TopicPartition
 from functions.stream.settings import StreamSettings
 
 
@@ -42,3 +46,25 @@ def test_ends_are_read_again_after_an_error(settings: StreamSettings, publish: C
     assert sum(reader.read(settings.input, range(4)).values()) == 10
     reader.close()
     reader.close()
+
+
+def test_close_on_another_thread_leaves_no_connection_of_a_read_that_goes_on() -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    class Slow(FakeCluster):
+        def consumer(self, options: ConsumerOptions = DEFAULT_CONSUMER) -> FakeConsumer:
+            entered.set()
+            go_on.wait()
+            return super().consumer(options)
+
+    cluster = Slow(partitions=1)
+    cluster.producer().partitions_for("in")
+    reader = EndReader(cluster)
+    with ThreadPoolExecutor() as pool:
+        reading = pool.submit(reader.read, "in", [0])
+        entered.wait()
+        closing = pool.submit(reader.close)
+        go_on.set()
+        assert reading.result() == {0: 0}
+        closing.result()
+    assert reader._consumer is None

@@ -18,11 +18,11 @@ from functions.batch.sizes import decoded_bytes
 from functions.batch.storage import EVERYTHING, open_target
 
 MIB = 2**20
-ROWS = 4_000
+ROWS = 1_000
 
 
 def one_text_many_times(path: Path, size: int = MIB) -> Path:
-    """Write a string that is stored once and is in every row: two kilobytes of file, gigabytes of rows."""
+    """Write a string that is stored once and is in every row: two kilobytes of file, a gigabyte of rows."""
     plain = {"distance": pa.array([1.0] * ROWS), "carrier": pa.array(["UA"] * ROWS)}
     note = pa.DictionaryArray.from_arrays(pa.array([0] * ROWS, pa.int32()), pa.array(["x" * size]))
     pq.write_table(pa.table({**plain, "note": note}), path, compression="zstd", store_schema=False)
@@ -43,7 +43,7 @@ def test_piece_has_bounded_bytes(tmp_path: Path) -> None:
     reader.close()
 
 
-async def test_small_file_of_gigabytes_is_scored_in_bounded_memory(tmp_path: Path, url: str) -> None:
+async def test_small_file_of_a_gigabyte_is_scored_in_bounded_memory(tmp_path: Path, url: str) -> None:
     path = one_text_many_times(tmp_path / "bomb.parquet")
     code = (
         "import sys; from tidegate.cli import run; status = run(sys.argv[1:]);"

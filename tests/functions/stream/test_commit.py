@@ -10,6 +10,7 @@ from eventing.codecs.kafka import Message
 from eventing.kafka.errors import CommitRefused
 from eventing.kafka.fake.cluster import FakeCluster
 from eventing.kafka.port import Broker, CommittedOffset
+from functions.stream import start
 from functions.stream.checkpoint import MOST_BYTES, Checkpoint, Position
 from functions.stream.commit import CheckpointCommits, Commits
 from functions.stream.partition import PartitionTracker
@@ -29,16 +30,19 @@ class Offsets:
         self.found = {int(name.removeprefix("p")): offset for name, offset in found.items()}
         self.commits: list[Commits] = []
         self.during: Callable[[], None] = lambda: None
+        self.first = 0
 
     async def committed(self, partition: int) -> CommittedOffset | None:
         return self.found.get(partition)
 
-    async def start_of(self, partition: int) -> int:
-        return 4
+    async def bounds(self, partition: int) -> tuple[int, int]:
+        return self.first, 8
 
     async def commit(self, commits: Commits) -> None:
         self.during()
         self.commits.append(commits)
+
+    async def note_member(self) -> None: ...
 
 
 def commits_of(offsets: Offsets) -> CheckpointCommits:
@@ -58,6 +62,7 @@ def tracker_at(position: int, committed: int | None) -> PartitionTracker:
 
 async def test_new_partition_starts_at_its_first_record_and_is_committed() -> None:
     offsets = Offsets()
+    offsets.first = 4
     commits = commits_of(offsets)
     tracker = (await commits.take_up([0]))[0]
     assert (tracker.position, tracker.known) == (4, 0)
@@ -87,6 +92,28 @@ async def test_offset_that_was_reset_by_hand_is_scored_again_and_committed() -> 
     assert (tracker.position, tracker.known) == (1, 0)
     await commits.commit([tracker])
     assert offsets.commits[0][0].offset == 1
+
+
+async def test_offset_before_the_first_record_is_moved_there_and_committed(caplog: pytest.LogCaptureFixture) -> None:
+    offsets = Offsets(p0=CommittedOffset(1, CHECKPOINT.to_text(1)))
+    offsets.first = 4
+    commits = commits_of(offsets)
+    tracker = (await commits.take_up([0]))[0]
+    # Of the outputs since the checkpoint, that of record 4 belongs to what is left.
+    assert (tracker.position, tracker.known) == (4, 1)
+    assert caplog.messages == [f"partition 0 of in: {start.find(1, 4, 8, 'earliest').problem}"]
+    await commits.commit([tracker])
+    assert offsets.commits[0][0].offset == 4
+
+
+async def test_offset_beyond_the_end_counts_no_output_as_written() -> None:
+    offsets = Offsets(p0=CommittedOffset(9, CHECKPOINT.to_text(9)))
+    commits = commits_of(offsets)
+    tracker = (await commits.take_up([0]))[0]
+    # Records of the new topic will have the offsets of outputs of the old one.
+    assert (tracker.position, tracker.known) == (0, 0)
+    await commits.commit([tracker])
+    assert offsets.commits[0][0].offset == 0
 
 
 async def test_only_moved_positions_are_committed_and_each_once() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import socket
 import subprocess
@@ -64,7 +65,7 @@ async def test_worker_whose_client_returns_nothing_ends_and_is_replaced(
             Stalled, match=rf"partition \d of {settings.input} has been at offset 0 for .* 30 records wait at the broker"
         ) as caught:
             await startup.run(settings, asyncio.Event(), health)
-    assert health.answer("/livez") == (503, str(caught.value))
+    assert health.answer("/health/liveness") == (503, str(caught.value))
 
     monkeypatch.undo()
     stop = asyncio.Event()
@@ -95,7 +96,7 @@ async def test_worker_without_sink_or_records_goes_on(
     running = asyncio.create_task(startup.run(settings, stop, health))
     await asyncio.wait({running, asyncio.create_task(enough.wait())}, return_when=asyncio.FIRST_COMPLETED)
     assert enough.is_set()
-    assert (health.answer("/livez")[0], health.answer("/readyz")[0]) == (200, 200)
+    assert (health.answer("/health/liveness")[0], health.answer("/health/readiness")[0]) == (200, 200)
     # The ends are the broker's own, and nothing was finished.
     assert sum(one.end or 0 for one in seen[-1].partitions.values()) == 30
     assert {one.finished for one in seen[-1].partitions.values()} == {0}
@@ -103,7 +104,8 @@ async def test_worker_without_sink_or_records_goes_on(
     await running
 
 
-async def test_process_with_a_hanging_client_exits_with_one_sentence(settings: StreamSettings) -> None:
+async def test_process_with_a_hanging_client_is_not_alive_and_exits_with_one_sentence(settings: StreamSettings) -> None:
+    port = free_port()
     environ = {
         "TIDEGATE_BOOTSTRAP_SERVERS": settings.broker.bootstrap_servers,
         "TIDEGATE_KAFKA_API_VERSION": "2.3",
@@ -111,28 +113,48 @@ async def test_process_with_a_hanging_client_exits_with_one_sentence(settings: S
         "TIDEGATE_STREAM_OUTPUT": settings.output,
         "TIDEGATE_STREAM_STOP_SECONDS": "1",
         "K_SINK": settings.sink,
-        "PORT": "0",
+        "PORT": str(port),
     }
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", HANGING, env=environ, stderr=asyncio.subprocess.PIPE)
-    _, output = await process.communicate()
+    ended = asyncio.create_task(process.communicate())
+    statuses: list[int] = []
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        while not ended.done() and 503 not in statuses:
+            with contextlib.suppress(aiohttp.ClientConnectionError):
+                async with session.get("/health/liveness") as found:
+                    statuses.append(found.status)
+                    sentence = await found.text()
+            await asyncio.sleep(0.05)
+    _, output = await ended
     assert process.returncode == 1
+    # Alive until it is known to hang, and then not alive as long as it still exists.
+    assert statuses[0] == 200
+    assert statuses[-1] == 503
+    assert sentence.startswith("the worker has not polled Kafka for 1 s")
     assert b"the worker has not polled Kafka for 1 s; the worker exits so that another one takes over." in output
     assert b"Traceback" not in output
 
 
-async def test_process_serves_its_health(settings: StreamSettings, launch: Launch) -> None:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as found:
-        port = found.getsockname()[1]
+        return int(found.getsockname()[1])
+
+
+async def test_process_serves_its_health_and_its_metrics(settings: StreamSettings, launch: Launch) -> None:
+    port = free_port()
     process = launch(replace(settings, port=port))
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
         while True:
             try:
-                async with session.get("/readyz") as ready, session.get("/livez") as live:
+                async with session.get("/health/readiness") as ready, session.get("/health/liveness") as live:
                     assert live.status == 200
                     if ready.status == 200:
                         break
             except aiohttp.ClientConnectionError:
                 assert process.poll() is None
             await asyncio.sleep(0.1)
+        async with session.get("/metrics") as metrics:
+            assert metrics.content_type == "text/plain"
+            assert f'kafka_consumergroup_group_lag_seconds{{consumergroup="{settings.group}",' in await metrics.text()
     process.send_signal(signal.SIGTERM)
     assert await asyncio.to_thread(process.wait, 30) == 0

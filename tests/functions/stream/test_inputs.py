@@ -7,18 +7,20 @@ import io
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 import fastavro
 import pytest
 from confluent_kafka import Producer
+from kafka import KafkaProducer
 
 from eventing import deadletter
 from eventing.codecs import registry
 from eventing.event import Event
 from eventing.kafka import lag
-from eventing.kafka.factory import cluster_of
+from eventing.kafka.factory import CLIENT, CLIENTS, cluster_of
 from functions.stream import guard, stall, startup
 from functions.stream.health import Health
 from functions.stream.settings import Registry, StreamSettings
@@ -81,9 +83,34 @@ async def move(settings: StreamSettings, collect: Collect, *, scored: int, dead:
     return {deadletter.origin_of(letter.headers).offset: deadletter.problem_of(letter.headers).detail for letter in letters}
 
 
+class Name(str):
+    """A header's name that a producer of another language may write."""
+
+    __slots__ = ()
+
+    def encode(self, *_: object) -> bytes:
+        return b"\xff"
+
+
+def produce_odd_names(settings: StreamSettings) -> None:
+    broker = settings.broker
+    with closing(KafkaProducer(bootstrap_servers=broker.bootstrap_servers, api_version=broker.api_version)) as producer:
+        for value in (b"1", None):
+            producer.send(settings.input, value, b"N1", [("x-trace", b"7"), (Name("name"), b"1")], 0)
+        producer.flush(10)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
 async def test_each_record_is_an_event_or_a_dead_letter_with_its_reason_or_a_tombstone(
-    settings: StreamSettings, collect: Collect, serve: Serve, score: Score, caplog: pytest.LogCaptureFixture
+    client: str,
+    settings: StreamSettings,
+    collect: Collect,
+    serve: Serve,
+    score: Score,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv(CLIENT, client)
     caplog.set_level(logging.INFO, "tidegate.stream")
     model = Model(score)
     settings = replace(settings, sink=await serve(model))
@@ -105,7 +132,8 @@ async def test_each_record_is_an_event_or_a_dead_letter_with_its_reason_or_a_tom
         (b"N1", b'"%s"' % (b"x" * LARGE), []),
     ]
     produce(settings, records)
-    reasons = await move(settings, collect, scored=5, dead=5, positions=len(records))
+    produce_odd_names(settings)
+    reasons = await move(settings, collect, scored=5, dead=7, positions=len(records) + 2)
 
     of_registry = "the event's data is not JSON, but a value with the schema 7 of a registry"
     assert {offset: reason.partition(":")[0] for offset, reason in reasons.items()} == {
@@ -114,6 +142,8 @@ async def test_each_record_is_an_event_or_a_dead_letter_with_its_reason_or_a_tom
         7: "the record's header ce_subject is not UTF-8; publish headers in UTF-8.",
         10: f"{of_registry}; set TIDEGATE_SCHEMA_REGISTRY to the registry's URL.",
         11: "the event's data is not JSON",
+        14: "the record's headers cannot be read",
+        15: "the record's headers cannot be read",
     }
     plain, odd, binary, without_data, large = model.events
     assert plain.attributes == {
@@ -131,7 +161,7 @@ async def test_each_record_is_an_event_or_a_dead_letter_with_its_reason_or_a_tom
     assert {name for name in odd.attributes if name.startswith("kafkaheader")} == {"kafkaheaderxtrace"}
     assert (odd.value(), binary.value(), without_data.value()) == (2, 5, None)
     assert large.value() == "x" * LARGE
-    assert caplog.messages[-1] == "stopped after 5 scored and 5 dead-lettered events; 4 tombstones were passed over"
+    assert caplog.messages[-1] == "stopped after 5 scored and 7 dead-lettered events; 4 tombstones were passed over"
 
 
 async def test_values_of_a_registry_become_json_and_wait_while_it_is_away(

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from common.environ import integer
 from common.errors import InvalidSetting
-from functions.stream.settings import Registry, StreamSettings
+from functions.stream.settings import Guarantee, Registry, ReplySettings, StreamSettings
 
 ENVIRON = {
     "TIDEGATE_BOOTSTRAP_SERVERS": "kafka:9092",
@@ -35,6 +37,7 @@ def test_every_setting_can_be_set() -> None:
     named = {"KAFKA_API_VERSION": "2.3", "STREAM_GROUP": "g", "STREAM_DEADLETTER": "d", "STREAM_MODEL": "m", "STREAM_INSTANCE": "i"}
     numbers = {"BATCH_SIZE": "8", "IN_FLIGHT": "2", "LINGER_SECONDS": "0.1", "REQUEST_TIMEOUT_SECONDS": "3", "RETRY_SECONDS": "4"}
     numbers |= {"SESSION_TIMEOUT_SECONDS": "6", "COMMIT_SECONDS": "0.5", "STOP_SECONDS": "7"}
+    numbers |= {"DELIVERY": "exactly-once", "TRANSACTION_SECONDS": "0.3"}
     environ = {f"TIDEGATE_{name}": value for name, value in named.items()} | {
         f"TIDEGATE_STREAM_{name}": value for name, value in numbers.items()
     }
@@ -43,6 +46,17 @@ def test_every_setting_can_be_set() -> None:
     assert (settings.group, settings.deadletter, settings.model, settings.instance) == ("g", "d", "m", "i")
     assert (settings.batch_size, settings.in_flight, settings.linger_seconds, settings.request_timeout_seconds) == (8, 2, 0.1, 3)
     assert (settings.retry_seconds, settings.session_timeout_seconds, settings.commit_seconds, settings.stop_seconds) == (4, 6, 0.5, 7)
+    assert (settings.delivery, settings.transaction_seconds, settings.transaction_timeout_seconds) == (Guarantee.EXACTLY_ONCE, 0.3, 6)
+
+
+def test_other_delivery_is_refused() -> None:
+    with pytest.raises(InvalidSetting, match="TIDEGATE_STREAM_DELIVERY is 'once'; set at-least-once or exactly-once"):
+        StreamSettings.from_env(ENVIRON | {"TIDEGATE_STREAM_DELIVERY": "once"})
+
+
+def test_host_names_the_worker_in_a_cluster_only() -> None:
+    assert StreamSettings.from_env(ENVIRON).node is None
+    assert StreamSettings.from_env(ENVIRON | {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}).node == socket.gethostname()
 
 
 def test_security_settings_reach_the_broker() -> None:
@@ -65,6 +79,9 @@ def test_missing_setting_is_named(name: str) -> None:
         ("K_SINK", "ftp://router"),
         ("TIDEGATE_KAFKA_API_VERSION", "two"),
         ("TIDEGATE_KAFKA_SECURITY_PROTOCOL", "TLS"),
+        ("TIDEGATE_STREAM_RESET", "newest"),
+        ("TIDEGATE_STREAM_REBALANCE", "sticky"),
+        ("TIDEGATE_STREAM_MISSING_TOPICS", "ignore"),
         ("TIDEGATE_STREAM_BATCH_SIZE", "0.5"),
         ("TIDEGATE_STREAM_BATCH_SIZE", "many"),
         ("TIDEGATE_STREAM_RETRY_SECONDS", "-1"),
@@ -126,3 +143,34 @@ def test_unfinished_records_of_many_partitions_are_bounded_together(partitions: 
 def test_a_single_partition_keeps_the_calls_of_the_start_full() -> None:
     settings = StreamSettings.from_env(ENVIRON)
     assert settings.backlog_of(1) == settings.backlog
+
+
+def test_reply_sink_stands_beside_a_topic_or_instead_of_it() -> None:
+    sink = {"TIDEGATE_STREAM_REPLY_SINK": "http://alice:correct-horse@broker/models/tidegate"}
+    both = StreamSettings.from_env(ENVIRON | sink)
+    assert both.reply == ReplySettings(url=sink["TIDEGATE_STREAM_REPLY_SINK"])
+    assert both.outputs == ("flights.scored", "flights.departed.deadletter")
+    assert both.destinations.startswith("flights.scored and http://")
+    assert both.destinations.endswith("broker/models/tidegate")
+    assert "horse" not in f"{both}{both.destinations}"
+    sizes = {"TIDEGATE_STREAM_REPLY_BATCH_SIZE": "20", "TIDEGATE_STREAM_REPLY_IN_FLIGHT": "2"}
+    alone = StreamSettings.from_env(ENVIRON | sink | sizes | {"TIDEGATE_STREAM_OUTPUT": ""})
+    assert alone.outputs == ("flights.departed.deadletter",)
+    assert alone.reply == ReplySettings(url=sink["TIDEGATE_STREAM_REPLY_SINK"], batch_size=20, in_flight=2)
+
+
+@pytest.mark.parametrize(
+    ("environ", "reason"),
+    [
+        ({"TIDEGATE_STREAM_OUTPUT": ""}, "TIDEGATE_STREAM_OUTPUT is not set, and neither is TIDEGATE_STREAM_REPLY_SINK"),
+        ({"TIDEGATE_STREAM_REPLY_BATCH_SIZE": "2"}, "TIDEGATE_STREAM_REPLY_BATCH_SIZE is set without a reply sink"),
+        (
+            {"TIDEGATE_STREAM_REPLY_SINK": "http://broker/default", "TIDEGATE_STREAM_DELIVERY": "exactly-once"},
+            "TIDEGATE_STREAM_DELIVERY is exactly-once, and TIDEGATE_STREAM_REPLY_SINK is set, which is in no transaction",
+        ),
+        ({"TIDEGATE_STREAM_REPLY_SINK": "broker"}, "TIDEGATE_STREAM_REPLY_SINK is 'broker'; set an http or https URL"),
+    ],
+)
+def test_reply_settings_that_cannot_be_meant_are_refused(environ: dict[str, str], reason: str) -> None:
+    with pytest.raises(InvalidSetting, match=reason):
+        StreamSettings.from_env(ENVIRON | environ)

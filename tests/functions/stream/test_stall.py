@@ -113,3 +113,15 @@ def test_worker_not_accepted_by_the_group_is_a_stall() -> None:
 def test_stall_names_the_trouble_of_the_client() -> None:
     _, problem = Checks().until_stalled(LEFT, trouble="no lz4.")
     assert problem.endswith("none is being processed (Kafka: no lz4); the worker exits so that another one takes over.")
+
+
+def test_partition_that_ends_before_what_was_read_was_recreated() -> None:
+    seconds, problem = Checks().until_stalled(replace(IDLE, fetched=17, finished=17, end=5))
+    assert seconds == 20
+    assert "partition 3 of in ends at offset 5, and was read up to 17: its topic was recreated" in problem
+
+
+def test_end_that_is_older_than_the_position_is_no_stall() -> None:
+    checks = Checks()
+    for number in range(100):
+        assert checks.at(replace(IDLE, fetched=10 * number + 10, finished=10 * number, end=10 * number)) is None

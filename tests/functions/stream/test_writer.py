@@ -16,9 +16,10 @@ from eventing.kafka.port import Broker, Delivery
 from eventing.reply import Problem
 from functions.stream.checkpoint import Checkpoint, Position
 from functions.stream.partition import PartitionTracker, PendingRecord
+from functions.stream.sender import WriteFailed
 from functions.stream.settings import StreamSettings
 from functions.stream.topics import Topics
-from functions.stream.writer import WriteFailed, Writer
+from functions.stream.writer import Writer
 
 REPLY = Event({"specversion": "1.0", "id": "r", "source": "/models/flights", "type": "t"}, {"delayed": 0.5})
 SETTINGS = StreamSettings(

@@ -21,6 +21,7 @@ from functions.stream.checkpoint import Checkpoint
 from functions.stream.input import Input
 from functions.stream.lanes import Lanes
 from functions.stream.partition import PartitionTracker, PendingRecord
+from functions.stream.sender import Sender
 from functions.stream.sink import Disposition, Failure, Success
 from functions.stream.writer import Writer
 
@@ -64,22 +65,22 @@ def commit_of_the_highest_offset() -> None:
 
 
 def another_id_on_a_retry() -> None:
-    output = Writer._output
+    output = Sender._output
 
-    def renamed(self: Writer, pending: PendingRecord, reply: Event) -> codec.Message:
+    def renamed(self: Sender, pending: PendingRecord, reply: Event) -> codec.Message:
         return output(self, pending, reply.with_attributes(id=uuid.uuid4().hex) if pending.attempts > 1 else reply)
 
-    _replace(Writer, "_output", renamed)
+    _replace(Sender, "_output", renamed)
 
 
 def another_key_on_a_retry() -> None:
-    output = Writer._output
+    output = Sender._output
 
-    def moved(self: Writer, pending: PendingRecord, reply: Event) -> codec.Message:
+    def moved(self: Sender, pending: PendingRecord, reply: Event) -> codec.Message:
         message = output(self, pending, reply)
         return codec.Message(b"retried", message.value, message.headers) if pending.attempts > 1 else message
 
-    _replace(Writer, "_output", moved)
+    _replace(Sender, "_output", moved)
 
 
 def a_lane_that_overtakes() -> None:

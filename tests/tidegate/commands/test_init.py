@@ -23,8 +23,8 @@ from tidegate.scaffolding.writing import write
 ROOT = Path(__file__).parents[3]
 FILES = ("pyproject.toml", "skaffold.yaml", "ARCHITECTURE.md")
 PARTS = (*FILES, "common", "docs", "eventing", "functions", "manifests", "requirements", "tests/manifests", "training")
-# A name that no other model function is likely to have.
-NAME = "newlymade"
+# Names that no other model function is likely to have; the second one is made with FastAPI.
+NAME, SERVED = "newlymade", "newlyserved"
 
 
 def _copy(to: Path) -> Path:
@@ -55,18 +55,12 @@ def clone(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A copy of the project with a new, trained model function, and the output of its creation."""
+    """A copy of the project with two new model functions, the first one trained, and the output of its creation."""
     folder = _copy(tmp_path_factory.mktemp("clone"))
     output = _python("tidegate", "init", NAME, cwd=folder)
+    _python("tidegate", "init", SERVED, "--fastapi", cwd=folder)
     _python(f"functions.{NAME}.train", cwd=folder)
     return folder, output
-
-
-@pytest.fixture(scope="module")
-def made_with_fastapi(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = _copy(tmp_path_factory.mktemp("fastapi"))
-    _python("tidegate", "init", NAME, "--fastapi", cwd=folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +89,11 @@ def test_option_can_be_an_environment_variable(clone: Path, monkeypatch: pytest.
 
 
 def test_manifests_are_derived_from_the_example(made: Path) -> None:
-    example, own = (_files(made / "manifests/base" / name) for name in ("flights", NAME))
-    assert own == {name: content.replace(b"flights", NAME.encode()) for name, content in example.items()}
+    example = _files(made / "manifests/base/flights")
+    for name in (NAME, SERVED):
+        assert _files(made / "manifests/base" / name) == {
+            path: content.replace(b"flights", name.encode()) for path, content in example.items()
+        }
 
 
 def test_skaffold_builds_it_wherever_it_builds_the_example(made: Path) -> None:
@@ -109,8 +106,12 @@ def test_skaffold_builds_it_wherever_it_builds_the_example(made: Path) -> None:
         assert f"make train FUNCTION={NAME}" in str(own["hooks"])
 
 
+def test_only_a_function_with_fastapi_has_an_application(made: Path) -> None:
+    assert [(made / "functions" / name / "app.py").exists() for name in (NAME, SERVED)] == [False, True]
+
+
 def test_generated_tests_pass(made: Path) -> None:
-    _python("pytest", "-q", "-p", "no:cacheprovider", f"tests/functions/{NAME}", cwd=made)
+    _python("pytest", "-q", "-p", "no:cacheprovider", *(f"tests/functions/{name}" for name in (NAME, SERVED)), cwd=made)
 
 
 def test_manifest_tests_pass_with_it(made: Path) -> None:
@@ -118,13 +119,8 @@ def test_manifest_tests_pass_with_it(made: Path) -> None:
 
 
 def test_generated_types_are_strict(made: Path) -> None:
-    _python("mypy", "--cache-dir", os.devnull, f"functions/{NAME}", f"tests/functions/{NAME}", cwd=made)
-
-
-def test_generated_tests_and_types_pass_with_fastapi(made_with_fastapi: Path) -> None:
-    assert (made_with_fastapi / "functions" / NAME / "app.py").exists()
-    _python("pytest", "-q", "-p", "no:cacheprovider", f"tests/functions/{NAME}", cwd=made_with_fastapi)
-    _python("mypy", "--cache-dir", os.devnull, f"functions/{NAME}", f"tests/functions/{NAME}", cwd=made_with_fastapi)
+    folders = [f"{parent}/{name}" for parent in ("functions", "tests/functions") for name in (NAME, SERVED)]
+    _python("mypy", "--cache-dir", os.devnull, *folders, cwd=made)
 
 
 @pytest.mark.parametrize("name", ["q", "runtime2", "z" * 30])

@@ -25,6 +25,7 @@ _MODULES = {
     "fastapi-offline": "fastapi_offline",
     "kafka-python": "kafka",
     "prometheus-client": "prometheus_client",
+    "protobuf": "google.protobuf",
     "pysimdjson": "simdjson",
     "pyyaml": "yaml",
 }

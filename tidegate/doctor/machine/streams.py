@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
-from common.errors import TidegateError
+from common.errors import InvalidSetting, TidegateError
 from eventing.kafka.factory import cluster_of
 from eventing.kafka.port import Broker
+from functions.stream import streams
+from functions.stream.settings import StreamSettings
+from functions.stream.streams import STREAMS
 from tidegate.doctor.accessors import environment, mapping, text, workloads
 from tidegate.doctor.finding import Finding, Findings, note, of_error, ok, warning
 from tidegate.documents import Document
@@ -19,6 +24,9 @@ _KNATIVE = ("KafkaSource", "KafkaSink")
 def topics_of(documents: list[Document]) -> list[str]:
     """The topics that stream workers and Knative's Kafka objects read or write."""
     named = [topic for variables in _workers(documents) for name in _TOPICS if (topic := variables.get(name))]
+    for text_ in _files(documents).values():
+        with contextlib.suppress(InvalidSetting):  # a finding of its own
+            named += [topic for stream in _streams(text_) for topic in (stream.input, stream.output, stream.deadletter)]
     for document in documents:
         spec = mapping(document.object, "spec")
         if document.object.get("kind") in _KNATIVE:
@@ -38,7 +46,8 @@ def servers_of(documents: list[Document]) -> list[str]:
 
 
 def check(broker: Broker | None, documents: list[Document]) -> Findings[None]:
-    """Check a broker and its topics. None stands for the broker that `tidegate up` would embed."""
+    """Check the files of streams, a broker and its topics. None stands for the broker that `tidegate up` would embed."""
+    yield from _check_files(documents)
     if broker is None:
         yield ok("Kafka", "no broker is named: `tidegate up` embeds one, which creates topics on demand")
         return
@@ -52,7 +61,8 @@ def check(broker: Broker | None, documents: list[Document]) -> Findings[None]:
 
 
 def check_named(documents: list[Document]) -> Findings[None]:
-    """Check the brokers that the manifests name. One that only pods can reach is a note."""
+    """Check the files of streams, and the brokers that the manifests name. One that only pods can reach is a note."""
+    yield from _check_files(documents)
     for servers in servers_of(documents):
         broker = Broker(servers)
         try:
@@ -62,6 +72,31 @@ def check_named(documents: list[Document]) -> Findings[None]:
             continue
         yield ok("Kafka", f"responds at {servers}")
         yield from _missing(documents, existing, servers)
+
+
+def _check_files(documents: list[Document]) -> Iterator[Finding]:
+    for name, file in _files(documents).items():
+        try:
+            count = len(_streams(file, name))
+        except InvalidSetting as problem:
+            yield of_error("streams", problem)
+        else:
+            yield ok("streams", f"{name} is valid, and has {count}")
+
+
+def _files(documents: list[Document]) -> dict[str, str]:
+    """The texts of files of streams that workers name, by the name of the file: those of a ConfigMap in the manifests."""
+    found = [environment(container) for workload in workloads(documents) for container in workload.containers]
+    names = {PurePosixPath(path).name for variables in found if (path := text(dict(variables), STREAMS))}
+    maps = [mapping(document.object, "data") for document in documents if document.object.get("kind") == "ConfigMap"]
+    return {name: file for data in maps for name, file in data.items() if name in names and isinstance(file, str)}
+
+
+def _streams(file: str, name: str = "") -> list[StreamSettings]:
+    # What the environment of a worker has otherwise is checked by its start.
+    environ = {_SERVERS: "unknown:9092", "K_SINK": "http://unknown.local/models/unknown"}
+    entries = [entry.without_access() for entry in streams.parse(file, name)]
+    return [stream.settings for stream in streams.settings_of(entries, environ, name)]
 
 
 def _topics(broker: Broker) -> set[str]:

@@ -7,10 +7,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from common.errors import InvalidSetting
+from functions.stream import streams
 from functions.stream.settings import deadletter_of, group_of, model_of
+from functions.stream.streams import STREAMS
 from tidegate.local.objects.podspec import PodSpec
 from tidegate.local.objects.resources import Deployment
 from tidegate.local.objects.scaling import Decision
+from tidegate.local.processes import mounts
 from tidegate.local.processes.launcher import Launcher
 from tidegate.local.processes.pool import Pool, ReplicaTemplate
 from tidegate.local.processes.process import Process
@@ -35,14 +39,20 @@ class Deployments:
 
     def __init__(self, manifests: Sequence[Deployment], launcher: Launcher) -> None:
         self._manifests = {_name(m): m for m in manifests}
+        self._config_maps = launcher.config_maps
         self._variables: dict[str, Mapping[str, str]] = {}
         self.pools = {name: Pool(self._replica_template(m, launcher)) for name, m in self._manifests.items()}
 
     @property
     def streams(self) -> dict[str, Stream]:
-        """The streams of the Deployments that are stream workers, by name."""
-        found = ((name, _stream(m, self._variables.get(name, {}).get("K_SINK"))) for name, m in self._manifests.items())
-        return {name: stream for name, stream in found if stream}
+        """The streams of the Deployments that are stream workers, by name; of one with many, by its name and theirs."""
+        found: dict[str, Stream] = {}
+        for name, manifest in self._manifests.items():
+            sink = self._variables.get(name, {}).get("K_SINK")
+            found |= _many_streams(name, manifest, sink, self._config_maps)
+            if (stream := _stream(manifest, sink)) is not None:
+                found[name] = stream
+        return found
 
     def bind(self, name: str, variables: Mapping[str, str]) -> None:
         """Set the variables of a binding. A running Deployment is replaced, as by a rollout; an unknown one is ignored."""
@@ -100,3 +110,28 @@ def _stream(manifest: Deployment, sink: str | None) -> Stream | None:
         group=env.get("TIDEGATE_STREAM_GROUP") or group_of(topic),
         model=model,
     )
+
+
+def _many_streams(name: str, manifest: Deployment, sink: str | None, config_maps: Mapping[str, Mapping[str, str]]) -> dict[str, Stream]:
+    """The streams of a worker that reads them from a file of a ConfigMap. The worker itself reports an invalid file."""
+    spec = manifest.spec.template.spec
+    path = next((item.value for item in spec.containers[0].env if item.name == STREAMS), None)
+    text = None if path is None else mounts.read(mounts.mounts_of(spec, config_maps), path)
+    if path is None or text is None:
+        return {}
+    # What the environment has otherwise, such as the broker, is no part of what is shown.
+    environ = {"TIDEGATE_BOOTSTRAP_SERVERS": "unknown:9092", "K_SINK": sink or "http://unknown.local/models/unknown"}
+    try:
+        found = streams.settings_of([entry.without_access() for entry in streams.parse(text, path)], environ, path)
+    except InvalidSetting:
+        return {}
+    return {
+        f"{name}/{item.name}": Stream(
+            topic=item.settings.input,
+            output=item.settings.output,
+            deadletter=item.settings.deadletter,
+            group=item.settings.group,
+            model=item.settings.model,
+        )
+        for item in found
+    }

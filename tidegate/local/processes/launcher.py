@@ -13,6 +13,7 @@ from tidegate.local.objects.manifests import DEFAULT_NAMESPACE
 from tidegate.local.objects.podspec import PodSpec
 from tidegate.local.objects.resources import Metadata
 from tidegate.local.processes.command import Pod, argv, environment
+from tidegate.local.processes.mounts import mounts_of, write
 from tidegate.local.processes.orphan_reaper import OrphanReaper
 from tidegate.local.processes.process import Launch, Process
 
@@ -22,12 +23,13 @@ class Launcher:
     """The environment in which all containers start.
 
     `root` replaces the working directory of an image; the variables in `common` replace those of the manifests, whose
-    values pass through `rewrite`.
+    values pass through `rewrite`. Files of ConfigMaps lie below `mounts`; without it, none is mounted.
     """
 
     root: Path
     logs: Path
     reaper: OrphanReaper
+    mounts: Path | None = None
     common: Mapping[str, str] = field(default_factory=dict)
     config_maps: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     rewrite: Callable[[str], str] = str
@@ -37,11 +39,17 @@ class Launcher:
         container = spec.containers[0]
         pod = Pod(name=name, metadata=metadata, service_account=spec.service_account_name or "default", config_maps=self.config_maps)
         try:
-            own = {name: self.rewrite(value) for name, value in environment(container, pod, self.common).items()}
+            place = str if self.mounts is None else write(mounts_of(spec, self.config_maps), self.mounts / name)
+            own = {name: place(self.rewrite(value)) for name, value in environment(container, pod, self.common).items()}
         except InvalidManifest as error:
             raise StartFailed(error.message, remedy=error.remedy) from None
+        except OSError as error:
+            message = f"{name}: cannot write the files of its ConfigMaps: {error.strerror}"
+            raise StartFailed(message, remedy="check the folder and its disk") from None
         # On a cluster a pod reads its namespace from its service account.
         namespace = {"TIDEGATE_NAMESPACE": metadata.namespace or DEFAULT_NAMESPACE}
         env = {**os.environ, **namespace, **own, **variables, **self.common}
-        launch = Launch(name=name, argv=argv(container, env), env=env, cwd=self.root, log=self.logs / f"{name}.log")
+        launch = Launch(
+            name=name, argv=[place(word) for word in argv(container, env)], env=env, cwd=self.root, log=self.logs / f"{name}.log"
+        )
         return Process.start(launch, self.reaper)

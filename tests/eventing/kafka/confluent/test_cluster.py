@@ -9,25 +9,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 
 import pytest
-from kafka import KafkaProducer
 
 from eventing.codecs.kafka import Message
 from eventing.kafka.confluent import cluster
 from eventing.kafka.confluent.cluster import ConfluentCluster
-from eventing.kafka.errors import BrokerUnreachable, KafkaError, RecordUnreadable, RequestTimedOut
+from eventing.kafka.errors import BrokerUnreachable, KafkaError, RequestTimedOut
 from eventing.kafka.kafka_python.cluster import KafkaCluster
 from eventing.kafka.port import Broker, ConsumedRecord, ConsumerOptions, Offsets, ProducerOptions, TopicPartition
 
 SECONDS = 30.0
-
-
-class Name(str):
-    """A header's name that a producer of another language may write."""
-
-    __slots__ = ()
-
-    def encode(self, *_: object) -> bytes:
-        return b"\xff"
 
 
 class Owner:
@@ -101,22 +91,6 @@ def test_partition_can_be_sought_as_soon_as_it_is_assigned(broker: Broker, topic
             consumer.assign([partition])
             consumer.seek(partition, 2)
             assert [record.offset for record in poll(consumer.poll)[partition]] == [2]
-
-
-def test_header_name_that_is_not_utf8_stops_its_partition_until_the_offset_is_moved(broker: Broker, topic: str) -> None:
-    with closing(KafkaProducer(bootstrap_servers=broker.bootstrap_servers, api_version=broker.api_version)) as producer:
-        for headers in ([], [(Name("name"), b"1")], []):
-            producer.send(topic, b"value", b"key", headers, 0)
-        producer.flush(SECONDS)
-    partition = TopicPartition(topic, 0)
-    with closing(ConfluentCluster(broker).consumer()) as consumer:
-        consumer.assign([partition])
-        assert [record.offset for record in poll(consumer.poll)[partition]] == [0]
-        for _ in range(2):
-            with pytest.raises(RecordUnreadable, match=rf"the record at {topic}/0/1 cannot be read \(.*UTF-8\); move the group's offset"):
-                poll(consumer.poll)
-        consumer.seek(partition, 2)
-        assert [record.offset for record in poll(consumer.poll)[partition]] == [2]
 
 
 def test_members_with_both_clients_share_a_group(broker: Broker, topic: str) -> None:

@@ -17,7 +17,18 @@ from kafka.admin import NewTopic
 from eventing.kafka.confluent.cluster import ConfluentCluster
 from eventing.kafka.fake.cluster import FakeCluster
 from eventing.kafka.kafka_python.cluster import KafkaCluster
-from eventing.kafka.port import DEFAULT_CONSUMER, DEFAULT_PRODUCER, Broker, Cluster, Consumer, ConsumerOptions, Producer, ProducerOptions
+from eventing.kafka.port import (
+    DEFAULT_CONSUMER,
+    DEFAULT_PRODUCER,
+    Broker,
+    Cluster,
+    Consumer,
+    ConsumerOptions,
+    Producer,
+    ProducerOptions,
+    TransactionalProducer,
+    TransactionOptions,
+)
 
 if TYPE_CHECKING:
     from tests.fixtures.apache import Apache
@@ -35,6 +46,8 @@ class Clients:
     stack: ExitStack
     commits_while_rebalancing: bool
     """Whether the broker accepts a commit of partitions that are being revoked; librdkafka's mock refuses it."""
+    servers: str
+    """The address of the broker; empty in memory."""
     has_times: bool
     """Whether the broker finds offsets by time; librdkafka's mock does not."""
 
@@ -48,6 +61,13 @@ class Clients:
         self.stack.callback(producer.close, 5.0)
         return producer
 
+    def transactional_producer(self, name: str = "writer") -> TransactionalProducer:
+        """Make a producer whose transactional id has the test's own prefix."""
+        options = TransactionOptions(transactional_id=f"{self.topic}-{name}", block_seconds=20.0)
+        producer = self.cluster.transactional_producer(options)
+        self.stack.callback(producer.close, 5.0)
+        return producer
+
 
 def _apache(apache: Apache, topic: str) -> Broker:
     servers = apache.at("PLAINTEXT")
@@ -56,8 +76,21 @@ def _apache(apache: Apache, topic: str) -> Broker:
     return Broker(servers)
 
 
-@pytest.fixture(params=["fake", "kafka-python embedded", "kafka-python apache", "confluent embedded", "confluent apache"])
+_ISOLATING = ["fake", "kafka-python apache", "confluent apache"]
+
+
+@pytest.fixture(params=[*_ISOLATING, "kafka-python embedded", "confluent embedded"])
 def clients(request: pytest.FixtureRequest) -> Iterator[Clients]:
+    yield from _clients(request)
+
+
+@pytest.fixture(params=_ISOLATING)
+def isolating(request: pytest.FixtureRequest) -> Iterator[Clients]:
+    """Clients of a cluster that isolates transactions, which the embedded broker does not."""
+    yield from _clients(request)
+
+
+def _clients(request: pytest.FixtureRequest) -> Iterator[Clients]:
     name = uuid.uuid4().hex[:8]
     topic = f"contract-{name}"
     library, _, kind = request.param.partition(" ")
@@ -66,8 +99,9 @@ def clients(request: pytest.FixtureRequest) -> Iterator[Clients]:
         "embedded": lambda: request.getfixturevalue("broker"),
         "apache": lambda: _apache(request.getfixturevalue("apache"), topic),
     }
-    cluster = libraries[library](brokers[kind]()) if kind else FakeCluster(partitions=PARTITIONS)
+    broker = brokers[kind]() if kind else Broker("")
+    cluster = libraries[library](broker) if kind else FakeCluster(partitions=PARTITIONS)
     with ExitStack() as stack:
-        found = Clients(cluster, topic, f"group-{name}", stack, kind != "embedded", kind != "embedded")
+        found = Clients(cluster, topic, f"group-{name}", stack, kind != "embedded", broker.bootstrap_servers, kind != "embedded")
         assert found.producer().partitions_for(topic) == set(range(PARTITIONS))
         yield found

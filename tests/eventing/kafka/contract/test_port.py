@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from tests.eventing.kafka.contract.conftest import Clients
 
 SECONDS = 60.0
+# The embedded broker lets a group wait for its members, once for each of the rounds of a cooperative rebalance.
+REBALANCING_AT_ONCE = ["fake", "kafka-python apache", "confluent apache"]
 
 
 class Poller(Protocol):
@@ -88,8 +90,8 @@ def poll_until(reached: Callable[[], bool], *consumers: Poller) -> None:
     assert over.is_set()
 
 
-def member(clients: Clients, listener: Listener) -> Consumer:
-    consumer = clients.consumer(ConsumerOptions(group=clients.group, session_timeout_seconds=6.0))
+def member(clients: Clients, listener: Listener, *, cooperative: bool = False) -> Consumer:
+    consumer = clients.consumer(ConsumerOptions(group=clients.group, session_timeout_seconds=6.0, cooperative=cooperative))
     consumer.subscribe(clients.topic, listener)
     return consumer
 
@@ -209,6 +211,17 @@ def test_paused_partition_is_not_read_and_goes_on_where_it_was(clients: Clients)
     assert [(record.partition, record.offset) for record in read(consumer, 10)] == [(0, number) for number in range(10)]
 
 
+def test_partition_that_was_paused_is_read_again_after_a_new_assignment(clients: Clients) -> None:
+    publish(clients, 0, 4)
+    consumer, first = clients.consumer(), TopicPartition(clients.topic, 0)
+    for offset in (0, 3):
+        consumer.assign([first])
+        consumer.resume([first])
+        consumer.seek(first, offset)
+        assert read(consumer, 1)[0].offset == offset
+        consumer.pause([first])
+
+
 def test_time_is_found_by_its_offset(clients: Clients) -> None:
     publish(clients, 0, 3)
     first, empty = TopicPartition(clients.topic, 0), TopicPartition(clients.topic, 1)
@@ -252,6 +265,38 @@ def test_second_member_gets_a_share_and_revoked_offsets_are_committed(clients: C
     assert first.given_up >= second.owned
     committed = other.committed(next(iter(second.owned)), 5.0)
     assert committed == (CommittedOffset(7, "given up") if clients.commits_while_rebalancing else None)
+
+
+@pytest.mark.parametrize("clients", REBALANCING_AT_ONCE, indirect=True)
+def test_cooperative_rebalance_moves_only_what_another_member_gets(clients: Clients) -> None:
+    partitions = {TopicPartition(clients.topic, number) for number in range(4)}
+    for partition in partitions:
+        publish(clients, partition.partition, 2)
+    first, second = Listener(), Listener()
+    one = member(clients, first, cooperative=True)
+    poll_until(lambda: first.owned == partitions, one)
+    one.resume(partitions)
+    assert len(read(one, 8)) == 8
+    other = clients.cluster.consumer(ConsumerOptions(group=clients.group, session_timeout_seconds=6.0, cooperative=True))
+    other.subscribe(clients.topic, second)
+    poll_until(lambda: len(first.owned) == len(second.owned) == 2, one, other)
+    assert first.owned | second.owned == partitions
+    assert first.given_up == second.owned
+    # What stays was neither revoked nor assigned again, is not paused, and goes on where it was.
+    assert sum(map(len, first.gained)) == 4
+    assert one.positions() == dict.fromkeys(first.owned, 2)
+    assert one.paused() == set()
+    for partition in first.owned:
+        publish(clients, partition.partition, 1)
+    assert {(record.partition, record.offset) for record in read(one, 2)} == {(partition.partition, 2) for partition in first.owned}
+    assert other.paused() == other.assignment() == second.owned
+    # The partitions of a member that leaves are added to those of the others.
+    kept = set(first.owned)
+    other.close(5.0)
+    poll_until(lambda: first.owned == partitions, one)
+    assert first.given_up == second.given_up == partitions - kept
+    assert one.paused() == partitions - kept
+    assert one.is_member
 
 
 def test_close_commits_the_offsets_of_the_listener(clients: Clients) -> None:

@@ -137,13 +137,8 @@ def read_on(consumer: KafkaConsumer, read: list[int]) -> None:
 class Unreadable:
     """A response whose first batch cannot be read."""
 
-    def __init__(self, error: type[Exception] = CorruptRecordError) -> None:
-        self._error = error
-
     def next_batch(self) -> Any:
-        if self._error is UnicodeDecodeError:
-            return b"\xff".decode()
-        raise self._error
+        raise CorruptRecordError
 
     def has_next(self) -> bool:
         return True
@@ -157,12 +152,6 @@ def test_unreadable_records_are_finished_only_in_the_corrected_client(kind: Any,
     # While they are current and empty, a poll for ten records never returns.
     assert bool(records) is not finished
     assert finished or records.take(10) == []
-
-
-def test_header_name_that_is_not_utf8_is_a_corrupt_record() -> None:
-    records = fetcher._Fetcher.PartitionRecords(7, TopicPartition("in", 0), Unreadable(UnicodeDecodeError))
-    with pytest.raises(CorruptRecordError, match=r"the record at in/0/7 cannot be read \('utf-8' .*\); move the group's offset beyond it"):
-        records.take(10)
 
 
 def test_unsupported_compression_is_an_error_at_each_poll(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.functions.batch.storage import servers
-from tests.functions.batch.storage.servers import BUCKET, Bucket
+from tests.functions.batch.storage.servers import Bucket
 
 
 @pytest.fixture(scope="session", params=["s3", "gs", "az"])
@@ -21,5 +21,4 @@ def bucket(made_bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Buc
     for name, value in made_bucket.environ.items():
         monkeypatch.setenv(name, value)
     yield made_bucket
-    for name in made_bucket.names():
-        made_bucket.files.delete_file(f"{BUCKET}/{name}")
+    made_bucket.clear()

@@ -76,6 +76,15 @@ class Bucket:
         found = self.files.get_file_info(fs.FileSelector(base, recursive=True, allow_not_found=True))
         return sorted(item.path.removeprefix(f"{base}/") for item in found if item.type == fs.FileType.File)
 
+    def clear(self) -> None:
+        """Delete all objects."""
+        if self.scheme == "az":
+            # At once: PyArrow restores the folder of each file that it deletes, and waits for seconds if it still exists.
+            self.files.delete_dir_contents(BUCKET, missing_dir_ok=True)
+            return
+        for name in self.names():
+            self.files.delete_file(f"{BUCKET}/{name}")
+
 
 @contextmanager
 def s3() -> Iterator[str]:

@@ -292,8 +292,8 @@ def test_small_compressed_file_of_gigabytes_is_refused(tmp_path: Path) -> None:
 def test_rows_of_many_columns_are_read_in_bounded_memory(tmp_path: Path) -> None:
     path = tmp_path / "wide.jsonl"
     first = "{" + ",".join(f'"c{number}":1.5' for number in range(500)) + "}\n"
-    path.write_text(first + "{}\n" * 300_000)
-    assert read_in_bounded_memory(opened(path), 100 * 2**20) == 300_001
+    path.write_text(first + "{}\n" * 60_000)
+    assert read_in_bounded_memory(opened(path), 100 * 2**20) == 60_001
 
 
 def read_in_bounded_memory(source: Source, limit: int) -> int:

@@ -35,6 +35,22 @@ def test_topics_and_brokers_of_the_manifests_are_found() -> None:
     assert streams.servers_of([WORKER, SOURCE, SINK]) == ["a:1,b:2", "kafka.invalid:9092"]
 
 
+def test_streams_of_a_file_are_found_and_checked() -> None:
+    worker = _worker(TIDEGATE_STREAMS="/etc/tidegate/streams.yaml")
+
+    def file(text: str) -> Document:
+        return Document("map.yaml", {"kind": "ConfigMap", "metadata": {"name": "streams"}, "data": {"streams.yaml": text}})
+
+    valid = file("defaults: {output: out}\nstreams: [{input: a}, {input: b, deadletter: letters}]")
+    assert streams.topics_of([worker, valid]) == ["a", "a.deadletter", "b", "letters", "out"]
+    assert [found.level for found in streams.check(None, [worker, valid])] == [Level.OK, Level.OK]
+    wrong = file("streams: [{input: a, outputs: b}]")
+    assert streams.topics_of([worker, wrong]) == []
+    found, _ = streams.check(None, [worker, wrong])
+    assert found.level is Level.ERROR
+    assert "stream 'a' of streams.yaml has the unknown key 'outputs'" in found.message
+
+
 def test_no_broker_means_the_embedded_one() -> None:
     (found,) = streams.check(None, [WORKER])
     assert found.level is Level.OK

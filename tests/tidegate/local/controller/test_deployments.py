@@ -38,3 +38,28 @@ async def test_deployment_has_its_sink_and_is_restarted(running: Running, servic
         assert sink == f"http://hello.localhost:{here.running.gateway.rpartition(':')[2]}/models/flights"
         assert broker == here.running.bootstrap_servers
         assert here.status()["deployments"]["worker"]["crashes"] == 1
+
+
+async def test_worker_of_many_streams_reads_them_from_its_config_map(running: Running, service: Make, root: Path, until: Until) -> None:
+    script = "import os, pathlib, time; pathlib.Path('half').write_text(pathlib.Path(os.environ['TIDEGATE_STREAMS']).read_text()); "
+    script += "pathlib.Path('half').rename('read'); time.sleep(60)"
+    text = """
+        defaults: {output: scores, deadletter: letters}
+        streams:
+          - {name: one, input: first, sink: /models/small}
+          - {input: second, sink: /models/large, group: mine}
+    """
+    worker = deployment("python", "-c", script)
+    spec = worker["spec"]["template"]["spec"]
+    spec["volumes"] = [{"name": "streams", "configMap": {"name": "streams"}}]
+    spec["containers"][0]["volumeMounts"] = [{"name": "streams", "mountPath": "/etc/tidegate"}]
+    spec["containers"][0]["env"] = [{"name": "TIDEGATE_STREAMS", "value": "/etc/tidegate/streams.yaml"}]
+    config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "streams"}, "data": {"streams.yaml": text}}
+    async with running(service(), config_map, worker) as here:
+        await until((root / "read").exists)
+        assert (root / "read").read_text() == text
+        both = {"output": "scores", "deadletter": "letters"}
+        assert here.status()["streams"] == {
+            "worker/one": {"topic": "first", "group": "tidegate-first", "model": "small", **both},
+            "worker/second": {"topic": "second", "group": "mine", "model": "large", **both},
+        }
