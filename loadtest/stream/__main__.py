@@ -25,7 +25,7 @@ from loadtest.stream import kills, latency, rates, report, worker
 from loadtest.stream.records import Records
 from loadtest.stream.results import Results, verdicts
 from loadtest.stream.setup import Setup, everything
-from loadtest.stream.ways import WAYS, Way, takes_delivery
+from loadtest.stream.ways import CLIENTS, WAYS, Way
 
 _GROUPS = tuple(dict.fromkeys(way.group for way in WAYS))
 RATES, LATENCY, KILLS, MEMORY, START, FAILING_KEY = PARTS = ("rates", "latency", "kills", "memory", "start", "failing-key")
@@ -45,11 +45,11 @@ class Wanted:
         return [way for way in self.ways if way.name in names]
 
 
-def wanted(only: Sequence[str], *, exactly_once: bool) -> Wanted:
-    """Choose by names of parts and of groups of ways; without any of a kind, all of it."""
+def wanted(only: Sequence[str], client: str | None = None) -> Wanted:
+    """Choose by names of parts and of groups of ways; without any of a kind, all of it. Peers have no client to choose."""
     parts = frozenset(PARTS).intersection(only) or frozenset(PARTS)
     groups = set(_GROUPS).intersection(only) or set(_GROUPS)
-    return Wanted(parts, tuple(way for way in WAYS if way.group in groups and (exactly_once or not way.exactly_once)))
+    return Wanted(parts, tuple(way for way in WAYS if way.group in groups and client in (None, way.client or client)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m loadtest.stream", description="Measure the stream worker beside other ways.")
     parser.add_argument("--only", nargs="+", default=[], choices=[*PARTS, *_GROUPS], metavar="NAME", help=", ".join([*PARTS, *_GROUPS]))
+    parser.add_argument("--client", choices=list(CLIENTS), help="only the ways with this client, and the peers")
     parser.add_argument("--rounds", type=int, default=3, help="of the rates (default: %(default)s)")
     parser.add_argument("--events", type=int, default=500_000, help="in the input of the rates (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=8.0, help="most of one measurement of a rate (default: %(default)g)")
@@ -95,10 +96,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _measure(options: argparse.Namespace, results: Results) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
-    exactly_once = takes_delivery()
-    if not exactly_once:
-        results.notes.append("Exactly-once was not measured: this worker has no setting of the delivery.")
-    chosen = wanted(options.only, exactly_once=exactly_once)
+    chosen = wanted(options.only, options.client)
     with everything(options.model, options.out) as setup:
         for measure in (_rates, _latencies, _kills, _starts, _memory, _failing_key):
             measure(setup, options, chosen, results)

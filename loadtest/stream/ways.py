@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,8 +10,7 @@ from pathlib import Path
 from loadtest.stream.job import JARS, Job, deadletter_of
 from loadtest.stream.peers import FLINK, QUIX, jars_of
 
-_PROBE_SECONDS = 60.0
-_CLIENTS = {"kafka-python": "kafka-python", "confluent": "confluent-kafka"}
+CLIENTS = {"kafka-python": "kafka-python", "confluent": "confluent-kafka"}
 DELIVERY = "TIDEGATE_STREAM_DELIVERY"
 EXACTLY_ONCE = "exactly-once"
 
@@ -37,10 +34,16 @@ class Way:
     start: Callable[[Job, str], Start]
     """For a job, by the Python of its environment."""
     routed: bool = False
-    exactly_once: bool = False
     peer: str | None = None
     killed: bool = False
     """Whether what it keeps after SIGKILL is measured."""
+
+    @property
+    def client(self) -> str | None:
+        """The Kafka client; None for a peer, which has its own."""
+        if self.peer is not None:
+            return None
+        return "confluent" if self.name.endswith("-confluent") else "kafka-python"
 
 
 def _loop(choice: str) -> Callable[[Job, str], Start]:
@@ -61,7 +64,7 @@ def worker(client: str, extra: Mapping[str, str] = {}) -> Callable[[Job, str], S
     def start(job: Job, _: str) -> Start:
         environ = {
             "TIDEGATE_BOOTSTRAP_SERVERS": job.servers,
-            "TIDEGATE_KAFKA_CLIENT": _CLIENTS[client],
+            "TIDEGATE_KAFKA_CLIENT": CLIENTS[client],
             "TIDEGATE_STREAM_INPUT": job.input,
             "TIDEGATE_STREAM_OUTPUT": job.output,
             "TIDEGATE_STREAM_DEADLETTER": deadletter_of(job.output),
@@ -86,7 +89,6 @@ WAYS = (
         group="exactly-once",
         title="stream worker, kafka-python, exactly once",
         start=worker("kafka-python", {DELIVERY: EXACTLY_ONCE}),
-        exactly_once=True,
         killed=True,
     ),
     Way(
@@ -94,7 +96,6 @@ WAYS = (
         group="exactly-once",
         title="stream worker, confluent-kafka, exactly once",
         start=worker("confluent", {DELIVERY: EXACTLY_ONCE}),
-        exactly_once=True,
         killed=True,
     ),
     Way(name="router", group="router", title="stream worker through the router, kafka-python", start=worker("kafka-python"), routed=True),
@@ -121,17 +122,3 @@ WAYS = (
         killed=True,
     ),
 )
-
-
-def takes_delivery() -> bool:
-    """Return whether the worker of this checkout knows the setting of the delivery: then it refuses a wrong one."""
-    nowhere = Job(servers="127.0.0.1:9", input="a", output="b", group="c", model="", sink="http://127.0.0.1:9/models/d", state="")
-    start = worker("kafka-python", {DELIVERY: "wrong"})(nowhere, "")
-    with subprocess.Popen(start.command, env=os.environ | dict(start.environ), stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:  # noqa: S603
-        try:
-            said, _ = process.communicate(timeout=_PROBE_SECONDS)
-        except subprocess.TimeoutExpired:
-            return False
-        finally:
-            process.kill()
-    return DELIVERY.encode() in said

@@ -16,13 +16,9 @@ def test_job_arrives_as_it_was_given() -> None:
 
 
 def test_without_a_choice_everything_is_measured() -> None:
-    found = wanted([], exactly_once=True)
+    found = wanted([])
     assert found.parts == frozenset(PARTS)
     assert found.ways == WAYS
-
-
-def test_exactly_once_is_left_out_of_a_worker_that_does_not_know_it() -> None:
-    assert not [way for way in wanted([], exactly_once=False).ways if way.exactly_once]
 
 
 @pytest.mark.parametrize(
@@ -34,9 +30,14 @@ def test_exactly_once_is_left_out_of_a_worker_that_does_not_know_it() -> None:
     ],
 )
 def test_parts_and_ways_are_chosen_apart(only: list[str], parts: set[str], ways: set[str]) -> None:
-    found = wanted(only, exactly_once=True)
+    found = wanted(only)
     assert found.parts == parts
     assert {way.name for way in found.ways} == ways
+
+
+def test_one_client_leaves_the_peers() -> None:
+    found = wanted(["worker", "quix"], "confluent")
+    assert {way.name for way in found.ways} == {"worker-confluent", "quix", "quix-call", "quix-batch"}
 
 
 def test_worker_is_started_for_its_job() -> None:
