@@ -1,7 +1,7 @@
 """PyFlink with the model in a vectorized function: run by the Python of its own environment, which needs Java.
 
 `python -m loadtest.stream.flink model --servers … --input …`. Its defaults are kept but for checkpoints, which are off
-without an interval: the offsets are committed with them, and a restart goes on from there. TIDEGATE_BENCH_FLINK_JARS
+without an interval: the offsets are committed with them, and a restart goes on from there. FLINK_CONNECTOR_JARS
 names the folder with the Kafka connector.
 """
 

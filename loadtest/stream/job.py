@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-JARS = "TIDEGATE_BENCH_FLINK_JARS"
+JARS = "FLINK_CONNECTOR_JARS"
 """The folder with Flink's connector."""
 
 
