@@ -1,4 +1,4 @@
-"""What a way is told: where it reads, what it calls, and where it writes."""
+"""The job of a way: where it reads, what it calls, and where it writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The environments of the peers: Python packages by pip, and what Flink needs besides by Maven; each once."""
+"""The environments of the peers: Python packages by pip, and the connector that Flink needs by Maven; each once."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def test_ways_are_measured_and_go_on_without_a_peer_that_cannot_be_installed(
 
 
 def test_an_interrupt_ends_every_process_of_the_run(flights_models: Path, tmp_path: Path) -> None:
-    options = ["--only", "rates", "limit", "--model", str(flights_models / "v1"), "--out", str(tmp_path)]
+    options = ["--only", "rates", "limit", "--events", "2000", "--model", str(flights_models / "v1"), "--out", str(tmp_path)]
     process = subprocess.Popen(
         [sys.executable, "-m", "loadtest.stream", *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
