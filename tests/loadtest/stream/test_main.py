@@ -34,7 +34,7 @@ def test_ways_are_measured_and_go_on_without_a_peer_that_cannot_be_installed(
         return sys.executable
 
     monkeypatch.setattr(setup, "python_of", python_of)
-    few = ["--client", "kafka-python", "--rounds", "1", "--events", "30000", "--seconds", "2"]
+    few = ["--client", "kafka-python", "--rounds", "1", "--events", "12000", "--seconds", "2"]
     options = [*few, "--model", str(flights_models / "v1"), "--out", str(tmp_path)]
     assert stream.main(["--only", "rates", "limit", "worker", "quix", *options]) == 0
     said = capsys.readouterr().out
