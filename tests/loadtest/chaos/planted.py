@@ -11,18 +11,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kafka.structs import ConsumerGroupMetadata
+
 from eventing.codecs import kafka as codec
 from eventing.deadletter import Rejection
 from eventing.event import Event
-from eventing.kafka.port import CommittedOffset
+from eventing.kafka.kafka_python.transactions import MemberMetadata
+from eventing.kafka.port import CommittedOffset, GroupMetadata, TransactionalProducer
 from functions.stream import __main__ as stream
 from functions.stream import sink
 from functions.stream.checkpoint import Checkpoint
+from functions.stream.cycle import Batch, Cycle
 from functions.stream.input import Input
 from functions.stream.lanes import Lanes
 from functions.stream.partition import PartitionTracker, PendingRecord
 from functions.stream.sender import Sender
 from functions.stream.sink import Disposition, Failure, Success
+from functions.stream.transactions import Transactions
 from functions.stream.writer import Writer
 
 Patch = Callable[[], None]
@@ -132,6 +137,28 @@ def a_record_left_out_after_a_rebalance() -> None:
     _replace(Input, "seek", lambda self, partition, offset: seek(self, partition, offset + 1))
 
 
+def offsets_of_an_aborted_transaction() -> None:
+    end = Cycle.end
+
+    def keep(self: Transactions, _: Exception) -> None:
+        end(self._cycle, committed=True)
+        self._failures += 1
+
+    _replace(Transactions, "_give_up", keep)
+
+
+def a_zombie_that_is_not_fenced() -> None:
+    write = Transactions._write_in
+
+    def unfenced(self: Transactions, producer: TransactionalProducer, batch: Batch, _: GroupMetadata | None) -> None:
+        # As a producer that knows nothing of the group's generations commits.
+        write(self, producer, batch, MemberMetadata(ConsumerGroupMetadata(self._settings.group, -1, "", None)))
+
+    _replace(Transactions, "_write_in", unfenced)
+    _replace(Transactions, "_check_dropped", lambda _: None)
+    _replace(Transactions, "drop", lambda *_: None)
+
+
 BUGS: dict[str, Bug] = {
     "commit before the output is acknowledged": Bug(commit_before_acknowledged, ("WORKER_KILLED_UNACKNOWLEDGED",)),
     "commit of the highest offset": Bug(commit_of_the_highest_offset, ("ANSWERS_SOME", "WORKER_KILLED", "WORKER_KILLED")),
@@ -144,6 +171,10 @@ BUGS: dict[str, Bug] = {
     "replies of their neighbors": Bug(replies_of_their_neighbors, ("ANSWERS_SHORT",)),
     "a dead letter without a retry": Bug(a_dead_letter_without_a_retry, ("ANSWERS_429", "ANSWERS_500")),
     "a record left out after a rebalance": Bug(a_record_left_out_after_a_rebalance, ("WORKER_RESTARTED", "WORKER_STOPPED")),
+    "offsets of an aborted transaction": Bug(
+        offsets_of_an_aborted_transaction, ("WORKER_DROPPED", "BROKER_DROPPED", "BROKER_KILLED"), exactly_once=True
+    ),
+    "a zombie that is not fenced": Bug(a_zombie_that_is_not_fenced, ("WORKER_STOPPED", "WORKER_ISOLATED"), exactly_once=True),
 }
 
 
