@@ -10,7 +10,7 @@ FUNCTION ?= flights
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup engines azurite demo demo-rollback train images pin-base test e2e e2e-lite lint format types docs bench bench-batch compare loadtest chaos chaos-planted lock clean
+.PHONY: help setup engines azurite demo demo-rollback train images pin-base test e2e e2e-lite lint format types docs bench bench-batch bench-stream compare loadtest chaos chaos-planted lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z2-]*:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ bench: $(VENV)/.dev functions/flights/models ## Measure the cold start of the mo
 
 bench-batch: $(VENV)/.dev ## Measure a batch of 10 million rows beside plain XGBoost (ARGS="--rows N --kills N --zero N --mlserver N")
 	$(BIN)/python -m loadtest.batch $(ARGS)
+
+bench-stream: $(VENV)/.dev functions/flights/models ## Measure the stream worker beside other ways on an Apache Kafka (ARGS="--only NAME … --strict")
+	$(BIN)/python -m loadtest.stream $(ARGS)
 
 compare: $(VENV)/.dev ## Compare with MLServer and KServe (installs both; minutes)
 	$(BIN)/python -m loadtest.compare --write docs $(ARGS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +16,8 @@ AttributeValue = str | int | bool
 
 SPECVERSION = "1.0"
 REQUIRED = ("id", "source", "specversion", "type")
+# Names that nearly every event has, and whose form need not be looked at.
+_KNOWN = frozenset({*REQUIRED, "datacontenttype", "subject", "time", "partitionkey", "causationid", "modelversion"})
 _NAME = re.compile(r"[a-z0-9]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Remedies by a word in orjson's message.
@@ -60,11 +62,11 @@ class Event:
     def get(self, name: str) -> str | None:
         """Return an attribute in its canonical string form (section 3.1), or None when it is missing."""
         value = self.attributes.get(name)
-        return None if value is None else to_text(value)
+        return value if value is None or type(value) is str else to_text(value)
 
     def with_attributes(self, **attributes: AttributeValue) -> Event:
         """Return a copy of the event with these attributes added or replaced."""
-        return replace(self, attributes={**self.attributes, **attributes})
+        return Event({**self.attributes, **attributes}, self.data)
 
     @property
     def is_json(self) -> bool:
@@ -102,7 +104,7 @@ def to_json(value: Any) -> bytes:
 
 def is_json(content_type: str | None) -> bool:
     """Return whether a media type means JSON; a missing one does (section 3.1.1, `datacontenttype`)."""
-    if content_type is None:
+    if content_type is None or content_type == "application/json":
         return True
     media_type = content_type.partition(";")[0].strip().lower()
     return media_type.endswith(("/json", "+json"))
@@ -124,9 +126,9 @@ def check(attributes: Mapping[str, AttributeValue]) -> None:
     if attributes["specversion"] != SPECVERSION:
         raise InvalidEvent(f"unsupported specversion {attributes['specversion']!r}", remedy=f"send an event of specversion {SPECVERSION!r}")
     for name, value in attributes.items():
-        if not _is_name(name):
+        if name not in _KNOWN and not _is_name(name):
             raise InvalidEvent(f"invalid attribute name {name!r} in the event", remedy="name attributes by lower-case letters and digits")
-        if not isinstance(value, (str, int)):
+        if type(value) is not str and not isinstance(value, (str, int)):
             raise InvalidEvent(f"the event's attribute {name} is {_shown(value)}; it must be a string, an integer or a boolean.")
 
 
@@ -138,7 +140,7 @@ def has_control(text: str) -> bool:
 def check_characters(attributes: Mapping[str, AttributeValue]) -> None:
     """Check attributes for control characters (section 3.1, `String`). Raises InvalidEvent, naming the attribute."""
     for name, value in attributes.items():
-        if isinstance(value, str) and has_control(value):
+        if isinstance(value, str) and not value.isprintable() and has_control(value):
             raise InvalidEvent(f"the event's attribute {name} has a control character", remedy="send strings without control characters")
 
 

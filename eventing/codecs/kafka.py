@@ -72,6 +72,7 @@ def decode(record: Record, timestamp: int = -1) -> Event:
     if content_type is not None:
         attributes["datacontenttype"] = content_type
     check(attributes)
+    _add_key(attributes, record.key)
     event = Event(attributes, value)
     if value is not None and event.is_json:
         # A batch copies the values: one that is not JSON would break the whole batch.
@@ -79,7 +80,7 @@ def decode(record: Record, timestamp: int = -1) -> Event:
             orjson.loads(value)
         except orjson.JSONDecodeError as error:
             raise _no_json(value, error) from None
-    return _with_key(event, record.key)
+    return event
 
 
 def decode_with(record: Record, data: bytes, timestamp: int = -1) -> Event:
@@ -91,7 +92,8 @@ def decode_with(record: Record, data: bytes, timestamp: int = -1) -> Event:
         attributes = _wrap(record, timestamp)
     attributes["datacontenttype"] = "application/json"
     check(attributes)
-    return _with_key(Event(attributes, data), record.key)
+    _add_key(attributes, record.key)
+    return Event(attributes, data)
 
 
 def check_headers(record: Record) -> None:
@@ -151,7 +153,10 @@ def decode_verbatim(record: Record) -> Event:
 
 
 def _attributes(headers: Mapping[str, bytes | None]) -> dict[str, AttributeValue]:
-    return {name[3:]: _text(name, raw) or "" for name, raw in headers.items() if name.startswith("ce_")}
+    try:
+        return {name[3:]: raw.decode() if raw else "" for name, raw in headers.items() if name.startswith("ce_")}
+    except UnicodeDecodeError:  # which header it is
+        return {name[3:]: _text(name, raw) or "" for name, raw in headers.items() if name.startswith("ce_")}
 
 
 def _structured(value: bytes | None) -> Event:
@@ -184,7 +189,12 @@ def encode(event: Event, key: bytes | None = None) -> Message:
     if key is not None and has_control(event.get("partitionkey") or ""):
         event = replace(event, attributes={name: value for name, value in event.attributes.items() if name != "partitionkey"})
     check_characters(event.attributes)
-    headers = [(f"ce_{name}", to_text(value).encode()) for name, value in event.attributes.items() if name != "datacontenttype"]
+    # Strings, which most attributes are, without a call: this runs for each output.
+    headers = [
+        (f"ce_{name}", (value if type(value) is str else to_text(value)).encode())
+        for name, value in event.attributes.items()
+        if name != "datacontenttype"
+    ]
     content_type = event.get("datacontenttype")
     if content_type is not None:
         headers.append(("content-type", content_type.encode()))
@@ -242,8 +252,14 @@ def _wrap(record: Record, timestamp: int) -> dict[str, AttributeValue]:
 
 
 def _with_key(event: Event, key: bytes | None) -> Event:
-    text = _text_or_none(key)
-    return event if not text or "partitionkey" in event.attributes else event.with_attributes(partitionkey=text)
+    attributes = dict(event.attributes)
+    _add_key(attributes, key)
+    return Event(attributes, event.data)
+
+
+def _add_key(attributes: dict[str, AttributeValue], key: bytes | None) -> None:
+    if "partitionkey" not in attributes and (text := _text_or_none(key)):
+        attributes["partitionkey"] = text
 
 
 def _text_or_none(value: bytes | None) -> str | None:

@@ -73,11 +73,15 @@ class Assignment:
             )
 
     def update_pauses(self) -> None:
-        """Pause each partition with too many unfinished records, until half of them are finished."""
+        """Pause each partition with too many unfinished records, until half of them are finished.
+
+        Those that wait for a retry count apart: other keys of their partition go on meanwhile.
+        """
+        most, busy = self._settings.backlog, self._settings.backlog_of(len(self.trackers))
         for partition, tracker in self.trackers.items():
-            if len(tracker) >= self._settings.backlog:
+            if len(tracker) >= most or tracker.busy >= busy:
                 self.paused.add(partition)
-            elif len(tracker) <= self._settings.backlog // 2:
+            elif len(tracker) <= most // 2 and tracker.busy <= busy // 2:
                 self.paused.discard(partition)
 
     def retake(self) -> None:

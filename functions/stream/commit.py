@@ -35,10 +35,6 @@ class GroupOffsets(Protocol):
 
     async def commit(self, commits: Commits) -> None: ...
 
-    async def note_member(self) -> None:
-        """Let transactions name the member that this process is now: a rebalance may change it and no partition."""
-        ...
-
 
 class CommitStrategy(Protocol):
     """Decides where to start in a partition and what is committed of it. Methods raise KafkaError."""
@@ -160,7 +156,6 @@ class TransactionCommits:
         self._recovering = True
         try:
             await self._transactions.settle()
-            await self._offsets.note_member()
             found = {partition: await self._offsets.committed(partition) for partition in partitions}
             offsets, settings = self._offsets, self._settings
             committed = {partition: await committed_at(offsets, settings, partition, offset) for partition, offset in found.items()}

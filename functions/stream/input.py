@@ -112,9 +112,6 @@ class Input:
         """Raises KafkaError, such as CommitRefused while the partitions are being moved to another member."""
         await self._run(self._consumer.commit, _offsets(self._settings.input, commits), _CALL_SECONDS)
 
-    async def note_member(self) -> None:
-        self.member = await self._run(self._consumer.group_metadata)
-
     def positions(self) -> dict[int, int | None]:
         """Return the next offset to fetch, by assigned partition. Does not wait for the client's thread."""
         return {} if self._connected is None else {source.partition: offset for source, offset in self._connected.positions().items()}

@@ -46,6 +46,8 @@ class Lanes(Generic[QueuedType]):
 
     def __init__(self) -> None:
         self._last: dict[bytes, QueuedType] = {}
+        self.waiting = 0
+        """How many records may not be posted yet."""
 
     def __len__(self) -> int:
         """Return how many keys have unwritten records."""
@@ -65,6 +67,7 @@ class Lanes(Generic[QueuedType]):
         if before is not None:
             queued.is_behind, before.next_in_lane = True, queued
             queued.waits = before.waits or before.attempts > 0 or before.result is not None
+            self.waiting += queued.waits
 
     def take(self, resolved: Iterable[QueuedType]) -> Turn[QueuedType]:
         """Return what is to be written and posted once these records have got their results; each record once."""
@@ -82,7 +85,7 @@ class Lanes(Generic[QueuedType]):
         queued.next_in_lane = None
         if after is not None:
             after.is_behind = False
-            _release(after, turn)
+            self.waiting -= _release(after, turn)
         elif queued.lane is not None:
             del self._last[queued.lane]
         return after
@@ -93,10 +96,14 @@ class Lanes(Generic[QueuedType]):
             queued = self.take_one(queued, turn)
 
 
-def _release(first: QueuedType, turn: Turn[QueuedType]) -> None:
+def _release(first: QueuedType, turn: Turn[QueuedType]) -> int:
+    """Let a record and those after it be posted, and return how many waited."""
+    count = 0
     queued: QueuedType | None = first
     while queued is not None and queued.waits:
         queued.waits = False
+        count += 1
         if queued.result is None:
             turn.posted.append(queued)
         queued = queued.next_in_lane
+    return count

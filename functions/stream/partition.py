@@ -77,6 +77,11 @@ class PartitionTracker:
         return len(self._window)
 
     @property
+    def busy(self) -> int:
+        """Return how many of them do not wait for a record of their key that is being retried."""
+        return len(self._window) - self._lanes.waiting
+
+    @property
     def position(self) -> int:
         """The offset before which every record is finished."""
         return self._window.position

@@ -230,8 +230,14 @@ class StreamSettings:
 
     @property
     def backlog(self) -> int:
-        """The most unfinished records of a partition: enough to fill every call while a poll is under way."""
+        """The most unfinished records of a partition, with those that wait for a retry of an earlier one of their key."""
         return 4 * self.batch_size * self.in_flight
+
+    def backlog_of(self, partitions: int) -> int:
+        """The most records of each of so many partitions that wait for no other: enough to fill every call while a poll is
+        under way, and few enough that all partitions together take little memory."""
+        enough = 2 * self.batch_size * self.most_in_flight
+        return max(min(self.backlog, enough // max(partitions, 1)), self.batch_size)
 
     @classmethod
     def from_env(cls, environ: Environ) -> StreamSettings:

@@ -25,7 +25,7 @@ _CREDENTIALS = {"TIDEGATE_BOOTSTRAP_SERVERS": f"{_OURS}_KAFKA_", _REGISTRY: f"{_
 _ACCESS = (*_CREDENTIALS.values(), _REGISTRY)
 _PREFIXES = (f"{_OURS}_STREAM_", f"{_OURS}_")
 # They belong to the process.
-_OF_THE_PROCESS = frozenset({"PORT", "TIDEGATE_HOST"})
+_OF_THE_PROCESS = frozenset({"PORT", "TIDEGATE_HOST", "KUBERNETES_SERVICE_HOST"})
 _VARIABLE = re.compile(r"\b(?:TIDEGATE_[A-Z_]+|K_SINK)\b")
 # The characters of a topic.
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")

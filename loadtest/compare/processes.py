@@ -44,7 +44,7 @@ class Process:
         return self._sum("smaps_rollup", "Pss:")
 
     def _sum(self, file: str, field: str) -> int:
-        return sum(_kibibytes(member / file, field) * _KIB for member in _group(self.pid))
+        return sum(kibibytes(member / file, field) * _KIB for member in group(self.pid))
 
 
 @contextmanager
@@ -140,7 +140,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _group(leader: int) -> list[Path]:
+def group(leader: int) -> list[Path]:
     """Return the /proc folders of a process group, which includes the children of a server."""
     members = []
     for folder in Path("/proc").glob("[0-9]*"):
@@ -151,7 +151,8 @@ def _group(leader: int) -> list[Path]:
     return members
 
 
-def _kibibytes(path: Path, field: str) -> int:
+def kibibytes(path: Path, field: str) -> int:
+    """Return a field of a file in /proc; 0 if the process has ended."""
     with contextlib.suppress(OSError):
         for line in path.read_text().splitlines():
             if line.startswith(field):

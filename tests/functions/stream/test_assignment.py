@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Collection
+from types import SimpleNamespace
 
 import pytest
 
@@ -122,6 +123,25 @@ async def test_partition_is_paused_at_its_backlog_until_half_of_it_is_finished(s
     await started.finish(tracker, 1)
     assignment.update_pauses()
     assert assignment.paused == set()
+
+
+async def test_records_that_wait_for_a_retry_leave_room_for_others_of_their_partition(started: Started) -> None:
+    assignment = started.assignment
+    await assignment.take_up()
+    tracker = assignment.trackers[0]
+    most, busy = SETTINGS.backlog, SETTINGS.backlog_of(1)
+    assert busy >= 2, "or the test shows nothing"
+    first = tracker.add(SimpleNamespace(topic="in", partition=0, offset=0, key=b"k", value=b"", headers=[]))
+    assert first is not None
+    first.attempts = 1
+    for offset in range(1, most - 1):
+        tracker.add(SimpleNamespace(topic="in", partition=0, offset=offset, key=b"k", value=b"", headers=[]))
+    assert (len(tracker), tracker.busy) == (most - 1, 1)
+    assignment.update_pauses()
+    assert assignment.paused == set()
+    tracker.add(SimpleNamespace(topic="in", partition=0, offset=most - 1, key=b"k", value=b"", headers=[]))
+    assignment.update_pauses()
+    assert assignment.paused == {0}
 
 
 async def test_released_partition_returns_what_is_finished(started: Started) -> None:

@@ -42,8 +42,6 @@ class Offsets:
         self.during()
         self.commits.append(commits)
 
-    async def note_member(self) -> None: ...
-
 
 def commits_of(offsets: Offsets) -> CheckpointCommits:
     cluster = FakeCluster(partitions=1)

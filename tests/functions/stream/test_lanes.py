@@ -97,3 +97,15 @@ def test_nothing_orders_records_without_a_key() -> None:
     simulation.retry(first)
     simulation.resolve(second)
     assert simulation.written == [second]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["add", "resolve", "retry"]), st.integers(0, 100), st.sampled_from(KEYS))))
+def test_count_of_those_that_wait_is_that_of_the_records_that_wait(steps: list[tuple[str, int, bytes | None]]) -> None:
+    simulation, added = Simulation(), []
+    for action, choice, key in steps:
+        if action == "add":
+            added.append(simulation.add(key))
+        elif simulation.posted:
+            posted = simulation.posted[choice % len(simulation.posted)]
+            (simulation.resolve if action == "resolve" else simulation.retry)(posted)
+        assert simulation.lanes.waiting == sum(queued.waits for queued in added)

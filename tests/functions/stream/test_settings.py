@@ -130,6 +130,21 @@ def test_registry_without_its_package_is_refused(monkeypatch: pytest.MonkeyPatch
         StreamSettings.from_env(ENVIRON | {"TIDEGATE_SCHEMA_REGISTRY": "http://registry"})
 
 
+@pytest.mark.parametrize("partitions", [0, 1, 2, 12, 100])
+def test_unfinished_records_of_many_partitions_are_bounded_together(partitions: int) -> None:
+    settings = StreamSettings.from_env(ENVIRON)
+    each = settings.backlog_of(partitions)
+    assert settings.batch_size <= each <= settings.backlog
+    calls = settings.batch_size * settings.most_in_flight
+    if partitions > 1:
+        assert calls <= partitions * each <= max(2 * calls, partitions * settings.batch_size), "enough for every call, and no more"
+
+
+def test_a_single_partition_keeps_the_calls_of_the_start_full() -> None:
+    settings = StreamSettings.from_env(ENVIRON)
+    assert settings.backlog_of(1) == settings.backlog
+
+
 def test_reply_sink_stands_beside_a_topic_or_instead_of_it() -> None:
     sink = {"TIDEGATE_STREAM_REPLY_SINK": "http://alice:correct-horse@broker/models/tidegate"}
     both = StreamSettings.from_env(ENVIRON | sink)

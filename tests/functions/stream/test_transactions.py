@@ -167,7 +167,7 @@ async def test_transaction_in_doubt_is_settled_by_the_next_producer(
     ("error", "sentence"),
     [
         (RecordTooLarge("larger than max.message.bytes"), r"refused a record for out \(larger than max\.message\.bytes\); check the topic"),
-        (NotAuthorized("not for this user"), r"refused a record for out \(not for this user\)"),
+        (NotAuthorized("not for this user"), "does not let this user write to the topic out; grant it Write"),
     ],
 )
 async def test_record_that_is_refused_for_good_ends_the_worker_and_is_not_committed(
