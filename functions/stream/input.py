@@ -30,7 +30,7 @@ THREAD_NAME = "tidegate-input"
 # With a longer time-out, a call to an unreachable broker would hold up the polls, and a stop.
 _CALL_SECONDS = 5.0
 # How soon partitions that are added to the topic are read.
-METADATA_SECONDS = 10.0
+METADATA_SECONDS = 5.0
 
 
 class Owner(Protocol):

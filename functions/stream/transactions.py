@@ -29,6 +29,10 @@ from functions.stream.topics import Topics
 MakeProducer = Callable[[], TransactionalProducer]
 
 _CLOSE_SECONDS = 5.0
+# For a producer that has failed: its successor ends its transaction, and partitions wait for that.
+_GIVE_UP_SECONDS = 1.0
+# For a request whose transaction has no time left: it may have its answer already.
+_LEAST_SECONDS = 0.05
 # Two workers with one transactional id would fence each other without end.
 _LONGEST_PAUSE_SECONDS = 5.0
 
@@ -185,20 +189,25 @@ class Transactions:
             raise self._named(batch, error) from error
 
     def _write_in(self, producer: TransactionalProducer, batch: Batch, member: GroupMetadata | None) -> None:
-        timeout = self._settings.transaction_timeout_seconds
+        # In all: a transaction that is open for longer, the broker aborts.
+        until = time.monotonic() + self._settings.transaction_timeout_seconds
+
+        def left() -> float:
+            return max(_LEAST_SECONDS, until - time.monotonic())
+
         for tracker, records in batch.results.items():
             self._check_dropped()
             targets = self.targets(tracker.partition)
             for pending in records:
                 _, pending.delivery = self._sender.send(producer, pending, targets)
-        producer.flush(timeout)
+        producer.flush(left())
         self._check_dropped()
         if member is None:
             raise Dropped("this worker is not a member of its group")
         offsets = {TopicPartition(self._settings.input, partition): offset for partition, offset in batch.offsets.items()}
-        producer.send_offsets(offsets, member, timeout)
+        producer.send_offsets(offsets, member, left())
         self._check_dropped()
-        producer.commit(timeout)
+        producer.commit(left())
 
     def _named(self, batch: Batch, error: Exception) -> Exception:
         """Return the error with the topic of the record that was refused, if one was refused for good."""
@@ -218,11 +227,11 @@ class Transactions:
             try:
                 producer.abort(self._settings.transaction_timeout_seconds)
             except KafkaError:
-                self._end()
+                self._end(_GIVE_UP_SECONDS)
         else:
-            self._end()
+            self._end(_GIVE_UP_SECONDS)
 
-    def _end(self) -> None:
+    def _end(self, timeout_seconds: float = _CLOSE_SECONDS) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            producer.close(_CLOSE_SECONDS)
+            producer.close(timeout_seconds)
