@@ -14,11 +14,11 @@ import aiohttp
 import orjson
 
 from common import http_client
+from common.ports import stable_ports
 from loadtest.chaos import apache, reading
 from loadtest.chaos.apache import CONTROLLER, DIRECT, Broker
 from loadtest.chaos.function import FAULTS, PATH, Mode
 from loadtest.chaos.plan import Fault
-from loadtest.chaos.ports import stable_ports
 from loadtest.chaos.processes import Process, ProcessFailed
 from loadtest.chaos.proxy import Proxy
 from loadtest.chaos.workload import MODEL

@@ -15,9 +15,9 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from common.errors import TidegateError
+from common.ports import stable_ports
 from loadtest.chaos import apache
 from loadtest.chaos.apache import CONTROLLER, DIRECT
-from loadtest.chaos.ports import stable_ports
 from loadtest.stream.job import deadletter_of
 from loadtest.stream.records import PARTITIONS, Records
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from eventing.types import INFERENCE_COMPLETED
+
 PARTITIONS = 12
 KEYS = 5_000
 FAILING = b"N-FAILING"
@@ -59,7 +61,7 @@ def reply(number: object, score: float) -> tuple[bytes, list[tuple[str, bytes]]]
     name = f"{number}".encode()
     headers = [
         ("ce_specversion", b"1.0"),
-        ("ce_type", b"dev.tidegate.inference.completed"),
+        ("ce_type", INFERENCE_COMPLETED.encode()),
         ("ce_source", b"/models/flights"),
         ("ce_id", b"%064d" % int(name)),
         ("ce_causationid", name),

@@ -80,7 +80,7 @@ def test_signal_ends_the_demo_and_everything_that_it_started(number: signal.Sign
     command = [sys.executable, "-m", "tidegate", "demo", "--no-train", "--events", "100", "--state-dir", str(tmp_path)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as demo:
         assert demo.stderr
-        assert any(line.startswith("Starting the rollout") for line in demo.stderr)
+        assert any(line.startswith("Publishing") for line in demo.stderr)
         found = state.read(tmp_path)
         demo.send_signal(number)
         assert demo.stderr.read().endswith("tidegate: interrupted\n")

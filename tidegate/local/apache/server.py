@@ -7,14 +7,14 @@ import base64
 import logging
 import os
 import shutil
-import socket
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.ports import stable_ports
 from tidegate.local.apache import java, libraries
 from tidegate.local.errors import StartFailed
 from tidegate.local.processes.backoff import Backoff
@@ -58,7 +58,7 @@ async def running(options: Options, reaper: OrphanReaper, hurry: asyncio.Event) 
     program = await asyncio.to_thread(java.find)
     jars = await libraries.installed(options.cache, options.output, reaper)
     command = java_command(program, jars)
-    controller, port = free_ports(2)
+    controller, port = stable_ports(2)
     await _prepare(options, command, properties(controller, port), reaper)
     argv = server_command(command, options.folder / "server.properties")
     launch = Launch(name="kafka", argv=argv, env=os.environ, cwd=options.folder, log=options.output)
@@ -124,13 +124,6 @@ def single_replicas() -> dict[str, str]:
 
 def write_properties(path: Path, values: Mapping[str, str]) -> None:
     path.write_text("".join(f"{name}={value}\n" for name, value in values.items()), "utf-8")
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 that no process listens on."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server((_LOOPBACK, 0))) for _ in range(count)]
-        return [one.getsockname()[1] for one in sockets]
 
 
 async def _prepare(options: Options, command: Sequence[str], values: Mapping[str, str], reaper: OrphanReaper) -> None:

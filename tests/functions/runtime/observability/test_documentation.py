@@ -63,7 +63,8 @@ def test_every_documented_metric_exists() -> None:
     named = set(re.findall(r"^\| `(tidegate_\w+)`", DOCS, re.MULTILINE))
     functions = Path(settings.__file__).parents[2]
     sources = {
-        name: "".join(path.read_text("utf-8") for path in (functions / name).rglob("*.py")) for name in ("runtime", "router", "rollout")
+        name: "".join(path.read_text("utf-8") for path in (functions / name).rglob("*.py"))
+        for name in ("runtime", "router", "rollout", "stream")
     }
     source = "".join(sources.values())
 
@@ -72,7 +73,9 @@ def test_every_documented_metric_exists() -> None:
     assert set(re.findall(r'"(tidegate_router_\w+)"', sources["router"])) <= named
     rollout = set(re.findall(r'"(tidegate_rollout_\w+)"', sources["rollout"]))
     assert rollout
-    assert rollout <= named | {name.removesuffix("_total") for name in named}
+    names = named | {name.removesuffix("_total") for name in named}
+    assert rollout <= names
+    assert set(re.findall(r'"(tidegate_stream_\w+)"', sources["stream"])) <= names
 
 
 def test_every_reading() -> None:
